@@ -1,0 +1,7 @@
+//! The closed-form geometry of neural collapse.
+
+mod error;
+mod regularization;
+
+pub use error::{Error, Result};
+pub use regularization::{Bias, Regularization};

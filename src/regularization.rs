@@ -1,0 +1,102 @@
+//! The weight decays of a training objective.
+
+use crate::error::{Error, Result};
+
+/// Whether the last layer has a bias b ∈ ℝᴷ, and how it is penalised.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Bias {
+    /// No bias: the outputs are W_M⋯W₁h.
+    #[default]
+    None,
+    /// A bias that is trained without a penalty (λ_b = 0).
+    Unregularized,
+    /// A bias with the penalty λ_b/2 ‖b‖², λ_b > 0.
+    Regularized(f64),
+}
+
+/// The penalties of the training objective: λ₁, …, λ_M of the linear layers, λ_H of the features and
+/// the treatment of the bias.
+///
+/// ```math
+/// f = 1/(2N) ‖W_M ⋯ W₁ H + b 1ᵀ − Y‖² + Σₘ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²
+/// ```
+///
+/// This is problem (3) of Dang et al., *Neural Collapse in Deep Linear Networks* (ICML 2023). The
+/// layers are numbered from the features to the output.
+///
+/// ```
+/// use neural_collapse::{Bias, Regularization};
+///
+/// let penalties = Regularization::new(&[1e-4, 2e-4, 5e-4], 1e-5)?.with_bias(Bias::Unregularized)?;
+/// assert_eq!(penalties.depth(), 3);
+/// assert_eq!(penalties.weight_decays()[0], 1e-4); // of W₁, the layer next to the features
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Regularization {
+    weight_decays: Vec<f64>,
+    feature_decay: f64,
+    bias: Bias,
+}
+
+impl Regularization {
+    /// Penalties λ₁, …, λ_M (`weight_decays`, one for each of the M ≥ 1 layers) and λ_H
+    /// (`feature_decay`), without a bias.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without a layer, [`Error::OutOfRange`] if a decay is not positive and finite.
+    pub fn new(weight_decays: &[f64], feature_decay: f64) -> Result<Self> {
+        if weight_decays.is_empty() {
+            return Err(Error::Empty { argument: "weight_decays" });
+        }
+        for (index, &decay) in weight_decays.iter().enumerate() {
+            check_decay(|| format!("weight_decays[{index}]"), decay)?;
+        }
+        check_decay(|| "feature_decay".into(), feature_decay)?;
+        Ok(Self { weight_decays: weight_decays.to_vec(), feature_decay, bias: Bias::None })
+    }
+
+    /// The same penalties with another treatment of the bias.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the decay of a regularised bias is not positive and finite.
+    pub fn with_bias(mut self, bias: Bias) -> Result<Self> {
+        if let Bias::Regularized(decay) = bias {
+            check_decay(|| "bias_decay".into(), decay)?;
+        }
+        self.bias = bias;
+        Ok(self)
+    }
+
+    /// Number of linear layers M.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.weight_decays.len()
+    }
+
+    /// λ₁, …, λ_M, from the features to the output.
+    #[must_use]
+    pub fn weight_decays(&self) -> &[f64] {
+        &self.weight_decays
+    }
+
+    /// λ_H.
+    #[must_use]
+    pub fn feature_decay(&self) -> f64 {
+        self.feature_decay
+    }
+
+    /// Treatment of the bias.
+    #[must_use]
+    pub fn bias(&self) -> Bias {
+        self.bias
+    }
+}
+
+fn check_decay(argument: impl FnOnce() -> String, decay: f64) -> Result<()> {
+    if decay > 0.0 && decay.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::out_of_range(argument(), decay, "positive and finite"))
+    }
+}
