@@ -1,7 +1,11 @@
 //! The closed-form geometry of neural collapse.
 
 mod error;
+mod potential;
 mod regularization;
+mod root;
+mod twofold;
 
 pub use error::{Error, Result};
+pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
 pub use regularization::{Bias, Regularization};

@@ -1,0 +1,393 @@
+//! The scalar core: g(x; b) = 1/(x^M + 1) + b x, its thresholds, stationary points and minimiser.
+
+use num_traits::Float;
+
+use crate::error::{Error, Result};
+use crate::root::{from_u32, power, root_of_ratio};
+use crate::twofold::Twofold;
+
+/// Cap on the Newton iterations. At the threshold and below the minimiser takes at most 6; close to
+/// the fold, where each step halves the distance until the two stationary points come apart, 30.
+const MAX_STEPS: usize = 64;
+
+/// The function g(x; b) = 1/(x^M + 1) + b x on x ≥ 0 that decides the size of every singular
+/// direction of a deep linear head, for one depth M.
+///
+/// In a direction whose target has the singular value σ, the loss of an M-layer head is
+/// σ²·g(x; b)/(2N) with b = M a/σ², where x^M is the ratio of the fitted to the unfitted share of
+/// the target. The global minimiser is 0 for b above the threshold β_M, and the larger of the two
+/// stationary points below it.
+///
+/// The type is generic over [`num_traits::Float`]. For `f64` and `f32` the minimiser, the
+/// stationary points and the thresholds are within 1 ulp of the exact value for the given b; the
+/// tables of the project's `docs/accuracy.md` show the largest errors found.
+///
+/// ```
+/// use neural_collapse::{Potential, Regime};
+///
+/// let potential = Potential::<f64>::new(3)?;
+/// let minimizer = potential.minimizer(0.1)?;
+/// assert_eq!(minimizer.regime(), Regime::Positive);
+/// assert!(potential.derivative(minimizer.x(), 0.1)?.abs() < 1e-15);
+///
+/// // Beyond the threshold the direction collapses, although a local minimum remains up to the fold.
+/// let slope = 0.53;
+/// assert!(potential.slope_threshold() < slope && slope < potential.fold());
+/// assert_eq!(potential.minimizer(slope)?.x(), 0.0);
+/// assert!(potential.stationary_points(slope)?.is_some());
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Dang et al. (ICML 2023), appendix D.2.1, where the threshold is derived.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Potential<T> {
+    depth: u32,
+    slope_threshold: T,
+    fold: T,
+    /// A relative Newton step below this leaves an error that one more step, with a residual in
+    /// twice the precision, takes below the rounding error, even after raising it to the power M.
+    last_step: T,
+}
+
+impl<T: Float> Potential<T> {
+    /// The potential of a head of `depth` M ≥ 1 linear layers.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `depth` is 0.
+    pub fn new(depth: u32) -> Result<Self> {
+        if depth == 0 {
+            return Err(Error::out_of_range("depth", 0.0, "at least 1"));
+        }
+        let four = from_u32::<T>(4);
+        Ok(Self {
+            depth,
+            slope_threshold: slope_threshold(depth),
+            fold: fold(depth),
+            last_step: (T::epsilon() / four).sqrt().sqrt() / from_u32(depth),
+        })
+    }
+
+    /// The depth M.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// The threshold τ_M = (M−1)^((M−1)/M)/M² of the ratio a/σ²: a direction is nonzero at the
+    /// global minimum iff its ratio is below it. τ₁ = 1, τ₂ = 1/4.
+    ///
+    /// Source: Theorems 3.1 and 4.4.
+    #[must_use]
+    pub fn threshold(&self) -> T {
+        self.slope_threshold / from_u32(self.depth)
+    }
+
+    /// The threshold β_M = M τ_M of the slope b. β₁ = 1, β₂ = 1/2.
+    #[must_use]
+    pub fn slope_threshold(&self) -> T {
+        self.slope_threshold
+    }
+
+    /// The fold max_x M x^(M−1)/(x^M + 1)²: the largest slope b for which g has stationary points.
+    ///
+    /// It lies above [`slope_threshold`](Self::slope_threshold) for M ≥ 2. In between, the larger
+    /// stationary point is a local minimum that is *not* global. Reached at x^M = (M−1)/(M+1).
+    #[must_use]
+    pub fn fold(&self) -> T {
+        self.fold
+    }
+
+    /// g(x; b) = 1/(x^M + 1) + b x.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `x` is negative, `b` is not positive, or one of them is not finite.
+    pub fn value(&self, x: T, b: T) -> Result<T> {
+        check_position(x)?;
+        check_slope(b)?;
+        Ok((power(x, self.depth) + T::one()).recip() + b * x)
+    }
+
+    /// The derivative g′(x; b) = b − M x^(M−1)/(x^M + 1)².
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `x` is negative, `b` is not positive, or one of them is not finite.
+    pub fn derivative(&self, x: T, b: T) -> Result<T> {
+        check_position(x)?;
+        check_slope(b)?;
+        let (below, q) = (power(x, self.depth - 1), power(x, self.depth));
+        // x^(M−1)/(1+q)² as a product of two factors that cannot overflow.
+        let decay = (below / (q + T::one())) / (q + T::one());
+        let pull = if q.is_infinite() { T::zero() } else { from_u32::<T>(self.depth) * decay };
+        Ok(b - pull)
+    }
+
+    /// The global minimiser of g over x ≥ 0.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `b` is not positive and finite.
+    pub fn minimizer(&self, b: T) -> Result<Minimizer<T>> {
+        check_slope(b)?;
+        Ok(self.minimizer_unchecked(b))
+    }
+
+    /// [`minimizer`](Self::minimizer) of a slope that is known to be positive and finite.
+    pub(crate) fn minimizer_unchecked(&self, b: T) -> Minimizer<T> {
+        if b > self.slope_threshold || (self.depth == 1 && b == self.slope_threshold) {
+            return Minimizer { regime: Regime::Zero, x: T::zero(), power: T::zero() };
+        }
+        if b == self.slope_threshold {
+            let power = from_u32::<T>(self.depth - 1);
+            let x = root_of_ratio(power, T::one(), self.depth);
+            return Minimizer { regime: Regime::Tie, x, power };
+        }
+        let (x, power) = self.larger_root(b);
+        Minimizer { regime: Regime::Positive, x, power }
+    }
+
+    /// The positive stationary points of g, or `None` if `b` is above the [`fold`](Self::fold).
+    ///
+    /// The global minimiser is the larger one only for `b` up to
+    /// [`slope_threshold`](Self::slope_threshold).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `b` is not positive and finite.
+    pub fn stationary_points(&self, b: T) -> Result<Option<StationaryPoints<T>>> {
+        check_slope(b)?;
+        if b > self.fold || (self.depth == 1 && b == self.fold) {
+            return Ok(None);
+        }
+        if b == self.fold {
+            let (below, above) = (from_u32::<T>(self.depth - 1), from_u32::<T>(self.depth + 1));
+            let x = root_of_ratio(below, above, self.depth);
+            return Ok(Some(StationaryPoints { local_minimum: x, local_maximum: Some(x) }));
+        }
+        let (larger, power) = self.larger_root(b);
+        let local_minimum = self.settle(larger, power, b);
+        let local_maximum = (self.depth > 1).then(|| self.smaller_root(b));
+        Ok(Some(StationaryPoints { local_minimum, local_maximum }))
+    }
+
+    /// The larger root x of g′(x; b) = 0 and x^M, for `b` below the fold.
+    fn larger_root(&self, b: T) -> (T, T) {
+        if self.depth == 1 {
+            let x = root_of_depth_one(b);
+            return (x, x);
+        }
+        let depth = from_u32::<T>(self.depth);
+        let limit = T::epsilon() * T::epsilon();
+        if b < T::min_positive_value() / limit {
+            return self.larger_root_of_tiny_slope(b);
+        }
+        // F(x) = (b/M)·x·(x^M + 2 + x^(−M)) − 1 is convex, and the start lies to the right of its
+        // larger root: Newton's iteration falls towards the root without ever passing it.
+        let pull = depth / b;
+        let mut x = pull.powf((depth + T::one()).recip());
+        for _ in 0..MAX_STEPS {
+            let q = power(x, self.depth);
+            let step = newton_step(depth, pull / x, q);
+            x = x - x * step;
+            if step.abs() < self.last_step {
+                break;
+            }
+        }
+        let (step, q) = self.accurate_step(x, b);
+        // (1 − s)^M to second order; the third is below the rounding error.
+        let power_step = depth * step * (T::one() - step * (depth - T::one()) / from_u32(2));
+        (x - x * step, q - q * power_step)
+    }
+
+    /// [`larger_root`](Self::larger_root) where x^(−M) vanishes beside 1 and x^(M+1) = M/b remains.
+    #[cold]
+    fn larger_root_of_tiny_slope(&self, b: T) -> (T, T) {
+        let depth = from_u32::<T>(self.depth);
+        let x = match self.depth.checked_add(1) {
+            Some(degree) => root_of_ratio(depth, b, degree),
+            None => T::one(),
+        };
+        // x^M = (M/b)/x, in an order that overflows only where x^M does.
+        (x, depth / x / b)
+    }
+
+    /// The smaller root of g′(x; b) = 0 for M ≥ 2 and `b` below the fold.
+    fn smaller_root(&self, b: T) -> T {
+        // x^(M−1) = (b/M)(1 + x^M)²: without the last factor the start lies to the left of the root,
+        // where F is convex and falling, so that Newton's iteration rises towards it.
+        let start = root_of_ratio(b, from_u32(self.depth), self.depth - 1);
+        let q = power(start, self.depth);
+        if q < T::epsilon() * T::epsilon() {
+            return start;
+        }
+        self.settle(start, q, b)
+    }
+
+    /// Newton's iteration with accurate residuals until it stands still, for roots that may be
+    /// nearly double.
+    fn settle(&self, start: T, start_power: T, b: T) -> T {
+        if self.depth == 1 || start_power * T::epsilon() > T::one() {
+            return start;
+        }
+        let mut x = start;
+        for _ in 0..MAX_STEPS {
+            let (step, _) = self.accurate_step(x, b);
+            x = x - x * step;
+            if step.abs() <= T::epsilon() {
+                break;
+            }
+        }
+        x
+    }
+
+    /// One Newton step for F(x) = 0, relative to x, with the residual in twice the precision; and x^M.
+    fn accurate_step(&self, x: T, b: T) -> (T, T) {
+        let depth = from_u32::<T>(self.depth);
+        let q = Twofold::power(x, self.depth);
+        let q_plus_one = q.plus(T::one());
+        // b x (q+1)² − M q; the products are ordered so that none overflows before the whole does.
+        let fitted = Twofold::product(b, x) * q_plus_one * q_plus_one;
+        let pulled = q.times(depth);
+        let slope = depth + T::one() - (depth + depth) / q_plus_one.value();
+        ((fitted - pulled).value() / (pulled.value() * slope), q.value())
+    }
+}
+
+/// One Newton step for F(x) = 0, relative to x, from M, (M/b)/x and x^M.
+fn newton_step<T: Float>(depth: T, pull: T, q: T) -> T {
+    let two = from_u32::<T>(2);
+    let inverse = q.recip();
+    let residual = q + two + inverse - pull;
+    residual / ((depth + T::one()) * q + two - (depth - T::one()) * inverse)
+}
+
+/// x = 1/√b − 1 = (1 − b)/(b + √b) for M = 1, without cancellation and with √b to twice the precision.
+fn root_of_depth_one<T: Float>(b: T) -> T {
+    let root = b.sqrt();
+    let limit = T::min_positive_value() / (T::epsilon() * T::epsilon());
+    if b < limit {
+        return root.recip();
+    }
+    let root_error = (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root);
+    let denominator = Twofold::sum(root, b).plus(root_error);
+    let numerator = Twofold::from(T::one()).plus(-b);
+    let x = numerator.value() / denominator.value();
+    x + (numerator - denominator.times(x)).value() / denominator.value()
+}
+
+/// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)).
+fn slope_threshold<T: Float>(depth: u32) -> T {
+    if depth == 1 {
+        return T::one();
+    }
+    let below = from_u32::<T>(depth - 1);
+    below / (from_u32::<T>(depth) * root_of_ratio(below, T::one(), depth))
+}
+
+/// (M² − 1)/(4M)·((M+1)/(M−1))^(1/M), the maximum of M x^(M−1)/(x^M+1)².
+fn fold<T: Float>(depth: u32) -> T {
+    if depth == 1 {
+        return T::one();
+    }
+    let (m, below) = (from_u32::<T>(depth), from_u32::<T>(depth - 1));
+    let above = m + T::one();
+    below * above / (from_u32::<T>(4) * m) * root_of_ratio(above, below, depth)
+}
+
+fn check_slope<T: Float>(b: T) -> Result<()> {
+    if b > T::zero() && b.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::out_of_range("b", to_f64(b), "positive and finite"))
+    }
+}
+
+fn check_position<T: Float>(x: T) -> Result<()> {
+    if x >= T::zero() && x.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::out_of_range("x", to_f64(x), "finite and not negative"))
+    }
+}
+
+fn to_f64<T: Float>(value: T) -> f64 {
+    value.to_f64().unwrap_or(f64::NAN)
+}
+
+/// Where the global minimum of a [`Potential`] lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Regime {
+    /// At x = 0 only: the direction collapses.
+    Zero,
+    /// At the threshold of M ≥ 2 layers: x = 0 and x = (M−1)^(1/M) are both global minimisers.
+    Tie,
+    /// At x > 0 only.
+    Positive,
+}
+
+/// The global minimiser of a [`Potential`].
+///
+/// At a [`Regime::Tie`] the numbers are those of the positive minimiser; the other one is 0.
+///
+/// ```
+/// use neural_collapse::{Potential, Regime};
+///
+/// let tie = Potential::<f64>::new(2)?.minimizer(0.5)?;
+/// assert_eq!((tie.regime(), tie.x(), tie.value(0.5)), (Regime::Tie, 1.0, 1.0));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Minimizer<T> {
+    regime: Regime,
+    x: T,
+    power: T,
+}
+
+impl<T: Float> Minimizer<T> {
+    /// Where the minimum lies.
+    #[must_use]
+    pub fn regime(&self) -> Regime {
+        self.regime
+    }
+
+    /// The minimiser x.
+    #[must_use]
+    pub fn x(&self) -> T {
+        self.x
+    }
+
+    /// x^M, the fitted share of the target divided by the unfitted share. Accurate to a few ulp for
+    /// every M, where raising [`x`](Self::x) to the power M would lose M ulp; infinite if it overflows.
+    #[must_use]
+    pub fn power(&self) -> T {
+        self.power
+    }
+
+    /// The share x^M/(x^M + 1) of the target that is fitted.
+    #[must_use]
+    pub fn fitted_share(&self) -> T {
+        if self.power > T::one() {
+            (self.power.recip() + T::one()).recip()
+        } else {
+            self.power / (self.power + T::one())
+        }
+    }
+
+    /// The share 1/(x^M + 1) of the target that is not fitted.
+    #[must_use]
+    pub fn unfitted_share(&self) -> T {
+        (self.power + T::one()).recip()
+    }
+
+    /// The minimum g(x; b), with the `b` that this is the minimiser of.
+    #[must_use]
+    pub fn value(&self, b: T) -> T {
+        self.unfitted_share() + b * self.x
+    }
+}
+
+/// The positive stationary points of a [`Potential`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StationaryPoints<T> {
+    /// The larger one, a local minimum of g (global only up to the slope threshold).
+    pub local_minimum: T,
+    /// The smaller one, a local maximum of g. There is none for M = 1.
+    pub local_maximum: Option<T>,
+}

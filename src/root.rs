@@ -1,0 +1,76 @@
+//! Integer roots of ratios, accurate to the last bits.
+
+use num_traits::Float;
+
+use crate::twofold::Twofold;
+
+/// Cap on the Newton steps; three are needed at the most when `powf` has half of the digits right.
+const MAX_STEPS: usize = 8;
+
+/// The root (numerator/denominator)^(1/degree) of a ratio of positive numbers, within 1 ulp.
+///
+/// `powf` alone loses ln(ratio)/degree ulp, because it rounds 1/degree; one Newton step with the
+/// residual of yⁿ·denominator − numerator in twice the precision restores them.
+pub(crate) fn root_of_ratio<T: Float>(numerator: T, denominator: T, degree: u32) -> T {
+    let ratio = numerator / denominator;
+    if degree == 1 {
+        return ratio;
+    }
+    let ratio_limit = T::epsilon() * T::epsilon() / T::min_positive_value();
+    if ratio > ratio_limit || ratio < ratio_limit.recip() {
+        return extreme_root(numerator, denominator, degree);
+    }
+    polish(ratio.powf(from_u32::<T>(degree).recip()), numerator, denominator, degree)
+}
+
+/// Newton's iteration for yⁿ = numerator/denominator from a start with a few digits right.
+fn polish<T: Float>(start: T, numerator: T, denominator: T, degree: u32) -> T {
+    let mut root = start;
+    for _ in 0..MAX_STEPS {
+        let power = Twofold::power(root, degree).times(denominator);
+        let step = (Twofold::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator);
+        root = root + root * step;
+        if step.abs() * from_u32(degree) < T::epsilon().sqrt() {
+            break;
+        }
+    }
+    root
+}
+
+/// [`root_of_ratio`] where the powers in [`polish`] would overflow or underflow.
+#[cold]
+fn extreme_root<T: Float>(numerator: T, denominator: T, degree: u32) -> T {
+    let logarithm = numerator.ln() - denominator.ln();
+    let exponent = logarithm / from_u32(degree);
+    if from_u32::<T>(degree) > T::max_value().ln() {
+        // The logarithm's rounding error is divided by a degree as large as the logarithm itself.
+        return exponent.exp();
+    }
+    // Take out the power of two nearest to the root; half of it goes to either side of the ratio,
+    // which keeps numerator and denominator normal.
+    let two = T::one() + T::one();
+    let scale = two.powf((exponent / two.ln()).round());
+    let scaled_numerator = numerator / power(scale, degree / 2);
+    let scaled_denominator = denominator * power(scale, degree - degree / 2);
+    scale * root_of_ratio(scaled_numerator, scaled_denominator, degree)
+}
+
+/// `base` to the power `exponent`, by repeated squaring.
+pub(crate) fn power<T: Float>(base: T, exponent: u32) -> T {
+    let (mut result, mut square, mut rest) = (T::one(), base, exponent);
+    while rest > 0 {
+        if rest & 1 == 1 {
+            result = result * square;
+        }
+        rest >>= 1;
+        if rest > 0 {
+            square = square * square;
+        }
+    }
+    result
+}
+
+/// `n` as a `T`; every `Float` represents or rounds every `u32`.
+pub(crate) fn from_u32<T: Float>(n: u32) -> T {
+    T::from(n).unwrap_or_else(T::infinity)
+}

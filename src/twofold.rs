@@ -1,0 +1,117 @@
+//! Unevaluated sums of two floating-point numbers, for the residuals that decide the last bits.
+//!
+//! The error-free transformations are Knuth's two-sum and the fused-multiply-add product (Muller et
+//! al., *Handbook of Floating-Point Arithmetic*, 2nd ed., sections 4.3 and 4.4). With a `T` that does
+//! not round as IEEE 754 does (such as a double-double type) the low parts lose their meaning but
+//! stay of the size of a rounding error, so the results keep the accuracy of `T`.
+
+use num_traits::Float;
+
+/// The number `high + low` with |low| ≤ ulp(high)/2.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Twofold<T> {
+    high: T,
+    low: T,
+}
+
+impl<T: Float> Twofold<T> {
+    /// `high + low`, for |low| < |high|.
+    pub(crate) fn fast_sum(high: T, low: T) -> Self {
+        let sum = high + low;
+        Self { high: sum, low: low - (sum - high) }
+    }
+
+    /// Exactly `a + b`.
+    pub(crate) fn sum(a: T, b: T) -> Self {
+        let sum = a + b;
+        let part = sum - a;
+        Self { high: sum, low: (a - (sum - part)) + (b - part) }
+    }
+
+    /// Exactly `a · b`, if the product neither overflows nor comes near the subnormal numbers.
+    pub(crate) fn product(a: T, b: T) -> Self {
+        let product = a * b;
+        Self { high: product, low: a.mul_add(b, -product) }
+    }
+
+    /// `base` to the power `exponent` ≥ 1, with a relative error of about `exponent`·ε².
+    pub(crate) fn power(base: T, exponent: u32) -> Self {
+        let mut result = Self::from(base);
+        // From the bit below the leading one down: each step doubles the exponent reached so far.
+        for bit in (0..exponent.ilog2()).rev() {
+            result = result.square();
+            if exponent >> bit & 1 == 1 {
+                result = result.times(base);
+            }
+        }
+        result
+    }
+
+    /// The number rounded to a `T`.
+    pub(crate) fn value(self) -> T {
+        self.high
+    }
+
+    pub(crate) fn plus(self, other: T) -> Self {
+        let sum = Self::sum(self.high, other);
+        Self::fast_sum(sum.high, sum.low + self.low)
+    }
+
+    pub(crate) fn times(self, factor: T) -> Self {
+        let product = Self::product(self.high, factor);
+        Self::fast_sum(product.high, product.low + self.low * factor)
+    }
+
+    fn square(self) -> Self {
+        let square = Self::product(self.high, self.high);
+        let cross = self.high * self.low;
+        Self::fast_sum(square.high, square.low + (cross + cross))
+    }
+}
+
+impl<T: Float> From<T> for Twofold<T> {
+    fn from(value: T) -> Self {
+        Self { high: value, low: T::zero() }
+    }
+}
+
+impl<T: Float> core::ops::Mul for Twofold<T> {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        let product = Self::product(self.high, other.high);
+        let cross = self.high * other.low + self.low * other.high;
+        Self::fast_sum(product.high, product.low + cross)
+    }
+}
+
+impl<T: Float> core::ops::Sub for Twofold<T> {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        let high = Self::sum(self.high, -other.high);
+        Self::fast_sum(high.high, high.low + (self.low - other.low))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Twofold;
+
+    #[test]
+    fn a_power_carries_what_a_double_cannot() {
+        // (1 + ε)³ = 1 + 3ε + 3ε² + ε³: the low part must hold 3ε².
+        let epsilon = f64::EPSILON;
+        let cube = Twofold::power(1.0 + epsilon, 3);
+        assert_eq!(cube.value(), 1.0 + 3.0 * epsilon);
+        let rest = (cube - Twofold::from(1.0 + 3.0 * epsilon)).value();
+        assert!((rest / (3.0 * epsilon * epsilon) - 1.0).abs() < 1e-10, "{rest:e}");
+    }
+
+    #[test]
+    fn differences_of_products_are_exact() {
+        let (a, b) = (1.0 + 2.0_f64.powi(-30), 1.0 - 2.0_f64.powi(-30));
+        let gap = Twofold::from(1.0) - Twofold::product(a, b);
+        assert_eq!(gap.value(), 2.0_f64.powi(-60));
+    }
+}
