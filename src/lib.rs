@@ -1,6 +1,7 @@
 //! The closed-form geometry of neural collapse.
 
 mod error;
+mod linalg;
 mod regularization;
 
 pub use error::{Error, Result};
