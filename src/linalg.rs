@@ -8,7 +8,7 @@
 
 mod bidiagonal;
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
 
 use crate::error::{Error, Result};
 use bidiagonal::Iteration;
@@ -81,19 +81,31 @@ pub(crate) fn symmetric_eigen(matrix: &DMatrix<f64>) -> Result<SymmetricEigen> {
     Ok(SymmetricEigen { values: unscaled(values, scale)?, vectors })
 }
 
-/// The matrix divided by a power of two, so that its largest entry is in [1, 2), and that power.
-fn scaled(matrix: &DMatrix<f64>) -> Result<(DMatrix<f64>, f64)> {
-    let rows = matrix.nrows().max(1);
-    if let Some(index) = matrix.iter().position(|entry| !entry.is_finite()) {
-        let argument = format!("matrix[({}, {})]", index % rows, index / rows);
-        return Err(Error::out_of_range(argument, matrix[index], "finite"));
+/// Refuses NaN and infinities; `name` names the entry in a row and column.
+pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C>>(
+    matrix: &Matrix<f64, R, C, S>,
+    name: impl Fn(usize, usize) -> String,
+) -> Result<()> {
+    match matrix.iter().enumerate().find(|(_, entry)| !entry.is_finite()) {
+        None => Ok(()),
+        Some((index, &entry)) => {
+            let (row, column) = (index % matrix.nrows(), index / matrix.nrows());
+            Err(Error::out_of_range(name(row, column), entry, "finite"))
+        }
     }
+}
+
+/// The largest power of two that is at most the largest |entry|, or 1 for a matrix of zeros.
+pub(crate) fn power_of_two(matrix: &DMatrix<f64>) -> f64 {
     let largest = matrix.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
-    if largest == 0.0 {
-        return Ok((matrix.clone(), 1.0));
-    }
-    let scale = largest.log2().floor().min(1023.0).exp2();
-    Ok((matrix.map(|entry| entry / scale), scale))
+    if largest == 0.0 { 1.0 } else { largest.log2().floor().min(1023.0).exp2() }
+}
+
+/// The matrix divided by a power of two, so that its largest entry is about 1, and that power.
+fn scaled(matrix: &DMatrix<f64>) -> Result<(DMatrix<f64>, f64)> {
+    check_finite(matrix, |row, column| format!("matrix[({row}, {column})]"))?;
+    let scale = power_of_two(matrix);
+    Ok((matrix / scale, scale))
 }
 
 /// Undoes the scaling of singular values or eigenvalues.
