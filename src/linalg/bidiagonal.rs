@@ -1,0 +1,216 @@
+//! Singular values and vectors of a square matrix by Golub and Reinsch's iteration.
+//!
+//! nalgebra 0.35 has this iteration too, but its last step, for 2×2 blocks, divides by the smaller
+//! singular value: whenever vectors are asked for and the matrix is close to losing rank, even the
+//! *largest* singular value it returns can be wrong by tens of percent (a 5×5 matrix of ones gets
+//! 5.73 for 5; nalgebra issue 1172). So only its reduction to bidiagonal form is used.
+//!
+//! Golub & Reinsch, *Singular value decomposition and least squares solutions*, Numerische
+//! Mathematik 14 (1970), in the form of LINPACK's `dsvdc`, which never divides by what may vanish.
+
+use nalgebra::{DMatrix, linalg::Bidiagonal};
+
+/// An upper bidiagonal matrix on its way to diagonal form; U B Vᵀ stays the same all the time.
+pub(super) struct Iteration {
+    /// Diagonal of B; at the end the singular values, unsorted.
+    pub(super) diagonal: Vec<f64>,
+    /// Entries right of the diagonal, and a last zero that stays zero.
+    above: Vec<f64>,
+    /// U, or an empty matrix if no vectors are wanted.
+    pub(super) u: DMatrix<f64>,
+    /// V, or an empty matrix.
+    pub(super) v: DMatrix<f64>,
+}
+
+/// What the active block, rows start..end, needs next.
+enum Step {
+    /// The last singular value has converged.
+    Converged,
+    /// The last diagonal entry is zero: rotate the entry above it away, upwards.
+    ChaseUp { start: usize },
+    /// A diagonal entry is zero: rotate the entry beside it away, downwards.
+    ChaseDown { zero: usize },
+    /// No entry is zero: one implicitly shifted QR step.
+    Qr { start: usize },
+}
+
+impl Iteration {
+    /// Reduces a square matrix, not empty, to bidiagonal form.
+    pub(super) fn new(matrix: DMatrix<f64>, with_vectors: bool) -> Self {
+        let reduced = Bidiagonal::new(matrix);
+        let mut above = reduced.off_diagonal().as_slice().to_vec();
+        above.push(0.0);
+        let (u, v) = match with_vectors {
+            true => (reduced.u(), reduced.v_t().transpose()),
+            false => (DMatrix::zeros(0, 0), DMatrix::zeros(0, 0)),
+        };
+        Self { diagonal: reduced.diagonal().as_slice().to_vec(), above, u, v }
+    }
+
+    /// Iterates to diagonal form; `false` if `cap` QR steps were not enough.
+    pub(super) fn run(&mut self, cap: usize) -> bool {
+        let mut end = self.diagonal.len();
+        let mut steps = 0;
+        while end > 0 {
+            match self.next_step(end) {
+                Step::Converged => end -= 1,
+                Step::ChaseUp { start } => self.chase_up(start, end),
+                Step::ChaseDown { zero } => self.chase_down(zero, end),
+                Step::Qr { .. } if steps == cap => return false,
+                Step::Qr { start } => {
+                    self.qr_step(start, end);
+                    steps += 1;
+                }
+            }
+        }
+        self.make_positive();
+        true
+    }
+
+    /// Sets what is negligible to zero and finds the lowest block that does not split.
+    fn next_step(&mut self, end: usize) -> Step {
+        let last = end - 1;
+        let start = (1..end).rev().find(|&i| self.splits_above(i)).unwrap_or(0);
+        if start == last {
+            return Step::Converged;
+        }
+        match (start..end).rev().find(|&i| self.vanishes(i, start, last)) {
+            Some(zero) if zero == last => Step::ChaseUp { start },
+            Some(zero) => Step::ChaseDown { zero },
+            None => Step::Qr { start },
+        }
+    }
+
+    /// Whether the entry above diagonal entry `i` is negligible beside its two neighbours.
+    fn splits_above(&mut self, i: usize) -> bool {
+        let neighbours = self.diagonal[i - 1].abs() + self.diagonal[i].abs();
+        let splits = self.above[i - 1].abs() <= f64::EPSILON * neighbours + f64::MIN_POSITIVE;
+        if splits {
+            self.above[i - 1] = 0.0;
+        }
+        splits
+    }
+
+    /// Whether diagonal entry `i` is negligible beside the entries next to it in the block.
+    fn vanishes(&mut self, i: usize, start: usize, last: usize) -> bool {
+        let right = if i == last { 0.0 } else { self.above[i].abs() };
+        let over = if i == start { 0.0 } else { self.above[i - 1].abs() };
+        let vanishes = self.diagonal[i].abs() <= f64::EPSILON * (right + over) + f64::MIN_POSITIVE;
+        if vanishes {
+            self.diagonal[i] = 0.0;
+        }
+        vanishes
+    }
+
+    fn chase_up(&mut self, start: usize, end: usize) {
+        let last = end - 1;
+        let mut bulge = std::mem::take(&mut self.above[last - 1]);
+        for i in (start..last).rev() {
+            let rotation = Rotation::new(self.diagonal[i], bulge);
+            self.diagonal[i] = rotation.radius;
+            if i > start {
+                bulge = -rotation.sine * self.above[i - 1];
+                self.above[i - 1] *= rotation.cosine;
+            }
+            rotation.apply(&mut self.v, i, last);
+        }
+    }
+
+    fn chase_down(&mut self, zero: usize, end: usize) {
+        let mut bulge = std::mem::take(&mut self.above[zero]);
+        for i in zero + 1..end {
+            let rotation = Rotation::new(self.diagonal[i], bulge);
+            self.diagonal[i] = rotation.radius;
+            bulge = -rotation.sine * self.above[i];
+            self.above[i] *= rotation.cosine;
+            rotation.apply(&mut self.u, i, zero);
+        }
+    }
+
+    fn qr_step(&mut self, start: usize, end: usize) {
+        let last = end - 1;
+        let (mut x, mut y) = self.shifted_first_column(start, last);
+        for i in start..last {
+            let right = Rotation::new(x, y);
+            if i > start {
+                self.above[i - 1] = right.radius;
+            }
+            (x, self.above[i]) = right.turn(self.diagonal[i], self.above[i]);
+            (y, self.diagonal[i + 1]) = right.turn(0.0, self.diagonal[i + 1]);
+            right.apply(&mut self.v, i, i + 1);
+
+            let left = Rotation::new(x, y);
+            self.diagonal[i] = left.radius;
+            (x, self.diagonal[i + 1]) = left.turn(self.above[i], self.diagonal[i + 1]);
+            (y, self.above[i + 1]) = left.turn(0.0, self.above[i + 1]);
+            left.apply(&mut self.u, i, i + 1);
+        }
+        self.above[last - 1] = x;
+    }
+
+    /// First column of BᵀB − shift·I, with the eigenvalue of its last 2×2 block that is closest to
+    /// the last entry as the shift; everything relative to the largest entry involved.
+    fn shifted_first_column(&self, start: usize, last: usize) -> (f64, f64) {
+        let entries = [
+            self.diagonal[last],
+            self.diagonal[last - 1],
+            self.above[last - 1],
+            self.diagonal[start],
+            self.above[start],
+        ];
+        let scale = entries.iter().fold(0.0, |scale: f64, entry| scale.max(entry.abs()));
+        let [d, c, e, first, beside] = entries.map(|entry| entry / scale);
+        let half = ((c + d) * (c - d) + e * e) / 2.0;
+        let product = (d * e) * (d * e);
+        let root = (half * half + product).sqrt().copysign(half);
+        let shift = if product == 0.0 { 0.0 } else { product / (half + root) };
+        ((first + d) * (first - d) + shift, first * beside)
+    }
+
+    fn make_positive(&mut self) {
+        for (i, value) in self.diagonal.iter_mut().enumerate() {
+            if *value < 0.0 {
+                *value = -*value;
+                if !self.v.is_empty() {
+                    self.v.column_mut(i).neg_mut();
+                }
+            }
+        }
+    }
+}
+
+/// The plane rotation that turns (x, y) to (radius, 0).
+struct Rotation {
+    cosine: f64,
+    sine: f64,
+    radius: f64,
+}
+
+impl Rotation {
+    fn new(x: f64, y: f64) -> Self {
+        let radius = x.hypot(y);
+        if radius == 0.0 {
+            return Self { cosine: 1.0, sine: 0.0, radius };
+        }
+        Self { cosine: x / radius, sine: y / radius, radius }
+    }
+
+    fn turn(&self, x: f64, y: f64) -> (f64, f64) {
+        (self.cosine * x + self.sine * y, self.cosine * y - self.sine * x)
+    }
+
+    /// Turns two columns of a matrix; nothing to do for an empty one.
+    fn apply(&self, matrix: &mut DMatrix<f64>, first: usize, second: usize) {
+        if matrix.is_empty() {
+            return;
+        }
+        let rows = matrix.nrows();
+        let (low, high) = (first.min(second), first.max(second));
+        let (head, tail) = matrix.as_mut_slice().split_at_mut(high * rows);
+        let (low, high) = (&mut head[low * rows..][..rows], &mut tail[..rows]);
+        let (xs, ys) = if first < second { (low, high) } else { (high, low) };
+        for (x, y) in xs.iter_mut().zip(ys) {
+            (*x, *y) = self.turn(*x, *y);
+        }
+    }
+}
