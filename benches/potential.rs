@@ -1,5 +1,7 @@
 //! The scalar minimiser, beside one `powf` and one `exp` measured in the same run.
 
+#![allow(missing_docs, clippy::expect_used, reason = "a benchmark, not part of the library")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -64,6 +64,13 @@ pub enum Error {
         class: usize,
     },
 
+    /// A matrix is zero, so that there is no direction to compare with another one's.
+    #[error("`{argument}` is zero, so that it cannot be compared up to a factor")]
+    ZeroNorm {
+        /// Name of the argument.
+        argument: &'static str,
+    },
+
     /// The problem is well posed, but its global minimum has no known closed form.
     #[error("no closed form is known for {problem}")]
     NoClosedForm {

@@ -101,6 +101,20 @@ pub(crate) fn power_of_two(matrix: &DMatrix<f64>) -> f64 {
     if largest == 0.0 { 1.0 } else { largest.log2().floor().min(1023.0).exp2() }
 }
 
+/// An orthonormal basis of the column space of a tall matrix of full rank: Q of its QR decomposition
+/// with a positive diagonal in R, which makes it uniform if the entries are independent normal ones.
+pub(crate) fn orthonormal_columns(matrix: DMatrix<f64>) -> DMatrix<f64> {
+    if matrix.is_empty() {
+        return matrix;
+    }
+    let qr = matrix.qr();
+    let (mut q, r) = (qr.q(), qr.unpack_r());
+    for (mut column, pivot) in q.column_iter_mut().zip(r.diagonal().iter()) {
+        column *= 1.0_f64.copysign(*pivot);
+    }
+    q
+}
+
 /// The matrix divided by a power of two, so that its largest entry is about 1, and that power.
 fn scaled(matrix: &DMatrix<f64>) -> Result<(DMatrix<f64>, f64)> {
     check_finite(matrix, |row, column| format!("matrix[({row}, {column})]"))?;

@@ -1,0 +1,426 @@
+//! Structured K×K matrices over pairs of classes: the Gram matrices of the frames and of predictions.
+
+use nalgebra::DMatrix;
+
+use crate::counts::SizeGroup;
+use crate::direction::Direction;
+use crate::error::{Error, Result};
+use crate::family::{Family, Subset};
+use crate::linalg::check_finite;
+use crate::minimum::GlobalMinimum;
+use crate::spectrum::Subspace;
+
+/// A K×K matrix that is the same for classes of the same kind: the Gram matrix of a frame, or the
+/// predicted Gram matrix or outputs of a [`GlobalMinimum`].
+///
+/// The classes are divided into groups; the matrix is diag(q_g) plus a constant for each pair of
+/// groups. Identity, I − 11ᵀ/K and diagonal matrices are of this kind, and so is every prediction for
+/// one-hot targets: none of them needs K² numbers. Where minimisers form a family, the matrix is
+/// determined up to q·Π with any orthogonal projector Π of a given rank in a subspace, and
+/// [`distance`](Self::distance) is that to the nearest member.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::ClassMatrix;
+///
+/// let etf = ClassMatrix::simplex_etf(3)?;
+/// assert_eq!(etf.get(0, 1), Some(-1.0 / 3.0));
+/// let measured = dmatrix![2.0, -1.0, -1.0; -1.0, 2.0, -1.0; -1.0, -1.0, 2.0];
+/// assert!(etf.distance(&measured)? < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassMatrix {
+    base: Structure,
+    family: Option<Family>,
+}
+
+/// A matrix without freedom.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Structure {
+    Grouped(Grouped),
+    Dense(DMatrix<f64>),
+}
+
+/// diag(q_g) plus c_gh for each pair of groups.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Grouped {
+    partition: Partition,
+    diagonal: Vec<f64>,
+    coupling: Option<DMatrix<f64>>,
+}
+
+/// The classes 0, …, K−1 divided into groups, as runs of neighbours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// First class and group of each run.
+    runs: Vec<(usize, usize)>,
+    classes: usize,
+}
+
+impl Partition {
+    /// All classes in one group.
+    fn single(classes: usize) -> Self {
+        Self { runs: vec![(0, 0)], classes }
+    }
+
+    fn group_of(&self, class: usize) -> usize {
+        let next = self.runs.partition_point(|&(first, _)| first <= class);
+        self.runs[next - 1].1
+    }
+
+    /// The group of every class.
+    fn groups(&self) -> Vec<usize> {
+        (0..self.classes).map(|class| self.group_of(class)).collect()
+    }
+}
+
+impl Grouped {
+    fn to_dense(&self) -> DMatrix<f64> {
+        let groups = self.partition.groups();
+        DMatrix::from_fn(groups.len(), groups.len(), |i, j| {
+            let on_diagonal = if i == j { self.diagonal[groups[i]] } else { 0.0 };
+            on_diagonal + self.coupling.as_ref().map_or(0.0, |c| c[(groups[i], groups[j])])
+        })
+    }
+
+    fn get(&self, i: usize, j: usize) -> f64 {
+        let (g, h) = (self.partition.group_of(i), self.partition.group_of(j));
+        let on_diagonal = if i == j { self.diagonal[g] } else { 0.0 };
+        on_diagonal + self.coupling.as_ref().map_or(0.0, |coupling| coupling[(g, h)])
+    }
+}
+
+impl Structure {
+    pub(crate) fn to_dense(&self) -> DMatrix<f64> {
+        match self {
+            Self::Grouped(grouped) => grouped.to_dense(),
+            Self::Dense(matrix) => matrix.clone(),
+        }
+    }
+
+    pub(crate) fn get(&self, i: usize, j: usize) -> f64 {
+        match self {
+            Self::Grouped(grouped) => grouped.get(i, j),
+            Self::Dense(matrix) => matrix[(i, j)],
+        }
+    }
+
+    fn classes(&self) -> usize {
+        match self {
+            Self::Grouped(grouped) => grouped.partition.classes,
+            Self::Dense(matrix) => matrix.nrows(),
+        }
+    }
+}
+
+impl ClassMatrix {
+    /// The Gram matrix I of the orthogonal frame of K = `classes` vectors.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no class.
+    pub fn orthogonal_frame(classes: usize) -> Result<Self> {
+        check_classes(classes)?;
+        Ok(Self::unique(Grouped {
+            partition: Partition::single(classes),
+            diagonal: vec![1.0],
+            coupling: None,
+        }))
+    }
+
+    /// The Gram matrix I − 11ᵀ/K of the simplex equiangular tight frame of K = `classes` vectors, up to
+    /// the factor K/(K−1).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no class.
+    pub fn simplex_etf(classes: usize) -> Result<Self> {
+        check_classes(classes)?;
+        Ok(Self::unique(Grouped {
+            partition: Partition::single(classes),
+            diagonal: vec![1.0],
+            coupling: Some(DMatrix::from_element(1, 1, -(classes as f64).recip())),
+        }))
+    }
+
+    /// The Gram matrix diag(‖v_k‖²) of a general orthogonal frame, from the squared lengths of its
+    /// vectors. Zero is allowed, for collapsed classes.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without a class, [`Error::OutOfRange`] if a length is negative or not finite.
+    ///
+    /// Source: Dang et al. (ICML 2023), Definition 2.1.
+    pub fn general_orthogonal_frame(squared_lengths: &[f64]) -> Result<Self> {
+        if squared_lengths.is_empty() {
+            return Err(Error::Empty { argument: "squared_lengths" });
+        }
+        let bad = |&length: &f64| !(length >= 0.0 && length.is_finite());
+        if let Some(index) = squared_lengths.iter().position(bad) {
+            let argument = format!("squared_lengths[{index}]");
+            return Err(Error::out_of_range(
+                argument,
+                squared_lengths[index],
+                "finite and not negative",
+            ));
+        }
+        let classes = squared_lengths.len();
+        let runs = (0..classes).map(|class| (class, class)).collect();
+        Ok(Self::unique(Grouped {
+            partition: Partition { runs, classes },
+            diagonal: squared_lengths.to_vec(),
+            coupling: None,
+        }))
+    }
+
+    /// The family P_R(I): all orthogonal projectors of rank R = `rank`, which orthogonal frames become
+    /// where the widths leave room for R < K directions only.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no class or the rank is not between 1 and K.
+    ///
+    /// Source: Dang et al. (ICML 2023), Theorem 3.1 (i).
+    pub fn low_rank_orthogonal_frame(classes: usize, rank: usize) -> Result<Self> {
+        check_classes(classes)?;
+        check_rank(rank, classes, "between 1 and the number of classes")?;
+        if rank == classes {
+            return Self::orthogonal_frame(classes);
+        }
+        Ok(Self::free(classes, Subset::Span((0..classes).collect()), rank))
+    }
+
+    /// The family P_R(I − 11ᵀ/K): all orthogonal projectors of rank R = `rank` on vectors that sum to
+    /// zero, which simplex ETFs become where the widths leave room for R < K − 1 directions only.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there are less than two classes or the rank is not between 1 and K − 1.
+    ///
+    /// Source: Dang et al. (ICML 2023), Theorem 3.1 (ii).
+    pub fn low_rank_simplex_etf(classes: usize, rank: usize) -> Result<Self> {
+        if classes < 2 {
+            return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
+        }
+        check_rank(rank, classes - 1, "between 1 and the number of classes less one")?;
+        if rank == classes - 1 {
+            return Self::simplex_etf(classes);
+        }
+        Ok(Self::free(classes, Subset::Contrasts((0..classes).collect()), rank))
+    }
+
+    fn unique(grouped: Grouped) -> Self {
+        Self { base: Structure::Grouped(grouped), family: None }
+    }
+
+    fn free(classes: usize, subset: Subset, rank: usize) -> Self {
+        let zero =
+            Grouped { partition: Partition::single(classes), diagonal: vec![0.0], coupling: None };
+        let family = Family::Projector { subset, value: 1.0, ranks: rank..=rank };
+        Self { base: Structure::Grouped(zero), family: Some(family) }
+    }
+
+    /// L U diag(v) Uᵀ R for the left singular vectors U of a global minimum, with a `value` v for each
+    /// direction and diagonal matrices L and R that are constant on groups of equal class sizes.
+    pub(crate) fn spectral(
+        minimum: &GlobalMinimum,
+        value: impl Fn(&Direction) -> f64,
+        left: impl Fn(SizeGroup) -> f64,
+        right: impl Fn(SizeGroup) -> f64,
+    ) -> Self {
+        let groups = minimum.size_groups();
+        let sides = Sides {
+            groups,
+            left: groups.iter().map(|&group| left(group)).collect(),
+            right: groups.iter().map(|&group| right(group)).collect(),
+        };
+        let mut base = sides.zero(minimum);
+        let mut family = None;
+        for direction in minimum.directions() {
+            let value = value(direction);
+            if direction.is_unique() {
+                sides.add(&mut base, direction, value);
+            } else {
+                family = Some(sides.family(minimum, direction, value));
+            }
+        }
+        Self { base, family }
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.base.classes()
+    }
+
+    /// Whether the matrix is determined, and not one of a family.
+    #[must_use]
+    pub fn is_unique(&self) -> bool {
+        self.family.is_none()
+    }
+
+    /// The entry in row i and column j; `None` outside of the matrix and where members of the family
+    /// differ.
+    #[must_use]
+    pub fn get(&self, i: usize, j: usize) -> Option<f64> {
+        let inside = i < self.classes() && j < self.classes();
+        let free = || self.family.as_ref().is_some_and(|family| family.touches(i, j));
+        (inside && !free()).then(|| self.base.get(i, j))
+    }
+
+    /// All K² entries; `None` for a family.
+    #[must_use]
+    pub fn to_dense(&self) -> Option<DMatrix<f64>> {
+        self.is_unique().then(|| self.base.to_dense())
+    }
+
+    /// The member of the family that is nearest to a measured K×K matrix, in the sense of
+    /// [`distance`](Self::distance); the matrix itself if it is no family.
+    ///
+    /// # Errors
+    /// As [`distance`](Self::distance).
+    pub fn nearest_member(&self, measured: &DMatrix<f64>) -> Result<DMatrix<f64>> {
+        self.check(measured)?;
+        let base = self.base.to_dense();
+        match &self.family {
+            None => Ok(base),
+            Some(family) => family.nearest_member(base, measured),
+        }
+    }
+
+    /// The normalised distance ‖A/‖A‖ − T/‖T‖‖ (Frobenius norms) between a measured K×K matrix A and
+    /// this matrix T, or the nearest member T of the family. It is between 0 and 2.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if A is not K×K, [`Error::OutOfRange`] if an entry is not finite,
+    /// [`Error::ZeroNorm`] if A or T is zero, as then there is no direction to compare.
+    ///
+    /// Source: the form of NC2 and NC3 in Dang et al. (ICML 2023), C.1.1 and C.2.1.
+    pub fn distance(&self, measured: &DMatrix<f64>) -> Result<f64> {
+        let target = self.nearest_member(measured)?;
+        let measured = normalised(measured).ok_or(Error::ZeroNorm { argument: "measured" })?;
+        let target = normalised(&target).ok_or(Error::ZeroNorm { argument: "target" })?;
+        Ok((measured - target).norm())
+    }
+
+    fn check(&self, measured: &DMatrix<f64>) -> Result<()> {
+        let classes = self.classes();
+        if measured.shape() != (classes, classes) {
+            let expected = format!("{classes}×{classes}, for the {classes} classes");
+            return Err(Error::shape("measured", measured.shape(), expected));
+        }
+        check_finite(measured, |i, j| format!("measured[({i}, {j})]"))
+    }
+}
+
+/// The factors on either side of a spectral matrix.
+struct Sides<'a> {
+    groups: &'a [SizeGroup],
+    left: Vec<f64>,
+    right: Vec<f64>,
+}
+
+impl Sides<'_> {
+    /// Zero, in the form that the terms of the minimum's directions can be added to.
+    fn zero(&self, minimum: &GlobalMinimum) -> Structure {
+        let Some(counts) = minimum.problem().counts() else {
+            let classes = minimum.problem().classes();
+            return Structure::Dense(DMatrix::zeros(classes, classes));
+        };
+        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
+        let size = self.groups.len();
+        let coupled = minimum.directions().iter().any(|direction| {
+            !matches!(direction.subspace(), Subspace::Classes(_) | Subspace::Columns { .. })
+        });
+        Structure::Grouped(Grouped {
+            partition: Partition { runs, classes: counts.classes() },
+            diagonal: vec![0.0; size],
+            coupling: coupled.then(|| DMatrix::zeros(size, size)),
+        })
+    }
+
+    /// Adds value·L Q Qᵀ R for the basis Q of the direction's subspace.
+    fn add(&self, base: &mut Structure, direction: &Direction, value: f64) {
+        match (base, direction.subspace()) {
+            (Structure::Dense(matrix), Subspace::Columns { left, .. }) => {
+                *matrix += left * left.transpose() * value;
+            }
+            (Structure::Grouped(grouped), Subspace::Classes(group)) => {
+                grouped.diagonal[*group] += self.scaled(*group, value);
+            }
+            (Structure::Grouped(grouped), Subspace::Contrasts(group)) => {
+                let scaled = self.scaled(*group, value);
+                grouped.diagonal[*group] += scaled;
+                if let Some(coupling) = &mut grouped.coupling {
+                    coupling[(*group, *group)] -= scaled / self.groups[*group].classes as f64;
+                }
+            }
+            (Structure::Grouped(grouped), Subspace::AllOnes | Subspace::Secular(_)) => {
+                if let Some(coupling) = &mut grouped.coupling {
+                    *coupling += self.outer_product(direction.subspace(), value);
+                }
+            }
+            (Structure::Dense(_), _) | (_, Subspace::Columns { .. }) => {}
+        }
+    }
+
+    fn scaled(&self, group: usize, value: f64) -> f64 {
+        self.left[group] * value * self.right[group]
+    }
+
+    /// value·(L u)(R u)ᵀ by groups, for a vector u that is constant on groups.
+    fn outer_product(&self, subspace: &Subspace, value: f64) -> DMatrix<f64> {
+        let entry = |group: usize| match subspace {
+            Subspace::Secular(pair) => pair.entry(self.groups, group),
+            _ => {
+                let classes: usize = self.groups.iter().map(|group| group.classes).sum();
+                (classes as f64).sqrt().recip()
+            }
+        };
+        let entries: Vec<f64> = (0..self.groups.len()).map(entry).collect();
+        DMatrix::from_fn(entries.len(), entries.len(), |g, h| {
+            self.left[g] * entries[g] * value * entries[h] * self.right[h]
+        })
+    }
+
+    /// The family that a direction whose fitted subspace is not determined gives rise to.
+    fn family(&self, minimum: &GlobalMinimum, direction: &Direction, value: f64) -> Family {
+        let members = |group: usize| {
+            minimum.problem().counts().map_or_else(Vec::new, |counts| counts.members(group))
+        };
+        let ranks = direction.rank();
+        let projector = |subset, value| Family::Projector { subset, value, ranks: ranks.clone() };
+        match direction.subspace() {
+            Subspace::Classes(group) => {
+                projector(Subset::Span(members(*group)), self.scaled(*group, value))
+            }
+            Subspace::Contrasts(group) => {
+                projector(Subset::Contrasts(members(*group)), self.scaled(*group, value))
+            }
+            Subspace::Columns { left, .. } => projector(Subset::Columns(left.clone()), value),
+            Subspace::AllOnes | Subspace::Secular(_) => {
+                let mut term = self.zero(minimum);
+                self.add(&mut term, direction, value);
+                Family::Optional(term)
+            }
+        }
+    }
+}
+
+/// The matrix divided by its Frobenius norm, without overflow; `None` if it is zero.
+pub(crate) fn normalised(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+    let largest = matrix.amax();
+    if largest == 0.0 {
+        return None;
+    }
+    let scaled = matrix / largest;
+    let norm = scaled.norm();
+    Some(scaled / norm)
+}
+
+fn check_classes(classes: usize) -> Result<()> {
+    if classes == 0 { Err(Error::out_of_range("classes", 0.0, "at least 1")) } else { Ok(()) }
+}
+
+fn check_rank(rank: usize, largest: usize, expected: &'static str) -> Result<()> {
+    if rank == 0 || rank > largest {
+        return Err(Error::out_of_range("rank", rank as f64, expected));
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! How many samples each class has.
+
+use crate::error::{Error, Result};
+
+/// Counts above this are not exact as `f64`.
+const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
+
+/// The class sizes n_0, …, n_(K−1) of a data set.
+///
+/// The order of the classes is kept. Equal neighbours are stored as one run and equal sizes as one
+/// group, so that ten million balanced classes take no more room than one.
+///
+/// ```
+/// use neural_collapse::ClassCounts;
+///
+/// let counts = ClassCounts::new(&[50, 200, 100, 50])?;
+/// assert_eq!((counts.classes(), counts.samples()), (4, 400));
+/// assert_eq!(counts.count(3), Some(50));
+/// assert_eq!(counts.sizes().map(|group| (group.size, group.classes)).collect::<Vec<_>>(),
+///            [(200, 1), (100, 1), (50, 2)]);
+/// assert!(ClassCounts::balanced(10_000_000, 600)?.is_balanced());
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassCounts {
+    runs: Vec<Run>,
+    groups: Vec<SizeGroup>,
+    classes: usize,
+    samples: u64,
+}
+
+/// Neighbouring classes of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Run {
+    /// Index of the first of these classes.
+    pub first_class: usize,
+    /// Number of these classes.
+    pub classes: usize,
+    /// Number of samples in each of them.
+    pub size: u64,
+    /// Index of their [`SizeGroup`].
+    pub group: usize,
+}
+
+/// All classes of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SizeGroup {
+    /// Number of samples in each of these classes.
+    pub size: u64,
+    /// Number of these classes.
+    pub classes: usize,
+}
+
+impl ClassCounts {
+    /// The sizes of the classes, in the order of their labels.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without a class, [`Error::EmptyClass`] if a class has no sample,
+    /// [`Error::OutOfRange`] if a count is above 2⁵³ or all of them together above 2⁶⁴ − 1.
+    pub fn new(counts: &[u64]) -> Result<Self> {
+        Self::from_runs(counts.iter().map(|&size| (size, 1)))
+    }
+
+    /// `classes` classes of `size` samples each.
+    ///
+    /// # Errors
+    /// As [`ClassCounts::new`].
+    pub fn balanced(classes: usize, size: u64) -> Result<Self> {
+        Self::from_runs([(size, classes)])
+    }
+
+    /// Runs of (size, number of classes) in the order of the labels: `[(600, 5), (50, 20)]` are five
+    /// classes of 600 samples and then twenty of 50.
+    ///
+    /// # Errors
+    /// As [`ClassCounts::new`].
+    pub fn from_runs(runs: impl IntoIterator<Item = (u64, usize)>) -> Result<Self> {
+        let mut counts = Self { runs: Vec::new(), groups: Vec::new(), classes: 0, samples: 0 };
+        for (size, classes) in runs {
+            counts.push(size, classes)?;
+        }
+        if counts.classes == 0 {
+            return Err(Error::Empty { argument: "counts" });
+        }
+        counts.group_equal_sizes();
+        Ok(counts)
+    }
+
+    fn push(&mut self, size: u64, classes: usize) -> Result<()> {
+        if classes == 0 {
+            return Ok(());
+        }
+        let first_class = self.classes;
+        let argument = || format!("counts[{first_class}]");
+        if size == 0 {
+            return Err(Error::EmptyClass { argument: "counts", class: first_class });
+        }
+        if size > LARGEST_COUNT {
+            return Err(Error::out_of_range(argument(), size as f64, "at most 2⁵³"));
+        }
+        let total = size.checked_mul(classes as u64).and_then(|new| new.checked_add(self.samples));
+        let all_classes = self.classes.checked_add(classes);
+        let (Some(samples), Some(all_classes)) = (total, all_classes) else {
+            let sum = self.samples as f64 + size as f64 * classes as f64;
+            return Err(Error::out_of_range("the sum of `counts`", sum, "at most 2⁶⁴ − 1"));
+        };
+        match self.runs.last_mut() {
+            Some(run) if run.size == size => run.classes += classes,
+            _ => self.runs.push(Run { first_class, classes, size, group: 0 }),
+        }
+        (self.classes, self.samples) = (all_classes, samples);
+        Ok(())
+    }
+
+    /// Fills `groups`, by falling size, and each run's index into it.
+    fn group_equal_sizes(&mut self) {
+        let mut order: Vec<usize> = (0..self.runs.len()).collect();
+        order.sort_unstable_by_key(|&run| core::cmp::Reverse(self.runs[run].size));
+        for index in order {
+            let run = &mut self.runs[index];
+            match self.groups.last_mut() {
+                Some(group) if group.size == run.size => group.classes += run.classes,
+                _ => self.groups.push(SizeGroup { size: run.size, classes: run.classes }),
+            }
+            run.group = self.groups.len() - 1;
+        }
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Number of samples N.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Number of samples of a class, or `None` if there is no such class.
+    #[must_use]
+    pub fn count(&self, class: usize) -> Option<u64> {
+        self.run_of(class).map(|run| run.size)
+    }
+
+    /// Whether all classes have the same size.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.groups.len() == 1
+    }
+
+    /// The distinct sizes with the number of their classes, by falling size.
+    pub fn sizes(&self) -> impl ExactSizeIterator<Item = SizeGroup> + '_ {
+        self.groups.iter().copied()
+    }
+
+    /// The distinct sizes, by falling size.
+    pub(crate) fn groups(&self) -> &[SizeGroup] {
+        &self.groups
+    }
+
+    /// The runs of equal neighbours, in the order of the classes.
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = Run> + '_ {
+        self.runs.iter().copied()
+    }
+
+    /// The classes of a group, in rising order.
+    pub(crate) fn members(&self, group: usize) -> Vec<usize> {
+        let own = self.runs.iter().filter(|run| run.group == group);
+        own.flat_map(|run| run.first_class..run.first_class + run.classes).collect()
+    }
+
+    /// The run that a class belongs to.
+    pub(crate) fn run_of(&self, class: usize) -> Option<Run> {
+        if class >= self.classes {
+            return None;
+        }
+        let next = self.runs.partition_point(|run| run.first_class <= class);
+        self.runs.get(next.checked_sub(1)?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_keep_the_order_and_groups_fall() {
+        let counts = ClassCounts::new(&[5, 9, 9, 5, 5, 7]).unwrap();
+        let runs: Vec<_> =
+            counts.runs().map(|run| (run.first_class, run.classes, run.group)).collect();
+        assert_eq!(runs, [(0, 1, 2), (1, 2, 0), (3, 2, 2), (5, 1, 1)]);
+        let groups: Vec<_> = counts.sizes().map(|group| (group.size, group.classes)).collect();
+        assert_eq!(groups, [(9, 2), (7, 1), (5, 3)]);
+        assert_eq!(
+            (0..7).map(|class| counts.count(class)).collect::<Vec<_>>(),
+            [Some(5), Some(9), Some(9), Some(5), Some(5), Some(7), None]
+        );
+    }
+
+    #[test]
+    fn bad_counts_are_named() {
+        assert_eq!(ClassCounts::new(&[]), Err(Error::Empty { argument: "counts" }));
+        assert_eq!(ClassCounts::balanced(0, 5), Err(Error::Empty { argument: "counts" }));
+        let empty = Error::EmptyClass { argument: "counts", class: 1 };
+        assert_eq!(ClassCounts::new(&[3, 0]), Err(empty));
+        assert!(matches!(ClassCounts::new(&[1 << 54]), Err(Error::OutOfRange { .. })));
+        assert!(matches!(ClassCounts::balanced(1 << 20, 1 << 50), Err(Error::OutOfRange { .. })));
+    }
+}

@@ -1,0 +1,239 @@
+//! An explicit global minimiser: the matrices themselves.
+
+use nalgebra::{DMatrix, DVector};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::counts::ClassCounts;
+use crate::direction::Direction;
+use crate::error::{Error, Result};
+use crate::frame::check_orthonormal;
+use crate::head::LinearHead;
+use crate::linalg::orthonormal_columns;
+use crate::minimum::GlobalMinimum;
+use crate::spectrum::Subspace;
+use crate::ufm::{Target, Ufm};
+
+/// The orthonormal vectors of the hidden spaces that the singular directions are laid along. The
+/// global minimisers differ by this choice only.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Basis {
+    /// The first unit vectors of each space.
+    Standard,
+    /// Random orthonormal vectors, drawn uniformly. The same seed gives the same matrices on every
+    /// machine.
+    Random(u64),
+    /// A matrix with orthonormal columns for the input space of each layer, d₁ × r₁, …, d_M × r_M.
+    /// Each must have as many columns as the minimum has rank; further ones are not used.
+    Given(Vec<DMatrix<f64>>),
+}
+
+/// One global minimiser: W₁, …, W_M, b and H.
+///
+/// ```
+/// use neural_collapse::{Basis, ClassCounts, Regularization, Ufm};
+///
+/// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
+/// let ufm = Ufm::new(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?.with_widths(&[64; 3])?;
+/// let minimum = ufm.global_minimum()?;
+/// let explicit = minimum.minimizer(&Basis::Random(7))?;
+/// let product = explicit.head().product()?;
+/// assert_eq!(product.shape(), (4, 64));
+/// // Its Gram matrix is the predicted general orthogonal frame.
+/// assert!(minimum.trailing_gram(3)?.distance(&(&product * product.transpose()))? < 1e-14);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplicitMinimizer {
+    head: LinearHead,
+    columns: DMatrix<f64>,
+    counts: Option<ClassCounts>,
+}
+
+impl ExplicitMinimizer {
+    /// The layers W₁, …, W_M and the bias b.
+    #[must_use]
+    pub fn head(&self) -> &LinearHead {
+        &self.head
+    }
+
+    /// The class means H̄, d₁ × K; `None` for an arbitrary target, which has no classes.
+    #[must_use]
+    pub fn class_means(&self) -> Option<&DMatrix<f64>> {
+        self.counts.is_some().then_some(&self.columns)
+    }
+
+    /// The features H, d₁ × N, a column a sample: for classes, n_0 times the mean of class 0, then n_1
+    /// times that of class 1, and so on.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the matrix does not fit into memory.
+    pub fn features(&self) -> Result<DMatrix<f64>> {
+        let Some(counts) = &self.counts else {
+            return Ok(self.columns.clone());
+        };
+        let dimension = self.columns.nrows();
+        let too_large =
+            || Error::out_of_range("samples", counts.samples() as f64, "few enough for memory");
+        let samples = usize::try_from(counts.samples()).map_err(|_| too_large())?;
+        let entries = samples.checked_mul(dimension).ok_or_else(too_large)?;
+        let mut features = Vec::new();
+        features.try_reserve_exact(entries).map_err(|_| too_large())?;
+        for run in counts.runs() {
+            for class in run.first_class..run.first_class + run.classes {
+                for _ in 0..run.size {
+                    features.extend_from_slice(self.columns.column(class).as_slice());
+                }
+            }
+        }
+        Ok(DMatrix::from_vec(dimension, samples, features))
+    }
+}
+
+impl GlobalMinimum {
+    /// A global minimiser, with the layers' widths as in the problem, or K where they are unlimited.
+    ///
+    /// Wₘ = V_(m+1) diag(√(t/λₘ)) Vₘᵀ and H = V₁ diag(√(t/λ_H)) V_Tᵀ, where the energies t and the
+    /// right singular vectors V_T of the target are given, V_(M+1) are its left singular vectors and
+    /// V₁, …, V_M are the orthonormal vectors of `basis`. Of a family, the member is taken that fits the
+    /// first vectors of each direction, as many as possible.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
+    /// not orthonormal to 10⁻¹⁰.
+    ///
+    /// Source: the singular value decompositions in Dang et al. (ICML 2023), Lemma D.2 and appendix D.3.
+    pub fn minimizer(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
+        let problem = self.problem();
+        let fitted = FittedVectors::new(self);
+        let unlimited = || vec![problem.classes(); problem.depth()];
+        let widths = problem.widths().map_or_else(unlimited, <[usize]>::to_vec);
+        let hidden = hidden_bases(basis, &widths, fitted.energies.len())?;
+        let weights = self.weights(&fitted, &hidden);
+        let bias = self.bias_of_largest_member().map(DVector::from_vec);
+        let columns = fitted.scaled(&hidden[0], problem.penalties().feature_decay())
+            * fitted.right.transpose();
+        Ok(ExplicitMinimizer {
+            head: LinearHead::new(weights, bias)?,
+            columns,
+            counts: problem.counts().cloned(),
+        })
+    }
+
+    fn weights(&self, fitted: &FittedVectors, hidden: &[DMatrix<f64>]) -> Vec<DMatrix<f64>> {
+        let above = hidden.iter().skip(1).chain([&fitted.left]);
+        let layers =
+            self.problem().penalties().weight_decays().iter().zip(hidden.iter().zip(above));
+        layers
+            .map(|(&decay, (below, above))| fitted.scaled(above, decay) * below.transpose())
+            .collect()
+    }
+}
+
+/// The singular vectors of the target that the minimiser fits, and their energies.
+struct FittedVectors {
+    /// U, K × r.
+    left: DMatrix<f64>,
+    /// V_T, N × r. Its rows for the samples of a class are equal, so for classes only one of each is
+    /// kept, K × r.
+    right: DMatrix<f64>,
+    energies: Vec<f64>,
+}
+
+impl FittedVectors {
+    fn new(minimum: &GlobalMinimum) -> Self {
+        let (mut left, mut right, mut energies) = (Vec::new(), Vec::new(), Vec::new());
+        for direction in minimum.directions() {
+            let rank = *direction.rank().end();
+            if rank > 0 {
+                let vectors = singular_vectors(minimum.problem(), direction);
+                left.push(vectors.0.columns(0, rank).into_owned());
+                right.push(vectors.1.columns(0, rank).into_owned());
+                energies.extend(core::iter::repeat_n(direction.energy(), rank));
+            }
+        }
+        let problem = minimum.problem();
+        let rows = match problem.target() {
+            Target::Classes(counts) => counts.classes(),
+            Target::Matrix(target) => target.ncols(),
+        };
+        Self {
+            left: side_by_side(problem.classes(), &left),
+            right: side_by_side(rows, &right),
+            energies,
+        }
+    }
+
+    /// `vectors`·diag(√(t/decay)).
+    fn scaled(&self, vectors: &DMatrix<f64>, decay: f64) -> DMatrix<f64> {
+        let mut scaled = vectors.clone();
+        for (mut column, energy) in scaled.column_iter_mut().zip(&self.energies) {
+            column *= (energy / decay).sqrt();
+        }
+        scaled
+    }
+}
+
+/// The left and right singular vectors of a direction. For classes, the entry of a right one for a
+/// sample of class k is σ u_k/n_k.
+fn singular_vectors(problem: &Ufm, direction: &Direction) -> (DMatrix<f64>, DMatrix<f64>) {
+    let counts = match (problem.target(), direction.subspace()) {
+        (Target::Classes(counts), _) => counts,
+        (Target::Matrix(_), Subspace::Columns { left, right }) => {
+            return (left.clone(), right.clone());
+        }
+        (Target::Matrix(target), _) => {
+            return (DMatrix::zeros(target.nrows(), 0), DMatrix::zeros(target.ncols(), 0));
+        }
+    };
+    let left = direction.subspace().left_vectors(counts);
+    let mut right = &left * direction.target_squared().sqrt();
+    for run in counts.runs() {
+        let mut rows = right.rows_mut(run.first_class, run.classes);
+        rows /= run.size as f64;
+    }
+    (left, right)
+}
+
+/// Matrices of `rows` rows, joined to one.
+fn side_by_side(rows: usize, parts: &[DMatrix<f64>]) -> DMatrix<f64> {
+    let entries: Vec<f64> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+    DMatrix::from_vec(rows, entries.len() / rows, entries)
+}
+
+/// V₁, …, V_M, each with `rank` orthonormal columns.
+fn hidden_bases(basis: &Basis, widths: &[usize], rank: usize) -> Result<Vec<DMatrix<f64>>> {
+    match basis {
+        Basis::Standard => Ok(widths.iter().map(|&width| DMatrix::identity(width, rank)).collect()),
+        Basis::Random(seed) => {
+            let mut generator = ChaCha8Rng::seed_from_u64(*seed);
+            let mut normal = |_, _| StandardNormal.sample(&mut generator);
+            let gaussian = widths.iter().map(|&width| DMatrix::from_fn(width, rank, &mut normal));
+            Ok(gaussian.map(orthonormal_columns).collect())
+        }
+        Basis::Given(matrices) => given_bases(matrices, widths, rank),
+    }
+}
+
+fn given_bases(
+    matrices: &[DMatrix<f64>],
+    widths: &[usize],
+    rank: usize,
+) -> Result<Vec<DMatrix<f64>>> {
+    if matrices.len() != widths.len() {
+        return Err(Error::Shape {
+            argument: "basis".into(),
+            found: matrices.len().to_string(),
+            expected: format!("{}, one matrix for the inputs of each layer", widths.len()),
+        });
+    }
+    for (layer, (matrix, &width)) in matrices.iter().zip(widths).enumerate() {
+        if matrix.nrows() != width || matrix.ncols() < rank {
+            let expected = format!("{width}×{rank} or with more columns");
+            return Err(Error::shape(format!("basis[{layer}]"), matrix.shape(), expected));
+        }
+        check_orthonormal(&format!("basis[{layer}]"), matrix)?;
+    }
+    Ok(matrices.iter().map(|matrix| matrix.columns(0, rank).into_owned()).collect())
+}
