@@ -1,0 +1,58 @@
+"""Write the reference tables: `python generate.py` (see README.md beside this file).
+
+Inputs are binary64 numbers, written so that they read back exactly. Outputs have 35 significant
+digits; every table is computed twice, with different working precisions, and must come out equal.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mpmath import mp
+
+from decimals import Row
+from problem_tables import critical_ratio_rows, problem_rows
+from scalar_tables import minimizer_rows, stationary_rows, threshold_rows
+from spectrum_tables import secular_rows
+
+FOLDER = Path(__file__).parent
+WORKING_DIGITS = (90, 130)
+
+PROBLEM_INPUTS = "bias,depth,counts,decays,feature_decay,bias_decay"
+PROBLEM_OUTPUTS = "a,loss,smallest_surviving,largest_factor,bias_vector"
+DIRECTION_OUTPUTS = "multiplicity,target_squared,ratio,x,energy,s,fitted_share,classifier_squared,features_squared"
+CLASS_OUTPUTS = "classifier_norms_squared,mean_norms_squared"
+
+TABLES: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
+    "thresholds.csv": ("depth,tau,beta,fold,root_at_threshold,fold_position", threshold_rows),
+    "minimizer.csv": ("depth,b,regime,x,x_pow_depth,g,residual_share", minimizer_rows),
+    "stationary.csv": ("depth,b,smaller,larger", stationary_rows),
+    "problems.csv": (",".join((PROBLEM_INPUTS, PROBLEM_OUTPUTS, DIRECTION_OUTPUTS, CLASS_OUTPUTS)), problem_rows),
+    "secular.csv": ("sizes,multiplicities,eigenvalues,above_smaller_size,below_larger_size", secular_rows),
+    "critical_ratio.csv": (
+        "depth,majority_classes,minority_classes,minority_samples,decays,feature_decay,critical_total,critical_ratio",
+        critical_ratio_rows,
+    ),
+}
+
+
+def render(header: str, rows: Callable[[], Iterable[Row]], working_digits: int) -> str:
+    """The text of a table computed with `working_digits` digits."""
+    with mp.workdps(working_digits):
+        lines = [header, *(",".join(row) for row in rows())]
+    if any(line.count(",") != header.count(",") for line in lines):
+        raise ValueError(f"rows do not match the header {header}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write every table whose two computations agree in every digit."""
+    for name, (header, rows) in TABLES.items():
+        text, again = (render(header, rows, working_digits) for working_digits in WORKING_DIGITS)
+        if text != again:
+            raise ArithmeticError(f"{name} depends on the working precision")
+        (FOLDER / name).write_text(text, encoding="ascii", newline="\n")
+        print(f"{name}: {text.count(chr(10)) - 1} rows, {len(text)} bytes")
+
+
+if __name__ == "__main__":
+    main()
