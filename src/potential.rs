@@ -3,7 +3,7 @@
 use num_traits::Float;
 
 use crate::error::{Error, Result};
-use crate::root::{from_u32, power, root_of_ratio};
+use crate::root::{from_u32, power, root_of_ratio, twofold_root};
 use crate::twofold::Twofold;
 
 /// Cap on the Newton iterations. At the threshold and below the minimiser takes at most 6; close to
@@ -42,6 +42,7 @@ const MAX_STEPS: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Potential<T> {
     depth: u32,
+    threshold: T,
     slope_threshold: T,
     fold: T,
     /// A relative Newton step below this leaves an error that one more step, with a residual in
@@ -58,13 +59,9 @@ impl<T: Float> Potential<T> {
         if depth == 0 {
             return Err(Error::out_of_range("depth", 0.0, "at least 1"));
         }
-        let four = from_u32::<T>(4);
-        Ok(Self {
-            depth,
-            slope_threshold: slope_threshold(depth),
-            fold: fold(depth),
-            last_step: (T::epsilon() / four).sqrt().sqrt() / from_u32(depth),
-        })
+        let (slope_threshold, threshold) = thresholds(depth);
+        let last_step = (T::epsilon() / from_u32(4)).sqrt().sqrt() / from_u32(depth);
+        Ok(Self { depth, threshold, slope_threshold, fold: fold(depth), last_step })
     }
 
     /// The depth M.
@@ -79,7 +76,7 @@ impl<T: Float> Potential<T> {
     /// Source: Theorems 3.1 and 4.4.
     #[must_use]
     pub fn threshold(&self) -> T {
-        self.slope_threshold / from_u32(self.depth)
+        self.threshold
     }
 
     /// The threshold β_M = M τ_M of the slope b. β₁ = 1, β₂ = 1/2.
@@ -266,29 +263,28 @@ fn root_of_depth_one<T: Float>(b: T) -> T {
         return root.recip();
     }
     let root_error = (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root);
-    let denominator = Twofold::sum(root, b).plus(root_error);
     let numerator = Twofold::from(T::one()).plus(-b);
-    let x = numerator.value() / denominator.value();
-    x + (numerator - denominator.times(x)).value() / denominator.value()
+    numerator.over(Twofold::sum(root, b).plus(root_error))
 }
 
-/// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)).
-fn slope_threshold<T: Float>(depth: u32) -> T {
+/// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)), and the same divided by M: both rounded once.
+fn thresholds<T: Float>(depth: u32) -> (T, T) {
     if depth == 1 {
-        return T::one();
+        return (T::one(), T::one());
     }
-    let below = from_u32::<T>(depth - 1);
-    below / (from_u32::<T>(depth) * root_of_ratio(below, T::one(), depth))
+    let (m, below) = (from_u32::<T>(depth), Twofold::from(from_u32::<T>(depth - 1)));
+    let denominator = twofold_root(depth - 1, 1, depth).times(m);
+    (below.over(denominator), below.over(denominator.times(m)))
 }
 
-/// (M² − 1)/(4M)·((M+1)/(M−1))^(1/M), the maximum of M x^(M−1)/(x^M+1)².
+/// (M² − 1)/(4M)·((M+1)/(M−1))^(1/M), the maximum of M x^(M−1)/(x^M+1)², rounded once.
 fn fold<T: Float>(depth: u32) -> T {
     if depth == 1 {
         return T::one();
     }
     let (m, below) = (from_u32::<T>(depth), from_u32::<T>(depth - 1));
-    let above = m + T::one();
-    below * above / (from_u32::<T>(4) * m) * root_of_ratio(above, below, depth)
+    let numerator = twofold_root(depth.saturating_add(1), depth - 1, depth);
+    numerator.times(below).times(m + T::one()).over(Twofold::product(from_u32(4), m))
 }
 
 fn check_slope<T: Float>(b: T) -> Result<()> {

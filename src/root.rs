@@ -27,14 +27,27 @@ pub(crate) fn root_of_ratio<T: Float>(numerator: T, denominator: T, degree: u32)
 fn polish<T: Float>(start: T, numerator: T, denominator: T, degree: u32) -> T {
     let mut root = start;
     for _ in 0..MAX_STEPS {
-        let power = Twofold::power(root, degree).times(denominator);
-        let step = (Twofold::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator);
+        let step = newton_step(root, numerator, denominator, degree);
         root = root + root * step;
         if step.abs() * from_u32(degree) < T::epsilon().sqrt() {
             break;
         }
     }
     root
+}
+
+/// The root of a ratio of small integers, in twice the precision.
+pub(crate) fn twofold_root<T: Float>(numerator: u32, denominator: u32, degree: u32) -> Twofold<T> {
+    let (numerator, denominator) = (from_u32::<T>(numerator), from_u32::<T>(denominator));
+    let root = root_of_ratio(numerator, denominator, degree);
+    let step = newton_step(root, numerator, denominator, degree);
+    Twofold::fast_sum(root, root * step)
+}
+
+/// (numerator − denominator·yⁿ)/(n·numerator), with the difference in twice the precision.
+fn newton_step<T: Float>(root: T, numerator: T, denominator: T, degree: u32) -> T {
+    let power = Twofold::power(root, degree).times(denominator);
+    (Twofold::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
 }
 
 /// [`root_of_ratio`] where the powers in [`polish`] would overflow or underflow.

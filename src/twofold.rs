@@ -62,6 +62,12 @@ impl<T: Float> Twofold<T> {
         Self::fast_sum(product.high, product.low + self.low * factor)
     }
 
+    /// self/`divisor`, rounded once.
+    pub(crate) fn over(self, divisor: Self) -> T {
+        let quotient = self.high / divisor.high;
+        quotient + (self - divisor.times(quotient)).high / divisor.high
+    }
+
     fn square(self) -> Self {
         let square = Self::product(self.high, self.high);
         let cross = self.high * self.low;
