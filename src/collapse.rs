@@ -6,6 +6,7 @@ use crate::potential::Potential;
 use crate::regularization::{Bias, Regularization};
 use crate::root::root_of_ratio;
 use crate::scale::energy_unit;
+use crate::spectrum::Subspace;
 
 impl GlobalMinimum {
     /// The smallest size a/τ_M that a class of this data set may have and survive, the number of
@@ -32,7 +33,8 @@ impl GlobalMinimum {
     /// the widths have room for collapses: (τ_M σ²/a)^(M/(M+1)) for the first to go. Below 1 if one has
     /// collapsed already; `None` if there is no direction.
     ///
-    /// Without a bias, directions are classes. The penalty of a bias stays as it is.
+    /// Without a bias, directions are classes. The all-ones direction beside a regularised bias is not
+    /// counted, as no class hangs on it, and the penalty of the bias stays as it is.
     ///
     /// ```
     /// use neural_collapse::{ClassCounts, Regularization, Ufm};
@@ -53,7 +55,8 @@ impl GlobalMinimum {
             room -= direction.multiplicity().min(room);
             any
         });
-        let margins = reachable.map(|direction| self.threshold() / direction.ratio());
+        let counted = reachable.filter(|direction| *direction.subspace() != Subspace::AllOnes);
+        let margins = counted.map(|direction| self.threshold() / direction.ratio());
         let least = margins.reduce(f64::min)?;
         Some(power_of_depth(least, self.problem().depth()))
     }

@@ -69,7 +69,8 @@ impl Worst {
     fn publish(&self, section: &str) {
         let mut rows = String::new();
         for (quantity, (error, input, cases)) in &self.0 {
-            writeln!(rows, "| {section} | {quantity} | {cases} | {error:.1} | `{input}` |").unwrap();
+            writeln!(rows, "| {section} | {quantity} | {cases} | {error:.1} | `{input}` |")
+                .unwrap();
         }
         println!("{rows}");
         if let Ok(path) = std::env::var("ACCURACY_TABLE") {
@@ -156,4 +157,136 @@ fn stationary_points_are_accurate_up_to_the_fold() {
     worst.publish("stationary points");
     worst.check("larger", 2.0);
     worst.check("smaller", 2.0);
+}
+
+/// The minimum of a row of `problems.csv`.
+fn problem(row: &BTreeMap<String, String>) -> GlobalMinimum {
+    let bias = match row["bias"].as_str() {
+        "none" => Bias::None,
+        "unregularized" => Bias::Unregularized,
+        _ => Bias::Regularized(row["bias_decay"].parse().unwrap()),
+    };
+    let feature_decay = row["feature_decay"].parse().unwrap();
+    let penalties = Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
+    let counts = ClassCounts::new(&list::<u64>(&row["counts"])).unwrap();
+    let ufm = Ufm::new(counts, penalties.with_bias(bias).unwrap()).unwrap();
+    ufm.global_minimum().unwrap()
+}
+
+/// How much a relative error of the slope b = M a/σ² grows in x, in x^M and in the shares.
+fn condition(direction: &Direction, depth: f64) -> (f64, f64, f64) {
+    let power = direction.power();
+    let of_x = ((depth + 1.0) - 2.0 * depth / (1.0 + power)).recip();
+    (of_x, depth * of_x, depth * of_x / (1.0 + power))
+}
+
+#[test]
+fn whole_problems_are_within_eight_ulp_or_four_times_their_condition() {
+    let mut worst = Worst::default();
+    for row in table("problems.csv") {
+        let minimum = problem(&row);
+        let depth = minimum.problem().depth() as f64;
+        let input = || format!("M = {}, n = {}, bias {}", row["depth"], row["counts"], row["bias"]);
+        let mut record = |quantity: &str, got: f64, column: &str, index: usize, condition: f64| {
+            let reference = row[column].split_whitespace().nth(index).unwrap();
+            // In units of what is allowed: 8 ulp, or 4 ulp times the condition number.
+            worst.record(quantity, ulps(got, reference) / (condition / 2.0).max(1.0), &input);
+        };
+        record("a", minimum.scale(), "a", 0, 1.0);
+        record("f*", minimum.loss(), "loss", 0, 1.0);
+        record("a/τ_M", minimum.smallest_surviving_count(), "smallest_surviving", 0, 1.0);
+        record("decay factor", minimum.largest_decay_factor().unwrap(), "largest_factor", 0, 1.0);
+        if let Some(bias) = minimum.bias() {
+            let shared = minimum.directions().last().map_or(1.0, |last| condition(last, depth).2);
+            record("b*", bias[0], "bias_vector", 0, shared);
+        }
+        let s_k = minimum.s_k();
+        let features = minimum.feature_singular_values();
+        let layer = minimum.problem().depth();
+        let classifier = minimum.product_singular_values(layer..=layer).unwrap();
+        for index in 0..row["x"].split_whitespace().count() {
+            let position = match minimum.problem().counts().unwrap() {
+                counts if row["bias"] == "none" => {
+                    let size = counts.count(index).unwrap();
+                    counts.sizes().position(|group| group.size == size).unwrap()
+                }
+                _ => index,
+            };
+            let direction = &minimum.directions()[position];
+            let (of_x, _, of_share) = condition(direction, depth);
+            record("a/σ²", direction.ratio(), "ratio", index, 1.0);
+            record("x", direction.x(), "x", index, of_x);
+            record("t", direction.energy(), "energy", index, of_x);
+            record("s_k", s_k[position], "s", index, of_x);
+            record("fitted share", direction.fitted_share(), "fitted_share", index, of_share);
+            let squared = [classifier[position].powi(2), features[position].powi(2)];
+            record("σ(W_M)²", squared[0], "classifier_squared", index, of_x);
+            record("σ(H)²", squared[1], "features_squared", index, of_x);
+        }
+        // The norms of a class hang on all of its directions.
+        let norm_condition =
+            minimum.directions().iter().map(|d| condition(d, depth).0).fold(0.0, f64::max);
+        for class in 0..minimum.problem().classes() {
+            let geometry = minimum.class(class).unwrap();
+            let norms = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
+            record("‖w_k‖²", norms[0].unwrap(), "classifier_norms_squared", class, norm_condition);
+            record("‖h_k‖²", norms[1].unwrap(), "mean_norms_squared", class, norm_condition);
+        }
+    }
+    worst.publish("problems");
+    for quantity in worst.0.keys() {
+        worst.check(quantity, 8.0);
+    }
+}
+
+#[test]
+fn secular_eigenvalues_are_within_four_ulp() {
+    let mut worst = Worst::default();
+    for row in table("secular.csv") {
+        let (sizes, classes) = (list::<u64>(&row["sizes"]), list::<usize>(&row["multiplicities"]));
+        let counts = ClassCounts::from_runs(sizes.into_iter().zip(classes)).unwrap();
+        let samples = counts.samples() as f64;
+        let penalties = Regularization::new(&[1.0 / samples], 1.0 / samples).unwrap();
+        let ufm =
+            Ufm::new(counts.clone(), penalties.with_bias(Bias::Unregularized).unwrap()).unwrap();
+        let sizes: Vec<f64> = counts.sizes().map(|group| group.size as f64).collect();
+        let eigenvalues: Vec<f64> = ufm
+            .global_minimum()
+            .unwrap()
+            .directions()
+            .iter()
+            .map(Direction::target_squared)
+            .collect();
+        let mut between: Vec<f64> =
+            eigenvalues.into_iter().filter(|eigenvalue| !sizes.contains(eigenvalue)).collect();
+        between.sort_by(f64::total_cmp);
+        let mut expected: Vec<&str> = row["eigenvalues"].split_whitespace().collect();
+        expected.sort_by(|a, b| a.parse::<f64>().unwrap().total_cmp(&b.parse().unwrap()));
+        assert_eq!(between.len(), expected.len());
+        for (got, reference) in between.into_iter().zip(expected) {
+            worst.record("eigenvalue", ulps(got, reference), &|| format!("μ ≈ {got:e}"));
+        }
+    }
+    worst.publish("secular equation");
+    worst.check("eigenvalue", 4.0);
+}
+
+#[test]
+fn the_critical_ratio_is_as_accurate_as_its_condition_allows() {
+    let mut worst = Worst::default();
+    for row in table("critical_ratio.csv") {
+        let number = |column: &str| row[column].parse::<u64>().unwrap();
+        let feature_decay = row["feature_decay"].parse().unwrap();
+        let penalties = Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
+        let (majority, minority) = (number("majority_classes"), number("minority_classes"));
+        let size = number("minority_samples");
+        let ratio = critical_imbalance_ratio(majority, minority, size, &penalties).unwrap();
+        // R* K_A = N*/n_B − K_B: the subtraction may cancel.
+        let total = row["critical_total"].parse::<f64>().unwrap() / size as f64;
+        let condition = total / (total - minority as f64).abs();
+        let error = ulps(ratio, &row["critical_ratio"]) / (condition / 2.0).max(1.0);
+        worst.record("R*", error, &|| format!("M = {}, n_B = {size}", row["depth"]));
+    }
+    worst.publish("critical imbalance");
+    worst.check("R*", 8.0);
 }
