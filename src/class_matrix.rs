@@ -71,23 +71,76 @@ impl Partition {
 
     /// The group of every class.
     fn groups(&self) -> Vec<usize> {
-        (0..self.classes).map(|class| self.group_of(class)).collect()
+        let ends = self.runs.iter().skip(1).map(|&(first, _)| first).chain([self.classes]);
+        let runs = self.runs.iter().zip(ends);
+        runs.flat_map(|(&(first, group), end)| core::iter::repeat_n(group, end - first)).collect()
     }
 }
 
 impl Grouped {
     fn to_dense(&self) -> DMatrix<f64> {
-        let groups = self.partition.groups();
+        let groups = self.class_groups();
         DMatrix::from_fn(groups.len(), groups.len(), |i, j| {
-            let on_diagonal = if i == j { self.diagonal[groups[i]] } else { 0.0 };
-            on_diagonal + self.coupling.as_ref().map_or(0.0, |c| c[(groups[i], groups[j])])
+            self.entry(i == j, groups[i], groups[j])
         })
     }
 
     fn get(&self, i: usize, j: usize) -> f64 {
-        let (g, h) = (self.partition.group_of(i), self.partition.group_of(j));
-        let on_diagonal = if i == j { self.diagonal[g] } else { 0.0 };
+        self.entry(i == j, self.partition.group_of(i), self.partition.group_of(j))
+    }
+
+    /// The group of every class.
+    pub(crate) fn class_groups(&self) -> Vec<usize> {
+        self.partition.groups()
+    }
+
+    /// The entry for a class of group g and one of group h, which may be the same class.
+    pub(crate) fn entry(&self, same_class: bool, g: usize, h: usize) -> f64 {
+        let on_diagonal = if same_class { self.diagonal[g] } else { 0.0 };
         on_diagonal + self.coupling.as_ref().map_or(0.0, |coupling| coupling[(g, h)])
+    }
+
+    /// q_g for every class.
+    pub(crate) fn diagonal(&self) -> impl Iterator<Item = f64> {
+        self.class_groups().into_iter().map(|group| self.diagonal[group])
+    }
+
+    /// The constants c_gh, if any is not zero.
+    pub(crate) fn coupling(&self) -> Option<&DMatrix<f64>> {
+        self.coupling.as_ref()
+    }
+
+    /// The sum of the columns of a d×K matrix over each group.
+    pub(crate) fn group_sums(&self, columns: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut sums = DMatrix::zeros(columns.nrows(), self.diagonal.len());
+        for (column, group) in columns.column_iter().zip(self.class_groups()) {
+            let mut sum = sums.column_mut(group);
+            sum += column;
+        }
+        sums
+    }
+
+    /// The Frobenius norm.
+    pub(crate) fn norm(&self) -> f64 {
+        let groups = self.class_groups();
+        let mut classes = vec![0.0; self.diagonal.len()];
+        for group in groups {
+            classes[group] += 1.0;
+        }
+        let Some(coupling) = &self.coupling else {
+            let squares = self.diagonal.iter().zip(&classes).map(|(q, classes)| q * q * classes);
+            return squares.sum::<f64>().sqrt();
+        };
+        let mut sum = 0.0;
+        for (g, &classes_g) in classes.iter().enumerate() {
+            let (q, c) = (self.diagonal[g], coupling[(g, g)]);
+            // m diagonal entries q + c, and the other entries of the block c.
+            sum += classes_g * ((q + c).powi(2) - c * c);
+            for (h, &classes_h) in classes.iter().enumerate() {
+                sum += classes_g * classes_h * coupling[(g, h)].powi(2);
+            }
+        }
+        sum.sqrt()
     }
 }
 
@@ -297,6 +350,14 @@ impl ClassMatrix {
         let measured = normalised(measured).ok_or(Error::ZeroNorm { argument: "measured" })?;
         let target = normalised(&target).ok_or(Error::ZeroNorm { argument: "target" })?;
         Ok((measured - target).norm())
+    }
+
+    /// The structured form, if it is one matrix and not a family.
+    pub(crate) fn as_grouped(&self) -> Option<&Grouped> {
+        match &self.base {
+            Structure::Grouped(grouped) if self.is_unique() => Some(grouped),
+            _ => None,
+        }
     }
 
     fn check(&self, measured: &DMatrix<f64>) -> Result<()> {

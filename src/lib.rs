@@ -4,6 +4,7 @@ mod class_matrix;
 mod collapse;
 mod counts;
 mod direction;
+mod distance;
 mod error;
 mod explicit;
 mod family;
