@@ -149,4 +149,13 @@ def _bracketed_root(function: Callable[[mpf], mpf], width: mpf) -> mpf:
     while high - low > mpf("1e-6") * min(high, width - low):
         middle = (low + high) / 2
         low, high = (middle, high) if function(middle) < 0 else (low, middle)
-    return mp.findroot(function, (low, high), solver="secant", tol=mpf(10) ** (-2 * mp.dps), verify=False, maxsteps=60)
+    at_low, at_high = function(low), function(high)
+    for _ in range(NEWTON_LIMIT):
+        step = at_high * (high - low) / (at_high - at_low)
+        low, at_low = high, at_high
+        high -= step
+        # Secants converge superlinearly: the error is now far below this step.
+        if abs(step) < mpf(10) ** (20 - mp.dps) * high:
+            return high
+        at_high = function(high)
+    raise ArithmeticError("the secant method did not end")

@@ -23,7 +23,7 @@ def digits(value: mpf) -> str:
         return "0"
     if not SMALLEST_NORMAL <= abs(value) <= LARGEST:
         raise OverflowError(f"{mpmath.nstr(value)} is not in the normal range of binary64")
-    return mpmath.nstr(value, OUTPUT_DIGITS, min_fixed=0, max_fixed=0)
+    return str(mpmath.nstr(value, OUTPUT_DIGITS, min_fixed=0, max_fixed=0))
 
 
 def listed(values: Iterable[object]) -> str:

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mpmath import fprod, fsum, log10, mpf, power, sqrt
 
@@ -29,10 +30,12 @@ class Problem:
 
     @property
     def depth(self) -> int:
+        """The number of layers, M."""
         return len(self.decays)
 
     @property
     def total(self) -> int:
+        """The number of samples, N."""
         return sum(self.counts)
 
     def root_of_decays(self, root: mpf) -> mpf:
@@ -196,16 +199,24 @@ def draw_problem(generator: random.Random, bias: str, balanced: bool, depth: int
     return Problem(bias, counts, tuple(decays), feature_decay, bias_decay)
 
 
-def moved_near_threshold(generator: random.Random, problem: Problem) -> Problem:
-    """The problem with the features' decay such that one direction is just above or below the threshold."""
+def draw_near_threshold(generator: random.Random, bias: str, balanced: bool, depth: int) -> Problem:
+    """A problem whose features' decay puts one direction just above or below the threshold."""
+    problem = draw_problem(generator, bias, balanced, depth)
     distance = generator.choice((-1, 1)) * log_uniform(generator, mpf("1e-11"), mpf("1e-2"))
     target = generator.choice(targets(problem))
-    wanted = target.squared * exact.tau(problem.depth) * (1 + distance)
-    factor = power(wanted / problem.scale(target.total), problem.depth)
-    return replace(problem, feature_decay=nearest(problem.feature_decay * factor))
+    wanted = target.squared * exact.tau(depth) * (1 + distance)
+    # Every decay takes its part, rounded; then the features' decay makes up for the rounding.
+    part = power(wanted / problem.scale(target.total), mpf(depth) / (depth + 1))
+    decays = tuple(short(decay * part) for decay in problem.decays)
+    problem = replace(problem, decays=decays, feature_decay=short(problem.feature_decay * part))
+    factor = power(wanted / problem.scale(target.total), depth)
+    moved = replace(problem, feature_decay=nearest(problem.feature_decay * factor))
+    if not all(1e-15 <= decay <= 1e3 for decay in (*moved.decays, moved.feature_decay)):
+        raise ValueError("the decays have left their range")
+    return moved
 
 
-def uniform_problem(generator: random.Random, bias: str, balanced: bool, decay: float) -> Problem:
+def draw_uniform(generator: random.Random, bias: str, balanced: bool, decay: float) -> Problem:
     """A deep problem with one decay for everything."""
     drawn = draw_problem(generator, bias, balanced, depth=1)
     return replace(drawn, decays=(decay,) * DEEP, feature_decay=decay)
@@ -225,19 +236,17 @@ def accepted(draw: Callable[[], Problem]) -> tuple[Problem, list[Direction]]:
 
 
 def problem_draws(generator: random.Random) -> Iterator[Callable[[], Problem]]:
-    """For each kind of problem: random depths, near a threshold, deep with mixed and with equal decays."""
+    """For each kind of problem: random depths, near a threshold, deep with equal and with mixed decays."""
     kinds = (("none", False, 13), ("unregularized", True, 3), ("regularized", True, 4), ("unregularized", False, 4))
     for bias, balanced, rounds in kinds:
         for depth in DEPTHS * rounds:
-            yield lambda bias=bias, balanced=balanced, depth=depth: draw_problem(generator, bias, balanced, depth)
+            yield partial(draw_problem, generator, bias, balanced, depth)
         for depth in DEPTHS * (rounds // 3):
-            yield lambda bias=bias, balanced=balanced, depth=depth: moved_near_threshold(
-                generator, draw_problem(generator, bias, balanced, depth)
-            )
+            yield partial(draw_near_threshold, generator, bias, balanced, depth)
         for decay in (1e-5, 1e-12) * (rounds // 3):
-            yield lambda bias=bias, balanced=balanced, decay=decay: uniform_problem(generator, bias, balanced, decay)
+            yield partial(draw_uniform, generator, bias, balanced, decay)
         for depth in (64, DEEP) * (rounds // 2):
-            yield lambda bias=bias, balanced=balanced, depth=depth: draw_problem(generator, bias, balanced, depth)
+            yield partial(draw_problem, generator, bias, balanced, depth)
 
 
 def problem_rows() -> Iterator[Row]:
