@@ -1,0 +1,102 @@
+//! The training problem that a prediction is for.
+
+use neural_collapse::{Bias, Regularization};
+use serde::{Serialize, Serializer};
+
+use crate::class_sizes::ClassSizes;
+use crate::tables::{Cell, merge_equal, numbered_table, plain_table};
+
+/// The object `problem` of the JSON output.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemReport<'a> {
+    /// Samples of each class, in the order given.
+    #[serde(serialize_with = "serialize_counts")]
+    counts: &'a ClassSizes,
+    /// Number of samples N.
+    samples: usize,
+    /// Number of linear layers M.
+    depth: usize,
+    /// λ₁, …, λ_M.
+    weight_decay: &'a [f64],
+    /// λ_H.
+    feature_decay: f64,
+    /// `none`, `unregularized` or λ_b.
+    #[serde(serialize_with = "serialize_bias")]
+    bias: Bias,
+    /// d₁, …, d_M, null if they are not limited.
+    widths: Option<&'a [usize]>,
+    /// R = min(K, d₁, …, d_M), the largest rank of the outputs.
+    rank_limit: usize,
+}
+
+impl<'a> ProblemReport<'a> {
+    /// The problem of these class sizes, penalties and widths.
+    pub(crate) fn new(
+        counts: &'a ClassSizes,
+        penalties: &'a Regularization,
+        widths: Option<&'a [usize]>,
+    ) -> Self {
+        let narrowest = widths.and_then(|widths| widths.iter().min()).copied();
+        Self {
+            counts,
+            samples: counts.samples(),
+            depth: penalties.depth(),
+            weight_decay: penalties.weight_decays(),
+            feature_decay: penalties.feature_decay(),
+            bias: penalties.bias(),
+            widths,
+            rank_limit: narrowest.unwrap_or(usize::MAX).min(counts.classes()),
+        }
+    }
+
+    /// The problem as tables.
+    pub(crate) fn to_text(&self) -> String {
+        let name_and = |name: &str, text: String| vec![Cell::Text(name.into()), Cell::Text(text)];
+        let widths = self.widths.map_or("not limited".into(), list);
+        let facts = [
+            name_and("samples N", self.samples.to_string()),
+            name_and("classes K", self.counts.classes().to_string()),
+            name_and("linear layers M", self.depth.to_string()),
+            name_and("weight decays λ₁,…,λ_M", list(self.weight_decay)),
+            name_and("feature decay λ_H", self.feature_decay.to_string()),
+            name_and("bias", describe_bias(self.bias)),
+            name_and("widths d₁,…,d_M", widths),
+            name_and("rank limit R", self.rank_limit.to_string()),
+        ];
+        let runs = merge_equal(self.counts.runs().iter().map(|run| (run.repeat, run.size)));
+        let classes = numbered_table("class", &["samples", "share"], &runs, |&size| {
+            let share = size as f64 / self.samples as f64;
+            vec![Cell::Count(size), Cell::Number(Some(share))]
+        });
+        format!("{}\n\n{classes}", plain_table(&["problem", ""], &facts))
+    }
+}
+
+/// Values separated by commas; one value if all are equal.
+fn list<T: PartialEq + std::fmt::Display>(values: &[T]) -> String {
+    match values {
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
+        _ => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn describe_bias(bias: Bias) -> String {
+    match bias {
+        Bias::None => "none".into(),
+        Bias::Unregularized => "unregularized".into(),
+        Bias::Regularized(decay) => format!("weight decay λ_b = {decay}"),
+    }
+}
+
+/// Writes the counts one by one: they are kept as runs.
+fn serialize_counts<S: Serializer>(counts: &&ClassSizes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(counts.iter())
+}
+
+fn serialize_bias<S: Serializer>(bias: &Bias, serializer: S) -> Result<S::Ok, S::Error> {
+    match bias {
+        Bias::None => serializer.serialize_str("none"),
+        Bias::Unregularized => serializer.serialize_str("unregularized"),
+        Bias::Regularized(decay) => serializer.serialize_f64(*decay),
+    }
+}
