@@ -1,11 +1,15 @@
 //! The command line.
 
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use neural_collapse::{Bias, Regularization};
 
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
-use crate::penalties::{BIAS_SYNTAX, parse_bias};
+use crate::input::Keys;
+use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias};
 
 /// The closed-form geometry of neural collapse: predict it, and audit trained networks against it
 ///
@@ -25,6 +29,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Predict the geometry that training reaches, from class sizes and weight decays
     Predict(PredictArguments),
+    /// Measure a trained network and compare it with the prediction
+    Audit(AuditArguments),
 }
 
 /// The numbers of a training problem.
@@ -84,6 +90,65 @@ Examples:
     neural-collapse predict --counts @sizes.txt --depth 2 \\
         --weight-decay 1e-4,5e-4 --feature-decay 1e-5";
 
+/// The file to audit, and how to understand it.
+#[derive(Debug, Args)]
+#[command(after_help = AUDIT_EXAMPLES)]
+pub(crate) struct AuditArguments {
+    /// A .safetensors or .npz file with features, labels and the weights of the linear layers
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Names of the weight matrices W₁,…,W_M (outputs × inputs), from the features to the output
+    /// [default: classifier.1.weight,…,classifier.M.weight]
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) weights: Option<Vec<String>>,
+
+    /// Name of the features (samples × width) [default: features]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) features: Option<String>,
+
+    /// Name of the labels, an integer from 0 for each sample [default: labels]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) labels: Option<String>,
+
+    /// Name of the bias of the last layer [default: classifier.bias, if it is there]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) bias_key: Option<String>,
+
+    /// Weight decays λ₁,…,λ_M of the linear layers, from the features to the output
+    /// [default: the metadata lambda_w, a JSON list]
+    ///
+    /// One value stands for all layers.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) weight_decay: Option<Vec<f64>>,
+
+    /// Weight decay λ_H of the features [default: the metadata lambda_h]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) feature_decay: Option<f64>,
+
+    /// Bias of the last layer in training: none, unregularized, or its weight decay λ_b
+    /// [default: the metadata bias]
+    #[arg(long, value_name = "BIAS", value_parser = bias, allow_hyphen_values = true)]
+    pub(crate) bias: Option<Bias>,
+
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const AUDIT_EXAMPLES: &str = "\
+Numbers may be f64, f32, f16 or bf16, labels any integers. Without weight decays, from flags or the \
+metadata of a .safetensors file, every metric that needs none is still printed.
+
+Examples:
+  A file with the default names, weight decays in its metadata:
+    neural-collapse audit network.safetensors
+
+  Other names, and weight decays from the command line:
+    neural-collapse audit network.npz --features h --labels y \\
+        --weights fc1.weight,fc2.weight --weight-decay 5e-4 --feature-decay 1e-5 --bias none";
+
 /// Deeper networks are a slip of the finger that would only fill the memory with weight decays.
 const MAX_DEPTH: usize = 1_000_000;
 
@@ -106,6 +171,27 @@ impl PredictArguments {
             return Err(CliError::Argument { name: "--widths".into(), reason });
         }
         widths.map(|widths| spread("--widths", widths, self.depth)).transpose()
+    }
+}
+
+impl AuditArguments {
+    /// The names of the arrays.
+    pub(crate) fn keys(&self) -> Keys {
+        Keys {
+            features: self.features.clone(),
+            labels: self.labels.clone(),
+            weights: self.weights.clone(),
+            bias: self.bias_key.clone(),
+        }
+    }
+
+    /// The penalties given by flags.
+    pub(crate) fn penalties(&self) -> Penalties {
+        Penalties {
+            weight_decays: self.weight_decay.clone(),
+            feature_decay: self.feature_decay,
+            bias: self.bias,
+        }
     }
 }
 

@@ -2,9 +2,15 @@
 
 use std::io;
 
+use crate::input::InputError;
+
 /// Why the program failed, in one line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    /// The file with the measurements is bad.
+    #[error(transparent)]
+    Input(#[from] InputError),
+
     /// The library refuses the numbers.
     #[error(transparent)]
     Problem(#[from] neural_collapse::Error),

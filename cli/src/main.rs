@@ -3,6 +3,7 @@
 mod arguments;
 mod class_sizes;
 mod error;
+mod input;
 mod penalties;
 mod report;
 mod tables;
@@ -12,13 +13,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, PredictArguments};
+use arguments::{Arguments, AuditArguments, Command, PredictArguments};
 use error::CliError;
-use report::{ProblemReport, print_json, print_text};
+use input::read_network;
+use report::{MeasuredReport, ProblemReport, print_json, print_text};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Predict(arguments) => predict(&arguments),
+        Command::Audit(arguments) => audit(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,6 +42,17 @@ fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
         print_json(&problem)?
     } else {
         print_text(&problem.to_text())?
+    }
+    Ok(())
+}
+
+fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
+    let network = read_network(&arguments.file, &arguments.keys(), &arguments.penalties())?;
+    let measured = MeasuredReport::new(&network);
+    if arguments.json {
+        print_json(&measured)?
+    } else {
+        print_text(&measured.to_text())?
     }
     Ok(())
 }

@@ -2,6 +2,17 @@
 
 use neural_collapse::Bias;
 
+/// The weight decays and the treatment of the bias, as far as they are known.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Penalties {
+    /// λ₁, …, λ_M, or one value that stands for all.
+    pub(crate) weight_decays: Option<Vec<f64>>,
+    /// λ_H.
+    pub(crate) feature_decay: Option<f64>,
+    /// Treatment of the bias.
+    pub(crate) bias: Option<Bias>,
+}
+
 /// What [`parse_bias`] understands.
 pub(crate) const BIAS_SYNTAX: &str = "`none`, `unregularized` or the weight decay of the bias";
 

@@ -1,11 +1,13 @@
 //! What the program prints: JSON objects, and tables for humans.
 
+mod measured;
 mod problem;
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub(crate) use measured::MeasuredReport;
 pub(crate) use problem::ProblemReport;
 
 /// Prints `report` as one JSON object on the standard output. Numbers that are not finite become null.
