@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
-use neural_collapse::{Bias, Regularization};
+use neural_collapse::{Bias, Regularization, Ufm};
 
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
@@ -153,24 +153,19 @@ Examples:
 const MAX_DEPTH: usize = 1_000_000;
 
 impl PredictArguments {
-    /// The penalties of the training objective.
-    pub(crate) fn regularization(&self) -> Result<Regularization, CliError> {
+    /// The training problem.
+    pub(crate) fn problem(&self) -> Result<Ufm, CliError> {
         if !(1..=MAX_DEPTH).contains(&self.depth) {
             let reason = format!("{}, but a depth from 1 to {MAX_DEPTH} is expected", self.depth);
             return Err(CliError::Argument { name: "--depth".into(), reason });
         }
         let decays = spread("--weight-decay", &self.weight_decay, self.depth)?;
-        Ok(Regularization::new(&decays, self.feature_decay)?.with_bias(self.bias)?)
-    }
-
-    /// Widths d₁, …, d_M, if they are limited.
-    pub(crate) fn widths(&self) -> Result<Option<Vec<usize>>, CliError> {
-        let widths = self.widths.as_deref();
-        if widths.is_some_and(|widths| widths.contains(&0)) {
-            let reason = "0, but a layer has at least one input".into();
-            return Err(CliError::Argument { name: "--widths".into(), reason });
+        let penalties = Regularization::new(&decays, self.feature_decay)?.with_bias(self.bias)?;
+        let ufm = Ufm::new(self.counts.read()?, penalties)?;
+        match &self.widths {
+            None => Ok(ufm),
+            Some(widths) => Ok(ufm.with_widths(&spread("--widths", widths, self.depth)?)?),
         }
-        widths.map(|widths| spread("--widths", widths, self.depth)).transpose()
     }
 }
 

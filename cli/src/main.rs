@@ -16,7 +16,7 @@ use clap::Parser;
 use arguments::{Arguments, AuditArguments, Command, PredictArguments};
 use error::CliError;
 use input::read_network;
-use report::{MeasuredReport, ProblemReport, print_json, print_text};
+use report::{MeasuredReport, PredictionReport, print_json, print_text};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -35,13 +35,12 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
-    let sizes = arguments.counts.read()?;
-    let (penalties, widths) = (arguments.regularization()?, arguments.widths()?);
-    let problem = ProblemReport::new(&sizes, &penalties, widths.as_deref());
+    let minimum = arguments.problem()?.global_minimum()?;
+    let report = PredictionReport::new(&minimum)?;
     if arguments.json {
-        print_json(&problem)?
+        print_json(&report)?
     } else {
-        print_text(&problem.to_text())?
+        print_text(&report.to_text())?
     }
     Ok(())
 }

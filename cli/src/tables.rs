@@ -20,7 +20,7 @@ pub(crate) enum Cell {
     /// A number, aligned at the decimal point; `None` is shown as a dash.
     Number(Option<f64>),
     /// A whole number, aligned to the right.
-    Count(usize),
+    Count(u64),
 }
 
 impl Cell {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn long_tables_are_cut_in_the_middle() {
-        let runs = merge_equal((0..1000).map(|size| (1, size)));
+        let runs = merge_equal((0..1000_u64).map(|size| (1, size)));
         let table = numbered_table("class", &["count"], &runs, |&size| vec![Cell::Count(size)]);
         assert_eq!(table.matches("… 960 rows hidden").count(), 1, "{table}");
         assert!(

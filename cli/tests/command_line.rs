@@ -81,14 +81,14 @@ fn bad_numbers_exit_with_1_and_one_line() {
         ("--counts 5,0 --depth 1", "--counts: `0` has a zero"),
         ("--counts -5,5 --depth 1", "--counts: `-5` is neither a class size nor `SIZExCLASSES`"),
         ("--counts , --depth 1", "--counts: there are no classes"),
-        ("--counts 9999999999999x9999999999999 --depth 1", "--counts: there are more than"),
+        ("--counts 9999999999999x9999999999999 --depth 1", "--counts: `the sum of `counts``"),
         ("--counts 5,5 --depth 0", "--depth: 0, but a depth from 1"),
         (
             "--counts 5,5 --depth 18446744073709551615",
             "--depth: 18446744073709551615, but a depth from 1",
         ),
         ("--counts 5,5 --depth 2 --widths 3,4,5", "--widths: 3 values for 2 layers"),
-        ("--counts 5,5 --depth 2 --widths 0", "--widths: 0, but a layer has at least one input"),
+        ("--counts 5,5 --depth 2 --widths 0", "`widths[0]` is 0, but must be at least 1"),
         ("--counts 5,5 --depth 2 --bias -1", "`bias_decay` is -1"),
         ("--counts @/no/such/file --depth 2", "/no/such/file cannot be read"),
     ] {

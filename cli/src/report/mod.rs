@@ -1,6 +1,7 @@
 //! What the program prints: JSON objects, and tables for humans.
 
 mod measured;
+mod prediction;
 mod problem;
 
 use std::io::{self, Write};
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub(crate) use measured::MeasuredReport;
-pub(crate) use problem::ProblemReport;
+pub(crate) use prediction::PredictionReport;
 
 /// Prints `report` as one JSON object on the standard output. Numbers that are not finite become null.
 pub(crate) fn print_json(report: &impl Serialize) -> io::Result<()> {

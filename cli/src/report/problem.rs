@@ -1,19 +1,20 @@
 //! The training problem that a prediction is for.
 
-use neural_collapse::{Bias, Regularization};
+use std::iter::repeat_n;
+
+use neural_collapse::{Bias, ClassCounts, Ufm};
 use serde::{Serialize, Serializer};
 
-use crate::class_sizes::ClassSizes;
-use crate::tables::{Cell, merge_equal, numbered_table, plain_table};
+use crate::tables::{Cell, plain_table};
 
 /// The object `problem` of the JSON output.
 #[derive(Debug, Serialize)]
 pub(crate) struct ProblemReport<'a> {
     /// Samples of each class, in the order given.
     #[serde(serialize_with = "serialize_counts")]
-    counts: &'a ClassSizes,
+    counts: &'a ClassCounts,
     /// Number of samples N.
-    samples: usize,
+    samples: u64,
     /// Number of linear layers M.
     depth: usize,
     /// λ₁, …, λ_M.
@@ -30,13 +31,9 @@ pub(crate) struct ProblemReport<'a> {
 }
 
 impl<'a> ProblemReport<'a> {
-    /// The problem of these class sizes, penalties and widths.
-    pub(crate) fn new(
-        counts: &'a ClassSizes,
-        penalties: &'a Regularization,
-        widths: Option<&'a [usize]>,
-    ) -> Self {
-        let narrowest = widths.and_then(|widths| widths.iter().min()).copied();
+    /// The problem `ufm` with the class sizes `counts`.
+    pub(crate) fn new(ufm: &'a Ufm, counts: &'a ClassCounts) -> Self {
+        let penalties = ufm.penalties();
         Self {
             counts,
             samples: counts.samples(),
@@ -44,12 +41,12 @@ impl<'a> ProblemReport<'a> {
             weight_decay: penalties.weight_decays(),
             feature_decay: penalties.feature_decay(),
             bias: penalties.bias(),
-            widths,
-            rank_limit: narrowest.unwrap_or(usize::MAX).min(counts.classes()),
+            widths: ufm.widths(),
+            rank_limit: ufm.rank_limit(),
         }
     }
 
-    /// The problem as tables.
+    /// The problem as a table.
     pub(crate) fn to_text(&self) -> String {
         let name_and = |name: &str, text: String| vec![Cell::Text(name.into()), Cell::Text(text)];
         let widths = self.widths.map_or("not limited".into(), list);
@@ -63,12 +60,7 @@ impl<'a> ProblemReport<'a> {
             name_and("widths d₁,…,d_M", widths),
             name_and("rank limit R", self.rank_limit.to_string()),
         ];
-        let runs = merge_equal(self.counts.runs().iter().map(|run| (run.repeat, run.size)));
-        let classes = numbered_table("class", &["samples", "share"], &runs, |&size| {
-            let share = size as f64 / self.samples as f64;
-            vec![Cell::Count(size), Cell::Number(Some(share))]
-        });
-        format!("{}\n\n{classes}", plain_table(&["problem", ""], &facts))
+        plain_table(&["problem", ""], &facts)
     }
 }
 
@@ -89,8 +81,11 @@ fn describe_bias(bias: Bias) -> String {
 }
 
 /// Writes the counts one by one: they are kept as runs.
-fn serialize_counts<S: Serializer>(counts: &&ClassSizes, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(counts.iter())
+fn serialize_counts<S: Serializer>(
+    counts: &&ClassCounts,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(counts.runs().flat_map(|run| repeat_n(run.size, run.classes)))
 }
 
 fn serialize_bias<S: Serializer>(bias: &Bias, serializer: S) -> Result<S::Ok, S::Error> {
