@@ -57,6 +57,14 @@ pub(crate) fn format_number(number: f64) -> String {
     }
 }
 
+/// A number as it was typed: the fewest digits that tell it from its neighbours.
+pub(crate) fn shortest_number(number: f64) -> String {
+    match number.abs() {
+        0.0 | 1e-4..1e6 => number.to_string(),
+        _ => format!("{number:e}"),
+    }
+}
+
 /// Equal consecutive items of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run<T> {
@@ -185,6 +193,15 @@ mod tests {
             (f64::INFINITY, "inf"),
         ] {
             assert_eq!(format_number(number), text);
+        }
+    }
+
+    #[test]
+    fn settings_are_shown_as_they_were_typed() {
+        for (number, text) in
+            [(5e-4, "0.0005"), (1e-5, "1e-5"), (1e-320, "1e-320"), (2.0, "2"), (0.0, "0")]
+        {
+            assert_eq!(shortest_number(number), text);
         }
     }
 

@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
+
 /// Runs the program with the words of `line` as arguments.
 fn run(line: &str) -> Output {
     command(line).output().unwrap()
@@ -120,6 +122,111 @@ fn counts_come_from_files_and_the_standard_input() {
     assert_eq!(text(&from_pipe.stdout), text(&inline.stdout));
 }
 
+/// The JSON object of a prediction.
+fn prediction(line: &str) -> Value {
+    let output = run(&format!("predict {line} --json"));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stderr.is_empty());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The numbers `name` of a list of objects; NaN stands for null.
+fn column(list: &Value, name: &str) -> Vec<f64> {
+    let entries = list.as_array().unwrap().iter();
+    entries.map(|entry| entry[name].as_f64().unwrap_or(f64::NAN)).collect()
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// The numbers of paper C.2.2: its printed W₁ has the squared row norms 35.76, 13.20, 13.25 and 0.
+#[test]
+fn minority_collapse_is_predicted() {
+    let json =
+        prediction("--counts 2000,495,495,10 --depth 1 --weight-decay 3e-3 --feature-decay 3e-3");
+    assert_eq!(json["geometry"], "general_orthogonal_frame");
+    assert_eq!(json["unique"], true);
+    assert_eq!(json["bias"], Value::Null);
+    let norms = column(&json["classes"], "classifier_norm_squared");
+    for (norm, printed) in norms.iter().zip([35.76, 13.20, 13.25, 0.0]) {
+        assert!((norm - printed).abs() < 0.06, "{norms:?}");
+    }
+    let collapsed: Vec<_> =
+        json["classes"].as_array().unwrap().iter().map(|class| &class["collapsed"]).collect();
+    assert_eq!(collapsed, [false, false, false, true]);
+    let table =
+        run("predict --counts 2000,495,495,10 --depth 1 --weight-decay 3e-3 --feature-decay 3e-3");
+    assert!(text(&table.stdout).contains("1–2 (2)"), "{}", text(&table.stdout));
+    assert_eq!(text(&table.stdout).matches("  collapsed").count(), 1);
+}
+
+#[test]
+fn the_json_object_has_the_fields_of_the_contract() {
+    let json =
+        prediction(&format!("--counts 5,9 --depth 2 {DECAYS} --bias unregularized --widths 8"));
+    let sorted = |mut names: Vec<&'static str>| {
+        names.sort_unstable();
+        names
+    };
+    let fields = [
+        "problem",
+        "geometry",
+        "unique",
+        "scale",
+        "threshold",
+        "loss",
+        "bias",
+        "directions",
+        "classes",
+    ];
+    assert_eq!(keys(&json), sorted(fields.to_vec()));
+    let fields = [
+        "counts",
+        "samples",
+        "depth",
+        "weight_decay",
+        "feature_decay",
+        "bias",
+        "widths",
+        "rank_limit",
+    ];
+    assert_eq!(keys(&json["problem"]), sorted(fields.to_vec()));
+    let fields = ["target_squared", "ratio", "x", "energy", "s"];
+    assert_eq!(keys(&json["directions"][0]), sorted(fields.to_vec()));
+    let fields = ["count", "collapsed", "classifier_norm_squared", "feature_norm_squared"];
+    assert_eq!(keys(&json["classes"][0]), sorted(fields.to_vec()));
+    assert_eq!(json["problem"]["weight_decay"].as_array().unwrap().len(), 2);
+    assert_eq!(json["problem"]["widths"].as_array().unwrap().len(), 2);
+    assert_eq!(json["bias"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn directions_are_in_class_order_without_bias_and_sorted_with_one() {
+    let json = prediction(&format!("--counts 5,20,5,10 --depth 2 {DECAYS}"));
+    assert_eq!(column(&json["directions"], "target_squared"), [5.0, 20.0, 5.0, 10.0]);
+    let json = prediction(&format!("--counts 5,20,5,10 --depth 2 {DECAYS} --bias unregularized"));
+    let targets = column(&json["directions"], "target_squared");
+    assert!(targets.len() == 3 && targets.is_sorted_by(|a, b| a >= b), "{targets:?}");
+}
+
+#[test]
+fn families_are_not_presented_as_one_answer() {
+    let json = prediction(&format!("--counts 20,10,10,10 --depth 2 {DECAYS} --widths 2"));
+    assert_eq!(json["unique"], false);
+    let norms = column(&json["classes"], "classifier_norm_squared");
+    assert!(norms[0] > 0.0 && norms[1..].iter().all(|norm| norm.is_nan()), "{norms:?}");
+    // Which of the equal directions survives is not determined, but how many do is.
+    let fitted: Vec<bool> = column(&json["directions"], "x").iter().map(|&x| x > 0.0).collect();
+    assert_eq!(fitted, [true, true, false, false]);
+}
+
+#[test]
+fn problems_without_a_closed_form_are_refused() {
+    let message = error_line(&format!("predict --counts 5,9 --depth 1 {DECAYS} --bias 0.1"));
+    assert!(message.contains("no closed form is known"), "{message}");
+}
+
 #[test]
 fn bad_files_exit_with_1_and_one_line() {
     let garbage: Vec<u8> = (0..=255).cycle().take(5000).collect();
@@ -141,6 +248,24 @@ fn bad_files_exit_with_1_and_one_line() {
         let message = error_line(&format!("audit {path}"));
         assert!(message.starts_with(&format!("{path}: cannot be read")), "{message}");
     }
+}
+
+#[test]
+fn every_file_of_trained_weights_is_read() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../data");
+    let mut audited = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "npz" || extension == "safetensors")
+        {
+            let output = run(&format!("audit {}", path.display()));
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            audited += 1;
+        }
+    }
+    assert!(audited > 0);
 }
 
 #[test]

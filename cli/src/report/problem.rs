@@ -5,7 +5,7 @@ use std::iter::repeat_n;
 use neural_collapse::{Bias, ClassCounts, Ufm};
 use serde::{Serialize, Serializer};
 
-use crate::tables::{Cell, plain_table};
+use crate::tables::{Cell, plain_table, shortest_number};
 
 /// The object `problem` of the JSON output.
 #[derive(Debug, Serialize)]
@@ -49,13 +49,17 @@ impl<'a> ProblemReport<'a> {
     /// The problem as a table.
     pub(crate) fn to_text(&self) -> String {
         let name_and = |name: &str, text: String| vec![Cell::Text(name.into()), Cell::Text(text)];
-        let widths = self.widths.map_or("not limited".into(), list);
+        let widths =
+            self.widths.map_or("not limited".into(), |widths| list(widths, usize::to_string));
         let facts = [
             name_and("samples N", self.samples.to_string()),
             name_and("classes K", self.counts.classes().to_string()),
             name_and("linear layers M", self.depth.to_string()),
-            name_and("weight decays λ₁,…,λ_M", list(self.weight_decay)),
-            name_and("feature decay λ_H", self.feature_decay.to_string()),
+            name_and(
+                "weight decays λ₁,…,λ_M",
+                list(self.weight_decay, |&decay| shortest_number(decay)),
+            ),
+            name_and("feature decay λ_H", shortest_number(self.feature_decay)),
             name_and("bias", describe_bias(self.bias)),
             name_and("widths d₁,…,d_M", widths),
             name_and("rank limit R", self.rank_limit.to_string()),
@@ -65,10 +69,10 @@ impl<'a> ProblemReport<'a> {
 }
 
 /// Values separated by commas; one value if all are equal.
-fn list<T: PartialEq + std::fmt::Display>(values: &[T]) -> String {
+fn list<T: PartialEq>(values: &[T], to_text: impl Fn(&T) -> String) -> String {
     match values {
-        [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
-        _ => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => to_text(first),
+        _ => values.iter().map(to_text).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -76,7 +80,7 @@ fn describe_bias(bias: Bias) -> String {
     match bias {
         Bias::None => "none".into(),
         Bias::Unregularized => "unregularized".into(),
-        Bias::Regularized(decay) => format!("weight decay λ_b = {decay}"),
+        Bias::Regularized(decay) => format!("weight decay λ_b = {}", shortest_number(decay)),
     }
 }
 
