@@ -1,3 +1,57 @@
 //! The command line of `neural-collapse`.
 
-fn main() {}
+mod arguments;
+mod class_sizes;
+mod error;
+mod input;
+mod penalties;
+mod report;
+mod tables;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, AuditArguments, Command, PredictArguments};
+use error::CliError;
+use input::read_network;
+use report::{MeasuredReport, PredictionReport, print_json, print_text};
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Predict(arguments) => predict(&arguments),
+        Command::Audit(arguments) => audit(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            // If even this fails there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "error: {}", error.one_line());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
+    let minimum = arguments.problem()?.global_minimum()?;
+    let report = PredictionReport::new(&minimum)?;
+    if arguments.json {
+        print_json(&report)?
+    } else {
+        print_text(&report.to_text())?
+    }
+    Ok(())
+}
+
+fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
+    let network = read_network(&arguments.file, &arguments.keys(), &arguments.penalties())?;
+    let measured = MeasuredReport::new(&network);
+    if arguments.json {
+        print_json(&measured)?
+    } else {
+        print_text(&measured.to_text())?
+    }
+    Ok(())
+}

@@ -1,0 +1,381 @@
+//! Whole files, good and bad.
+
+use std::collections::HashMap;
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use ::safetensors::Dtype;
+use ::safetensors::tensor::{TensorView, serialize};
+use half::{bf16, f16};
+use nalgebra::{DMatrix, DVector};
+use neural_collapse::Bias;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::archive::open_source;
+use super::network::{FeatureValues, Keys, MeasuredNetwork, assemble};
+use crate::penalties::Penalties;
+
+/// Reads the file `name` with the content `bytes`.
+fn read_with(
+    name: &str,
+    bytes: &[u8],
+    keys: &Keys,
+    given: &Penalties,
+) -> Result<MeasuredNetwork, String> {
+    let path = Path::new(name);
+    open_source(Cursor::new(bytes), path)
+        .and_then(|mut archive| assemble(archive.as_mut(), keys, given))
+        .map_err(|problem| problem.in_file(path).to_string())
+}
+
+fn read(name: &str, bytes: &[u8]) -> Result<MeasuredNetwork, String> {
+    read_with(name, bytes, &Keys::default(), &Penalties::default())
+}
+
+/// A tensor of a `.safetensors` file under construction.
+type Tensor = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+
+fn doubles(key: &'static str, shape: &[usize], values: &[f64]) -> Tensor {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    (key, Dtype::F64, shape.to_vec(), bytes)
+}
+
+fn singles(key: &'static str, shape: &[usize], values: &[f32]) -> Tensor {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    (key, Dtype::F32, shape.to_vec(), bytes)
+}
+
+fn labels(values: &[i64]) -> Tensor {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    ("labels", Dtype::I64, vec![values.len()], bytes)
+}
+
+/// Three samples of width two, two classes, one layer.
+fn small_network() -> Vec<Tensor> {
+    vec![
+        singles("features", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        labels(&[0, 1, 1]),
+        doubles("classifier.1.weight", &[2, 2], &[1.0, -1.0, 0.5, 0.25]),
+    ]
+}
+
+fn safetensors_file(tensors: &[Tensor], metadata: &[(&str, &str)]) -> Vec<u8> {
+    let views = tensors.iter().map(|(key, dtype, shape, bytes)| {
+        (*key, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    let mut file = serialize(views, None).unwrap();
+    if !metadata.is_empty() {
+        let strings: HashMap<_, _> = metadata.iter().copied().collect();
+        let entry = serde_json::to_string(&strings).unwrap();
+        let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        let rest = String::from_utf8(file[9..8 + length].to_vec()).unwrap();
+        let header = format!("{{\"__metadata__\":{entry},{rest}");
+        let mut with_metadata = (header.len() as u64).to_le_bytes().to_vec();
+        with_metadata.extend(header.as_bytes());
+        with_metadata.extend(&file[8 + length..]);
+        file = with_metadata;
+    }
+    file
+}
+
+/// Reads [`small_network`] with the tensor of the same name replaced by `tensor`, or `tensor` added.
+fn read_changed(tensor: Tensor) -> Result<MeasuredNetwork, String> {
+    let mut tensors = small_network();
+    tensors.retain(|other| other.0 != tensor.0);
+    tensors.push(tensor);
+    read("a.safetensors", &safetensors_file(&tensors, &[]))
+}
+
+fn npz_file(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn npy_file(header: &str, data: &[u8]) -> Vec<u8> {
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    file.extend(data);
+    file
+}
+
+const NUMPY_STORED: &[u8] = include_bytes!("../../tests/data/stored.npz");
+const NUMPY_DEFLATED: &[u8] = include_bytes!("../../tests/data/deflated_fortran_big_endian.npz");
+
+/// What `make_npz.py` stores in both files.
+fn check_numpy_network(network: &MeasuredNetwork) {
+    assert_eq!(network.labels, [0, 1, 1, 0]);
+    let first = DMatrix::from_row_slice(2, 3, &[1.0, -2.0, 0.5, 0.25, 4.0, -8.0]);
+    let second = DMatrix::from_row_slice(2, 2, &[3.0, 0.125, -1.5, 2.0]);
+    assert_eq!(network.weights, [first, second]);
+    assert_eq!((network.features.samples, network.features.width), (4, 3));
+    assert_eq!(network.classes(), 2);
+}
+
+#[test]
+fn stored_npz_of_numpy_is_read() {
+    let network = read("a.npz", NUMPY_STORED).unwrap();
+    check_numpy_network(&network);
+    let features = (0..12).map(|index| index as f32 / 8.0 - 0.5).collect();
+    assert_eq!(network.features.values, FeatureValues::F32(features));
+    assert_eq!(network.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
+    assert_eq!(network.penalties, Penalties::default());
+}
+
+#[test]
+fn deflated_npz_of_numpy_is_read() {
+    let network = read("unknown extension", NUMPY_DEFLATED).unwrap();
+    check_numpy_network(&network);
+    let features = (0..12).map(|index| f64::from(index) / 8.0 - 0.5).collect();
+    assert_eq!(network.features.values, FeatureValues::F64(features));
+    assert_eq!(network.bias, None);
+}
+
+#[test]
+fn safetensors_is_read_with_its_metadata() {
+    let metadata = [("lambda_w", "[5e-4]"), ("lambda_h", "1e-5"), ("bias", "unregularized")];
+    let file = safetensors_file(&small_network(), &metadata);
+    let network = read("unknown extension", &file).unwrap();
+    assert_eq!(network.features.values, FeatureValues::F32(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    assert_eq!(network.weights, [DMatrix::from_row_slice(2, 2, &[1.0, -1.0, 0.5, 0.25])]);
+    assert_eq!(network.penalties.weight_decays, Some(vec![5e-4]));
+    assert_eq!(network.penalties.feature_decay, Some(1e-5));
+    assert_eq!(network.penalties.bias, Some(Bias::Unregularized));
+}
+
+#[test]
+fn flags_overrule_metadata_even_if_it_is_nonsense() {
+    let metadata = [("lambda_w", "?"), ("lambda_h", "?"), ("bias", "true")];
+    let file = safetensors_file(&small_network(), &metadata);
+    let given = Penalties {
+        weight_decays: Some(vec![1.0]),
+        feature_decay: Some(2.0),
+        bias: Some(Bias::Regularized(3.0)),
+    };
+    let network = read_with("a.safetensors", &file, &Keys::default(), &given).unwrap();
+    assert_eq!(network.penalties, given);
+    let error = read("a.safetensors", &file).unwrap_err();
+    assert!(
+        error.starts_with("a.safetensors: the metadata `lambda_w` is `?`, but a JSON list"),
+        "{error}"
+    );
+}
+
+#[test]
+fn half_precision_and_small_integers_are_read() {
+    let halves = |key, values: &[f32]| {
+        let bytes = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
+        (key, Dtype::F16, vec![values.len() / 2, 2], bytes)
+    };
+    let brains = |key, values: &[f32]| {
+        let bytes = values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect();
+        (key, Dtype::BF16, vec![values.len() / 2, 2], bytes)
+    };
+    let tensors = [
+        halves("features", &[0.5, 1.0]),
+        brains("classifier.1.weight", &[0.5, -2.0]),
+        ("labels", Dtype::I8, vec![1], vec![0]),
+    ];
+    let network = read("a.safetensors", &safetensors_file(&tensors, &[])).unwrap();
+    assert_eq!(network.features.values, FeatureValues::F32(vec![0.5, 1.0]));
+    assert_eq!(network.weights, [DMatrix::from_row_slice(1, 2, &[0.5, -2.0])]);
+    assert_eq!(network.labels, [0]);
+}
+
+#[test]
+fn other_keys_are_found() {
+    let mut tensors = small_network();
+    tensors.iter_mut().for_each(|tensor| {
+        tensor.0 = ["h", "y", "fc"][["features", "labels", "classifier.1.weight"]
+            .iter()
+            .position(|key| *key == tensor.0)
+            .unwrap()];
+    });
+    tensors.push(doubles("b", &[2], &[1.0, 2.0]));
+    let keys = Keys {
+        features: Some("h".into()),
+        labels: Some("y".into()),
+        weights: Some(vec!["fc".into()]),
+        bias: Some("b".into()),
+    };
+    let file = safetensors_file(&tensors, &[]);
+    let network = read_with("a.safetensors", &file, &keys, &Penalties::default()).unwrap();
+    assert_eq!(network.bias, Some(DVector::from_vec(vec![1.0, 2.0])));
+}
+
+#[test]
+fn every_mistake_names_file_key_and_expectation() {
+    let cases = [
+        (
+            doubles("features", &[6], &[0.0; 6]),
+            "`features` has shape (6), but a matrix (samples × width) is expected",
+        ),
+        (
+            doubles("features", &[3, 0], &[]),
+            "`features` has shape 3×0, but a matrix (samples × width) that is not empty is expected",
+        ),
+        (
+            doubles("features", &[3, 1], &[0.0; 3]),
+            "`classifier.1.weight` has shape 2×2, but 2×1 for the width of `features` is expected",
+        ),
+        (
+            doubles("features", &[3, 2], &[0.0, 0.0, 0.0, f64::NAN, 0.0, 0.0]),
+            "`features` is NaN at [1, 1], but only finite numbers are allowed",
+        ),
+        (labels(&[0, 1]), "`labels` has shape (2), but (3) for the rows of `features` is expected"),
+        (labels(&[0, -1, 1]), "`labels` is -1 at [1], but a class from 0 to 1 is expected"),
+        (labels(&[0, 1, 2]), "`labels` is 2 at [2], but a class from 0 to 1 is expected"),
+        (
+            singles("labels", &[3], &[0.0; 3]),
+            "`labels` has the data type F32, but an integer type is expected",
+        ),
+        (
+            ("features", Dtype::I32, vec![3, 2], vec![0; 24]),
+            "`features` has the data type I32, but f64, f32, f16 or bf16 is expected",
+        ),
+        (
+            ("features", Dtype::F8_E4M3, vec![3, 2], vec![0; 6]),
+            "`features` has the data type F8_E4M3, but f64, f32, f16 or bf16 is expected",
+        ),
+        (
+            doubles("classifier.1.weight", &[1, 1, 4], &[0.0; 4]),
+            "`classifier.1.weight` has shape 1×1×4, but a matrix (outputs × inputs) is expected",
+        ),
+        (
+            doubles("classifier.2.weight", &[2, 3], &[0.0; 6]),
+            "`classifier.2.weight` has shape 2×3, but 2×2 after a layer of 2 outputs is expected",
+        ),
+        (
+            doubles("classifier.bias", &[3], &[0.0; 3]),
+            "`classifier.bias` has shape (3), but (2) for the outputs of the last layer is expected",
+        ),
+        (
+            doubles("classifier.bias", &[2], &[0.0, f64::INFINITY]),
+            "`classifier.bias` is inf at [1], but only finite numbers are allowed",
+        ),
+    ];
+    for (tensor, message) in cases {
+        assert_eq!(read_changed(tensor).unwrap_err(), format!("a.safetensors: {message}"));
+    }
+}
+
+#[test]
+fn missing_keys_list_the_keys_there_are() {
+    let file = safetensors_file(&small_network()[1..], &[]);
+    assert_eq!(
+        read("a.safetensors", &file).unwrap_err(),
+        "a.safetensors: has no `features` (the features, a row for each sample); it has `classifier.1.weight`, `labels`"
+    );
+    let error = read_changed(doubles("classifier.3.weight", &[2, 2], &[0.0; 4])).unwrap_err();
+    assert!(error.contains("has no `classifier.2.weight` (the weights of layer 2)"), "{error}");
+    let error = read("a.npz", &npz_file(&[])).unwrap_err();
+    assert!(error.ends_with("it has no arrays at all"), "{error}");
+}
+
+#[test]
+fn damaged_safetensors_are_errors() {
+    let file = safetensors_file(&small_network(), &[]);
+    let error = |bytes: &[u8]| read("a.safetensors", bytes).unwrap_err();
+    assert_eq!(
+        error(&[]),
+        "a.safetensors: is not a valid .safetensors file: it is only 0 bytes long"
+    );
+    let truncated = error(&file[..file.len() - 5]);
+    assert!(
+        truncated.ends_with("it is truncated: its header announces 80 bytes of data, 75 follow"),
+        "{truncated}"
+    );
+    let extended = error(&[&file[..], &[0]].concat());
+    assert!(
+        extended.ends_with("it is too long: its header announces 80 bytes of data, 81 follow"),
+        "{extended}"
+    );
+    let absurd = error(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat());
+    assert!(
+        absurd.ends_with(
+            "it announces a header of 18446744073709551615 bytes, but only 2 bytes follow"
+        ),
+        "{absurd}"
+    );
+    let header = br#"{"features":{"dtype":"F64","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,8]}}"#;
+    let overflow = error(&[&(header.len() as u64).to_le_bytes()[..], header, &[0; 8]].concat());
+    assert!(overflow.contains("bad header"), "{overflow}");
+}
+
+#[test]
+fn damaged_npz_are_errors() {
+    let error = |bytes: &[u8]| read("a.npz", bytes).unwrap_err();
+    assert!(error(b"hello").starts_with("a.npz: is not a valid .npz file: bad zip archive"));
+    let with_weight = |entry: Vec<u8>| error(&npz_file(&[("classifier.1.weight.npy", entry)]));
+    for (entry, message) in [
+        (
+            b"\x93NUMPX\x01\x00\x00\x00".to_vec(),
+            "bad .npy header: it does not start with `\\x93NUMPY`",
+        ),
+        (
+            b"\x93NUMPY\x07\x00\x00\x00".to_vec(),
+            "bad .npy header: its version is 7.0, but 1.0, 2.0 or 3.0 is expected",
+        ),
+        (
+            b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(),
+            "bad .npy header: it announces 4294967295 bytes, but at most 10000 are allowed",
+        ),
+        (
+            npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }", &[0; 31]),
+            "its shape announces 32 bytes of data, 31 follow",
+        ),
+        (
+            npy_file(
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999, 9999999999), }",
+                &[],
+            ),
+            "its shape [9999999999, 9999999999] is absurd",
+        ),
+    ] {
+        assert_eq!(with_weight(entry), format!("a.npz: `classifier.1.weight`: {message}"));
+    }
+    let complex =
+        npy_file("{'descr': '<c16', 'fortran_order': False, 'shape': (1, 1), }", &[0; 16]);
+    assert_eq!(
+        with_weight(complex),
+        "a.npz: `classifier.1.weight` has the data type <c16, but f64, f32, f16 or bf16 is expected"
+    );
+}
+
+#[test]
+fn unknown_formats_are_errors() {
+    assert_eq!(
+        read("a.txt", b"hello").unwrap_err(),
+        "a.txt: is neither a .safetensors nor a .npz file"
+    );
+    assert_eq!(read("a.txt", b"").unwrap_err(), "a.txt: is neither a .safetensors nor a .npz file");
+}
+
+/// Reads every truncation of `file`, and `file` with every byte changed in several ways: whatever comes out,
+/// it comes out as a result.
+fn damage_everywhere(name: &str, file: &[u8]) {
+    for length in 0..file.len() {
+        assert!(read(name, &file[..length]).is_err(), "truncated to {length} bytes");
+    }
+    let mut damaged = file.to_vec();
+    for index in 0..file.len() {
+        for change in [0x01, 0x80, 0xff, file[index], file[index] ^ b'9'] {
+            damaged[index] = file[index] ^ change;
+            let _ = read(name, &damaged);
+        }
+        damaged[index] = file[index];
+    }
+}
+
+#[test]
+fn no_damage_is_a_panic() {
+    damage_everywhere("a.npz", NUMPY_STORED);
+    damage_everywhere("a.npz", NUMPY_DEFLATED);
+    let metadata = [("lambda_w", "[5e-4]"), ("lambda_h", "1e-5"), ("bias", "unregularized")];
+    damage_everywhere("a.safetensors", &safetensors_file(&small_network(), &metadata));
+}

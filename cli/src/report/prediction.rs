@@ -1,0 +1,269 @@
+//! The predicted geometry.
+
+use std::cmp::Ordering;
+use std::iter::repeat_n;
+
+use neural_collapse::{Bias, ClassGeometry, Direction, Geometry, GlobalMinimum, Run};
+use serde::{Serialize, Serializer};
+
+use super::problem::ProblemReport;
+use crate::error::CliError;
+use crate::tables::{Cell, merge_equal, numbered_table, plain_table};
+
+/// The JSON object of `predict`.
+#[derive(Debug, Serialize)]
+pub(crate) struct PredictionReport<'a> {
+    /// The training problem.
+    problem: ProblemReport<'a>,
+    /// Name of the geometry.
+    geometry: &'static str,
+    /// Whether all global minimisers have this geometry.
+    unique: bool,
+    /// The scale a.
+    scale: f64,
+    /// The threshold τ_M.
+    threshold: f64,
+    /// The loss f* at the global minimum.
+    loss: f64,
+    /// b*, null if there is none or it is not determined.
+    bias: Option<Vec<f64>>,
+    /// The singular directions: in class order without bias, else by falling σ².
+    #[serde(serialize_with = "serialize_directions")]
+    directions: &'a GlobalMinimum,
+    /// The classes, in the order given.
+    #[serde(serialize_with = "serialize_classes")]
+    classes: &'a GlobalMinimum,
+}
+
+/// One singular direction. Numbers are null where they differ between global minimisers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct DirectionReport {
+    /// σ², the squared singular value of the target.
+    target_squared: f64,
+    /// a/σ².
+    ratio: f64,
+    /// The minimiser x of the potential.
+    x: Option<f64>,
+    /// The energy t.
+    energy: Option<f64>,
+    /// The singular value of W₁.
+    s: Option<f64>,
+}
+
+/// One class. Numbers are null where they differ between global minimisers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct ClassReport {
+    count: u64,
+    collapsed: Option<bool>,
+    classifier_norm_squared: Option<f64>,
+    feature_norm_squared: Option<f64>,
+}
+
+impl From<ClassGeometry> for ClassReport {
+    fn from(class: ClassGeometry) -> Self {
+        Self {
+            count: class.count,
+            collapsed: class.collapsed,
+            classifier_norm_squared: class.classifier_norm_squared,
+            feature_norm_squared: class.feature_norm_squared,
+        }
+    }
+}
+
+impl<'a> PredictionReport<'a> {
+    /// The prediction `minimum` of a classification problem.
+    pub(crate) fn new(minimum: &'a GlobalMinimum) -> Result<Self, CliError> {
+        let ufm = minimum.problem();
+        let counts = ufm.counts().ok_or_else(|| CliError::Argument {
+            name: "the target".into(),
+            reason: "it has no classes".into(),
+        })?;
+        Ok(Self {
+            problem: ProblemReport::new(ufm, counts),
+            geometry: geometry_name(minimum.geometry()),
+            unique: minimum.is_unique(),
+            scale: minimum.scale(),
+            threshold: minimum.threshold(),
+            loss: minimum.loss(),
+            bias: minimum.bias(),
+            directions: minimum,
+            classes: minimum,
+        })
+    }
+
+    /// The prediction as tables.
+    pub(crate) fn to_text(&self) -> String {
+        let tables = [
+            self.problem.to_text(),
+            self.summary(),
+            direction_table(self.directions),
+            class_table(self.classes),
+            legend(self.directions),
+        ];
+        tables.join("\n\n")
+    }
+
+    fn summary(&self) -> String {
+        let fact = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
+        let number = |name: &str, value: f64| fact(name, Cell::Number(Some(value)));
+        let geometry = match self.unique {
+            true => self.geometry.replace('_', " "),
+            false => format!("{}, one of a family", self.geometry.replace('_', " ")),
+        };
+        let facts = [
+            fact("geometry", Cell::Text(geometry)),
+            number("loss f*", self.loss),
+            number("scale a", self.scale),
+            number("threshold τ_M", self.threshold),
+        ];
+        plain_table(&["prediction", ""], &facts)
+    }
+}
+
+/// The name of a geometry in the JSON output.
+pub(crate) fn geometry_name(geometry: Geometry) -> &'static str {
+    match geometry {
+        Geometry::Collapsed => "collapsed",
+        Geometry::OrthogonalFrame => "orthogonal_frame",
+        Geometry::SimplexEtf => "simplex_etf",
+        Geometry::GeneralOrthogonalFrame => "general_orthogonal_frame",
+        _ => "spectral",
+    }
+}
+
+/// Runs of equal directions with their lengths: in class order without bias, else by falling σ².
+fn direction_runs(
+    minimum: &GlobalMinimum,
+) -> Box<dyn Iterator<Item = (usize, DirectionReport)> + '_> {
+    if minimum.problem().penalties().bias() == Bias::None {
+        return Box::new(directions_of_classes(minimum));
+    }
+    let mut directions: Vec<&Direction> = minimum.directions().iter().collect();
+    directions.sort_by(|a, b| {
+        b.target_squared().partial_cmp(&a.target_squared()).unwrap_or(Ordering::Equal)
+    });
+    let first_decay = first_decay(minimum);
+    Box::new(
+        directions
+            .into_iter()
+            .flat_map(move |direction| split(direction, 0..direction.multiplicity(), first_decay)),
+    )
+}
+
+/// Without a bias, the directions of a class size belong to the classes of that size.
+fn directions_of_classes(
+    minimum: &GlobalMinimum,
+) -> impl Iterator<Item = (usize, DirectionReport)> + '_ {
+    let directions = minimum.directions();
+    let first_decay = first_decay(minimum);
+    let mut used = vec![0; directions.len()];
+    minimum.classes().flat_map(move |(run, _)| {
+        let first = used[run.group];
+        used[run.group] += run.classes;
+        split(&directions[run.group], first..used[run.group], first_decay)
+    })
+}
+
+fn first_decay(minimum: &GlobalMinimum) -> f64 {
+    minimum.problem().penalties().weight_decays().first().copied().unwrap_or(f64::NAN)
+}
+
+/// The vectors `range` of a direction: those that every minimiser fits, those that some fit, the others.
+///
+/// Which vectors of a direction are fitted is not determined if there is no room for all; how many are,
+/// is. The fitted ones are listed first.
+fn split(
+    direction: &Direction,
+    range: std::ops::Range<usize>,
+    first_decay: f64,
+) -> impl Iterator<Item = (usize, DirectionReport)> + use<> {
+    let (least, most) = direction.rank().into_inner();
+    let below = |limit: usize| range.end.min(limit).saturating_sub(range.start);
+    let (fitted, possible) = (below(least), below(most));
+    let (x, energy) = (direction.x(), direction.energy());
+    let report = |x: Option<f64>, energy: Option<f64>| DirectionReport {
+        target_squared: direction.target_squared(),
+        ratio: direction.ratio(),
+        x,
+        energy,
+        s: energy.map(|energy| (energy / first_decay).sqrt()),
+    };
+    let pieces = [
+        (fitted, report(Some(x), Some(energy))),
+        (possible - fitted, report(None, None)),
+        (range.len() - possible, report(Some(0.0), Some(0.0))),
+    ];
+    pieces.into_iter().filter(|(length, _)| *length > 0)
+}
+
+/// Runs of classes, in the order given.
+fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassReport)> + '_ {
+    minimum.classes().map(|(run, class): (Run, _)| (run.classes, class.into()))
+}
+
+fn direction_table(minimum: &GlobalMinimum) -> String {
+    let headings = ["σ²", "a/σ²", "x", "energy t", "s"];
+    let runs = merge_equal(direction_runs(minimum));
+    numbered_table("direction", &headings, &runs, |direction| {
+        vec![
+            Cell::Number(Some(direction.target_squared)),
+            Cell::Number(Some(direction.ratio)),
+            Cell::Number(direction.x),
+            Cell::Number(direction.energy),
+            Cell::Number(direction.s),
+        ]
+    })
+}
+
+fn class_table(minimum: &GlobalMinimum) -> String {
+    let headings = ["samples", "‖w‖²", "‖h‖²", ""];
+    let runs = merge_equal(class_runs(minimum));
+    numbered_table("class", &headings, &runs, |class| {
+        vec![
+            Cell::Count(class.count),
+            Cell::Number(class.classifier_norm_squared),
+            Cell::Number(class.feature_norm_squared),
+            Cell::Text(collapse_mark(class.collapsed).into()),
+        ]
+    })
+}
+
+/// The mark of a class in a table.
+pub(crate) fn collapse_mark(collapsed: Option<bool>) -> &'static str {
+    match collapsed {
+        Some(true) => "collapsed",
+        Some(false) => "",
+        None => "not determined",
+    }
+}
+
+/// One line that explains the symbols.
+fn legend(minimum: &GlobalMinimum) -> String {
+    let order = match minimum.problem().penalties().bias() {
+        Bias::None => "directions: one for each class",
+        _ => "directions: by falling σ²",
+    };
+    format!(
+        "{order}; σ: singular value of the target; a direction survives if a/σ² < τ_M, then x > 0; \
+         t = λ·(singular value)² of every layer and of the features; s: singular value of W₁; \
+         ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; – : not determined. \
+         All numbers are dimensionless."
+    )
+}
+
+/// Writes the directions one by one.
+fn serialize_directions<S: Serializer>(
+    minimum: &&GlobalMinimum,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer
+        .collect_seq(direction_runs(minimum).flat_map(|(length, item)| repeat_n(item, length)))
+}
+
+/// Writes the classes one by one.
+fn serialize_classes<S: Serializer>(
+    minimum: &&GlobalMinimum,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(class_runs(minimum).flat_map(|(length, item)| repeat_n(item, length)))
+}

@@ -1,0 +1,101 @@
+//! The training problem that a prediction is for.
+
+use std::iter::repeat_n;
+
+use neural_collapse::{Bias, ClassCounts, Ufm};
+use serde::{Serialize, Serializer};
+
+use crate::tables::{Cell, plain_table, shortest_number};
+
+/// The object `problem` of the JSON output.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemReport<'a> {
+    /// Samples of each class, in the order given.
+    #[serde(serialize_with = "serialize_counts")]
+    counts: &'a ClassCounts,
+    /// Number of samples N.
+    samples: u64,
+    /// Number of linear layers M.
+    depth: usize,
+    /// λ₁, …, λ_M.
+    weight_decay: &'a [f64],
+    /// λ_H.
+    feature_decay: f64,
+    /// `none`, `unregularized` or λ_b.
+    #[serde(serialize_with = "serialize_bias")]
+    bias: Bias,
+    /// d₁, …, d_M, null if they are not limited.
+    widths: Option<&'a [usize]>,
+    /// R = min(K, d₁, …, d_M), the largest rank of the outputs.
+    rank_limit: usize,
+}
+
+impl<'a> ProblemReport<'a> {
+    /// The problem `ufm` with the class sizes `counts`.
+    pub(crate) fn new(ufm: &'a Ufm, counts: &'a ClassCounts) -> Self {
+        let penalties = ufm.penalties();
+        Self {
+            counts,
+            samples: counts.samples(),
+            depth: penalties.depth(),
+            weight_decay: penalties.weight_decays(),
+            feature_decay: penalties.feature_decay(),
+            bias: penalties.bias(),
+            widths: ufm.widths(),
+            rank_limit: ufm.rank_limit(),
+        }
+    }
+
+    /// The problem as a table.
+    pub(crate) fn to_text(&self) -> String {
+        let name_and = |name: &str, text: String| vec![Cell::Text(name.into()), Cell::Text(text)];
+        let widths =
+            self.widths.map_or("not limited".into(), |widths| list(widths, usize::to_string));
+        let facts = [
+            name_and("samples N", self.samples.to_string()),
+            name_and("classes K", self.counts.classes().to_string()),
+            name_and("linear layers M", self.depth.to_string()),
+            name_and(
+                "weight decays λ₁,…,λ_M",
+                list(self.weight_decay, |&decay| shortest_number(decay)),
+            ),
+            name_and("feature decay λ_H", shortest_number(self.feature_decay)),
+            name_and("bias", describe_bias(self.bias)),
+            name_and("widths d₁,…,d_M", widths),
+            name_and("rank limit R", self.rank_limit.to_string()),
+        ];
+        plain_table(&["problem", ""], &facts)
+    }
+}
+
+/// Values separated by commas; one value if all are equal.
+fn list<T: PartialEq>(values: &[T], to_text: impl Fn(&T) -> String) -> String {
+    match values {
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => to_text(first),
+        _ => values.iter().map(to_text).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn describe_bias(bias: Bias) -> String {
+    match bias {
+        Bias::None => "none".into(),
+        Bias::Unregularized => "unregularized".into(),
+        Bias::Regularized(decay) => format!("weight decay λ_b = {}", shortest_number(decay)),
+    }
+}
+
+/// Writes the counts one by one: they are kept as runs.
+fn serialize_counts<S: Serializer>(
+    counts: &&ClassCounts,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(counts.runs().flat_map(|run| repeat_n(run.size, run.classes)))
+}
+
+fn serialize_bias<S: Serializer>(bias: &Bias, serializer: S) -> Result<S::Ok, S::Error> {
+    match bias {
+        Bias::None => serializer.serialize_str("none"),
+        Bias::Unregularized => serializer.serialize_str("unregularized"),
+        Bias::Regularized(decay) => serializer.serialize_f64(*decay),
+    }
+}
