@@ -166,9 +166,12 @@ impl ClassStatistics {
         if let Some(class) = self.counts.iter().position(|&count| count == 0) {
             return Err(Error::EmptyClass { argument: "labels", class });
         }
-        let mut means = &self.sums + &self.corrections;
-        for (mut mean, &count) in means.column_iter_mut().zip(&self.counts) {
-            mean /= count as f64;
+        let mut means = self.sums.clone();
+        let columns = means.column_iter_mut().zip(self.corrections.column_iter());
+        for ((mut means, corrections), &count) in columns.zip(&self.counts) {
+            for (mean, &correction) in means.iter_mut().zip(&corrections) {
+                *mean = quotient(*mean, correction, count as f64);
+            }
         }
         Ok(means)
     }
@@ -319,6 +322,14 @@ fn add(sum: &mut f64, correction: &mut f64, term: f64) {
     *sum = rounded;
 }
 
+/// (sum + correction)/count, correctly rounded but for rare ties, so that the mean of equal samples
+/// is equal to them.
+fn quotient(sum: f64, correction: f64, count: f64) -> f64 {
+    let estimate = sum / count;
+    let remainder = estimate.mul_add(-count, sum) + correction;
+    estimate + remainder / count
+}
+
 /// A matrix of zeros, or an error where allocating it would abort.
 fn zeros(argument: &str, rows: usize, columns: usize) -> Result<DMatrix<f64>> {
     let mut numbers = Vec::new();
@@ -392,6 +403,18 @@ mod tests {
         let statistics = ClassStatistics::new(&features.with_labels(&labels, 1).unwrap()).unwrap();
         let mean = statistics.class_means().unwrap()[0];
         assert!((mean - 1e5 / 1_000_002.0).abs() < 1e-16, "{mean}");
+    }
+
+    #[test]
+    fn equal_samples_have_themselves_as_mean() {
+        for count in 1..200 {
+            let samples = vec![0.1 + count as f64 / 7.0; count];
+            let features = Features::from_row_major(&samples, count, 1).unwrap();
+            let labels = vec![0; count];
+            let data = features.with_labels(&labels, 1).unwrap();
+            let mean = ClassStatistics::new(&data).unwrap().class_means().unwrap();
+            assert_eq!(mean, dmatrix![samples[0]]);
+        }
     }
 
     #[test]
