@@ -233,7 +233,6 @@ impl<'a, T: Scalar> Features<'a, T> {
     }
 
     /// The largest magnitude of a feature, 0 for an empty batch.
-    #[allow(dead_code, reason = "for NC4, which is being written")]
     pub(crate) fn largest(&self) -> f64 {
         self.largest
     }

@@ -4,6 +4,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
+use crate::linalg::zeros;
 
 /// What the class means are centred at.
 ///
@@ -328,18 +329,6 @@ fn quotient(sum: f64, correction: f64, count: f64) -> f64 {
     let estimate = sum / count;
     let remainder = estimate.mul_add(-count, sum) + correction;
     estimate + remainder / count
-}
-
-/// A matrix of zeros, or an error where allocating it would abort.
-fn zeros(argument: &str, rows: usize, columns: usize) -> Result<DMatrix<f64>> {
-    let mut numbers = Vec::new();
-    let length = rows.saturating_mul(columns);
-    if numbers.try_reserve_exact(length).is_err() {
-        let length = rows as f64 * columns as f64;
-        return Err(Error::out_of_range(argument, length, "few enough numbers to fit in memory"));
-    }
-    numbers.resize(length, 0.0);
-    Ok(DMatrix::from_vec(rows, columns, numbers))
 }
 
 #[cfg(test)]
