@@ -122,6 +122,18 @@ fn scaled(matrix: &DMatrix<f64>) -> Result<(DMatrix<f64>, f64)> {
     Ok((matrix / scale, scale))
 }
 
+/// A matrix of zeros, or an error where allocating it would abort.
+pub(crate) fn zeros(argument: &str, rows: usize, columns: usize) -> Result<DMatrix<f64>> {
+    let mut numbers = Vec::new();
+    let length = rows.saturating_mul(columns);
+    if numbers.try_reserve_exact(length).is_err() {
+        let length = rows as f64 * columns as f64;
+        return Err(Error::out_of_range(argument, length, "few enough numbers to fit in memory"));
+    }
+    numbers.resize(length, 0.0);
+    Ok(DMatrix::from_vec(rows, columns, numbers))
+}
+
 /// Undoes the scaling of singular values or eigenvalues.
 fn unscaled(values: DVector<f64>, scale: f64) -> Result<DVector<f64>> {
     let scaled = &values * scale;
