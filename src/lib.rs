@@ -1,5 +1,6 @@
 //! The closed-form geometry of neural collapse.
 
+mod audit;
 mod class_matrix;
 mod collapse;
 mod counts;
@@ -25,6 +26,7 @@ mod statistics;
 mod twofold;
 mod ufm;
 
+pub use audit::{Audit, ClassAudit, Compared, audit};
 pub use class_matrix::ClassMatrix;
 pub use collapse::critical_imbalance_ratio;
 pub use counts::{ClassCounts, Run, SizeGroup};
@@ -34,7 +36,7 @@ pub use explicit::{Basis, ExplicitMinimizer};
 pub use features::{Features, LabeledFeatures, Scalar};
 pub use frame::{embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf};
 pub use head::LinearHead;
-pub use metrics::{DecisionShares, Nc1, Nc1Options, Nc4, nc1, nc4};
+pub use metrics::{DecisionShares, Nc1, Nc1Options, Nc4, nc1, nc2, nc3, nc4};
 pub use minimum::{ClassGeometry, Geometry, GlobalMinimum};
 pub use objective::{Objective, balancedness};
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};

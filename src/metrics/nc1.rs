@@ -80,8 +80,8 @@ pub struct Nc1 {
 /// around those.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] if all class means are equal (K = 1 included), as NC1 has no scale then, or
-/// if the cut-off is not in 0..1; [`Error::EmptyClass`] if a class has no mean, [`Error::Empty`]
+/// [`Error::ZeroNorm`] if all class means are equal up to rounding errors (K = 1 included), as NC1 has
+/// no scale then; [`Error::OutOfRange`] if the cut-off is not in 0..1; [`Error::EmptyClass`] if a class has no mean, [`Error::Empty`]
 /// without samples, [`Error::Shape`] if `statistics` are of another shape.
 ///
 /// ```
@@ -141,11 +141,7 @@ impl BetweenClasses {
         let cutoff = (options.rank_cutoff * scale).max(ROUNDING * norm).max(SMALLEST);
         let rank = singular_values.iter().take_while(|&&value| value > cutoff).count();
         if rank == 0 {
-            return Err(Error::out_of_range(
-                "largest singular value of the centred class means",
-                scale,
-                "positive beyond rounding errors: the class means must not all be equal",
-            ));
+            return Err(Error::ZeroNorm { argument: "differences between the class means" });
         }
         let weights = DVector::from_fn(rank, |i, _| scale / singular_values[i]);
         let projector = DMatrix::from_diagonal(&weights) * u.columns(0, rank).transpose();
@@ -226,7 +222,7 @@ mod tests {
         // 0.1 + 0.2 differs from 0.3 by a rounding error.
         let rounded = value(&dmatrix![0.1 + 0.2; 0.3], &[0, 1], 2, options);
         for result in [one_class, equal, zero, rounded] {
-            assert!(matches!(result, Err(Error::OutOfRange { .. })), "{result:?}");
+            assert!(matches!(result, Err(Error::ZeroNorm { .. })), "{result:?}");
         }
     }
 
