@@ -1,4 +1,4 @@
-//! The closed-form geometry of neural collapse.
+#![doc = include_str!("../README.md")]
 
 mod audit;
 mod class_matrix;
