@@ -120,6 +120,18 @@ impl Grouped {
         sums
     }
 
+    /// The matrix divided by its largest number, so that the squares of its entries are in range; `None`
+    /// if it is zero.
+    pub(crate) fn unit_scale(&self) -> Option<Self> {
+        let numbers = self.diagonal.iter().chain(self.coupling.iter().flatten());
+        let largest = numbers.fold(0.0, |largest: f64, number| largest.max(number.abs()));
+        (largest > 0.0).then(|| Self {
+            partition: self.partition.clone(),
+            diagonal: self.diagonal.iter().map(|number| number / largest).collect(),
+            coupling: self.coupling.as_ref().map(|coupling| coupling / largest),
+        })
+    }
+
     /// The Frobenius norm.
     pub(crate) fn norm(&self) -> f64 {
         let groups = self.class_groups();
