@@ -197,10 +197,8 @@ impl<T: Float> Potential<T> {
     #[cold]
     fn larger_root_of_tiny_slope(&self, b: T) -> (T, T) {
         let depth = from_u32::<T>(self.depth);
-        let x = match self.depth.checked_add(1) {
-            Some(degree) => root_of_ratio(depth, b, degree),
-            None => T::one(),
-        };
+        // For M = 2³² − 1 the root of degree M is the one of degree M + 1 to the last bit.
+        let x = root_of_ratio(depth, b, self.depth.saturating_add(1));
         // x^M = (M/b)/x, in an order that overflows only where x^M does.
         (x, depth / x / b)
     }
@@ -257,14 +255,22 @@ fn newton_step<T: Float>(depth: T, pull: T, q: T) -> T {
 
 /// x = 1/√b − 1 = (1 − b)/(b + √b) for M = 1, without cancellation and with √b to twice the precision.
 fn root_of_depth_one<T: Float>(b: T) -> T {
-    let root = b.sqrt();
     let limit = T::min_positive_value() / (T::epsilon() * T::epsilon());
     if b < limit {
-        return root.recip();
+        // Beside 1/√b the 1 vanishes, and an even power of two keeps the residual of √b normal.
+        let scale = (T::epsilon() * T::epsilon()).recip();
+        let (root, root_error) = twofold_square_root(b * scale * scale);
+        return Twofold::from(T::one()).over(Twofold::fast_sum(root, root_error)) * scale;
     }
-    let root_error = (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root);
+    let (root, root_error) = twofold_square_root(b);
     let numerator = Twofold::from(T::one()).plus(-b);
     numerator.over(Twofold::sum(root, b).plus(root_error))
+}
+
+/// √b and what its rounding left out.
+fn twofold_square_root<T: Float>(b: T) -> (T, T) {
+    let root = b.sqrt();
+    (root, (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root))
 }
 
 /// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)), and the same divided by M: both rounded once.
