@@ -90,8 +90,8 @@ fn bad_numbers_exit_with_1_and_one_line() {
             "--depth: 18446744073709551615, but a depth from 1",
         ),
         ("--counts 5,5 --depth 2 --widths 3,4,5", "--widths: 3 values for 2 layers"),
-        ("--counts 5,5 --depth 2 --widths 0", "`widths[0]` is 0, but must be at least 1"),
-        ("--counts 5,5 --depth 2 --bias -1", "`bias_decay` is -1"),
+        ("--counts 5,5 --depth 2 --widths 0", "--widths: 0, but must be at least 1"),
+        ("--counts 5,5 --depth 2 --bias -1", "--bias: -1, but must be positive and finite"),
         ("--counts @/no/such/file --depth 2", "/no/such/file cannot be read"),
     ] {
         let message = error_line(&format!("predict {DECAYS} {line}"));
