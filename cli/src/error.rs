@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use neural_collapse::Error;
 
 use crate::input::InputError;
+use crate::tables::shortest_number;
 
 /// Why the program failed, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +58,7 @@ impl From<Error> for CliError {
             Error::OutOfRange { argument, value, expected } => match flag(argument) {
                 Some(flag) => Self::Argument {
                     name: flag.into(),
-                    reason: format!("{value}, but must be {expected}"),
+                    reason: format!("{}, but must be {expected}", shortest_number(*value)),
                 },
                 None => Self::Problem(error),
             },
