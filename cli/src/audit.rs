@@ -32,13 +32,14 @@ impl AuditedNetwork {
         let MeasuredNetwork { features, labels, weights, bias, penalties: given } = network;
         let head = LinearHead::new(weights, bias).map_err(CliError::in_file(file))?;
         let penalties = given.of_head(&head)?;
-        let (samples, width) = (features.samples, features.width);
+        let samples = features.samples;
+        let shape = [samples, features.width];
         let audit = match &features.values {
             FeatureValues::F32(values) => {
-                measure(values, [samples, width], &labels, &head, penalties.as_ref())
+                measure(values, shape, &labels, &head, penalties.as_ref())
             }
             FeatureValues::F64(values) => {
-                measure(values, [samples, width], &labels, &head, penalties.as_ref())
+                measure(values, shape, &labels, &head, penalties.as_ref())
             }
         };
         let audit = audit.map_err(CliError::in_file(file))?;
@@ -51,6 +52,7 @@ impl AuditedNetwork {
     }
 }
 
+/// Calls the library on features in the precision of the file, without a copy.
 fn measure<T: Scalar>(
     values: &[T],
     [samples, width]: [usize; 2],

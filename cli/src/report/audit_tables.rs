@@ -26,6 +26,7 @@ largest output and nearest class mean agree; balance: relative difference of lay
 ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; diff.: relative to the prediction; \
 ≈ 0: rounding errors; – : not determined. All numbers are dimensionless.";
 
+/// What the network is and how it was trained.
 fn network_table(network: &AuditedNetwork) -> String {
     let head = &network.head;
     let mut facts = vec![
@@ -45,6 +46,7 @@ fn network_table(network: &AuditedNetwork) -> String {
     plain_table(&["network", ""], &facts)
 }
 
+/// What there is once for the whole network.
 fn metric_table(audit: &Audit) -> String {
     let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
     let mut rows = vec![
@@ -81,6 +83,7 @@ fn layer_table(audit: &Audit) -> Option<String> {
     Some(numbered_table("m", &["NC2", "balance"], &rows, |item| item.map(Cell::Residual).into()))
 }
 
+/// The norms of every class beside their predictions, if there are any.
 fn class_table(audit: &Audit) -> String {
     let runs = merge_equal(audit.classes.iter().map(|&class| (1, class)));
     let largest = |norm: fn(&ClassAudit) -> f64| audit.classes.iter().map(norm).fold(0.0, f64::max);
@@ -121,6 +124,7 @@ fn relative_difference(measured: f64, predicted: Option<f64>) -> Option<f64> {
     Some((measured - predicted) / predicted)
 }
 
+/// The mark of a class that has collapsed or should have.
 fn collapse_mark(collapsed: Compared<bool>) -> &'static str {
     match (collapsed.measured, collapsed.predicted) {
         (true, Some(true)) => "collapsed, as predicted",
