@@ -1,7 +1,7 @@
 //! Bad and extreme input: an error that names the argument, or a finite answer; never a panic, a NaN or
 //! an infinity.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 use nalgebra::{DMatrix, dmatrix};
 use neural_collapse::{
