@@ -18,6 +18,7 @@ mod root;
 mod scale;
 mod secular;
 mod spectrum;
+mod stationary;
 mod twofold;
 mod ufm;
 

@@ -61,11 +61,16 @@ fn extreme_root<T: Float>(numerator: T, denominator: T, degree: u32) -> T {
     }
     // Take out the power of two nearest to the root; half of it goes to either side of the ratio,
     // which keeps numerator and denominator normal.
-    let two = T::one() + T::one();
-    let scale = two.powf((exponent / two.ln()).round());
+    let scale = power_of_two((exponent / from_u32::<T>(2).ln()).round());
     let scaled_numerator = numerator / power(scale, degree / 2);
     let scaled_denominator = denominator * power(scale, degree - degree / 2);
     scale * root_of_ratio(scaled_numerator, scaled_denominator, degree)
+}
+
+/// 2 to the power of a small whole number, exactly for every binary type, which `powf` need not be.
+fn power_of_two<T: Float>(exponent: T) -> T {
+    let magnitude: T = power(from_u32(2), exponent.abs().to_u32().unwrap_or(0));
+    if exponent < T::zero() { magnitude.recip() } else { magnitude }
 }
 
 /// `base` to the power `exponent`, by repeated squaring.
