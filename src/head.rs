@@ -158,6 +158,21 @@ impl LinearHead {
         chain(&self.weights[..layers])
     }
 
+    /// Refuses features or labels that are not for this head.
+    pub(crate) fn check_shape(
+        &self,
+        argument: &str,
+        dimension: usize,
+        classes: usize,
+    ) -> Result<()> {
+        let (found, expected) = ((dimension, classes), (self.feature_dimension, self.classes));
+        if found == expected {
+            return Ok(());
+        }
+        let expected = format!("{}×{}, features × classes of the head", expected.0, expected.1);
+        Err(Error::shape(argument, found, expected))
+    }
+
     fn check_layers(&self, layers: usize) -> Result<()> {
         if (1..=self.depth()).contains(&layers) {
             return Ok(());

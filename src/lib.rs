@@ -1,5 +1,6 @@
-//! The closed-form geometry of neural collapse.
+#![doc = include_str!("../README.md")]
 
+mod audit;
 mod class_matrix;
 mod collapse;
 mod counts;
@@ -8,10 +9,13 @@ mod distance;
 mod error;
 mod explicit;
 mod family;
+mod features;
 mod frame;
 mod head;
 mod linalg;
+mod metrics;
 mod minimum;
+mod objective;
 mod potential;
 mod regularization;
 mod root;
@@ -19,18 +23,24 @@ mod scale;
 mod secular;
 mod spectrum;
 mod stationary;
+mod statistics;
 mod twofold;
 mod ufm;
 
+pub use audit::{Audit, ClassAudit, Compared, audit};
 pub use class_matrix::ClassMatrix;
 pub use collapse::critical_imbalance_ratio;
 pub use counts::{ClassCounts, Run, SizeGroup};
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use explicit::{Basis, ExplicitMinimizer};
+pub use features::{Features, LabeledFeatures, Scalar};
 pub use frame::{embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf};
 pub use head::LinearHead;
+pub use metrics::{DecisionShares, Nc1, Nc1Options, Nc4, nc1, nc2, nc3, nc4};
 pub use minimum::{ClassGeometry, Geometry, GlobalMinimum};
+pub use objective::{Objective, balancedness};
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
 pub use regularization::{Bias, Regularization};
+pub use statistics::{Center, ClassStatistics, within_class_covariance};
 pub use ufm::Ufm;

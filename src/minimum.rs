@@ -176,9 +176,11 @@ impl GlobalMinimum {
     /// (unfitted share of the all-ones direction)/(K(1 + λ_b)) for every class if it is.
     #[must_use]
     pub fn bias(&self) -> Option<Vec<f64>> {
-        let shared = self.directions.last()?;
-        let fixed = *shared.subspace() != Subspace::AllOnes || shared.is_unique();
-        self.bias_of_largest_member().filter(|_| fixed)
+        let open = self
+            .directions
+            .last()
+            .is_some_and(|shared| *shared.subspace() == Subspace::AllOnes && !shared.is_unique());
+        self.bias_of_largest_member().filter(|_| !open)
     }
 
     /// b* of the global minimiser with the largest rank.

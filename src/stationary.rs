@@ -131,10 +131,8 @@ impl<T: Float> Solver<T> {
     #[cold]
     fn larger_of_tiny_slope(&self, b: T) -> Root<T> {
         let m = from_u32::<T>(self.depth);
-        let x = match self.depth.checked_add(1) {
-            Some(degree) => root_of_ratio(m, b, degree),
-            None => T::one(),
-        };
+        // For M = 2³² − 1 the root of degree M is the one of degree M + 1 to the last bit.
+        let x = root_of_ratio(m, b, self.depth.saturating_add(1));
         // x^M = (M/b)/x, in an order that overflows only where x^M does.
         Root { x, power: m / x / b, steps: 0 }
     }
@@ -173,15 +171,23 @@ fn newton_step<T: Float>(m: T, pull: T, q: T) -> T {
 
 /// x = 1/√b − 1 = (1 − b)/(b + √b) for M = 1, without cancellation and with √b to twice the precision.
 fn root_of_depth_one<T: Float>(b: T) -> Root<T> {
-    let root = b.sqrt();
     let x = if is_tiny(b) {
-        root.recip()
+        // Beside 1/√b the 1 vanishes, and an even power of two keeps the residual of √b normal.
+        let scale = (T::epsilon() * T::epsilon()).recip();
+        let (root, root_error) = twofold_square_root(b * scale * scale);
+        Twofold::from(T::one()).over(Twofold::fast_sum(root, root_error)) * scale
     } else {
-        let root_error = (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root);
+        let (root, root_error) = twofold_square_root(b);
         let numerator = Twofold::from(T::one()).plus(-b);
         numerator.over(Twofold::sum(root, b).plus(root_error))
     };
     Root { x, power: x, steps: 0 }
+}
+
+/// √b and what its rounding left out.
+fn twofold_square_root<T: Float>(b: T) -> (T, T) {
+    let root = b.sqrt();
+    (root, (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root))
 }
 
 #[cfg(test)]

@@ -1,0 +1,63 @@
+//! Measurement at the sizes of real networks: A is a CIFAR-10 ResNet-18, B CIFAR-100 and C ImageNet
+//! with a ResNet-50's features.
+#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use nalgebra::DMatrix;
+use neural_collapse::{
+    ClassStatistics, Features, LinearHead, Nc1Options, Objective, Regularization, Scalar, nc1, nc4,
+};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+/// Name, samples N, dimension d, classes K.
+const SIZES: [(&str, usize, usize, usize); 3] =
+    [("A", 50_000, 512, 10), ("B", 10_000, 2048, 100), ("C", 20_000, 2048, 1000)];
+
+/// Features close to collapse, one sample after the other.
+fn collapsed<T: Scalar>(samples: usize, dimension: usize, classes: usize) -> (Vec<T>, Vec<usize>) {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let means = DMatrix::from_fn(dimension, classes, |_, _| rng.random_range(-1.0..1.0));
+    let labels: Vec<usize> = (0..samples).map(|sample| sample % classes).collect();
+    let numbers = labels
+        .iter()
+        .flat_map(|&label| means.column(label).iter().copied().collect::<Vec<f64>>())
+        .map(|mean| T::rounded(mean + 0.1 * rng.random_range(-1.0..1.0)))
+        .collect();
+    (numbers, labels)
+}
+
+fn bench_type<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
+    for (name, samples, dimension, classes) in SIZES {
+        let (numbers, labels) = collapsed::<T>(samples, dimension, classes);
+        let check = || Features::from_row_major(black_box(&numbers), samples, dimension).unwrap();
+        let data = check().with_labels(&labels, classes).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let means = statistics.class_means().unwrap();
+        let head = LinearHead::new(vec![means.transpose()], None).unwrap();
+        let decays = Regularization::new(&[1e-4], 1e-4).unwrap();
+
+        let mut group = criterion.benchmark_group(format!("{name}/{type_name}"));
+        group.sample_size(10);
+        group.bench_function("check", |b| b.iter(check));
+        group.bench_function("statistics", |b| b.iter(|| ClassStatistics::new(&data).unwrap()));
+        group.bench_function("nc1", |b| {
+            b.iter(|| nc1(&data, &statistics, &Nc1Options::default()).unwrap())
+        });
+        group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
+        group.bench_function("objective", |b| {
+            b.iter(|| Objective::new(&data, &head, &decays).unwrap())
+        });
+        group.finish();
+    }
+}
+
+fn benches(criterion: &mut Criterion) {
+    bench_type::<f32>(criterion, "f32");
+    bench_type::<f64>(criterion, "f64");
+}
+
+criterion_group!(metrics, benches);
+criterion_main!(metrics);

@@ -1,0 +1,454 @@
+//! The features of the samples, borrowed as they lie in memory, and their labels.
+
+use std::ops::Range;
+
+use nalgebra::{DMatrix, DMatrixView, Dyn, RealField, U1};
+
+use crate::error::{Error, Result};
+
+/// A matrix view with any strides.
+type StridedView<'a, T> = DMatrixView<'a, T, Dyn, Dyn>;
+
+/// Samples of one block: enough for matrix products to run at full speed.
+const BLOCK_SAMPLES: usize = 256;
+
+/// Numbers in one block, if samples are too long for [`BLOCK_SAMPLES`] of them.
+const BLOCK_ENTRIES: usize = 1 << 20;
+
+/// The numbers of which features consist: `f32` or `f64`.
+///
+/// Sums are always carried in `f64`; large matrix products are done in the type of the features.
+pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
+    /// The largest magnitude of a feature: the sum of 10²⁰ squares of it is still a number.
+    #[doc(hidden)]
+    const LARGEST: Self;
+
+    /// The closest number of this type.
+    #[doc(hidden)]
+    fn rounded(value: f64) -> Self;
+}
+
+impl Scalar for f32 {
+    const LARGEST: Self = Self::MAX;
+
+    fn rounded(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Scalar for f64 {
+    const LARGEST: Self = 1e140;
+
+    fn rounded(value: f64) -> Self {
+        value
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// N samples of d features each, borrowed without a copy.
+///
+/// The constructors say which way the matrix lies, because a square one would not show it:
+///
+/// | the numbers are in                                      | constructor                              |
+/// |---------------------------------------------------------|------------------------------------------|
+/// | the memory of a C-ordered N×d array (NumPy, PyTorch)    | [`from_row_major`](Self::from_row_major) |
+/// | a nalgebra matrix N×d, a row a sample                   | [`from_sample_rows`](Self::from_sample_rows) |
+/// | a nalgebra matrix d×N, a column a sample (the paper's H) | [`from_sample_columns`](Self::from_sample_columns) |
+///
+/// The first and the last are the fastest, as each sample is contiguous in memory.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::Features;
+///
+/// let numbers = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]; // two samples: (1, 2, 3) and (4, 5, 6)
+/// let features = Features::from_row_major(&numbers, 2, 3)?;
+/// assert_eq!((features.samples(), features.dimension()), (2, 3));
+///
+/// let rows = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0];
+/// let features = Features::from_sample_rows(&rows)?;
+/// assert_eq!((features.samples(), features.dimension()), (2, 3));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Features<'a, T: Scalar> {
+    view: StridedView<'a, T>,
+    sample_axis: Axis,
+    largest: f64,
+}
+
+/// What a sample is in the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Row,
+    Column,
+}
+
+impl<'a, T: Scalar> Features<'a, T> {
+    /// The rows of an N×d matrix, or of a view of one with any strides.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if there are no columns (no rows are allowed: an empty batch),
+    /// [`Error::OutOfRange`] naming the row and column of a number that is not finite or exceeds
+    /// 10¹⁴⁰ in magnitude, so that its square could not be summed.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::Features;
+    ///
+    /// let error = Features::from_sample_rows(&dmatrix![0.0, 1.0; f64::NAN, 2.0]).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`features[(1, 0)]` is NaN, but must be finite and at most 1e140 in magnitude",
+    /// );
+    /// ```
+    pub fn from_sample_rows(samples: impl Into<StridedView<'a, T>>) -> Result<Self> {
+        Self::new(samples.into(), Axis::Row)
+    }
+
+    /// The columns of a d×N matrix, or of a view of one with any strides.
+    ///
+    /// # Errors
+    /// As [`from_sample_rows`](Self::from_sample_rows), with rows and columns exchanged.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::Features;
+    ///
+    /// let features = dmatrix![1.0, 4.0, 7.0; 2.0, 5.0, 8.0; 3.0, 6.0, 9.0];
+    /// let first_two = features.columns(0, 2);
+    /// assert_eq!(Features::from_sample_columns(&first_two)?.samples(), 2);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn from_sample_columns(samples: impl Into<StridedView<'a, T>>) -> Result<Self> {
+        Self::new(samples.into(), Axis::Column)
+    }
+
+    /// `samples` times `dimension` numbers, one sample after the other: the memory of a C-ordered
+    /// N×d array.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `numbers` is not of length `samples` · `dimension`, and as
+    /// [`from_sample_rows`](Self::from_sample_rows).
+    ///
+    /// ```
+    /// use neural_collapse::Features;
+    ///
+    /// let error = Features::from_row_major(&[1.0, 2.0, 3.0], 2, 2).unwrap_err();
+    /// assert_eq!(error.to_string(), "`numbers` has shape 3, but must have shape 2·2 = 4");
+    /// ```
+    pub fn from_row_major(numbers: &'a [T], samples: usize, dimension: usize) -> Result<Self> {
+        let length = samples.checked_mul(dimension);
+        if length != Some(numbers.len()) {
+            let product = length.map_or("more than fits".into(), |length| length.to_string());
+            return Err(Error::Shape {
+                argument: "numbers".into(),
+                found: numbers.len().to_string(),
+                expected: format!("{samples}·{dimension} = {product}"),
+            });
+        }
+        if dimension > isize::MAX as usize {
+            return Err(Error::out_of_range("dimension", dimension as f64, "at most isize::MAX"));
+        }
+        // Row-major N×d is column-major d×N.
+        let (rows, columns) = (Dyn(dimension), Dyn(samples));
+        let (row_stride, column_stride) = (Dyn(1), Dyn(dimension));
+        let view = StridedView::from_slice_with_strides_generic(
+            numbers,
+            rows,
+            columns,
+            row_stride,
+            column_stride,
+        );
+        Self::new(view, Axis::Column)
+    }
+
+    fn new(view: StridedView<'a, T>, sample_axis: Axis) -> Result<Self> {
+        let features = Self { view, sample_axis, largest: largest(&view)? };
+        if features.dimension() == 0 {
+            return Err(Error::Empty { argument: "features" });
+        }
+        Ok(features)
+    }
+
+    /// Number of samples N.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        match self.sample_axis {
+            Axis::Row => self.view.nrows(),
+            Axis::Column => self.view.ncols(),
+        }
+    }
+
+    /// Number of features of a sample, d.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        match self.sample_axis {
+            Axis::Row => self.view.ncols(),
+            Axis::Column => self.view.nrows(),
+        }
+    }
+
+    /// The same features with the class of each sample, one of 0, …, K−1 for K = `classes`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not as many labels as samples, [`Error::LabelOutOfRange`] if a
+    /// label is not below `classes`, [`Error::OutOfRange`] if there are no classes.
+    ///
+    /// ```
+    /// use neural_collapse::Features;
+    ///
+    /// let features = Features::from_row_major(&[1.0, 2.0, 3.0], 3, 1)?;
+    /// let error = features.with_labels(&[0, 1, 2], 2).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`labels[2]` is 2, but there are 2 classes, numbered from 0",
+    /// );
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn with_labels(
+        self,
+        labels: &'a [usize],
+        classes: usize,
+    ) -> Result<LabeledFeatures<'a, T>> {
+        if labels.len() != self.samples() {
+            return Err(Error::Shape {
+                argument: "labels".into(),
+                found: labels.len().to_string(),
+                expected: format!("{}, one for each sample", self.samples()),
+            });
+        }
+        if classes == 0 {
+            return Err(Error::out_of_range("classes", 0.0, "at least 1"));
+        }
+        match labels.iter().enumerate().find(|&(_, &label)| label >= classes) {
+            Some((index, &label)) => Err(Error::LabelOutOfRange { index, label, classes }),
+            None => Ok(LabeledFeatures { features: self, labels, classes }),
+        }
+    }
+
+    /// The largest magnitude of a feature, 0 for an empty batch.
+    pub(crate) fn largest(&self) -> f64 {
+        self.largest
+    }
+
+    /// Calls `visit` with the index and the features of each sample in turn.
+    pub(crate) fn for_each_sample(&self, mut visit: impl FnMut(usize, &[T])) {
+        if let (Axis::Column, Some(samples)) = (self.sample_axis, contiguous_columns(&self.view)) {
+            samples.column_iter().enumerate().for_each(|(i, sample)| visit(i, sample.as_slice()));
+            return;
+        }
+        for range in self.blocks() {
+            let block = self.transposed_block(range.clone());
+            for (index, sample) in range.zip(block.column_iter()) {
+                visit(index, sample.as_slice());
+            }
+        }
+    }
+
+    /// Calls `visit` with the range of samples and the d×B matrix of each block of them, whose
+    /// columns `write` has computed from the index and the features of a sample.
+    pub(crate) fn for_each_block<U: Scalar>(
+        &self,
+        write: impl Fn(usize, &[T], &mut [U]),
+        mut visit: impl FnMut(Range<usize>, DMatrixView<'_, U>),
+    ) {
+        let size = self.block_samples();
+        let mut block = DMatrix::<U>::zeros(self.dimension(), size.min(self.samples()));
+        self.for_each_sample(|index, sample| {
+            let column = index % size;
+            write(index, sample, block.column_mut(column).as_mut_slice());
+            if column + 1 == size || index + 1 == self.samples() {
+                visit(index - column..index + 1, block.columns(0, column + 1));
+            }
+        });
+    }
+
+    /// The range of samples of each block.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<T> {
+        let (samples, size) = (self.samples(), self.block_samples());
+        (0..samples).step_by(size).map(move |start| start..samples.min(start + size))
+    }
+
+    fn block_samples(&self) -> usize {
+        (BLOCK_ENTRIES / self.dimension()).clamp(1, BLOCK_SAMPLES)
+    }
+
+    /// Copies samples that are not contiguous to the columns of a d×B matrix.
+    fn transposed_block(&self, range: Range<usize>) -> DMatrix<T> {
+        match self.sample_axis {
+            Axis::Row => self.view.rows_range(range).transpose(),
+            Axis::Column => self.view.columns_range(range).into_owned(),
+        }
+    }
+}
+
+/// Features with the class of each sample, made by [`Features::with_labels`].
+///
+/// Everything in it has been checked, so the metrics need not check it again.
+#[derive(Debug, Clone, Copy)]
+pub struct LabeledFeatures<'a, T: Scalar> {
+    features: Features<'a, T>,
+    labels: &'a [usize],
+    classes: usize,
+}
+
+impl<'a, T: Scalar> LabeledFeatures<'a, T> {
+    /// The features.
+    #[must_use]
+    pub fn features(&self) -> &Features<'a, T> {
+        &self.features
+    }
+
+    /// The class of each sample.
+    #[must_use]
+    pub fn labels(&self) -> &'a [usize] {
+        self.labels
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+}
+
+/// The largest magnitude of a matrix, after checking that squares can be summed.
+fn largest<T: Scalar>(view: &StridedView<'_, T>) -> Result<f64> {
+    let column_largest = |column: usize| match contiguous_columns(view) {
+        Some(contiguous) => largest_of(contiguous.column(column).as_slice()),
+        None => largest_of(view.column(column).into_owned().as_slice()),
+    };
+    let mut largest = T::zero();
+    for column in 0..view.ncols() {
+        let found = column_largest(column).ok_or_else(|| first_too_large(view, column))?;
+        largest = if found > largest { found } else { largest };
+    }
+    Ok(largest.into())
+}
+
+/// The view with the fact in its type that columns are contiguous, if they are.
+fn contiguous_columns<'v, T: Scalar>(
+    view: &'v StridedView<'_, T>,
+) -> Option<DMatrixView<'v, T, U1, Dyn>> {
+    (view.strides().0 == 1).then(|| view.into())
+}
+
+fn first_too_large<T: Scalar>(view: &StridedView<'_, T>, column: usize) -> Error {
+    let numbers = view.column(column);
+    let row = numbers.iter().take_while(|number| number.abs() <= T::LARGEST).count();
+    let value = numbers.iter().nth(row).map_or(f64::NAN, |&number| number.into());
+    let expected = "finite and at most 1e140 in magnitude";
+    Error::out_of_range(format!("features[({row}, {column})]"), value, expected)
+}
+
+/// The largest magnitude, or nothing if one exceeds the limit or is NaN; no branch in the loop, so
+/// that the compiler can vectorise it.
+fn largest_of<T: Scalar>(numbers: &[T]) -> Option<T> {
+    const LANES: usize = 16;
+    let mut largest = [T::zero(); LANES];
+    let mut representable = true;
+    for chunk in numbers.chunks(LANES) {
+        for (lane, &number) in largest.iter_mut().zip(chunk) {
+            let magnitude = number.abs();
+            representable &= magnitude <= T::LARGEST;
+            *lane = if magnitude > *lane { magnitude } else { *lane };
+        }
+    }
+    representable.then(|| largest.into_iter().fold(T::zero(), RealField::max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    fn collected<T: Scalar>(features: &Features<'_, T>) -> Vec<Vec<T>> {
+        let mut samples = Vec::new();
+        features.for_each_sample(|index, sample| {
+            assert_eq!(index, samples.len());
+            samples.push(sample.to_vec());
+        });
+        samples
+    }
+
+    #[test]
+    fn every_layout_gives_the_same_samples() {
+        let (samples, dimension) = (700, 3);
+        let rows = DMatrix::from_fn(samples, dimension, |i, j| (10 * i + j) as f64);
+        let columns = rows.transpose();
+        let expected: Vec<Vec<f64>> =
+            columns.column_iter().map(|column| column.as_slice().to_vec()).collect();
+        let wide = DMatrix::from_fn(2 * samples, 2 * dimension, |i, j| {
+            if i % 2 + j % 2 == 0 { rows[(i / 2, j / 2)] } else { f64::NAN }
+        });
+        let strided = wide.view_with_steps((0, 0), (samples, dimension), (1, 1));
+        let transposed = wide.transpose();
+        let strided_columns = transposed.view_with_steps((0, 0), (dimension, samples), (1, 1));
+        for features in [
+            Features::from_sample_rows(&rows).unwrap(),
+            Features::from_sample_columns(&columns).unwrap(),
+            Features::from_row_major(columns.as_slice(), samples, dimension).unwrap(),
+            Features::from_sample_rows(strided).unwrap(),
+            Features::from_sample_columns(strided_columns).unwrap(),
+        ] {
+            assert_eq!((features.samples(), features.dimension()), (samples, dimension));
+            assert_eq!(collected(&features), expected);
+            assert!((features.largest() - 6992.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn blocks_cover_the_samples_once() {
+        for samples in [0, 1, 255, 256, 257, 1000] {
+            let numbers: Vec<f32> = (0..2 * samples).map(|i| i as f32).collect();
+            let features = Features::from_row_major(&numbers, samples, 2).unwrap();
+            let mut seen = Vec::new();
+            let write = |index, sample: &[f32], out: &mut [f64]| {
+                out[0] = index as f64;
+                out[1] = sample[1].into();
+            };
+            features.for_each_block(write, |range, block| {
+                assert_eq!(range.len(), block.ncols());
+                seen.extend(block.column_iter().map(|column| (column[0], column[1])));
+            });
+            let expected = (0..samples).map(|i| (i as f64, (2 * i + 1) as f64));
+            assert_eq!(seen, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn bad_features_are_named() {
+        assert!(matches!(
+            Features::<f64>::from_row_major(&[], 4, 0),
+            Err(Error::Empty { argument: "features" })
+        ));
+        assert!(Features::<f64>::from_row_major(&[], 0, usize::MAX).is_err());
+        assert!(Features::<f64>::from_row_major(&[], usize::MAX, usize::MAX).is_err());
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut matrix = DMatrix::from_element(40, 3, 1.0_f32);
+            matrix[(37, 2)] = bad;
+            let error = Features::from_sample_rows(&matrix).unwrap_err().to_string();
+            assert!(error.starts_with("`features[(37, 2)]` is "), "{error}");
+            assert!(Features::from_row_major(matrix.as_slice(), 40, 3).is_err());
+        }
+        assert!(Features::from_sample_rows(&dmatrix![f32::MAX]).is_ok());
+        assert!(Features::from_sample_rows(&dmatrix![-2e140]).is_err());
+    }
+
+    #[test]
+    fn labels_must_fit() {
+        let features = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
+        assert!(features.with_labels(&[0, 1], 2).is_ok());
+        assert!(features.with_labels(&[0], 2).is_err());
+        assert!(features.with_labels(&[0, 0], 0).is_err());
+        let empty = Features::<f64>::from_row_major(&[], 0, 1).unwrap();
+        assert!(empty.with_labels(&[], 0).is_err());
+        assert!(empty.with_labels(&[], 1).is_ok());
+    }
+}

@@ -1,0 +1,40 @@
+//! NC3: classifier and class means are dual to each other.
+
+use nalgebra::DMatrix;
+
+use crate::class_matrix::ClassMatrix;
+use crate::error::Result;
+use crate::head::LinearHead;
+
+/// NC3: the normalised distance of the outputs for the class means to a target,
+///
+/// ```math
+/// NC3 = ‖ W_M⋯W₁H̄/‖W_M⋯W₁H̄‖ − T/‖T‖ ‖    (Frobenius norms).
+/// ```
+///
+/// `class_means` is H̄, d×K: not centred in the paper's formula
+/// ([`ClassStatistics::class_means`](crate::ClassStatistics::class_means)), centred in its authors' code
+/// ([`ClassStatistics::centred_means`](crate::ClassStatistics::centred_means)). The target T is I for
+/// NC3ᴼᶠ, I − 11ᵀ/K for NC3ᴱᵀᶠ and diag(x_k^M/(x_k^M + 1)) for NC3ᴳᴼᶠ: take
+/// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
+/// [`GlobalMinimum::class_outputs`](crate::GlobalMinimum::class_outputs). Of a family, the nearest
+/// member counts.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) if the head, the means and the target do not fit together,
+/// [`Error::ZeroNorm`](crate::Error::ZeroNorm) if the outputs or the target are zero.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassMatrix, LinearHead, nc3};
+///
+/// let head = LinearHead::new(vec![dmatrix![1.0, 0.0; 0.0, 2.0]], None)?;
+/// let means = dmatrix![2.0, 0.0; 0.0, 1.0];
+/// assert!(nc3(&head, &means, &ClassMatrix::orthogonal_frame(2)?)? < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Dang et al. (ICML 2023), C.1.1 and C.2.1.
+pub fn nc3(head: &LinearHead, class_means: &DMatrix<f64>, target: &ClassMatrix) -> Result<f64> {
+    target.distance_to_product(&head.product()?, class_means)
+}

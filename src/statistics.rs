@@ -1,0 +1,464 @@
+//! Numbers, means and covariances of the classes.
+
+use nalgebra::{DMatrix, DMatrixView, DVector};
+
+use crate::error::{Error, Result};
+use crate::features::{LabeledFeatures, Scalar};
+use crate::linalg::zeros;
+
+/// What the class means are centred at.
+///
+/// With as many samples in every class both are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Center {
+    /// h_G, the mean over all samples: large classes count more. Dang et al. (ICML 2023, C.1.1) and
+    /// Papyan, Han & Donoho (PNAS 2020) define it so.
+    #[default]
+    Samples,
+    /// The mean of the class means, as published codes compute it.
+    Classes,
+}
+
+/// Number and sum of the samples of each class, from which all class means follow.
+///
+/// It can be fed batch by batch, in any order, and pieces computed elsewhere can be
+/// [merged](Self::merge). Sums are compensated (every rounding error is carried along in a second
+/// number), so the means are correct to the last digit or two however many samples there are, in
+/// whatever order, and however large their common mean is. It takes 2dK numbers.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassStatistics, Features};
+///
+/// let rows = dmatrix![1.0, 0.0; 3.0, 0.0; 0.0, 5.0];
+/// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1], 2)?;
+/// let statistics = ClassStatistics::new(&data)?;
+/// assert_eq!(statistics.counts(), [2, 1]);
+/// assert_eq!(statistics.class_means()?, dmatrix![2.0, 0.0; 0.0, 5.0]); // a column a class
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassStatistics {
+    counts: Vec<u64>,
+    /// d×K, the rounded sums.
+    sums: DMatrix<f64>,
+    /// d×K, what rounding has lost of `sums`.
+    corrections: DMatrix<f64>,
+}
+
+impl ClassStatistics {
+    /// The statistics of one set of samples.
+    ///
+    /// # Errors
+    /// As [`empty`](Self::empty).
+    pub fn new<T: Scalar>(data: &LabeledFeatures<'_, T>) -> Result<Self> {
+        let mut statistics = Self::empty(data.features().dimension(), data.classes())?;
+        statistics.accumulate(data)?;
+        Ok(statistics)
+    }
+
+    /// The statistics of no samples at all, to be fed batches of `dimension` features and `classes`
+    /// classes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if a number is 0 or 2dK numbers do not fit in memory.
+    pub fn empty(dimension: usize, classes: usize) -> Result<Self> {
+        for (argument, value) in [("dimension", dimension), ("classes", classes)] {
+            if value == 0 {
+                return Err(Error::out_of_range(argument, 0.0, "at least 1"));
+            }
+        }
+        let zeros = || zeros("dimension · classes", dimension, classes);
+        Ok(Self { sums: zeros()?, corrections: zeros()?, counts: vec![0; classes] })
+    }
+
+    /// Adds a batch of samples; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassStatistics, Features};
+    ///
+    /// let mut statistics = ClassStatistics::empty(2, 3)?;
+    /// for (numbers, label) in [([1.0_f32, 2.0], 0), ([3.0, 4.0], 2)] {
+    ///     let batch = Features::from_row_major(&numbers, 1, 2)?;
+    ///     statistics.accumulate(&batch.with_labels(&[label], 3)?)?;
+    /// }
+    /// assert_eq!(statistics.counts(), [1, 0, 1]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.check_shape("batch", batch.features().dimension(), batch.classes())?;
+        let dimension = self.dimension();
+        let (sums, corrections) = (self.sums.as_mut_slice(), self.corrections.as_mut_slice());
+        batch.features().for_each_sample(|index, sample| {
+            let class = batch.labels()[index];
+            let sums = &mut sums[class * dimension..][..dimension];
+            let corrections = &mut corrections[class * dimension..][..dimension];
+            for ((sum, correction), &feature) in sums.iter_mut().zip(corrections).zip(sample) {
+                add(sum, correction, feature.into());
+            }
+        });
+        batch.labels().iter().for_each(|&label| self.counts[label] += 1);
+        Ok(())
+    }
+
+    /// Adds the samples of other statistics. The order and the grouping of merges change the means
+    /// by no more than a rounding error.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `other` has another dimension or number of classes.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassStatistics, Features};
+    ///
+    /// let first = Features::from_row_major(&[1.0], 1, 1)?.with_labels(&[0], 1)?;
+    /// let second = Features::from_row_major(&[2.0, 6.0], 2, 1)?.with_labels(&[0, 0], 1)?;
+    /// let mut statistics = ClassStatistics::new(&first)?;
+    /// statistics.merge(&ClassStatistics::new(&second)?)?;
+    /// assert_eq!(statistics.class_means()?[0], 3.0);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.check_shape("other", other.dimension(), other.classes())?;
+        for (count, &other) in self.counts.iter_mut().zip(&other.counts) {
+            *count = count.saturating_add(other);
+        }
+        let theirs = other.sums.iter().zip(&other.corrections);
+        for ((sum, correction), (&term, rest)) in
+            self.sums.iter_mut().zip(&mut self.corrections).zip(theirs)
+        {
+            add(sum, correction, term);
+            *correction += rest;
+        }
+        Ok(())
+    }
+
+    /// Number of features d.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.sums.nrows()
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Number of samples n_k of each class.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// Number of samples N.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.counts.iter().fold(0, |total, &count| total.saturating_add(count))
+    }
+
+    /// The class means h_k = 1/n_k Σᵢ h_ki, a d×K matrix with a column a class: the paper's H̄.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    pub fn class_means(&self) -> Result<DMatrix<f64>> {
+        if let Some(class) = self.counts.iter().position(|&count| count == 0) {
+            return Err(Error::EmptyClass { argument: "labels", class });
+        }
+        let mut means = self.sums.clone();
+        let columns = means.column_iter_mut().zip(self.corrections.column_iter());
+        for ((mut means, corrections), &count) in columns.zip(&self.counts) {
+            for (mean, &correction) in means.iter_mut().zip(&corrections) {
+                *mean = quotient(*mean, correction, count as f64);
+            }
+        }
+        Ok(means)
+    }
+
+    /// What the class means are centred at: h_G = 1/N Σₖ n_k h_k or 1/K Σₖ h_k.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    ///
+    /// ```
+    /// use neural_collapse::{Center, ClassStatistics, Features};
+    ///
+    /// let data = Features::from_row_major(&[0.0, 0.0, 3.0], 3, 1)?.with_labels(&[0, 0, 1], 2)?;
+    /// let statistics = ClassStatistics::new(&data)?;
+    /// assert_eq!(statistics.center(Center::Samples)?[0], 1.0);
+    /// assert_eq!(statistics.center(Center::Classes)?[0], 1.5);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn center(&self, center: Center) -> Result<DVector<f64>> {
+        self.class_means().map(|means| self.center_of(&means, center))
+    }
+
+    /// The class means minus their centre, h_k − h_G: d×K.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    pub fn centred_means(&self, center: Center) -> Result<DMatrix<f64>> {
+        let mut means = self.class_means()?;
+        let origin = self.center_of(&means, center);
+        means.column_iter_mut().for_each(|mut mean| mean -= &origin);
+        Ok(means)
+    }
+
+    /// Σ_B = 1/K Σₖ (h_k − h_G)(h_k − h_G)ᵀ, d×d.
+    ///
+    /// The metrics do not need this matrix; it takes d² numbers.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    pub fn between_class_covariance(&self, center: Center) -> Result<DMatrix<f64>> {
+        let means = self.centred_means(center)?;
+        Ok(&means * means.transpose() / self.classes() as f64)
+    }
+
+    /// Refuses statistics or batches of another shape.
+    pub(crate) fn check_shape(
+        &self,
+        argument: &str,
+        dimension: usize,
+        classes: usize,
+    ) -> Result<()> {
+        let (found, expected) = ((dimension, classes), (self.dimension(), self.classes()));
+        if found == expected {
+            return Ok(());
+        }
+        let expected =
+            format!("{}×{}, features × classes of the statistics", expected.0, expected.1);
+        Err(Error::shape(argument, found, expected))
+    }
+
+    /// Summed relative to the first mean, so that a large common mean costs no digits.
+    fn center_of(&self, means: &DMatrix<f64>, center: Center) -> DVector<f64> {
+        let first = means.column(0);
+        let total = self.samples() as f64;
+        let mut origin = first.into_owned();
+        for (mean, &count) in means.column_iter().zip(&self.counts) {
+            let weight = match center {
+                Center::Samples => count as f64 / total,
+                Center::Classes => 1.0 / self.classes() as f64,
+            };
+            origin += (mean - first) * weight;
+        }
+        origin
+    }
+}
+
+/// Σ_W = 1/N ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d: the covariance of the samples around the means of
+/// their classes, which are taken from `statistics`.
+///
+/// The metrics do not need this matrix; it takes d² numbers and N·d² multiplications.
+///
+/// # Errors
+/// [`Error::Shape`] if `statistics` are of another shape, [`Error::EmptyClass`] if a class has no
+/// mean, [`Error::Empty`] without samples, [`Error::OutOfRange`] if d² numbers do not fit in memory.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassStatistics, Features, within_class_covariance};
+///
+/// let rows = dmatrix![1.0, 0.0; 3.0, 0.0; 0.0, 5.0; 0.0, 5.0];
+/// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let statistics = ClassStatistics::new(&data)?;
+/// assert_eq!(within_class_covariance(&data, &statistics)?, dmatrix![0.5, 0.0; 0.0, 0.0]);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn within_class_covariance<T: Scalar>(
+    data: &LabeledFeatures<'_, T>,
+    statistics: &ClassStatistics,
+) -> Result<DMatrix<f64>> {
+    let dimension = data.features().dimension();
+    let mut scatter = zeros("dimension²", dimension, dimension)?;
+    let deviations = Deviations::new(data, statistics)?;
+    deviations.for_each_block(1.0, |block: DMatrixView<'_, f64>| {
+        scatter.gemm(1.0, &block, &block.transpose(), 1.0);
+    });
+    Ok(scatter / data.features().samples() as f64)
+}
+
+/// The deviations h_ki − h_k of samples from the means of their classes.
+pub(crate) struct Deviations<'a, T: Scalar> {
+    data: LabeledFeatures<'a, T>,
+    class_means: DMatrix<f64>,
+}
+
+impl<'a, T: Scalar> Deviations<'a, T> {
+    pub(crate) fn new(data: &LabeledFeatures<'a, T>, statistics: &ClassStatistics) -> Result<Self> {
+        if data.features().samples() == 0 {
+            return Err(Error::Empty { argument: "features" });
+        }
+        statistics.check_shape("features", data.features().dimension(), data.classes())?;
+        Ok(Self { data: *data, class_means: statistics.class_means()? })
+    }
+
+    /// Calls `visit` with d×B blocks of `factor` (h_ki − h_k), subtracted in `f64` and then rounded,
+    /// so that small deviations keep all their digits.
+    pub(crate) fn for_each_block<U: Scalar>(
+        &self,
+        factor: f64,
+        mut visit: impl FnMut(DMatrixView<'_, U>),
+    ) {
+        let dimension = self.class_means.nrows();
+        let write = |index: usize, sample: &[T], out: &mut [U]| {
+            let class = self.data.labels()[index];
+            let mean = &self.class_means.as_slice()[class * dimension..][..dimension];
+            for ((out, &feature), mean) in out.iter_mut().zip(sample).zip(mean) {
+                *out = U::rounded((feature.into() - mean) * factor);
+            }
+        };
+        self.data.features().for_each_block(write, |_, block| visit(block));
+    }
+}
+
+/// Adds a term to a sum and what rounding loses to the correction (Knuth's two-sum).
+fn add(sum: &mut f64, correction: &mut f64, term: f64) {
+    let rounded = *sum + term;
+    let added = rounded - *sum;
+    *correction += (*sum - (rounded - added)) + (term - added);
+    *sum = rounded;
+}
+
+/// (sum + correction)/count, correctly rounded but for rare ties, so that the mean of equal samples
+/// is equal to them.
+fn quotient(sum: f64, correction: f64, count: f64) -> f64 {
+    let estimate = sum / count;
+    let remainder = estimate.mul_add(-count, sum) + correction;
+    estimate + remainder / count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::Features;
+    use nalgebra::dmatrix;
+    use proptest::prelude::*;
+
+    fn statistics(numbers: &[f64], labels: &[usize], dimension: usize) -> ClassStatistics {
+        let features = Features::from_row_major(numbers, labels.len(), dimension).unwrap();
+        ClassStatistics::new(&features.with_labels(labels, 3).unwrap()).unwrap()
+    }
+
+    fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
+        (a - b).amax() / a.amax().max(f64::MIN_POSITIVE)
+    }
+
+    proptest! {
+        /// Any split into batches, merged in any order, gives the same means.
+        #[test]
+        fn merging_is_associative_and_commutative(
+            samples in prop::collection::vec((prop::array::uniform2(-1e3..1e3), 0usize..3, 0usize..4), 3..60),
+            offset in prop::sample::select(vec![0.0, 1e4, 1e12]),
+            order in Just([0usize, 1, 2, 3]).prop_shuffle(),
+        ) {
+            let part = |piece: Option<usize>| {
+                let chosen = samples.iter().filter(|sample| piece.is_none_or(|p| p == sample.2));
+                let (numbers, labels): (Vec<_>, Vec<_>) =
+                    chosen.map(|sample| (sample.0.map(|x| x + offset), sample.1)).unzip();
+                statistics(&numbers.concat(), &labels, 2)
+            };
+            let whole = part(None);
+            let mut forwards = ClassStatistics::empty(2, 3).unwrap();
+            for piece in order {
+                forwards.merge(&part(Some(piece))).unwrap();
+            }
+            let (mut left, mut right) = (part(Some(order[3])), part(Some(order[1])));
+            left.merge(&part(Some(order[2]))).unwrap();
+            right.merge(&part(Some(order[0]))).unwrap();
+            left.merge(&right).unwrap();
+            for merged in [&forwards, &left] {
+                prop_assert_eq!(merged.counts(), whole.counts());
+                if let Ok(means) = whole.class_means() {
+                    prop_assert!(relative_distance(&means, &merged.class_means().unwrap()) < 1e-15);
+                    let centred = whole.centred_means(Center::Samples).unwrap();
+                    let other = merged.centred_means(Center::Samples).unwrap();
+                    prop_assert!((centred - other).amax() < 1e-15 * (offset + 1e3));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_do_not_lose_digits() {
+        // 10⁶ times 0.1 on top of 10¹⁶, where one unit in the last place is 2.
+        let mut numbers = vec![0.1; 1_000_000];
+        numbers.extend([1e16, -1e16]);
+        let labels = vec![0; numbers.len()];
+        let features = Features::from_row_major(&numbers, labels.len(), 1).unwrap();
+        let statistics = ClassStatistics::new(&features.with_labels(&labels, 1).unwrap()).unwrap();
+        let mean = statistics.class_means().unwrap()[0];
+        assert!((mean - 1e5 / 1_000_002.0).abs() < 1e-16, "{mean}");
+    }
+
+    #[test]
+    fn equal_samples_have_themselves_as_mean() {
+        for count in 1..200 {
+            let samples = vec![0.1 + count as f64 / 7.0; count];
+            let features = Features::from_row_major(&samples, count, 1).unwrap();
+            let labels = vec![0; count];
+            let data = features.with_labels(&labels, 1).unwrap();
+            let mean = ClassStatistics::new(&data).unwrap().class_means().unwrap();
+            assert_eq!(mean, dmatrix![samples[0]]);
+        }
+    }
+
+    #[test]
+    fn means_of_f32_with_a_large_common_mean() {
+        let sample = |i: usize| 1e4 + (i % 7) as f32 * 1e-3;
+        let numbers: Vec<f32> = (0..70_000).map(sample).collect();
+        let features = Features::from_row_major(&numbers, 70_000, 1).unwrap();
+        let labels = vec![0; 70_000];
+        let statistics = ClassStatistics::new(&features.with_labels(&labels, 1).unwrap()).unwrap();
+        let exact = (0..7).map(|i| f64::from(sample(i)) - 1e4).sum::<f64>() / 7.0 + 1e4;
+        assert!((statistics.class_means().unwrap()[0] - exact).abs() < 4e-12);
+    }
+
+    #[test]
+    fn empty_classes_and_wrong_shapes_are_errors() {
+        let mut statistics = statistics(&[1.0, 2.0], &[0, 2], 1);
+        let error = Error::EmptyClass { argument: "labels", class: 1 };
+        assert_eq!(statistics.class_means(), Err(error.clone()));
+        assert_eq!(statistics.center(Center::Classes), Err(error.clone()));
+        assert_eq!(statistics.between_class_covariance(Center::Samples), Err(error));
+        assert!(statistics.merge(&ClassStatistics::empty(2, 3).unwrap()).is_err());
+        assert!(statistics.merge(&ClassStatistics::empty(1, 4).unwrap()).is_err());
+        assert!(ClassStatistics::empty(0, 3).is_err() && ClassStatistics::empty(3, 0).is_err());
+        assert!(ClassStatistics::empty(usize::MAX, usize::MAX).is_err());
+        assert!(ClassStatistics::empty(1, usize::MAX).is_err());
+        for _ in 0..70 {
+            let same = statistics.clone();
+            statistics.merge(&same).unwrap();
+        }
+    }
+
+    #[test]
+    fn empty_batches_change_nothing() {
+        let before = statistics(&[1.0, 2.0, 4.0], &[0, 1, 2], 1);
+        let mut after = before.clone();
+        let none = Features::<f32>::from_row_major(&[], 0, 1).unwrap();
+        after.accumulate(&none.with_labels(&[], 3).unwrap()).unwrap();
+        after.merge(&ClassStatistics::empty(1, 3).unwrap()).unwrap();
+        assert_eq!(before, after);
+        let none = none.with_labels(&[], 3).unwrap();
+        assert!(within_class_covariance(&none, &before).is_err());
+    }
+
+    #[test]
+    fn covariances_add_up_to_the_total() {
+        let rows = dmatrix![1.0, 5.0; 2.0, 7.0; 4.0, 1.0; 0.0, 0.0; 3.0, -2.0; 9.0, 1.0];
+        let labels = [0, 1, 2, 0, 1, 2];
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mean = rows.row_mean();
+        let mut centred = rows.clone();
+        centred.row_iter_mut().for_each(|mut row| row -= &mean);
+        let total = centred.transpose() * &centred / 6.0;
+        let between = statistics.between_class_covariance(Center::Samples).unwrap();
+        let within = within_class_covariance(&data, &statistics).unwrap();
+        assert!((total - between - within).amax() < 1e-14);
+    }
+}
