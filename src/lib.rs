@@ -22,6 +22,7 @@ mod root;
 mod scale;
 mod secular;
 mod spectrum;
+mod stationary;
 mod statistics;
 mod twofold;
 mod ufm;
