@@ -5,6 +5,9 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 /// More rows than these are cut in the middle.
 const MAX_ROWS: usize = 40;
 
+/// Characters in a line of text.
+const MAX_WIDTH: usize = 100;
+
 /// Digits of a number in a table.
 const SIGNIFICANT_DIGITS: usize = 6;
 
@@ -157,6 +160,21 @@ pub(crate) fn plain_table(headings: &[&str], rows: &[Vec<Cell>]) -> String {
     render(headings, rows, None)
 }
 
+/// Breaks a text into lines that fit under the tables.
+pub(crate) fn wrap(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= MAX_WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines.join("\n")
+}
+
 /// The rows shown: all, or the first and the last ones.
 fn visible<T>(rows: &[T]) -> [&[T]; 2] {
     if rows.len() <= MAX_ROWS {
@@ -250,6 +268,15 @@ mod tests {
         {
             assert_eq!(shortest_number(number), text);
         }
+    }
+
+    #[test]
+    fn texts_are_wrapped_between_words() {
+        let text = "σ ".repeat(60) + &"x".repeat(120) + " end";
+        let lines = wrap(&text);
+        let widths: Vec<_> = lines.lines().map(|line| line.chars().count()).collect();
+        assert_eq!(widths, [99, 19, 120, 3]);
+        assert_eq!(lines.replace('\n', " "), text);
     }
 
     #[test]

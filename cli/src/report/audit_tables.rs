@@ -5,7 +5,7 @@ use neural_collapse::{Audit, ClassAudit, Compared};
 use super::prediction::geometry_text;
 use super::problem::{fact, list_numbers, penalty_facts};
 use crate::audit::AuditedNetwork;
-use crate::tables::{Cell, NEGLIGIBLE, Run, merge_equal, numbered_table, plain_table};
+use crate::tables::{Cell, NEGLIGIBLE, Run, merge_equal, numbered_table, plain_table, wrap};
 
 /// The audit of `network` as tables, with remarks and a legend.
 pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
@@ -14,11 +14,11 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     parts.extend(layer_table(audit));
     parts.push(class_table(audit));
     parts.extend(remarks(network));
-    parts.push(LEGEND.into());
+    parts.push(wrap(LEGEND));
     parts.join("\n\n")
 }
 
-/// One line that explains the symbols.
+/// What the symbols mean.
 const LEGEND: &str = "\
 NC1: spread within the classes relative to that between them; NC2, NC3: distance to the prediction, up to scale, \
 of the Gram matrix of the last m layers and of the outputs for the class means; NC4: share of samples where \

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::problem::ProblemReport;
 use crate::error::CliError;
-use crate::tables::{Cell, merge_equal, numbered_table, plain_table};
+use crate::tables::{Cell, merge_equal, numbered_table, plain_table, wrap};
 
 /// The JSON object of `predict`.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,7 @@ impl<'a> PredictionReport<'a> {
             self.summary(),
             direction_table(self.directions),
             class_table(self.classes),
-            legend(self.directions),
+            wrap(&legend(self.directions)),
         ];
         tables.join("\n\n")
     }
@@ -239,7 +239,7 @@ fn collapse_mark(collapsed: Option<bool>) -> &'static str {
     }
 }
 
-/// One line that explains the symbols.
+/// What the symbols mean.
 fn legend(minimum: &GlobalMinimum) -> String {
     let order = match minimum.problem().penalties().bias() {
         Bias::None => "directions: one for each class",
