@@ -48,11 +48,11 @@ fn class_counts() {
     assert_names(ClassCounts::new(&[1, 2, u64::MAX]), "counts[2]");
     assert_names(ClassCounts::balanced(0, 3), "counts");
     assert_names(ClassCounts::balanced(3, 0), "counts");
-    assert_names(ClassCounts::balanced(usize::MAX, 1 << 53), "counts");
-    assert_names(ClassCounts::balanced(1 << 12, 1 << 53), "counts");
+    assert_names(ClassCounts::balanced(usize::MAX, 1 << 53), "counts.sum()");
+    assert_names(ClassCounts::balanced(1 << 12, 1 << 53), "counts.sum()");
     assert_names(ClassCounts::from_runs([]), "counts");
     assert_names(ClassCounts::from_runs([(5, 0)]), "counts");
-    assert_names(ClassCounts::from_runs([(1, usize::MAX), (1, usize::MAX)]), "counts");
+    assert_names(ClassCounts::from_runs([(1, usize::MAX), (1, usize::MAX)]), "counts.sum()");
     let counts = ClassCounts::new(&[1 << 53, 1]).unwrap();
     assert_eq!((counts.count(0), counts.count(1), counts.count(2)), (Some(1 << 53), Some(1), None));
     assert_eq!(counts.count(usize::MAX), None);
@@ -140,16 +140,13 @@ fn given_bases() {
     }
     // More columns than rows cannot be orthonormal.
     assert_names(with(0, DMatrix::identity(4, 5)), "basis[0]");
-    for (size, name) in [(2.0, "basis[0]"), (1.0 + 1e-9, "basis[0]"), (0.0, "basis[0]")] {
-        assert_names(with(0, DMatrix::identity(4, 2) * size), name);
+    for size in [2.0, 1.0 + 1e-9, 0.0, 1e200, 1e300, f64::MAX] {
+        assert_names(with(0, DMatrix::identity(4, 2) * size), "basis[0]ᵀbasis[0] − I");
     }
     for bad in NOT_FINITE {
         let mut matrix = DMatrix::identity(3, 2);
         matrix[(2, 1)] = bad;
         assert_names(with(1, matrix), "basis[1][(2, 1)]");
-    }
-    for huge in [1e200, 1e300, f64::MAX] {
-        assert_names(with(0, DMatrix::identity(4, 2) * huge), "basis[0]");
     }
 }
 
@@ -200,7 +197,7 @@ fn frames() {
         assert_names(embed_frame(&DMatrix::identity(shape.0, shape.1), &frame), "basis");
     }
     assert_names(embed_frame(&DMatrix::identity(1, 2), &frame), "basis");
-    assert_names(embed_frame(&DMatrix::from_element(3, 2, 1.0), &frame), "basis");
+    assert_names(embed_frame(&DMatrix::from_element(3, 2, 1.0), &frame), "basisᵀbasis − I");
     for bad in NOT_FINITE {
         let mut basis = DMatrix::identity(3, 2);
         basis[(2, 0)] = bad;
