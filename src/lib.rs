@@ -3,8 +3,10 @@
 mod audit;
 mod bracket;
 mod class_matrix;
+mod class_vectors;
 mod collapse;
 mod counts;
+mod deviations;
 mod direction;
 mod distance;
 mod error;
@@ -18,10 +20,14 @@ mod linalg;
 mod metrics;
 mod minimum;
 mod objective;
+mod parallel;
+mod pooled;
 mod potential;
+mod projector;
 mod regularization;
 mod root;
 mod scale;
+mod scatter;
 mod secular;
 mod seli;
 mod spectrum;
@@ -32,8 +38,10 @@ mod ufm;
 
 pub use audit::{Audit, ClassAudit, Compared, audit};
 pub use class_matrix::ClassMatrix;
+pub use class_vectors::ClassVectors;
 pub use collapse::critical_imbalance_ratio;
 pub use counts::{ClassCounts, Run, SizeGroup};
+pub use deviations::within_class_covariance;
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use explicit::{Basis, ExplicitMinimizer};
@@ -41,11 +49,18 @@ pub use features::{Features, LabeledFeatures, Scalar};
 pub use frame::{embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf};
 pub use head::LinearHead;
 pub use layer_peeled::{LayerPeeled, LayerPeeledMinimum, layer_peeled_critical_ratio};
-pub use metrics::{DecisionShares, Nc1, Nc1Options, Nc4, nc1, nc2, nc3, nc4};
+pub use metrics::{
+    Cdnv, DecisionShares, Equiangularity, Nc1, Nc1Options, Nc4, Spread, cdnv, cosine_spread,
+    duality_cosines, equiangularity, log_energy, nc1, nc1_trace_quotient, nc2, nc3, nc4,
+    norm_spread, self_duality,
+};
 pub use minimum::{ClassGeometry, Geometry, GlobalMinimum};
 pub use objective::{Objective, balancedness};
+pub use parallel::limit_threads;
+pub use pooled::PooledScatter;
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
 pub use regularization::{Bias, Regularization};
+pub use scatter::ProjectedScatter;
 pub use seli::Seli;
-pub use statistics::{Center, ClassStatistics, within_class_covariance};
+pub use statistics::{Center, ClassStatistics};
 pub use ufm::Ufm;

@@ -8,7 +8,7 @@
 use num_traits::Float;
 
 /// The number `high + low` with |low| ≤ ulp(high)/2.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Twofold<T> {
     high: T,
     low: T,
@@ -78,6 +78,15 @@ impl<T: Float> Twofold<T> {
 impl<T: Float> From<T> for Twofold<T> {
     fn from(value: T) -> Self {
         Self { high: value, low: T::zero() }
+    }
+}
+
+impl<T: Float> core::ops::Add for Twofold<T> {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let high = Self::sum(self.high, other.high);
+        Self::fast_sum(high.high, high.low + (self.low + other.low))
     }
 }
 
