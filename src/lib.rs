@@ -33,6 +33,8 @@ mod seli;
 mod spectrum;
 mod stationary;
 mod statistics;
+#[cfg(feature = "serde")]
+mod stored;
 mod twofold;
 mod ufm;
 
@@ -60,7 +62,7 @@ pub use parallel::limit_threads;
 pub use pooled::PooledScatter;
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
 pub use regularization::{Bias, Regularization};
-pub use scatter::ProjectedScatter;
+pub use scatter::{ProjectedScatter, ProjectedSums};
 pub use seli::Seli;
 pub use statistics::{Center, ClassStatistics};
 pub use ufm::Ufm;

@@ -10,7 +10,7 @@ use crate::linalg::{multiply, power_of_two, product};
 use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
 use crate::parallel;
 use crate::projector::Projector;
-use crate::statistics::{Center, ClassStatistics, centre, check_shape};
+use crate::statistics::{Center, ClassStatistics, centre};
 use crate::twofold::Twofold;
 
 /// Samples whose squared deviations are kept before they are added up.
@@ -59,15 +59,22 @@ pub struct ProjectedScatter<T: Scalar> {
     /// The product of the layers after which is measured, divided by `unit`.
     layers: Option<DMatrix<T>>,
     unit: f64,
-    pub(crate) sums: Sums,
+    sums: ProjectedSums,
 }
 
-/// What the second pass adds up, in units of the scale of the deviations.
+/// What a [`ProjectedScatter`] has added up: a few numbers for each class.
+///
+/// This is what the workers of a cluster send back: each makes its own [`ProjectedScatter`] from the same
+/// statistics and options, feeds it its samples and returns [`sums`](ProjectedScatter::sums); wherever
+/// the result is wanted, [`merge_sums`](ProjectedScatter::merge_sums) puts them together. With the
+/// feature `serde` they can be serialised.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sums {
+pub struct ProjectedSums {
+    /// Of the class means, options and layers that these sums are for.
+    pub(crate) fingerprint: u64,
     /// Samples of each class.
     pub(crate) counts: Vec<u64>,
-    /// Σ ‖h − h_k‖² of each class.
+    /// Σ ‖h − h_k‖² of each class, in squares of the scale of the deviations.
     pub(crate) squares: Vec<Twofold<f64>>,
     /// Σ ‖B†(h − h_k)‖² of all classes.
     pub(crate) projected: Twofold<f64>,
@@ -147,14 +154,21 @@ impl<T: Scalar> ProjectedScatter<T> {
         let layers = layers.filter(|_| wanted != Wanted::Projection);
         let zero = Twofold::from(0.0);
         let squares = if wanted == Wanted::Projection { 0 } else { statistics.classes() };
+        let deviations = Deviations::new(statistics, scale)?;
+        // Sums that never leave this crate need none.
+        let fingerprint = match wanted {
+            Wanted::All => fingerprint(statistics, &deviations, options, layers.as_ref()),
+            Wanted::Projection | Wanted::Variances => 0,
+        };
         Ok(Self {
-            deviations: Deviations::new(statistics, scale)?,
+            deviations,
             class_counts: statistics.counts().to_vec(),
             options: *options,
             projector,
             layers: layers.map(|layers| layers.map(T::rounded)),
             unit,
-            sums: Sums {
+            sums: ProjectedSums {
+                fingerprint,
                 counts: vec![0; statistics.classes()],
                 squares: vec![zero; squares],
                 projected: zero,
@@ -229,20 +243,41 @@ impl<T: Scalar> ProjectedScatter<T> {
     /// no more than rounding errors.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `other` has another dimension or number of classes;
-    /// [`Error::DifferentFirstPass`] if it is for other class means, options or layers.
+    /// As [`merge_sums`](Self::merge_sums).
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        check_shape("other", other.deviations.shape(), self.deviations.shape())?;
-        if self.key() != other.key() {
-            return Err(Error::DifferentFirstPass);
-        }
-        self.sums.merge(&other.sums);
-        Ok(())
+        self.merge_sums(&other.sums)
     }
 
-    /// What has to be equal for sums to be merged.
-    fn key(&self) -> (&Deviations, &[u64], &Nc1Options, Option<&DMatrix<T>>) {
-        (&self.deviations, &self.class_counts, &self.options, self.layers.as_ref())
+    /// What has been added up so far.
+    #[must_use]
+    pub fn sums(&self) -> &ProjectedSums {
+        &self.sums
+    }
+
+    /// Adds what another scatter has added up.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if that is for other class means, options or layers.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassStatistics, Error, Features, Nc1Options, ProjectedScatter};
+    ///
+    /// let scatter = |numbers: &[f64; 2]| {
+    ///     let data = Features::from_row_major(numbers, 2, 1)?.with_labels(&[0, 1], 2)?;
+    ///     ProjectedScatter::<f64>::new(&ClassStatistics::new(&data)?, &Nc1Options::default())
+    /// };
+    /// let mut first = scatter(&[1.0, 2.0])?;
+    /// assert!(first.merge_sums(scatter(&[1.0, 2.0])?.sums()).is_ok());
+    /// let other_means = scatter(&[1.0, 3.0])?;
+    /// assert_eq!(first.merge_sums(other_means.sums()), Err(Error::DifferentFirstPass));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn merge_sums(&mut self, other: &ProjectedSums) -> Result<()> {
+        if self.sums.fingerprint != other.fingerprint {
+            return Err(Error::DifferentFirstPass);
+        }
+        self.sums.merge(other);
+        Ok(())
     }
 
     /// Number of samples of each class in the second pass.
@@ -310,6 +345,23 @@ impl<T: Scalar> ProjectedScatter<T> {
     }
 }
 
+/// FNV-1a over the bits of all that sums depend on.
+fn fingerprint(
+    statistics: &ClassStatistics,
+    deviations: &Deviations,
+    options: &Nc1Options,
+    layers: Option<&DMatrix<f64>>,
+) -> u64 {
+    let shape = [deviations.shape().0 as u64, deviations.shape().1 as u64];
+    let center = u64::from(options.center == Center::Classes);
+    let scalars = [options.rank_cutoff.to_bits(), deviations.scale().to_bits(), center];
+    let numbers = deviations.class_means().iter().chain(layers.into_iter().flatten());
+    let words = shape.into_iter().chain(scalars).chain(statistics.counts().iter().copied());
+    words.chain(numbers.map(|number| number.to_bits())).fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
+    })
+}
+
 /// tr Σ_W / tr Σ_B for a trace tr Σ_W and class means in the same unit.
 pub(crate) fn trace_quotient(
     within: f64,
@@ -325,7 +377,7 @@ pub(crate) fn trace_quotient(
     Ok(within / between)
 }
 
-impl Sums {
+impl ProjectedSums {
     fn samples(&self) -> Result<f64> {
         match self.counts.iter().fold(0, |total: u64, &count| total.saturating_add(count)) {
             0 => Err(Error::Empty { argument: "features" }),

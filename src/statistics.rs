@@ -251,6 +251,22 @@ impl ClassStatistics {
         Ok(&means * means.transpose() / self.classes() as f64)
     }
 
+    /// The sums and what rounding has lost of them, d×K.
+    #[cfg(feature = "serde")]
+    pub(crate) fn parts(&self) -> (&DMatrix<f64>, &DMatrix<f64>) {
+        (&self.sums, &self.corrections)
+    }
+
+    /// The statistics of parts that fit together.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_parts(
+        counts: Vec<u64>,
+        sums: DMatrix<f64>,
+        corrections: DMatrix<f64>,
+    ) -> Self {
+        Self { counts, sums, corrections }
+    }
+
     /// Refuses statistics or batches of another shape.
     pub(crate) fn check_shape(
         &self,

@@ -47,6 +47,12 @@ impl<T: Float> Twofold<T> {
         result
     }
 
+    /// The parts as they are, the larger one first.
+    #[cfg(feature = "serde")]
+    pub(crate) fn parts(self) -> [T; 2] {
+        [self.high, self.low]
+    }
+
     /// The number rounded to a `T`.
     pub(crate) fn value(self) -> T {
         self.high
