@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 
 use support::kernels::norm;
 use support::lbfgs::{minimise, multi_start, multi_start_until};
-use support::objective::{MseObjective, Unpacked, one_hot};
+use support::objective::{Differentiable, MseObjective, Unpacked, one_hot};
 use support::starts::{gaussian, random_start};
 use support::strategies::{Problem, any_target, config, problems, regularized_bias};
 use support::theory::optimum;

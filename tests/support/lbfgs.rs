@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::kernels::norm;
-use super::objective::{MseObjective, Workspace};
+use super::objective::{Differentiable, MseObjective, Workspace};
 use super::starts::random_start;
 
 /// Pairs of steps and gradient differences that L-BFGS remembers.
@@ -50,7 +50,7 @@ pub struct MultiStart {
 /// The best point that L-BFGS finds from `start`, never worse than `start`.
 ///
 /// Without a finite loss at `start` the result is `start` with an infinite loss.
-pub fn minimise(objective: &MseObjective, start: &[f64]) -> Outcome {
+pub fn minimise(objective: &impl Differentiable, start: &[f64]) -> Outcome {
     let scales = objective.scales();
     let scaled = start.iter().zip(&scales).map(|(p, s)| p * s).collect();
     let mut best = Evaluation { scaled, ..Evaluation::none(start.len()) };
@@ -99,7 +99,7 @@ pub fn multi_start_until(
 
 /// The best point of one run of L-BFGS. How the run ends does not matter: it may be by an error of
 /// the line search.
-fn run(objective: &MseObjective, scales: &[f64], start: Vec<f64>) -> Evaluation {
+fn run(objective: &impl Differentiable, scales: &[f64], start: Vec<f64>) -> Evaluation {
     let tracker = Tracker::new(objective, scales, &start);
     let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
         .with_tolerance_grad(stationary(&start) * tracker.factor)
@@ -126,8 +126,8 @@ fn size(scaled: &[f64]) -> f64 {
 ///
 /// It remembers the last evaluation, as argmin asks for the loss and the gradient at the same point
 /// one after the other, and the best one, as argmin loses it when a line search fails.
-struct Tracker<'a> {
-    objective: &'a MseObjective,
+struct Tracker<'a, O> {
+    objective: &'a O,
     scales: &'a [f64],
     /// What argmin sees is the loss times this: L-BFGS starts with a step of the negative gradient.
     factor: f64,
@@ -174,9 +174,9 @@ impl Evaluation {
     }
 }
 
-impl<'a> Tracker<'a> {
+impl<'a, O: Differentiable> Tracker<'a, O> {
     /// A tracker that has visited `start`.
-    fn new(objective: &'a MseObjective, scales: &'a [f64], start: &[f64]) -> Self {
+    fn new(objective: &'a O, scales: &'a [f64], start: &[f64]) -> Self {
         let none = Evaluation::none(scales.len());
         let mut state = State {
             workspace: objective.workspace(),
@@ -211,7 +211,7 @@ impl<'a> Tracker<'a> {
 }
 
 impl State {
-    fn evaluate(&mut self, objective: &MseObjective, scales: &[f64], scaled: &[f64]) {
+    fn evaluate(&mut self, objective: &impl Differentiable, scales: &[f64], scaled: &[f64]) {
         for ((point, scaled), scale) in self.point.iter_mut().zip(scaled).zip(scales) {
             *point = scaled / scale;
         }
@@ -231,7 +231,7 @@ impl State {
     }
 }
 
-impl CostFunction for &Tracker<'_> {
+impl<O: Differentiable> CostFunction for &Tracker<'_, O> {
     type Param = Vec<f64>;
     type Output = f64;
 
@@ -241,7 +241,7 @@ impl CostFunction for &Tracker<'_> {
     }
 }
 
-impl Gradient for &Tracker<'_> {
+impl<O: Differentiable> Gradient for &Tracker<'_, O> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 

@@ -9,6 +9,7 @@
 #![allow(clippy::expect_used, reason = "in a test a broken invariant is a failure")]
 #![allow(unreachable_pub, reason = "each test program includes this module privately")]
 
+pub mod cross_entropy;
 pub mod kernels;
 pub mod lbfgs;
 pub mod objective;

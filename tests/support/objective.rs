@@ -20,6 +20,33 @@ pub struct MseObjective {
     blocks: Vec<Block>,
 }
 
+/// What L-BFGS needs of an objective.
+pub trait Differentiable {
+    /// The square root of a natural curvature for each parameter: √λ for weights and features,
+    /// √(1 + λ_b) for the bias.
+    ///
+    /// Multiplied by it, parameters of layers with decays of different sizes become comparable.
+    fn scales(&self) -> Vec<f64>;
+
+    /// Buffers for [`evaluate`](Self::evaluate).
+    fn workspace(&self) -> Workspace;
+
+    /// f at a point; leaves the gradient in `workspace.gradient`.
+    fn evaluate(&self, point: &[f64], workspace: &mut Workspace) -> f64;
+
+    /// f at a point.
+    fn loss(&self, point: &[f64]) -> f64 {
+        self.evaluate(point, &mut self.workspace())
+    }
+
+    /// ∇f at a point, packed as the point is.
+    fn gradient(&self, point: &[f64]) -> Vec<f64> {
+        let mut workspace = self.workspace();
+        self.evaluate(point, &mut workspace);
+        workspace.gradient
+    }
+}
+
 /// A matrix inside a point.
 #[derive(Debug, Clone)]
 struct Block {
@@ -44,7 +71,7 @@ pub struct Unpacked {
 #[derive(Debug, Clone)]
 pub struct Workspace {
     /// H, W₁H, …, and last the residual W_M⋯W₁H + b1ᵀ − Y.
-    activations: Vec<Vec<f64>>,
+    pub(super) activations: Vec<Vec<f64>>,
     /// Derivatives with respect to the output and the input of the layer at work.
     upstream: Vec<f64>,
     downstream: Vec<f64>,
@@ -156,18 +183,6 @@ impl MseObjective {
         self.bias_block().range.end
     }
 
-    /// The square root of a natural curvature for each parameter: √λ for weights and features,
-    /// √(1 + λ_b) for the bias.
-    ///
-    /// Multiplied by it, parameters of layers with decays of different sizes become comparable.
-    pub fn scales(&self) -> Vec<f64> {
-        let mut scales = vec![(1.0 + self.bias_block().decay).sqrt(); self.dimension()];
-        for block in self.factors() {
-            scales[block.range.clone()].fill(block.decay.sqrt());
-        }
-        scales
-    }
-
     /// Packs W₁, …, W_M, H and b into a point; b is ignored where the objective has none.
     ///
     /// # Panics
@@ -197,40 +212,8 @@ impl MseObjective {
         }
     }
 
-    /// f at a point.
-    pub fn loss(&self, point: &[f64]) -> f64 {
-        self.evaluate(point, &mut self.workspace())
-    }
-
-    /// ∇f at a point, packed as the point is.
-    pub fn gradient(&self, point: &[f64]) -> Vec<f64> {
-        let mut workspace = self.workspace();
-        self.evaluate(point, &mut workspace);
-        workspace.gradient
-    }
-
-    /// Buffers for [`evaluate`](Self::evaluate).
-    pub fn workspace(&self) -> Workspace {
-        let heights = self.weights().iter().map(|w| w.columns).chain([self.target.nrows()]);
-        Workspace {
-            activations: heights.map(|height| vec![0.0; height * self.samples()]).collect(),
-            upstream: Vec::new(),
-            downstream: Vec::new(),
-            gradient: vec![0.0; self.dimension()],
-        }
-    }
-
-    /// f at a point; leaves the gradient in `workspace.gradient`.
-    pub fn evaluate(&self, point: &[f64], workspace: &mut Workspace) -> f64 {
-        self.forward(point, workspace);
-        self.backward(point, workspace);
-        let residual = &workspace.activations[self.depth()];
-        let fit = dot(residual, residual) / (2.0 * self.samples() as f64);
-        fit + self.penalties(point, &mut workspace.gradient)
-    }
-
-    /// Fills the activations.
-    fn forward(&self, point: &[f64], workspace: &mut Workspace) {
+    /// Fills the activations; the last one is W_M⋯W₁H + b1ᵀ − Y.
+    pub(super) fn forward(&self, point: &[f64], workspace: &mut Workspace) {
         let activations = &mut workspace.activations;
         activations[0].copy_from_slice(&point[self.features().range.clone()]);
         for (layer, block) in self.weights().iter().enumerate() {
@@ -247,8 +230,9 @@ impl MseObjective {
         }
     }
 
-    /// Sets the gradient to that of the fit, from the activations.
-    fn backward(&self, point: &[f64], workspace: &mut Workspace) {
+    /// Sets the gradient to that of the fit, from the activations, of which the last one is N times
+    /// the derivative with respect to the outputs.
+    pub(super) fn backward(&self, point: &[f64], workspace: &mut Workspace) {
         let Workspace { activations, upstream, downstream, gradient } = workspace;
         gradient.fill(0.0);
         upstream.clear();
@@ -267,7 +251,7 @@ impl MseObjective {
     }
 
     /// The sum of the penalties, whose gradient is added.
-    fn penalties(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
+    pub(super) fn penalties(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
         let mut sum = 0.0;
         for Block { range, decay, .. } in &self.blocks {
             let block = &point[range.clone()];
@@ -291,5 +275,33 @@ impl MseObjective {
 
     fn bias_block(&self) -> &Block {
         &self.blocks[self.depth() + 1]
+    }
+}
+
+impl Differentiable for MseObjective {
+    fn scales(&self) -> Vec<f64> {
+        let mut scales = vec![(1.0 + self.bias_block().decay).sqrt(); self.dimension()];
+        for block in self.factors() {
+            scales[block.range.clone()].fill(block.decay.sqrt());
+        }
+        scales
+    }
+
+    fn workspace(&self) -> Workspace {
+        let heights = self.weights().iter().map(|w| w.columns).chain([self.target.nrows()]);
+        Workspace {
+            activations: heights.map(|height| vec![0.0; height * self.samples()]).collect(),
+            upstream: Vec::new(),
+            downstream: Vec::new(),
+            gradient: vec![0.0; self.dimension()],
+        }
+    }
+
+    fn evaluate(&self, point: &[f64], workspace: &mut Workspace) -> f64 {
+        self.forward(point, workspace);
+        self.backward(point, workspace);
+        let residual = &workspace.activations[self.depth()];
+        let fit = dot(residual, residual) / (2.0 * self.samples() as f64);
+        fit + self.penalties(point, &mut workspace.gradient)
     }
 }
