@@ -201,7 +201,7 @@ fn minimisation_reproduces_the_counterexamples() {
 /// one ends at it.
 #[test]
 fn minimisation_never_ends_below_the_best_known_of_the_documented_set() {
-    let set: [(usize, usize, Bias, &[f64]); 17] = [
+    let set: [(usize, usize, Bias, &[f64]); 18] = [
         (2, 3, Bias::None, &[0.3, 0.1, 0.01]),
         (3, 1, Bias::Unregularized, &[0.2, 0.05]),
         (6, 1, Bias::None, &[0.1, 0.01]),
@@ -219,6 +219,7 @@ fn minimisation_never_ends_below_the_best_known_of_the_documented_set() {
         (6, 2, Bias::Regularized(0.1), &[0.05]),
         (7, 2, Bias::None, &[0.05, 0.02]),
         (8, 3, Bias::None, &[0.05, 0.02]),
+        (12, 3, Bias::None, &[0.005]),
     ];
     for (classes, depth, bias, strengths) in set {
         for &strength in strengths {
@@ -275,6 +276,48 @@ fn breakpoints_are_ties_and_proofs_agree_with_the_list() {
                 let ufm = with_strength(classes, depth, strength, bias);
                 let best = ufm.landscape().unwrap().best().clone();
                 assert_eq!(*best.structure(), phase.structure, "K = {classes}, u = {strength}");
+            }
+        }
+    }
+}
+
+/// The proofs of `docs/cross-entropy.md`: pairs, and a triangle if K is odd, with out-of-block gaps of α cost
+/// no more than the simplex ETF with the margin α; so do, for three classes, a pair of gap 4α and a bias.
+#[test]
+fn the_dominance_behind_the_proofs_holds_exactly_where_it_is_claimed() {
+    for depth in 1..=40 {
+        let power = 2.0 / (f64::from(depth) + 1.0);
+        let three = 4.0_f64.powf(power) <= 2.0 * (1.0 + 1e-15);
+        assert_eq!(three, depth >= 3, "M = {depth}");
+        for classes in 4..=200_u32 {
+            let k = f64::from(classes);
+            let pair = 2.0_f64.powf(power);
+            let cost = if classes % 2 == 0 {
+                k / 2.0 * pair
+            } else {
+                (k - 3.0) / 2.0 * pair + 2.0 * 1.5_f64.powf(power)
+            };
+            let claimed = depth >= 3 || (classes >= 6 && depth == 2);
+            assert_eq!(cost <= k - 1.0, claimed, "K = {classes}, M = {depth}");
+        }
+    }
+}
+
+#[test]
+fn a_verdict_of_not_global_comes_with_a_lower_point() {
+    for classes in 3..=12 {
+        for depth in 2..=6 {
+            for bias in [Bias::None, Bias::Unregularized] {
+                let threshold = SimplexPotential::new(classes, depth).unwrap().threshold();
+                for decade in 0..6 {
+                    let strength = 0.99 * threshold * 10.0_f64.powi(-decade);
+                    let ufm = with_strength(classes, depth, strength, bias);
+                    let landscape = ufm.landscape().unwrap();
+                    let lower = landscape.margin_over_simplex_etf() > 0.0;
+                    let proved =
+                        matches!(landscape.verdict_on_simplex_etf(), Verdict::ProvedNotGlobal(_));
+                    assert_eq!(proved, lower, "K = {classes}, M = {depth}, {bias:?}, {strength}");
+                }
             }
         }
     }

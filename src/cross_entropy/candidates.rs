@@ -85,12 +85,25 @@ fn fixed(classes: usize, bias: Bias) -> Vec<LogitStructure> {
     if classes >= 6 {
         list.push(LogitStructure::Pyramid(polygon(classes - 1)));
     }
-    let mut products = Vec::new();
-    extend_products(classes, 2, &mut Vec::new(), &mut products);
-    list.extend(products.into_iter().map(LogitStructure::Product));
+    list.extend(products(classes).into_iter().map(LogitStructure::Product));
     if bias != Bias::None {
         list.extend(with_bias(classes).into_iter().map(LogitStructure::DirectSum));
     }
+    list
+}
+
+/// Products of simplices, and those in which large factors are polygons.
+fn products(classes: usize) -> Vec<Vec<Block>> {
+    let mut factorisations = Vec::new();
+    extend_products(classes, 2, &mut Vec::new(), &mut factorisations);
+    let blocks = |factors: &[usize], smallest_polygon: usize| -> Vec<Block> {
+        let shape =
+            |k| if k < smallest_polygon { BlockShape::Simplex } else { BlockShape::Polygon };
+        factors.iter().map(|&k| Block::new(shape(k), k, 1)).collect()
+    };
+    let both = |factors: &Vec<usize>| [blocks(factors, usize::MAX), blocks(factors, 5)];
+    let mut list: Vec<_> = factorisations.iter().flat_map(both).collect();
+    list.dedup();
     list
 }
 
@@ -120,6 +133,7 @@ fn single_blocks(classes: usize) -> Vec<Block> {
     let shapes: &[BlockShape] = match classes {
         1 => &[BlockShape::Origin],
         2..=4 => &[BlockShape::Simplex],
+        12 => &[BlockShape::Simplex, BlockShape::Polygon, BlockShape::Icosahedron],
         _ => &[BlockShape::Simplex, BlockShape::Polygon],
     };
     shapes.iter().map(|&shape| Block::new(shape, classes, 1)).collect()

@@ -95,7 +95,7 @@ impl CrossEntropyPoint {
     }
 
     /// The sizes of the structure: α of a simplex ETF, β of each block of a direct sum that is not at
-    /// the origin, (β, x, y) of a pyramid, (β, δ) of an antiprism, one β for each factor of a product.
+    /// the origin, (β, x, y) of a pyramid, (β, δ) of an antiprism, the β of each factor of a product.
     #[must_use]
     pub fn sizes(&self) -> &[f64] {
         &self.sizes[..self.structure.size_count()]

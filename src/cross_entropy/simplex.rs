@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::potential::Regime;
+use crate::root::root_of_ratio;
 use crate::twofold::Twofold;
 
 /// Cap on the Newton iterations. Far from the fold 6 are enough; close to it each step halves the
@@ -169,13 +170,19 @@ impl SimplexPotential {
     /// [`Landscape::lower_bound`](crate::Landscape::lower_bound).
     #[must_use]
     pub fn proved_collapse(&self) -> f64 {
-        self.threshold * self.others.powf(self.exponent())
+        self.threshold * self.spread()
     }
 
     /// The least F with the penalty (M+1)/2·u·((K−1)α)^(2/(M+1)) of one singular value.
     pub(crate) fn lower_bound(&self, strength: f64) -> f64 {
-        let reduced = strength / self.others.powf(self.exponent());
+        let reduced = strength / self.spread();
         self.value_unchecked(self.minimizer_unchecked(reduced).alpha(), reduced)
+    }
+
+    /// (K−1)^((M−1)/(M+1)) = (K−1)/(K−1)^(2/(M+1)), within 3 ulp.
+    fn spread(&self) -> f64 {
+        let root = root_of_ratio(self.others, 1.0, (self.depth as u32).saturating_add(1));
+        self.others / root / root
     }
 
     /// (M−1)/(M+1).

@@ -18,6 +18,8 @@ pub enum BlockShape {
     Simplex,
     /// k classes with the logits β cos(2π(i − j)/k), of rank 2.
     Polygon,
+    /// 12 classes with β times the inner products of the unit vertices of an icosahedron, of rank 3.
+    Icosahedron,
 }
 
 /// Some classes with logits of their own subspace, so that their logits for all other classes are 0.
@@ -46,9 +48,10 @@ pub enum LogitStructure {
     Pyramid(Block),
     /// Z_ij = β cos(2π(i − j)/K) + δ (−1)^(i−j) for an even K, of rank 3.
     Antiprism,
-    /// K = k₁k₂⋯ classes that are tuples, with the sum of one simplex's logits for each of their
-    /// coordinates, of rank Σ(k_i − 1). Factors of 2 are a hypercube.
-    Product(Vec<usize>),
+    /// K = k₁k₂⋯ classes that are tuples, with the sum of one block's logits for each of their
+    /// coordinates; the rank is the sum of those of the blocks. Pairs are a hypercube, polygons a
+    /// torus of points.
+    Product(Vec<Block>),
 }
 
 impl Block {
@@ -69,6 +72,10 @@ impl Block {
             BlockShape::Polygon => circulant_offsets(self.classes)
                 .map(|(count, offset)| (count, versed_sine(offset, self.classes)))
                 .collect(),
+            BlockShape::Icosahedron => {
+                let cosine = 5.0_f64.sqrt().recip();
+                vec![(5.0, 1.0 - cosine), (5.0, 1.0 + cosine), (1.0, 2.0)]
+            }
         }
     }
 
@@ -77,7 +84,7 @@ impl Block {
         match self.shape {
             BlockShape::Origin => 0.0,
             BlockShape::Simplex => 1.0 - (self.classes as f64).recip(),
-            BlockShape::Polygon => 1.0,
+            BlockShape::Polygon | BlockShape::Icosahedron => 1.0,
         }
     }
 
@@ -87,6 +94,8 @@ impl Block {
             BlockShape::Origin => (0, 0.0),
             BlockShape::Simplex => (self.classes - 1, 1.0),
             BlockShape::Polygon => (2, self.classes as f64 / 2.0),
+            // Vᵀ V for the unit vertices V ∈ ℝ^(3×12), V Vᵀ = (12/3) I.
+            BlockShape::Icosahedron => (3, 4.0),
         }
     }
 
@@ -96,6 +105,7 @@ impl Block {
             BlockShape::Origin => 0.0,
             BlockShape::Simplex => f64::from(u8::from(i == j)) - (self.classes as f64).recip(),
             BlockShape::Polygon => 1.0 - versed_sine(i.abs_diff(j), self.classes),
+            BlockShape::Icosahedron => icosahedron_cosine(i, j),
         }
     }
 
@@ -109,6 +119,20 @@ impl Block {
 /// 1 − cos(2π·offset/k), without cancellation.
 fn versed_sine(offset: usize, classes: usize) -> f64 {
     2.0 * (PI * offset as f64 / classes as f64).sin().powi(2)
+}
+
+/// The inner product of two unit vertices of an icosahedron: the cyclic permutations of (0, ±1, ±φ)/√(1 + φ²).
+fn icosahedron_cosine(i: usize, j: usize) -> f64 {
+    let golden = (1.0 + 5.0_f64.sqrt()) / 2.0;
+    let vertex = |index: usize| {
+        let sign = |bit: usize| if index >> bit & 1 == 0 { 1.0 } else { -1.0 };
+        let mut vertex = [0.0; 3];
+        vertex[(index / 4 + 1) % 3] = sign(0);
+        vertex[(index / 4 + 2) % 3] = golden * sign(1);
+        vertex
+    };
+    let products = vertex(i).into_iter().zip(vertex(j)).map(|(a, b)| a * b);
+    products.sum::<f64>() / (1.0 + golden * golden)
 }
 
 /// The distances 1, …, ⌊k/2⌋ on a circle of k classes, each with the number of classes that have it.
@@ -245,10 +269,9 @@ impl LogitStructure {
             Self::Product(factors) => DMatrix::from_fn(classes, classes, |i, j| {
                 let (mut i, mut j) = (i, j);
                 let mut logit = 0.0;
-                for (&factor, size) in factors.iter().zip(sizes) {
-                    let block = Block::new(BlockShape::Simplex, factor, 1);
-                    logit += size * block.logit(i % factor, j % factor);
-                    (i, j) = (i / factor, j / factor);
+                for (factor, size) in factors.iter().zip(sizes) {
+                    logit += size * factor.logit(i % factor.classes, j % factor.classes);
+                    (i, j) = (i / factor.classes, j / factor.classes);
                 }
                 logit
             }),
@@ -405,22 +428,24 @@ fn antiprism(classes: usize) -> Reduced {
 }
 
 /// The cross-entropy of tuples is the sum of those of their coordinates.
-fn product(factors: &[usize]) -> Reduced {
-    let classes: usize = factors.iter().product();
+fn product(factors: &[Block]) -> Reduced {
+    let classes: usize = factors.iter().map(|factor| factor.classes).product();
     let layout = Layout::new(factors.len(), 1, Bias::None);
-    let kinds = factors.iter().enumerate().map(|(index, &factor)| Kind {
-        weight: 1.0,
-        wrong: vec![((factor - 1) as f64, layout.gap(&[(index, 1.0)], 0, 0))],
+    let kinds = factors.iter().enumerate().map(|(index, factor)| {
+        let scaled = |(count, gap)| (count, layout.gap(&[(index, gap)], 0, 0));
+        Kind { weight: 1.0, wrong: factor.wrong().into_iter().map(scaled).collect() }
     });
-    let values = factors.iter().enumerate().map(|(index, &factor)| {
-        let stretch = (classes / factor) as f64;
-        layout.singular_value(factor - 1, &[(index, stretch * stretch)])
+    let values = factors.iter().enumerate().map(|(index, factor)| {
+        let (multiplicity, value) = factor.singular_value();
+        let stretched = value * (classes / factor.classes) as f64;
+        layout.singular_value(multiplicity, &[(index, stretched * stretched)])
     });
+    let natural: Vec<f64> = factors.iter().map(|factor| factor.natural_size()).collect();
     Reduced {
         kinds: kinds.collect(),
         singular_values: values.collect(),
         bias_counts: layout.bias_counts(&[classes]),
-        starts: layout.starts(&vec![1.0; factors.len()]),
+        starts: layout.starts(&natural),
     }
 }
 
@@ -435,6 +460,7 @@ impl fmt::Display for Block {
             (BlockShape::Simplex, 3) => write!(f, "triangle"),
             (BlockShape::Simplex, k) => write!(f, "{k}-simplex"),
             (BlockShape::Polygon, k) => write!(f, "{k}-gon"),
+            (BlockShape::Icosahedron, _) => write!(f, "icosahedron"),
         }
     }
 }
@@ -444,16 +470,15 @@ impl fmt::Display for LogitStructure {
         match self {
             Self::Collapsed => write!(f, "zero"),
             Self::SimplexEtf => write!(f, "simplex ETF"),
-            Self::DirectSum(blocks) => {
-                let names: Vec<String> = blocks.iter().map(ToString::to_string).collect();
-                write!(f, "{}", names.join(" ⊕ "))
-            }
+            Self::DirectSum(blocks) => write!(f, "{}", joined(blocks, " ⊕ ")),
             Self::Pyramid(base) => write!(f, "pyramid over {base}"),
             Self::Antiprism => write!(f, "antiprism"),
-            Self::Product(factors) => {
-                let names: Vec<String> = factors.iter().map(ToString::to_string).collect();
-                write!(f, "product {}", names.join("×"))
-            }
+            Self::Product(factors) => write!(f, "{}", joined(factors, " ⊗ ")),
         }
     }
+}
+
+fn joined(blocks: &[Block], separator: &str) -> String {
+    let names: Vec<String> = blocks.iter().map(ToString::to_string).collect();
+    names.join(separator)
 }
