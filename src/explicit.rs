@@ -10,7 +10,7 @@ use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::frame::check_orthonormal;
 use crate::head::LinearHead;
-use crate::linalg::orthonormal_columns;
+use crate::linalg::{check_memory, orthonormal_columns};
 use crate::minimum::GlobalMinimum;
 use crate::spectrum::Subspace;
 use crate::ufm::{Target, Ufm};
@@ -101,14 +101,15 @@ impl GlobalMinimum {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
-    /// not orthonormal to 10⁻¹⁰.
+    /// not orthonormal to 10⁻¹⁰; [`Error::OutOfRange`] if the matrices do not fit into memory.
     ///
     /// Source: the singular value decompositions in Dang et al. (ICML 2023), Lemma D.2 and appendix D.3.
     pub fn minimizer(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
         let problem = self.problem();
-        let fitted = FittedVectors::new(self);
         let unlimited = || vec![problem.classes(); problem.depth()];
         let widths = problem.widths().map_or_else(unlimited, <[usize]>::to_vec);
+        self.check_memory(&widths)?;
+        let fitted = FittedVectors::new(self);
         let hidden = hidden_bases(basis, &widths, fitted.energies.len())?;
         let weights = self.weights(&fitted, &hidden);
         let bias = self.bias_of_largest_member().map(DVector::from_vec);
@@ -119,6 +120,25 @@ impl GlobalMinimum {
             columns,
             counts: problem.counts().cloned(),
         })
+    }
+
+    /// Checks that the layers, H̄ and the orthonormal vectors that they are made of can be allocated.
+    fn check_memory(&self, widths: &[usize]) -> Result<()> {
+        let problem = self.problem();
+        let (classes, columns) = (problem.classes(), distinct_samples(problem));
+        let outputs = widths.iter().skip(1).copied().chain([classes]);
+        let layers = widths.iter().copied().zip(outputs);
+        // The rank is no larger than any of the dimensions.
+        let rank = problem.rank_limit();
+        let means = widths.first().map(|&dimension| (dimension, columns));
+        let vectors = [(classes, rank), (columns, rank)];
+        let bases = widths.iter().map(|&width| (width, rank));
+        let shapes = layers.chain(means).chain(vectors).chain(bases);
+        let entries = shapes.map(|(rows, columns)| rows.checked_mul(columns));
+        let entries = entries.reduce(|sum, new| sum?.checked_add(new?)).flatten();
+        let largest = widths.iter().copied().fold(classes, usize::max);
+        let argument = if largest == classes { "classes" } else { "widths" };
+        check_memory(argument, largest as f64, entries)
     }
 
     fn weights(&self, fitted: &FittedVectors, hidden: &[DMatrix<f64>]) -> Vec<DMatrix<f64>> {
@@ -154,13 +174,9 @@ impl FittedVectors {
             }
         }
         let problem = minimum.problem();
-        let rows = match problem.target() {
-            Target::Classes(counts) => counts.classes(),
-            Target::Matrix(target) => target.ncols(),
-        };
         Self {
             left: side_by_side(problem.classes(), &left),
-            right: side_by_side(rows, &right),
+            right: side_by_side(distinct_samples(problem), &right),
             energies,
         }
     }
@@ -172,6 +188,14 @@ impl FittedVectors {
             column *= (energy / decay).sqrt();
         }
         scaled
+    }
+}
+
+/// The number of samples that differ: the classes, or all of an arbitrary target.
+fn distinct_samples(problem: &Ufm) -> usize {
+    match problem.target() {
+        Target::Classes(counts) => counts.classes(),
+        Target::Matrix(target) => target.ncols(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The closed-form geometry of neural collapse.
+#![doc = include_str!("../README.md")]
 
 mod audit;
 mod bracket;
@@ -27,6 +27,7 @@ mod scale;
 mod secular;
 mod seli;
 mod spectrum;
+mod stationary;
 mod statistics;
 mod twofold;
 mod ufm;

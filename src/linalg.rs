@@ -38,24 +38,46 @@ pub(crate) struct SymmetricEigen {
 
 /// The thin singular value decomposition of a matrix of any shape.
 pub(crate) fn svd_thin(matrix: &DMatrix<f64>) -> Result<Svd> {
-    if matrix.nrows() < matrix.ncols() {
-        let Svd { u, singular_values, v } = svd_thin(&matrix.transpose())?;
-        return Ok(Svd { u: v, singular_values, v: u });
-    }
-    let (scaled, scale) = scaled(matrix)?;
-    let (q, r) = orthogonal_triangular(scaled);
-    let Svd { u, singular_values, v } = square_svd(r, true)?;
-    Ok(Svd { u: times(q, u), singular_values: unscaled(singular_values, scale)?, v })
+    svd(matrix, Wanted { u: true, v: true })
+}
+
+/// [`svd_thin`] without V, which is left empty: a third cheaper for a square matrix.
+pub(crate) fn left_svd(matrix: &DMatrix<f64>) -> Result<Svd> {
+    svd(matrix, Wanted { u: true, v: false })
 }
 
 /// The min(rows, columns) singular values of a matrix, in descending order.
 pub(crate) fn singular_values(matrix: &DMatrix<f64>) -> Result<DVector<f64>> {
+    svd(matrix, Wanted { u: false, v: false }).map(|svd| svd.singular_values)
+}
+
+/// Which singular vectors to compute; the others are left as empty matrices.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    u: bool,
+    v: bool,
+}
+
+/// The thin decomposition: of R if the matrix is tall and QR its QR decomposition.
+fn svd(matrix: &DMatrix<f64>, wanted: Wanted) -> Result<Svd> {
     if matrix.nrows() < matrix.ncols() {
-        return singular_values(&matrix.transpose());
+        let swapped = Wanted { u: wanted.v, v: wanted.u };
+        let Svd { u, singular_values, v } = svd(&matrix.transpose(), swapped)?;
+        return Ok(Svd { u: v, singular_values, v: u });
     }
     let (scaled, scale) = scaled(matrix)?;
-    let r = if scaled.is_square() { scaled } else { scaled.qr().unpack_r() };
-    unscaled(square_svd(r, false)?.singular_values, scale)
+    let mut svd = if scaled.is_square() || scaled.is_empty() {
+        square_svd(scaled, wanted)?
+    } else {
+        let qr = scaled.qr();
+        let mut svd = square_svd(qr.r(), wanted)?;
+        if wanted.u {
+            svd.u = qr.q() * svd.u;
+        }
+        svd
+    };
+    svd.singular_values = unscaled(svd.singular_values, scale)?;
+    Ok(svd)
 }
 
 /// The eigenvalues and eigenvectors of a symmetric matrix, of which only the lower triangle is read.
@@ -93,6 +115,16 @@ pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C>>(
             Err(Error::out_of_range(name(row, column), entry, "finite"))
         }
     }
+}
+
+/// Refuses matrices of so many `entries` altogether (`None`: more than a `usize` can hold) that they cannot
+/// be allocated, which would end the program.
+pub(crate) fn check_memory(argument: &str, value: f64, entries: Option<usize>) -> Result<()> {
+    let fits = |entries| Vec::<f64>::new().try_reserve_exact(entries).is_ok();
+    if entries.is_some_and(fits) {
+        return Ok(());
+    }
+    Err(Error::out_of_range(argument, value, "few enough for memory"))
 }
 
 /// The largest power of two that is at most the largest |entry|, or 1 for a matrix of zeros.
@@ -146,40 +178,22 @@ fn unscaled(values: DVector<f64>, scale: f64) -> Result<DVector<f64>> {
     }
 }
 
-/// The thin QR decomposition of a tall matrix; a square one is left as it is.
-fn orthogonal_triangular(matrix: DMatrix<f64>) -> (Option<DMatrix<f64>>, DMatrix<f64>) {
-    if matrix.nrows() == matrix.ncols() || matrix.is_empty() {
-        return (None, matrix);
-    }
-    let qr = matrix.qr();
-    (Some(qr.q()), qr.unpack_r())
-}
-
-/// QU, where no Q means the identity.
-fn times(q: Option<DMatrix<f64>>, u: DMatrix<f64>) -> DMatrix<f64> {
-    match q {
-        Some(q) => q * u,
-        None => u,
-    }
-}
-
-/// The decomposition of a square scaled matrix; without vectors U and V are empty.
-fn square_svd(matrix: DMatrix<f64>, with_vectors: bool) -> Result<Svd> {
+/// The decomposition of a square scaled matrix, or of one without columns.
+fn square_svd(matrix: DMatrix<f64>, wanted: Wanted) -> Result<Svd> {
     let size = matrix.ncols();
     if size == 0 {
         return Ok(Svd { u: matrix, singular_values: DVector::zeros(0), v: DMatrix::zeros(0, 0) });
     }
-    let mut iteration = Iteration::new(matrix, with_vectors);
+    let mut iteration = Iteration::new(matrix, wanted);
     let cap = iteration_cap(size);
     if !iteration.run(cap) {
-        return Err(Error::NoConvergence {
-            algorithm: "singular value decomposition",
-            iterations: cap,
-        });
+        let algorithm = "singular value decomposition";
+        return Err(Error::NoConvergence { algorithm, iterations: cap });
     }
     let order = descending(&iteration.diagonal);
-    let sorted = |basis: DMatrix<f64>| {
-        if with_vectors { basis.select_columns(&order) } else { basis }
+    let sorted = |vectors: DMatrix<f64>| match vectors.is_empty() {
+        true => vectors,
+        false => vectors.select_columns(&order),
     };
     Ok(Svd {
         u: sorted(iteration.u),
@@ -228,7 +242,9 @@ mod tests {
             assert!(defect.amax() < tolerance, "{:?}: {}", matrix.shape(), defect.amax());
         }
         let only_values = singular_values(matrix).unwrap();
-        assert!((only_values - &values).amax() <= tolerance * largest);
+        assert_eq!(only_values, values);
+        let left = left_svd(matrix).unwrap();
+        assert_eq!((left.u, left.singular_values, left.v.len()), (u, values, 0));
     }
 
     #[test]
@@ -264,6 +280,7 @@ mod tests {
         for (rows, columns) in [(0, 0), (0, 3), (3, 0)] {
             let empty = svd_thin(&DMatrix::zeros(rows, columns)).unwrap();
             assert_eq!((empty.u.shape(), empty.v.shape()), ((rows, 0), (columns, 0)));
+            assert_eq!(singular_values(&DMatrix::zeros(rows, columns)).unwrap().len(), 0);
         }
     }
 

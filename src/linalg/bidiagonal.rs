@@ -10,15 +10,17 @@
 
 use nalgebra::{DMatrix, linalg::Bidiagonal};
 
+use super::Wanted;
+
 /// An upper bidiagonal matrix on its way to diagonal form; U B Vᵀ stays the same all the time.
 pub(super) struct Iteration {
     /// Diagonal of B; at the end the singular values, unsorted.
     pub(super) diagonal: Vec<f64>,
     /// Entries right of the diagonal, and a last zero that stays zero.
     above: Vec<f64>,
-    /// U, or an empty matrix if no vectors are wanted.
+    /// U, or an empty matrix if it is not wanted.
     pub(super) u: DMatrix<f64>,
-    /// V, or an empty matrix.
+    /// V, or an empty matrix if it is not wanted.
     pub(super) v: DMatrix<f64>,
 }
 
@@ -36,14 +38,12 @@ enum Step {
 
 impl Iteration {
     /// Reduces a square matrix, not empty, to bidiagonal form.
-    pub(super) fn new(matrix: DMatrix<f64>, with_vectors: bool) -> Self {
+    pub(super) fn new(matrix: DMatrix<f64>, wanted: Wanted) -> Self {
         let reduced = Bidiagonal::new(matrix);
         let mut above = reduced.off_diagonal().as_slice().to_vec();
         above.push(0.0);
-        let (u, v) = match with_vectors {
-            true => (reduced.u(), reduced.v_t().transpose()),
-            false => (DMatrix::zeros(0, 0), DMatrix::zeros(0, 0)),
-        };
+        let u = if wanted.u { reduced.u() } else { DMatrix::zeros(0, 0) };
+        let v = if wanted.v { reduced.v_t().transpose() } else { DMatrix::zeros(0, 0) };
         Self { diagonal: reduced.diagonal().as_slice().to_vec(), above, u, v }
     }
 

@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
-use crate::linalg::{Svd, svd_thin};
+use crate::linalg::{Svd, left_svd};
 use crate::statistics::{Center, ClassStatistics, Deviations};
 
 /// Rounding errors of class means, in units of ε times their root mean square norm.
@@ -136,7 +136,7 @@ impl BetweenClasses {
         let root = (statistics.classes() as f64).sqrt();
         let norm = statistics.class_means()?.norm() / root;
         let Svd { u, singular_values, .. } =
-            svd_thin(&(statistics.centred_means(options.center)? / root))?;
+            left_svd(&(statistics.centred_means(options.center)? / root))?;
         let scale = singular_values.iter().copied().next().unwrap_or(0.0);
         let cutoff = (options.rank_cutoff * scale).max(ROUNDING * norm).max(SMALLEST);
         let rank = singular_values.iter().take_while(|&&value| value > cutoff).count();
