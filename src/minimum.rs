@@ -80,6 +80,12 @@ impl GlobalMinimum {
         let mut room = ufm.rank_limit();
         let mut directions = Vec::new();
         for group in spectrum(&ufm)? {
+            if group.samples.is_infinite() {
+                return Err(Error::Unrepresentable {
+                    quantity: "the effective number of samples N(1 + λ_b)/λ_b",
+                    log10: f64::INFINITY,
+                });
+            }
             let own_unit = if group.samples > samples {
                 energy_unit(group.samples, ufm.penalties())?
             } else {
@@ -100,8 +106,7 @@ impl GlobalMinimum {
         let least = penalties.weight_decays().iter().copied().fold(f64::INFINITY, f64::min);
         let least = least.min(penalties.feature_decay());
         let sizes = |direction: &Direction| {
-            let product = self.ufm.samples() as f64 * penalties.feature_decay() * direction.power();
-            [direction.energy() / least, product]
+            [direction.energy() / least, self.whole_product_squared(direction)]
         };
         match self.directions.iter().flat_map(sizes).find(|size| !size.is_finite()) {
             None => Ok(()),
@@ -236,10 +241,20 @@ impl GlobalMinimum {
 
     fn singular_values(&self, layers: core::ops::Range<usize>) -> Vec<f64> {
         let decays = &self.ufm.penalties().weight_decays()[layers];
+        if decays.len() == self.ufm.depth() {
+            return self.directions.iter().map(|d| self.whole_product_squared(d).sqrt()).collect();
+        }
         let value = |direction: &Direction| {
             decays.iter().map(|decay| (direction.energy() / decay).sqrt()).product()
         };
         self.directions.iter().map(value).collect()
+    }
+
+    /// The square N λ_H x^M = t^M/(λ₁⋯λ_M) of a direction's singular value in W_M⋯W₁. The power t^M would
+    /// multiply the rounding error of t by M.
+    fn whole_product_squared(&self, direction: &Direction) -> f64 {
+        let samples = direction.effective_samples();
+        samples * self.ufm.penalties().feature_decay() * direction.power()
     }
 
     /// The singular values √(t/λ_H) of H, one for each of the [`directions`](Self::directions).
@@ -279,12 +294,13 @@ impl GlobalMinimum {
 
     fn trailing_gram_unchecked(&self, layers: usize) -> ClassMatrix {
         let decays = self.ufm.penalties().weight_decays().iter().rev().take(layers);
-        ClassMatrix::spectral(
-            self,
-            |direction| decays.clone().map(|decay| direction.energy() / decay).product(),
-            |_| 1.0,
-            |_| 1.0,
-        )
+        let squared = |direction: &Direction| {
+            if layers == self.ufm.depth() {
+                return self.whole_product_squared(direction);
+            }
+            decays.clone().map(|decay| direction.energy() / decay).product()
+        };
+        ClassMatrix::spectral(self, squared, |_| 1.0, |_| 1.0)
     }
 
     /// The Gram matrix H̄ᵀH̄ of the class means; `None` for an arbitrary target, which has no classes.
