@@ -1,8 +1,11 @@
 //! Structured K×K matrices over pairs of classes: the Gram matrices of the frames and of predictions.
 
+mod contrasts;
+mod cosine;
+
 use nalgebra::DMatrix;
 
-use crate::counts::SizeGroup;
+use crate::counts::{ClassCounts, SizeGroup};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::family::{Family, Subset};
@@ -62,6 +65,12 @@ impl Partition {
     /// All classes in one group.
     fn single(classes: usize) -> Self {
         Self { runs: vec![(0, 0)], classes }
+    }
+
+    /// The groups of equal sizes.
+    fn by_size(counts: &ClassCounts) -> Self {
+        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
+        Self { runs, classes: counts.classes() }
     }
 
     fn group_of(&self, class: usize) -> usize {
@@ -400,13 +409,12 @@ impl Sides<'_> {
             let classes = minimum.problem().classes();
             return Structure::Dense(DMatrix::zeros(classes, classes));
         };
-        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
         let size = self.groups.len();
         let coupled = minimum.directions().iter().any(|direction| {
             !matches!(direction.subspace(), Subspace::Classes(_) | Subspace::Columns { .. })
         });
         Structure::Grouped(Grouped {
-            partition: Partition { runs, classes: counts.classes() },
+            partition: Partition::by_size(counts),
             diagonal: vec![0.0; size],
             coupling: coupled.then(|| DMatrix::zeros(size, size)),
         })

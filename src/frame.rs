@@ -120,8 +120,9 @@ pub(crate) fn check_orthonormal(argument: &str, basis: &DMatrix<f64>) -> Result<
     }
     let defect = basis.transpose() * basis - DMatrix::identity(basis.ncols(), basis.ncols());
     if defect.iter().any(|entry| entry.abs() > ORTHONORMALITY) {
-        let argument = format!("the largest entry of |PᵀP − I| of `{argument}`");
-        return Err(Error::out_of_range(argument, defect.amax(), "at most 1e-10"));
+        let expected = "at most 1e-10 (largest entry): its columns must be orthonormal";
+        let argument = format!("{argument}ᵀ{argument} − I");
+        return Err(Error::out_of_range(argument, defect.amax(), expected));
     }
     Ok(())
 }

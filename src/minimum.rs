@@ -80,12 +80,6 @@ impl GlobalMinimum {
         let mut room = ufm.rank_limit();
         let mut directions = Vec::new();
         for group in spectrum(&ufm)? {
-            if group.samples.is_infinite() {
-                return Err(Error::Unrepresentable {
-                    quantity: "the effective number of samples N(1 + λ_b)/λ_b",
-                    log10: f64::INFINITY,
-                });
-            }
             let own_unit = if group.samples > samples {
                 energy_unit(group.samples, ufm.penalties())?
             } else {
@@ -103,18 +97,27 @@ impl GlobalMinimum {
     /// Everything that is derived from the energies must be representable.
     fn check_range(&self) -> Result<()> {
         let penalties = self.ufm.penalties();
-        let least = penalties.weight_decays().iter().copied().fold(f64::INFINITY, f64::min);
-        let least = least.min(penalties.feature_decay());
-        let sizes = |direction: &Direction| {
-            [direction.energy() / least, self.whole_product_squared(direction)]
-        };
-        match self.directions.iter().flat_map(sizes).find(|size| !size.is_finite()) {
-            None => Ok(()),
-            Some(_) => Err(Error::Unrepresentable {
-                quantity: "a squared singular value of the weights or features",
-                log10: f64::INFINITY,
-            }),
+        let unrepresentable = |quantity, log10| Err(Error::Unrepresentable { quantity, log10 });
+        if !self.smallest_surviving_count().is_finite() {
+            return unrepresentable("the threshold a/τ of σ²", self.scale().log10());
         }
+        let sizes = |direction: &Direction| {
+            let features = direction.energy() / penalties.feature_decay();
+            let product = self.whole_product_squared(direction);
+            [features, features * direction.target_squared(), product]
+        };
+        if self.directions.iter().flat_map(sizes).any(|size| !size.is_finite()) {
+            let quantity = "a squared singular value of the weights or features";
+            return unrepresentable(quantity, f64::INFINITY);
+        }
+        let energies = self.directions.iter().map(Direction::energy);
+        let largest = energies.fold(0.0, f64::max);
+        let log2 = log2_of_largest_product(largest, penalties.weight_decays());
+        if log2 > f64::from(f64::MAX_EXP - 1) {
+            let quantity = "a squared singular value of a product of layers";
+            return unrepresentable(quantity, log2 * core::f64::consts::LOG10_2);
+        }
+        Ok(())
     }
 
     /// The problem that this is the minimum of.
@@ -396,6 +399,16 @@ impl GlobalMinimum {
     pub fn feature_norm_ratio(&self, i: usize, j: usize) -> Option<f64> {
         ratio(self.class(i)?.feature_norm_squared?, self.class(j)?.feature_norm_squared?)
     }
+}
+
+/// log₂ of the largest product of t/λₘ over neighbouring layers, which may be a single one.
+fn log2_of_largest_product(energy: f64, weight_decays: &[f64]) -> f64 {
+    let (mut largest, mut ending_here) = (f64::NEG_INFINITY, 0.0_f64);
+    for decay in weight_decays {
+        ending_here = ending_here.max(0.0) + energy.log2() - decay.log2();
+        largest = largest.max(ending_here);
+    }
+    largest
 }
 
 fn ratio(numerator: f64, denominator: f64) -> Option<f64> {

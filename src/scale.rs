@@ -10,6 +10,10 @@ use crate::twofold::Twofold;
 /// M = 150 layers with λ = 1e-5 have P = 1e-755 and an ordinary unit of about 1e-5: the product is
 /// therefore kept as a mantissa in twice the precision and an exponent.
 pub(crate) fn energy_unit(samples: f64, penalties: &Regularization) -> Result<f64> {
+    if samples.is_infinite() {
+        let quantity = "the effective number of samples N(1 + λ_b)/λ_b";
+        return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
+    }
     let mut mantissa = Twofold::from(1.0);
     let mut exponent = 0_i64;
     let decays = penalties.weight_decays().iter().copied();

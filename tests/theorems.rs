@@ -187,7 +187,7 @@ fn check_explicit(
 }
 
 proptest! {
-    #![proptest_config(config(150))]
+    #![proptest_config(config(400))]
 
     /// The strongest test: nothing may ever end below a global minimum.
     #[test]

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use neural_collapse::{
-    Audit, ClassCounts, Error, Features, LinearHead, Regularization, Scalar, Ufm, audit,
-};
+use neural_collapse::{Audit, Error, Features, LinearHead, Regularization, Scalar, audit};
 
 use crate::error::CliError;
 use crate::input::{FeatureValues, MeasuredNetwork};
@@ -44,7 +42,7 @@ impl AuditedNetwork {
         };
         let audit = audit.map_err(CliError::in_file(file))?;
         let no_prediction = match &penalties {
-            Some(penalties) => refusal(&audit, penalties),
+            Some(_) => audit.not_predictable.as_ref().map(ToString::to_string),
             None => given.missing().map(String::from),
         };
         let bias_is_assumed = given.bias.is_none() && head.bias().is_some();
@@ -62,11 +60,4 @@ fn measure<T: Scalar>(
 ) -> Result<Audit, Error> {
     let data = Features::from_row_major(values, samples, width)?;
     audit(&data.with_labels(labels, head.classes())?, head, penalties)
-}
-
-/// Why the library has no prediction for classes of these sizes; `None` if it has one.
-fn refusal(audit: &Audit, penalties: &Regularization) -> Option<String> {
-    let counts: Vec<_> = audit.classes.iter().map(|class| class.count).collect();
-    let problem = ClassCounts::new(&counts).and_then(|counts| Ufm::new(counts, penalties.clone()));
-    problem.err().map(|error| error.to_string())
 }

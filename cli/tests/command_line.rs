@@ -52,7 +52,7 @@ fn bad_numbers_exit_with_1_and_one_line() {
         ("--counts 5,0 --depth 1", "--counts: `0` has a zero"),
         ("--counts -5,5 --depth 1", "--counts: `-5` is neither a class size nor `SIZExCLASSES`"),
         ("--counts , --depth 1", "--counts: there are no classes"),
-        ("--counts 9999999999999x9999999999999 --depth 1", "--counts: `the sum of `counts``"),
+        ("--counts 9999999999999x9999999999999 --depth 1", "--counts: `counts.sum()`"),
         ("--counts 5,5 --depth 0", "--depth: 0, but a depth from 1"),
         (
             "--counts 5,5 --depth 18446744073709551615",

@@ -6,6 +6,7 @@ use nalgebra::{DMatrix, DVector};
 use neural_collapse::Bias;
 
 use super::kernels::{add_product, add_product_transposed, add_scaled, dot, transposed_product};
+use super::lbfgs::Smooth;
 
 /// The full objective, in W₁, …, W_M, H and b:
 ///
@@ -291,5 +292,25 @@ impl MseObjective {
 
     fn bias_block(&self) -> &Block {
         &self.blocks[self.depth() + 1]
+    }
+}
+
+impl Smooth for MseObjective {
+    type Workspace = Workspace;
+
+    fn scales(&self) -> Vec<f64> {
+        self.scales()
+    }
+
+    fn workspace(&self) -> Workspace {
+        self.workspace()
+    }
+
+    fn evaluate(&self, point: &[f64], workspace: &mut Workspace) -> f64 {
+        self.evaluate(point, workspace)
+    }
+
+    fn gradient_in(workspace: &Workspace) -> &[f64] {
+        &workspace.gradient
     }
 }
