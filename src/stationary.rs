@@ -96,7 +96,7 @@ impl<T: Float> Solver<T> {
     fn finish(&self, (mut x, mut steps): (T, usize), b: T) -> Root<T> {
         let m = from_u32::<T>(self.depth);
         let (mut step, mut q) = self.accurate_step(x, b);
-        while (m * step).powi(2) > T::epsilon() && steps < MAX_STEPS {
+        while (m * step).powi(2) > T::epsilon() && step.abs() > T::epsilon() && steps < MAX_STEPS {
             x = x - x * step;
             steps += 1;
             (step, q) = self.accurate_step(x, b);
