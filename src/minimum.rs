@@ -101,10 +101,9 @@ impl GlobalMinimum {
         if !self.smallest_surviving_count().is_finite() {
             return unrepresentable("the threshold a/τ of σ²", self.scale().log10());
         }
-        let samples = self.ufm.samples() as f64;
         let sizes = |direction: &Direction| {
             let features = direction.energy() / penalties.feature_decay();
-            let product = samples * penalties.feature_decay() * direction.power();
+            let product = self.whole_product_squared(direction);
             [features, features * direction.target_squared(), product]
         };
         if self.directions.iter().flat_map(sizes).any(|size| !size.is_finite()) {
@@ -235,10 +234,20 @@ impl GlobalMinimum {
     }
 
     fn singular_values(&self, layers: Range<usize>) -> Vec<f64> {
+        if layers.len() == self.ufm.depth() {
+            return self.directions.iter().map(|d| self.whole_product_squared(d).sqrt()).collect();
+        }
         let value = |direction: &Direction| {
             self.ufm.penalties().product_singular_value(layers.clone(), direction.energy())
         };
         self.directions.iter().map(value).collect()
+    }
+
+    /// The square N λ_H x^M = t^M/(λ₁⋯λ_M) of a direction's singular value in W_M⋯W₁. The power t^M would
+    /// multiply the rounding error of t by M.
+    fn whole_product_squared(&self, direction: &Direction) -> f64 {
+        let samples = direction.effective_samples();
+        samples * self.ufm.penalties().feature_decay() * direction.power()
     }
 
     /// The singular values √(t/λ_H) of H, one for each of the [`directions`](Self::directions).
@@ -274,12 +283,13 @@ impl GlobalMinimum {
     }
 
     fn trailing_gram_unchecked(&self, layers: usize) -> ClassMatrix {
-        ClassMatrix::spectral(
-            self,
-            |direction| self.ufm.penalties().trailing_eigenvalue(layers, direction.energy()),
-            |_| 1.0,
-            |_| 1.0,
-        )
+        let squared = |direction: &Direction| {
+            if layers == self.ufm.depth() {
+                return self.whole_product_squared(direction);
+            }
+            self.ufm.penalties().trailing_eigenvalue(layers, direction.energy())
+        };
+        ClassMatrix::spectral(self, squared, |_| 1.0, |_| 1.0)
     }
 
     /// The Gram matrix H̄ᵀH̄ of the class means; `None` for an arbitrary target, which has no classes.
