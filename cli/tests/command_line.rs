@@ -201,6 +201,19 @@ fn as_many_classes_as_there_are_numbers_are_one_row() {
 }
 
 #[test]
+fn too_narrow_layers_are_explained() {
+    let table = |line: &str| text(&run(&format!("predict {DECAYS} {line}")).stdout).to_string();
+    let explained = |printed: &str| {
+        let printed = printed.replace('\n', " ");
+        let family = printed.contains("which of equal ones are fitted is not determined");
+        (printed.contains("and the rank limit leaves room for it"), family)
+    };
+    assert_eq!(explained(&table("--counts 20,10,10 --depth 2")), (false, false));
+    assert_eq!(explained(&table("--counts 20,10,5 --depth 2 --widths 2")), (true, false));
+    assert_eq!(explained(&table("--counts 20,10,10 --depth 2 --widths 2")), (true, true));
+}
+
+#[test]
 fn problems_without_a_closed_form_are_refused() {
     let message = error_line(&format!("predict --counts 5,9 --depth 1 {DECAYS} --bias 0.1"));
     assert!(message.contains("no closed form is known"), "{message}");

@@ -248,11 +248,20 @@ fn collapse_mark(collapsed: Option<bool>) -> &'static str {
 
 /// What the symbols mean.
 fn legend(minimum: &GlobalMinimum) -> String {
-    let has_bias = minimum.problem().penalties().bias() != Bias::None;
+    let problem = minimum.problem();
+    let has_bias = problem.penalties().bias() != Bias::None;
     let order = if has_bias { "by falling σ²" } else { "one for each class" };
+    let family = match minimum.is_unique() {
+        true => "",
+        false => ", but which of equal ones are fitted is not determined",
+    };
+    let room = match problem.rank_limit() < problem.classes() {
+        true => " and the rank limit leaves room for it",
+        false => "",
+    };
     let bias = if has_bias { "b*: bias of the class; " } else { "" };
     format!(
-        "directions: {order}; σ: singular value of the target; a direction survives if a/σ² < τ_M, \
+        "directions: {order}{family}; σ: singular value of the target; a direction survives if a/σ² < τ_M{room}, \
          then x > 0; t = λ·(singular value)² of every layer and of the features; s: singular value of W₁; \
          ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; {bias}– : not determined. \
          All numbers are dimensionless."
