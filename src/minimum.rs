@@ -407,9 +407,9 @@ impl GlobalMinimum {
     /// ‖h_i‖²/‖h_j‖² between two class means; `None` if a class does not exist, has no determined norm,
     /// or class j collapses.
     ///
-    /// Without a bias and for one layer this is (n_j/n_i)·s_i²/s_j². The second ratio of Lemma 4.3 is
-    /// printed upside down in its last factor, and its conclusion that larger classes have shorter
-    /// means holds only while a/n ≤ 1/4 for both.
+    /// Without a bias this is (n_j/n_i)·s_i²/s_j², for any depth. The second ratio of Lemma 4.3 (one
+    /// layer) is printed upside down in its last factor, and its conclusion that larger classes have
+    /// shorter means holds only while a/n ≤ 1/4 for both.
     #[must_use]
     pub fn feature_norm_ratio(&self, i: usize, j: usize) -> Option<f64> {
         ratio(self.class(i)?.feature_norm_squared?, self.class(j)?.feature_norm_squared?)
