@@ -339,6 +339,29 @@ impl GlobalMinimum {
         Some(ClassMatrix::spectral(self, value, |_| 1.0, inverse_size))
     }
 
+    /// The Gram matrix ZᵀZ of the logits Z = W_M⋯W₁H̄ for the class means (without the bias), which are
+    /// the [`class_outputs`](Self::class_outputs): the inner products of the logits of two classes. `None`
+    /// for an arbitrary target, which has no classes.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
+    /// let minimum = Ufm::new(ClassCounts::new(&[200, 100])?, penalties)?.global_minimum()?;
+    /// let (logits, gram) = (minimum.class_outputs().unwrap(), minimum.logit_gram().unwrap());
+    /// // Without a bias, Z = diag(x^M/(x^M + 1)).
+    /// let logit = logits.get(1, 1).unwrap();
+    /// assert!((gram.get(1, 1).unwrap() - logit * logit).abs() < 1e-15);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn logit_gram(&self) -> Option<ClassMatrix> {
+        self.ufm.counts()?;
+        let value =
+            |direction: &Direction| (direction.target_squared() * direction.fitted_share()).powi(2);
+        Some(ClassMatrix::spectral(self, value, inverse_size, inverse_size))
+    }
+
     /// Every run of neighbouring classes of one size, in the order of the labels, with the geometry of
     /// each of its classes. Empty for an arbitrary target.
     pub fn classes(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {

@@ -427,7 +427,8 @@ fn check(minimum: &GlobalMinimum, input: &str) {
         good("‖h‖²", class.feature_norm_squared.unwrap_or(0.0));
     }
     let last = problem.classes() - 1;
-    let outputs = [minimum.class_means_gram(), minimum.class_outputs()].into_iter().flatten();
+    let outputs = [minimum.class_means_gram(), minimum.class_outputs(), minimum.logit_gram()];
+    let outputs = outputs.into_iter().flatten();
     let grams = (1..=depth).map(|layers| minimum.trailing_gram(layers).unwrap());
     for matrix in grams.chain(outputs) {
         for (i, j) in [(0, 0), (0, last), (last, 0), (last, last)] {
