@@ -9,7 +9,7 @@ use nalgebra::DMatrix;
 use crate::counts::ClassCounts;
 use crate::error::{Error, Result};
 use crate::family::{Family, Subset};
-use crate::linalg::{check_finite, check_memory};
+use crate::linalg::check_finite;
 
 /// A K×K matrix that is the same for classes of the same kind: the Gram matrix of a frame, or the
 /// predicted Gram matrix or outputs of a [`GlobalMinimum`](crate::GlobalMinimum).
@@ -257,8 +257,7 @@ impl ClassMatrix {
     /// where the widths leave room for R < K directions only.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there is no class, or so many that a list of them does not fit into
-    /// memory, or the rank is not between 1 and K.
+    /// [`Error::OutOfRange`] if there is no class or the rank is not between 1 and K.
     ///
     /// Source: Dang et al. (ICML 2023), Theorem 3.1 (i).
     pub fn low_rank_orthogonal_frame(classes: usize, rank: usize) -> Result<Self> {
@@ -267,15 +266,14 @@ impl ClassMatrix {
         if rank == classes {
             return Self::orthogonal_frame(classes);
         }
-        Self::free(classes, Subset::Span, rank)
+        Ok(Self::free(classes, Subset::Span(all(classes)), rank))
     }
 
     /// The family P_R(I − 11ᵀ/K): all orthogonal projectors of rank R = `rank` on vectors that sum to
     /// zero, which simplex ETFs become where the widths leave room for R < K − 1 directions only.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there are less than two classes, or so many that a list of them does not
-    /// fit into memory, or the rank is not between 1 and K − 1.
+    /// [`Error::OutOfRange`] if there are less than two classes or the rank is not between 1 and K − 1.
     ///
     /// Source: Dang et al. (ICML 2023), Theorem 3.1 (ii).
     pub fn low_rank_simplex_etf(classes: usize, rank: usize) -> Result<Self> {
@@ -286,20 +284,18 @@ impl ClassMatrix {
         if rank == classes - 1 {
             return Self::simplex_etf(classes);
         }
-        Self::free(classes, Subset::Contrasts, rank)
+        Ok(Self::free(classes, Subset::Contrasts(all(classes)), rank))
     }
 
     fn unique(grouped: Grouped) -> Self {
         Self { base: Structure::Grouped(grouped), family: None }
     }
 
-    fn free(classes: usize, subset: fn(Vec<usize>) -> Subset, rank: usize) -> Result<Self> {
-        check_memory("classes", classes as f64, Some(classes))?;
-        let subset = subset((0..classes).collect());
+    fn free(classes: usize, subset: Subset, rank: usize) -> Self {
         let zero =
             Grouped { partition: Partition::single(classes), diagonal: vec![0.0], coupling: None };
         let family = Family::Projector { subset, value: 1.0, ranks: rank..=rank };
-        Ok(Self { base: Structure::Grouped(zero), family: Some(family) })
+        Self { base: Structure::Grouped(zero), family: Some(family) }
     }
 
     /// Number of classes K.
@@ -374,6 +370,11 @@ impl ClassMatrix {
         }
         check_finite(measured, |i, j| format!("measured[({i}, {j})]"))
     }
+}
+
+/// One run of all classes.
+fn all(classes: usize) -> Vec<core::ops::Range<usize>> {
+    core::iter::once(0..classes).collect()
 }
 
 /// The matrix divided by its Frobenius norm, without overflow; `None` if it is zero.

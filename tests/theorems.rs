@@ -139,7 +139,10 @@ fn check_geometry(
     let means = class_means(&point.features, counts);
     let gram = means.transpose() * &means;
     check_matrix("H̄ᵀH̄", &gram, &minimum.class_means_gram().unwrap(), tolerance)?;
-    check_matrix("W H̄", &(product * &means), &minimum.class_outputs().unwrap(), tolerance)?;
+    let logits = product * &means;
+    check_matrix("W H̄", &logits, &minimum.class_outputs().unwrap(), tolerance)?;
+    let gram = logits.transpose() * &logits;
+    check_matrix("(W H̄)ᵀ W H̄", &gram, &minimum.logit_gram().unwrap(), tolerance)?;
     check_norms(minimum, point, &means, tolerance)
 }
 
