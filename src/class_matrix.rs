@@ -207,11 +207,21 @@ impl ClassMatrix {
     /// [`Error::OutOfRange`] if there is no class.
     pub fn simplex_etf(classes: usize) -> Result<Self> {
         check_classes(classes)?;
-        Ok(Self::unique(Grouped {
+        Ok(Self::scaled_simplex_etf(classes, 1.0))
+    }
+
+    /// value·(I − 11ᵀ/K).
+    pub(crate) fn scaled_simplex_etf(classes: usize, value: f64) -> Self {
+        Self::unique(Grouped {
             partition: Partition::single(classes),
-            diagonal: vec![1.0],
-            coupling: Some(DMatrix::from_element(1, 1, -(classes as f64).recip())),
-        }))
+            diagonal: vec![value],
+            coupling: Some(DMatrix::from_element(1, 1, -value / classes as f64)),
+        })
+    }
+
+    /// A square matrix without structure.
+    pub(crate) fn dense(matrix: DMatrix<f64>) -> Self {
+        Self { base: Structure::Dense(matrix), family: None }
     }
 
     /// The Gram matrix diag(‖v_k‖²) of a general orthogonal frame, from the squared lengths of its

@@ -5,6 +5,7 @@ mod bracket;
 mod class_matrix;
 mod collapse;
 mod counts;
+mod cross_entropy;
 mod direction;
 mod distance;
 mod error;
@@ -36,6 +37,10 @@ pub use audit::{Audit, ClassAudit, Compared, audit};
 pub use class_matrix::ClassMatrix;
 pub use collapse::critical_imbalance_ratio;
 pub use counts::{ClassCounts, Run, SizeGroup};
+pub use cross_entropy::{
+    Block, BlockShape, CrossEntropyPoint, CrossEntropyUfm, Landscape, LogitStructure, LossMean,
+    Phase, Proof, SimplexMinimizer, SimplexPotential, Verdict, phase_diagram,
+};
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use explicit::{Basis, ExplicitMinimizer};

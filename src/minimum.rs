@@ -1,6 +1,6 @@
 //! The global minimum of an unconstrained features model, derived from the energies of its directions.
 
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 
 use crate::class_matrix::ClassMatrix;
 use crate::counts::{ClassCounts, Run, SizeGroup};
@@ -231,22 +231,12 @@ impl GlobalMinimum {
     /// # Errors
     /// [`Error::OutOfRange`] if the range is empty or leaves 1, …, M.
     pub fn product_singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<f64>> {
-        let (first, last) = (*layers.start(), *layers.end());
-        if first == 0 || first > self.ufm.depth() {
-            let expected = "a layer between 1 and the depth";
-            return Err(Error::out_of_range("layers.start()", first as f64, expected));
-        }
-        if last < first || last > self.ufm.depth() {
-            let expected = "a layer between the first one and the depth";
-            return Err(Error::out_of_range("layers.end()", last as f64, expected));
-        }
-        Ok(self.singular_values(first - 1..last))
+        Ok(self.singular_values(self.ufm.penalties().layer_indices(&layers)?))
     }
 
-    fn singular_values(&self, layers: core::ops::Range<usize>) -> Vec<f64> {
-        let decays = &self.ufm.penalties().weight_decays()[layers];
+    fn singular_values(&self, layers: Range<usize>) -> Vec<f64> {
         let value = |direction: &Direction| {
-            decays.iter().map(|decay| (direction.energy() / decay).sqrt()).product()
+            self.ufm.penalties().product_singular_value(layers.clone(), direction.energy())
         };
         self.directions.iter().map(value).collect()
     }
@@ -279,18 +269,14 @@ impl GlobalMinimum {
     /// # Errors
     /// [`Error::OutOfRange`] unless 1 ≤ m ≤ M.
     pub fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        if layers == 0 || layers > self.ufm.depth() {
-            let expected = "between 1 and the depth";
-            return Err(Error::out_of_range("layers", layers as f64, expected));
-        }
+        self.ufm.penalties().check_trailing(layers)?;
         Ok(self.trailing_gram_unchecked(layers))
     }
 
     fn trailing_gram_unchecked(&self, layers: usize) -> ClassMatrix {
-        let decays = self.ufm.penalties().weight_decays().iter().rev().take(layers);
         ClassMatrix::spectral(
             self,
-            |direction| decays.clone().map(|decay| direction.energy() / decay).product(),
+            |direction| self.ufm.penalties().trailing_eigenvalue(layers, direction.energy()),
             |_| 1.0,
             |_| 1.0,
         )
