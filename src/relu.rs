@@ -25,8 +25,8 @@ impl GlobalMinimum {
     ///   This is what Tirer & Bruna assume, who call the case the extended unconstrained features
     ///   model. It suffices that ‖σ(W₁H)‖_* is not the larger one. Even then W₁H is not unique, only
     ///   σ(W₁H): features of a simplex ETF, of smaller rank, reach f* too.
-    /// * **The assumption can fail**: from 15 classes on, with hidden layers wider than K, there are
-    ///   features W₁H of low rank whose ReLU has full rank and which are cheaper, so that the minimum is
+    /// * **The assumption can fail**: from 15 classes on, with K + 5 hidden units and small decay, there
+    ///   are features W₁H of low rank whose ReLU has full rank and which are cheaper, so that the minimum is
     ///   below f*. The project's `docs/other-models.md` has the configuration.
     ///
     /// Where the widths leave no room for all classes, the first ones of the largest size that is cut
