@@ -7,11 +7,15 @@
 #![allow(dead_code, reason = "the callers are still being written")]
 
 mod bidiagonal;
+mod cholesky;
+mod product;
 
 use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
 
 use crate::error::{Error, Result};
 use bidiagonal::Iteration;
+pub(crate) use cholesky::inverse_cholesky;
+pub(crate) use product::{SMALL, StridedView, gram, multiply, product, times_in_place, transposed};
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).
 const TOLERANCE: f64 = 5.0 * f64::EPSILON;
