@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mpmath import mp
 
+from cross_entropy_tables import cross_entropy_rows, phase_rows, simplex_rows, simplex_threshold_rows
 from decimals import Row
 from problem_tables import critical_ratio_rows, problem_rows
-from scalar_tables import minimizer_rows, stationary_rows, threshold_rows
+from scalar_tables import minimizer_rows, single_rows, stationary_rows, threshold_rows
 from spectrum_tables import secular_rows
 
 FOLDER = Path(__file__).parent
@@ -26,12 +27,20 @@ TABLES: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
     "thresholds.csv": ("depth,tau,beta,fold,root_at_threshold,fold_position", threshold_rows),
     "minimizer.csv": ("depth,b,regime,x,x_pow_depth,g,residual_share", minimizer_rows),
     "stationary.csv": ("depth,b,smaller,larger", stationary_rows),
+    "single.csv": ("depth,b,regime,x,smaller,larger", single_rows),
     "problems.csv": (",".join((PROBLEM_INPUTS, PROBLEM_OUTPUTS, DIRECTION_OUTPUTS, CLASS_OUTPUTS)), problem_rows),
     "secular.csv": ("sizes,multiplicities,eigenvalues,above_smaller_size,below_larger_size", secular_rows),
     "critical_ratio.csv": (
         "depth,majority_classes,minority_classes,minority_samples,decays,feature_decay,critical_total,critical_ratio",
         critical_ratio_rows,
     ),
+    "simplex_thresholds.csv": ("classes,depth,threshold,fold,proved_collapse,tie", simplex_threshold_rows),
+    "simplex.csv": ("classes,depth,strength,regime,alpha,loss", simplex_rows),
+    "cross_entropy.csv": (
+        "depth,classes,samples,loss_mean,decays,feature_decay,strength,alpha,energy,loss,first_squared,last_squared,mean_squared",
+        cross_entropy_rows,
+    ),
+    "phases.csv": ("classes,depth,below,above,strength", phase_rows),
 }
 
 
@@ -50,7 +59,7 @@ def main() -> None:
         text, again = (render(header, rows, working_digits) for working_digits in WORKING_DIGITS)
         if text != again:
             raise ArithmeticError(f"{name} depends on the working precision")
-        (FOLDER / name).write_text(text, encoding="ascii", newline="\n")
+        (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
         print(f"{name}: {text.count(chr(10)) - 1} rows, {len(text)} bytes")
 
 
