@@ -12,6 +12,7 @@ use crate::frame::check_orthonormal;
 use crate::head::LinearHead;
 use crate::linalg::{check_memory, orthonormal_columns};
 use crate::minimum::GlobalMinimum;
+use crate::regularization::Regularization;
 use crate::spectrum::Subspace;
 use crate::ufm::{Target, Ufm};
 
@@ -29,7 +30,7 @@ pub enum Basis {
     Given(Vec<DMatrix<f64>>),
 }
 
-/// One global minimiser: W₁, …, W_M, b and H.
+/// One global minimiser, or another critical point of known structure: W₁, …, W_M, b and H.
 ///
 /// ```
 /// use neural_collapse::{Basis, ClassCounts, Regularization, Ufm};
@@ -106,25 +107,21 @@ impl GlobalMinimum {
     /// Source: the singular value decompositions in Dang et al. (ICML 2023), Lemma D.2 and appendix D.3.
     pub fn minimizer(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
         let problem = self.problem();
-        let unlimited = || vec![problem.classes(); problem.depth()];
-        let widths = problem.widths().map_or_else(unlimited, <[usize]>::to_vec);
-        self.check_memory(&widths)?;
-        let fitted = FittedVectors::new(self);
-        let hidden = hidden_bases(basis, &widths, fitted.energies.len())?;
-        let weights = self.weights(&fitted, &hidden);
-        let bias = self.bias_of_largest_member().map(DVector::from_vec);
-        let columns = fitted.scaled(&hidden[0], problem.penalties().feature_decay())
-            * fitted.right.transpose();
-        Ok(ExplicitMinimizer {
-            head: LinearHead::new(weights, bias)?,
-            columns,
-            counts: problem.counts().cloned(),
-        })
+        self.check_memory()?;
+        FittedVectors::new(self).assemble(
+            problem.penalties(),
+            problem.widths(),
+            basis,
+            self.bias_of_largest_member().map(DVector::from_vec),
+            problem.counts().cloned(),
+        )
     }
 
     /// Checks that the layers, H̄ and the orthonormal vectors that they are made of can be allocated.
-    fn check_memory(&self, widths: &[usize]) -> Result<()> {
+    fn check_memory(&self) -> Result<()> {
         let problem = self.problem();
+        let unlimited = || vec![problem.classes(); problem.depth()];
+        let widths = problem.widths().map_or_else(unlimited, <[usize]>::to_vec);
         let (classes, columns) = (problem.classes(), distinct_samples(problem));
         let outputs = widths.iter().skip(1).copied().chain([classes]);
         let layers = widths.iter().copied().zip(outputs);
@@ -140,25 +137,17 @@ impl GlobalMinimum {
         let argument = if largest == classes { "classes" } else { "widths" };
         check_memory(argument, largest as f64, entries)
     }
-
-    fn weights(&self, fitted: &FittedVectors, hidden: &[DMatrix<f64>]) -> Vec<DMatrix<f64>> {
-        let above = hidden.iter().skip(1).chain([&fitted.left]);
-        let layers =
-            self.problem().penalties().weight_decays().iter().zip(hidden.iter().zip(above));
-        layers
-            .map(|(&decay, (below, above))| fitted.scaled(above, decay) * below.transpose())
-            .collect()
-    }
 }
 
-/// The singular vectors of the target that the minimiser fits, and their energies.
-struct FittedVectors {
+/// The singular vectors of the outputs without the bias, and their energies.
+pub(crate) struct FittedVectors {
     /// U, K × r.
-    left: DMatrix<f64>,
+    pub(crate) left: DMatrix<f64>,
     /// V_T, N × r. Its rows for the samples of a class are equal, so for classes only one of each is
     /// kept, K × r.
-    right: DMatrix<f64>,
-    energies: Vec<f64>,
+    pub(crate) right: DMatrix<f64>,
+    /// t, one for each column.
+    pub(crate) energies: Vec<f64>,
 }
 
 impl FittedVectors {
@@ -179,6 +168,27 @@ impl FittedVectors {
             right: side_by_side(distinct_samples(problem), &right),
             energies,
         }
+    }
+
+    /// The matrices of a point with balanced layers, with K for widths that are not limited.
+    pub(crate) fn assemble(
+        &self,
+        penalties: &Regularization,
+        widths: Option<&[usize]>,
+        basis: &Basis,
+        bias: Option<DVector<f64>>,
+        counts: Option<ClassCounts>,
+    ) -> Result<ExplicitMinimizer> {
+        let unlimited = || vec![self.left.nrows(); penalties.depth()];
+        let widths = widths.map_or_else(unlimited, <[usize]>::to_vec);
+        let hidden = hidden_bases(basis, &widths, self.energies.len())?;
+        let above = hidden.iter().skip(1).chain([&self.left]);
+        let layers = penalties.weight_decays().iter().zip(hidden.iter().zip(above));
+        let weights = layers
+            .map(|(&decay, (below, above))| self.scaled(above, decay) * below.transpose())
+            .collect();
+        let columns = self.scaled(&hidden[0], penalties.feature_decay()) * self.right.transpose();
+        Ok(ExplicitMinimizer { head: LinearHead::new(weights, bias)?, columns, counts })
     }
 
     /// `vectors`·diag(√(t/decay)).

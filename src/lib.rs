@@ -5,6 +5,7 @@ mod bracket;
 mod class_matrix;
 mod collapse;
 mod counts;
+mod cross_entropy;
 mod direction;
 mod distance;
 mod error;
@@ -19,7 +20,9 @@ mod metrics;
 mod minimum;
 mod objective;
 mod potential;
+mod quasi_interpolation;
 mod regularization;
+mod relu;
 mod root;
 mod scale;
 mod secular;
@@ -34,6 +37,10 @@ pub use audit::{Audit, ClassAudit, Compared, audit};
 pub use class_matrix::ClassMatrix;
 pub use collapse::critical_imbalance_ratio;
 pub use counts::{ClassCounts, Run, SizeGroup};
+pub use cross_entropy::{
+    Block, BlockShape, CrossEntropyPoint, CrossEntropyUfm, Landscape, LogitStructure, LossMean,
+    Phase, Proof, SimplexMinimizer, SimplexPotential, Verdict, phase_diagram,
+};
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use explicit::{Basis, ExplicitMinimizer};
@@ -45,6 +52,7 @@ pub use metrics::{DecisionShares, Nc1, Nc1Options, Nc4, nc1, nc2, nc3, nc4};
 pub use minimum::{ClassGeometry, Geometry, GlobalMinimum};
 pub use objective::{Objective, balancedness};
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
+pub use quasi_interpolation::QuasiInterpolation;
 pub use regularization::{Bias, Regularization};
 pub use seli::Seli;
 pub use statistics::{Center, ClassStatistics, within_class_covariance};

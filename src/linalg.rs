@@ -103,6 +103,15 @@ pub(crate) fn symmetric_eigen(matrix: &DMatrix<f64>) -> Result<SymmetricEigen> {
     Ok(SymmetricEigen { values: unscaled(values, scale)?, vectors })
 }
 
+/// The solution x of A x = b; `None` unless the symmetric A is positive definite.
+pub(crate) fn solve_positive_definite(
+    matrix: DMatrix<f64>,
+    right: &DVector<f64>,
+) -> Option<DVector<f64>> {
+    let finite = matrix.iter().chain(right.iter()).all(|entry| entry.is_finite());
+    Some(nalgebra::Cholesky::new(finite.then_some(matrix)?)?.solve(right))
+}
+
 /// Refuses NaN and infinities; `name` names the entry in a row and column.
 pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C>>(
     matrix: &Matrix<f64, R, C, S>,

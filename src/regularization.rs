@@ -1,5 +1,7 @@
 //! The weight decays of a training objective.
 
+use core::ops::{Range, RangeInclusive};
+
 use crate::error::{Error, Result};
 
 /// Whether the last layer has a bias b ∈ ℝᴷ, and how it is penalised.
@@ -90,6 +92,57 @@ impl Regularization {
     #[must_use]
     pub fn bias(&self) -> Bias {
         self.bias
+    }
+
+    /// The indices, from 0, of the layers numbered from 1.
+    pub(crate) fn layer_indices(&self, layers: &RangeInclusive<usize>) -> Result<Range<usize>> {
+        let (first, last) = (*layers.start(), *layers.end());
+        if first == 0 || first > self.depth() {
+            let expected = "a layer between 1 and the depth";
+            return Err(Error::out_of_range("layers.start()", first as f64, expected));
+        }
+        if last < first || last > self.depth() {
+            let expected = "a layer between the first one and the depth";
+            return Err(Error::out_of_range("layers.end()", last as f64, expected));
+        }
+        Ok(first - 1..last)
+    }
+
+    /// The singular value Π √(t/λₘ) of the product of the layers with these indices in a direction
+    /// of energy t.
+    pub(crate) fn product_singular_value(&self, layers: Range<usize>, energy: f64) -> f64 {
+        self.weight_decays[layers].iter().map(|decay| (energy / decay).sqrt()).product()
+    }
+
+    /// The eigenvalue Π t/λₘ of the Gram matrix of the product of the last layers in a direction of
+    /// energy t.
+    pub(crate) fn trailing_eigenvalue(&self, layers: usize, energy: f64) -> f64 {
+        self.weight_decays.iter().rev().take(layers).map(|decay| energy / decay).product()
+    }
+
+    /// Checks that there are as many layers as are to be multiplied.
+    pub(crate) fn check_trailing(&self, layers: usize) -> Result<()> {
+        if layers == 0 || layers > self.depth() {
+            let expected = "between 1 and the depth";
+            return Err(Error::out_of_range("layers", layers as f64, expected));
+        }
+        Ok(())
+    }
+
+    /// Checks that there is a width for each layer, and that none is 0.
+    pub(crate) fn check_widths(&self, widths: &[usize]) -> Result<()> {
+        let depth = self.depth();
+        if widths.len() != depth {
+            return Err(Error::Shape {
+                argument: "widths".into(),
+                found: widths.len().to_string(),
+                expected: format!("{depth}, one width for the inputs of each layer"),
+            });
+        }
+        match widths.iter().position(|&width| width == 0) {
+            Some(layer) => Err(Error::out_of_range(format!("widths[{layer}]"), 0.0, "at least 1")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,19 +1,42 @@
-//! The scale (N P)^(1/M) of a problem, from decays whose product P may be far below the smallest `f64`.
+//! Roots such as (N P)^(1/M) of the decays of a problem, whose product P may be far below the smallest `f64`.
 
 use crate::error::{Error, Result};
 use crate::regularization::Regularization;
 use crate::root::{from_u32, root_of_ratio};
 use crate::twofold::Twofold;
 
-/// The unit of energy (N P)^(1/M) with P = λ_H Πλₘ, within 2 ulp.
-///
-/// M = 150 layers with λ = 1e-5 have P = 1e-755 and an ordinary unit of about 1e-5: the product is
-/// therefore kept as a mantissa in twice the precision and an exponent.
+/// The unit of energy (N P)^(1/M) of the squared loss, with P = λ_H Πλₘ, within 2 ulp.
 pub(crate) fn energy_unit(samples: f64, penalties: &Regularization) -> Result<f64> {
     if samples.is_infinite() {
         let quantity = "the effective number of samples N(1 + λ_b)/λ_b";
         return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
     }
+    let unit = root_of_decays(samples, penalties, penalties.depth());
+    unit.map_err(|log10| Error::Unrepresentable {
+        quantity: "the energy scale (N λ_H Πλₘ)^(1/M)",
+        log10,
+    })
+}
+
+/// The mean decay (n P)^(1/(M+1)) of the M layers and the features, which is what the cross-entropy
+/// loss depends on, within 2 ulp.
+pub(crate) fn mean_decay(samples: f64, penalties: &Regularization) -> Result<f64> {
+    let mean = root_of_decays(samples, penalties, penalties.depth().saturating_add(1));
+    mean.map_err(|log10| Error::Unrepresentable {
+        quantity: "the mean decay (n λ_H Πλₘ)^(1/(M+1))",
+        log10,
+    })
+}
+
+/// (samples·P)^(1/degree), or its decimal logarithm if it is out of range.
+///
+/// M = 150 layers with λ = 1e-5 have P = 1e-755 and an ordinary M-th root of about 1e-5: the product
+/// is therefore kept as a mantissa in twice the precision and an exponent.
+fn root_of_decays(
+    samples: f64,
+    penalties: &Regularization,
+    degree: usize,
+) -> core::result::Result<f64, f64> {
     let mut mantissa = Twofold::from(1.0);
     let mut exponent = 0_i64;
     let decays = penalties.weight_decays().iter().copied();
@@ -26,29 +49,25 @@ pub(crate) fn energy_unit(samples: f64, penalties: &Regularization) -> Result<f6
             exponent += 1;
         }
     }
-    root_of_product(mantissa.value(), exponent, penalties.depth())
+    root_of_product(mantissa.value(), exponent, degree)
 }
 
-/// (mantissa·2^exponent)^(1/depth) for a mantissa in [1, 2).
-fn root_of_product(mantissa: f64, exponent: i64, depth: usize) -> Result<f64> {
-    let depth = u32::try_from(depth).unwrap_or(u32::MAX);
+/// (mantissa·2^exponent)^(1/degree) for a mantissa in [1, 2), or its decimal logarithm.
+fn root_of_product(mantissa: f64, exponent: i64, degree: usize) -> core::result::Result<f64, f64> {
+    let degree = u32::try_from(degree).unwrap_or(u32::MAX);
     let (whole, rest) =
-        (exponent.div_euclid(i64::from(depth)), exponent.rem_euclid(i64::from(depth)));
+        (exponent.div_euclid(i64::from(degree)), exponent.rem_euclid(i64::from(degree)));
     let root = if rest < 512 {
-        root_of_ratio(mantissa * power_of_two(rest), 1.0, depth)
+        root_of_ratio(mantissa * power_of_two(rest), 1.0, degree)
     } else {
         // The exponent is below 1, so that its rounding error is below that of the result.
-        ((mantissa.log2() + rest as f64) / from_u32::<f64>(depth)).exp2()
+        ((mantissa.log2() + rest as f64) / from_u32::<f64>(degree)).exp2()
     };
-    let unit = i32::try_from(whole).map_or(f64::NAN, |whole| times_power_of_two(root, whole));
-    if unit.is_normal() {
-        return Ok(unit);
+    let scaled = i32::try_from(whole).map_or(f64::NAN, |whole| times_power_of_two(root, whole));
+    if scaled.is_normal() {
+        return Ok(scaled);
     }
-    let log2 = root.log2() + whole as f64;
-    Err(Error::Unrepresentable {
-        quantity: "the energy scale (N λ_H Πλₘ)^(1/M)",
-        log10: log2 * core::f64::consts::LOG10_2,
-    })
+    Err((root.log2() + whole as f64) * core::f64::consts::LOG10_2)
 }
 
 /// `value` = mantissa·2^exponent with a mantissa in [1, 2), for a positive finite value.

@@ -91,17 +91,7 @@ impl Ufm {
     /// # Errors
     /// [`Error::Shape`] unless there are M widths, [`Error::OutOfRange`] if one is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        let depth = self.penalties.depth();
-        if widths.len() != depth {
-            return Err(Error::Shape {
-                argument: "widths".into(),
-                found: widths.len().to_string(),
-                expected: format!("{depth}, one width for the inputs of each layer"),
-            });
-        }
-        if let Some(layer) = widths.iter().position(|&width| width == 0) {
-            return Err(Error::out_of_range(format!("widths[{layer}]"), 0.0, "at least 1"));
-        }
+        self.penalties.check_widths(widths)?;
         self.widths = Some(widths.to_vec());
         Ok(self)
     }

@@ -26,16 +26,19 @@ DIRECTION = (
     *("fitted_share", "classifier_squared", "features_squared"),
 )
 
+# Fields that are no decimal outputs.
+TEXT = ("bias", "regime", "b", "loss_mean", "below", "above")
+
 Record = dict[str, str]
 
 
 def records(name: str) -> list[Record]:
     """The rows of a table; every number in it must be a normal binary64 number or zero, or an input b."""
-    with (FOLDER / name).open(encoding="ascii", newline="") as file:
+    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         for key, field in row.items():
-            for word in [] if key in ("bias", "regime", "b") else field.split():
+            for word in [] if key in TEXT else field.split():
                 assert float(word) == 0 or 2.0**-1022 <= abs(float(word)) < 2.0**1023, (name, word)
     return rows
 
@@ -421,3 +424,7 @@ if __name__ == "__main__":
     ):
         check()
         print(check.__name__, "passed", flush=True)
+    # Imports from here, so that it comes last.
+    import check_cross_entropy
+
+    check_cross_entropy.main()

@@ -131,7 +131,7 @@ def eigenvalue_between(sizes: Sequence[int], multiplicities: Sequence[int], inde
     def from_above(gap: mpf) -> mpf:
         return _pole_sum(sizes, multiplicities, sizes[index + 1], -gap)
 
-    below = certify_root(from_below, _bracketed_root(lambda gap: from_below(gap) * gap * (width - gap), mpf(width)))
+    below = certify_root(from_below, bracketed_root(lambda gap: from_below(gap) * gap * (width - gap), mpf(width)))
     return lower + below, below, certify_root(from_above, width - below)
 
 
@@ -140,7 +140,7 @@ def _pole_sum(sizes: Sequence[int], multiplicities: Sequence[int], origin: int, 
     return mp.fsum(m * n / (n - origin - offset) for n, m in zip(sizes, multiplicities, strict=True))
 
 
-def _bracketed_root(function: Callable[[mpf], mpf], width: mpf) -> mpf:
+def bracketed_root(function: Callable[[mpf], mpf], width: mpf) -> mpf:
     """The root in (0, width) of a function that is negative before it and positive after it.
 
     Bisection until the bracket is narrow beside both its distances from the ends, then secants.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mpmath import mp
 
+from cross_entropy_tables import cross_entropy_rows, phase_rows, simplex_rows, simplex_threshold_rows
 from decimals import Row
 from problem_tables import critical_ratio_rows, problem_rows
 from scalar_tables import minimizer_rows, single_rows, stationary_rows, threshold_rows
@@ -33,6 +34,13 @@ TABLES: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
         "depth,majority_classes,minority_classes,minority_samples,decays,feature_decay,critical_total,critical_ratio",
         critical_ratio_rows,
     ),
+    "simplex_thresholds.csv": ("classes,depth,threshold,fold,proved_collapse,tie", simplex_threshold_rows),
+    "simplex.csv": ("classes,depth,strength,regime,alpha,loss", simplex_rows),
+    "cross_entropy.csv": (
+        "depth,classes,samples,loss_mean,decays,feature_decay,strength,alpha,energy,loss,first_squared,last_squared,mean_squared",
+        cross_entropy_rows,
+    ),
+    "phases.csv": ("classes,depth,below,above,strength", phase_rows),
 }
 
 
@@ -51,7 +59,7 @@ def main() -> None:
         text, again = (render(header, rows, working_digits) for working_digits in WORKING_DIGITS)
         if text != again:
             raise ArithmeticError(f"{name} depends on the working precision")
-        (FOLDER / name).write_text(text, encoding="ascii", newline="\n")
+        (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
         print(f"{name}: {text.count(chr(10)) - 1} rows, {len(text)} bytes")
 
 

@@ -6,12 +6,19 @@
 //! the library cannot hide by being made twice.
 
 #![allow(dead_code, reason = "shared by several test programs, none of which uses everything")]
-#![allow(clippy::expect_used, reason = "in a test a broken invariant is a failure")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a broken invariant is a failure, and what was measured is shown"
+)]
 #![allow(unreachable_pub, reason = "each test program includes this module privately")]
 
+pub mod cross_entropy;
 pub mod kernels;
 pub mod lbfgs;
 pub mod objective;
+pub mod reference;
 pub mod starts;
 pub mod strategies;
 pub mod theory;

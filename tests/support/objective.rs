@@ -45,7 +45,7 @@ pub struct Unpacked {
 #[derive(Debug, Clone)]
 pub struct Workspace {
     /// H, W₁H, …, and last the residual W_M⋯W₁H + b1ᵀ − Y.
-    activations: Vec<Vec<f64>>,
+    pub(super) activations: Vec<Vec<f64>>,
     /// Derivatives with respect to the output and the input of the layer at work.
     upstream: Vec<f64>,
     downstream: Vec<f64>,
@@ -231,7 +231,7 @@ impl MseObjective {
     }
 
     /// Fills the activations.
-    fn forward(&self, point: &[f64], workspace: &mut Workspace) {
+    pub(super) fn forward(&self, point: &[f64], workspace: &mut Workspace) {
         let activations = &mut workspace.activations;
         activations[0].copy_from_slice(&point[self.features().range.clone()]);
         for (layer, block) in self.weights().iter().enumerate() {
@@ -249,7 +249,7 @@ impl MseObjective {
     }
 
     /// Sets the gradient to that of the fit, from the activations.
-    fn backward(&self, point: &[f64], workspace: &mut Workspace) {
+    pub(super) fn backward(&self, point: &[f64], workspace: &mut Workspace) {
         let Workspace { activations, upstream, downstream, gradient } = workspace;
         gradient.fill(0.0);
         upstream.clear();
@@ -268,7 +268,7 @@ impl MseObjective {
     }
 
     /// The sum of the penalties, whose gradient is added.
-    fn penalties(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
+    pub(super) fn penalties(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
         let mut sum = 0.0;
         for Block { range, decay, .. } in &self.blocks {
             let block = &point[range.clone()];

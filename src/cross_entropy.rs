@@ -1,0 +1,22 @@
+//! Balanced classes under the cross-entropy loss, with a head of any depth.
+//!
+//! Where the squared loss decides singular direction by singular direction, cross-entropy couples
+//! them; what is known is known for logits with symmetries. `problem` says what is trained, `simplex`
+//! solves the simplex ETF, `structure` lists the other structures, `reduced` minimises over their
+//! sizes, `point` derives everything else, `landscape` and `phases` compare.
+
+mod candidates;
+mod landscape;
+mod phases;
+mod point;
+mod problem;
+mod reduced;
+mod simplex;
+mod structure;
+
+pub use landscape::{Landscape, Proof, Verdict};
+pub use phases::{Phase, phase_diagram};
+pub use point::CrossEntropyPoint;
+pub use problem::{CrossEntropyUfm, LossMean};
+pub use simplex::{SimplexMinimizer, SimplexPotential};
+pub use structure::{Block, BlockShape, LogitStructure};
