@@ -57,6 +57,8 @@ pub struct Audit {
     pub classes: Vec<ClassAudit>,
     /// The predicted global minimum; `None` without penalties or where there is no closed form.
     pub prediction: Option<GlobalMinimum>,
+    /// Why there is no prediction although the penalties are known: an [`Error::NoClosedForm`].
+    pub not_predictable: Option<Error>,
 }
 
 impl Audit {
@@ -112,13 +114,16 @@ pub fn audit<T: Scalar>(
     let statistics = ClassStatistics::new(data)?;
     let nc4 = nc4(data, &statistics, head)?;
     let counts = ClassCounts::new(statistics.counts())?;
-    let prediction = match penalties {
-        Some(penalties) => predict(&counts, head, penalties)?,
-        None => None,
+    // Evaluated before the prediction, as it checks that head and penalties fit together.
+    let objective = penalties.map(|penalties| Objective::new(data, head, penalties)).transpose()?;
+    let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
+        None => (None, None),
+        Some(Ok(prediction)) => (Some(prediction), None),
+        Some(Err(error @ Error::NoClosedForm { .. })) => (None, Some(error)),
+        Some(Err(error)) => return Err(error),
     };
     let targets = Targets::new(&counts, head, prediction.as_ref(), penalties.is_some())?;
     let class_means = statistics.class_means()?;
-    let objective = penalties.map(|penalties| Objective::new(data, head, penalties)).transpose()?;
     let balance = penalties.map(|penalties| balancedness(data.features(), head, penalties));
     Ok(Audit {
         nc1: comparable(nc1(data, &statistics, &Nc1Options::default()))?,
@@ -137,20 +142,17 @@ pub fn audit<T: Scalar>(
         balancedness: balance.transpose()?,
         classes: audit_classes(head, &class_means, &counts, prediction.as_ref()),
         prediction,
+        not_predictable,
     })
 }
 
-/// The global minimum of the problem that the network was trained on; `None` without a closed form.
+/// The global minimum of the problem that the network was trained on.
 fn predict(
     counts: &ClassCounts,
     head: &LinearHead,
     penalties: &Regularization,
-) -> Result<Option<GlobalMinimum>> {
-    match Ufm::new(counts.clone(), penalties.clone()) {
-        Ok(ufm) => Ok(Some(ufm.with_widths(&head.widths())?.global_minimum()?)),
-        Err(Error::NoClosedForm { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+) -> Result<GlobalMinimum> {
+    Ufm::new(counts.clone(), penalties.clone())?.with_widths(&head.widths())?.global_minimum()
 }
 
 /// `None` where there is nothing but zeros to measure.

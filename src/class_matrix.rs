@@ -1,12 +1,15 @@
 //! Structured K×K matrices over pairs of classes: the Gram matrices of the frames and of predictions.
 
+mod contrasts;
+mod cosine;
+
 use nalgebra::DMatrix;
 
-use crate::counts::SizeGroup;
+use crate::counts::{ClassCounts, SizeGroup};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::family::{Family, Subset};
-use crate::linalg::check_finite;
+use crate::linalg::{check_finite, check_memory};
 use crate::minimum::GlobalMinimum;
 use crate::spectrum::Subspace;
 
@@ -64,6 +67,12 @@ impl Partition {
         Self { runs: vec![(0, 0)], classes }
     }
 
+    /// The groups of equal sizes.
+    fn by_size(counts: &ClassCounts) -> Self {
+        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
+        Self { runs, classes: counts.classes() }
+    }
+
     fn group_of(&self, class: usize) -> usize {
         let next = self.runs.partition_point(|&(first, _)| first <= class);
         self.runs[next - 1].1
@@ -118,6 +127,18 @@ impl Grouped {
             sum += column;
         }
         sums
+    }
+
+    /// The matrix divided by its largest number, so that the squares of its entries are in range; `None`
+    /// if it is zero.
+    pub(crate) fn unit_scale(&self) -> Option<Self> {
+        let numbers = self.diagonal.iter().chain(self.coupling.iter().flatten());
+        let largest = numbers.fold(0.0, |largest: f64, number| largest.max(number.abs()));
+        (largest > 0.0).then(|| Self {
+            partition: self.partition.clone(),
+            diagonal: self.diagonal.iter().map(|number| number / largest).collect(),
+            coupling: self.coupling.as_ref().map(|coupling| coupling / largest),
+        })
     }
 
     /// The Frobenius norm.
@@ -188,16 +209,11 @@ impl ClassMatrix {
     /// [`Error::OutOfRange`] if there is no class.
     pub fn simplex_etf(classes: usize) -> Result<Self> {
         check_classes(classes)?;
-        Ok(Self::scaled_simplex_etf(classes, 1.0))
-    }
-
-    /// value·(I − 11ᵀ/K).
-    pub(crate) fn scaled_simplex_etf(classes: usize, value: f64) -> Self {
-        Self::unique(Grouped {
+        Ok(Self::unique(Grouped {
             partition: Partition::single(classes),
-            diagonal: vec![value],
-            coupling: Some(DMatrix::from_element(1, 1, -value / classes as f64)),
-        })
+            diagonal: vec![1.0],
+            coupling: Some(DMatrix::from_element(1, 1, -(classes as f64).recip())),
+        }))
     }
 
     /// A square matrix without structure.
@@ -238,7 +254,8 @@ impl ClassMatrix {
     /// where the widths leave room for R < K directions only.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there is no class or the rank is not between 1 and K.
+    /// [`Error::OutOfRange`] if there is no class, or so many that a list of them does not fit into
+    /// memory, or the rank is not between 1 and K.
     ///
     /// Source: Dang et al. (ICML 2023), Theorem 3.1 (i).
     pub fn low_rank_orthogonal_frame(classes: usize, rank: usize) -> Result<Self> {
@@ -247,14 +264,15 @@ impl ClassMatrix {
         if rank == classes {
             return Self::orthogonal_frame(classes);
         }
-        Ok(Self::free(classes, Subset::Span((0..classes).collect()), rank))
+        Self::free(classes, Subset::Span, rank)
     }
 
     /// The family P_R(I − 11ᵀ/K): all orthogonal projectors of rank R = `rank` on vectors that sum to
     /// zero, which simplex ETFs become where the widths leave room for R < K − 1 directions only.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there are less than two classes or the rank is not between 1 and K − 1.
+    /// [`Error::OutOfRange`] if there are less than two classes, or so many that a list of them does not
+    /// fit into memory, or the rank is not between 1 and K − 1.
     ///
     /// Source: Dang et al. (ICML 2023), Theorem 3.1 (ii).
     pub fn low_rank_simplex_etf(classes: usize, rank: usize) -> Result<Self> {
@@ -265,18 +283,20 @@ impl ClassMatrix {
         if rank == classes - 1 {
             return Self::simplex_etf(classes);
         }
-        Ok(Self::free(classes, Subset::Contrasts((0..classes).collect()), rank))
+        Self::free(classes, Subset::Contrasts, rank)
     }
 
     fn unique(grouped: Grouped) -> Self {
         Self { base: Structure::Grouped(grouped), family: None }
     }
 
-    fn free(classes: usize, subset: Subset, rank: usize) -> Self {
+    fn free(classes: usize, subset: fn(Vec<usize>) -> Subset, rank: usize) -> Result<Self> {
+        check_memory("classes", classes as f64, Some(classes))?;
+        let subset = subset((0..classes).collect());
         let zero =
             Grouped { partition: Partition::single(classes), diagonal: vec![0.0], coupling: None };
         let family = Family::Projector { subset, value: 1.0, ranks: rank..=rank };
-        Self { base: Structure::Grouped(zero), family: Some(family) }
+        Ok(Self { base: Structure::Grouped(zero), family: Some(family) })
     }
 
     /// L U diag(v) Uᵀ R for the left singular vectors U of a global minimum, with a `value` v for each
@@ -394,13 +414,12 @@ impl Sides<'_> {
             let classes = minimum.problem().classes();
             return Structure::Dense(DMatrix::zeros(classes, classes));
         };
-        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
         let size = self.groups.len();
         let coupled = minimum.directions().iter().any(|direction| {
             !matches!(direction.subspace(), Subspace::Classes(_) | Subspace::Columns { .. })
         });
         Structure::Grouped(Grouped {
-            partition: Partition { runs, classes: counts.classes() },
+            partition: Partition::by_size(counts),
             diagonal: vec![0.0; size],
             coupling: coupled.then(|| DMatrix::zeros(size, size)),
         })

@@ -105,14 +105,20 @@ pub fn critical_imbalance_ratio(
     }
     let depth = penalties.depth();
     let potential = Potential::<f64>::new(u32::try_from(depth).unwrap_or(u32::MAX))?;
-    let size = minority_size as f64;
     let unit = energy_unit(1.0, penalties)?;
-    let samples = power_of_depth(potential.threshold() * size / unit, depth);
-    Ok((samples / size - minority_classes as f64) / majority_classes as f64)
+    // N*/n_B = (τ_M/P^(1/M))/(τ_M n_B/P^(1/M))^(1/(M+1)), of which N* alone may overflow.
+    let (threshold, degree) = (potential.threshold(), degree(depth));
+    let root = root_of_ratio(threshold * minority_size as f64, unit, degree);
+    let imbalance = threshold / root / unit;
+    Ok((imbalance - minority_classes as f64) / majority_classes as f64)
 }
 
 /// z^(M/(M+1)) = z/z^(1/(M+1)), accurately.
 fn power_of_depth(z: f64, depth: usize) -> f64 {
-    let degree = u32::try_from(depth).unwrap_or(u32::MAX).saturating_add(1);
-    z / root_of_ratio(z, 1.0, degree)
+    z / root_of_ratio(z, 1.0, degree(depth))
+}
+
+/// M + 1.
+fn degree(depth: usize) -> u32 {
+    u32::try_from(depth).unwrap_or(u32::MAX).saturating_add(1)
 }

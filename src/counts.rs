@@ -104,7 +104,7 @@ impl ClassCounts {
         let all_classes = self.classes.checked_add(classes);
         let (Some(samples), Some(all_classes)) = (total, all_classes) else {
             let sum = self.samples as f64 + size as f64 * classes as f64;
-            return Err(Error::out_of_range("the sum of `counts`", sum, "at most 2⁶⁴ − 1"));
+            return Err(Error::out_of_range("counts.sum()", sum, "at most 2⁶⁴ − 1"));
         };
         match self.runs.last_mut() {
             Some(run) if run.size == size => run.classes += classes,

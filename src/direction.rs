@@ -37,7 +37,7 @@ impl Direction {
         for (quantity, value) in [
             ("the squared singular value of the target", group.target_squared),
             ("the scale a = N (N λ_H Πλₘ)^(1/M)", scale),
-            ("the slope M a/σ²", slope.min(1.0)),
+            ("the slope M a/σ²", slope),
         ] {
             if !value.is_normal() {
                 return Err(Error::Unrepresentable { quantity, log10: value.log10() });

@@ -82,16 +82,13 @@ struct Product<'a> {
 
 impl Product<'_> {
     fn distance_to(&self, target: &Grouped) -> Result<f64> {
+        let target = &target.unit_scale().ok_or(Error::ZeroNorm { argument: "target" })?;
         let (norm, target_norm) = (self.norm(), target.norm());
         if norm == 0.0 {
             return Err(Error::ZeroNorm { argument: "measured" });
         }
         if target_norm == 0.0 {
             return Err(Error::ZeroNorm { argument: "target" });
-        }
-        if !target_norm.is_finite() {
-            let quantity = "the Frobenius norm of the target";
-            return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
         }
         let cosine = self.inner_product(target) / norm / target_norm;
         let distance = (2.0 - 2.0 * cosine).max(0.0).sqrt();

@@ -16,7 +16,7 @@ pub type Result<T> = core::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A number lies outside of its range; NaN and infinities are outside of every range.
-    #[error("`{argument}` is {value}, but must be {expected}")]
+    #[error("`{argument}` is {}, but must be {expected}", Readable(*.value))]
     OutOfRange {
         /// Name of the argument, with its index if it is one of a list: `weight_decays[2]`.
         argument: String,
@@ -95,6 +95,20 @@ pub enum Error {
         /// Iterations done.
         iterations: usize,
     },
+}
+
+/// A number with an exponent where it would have many digits without one.
+struct Readable(f64);
+
+impl core::fmt::Display for Readable {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self(value) = self;
+        if *value == 0.0 || (1e-4..1e15).contains(&value.abs()) || !value.is_finite() {
+            write!(formatter, "{value}")
+        } else {
+            write!(formatter, "{value:e}")
+        }
+    }
 }
 
 impl Error {

@@ -10,7 +10,7 @@ use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::frame::check_orthonormal;
 use crate::head::LinearHead;
-use crate::linalg::orthonormal_columns;
+use crate::linalg::{check_memory, orthonormal_columns};
 use crate::minimum::GlobalMinimum;
 use crate::regularization::Regularization;
 use crate::spectrum::Subspace;
@@ -102,11 +102,14 @@ impl GlobalMinimum {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
-    /// not orthonormal to 10⁻¹⁰.
+    /// not orthonormal to 10⁻¹⁰; [`Error::OutOfRange`] if the matrices do not fit into memory.
     ///
     /// Source: the singular value decompositions in Dang et al. (ICML 2023), Lemma D.2 and appendix D.3.
     pub fn minimizer(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
         let problem = self.problem();
+        // The rank is no larger than any of the dimensions.
+        let dimensions = (problem.classes(), distinct_samples(problem), problem.rank_limit());
+        check_matrices(problem.penalties(), problem.widths(), dimensions)?;
         FittedVectors::new(self).assemble(
             problem.penalties(),
             problem.widths(),
@@ -115,6 +118,36 @@ impl GlobalMinimum {
             problem.counts().cloned(),
         )
     }
+}
+
+/// The widths d₁, …, d_M, K where they are not limited.
+fn widths_or_classes(
+    penalties: &Regularization,
+    widths: Option<&[usize]>,
+    classes: usize,
+) -> Vec<usize> {
+    widths.map_or_else(|| vec![classes; penalties.depth()], <[usize]>::to_vec)
+}
+
+/// Checks that the layers, H̄ and the orthonormal vectors that they are made of can be allocated, for K
+/// classes, the number of columns of H̄ and the rank.
+pub(crate) fn check_matrices(
+    penalties: &Regularization,
+    widths: Option<&[usize]>,
+    (classes, columns, rank): (usize, usize, usize),
+) -> Result<()> {
+    let widths = widths_or_classes(penalties, widths, classes);
+    let outputs = widths.iter().skip(1).copied().chain([classes]);
+    let layers = widths.iter().copied().zip(outputs);
+    let means = widths.first().map(|&dimension| (dimension, columns));
+    let vectors = [(classes, rank), (columns, rank)];
+    let bases = widths.iter().map(|&width| (width, rank));
+    let shapes = layers.chain(means).chain(vectors).chain(bases);
+    let entries = shapes.map(|(rows, columns)| rows.checked_mul(columns));
+    let entries = entries.reduce(|sum, new| sum?.checked_add(new?)).flatten();
+    let largest = widths.iter().copied().fold(classes, usize::max);
+    let argument = if largest == classes { "classes" } else { "widths" };
+    check_memory(argument, largest as f64, entries)
 }
 
 /// The singular vectors of the outputs without the bias, and their energies.
@@ -141,13 +174,9 @@ impl FittedVectors {
             }
         }
         let problem = minimum.problem();
-        let rows = match problem.target() {
-            Target::Classes(counts) => counts.classes(),
-            Target::Matrix(target) => target.ncols(),
-        };
         Self {
             left: side_by_side(problem.classes(), &left),
-            right: side_by_side(rows, &right),
+            right: side_by_side(distinct_samples(problem), &right),
             energies,
         }
     }
@@ -161,8 +190,7 @@ impl FittedVectors {
         bias: Option<DVector<f64>>,
         counts: Option<ClassCounts>,
     ) -> Result<ExplicitMinimizer> {
-        let unlimited = || vec![self.left.nrows(); penalties.depth()];
-        let widths = widths.map_or_else(unlimited, <[usize]>::to_vec);
+        let widths = widths_or_classes(penalties, widths, self.left.nrows());
         let hidden = hidden_bases(basis, &widths, self.energies.len())?;
         let above = hidden.iter().skip(1).chain([&self.left]);
         let layers = penalties.weight_decays().iter().zip(hidden.iter().zip(above));
@@ -180,6 +208,14 @@ impl FittedVectors {
             column *= (energy / decay).sqrt();
         }
         scaled
+    }
+}
+
+/// The number of samples that differ: the classes, or all of an arbitrary target.
+fn distinct_samples(problem: &Ufm) -> usize {
+    match problem.target() {
+        Target::Classes(counts) => counts.classes(),
+        Target::Matrix(target) => target.ncols(),
     }
 }
 

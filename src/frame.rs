@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
-use crate::linalg::check_finite;
+use crate::linalg::{check_finite, check_memory};
 
 /// How far PᵀP may be from the identity, in every entry.
 const ORTHONORMALITY: f64 = 1e-10;
@@ -11,7 +11,7 @@ const ORTHONORMALITY: f64 = 1e-10;
 /// The standard orthogonal frame I/√K: K orthogonal vectors of equal length, of Frobenius norm 1.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] if there is no class.
+/// [`Error::OutOfRange`] if there is no class, or so many that the matrix does not fit into memory.
 ///
 /// ```
 /// let frame = neural_collapse::orthogonal_frame(4)?;
@@ -24,6 +24,7 @@ pub fn orthogonal_frame(classes: usize) -> Result<DMatrix<f64>> {
     if classes == 0 {
         return Err(Error::out_of_range("classes", 0.0, "at least 1"));
     }
+    check_memory("classes", classes as f64, classes.checked_mul(classes))?;
     Ok(DMatrix::from_diagonal_element(classes, classes, (classes as f64).sqrt().recip()))
 }
 
@@ -31,7 +32,8 @@ pub fn orthogonal_frame(classes: usize) -> Result<DMatrix<f64>> {
 /// pairwise cosine −1/(K−1), the smallest that K vectors can all have.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] if there are less than two classes.
+/// [`Error::OutOfRange`] if there are less than two classes, or so many that the matrix does not fit
+/// into memory.
 ///
 /// ```
 /// let frame = neural_collapse::simplex_etf(4)?;
@@ -45,6 +47,7 @@ pub fn simplex_etf(classes: usize) -> Result<DMatrix<f64>> {
     if classes < 2 {
         return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
     }
+    check_memory("classes", classes as f64, classes.checked_mul(classes))?;
     let k = classes as f64;
     let factor = (k / (k - 1.0)).sqrt();
     Ok(DMatrix::from_fn(classes, classes, |i, j| factor * (f64::from(u8::from(i == j)) - 1.0 / k)))
@@ -54,7 +57,8 @@ pub fn simplex_etf(classes: usize) -> Result<DMatrix<f64>> {
 /// are proportional to `lengths`.
 ///
 /// # Errors
-/// [`Error::Empty`] without a length, [`Error::OutOfRange`] if one is not positive and finite.
+/// [`Error::Empty`] without a length, [`Error::OutOfRange`] if one is not positive and finite or if
+/// there are so many that the matrix does not fit into memory.
 ///
 /// ```
 /// let frame = neural_collapse::general_orthogonal_frame(&[3.0, 4.0])?;
@@ -71,11 +75,13 @@ pub fn general_orthogonal_frame(lengths: &[f64]) -> Result<DMatrix<f64>> {
         let argument = format!("lengths[{index}]");
         return Err(Error::out_of_range(argument, lengths[index], "positive and finite"));
     }
+    let classes = lengths.len();
+    check_memory("lengths.len()", classes as f64, classes.checked_mul(classes))?;
     // Dividing by the largest length first keeps the squares in range.
     let largest = lengths.iter().copied().fold(0.0, f64::max);
     let norm = lengths.iter().map(|a| (a / largest).powi(2)).sum::<f64>().sqrt();
     let diagonal = lengths.iter().map(|a| a / largest / norm);
-    Ok(DMatrix::from_diagonal(&nalgebra::DVector::from_iterator(lengths.len(), diagonal)))
+    Ok(DMatrix::from_diagonal(&nalgebra::DVector::from_iterator(classes, diagonal)))
 }
 
 /// The general version P N of a standard frame N: the same vectors in ℝᵈ, d ≥ K, through a d × K
@@ -114,8 +120,9 @@ pub(crate) fn check_orthonormal(argument: &str, basis: &DMatrix<f64>) -> Result<
     }
     let defect = basis.transpose() * basis - DMatrix::identity(basis.ncols(), basis.ncols());
     if defect.iter().any(|entry| entry.abs() > ORTHONORMALITY) {
-        let argument = format!("the largest entry of |PᵀP − I| of `{argument}`");
-        return Err(Error::out_of_range(argument, defect.amax(), "at most 1e-10"));
+        let expected = "at most 1e-10 (largest entry): its columns must be orthonormal";
+        let argument = format!("{argument}ᵀ{argument} − I");
+        return Err(Error::out_of_range(argument, defect.amax(), expected));
     }
     Ok(())
 }

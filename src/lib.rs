@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod audit;
+mod bracket;
 mod class_matrix;
 mod collapse;
 mod counts;
@@ -13,6 +14,7 @@ mod family;
 mod features;
 mod frame;
 mod head;
+mod layer_peeled;
 mod linalg;
 mod metrics;
 mod minimum;
@@ -22,7 +24,9 @@ mod regularization;
 mod root;
 mod scale;
 mod secular;
+mod seli;
 mod spectrum;
+mod stationary;
 mod statistics;
 mod twofold;
 mod ufm;
@@ -41,10 +45,12 @@ pub use explicit::{Basis, ExplicitMinimizer};
 pub use features::{Features, LabeledFeatures, Scalar};
 pub use frame::{embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf};
 pub use head::LinearHead;
+pub use layer_peeled::{LayerPeeled, LayerPeeledMinimum, layer_peeled_critical_ratio};
 pub use metrics::{DecisionShares, Nc1, Nc1Options, Nc4, nc1, nc2, nc3, nc4};
 pub use minimum::{ClassGeometry, Geometry, GlobalMinimum};
 pub use objective::{Objective, balancedness};
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
 pub use regularization::{Bias, Regularization};
+pub use seli::Seli;
 pub use statistics::{Center, ClassStatistics, within_class_covariance};
 pub use ufm::Ufm;

@@ -126,6 +126,16 @@ pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C>>(
     }
 }
 
+/// Refuses matrices of so many `entries` altogether (`None`: more than a `usize` can hold) that they cannot
+/// be allocated, which would end the program.
+pub(crate) fn check_memory(argument: &str, value: f64, entries: Option<usize>) -> Result<()> {
+    let fits = |entries| Vec::<f64>::new().try_reserve_exact(entries).is_ok();
+    if entries.is_some_and(fits) {
+        return Ok(());
+    }
+    Err(Error::out_of_range(argument, value, "few enough for memory"))
+}
+
 /// The largest power of two that is at most the largest |entry|, or 1 for a matrix of zeros.
 pub(crate) fn power_of_two(matrix: &DMatrix<f64>) -> f64 {
     let largest = matrix.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));

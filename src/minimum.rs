@@ -97,19 +97,28 @@ impl GlobalMinimum {
     /// Everything that is derived from the energies must be representable.
     fn check_range(&self) -> Result<()> {
         let penalties = self.ufm.penalties();
-        let least = penalties.weight_decays().iter().copied().fold(f64::INFINITY, f64::min);
-        let least = least.min(penalties.feature_decay());
-        let sizes = |direction: &Direction| {
-            let product = self.ufm.samples() as f64 * penalties.feature_decay() * direction.power();
-            [direction.energy() / least, product]
-        };
-        match self.directions.iter().flat_map(sizes).find(|size| !size.is_finite()) {
-            None => Ok(()),
-            Some(_) => Err(Error::Unrepresentable {
-                quantity: "a squared singular value of the weights or features",
-                log10: f64::INFINITY,
-            }),
+        let unrepresentable = |quantity, log10| Err(Error::Unrepresentable { quantity, log10 });
+        if !self.smallest_surviving_count().is_finite() {
+            return unrepresentable("the threshold a/τ of σ²", self.scale().log10());
         }
+        let samples = self.ufm.samples() as f64;
+        let sizes = |direction: &Direction| {
+            let features = direction.energy() / penalties.feature_decay();
+            let product = samples * penalties.feature_decay() * direction.power();
+            [features, features * direction.target_squared(), product]
+        };
+        if self.directions.iter().flat_map(sizes).any(|size| !size.is_finite()) {
+            let quantity = "a squared singular value of the weights or features";
+            return unrepresentable(quantity, f64::INFINITY);
+        }
+        let energies = self.directions.iter().map(Direction::energy);
+        let largest = energies.fold(0.0, f64::max);
+        let log2 = log2_of_largest_product(largest, penalties.weight_decays());
+        if log2 > f64::from(f64::MAX_EXP - 1) {
+            let quantity = "a squared singular value of a product of layers";
+            return unrepresentable(quantity, log2 * core::f64::consts::LOG10_2);
+        }
+        Ok(())
     }
 
     /// The problem that this is the minimum of.
@@ -176,9 +185,11 @@ impl GlobalMinimum {
     /// (unfitted share of the all-ones direction)/(K(1 + λ_b)) for every class if it is.
     #[must_use]
     pub fn bias(&self) -> Option<Vec<f64>> {
-        let shared = self.directions.last()?;
-        let fixed = *shared.subspace() != Subspace::AllOnes || shared.is_unique();
-        self.bias_of_largest_member().filter(|_| fixed)
+        let open = self
+            .directions
+            .last()
+            .is_some_and(|shared| *shared.subspace() == Subspace::AllOnes && !shared.is_unique());
+        self.bias_of_largest_member().filter(|_| !open)
     }
 
     /// b* of the global minimiser with the largest rank.
@@ -364,6 +375,16 @@ impl GlobalMinimum {
     pub fn feature_norm_ratio(&self, i: usize, j: usize) -> Option<f64> {
         ratio(self.class(i)?.feature_norm_squared?, self.class(j)?.feature_norm_squared?)
     }
+}
+
+/// log₂ of the largest product of t/λₘ over neighbouring layers, which may be a single one.
+fn log2_of_largest_product(energy: f64, weight_decays: &[f64]) -> f64 {
+    let (mut largest, mut ending_here) = (f64::NEG_INFINITY, 0.0_f64);
+    for decay in weight_decays {
+        ending_here = ending_here.max(0.0) + energy.log2() - decay.log2();
+        largest = largest.max(ending_here);
+    }
+    largest
 }
 
 fn ratio(numerator: f64, denominator: f64) -> Option<f64> {

@@ -4,11 +4,8 @@ use num_traits::Float;
 
 use crate::error::{Error, Result};
 use crate::root::{from_u32, power, root_of_ratio, twofold_root};
+use crate::stationary::Solver;
 use crate::twofold::Twofold;
-
-/// Cap on the Newton iterations. At the threshold and below the minimiser takes at most 6; close to
-/// the fold, where each step halves the distance until the two stationary points come apart, 30.
-const MAX_STEPS: usize = 64;
 
 /// The function g(x; b) = 1/(x^M + 1) + b x on x ≥ 0 that decides the size of every singular
 /// direction of a deep linear head, for one depth M.
@@ -45,9 +42,7 @@ pub struct Potential<T> {
     threshold: T,
     slope_threshold: T,
     fold: T,
-    /// A relative Newton step below this leaves an error that one more step, with a residual in
-    /// twice the precision, takes below the rounding error, even after raising it to the power M.
-    last_step: T,
+    solver: Solver<T>,
 }
 
 impl<T: Float> Potential<T> {
@@ -60,8 +55,8 @@ impl<T: Float> Potential<T> {
             return Err(Error::out_of_range("depth", 0.0, "at least 1"));
         }
         let (slope_threshold, threshold) = thresholds(depth);
-        let last_step = (T::epsilon() / from_u32(4)).sqrt().sqrt() / from_u32(depth);
-        Ok(Self { depth, threshold, slope_threshold, fold: fold(depth), last_step })
+        let solver = Solver::new(depth);
+        Ok(Self { depth, threshold, slope_threshold, fold: fold(depth), solver })
     }
 
     /// The depth M.
@@ -137,8 +132,8 @@ impl<T: Float> Potential<T> {
             let x = root_of_ratio(power, T::one(), self.depth);
             return Minimizer { regime: Regime::Tie, x, power };
         }
-        let (x, power) = self.larger_root(b);
-        Minimizer { regime: Regime::Positive, x, power }
+        let root = self.solver.global(b);
+        Minimizer { regime: Regime::Positive, x: root.x, power: root.power }
     }
 
     /// The positive stationary points of g, or `None` if `b` is above the [`fold`](Self::fold).
@@ -158,113 +153,10 @@ impl<T: Float> Potential<T> {
             let x = root_of_ratio(below, above, self.depth);
             return Ok(Some(StationaryPoints { local_minimum: x, local_maximum: Some(x) }));
         }
-        let (larger, power) = self.larger_root(b);
-        let local_minimum = self.settle(larger, power, b);
-        let local_maximum = (self.depth > 1).then(|| self.smaller_root(b));
+        let local_minimum = self.solver.larger(b).x;
+        let local_maximum = (self.depth > 1).then(|| self.solver.smaller(b).x);
         Ok(Some(StationaryPoints { local_minimum, local_maximum }))
     }
-
-    /// The larger root x of g′(x; b) = 0 and x^M, for `b` below the fold.
-    fn larger_root(&self, b: T) -> (T, T) {
-        if self.depth == 1 {
-            let x = root_of_depth_one(b);
-            return (x, x);
-        }
-        let depth = from_u32::<T>(self.depth);
-        let limit = T::epsilon() * T::epsilon();
-        if b < T::min_positive_value() / limit {
-            return self.larger_root_of_tiny_slope(b);
-        }
-        // F(x) = (b/M)·x·(x^M + 2 + x^(−M)) − 1 is convex, and the start lies to the right of its
-        // larger root: Newton's iteration falls towards the root without ever passing it.
-        let pull = depth / b;
-        let mut x = pull.powf((depth + T::one()).recip());
-        for _ in 0..MAX_STEPS {
-            let q = power(x, self.depth);
-            let step = newton_step(depth, pull / x, q);
-            x = x - x * step;
-            if step.abs() < self.last_step {
-                break;
-            }
-        }
-        let (step, q) = self.accurate_step(x, b);
-        // (1 − s)^M to second order; the third is below the rounding error.
-        let power_step = depth * step * (T::one() - step * (depth - T::one()) / from_u32(2));
-        (x - x * step, q - q * power_step)
-    }
-
-    /// [`larger_root`](Self::larger_root) where x^(−M) vanishes beside 1 and x^(M+1) = M/b remains.
-    #[cold]
-    fn larger_root_of_tiny_slope(&self, b: T) -> (T, T) {
-        let depth = from_u32::<T>(self.depth);
-        let x = match self.depth.checked_add(1) {
-            Some(degree) => root_of_ratio(depth, b, degree),
-            None => T::one(),
-        };
-        // x^M = (M/b)/x, in an order that overflows only where x^M does.
-        (x, depth / x / b)
-    }
-
-    /// The smaller root of g′(x; b) = 0 for M ≥ 2 and `b` below the fold.
-    fn smaller_root(&self, b: T) -> T {
-        // x^(M−1) = (b/M)(1 + x^M)²: without the last factor the start lies to the left of the root,
-        // where F is convex and falling, so that Newton's iteration rises towards it.
-        let start = root_of_ratio(b, from_u32(self.depth), self.depth - 1);
-        let q = power(start, self.depth);
-        if q < T::epsilon() * T::epsilon() {
-            return start;
-        }
-        self.settle(start, q, b)
-    }
-
-    /// Newton's iteration with accurate residuals until it stands still, for roots that may be
-    /// nearly double.
-    fn settle(&self, start: T, start_power: T, b: T) -> T {
-        if self.depth == 1 || start_power * T::epsilon() > T::one() {
-            return start;
-        }
-        let mut x = start;
-        for _ in 0..MAX_STEPS {
-            let (step, _) = self.accurate_step(x, b);
-            x = x - x * step;
-            if step.abs() <= T::epsilon() {
-                break;
-            }
-        }
-        x
-    }
-
-    /// One Newton step for F(x) = 0, relative to x, with the residual in twice the precision; and x^M.
-    fn accurate_step(&self, x: T, b: T) -> (T, T) {
-        let depth = from_u32::<T>(self.depth);
-        let q = Twofold::power(x, self.depth);
-        let q_plus_one = q.plus(T::one());
-        // b x (q+1)² − M q; the products are ordered so that none overflows before the whole does.
-        let fitted = Twofold::product(b, x) * q_plus_one * q_plus_one;
-        let pulled = q.times(depth);
-        let slope = depth + T::one() - (depth + depth) / q_plus_one.value();
-        ((fitted - pulled).value() / (pulled.value() * slope), q.value())
-    }
-}
-
-/// One Newton step for F(x) = 0, relative to x, from M, (M/b)/x and x^M.
-fn newton_step<T: Float>(depth: T, pull: T, q: T) -> T {
-    let two = from_u32::<T>(2);
-    let inverse = q.recip();
-    let residual = q + two + inverse - pull;
-    residual / ((depth + T::one()) * q + two - (depth - T::one()) * inverse)
-}
-
-/// x = 1/√b − 1 = (1 − b)/(b + √b) for M = 1, without cancellation and with √b to twice the precision.
-fn root_of_depth_one<T: Float>(b: T) -> T {
-    let root = b.sqrt();
-    let limit = T::min_positive_value() / (T::epsilon() * T::epsilon());
-    if b < limit {
-        return root.recip();
-    }
-    let root_error = (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root);
-    let numerator = Twofold::from(T::one()).plus(-b);
-    numerator.over(Twofold::sum(root, b).plus(root_error))
 }
 
 /// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)), and the same divided by M: both rounded once.

@@ -57,15 +57,32 @@ fn extreme_root<T: Float>(numerator: T, denominator: T, degree: u32) -> T {
     let exponent = logarithm / from_u32(degree);
     if from_u32::<T>(degree) > T::max_value().ln() {
         // The logarithm's rounding error is divided by a degree as large as the logarithm itself.
-        return exponent.exp();
+        let root = exponent.exp();
+        return root + root * balanced_step(root, numerator, denominator, degree);
     }
     // Take out the power of two nearest to the root; half of it goes to either side of the ratio,
     // which keeps numerator and denominator normal.
-    let two = T::one() + T::one();
-    let scale = two.powf((exponent / two.ln()).round());
+    let scale = power_of_two((exponent / from_u32::<T>(2).ln()).round());
     let scaled_numerator = numerator / power(scale, degree / 2);
     let scaled_denominator = denominator * power(scale, degree - degree / 2);
     scale * root_of_ratio(scaled_numerator, scaled_denominator, degree)
+}
+
+/// [`newton_step`] for numbers so far apart that the power itself may overflow: both are scaled by one
+/// power of two, which puts them on either side of 1, and the power is taken in two halves.
+fn balanced_step<T: Float>(root: T, numerator: T, denominator: T, degree: u32) -> T {
+    let middle = (numerator.log2() + denominator.log2()) / from_u32(2);
+    let scale = power_of_two(-middle.round());
+    let (numerator, denominator) = (numerator * scale, denominator * scale);
+    let half = Twofold::power(root, degree / 2).times(denominator);
+    let power = half * Twofold::power(root, degree - degree / 2);
+    (Twofold::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
+}
+
+/// 2 to the power of a small whole number, exactly for every binary type, which `powf` need not be.
+fn power_of_two<T: Float>(exponent: T) -> T {
+    let magnitude: T = power(from_u32(2), exponent.abs().to_u32().unwrap_or(0));
+    if exponent < T::zero() { magnitude.recip() } else { magnitude }
 }
 
 /// `base` to the power `exponent`, by repeated squaring.

@@ -7,6 +7,10 @@ use crate::twofold::Twofold;
 
 /// The unit of energy (N P)^(1/M) of the squared loss, with P = λ_H Πλₘ, within 2 ulp.
 pub(crate) fn energy_unit(samples: f64, penalties: &Regularization) -> Result<f64> {
+    if samples.is_infinite() {
+        let quantity = "the effective number of samples N(1 + λ_b)/λ_b";
+        return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
+    }
     let unit = root_of_decays(samples, penalties, penalties.depth());
     unit.map_err(|log10| Error::Unrepresentable {
         quantity: "the energy scale (N λ_H Πλₘ)^(1/M)",

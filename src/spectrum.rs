@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::family::Subset;
 use crate::linalg::svd_thin;
 use crate::regularization::Bias;
-use crate::secular::{SecularPair, secular_pairs};
+use crate::secular::{Centring, SecularPair, secular_pairs};
 use crate::ufm::{Target, Ufm};
 
 /// A singular value σ of the effective target with all its left singular vectors.
@@ -92,7 +92,7 @@ fn plain(counts: &ClassCounts) -> Vec<SpectralGroup> {
 fn centred(counts: &ClassCounts) -> Vec<SpectralGroup> {
     let groups = counts.groups();
     let samples = counts.samples() as f64;
-    let mut between = secular_pairs(groups).into_iter();
+    let mut between = secular_pairs(groups, Centring::Samples).into_iter();
     let mut spectrum = Vec::with_capacity(2 * groups.len());
     for (index, group) in groups.iter().enumerate() {
         spectrum.push(SpectralGroup {

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use support::kernels::norm;
 use support::lbfgs::{multi_start, multi_start_until};
-use support::objective::{Differentiable, MseObjective, Unpacked, one_hot};
+use support::objective::{MseObjective, Unpacked, one_hot};
 use support::strategies::{Problem, Target, config, problems};
 
 /// How far below the claimed minimum a loss may end, by rounding.
@@ -187,7 +187,7 @@ fn check_explicit(
 }
 
 proptest! {
-    #![proptest_config(config(150))]
+    #![proptest_config(config(400))]
 
     /// The strongest test: nothing may ever end below a global minimum.
     #[test]

@@ -9,7 +9,7 @@ use neural_collapse::{Bias, Regularization, Ufm};
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
 use crate::input::Keys;
-use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias};
+use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias, spread};
 
 /// The closed-form geometry of neural collapse: predict it, and audit trained networks against it
 ///
@@ -128,7 +128,7 @@ pub(crate) struct AuditArguments {
     pub(crate) feature_decay: Option<f64>,
 
     /// Bias of the last layer in training: none, unregularized, or its weight decay λ_b
-    /// [default: the metadata bias]
+    /// [default: the metadata bias, else unregularized if the file has a bias]
     #[arg(long, value_name = "BIAS", value_parser = bias, allow_hyphen_values = true)]
     pub(crate) bias: Option<Bias>,
 
@@ -190,21 +190,6 @@ impl AuditArguments {
     }
 }
 
-/// A value for each of `depth` layers, from one for each or one for all.
-pub(crate) fn spread<T: Copy>(name: &str, values: &[T], depth: usize) -> Result<Vec<T>, CliError> {
-    match values {
-        [value] => Ok(vec![*value; depth]),
-        _ if values.len() == depth => Ok(values.to_vec()),
-        _ => Err(CliError::Argument {
-            name: name.into(),
-            reason: format!(
-                "{} values for {depth} layers, but one for all or one for each is expected",
-                values.len()
-            ),
-        }),
-    }
-}
-
 fn bias(text: &str) -> Result<Bias, String> {
     parse_bias(text).ok_or_else(|| format!("{BIAS_SYNTAX} is expected"))
 }
@@ -218,16 +203,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn one_value_stands_for_all_layers() {
-        assert_eq!(spread("--widths", &[64], 3).unwrap(), [64, 64, 64]);
-        assert_eq!(spread("--widths", &[64, 32], 2).unwrap(), [64, 32]);
-        let error = spread("--widths", &[64, 32], 3).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "--widths: 2 values for 3 layers, but one for all or one for each is expected"
-        );
     }
 }

@@ -1,8 +1,12 @@
 //! Everything that ends the program with exit status 1.
 
 use std::io;
+use std::path::{Path, PathBuf};
+
+use neural_collapse::Error;
 
 use crate::input::InputError;
+use crate::tables::shortest_number;
 
 /// Why the program failed, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +17,16 @@ pub(crate) enum CliError {
 
     /// The library refuses the numbers.
     #[error(transparent)]
-    Problem(#[from] neural_collapse::Error),
+    Problem(Error),
+
+    /// The library refuses the numbers in a file.
+    #[error("{}: {error}", file.display())]
+    Measurement {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        error: Error,
+    },
 
     /// A number or list is bad.
     #[error("{name}: {reason}")]
@@ -38,7 +51,40 @@ pub(crate) enum CliError {
     Output(#[from] io::Error),
 }
 
+impl From<Error> for CliError {
+    /// Names the flag where the library names its own argument.
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::OutOfRange { argument, value, expected } => match flag(argument) {
+                Some(flag) => Self::Argument {
+                    name: flag.into(),
+                    reason: format!("{}, but must be {expected}", shortest_number(*value)),
+                },
+                None => Self::Problem(error),
+            },
+            _ => Self::Problem(error),
+        }
+    }
+}
+
+/// The flag that sets an argument of the library, such as `weight_decays[2]`.
+fn flag(argument: &str) -> Option<&'static str> {
+    match argument.split('[').next() {
+        Some("weight_decays") => Some("--weight-decay"),
+        Some("feature_decay") => Some("--feature-decay"),
+        Some("bias_decay") => Some("--bias"),
+        Some("widths") => Some("--widths"),
+        _ => None,
+    }
+}
+
 impl CliError {
+    /// Adds the name of the file that the library found a mistake in.
+    pub(crate) fn in_file(file: &Path) -> impl FnOnce(Error) -> Self {
+        let file = file.to_path_buf();
+        |error| Self::Measurement { file, error }
+    }
+
     /// The message as one line: names from files may contain line breaks and control characters.
     pub(crate) fn one_line(&self) -> String {
         self.to_string().replace(char::is_control, " ")

@@ -1,6 +1,7 @@
 //! The command line of `neural-collapse`.
 
 mod arguments;
+mod audit;
 mod class_sizes;
 mod error;
 mod input;
@@ -14,9 +15,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, AuditArguments, Command, PredictArguments};
+use audit::AuditedNetwork;
 use error::CliError;
 use input::read_network;
-use report::{MeasuredReport, PredictionReport, print_json, print_text};
+use report::{AuditReport, PredictionReport, audit_tables, print};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -37,21 +39,13 @@ fn main() -> ExitCode {
 fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
     let minimum = arguments.problem()?.global_minimum()?;
     let report = PredictionReport::new(&minimum)?;
-    if arguments.json {
-        print_json(&report)?
-    } else {
-        print_text(&report.to_text())?
-    }
+    print(arguments.json, &report, || report.to_text())?;
     Ok(())
 }
 
 fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
     let network = read_network(&arguments.file, &arguments.keys(), &arguments.penalties())?;
-    let measured = MeasuredReport::new(&network);
-    if arguments.json {
-        print_json(&measured)?
-    } else {
-        print_text(&measured.to_text())?
-    }
+    let audited = AuditedNetwork::new(network, &arguments.file)?;
+    print(arguments.json, &AuditReport::new(&audited.audit)?, || audit_tables(&audited))?;
     Ok(())
 }

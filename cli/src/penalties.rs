@@ -1,6 +1,11 @@
 //! The hyper-parameters of a training run, as the flags and the metadata of a file state them.
 
-use neural_collapse::Bias;
+use neural_collapse::{Bias, LinearHead, Regularization};
+
+use crate::error::CliError;
+
+/// The weight decays of the layers, in the user's words.
+const WEIGHT_DECAYS: &str = "the weight decays (--weight-decay or the metadata `lambda_w`)";
 
 /// The weight decays and the treatment of the bias, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -11,6 +16,72 @@ pub(crate) struct Penalties {
     pub(crate) feature_decay: Option<f64>,
     /// Treatment of the bias.
     pub(crate) bias: Option<Bias>,
+}
+
+impl Penalties {
+    /// The penalties that `head` was trained with; `None` if they are not all known.
+    ///
+    /// A setting for the bias that contradicts the file is refused, even where nothing depends on it.
+    pub(crate) fn of_head(&self, head: &LinearHead) -> Result<Option<Regularization>, CliError> {
+        let bias = self.bias_of_head(head)?;
+        let (Some(weight_decays), Some(feature_decay)) = (&self.weight_decays, self.feature_decay)
+        else {
+            return Ok(None);
+        };
+        let weight_decays = spread(WEIGHT_DECAYS, weight_decays, head.depth())?;
+        Ok(Some(Regularization::new(&weight_decays, feature_decay)?.with_bias(bias)?))
+    }
+
+    /// Why the penalties are not all known, in words; `None` if they are.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        match (&self.weight_decays, self.feature_decay) {
+            (Some(_), Some(_)) => None,
+            (None, Some(_)) => Some(
+                "the weight decays of the layers are not known (--weight-decay or the metadata `lambda_w`)",
+            ),
+            (Some(_), None) => Some(
+                "the weight decay of the features is not known (--feature-decay or the metadata `lambda_h`)",
+            ),
+            (None, None) => Some(
+                "the weight decays are not known (--weight-decay and --feature-decay, or the metadata \
+                 `lambda_w` and `lambda_h`)",
+            ),
+        }
+    }
+
+    /// Without a setting, a bias is taken as not penalised.
+    fn bias_of_head(&self, head: &LinearHead) -> Result<Bias, CliError> {
+        let contradiction = |reason: &str| CliError::Argument {
+            name: "the setting for the bias (--bias or the metadata `bias`)".into(),
+            reason: reason.into(),
+        };
+        match (self.bias, head.bias()) {
+            (None, None) => Ok(Bias::None),
+            (None, Some(_)) => Ok(Bias::Unregularized),
+            (Some(Bias::None), Some(_)) => Err(contradiction(
+                "it is `none`, but the file has a bias; give --bias unregularized or its weight decay",
+            )),
+            (Some(Bias::Unregularized | Bias::Regularized(_)), None) => Err(contradiction(
+                "it is not `none`, but the file has no bias; give its name with --bias-key, or --bias none",
+            )),
+            (Some(bias), _) => Ok(bias),
+        }
+    }
+}
+
+/// A value for each of `depth` layers, from one for each or one for all.
+pub(crate) fn spread<T: Copy>(name: &str, values: &[T], depth: usize) -> Result<Vec<T>, CliError> {
+    match values {
+        [value] => Ok(vec![*value; depth]),
+        _ if values.len() == depth => Ok(values.to_vec()),
+        _ => Err(CliError::Argument {
+            name: name.into(),
+            reason: format!(
+                "{} values for {depth} layers, but one for all or one for each is expected",
+                values.len()
+            ),
+        }),
+    }
 }
 
 /// What [`parse_bias`] understands.
@@ -28,6 +99,17 @@ pub(crate) fn parse_bias(text: &str) -> Option<Bias> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_value_stands_for_all_layers() {
+        assert_eq!(spread("--widths", &[64], 3).unwrap(), [64, 64, 64]);
+        assert_eq!(spread("--widths", &[64, 32], 2).unwrap(), [64, 32]);
+        let error = spread("--widths", &[64, 32], 3).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "--widths: 2 values for 3 layers, but one for all or one for each is expected"
+        );
+    }
 
     #[test]
     fn every_treatment_of_the_bias_is_understood() {

@@ -5,8 +5,17 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 /// More rows than these are cut in the middle.
 const MAX_ROWS: usize = 40;
 
+/// Characters in a line of text.
+const MAX_WIDTH: usize = 100;
+
 /// Digits of a number in a table.
 const SIGNIFICANT_DIGITS: usize = 6;
+
+/// Digits of a number that is small for a network that fits the theory.
+const RESIDUAL_DIGITS: usize = 3;
+
+/// Residuals below this are rounding errors, which differ from one machine to the next.
+pub(crate) const NEGLIGIBLE: f64 = 1e-12;
 
 /// Nothing but a line below the headings: every row is easy to select and to copy.
 const STYLE: TableStyle =
@@ -19,6 +28,11 @@ pub(crate) enum Cell {
     Text(String),
     /// A number, aligned at the decimal point; `None` is shown as a dash.
     Number(Option<f64>),
+    /// A dimensionless number that would ideally be zero, as [`format_residual`] shows it; `None` is
+    /// shown as a dash.
+    Residual(Option<f64>),
+    /// A number that is zero but for rounding errors.
+    NearZero,
     /// A whole number, aligned to the right.
     Count(u64),
 }
@@ -28,10 +42,16 @@ impl Cell {
         matches!(self, Self::Text(_))
     }
 
+    fn has_decimal_point(&self) -> bool {
+        matches!(self, Self::Number(_) | Self::Residual(_) | Self::NearZero)
+    }
+
     fn to_text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Number(number) => number.map_or("–".into(), format_number),
+            Self::Residual(number) => number.map_or("–".into(), format_residual),
+            Self::NearZero => "≈ 0".into(),
             Self::Count(count) => count.to_string(),
         }
     }
@@ -39,18 +59,30 @@ impl Cell {
 
 /// A number with six significant digits, trailing zeros kept so that columns line up.
 pub(crate) fn format_number(number: f64) -> String {
+    format_digits(number, SIGNIFICANT_DIGITS)
+}
+
+/// A residual with three significant digits, or only its bound if it is as small as rounding errors.
+pub(crate) fn format_residual(number: f64) -> String {
+    if number.abs() < NEGLIGIBLE {
+        return format!("< {NEGLIGIBLE:e}");
+    }
+    format_digits(number, RESIDUAL_DIGITS)
+}
+
+fn format_digits(number: f64, digits: usize) -> String {
     if number == 0.0 {
         return "0".into();
     }
     if !number.is_finite() {
         return number.to_string();
     }
-    let scientific = format!("{number:.*e}", SIGNIFICANT_DIGITS - 1);
+    let scientific = format!("{number:.*e}", digits - 1);
     // The exponent after rounding: 999999.9 has seven digits before its point.
     let exponent = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok());
     match exponent {
         Some(exponent @ -3..=5) => {
-            let decimals = (SIGNIFICANT_DIGITS as i32 - 1 - exponent).max(0);
+            let decimals = (digits as i32 - 1 - exponent).max(0);
             format!("{number:.*}", decimals as usize)
         }
         _ => scientific,
@@ -128,6 +160,21 @@ pub(crate) fn plain_table(headings: &[&str], rows: &[Vec<Cell>]) -> String {
     render(headings, rows, None)
 }
 
+/// Breaks a text into lines that fit under the tables.
+pub(crate) fn wrap(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= MAX_WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines.join("\n")
+}
+
 /// The rows shown: all, or the first and the last ones.
 fn visible<T>(rows: &[T]) -> [&[T]; 2] {
     if rows.len() <= MAX_ROWS {
@@ -159,20 +206,24 @@ fn render(headings: &[&str], rows: &[Vec<Cell>], gap: Option<(usize, String)>) -
 
 /// The texts of a column, padded on the right so that their decimal points line up.
 fn column_texts(rows: &[Vec<Cell>], column: usize) -> Vec<String> {
-    let cells = rows.iter().map(|row| row.get(column));
-    let texts: Vec<_> = cells.map(|cell| cell.map_or(String::new(), Cell::to_text)).collect();
-    let decimals = texts.iter().map(|text| width_after_point(text)).max().unwrap_or(0);
-    let is_number = |row: &[Cell]| matches!(row.get(column), Some(Cell::Number(_)));
-    let pad = |(row, text): (&Vec<Cell>, String)| match is_number(row) {
-        true => format!("{text}{}", " ".repeat(decimals - width_after_point(&text))),
-        false => text,
+    let cells = || rows.iter().map(|row| row.get(column));
+    let decimals = |cell: &Cell| match cell.has_decimal_point() {
+        true => width_after_units(&cell.to_text()),
+        false => 0,
     };
-    rows.iter().zip(texts).map(pad).collect()
+    let widest = cells().flatten().map(decimals).max().unwrap_or(0);
+    let padded = |cell: &Cell| match cell.has_decimal_point() {
+        true => format!("{}{}", cell.to_text(), " ".repeat(widest - decimals(cell))),
+        false => cell.to_text(),
+    };
+    cells().map(|cell| cell.map_or(String::new(), padded)).collect()
 }
 
-/// Characters from the decimal point on.
-fn width_after_point(text: &str) -> usize {
-    text.find('.').map_or(0, |point| text.len() - point)
+/// Characters after the digit before the decimal point, whether there is a point or not: `e-12` in `< 1e-12`.
+fn width_after_units(text: &str) -> usize {
+    let is_digit = |character: char| character.is_ascii_digit();
+    let number = text.trim_start_matches(|character| !is_digit(character));
+    number.trim_start_matches(is_digit).len()
 }
 
 #[cfg(test)]
@@ -197,12 +248,35 @@ mod tests {
     }
 
     #[test]
+    fn residuals_at_rounding_level_are_only_bounded() {
+        for (number, text) in [
+            (0.0, "< 1e-12"),
+            (-4.8e-15, "< 1e-12"),
+            (1.234_56e-7, "1.23e-7"),
+            (-0.012_34, "-0.0123"),
+            (1.0, "1.00"),
+        ] {
+            assert_eq!(format_residual(number), text);
+        }
+        assert_eq!(width_after_units("< 1e-12"), width_after_units("2.e-7"));
+    }
+
+    #[test]
     fn settings_are_shown_as_they_were_typed() {
         for (number, text) in
             [(5e-4, "0.0005"), (1e-5, "1e-5"), (1e-320, "1e-320"), (2.0, "2"), (0.0, "0")]
         {
             assert_eq!(shortest_number(number), text);
         }
+    }
+
+    #[test]
+    fn texts_are_wrapped_between_words() {
+        let text = "σ ".repeat(60) + &"x".repeat(120) + " end";
+        let lines = wrap(&text);
+        let widths: Vec<_> = lines.lines().map(|line| line.chars().count()).collect();
+        assert_eq!(widths, [99, 19, 120, 3]);
+        assert_eq!(lines.replace('\n', " "), text);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::kernels::norm;
-use super::objective::{Differentiable, MseObjective, Workspace};
+use super::objective::MseObjective;
 use super::starts::random_start;
 
 /// Pairs of steps and gradient differences that L-BFGS remembers.
@@ -26,6 +26,24 @@ const STATIONARY: f64 = 1e-11;
 /// The first step of a run, relative to the gradient and to the parameters, whichever is smaller:
 /// short enough not to leave the basin of a good start, nor to overflow from a bad one.
 const FIRST_STEP: f64 = 0.1;
+
+/// A function to minimise, with its gradient.
+pub trait Smooth {
+    /// Buffers of an evaluation, and the gradient it found.
+    type Workspace;
+
+    /// The square root of a natural curvature for each parameter.
+    fn scales(&self) -> Vec<f64>;
+
+    /// Buffers for [`evaluate`](Self::evaluate).
+    fn workspace(&self) -> Self::Workspace;
+
+    /// The value at a point; leaves the gradient in `workspace`.
+    fn evaluate(&self, point: &[f64], workspace: &mut Self::Workspace) -> f64;
+
+    /// The gradient that the last evaluation found.
+    fn gradient_in(workspace: &Self::Workspace) -> &[f64];
+}
 
 /// Where a minimisation ended.
 #[derive(Debug, Clone)]
@@ -50,7 +68,7 @@ pub struct MultiStart {
 /// The best point that L-BFGS finds from `start`, never worse than `start`.
 ///
 /// Without a finite loss at `start` the result is `start` with an infinite loss.
-pub fn minimise(objective: &impl Differentiable, start: &[f64]) -> Outcome {
+pub fn minimise<F: Smooth>(objective: &F, start: &[f64]) -> Outcome {
     let scales = objective.scales();
     let scaled = start.iter().zip(&scales).map(|(p, s)| p * s).collect();
     let mut best = Evaluation { scaled, ..Evaluation::none(start.len()) };
@@ -65,7 +83,9 @@ pub fn minimise(objective: &impl Differentiable, start: &[f64]) -> Outcome {
         }
     }
     let parameters: Vec<f64> = best.scaled.iter().zip(&scales).map(|(p, s)| p / s).collect();
-    let gradient_norm = norm(&objective.gradient(&parameters));
+    let mut workspace = objective.workspace();
+    objective.evaluate(&parameters, &mut workspace);
+    let gradient_norm = norm(F::gradient_in(&workspace));
     Outcome { loss: best.loss, gradient_norm, parameters }
 }
 
@@ -99,7 +119,7 @@ pub fn multi_start_until(
 
 /// The best point of one run of L-BFGS. How the run ends does not matter: it may be by an error of
 /// the line search.
-fn run(objective: &impl Differentiable, scales: &[f64], start: Vec<f64>) -> Evaluation {
+fn run<F: Smooth>(objective: &F, scales: &[f64], start: Vec<f64>) -> Evaluation {
     let tracker = Tracker::new(objective, scales, &start);
     let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
         .with_tolerance_grad(stationary(&start) * tracker.factor)
@@ -126,16 +146,16 @@ fn size(scaled: &[f64]) -> f64 {
 ///
 /// It remembers the last evaluation, as argmin asks for the loss and the gradient at the same point
 /// one after the other, and the best one, as argmin loses it when a line search fails.
-struct Tracker<'a, O> {
-    objective: &'a O,
+struct Tracker<'a, F: Smooth> {
+    objective: &'a F,
     scales: &'a [f64],
     /// What argmin sees is the loss times this: L-BFGS starts with a step of the negative gradient.
     factor: f64,
-    state: RefCell<State>,
+    state: RefCell<State<F::Workspace>>,
 }
 
-struct State {
-    workspace: Workspace,
+struct State<W> {
+    workspace: W,
     point: Vec<f64>,
     last: Evaluation,
     best: Evaluation,
@@ -174,9 +194,9 @@ impl Evaluation {
     }
 }
 
-impl<'a, O: Differentiable> Tracker<'a, O> {
+impl<'a, F: Smooth> Tracker<'a, F> {
     /// A tracker that has visited `start`.
-    fn new(objective: &'a O, scales: &'a [f64], start: &[f64]) -> Self {
+    fn new(objective: &'a F, scales: &'a [f64], start: &[f64]) -> Self {
         let none = Evaluation::none(scales.len());
         let mut state = State {
             workspace: objective.workspace(),
@@ -210,14 +230,19 @@ impl<'a, O: Differentiable> Tracker<'a, O> {
     }
 }
 
-impl State {
-    fn evaluate(&mut self, objective: &impl Differentiable, scales: &[f64], scaled: &[f64]) {
+impl<W> State<W> {
+    fn evaluate<F: Smooth<Workspace = W>>(
+        &mut self,
+        objective: &F,
+        scales: &[f64],
+        scaled: &[f64],
+    ) {
         for ((point, scaled), scale) in self.point.iter_mut().zip(scaled).zip(scales) {
             *point = scaled / scale;
         }
         self.last.loss = objective.evaluate(&self.point, &mut self.workspace);
         self.last.scaled.copy_from_slice(scaled);
-        let unscaled = self.workspace.gradient.iter().zip(scales);
+        let unscaled = F::gradient_in(&self.workspace).iter().zip(scales);
         for (gradient, (unscaled, scale)) in self.last.gradient.iter_mut().zip(unscaled) {
             *gradient = unscaled / scale;
         }
@@ -231,7 +256,7 @@ impl State {
     }
 }
 
-impl<O: Differentiable> CostFunction for &Tracker<'_, O> {
+impl<F: Smooth> CostFunction for &Tracker<'_, F> {
     type Param = Vec<f64>;
     type Output = f64;
 
@@ -241,7 +266,7 @@ impl<O: Differentiable> CostFunction for &Tracker<'_, O> {
     }
 }
 
-impl<O: Differentiable> Gradient for &Tracker<'_, O> {
+impl<F: Smooth> Gradient for &Tracker<'_, F> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 

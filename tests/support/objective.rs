@@ -6,6 +6,7 @@ use nalgebra::{DMatrix, DVector};
 use neural_collapse::Bias;
 
 use super::kernels::{add_product, add_product_transposed, add_scaled, dot, transposed_product};
+use super::lbfgs::Smooth;
 
 /// The full objective, in W₁, …, W_M, H and b:
 ///
@@ -18,33 +19,6 @@ pub struct MseObjective {
     bias: Bias,
     /// W₁, …, W_M, H and b, the last without a column where there is no bias.
     blocks: Vec<Block>,
-}
-
-/// What L-BFGS needs of an objective.
-pub trait Differentiable {
-    /// The square root of a natural curvature for each parameter: √λ for weights and features,
-    /// √(1 + λ_b) for the bias.
-    ///
-    /// Multiplied by it, parameters of layers with decays of different sizes become comparable.
-    fn scales(&self) -> Vec<f64>;
-
-    /// Buffers for [`evaluate`](Self::evaluate).
-    fn workspace(&self) -> Workspace;
-
-    /// f at a point; leaves the gradient in `workspace.gradient`.
-    fn evaluate(&self, point: &[f64], workspace: &mut Workspace) -> f64;
-
-    /// f at a point.
-    fn loss(&self, point: &[f64]) -> f64 {
-        self.evaluate(point, &mut self.workspace())
-    }
-
-    /// ∇f at a point, packed as the point is.
-    fn gradient(&self, point: &[f64]) -> Vec<f64> {
-        let mut workspace = self.workspace();
-        self.evaluate(point, &mut workspace);
-        workspace.gradient
-    }
 }
 
 /// A matrix inside a point.
@@ -183,6 +157,18 @@ impl MseObjective {
         self.bias_block().range.end
     }
 
+    /// The square root of a natural curvature for each parameter: √λ for weights and features,
+    /// √(1 + λ_b) for the bias.
+    ///
+    /// Multiplied by it, parameters of layers with decays of different sizes become comparable.
+    pub fn scales(&self) -> Vec<f64> {
+        let mut scales = vec![(1.0 + self.bias_block().decay).sqrt(); self.dimension()];
+        for block in self.factors() {
+            scales[block.range.clone()].fill(block.decay.sqrt());
+        }
+        scales
+    }
+
     /// Packs W₁, …, W_M, H and b into a point; b is ignored where the objective has none.
     ///
     /// # Panics
@@ -212,7 +198,39 @@ impl MseObjective {
         }
     }
 
-    /// Fills the activations; the last one is W_M⋯W₁H + b1ᵀ − Y.
+    /// f at a point.
+    pub fn loss(&self, point: &[f64]) -> f64 {
+        self.evaluate(point, &mut self.workspace())
+    }
+
+    /// ∇f at a point, packed as the point is.
+    pub fn gradient(&self, point: &[f64]) -> Vec<f64> {
+        let mut workspace = self.workspace();
+        self.evaluate(point, &mut workspace);
+        workspace.gradient
+    }
+
+    /// Buffers for [`evaluate`](Self::evaluate).
+    pub fn workspace(&self) -> Workspace {
+        let heights = self.weights().iter().map(|w| w.columns).chain([self.target.nrows()]);
+        Workspace {
+            activations: heights.map(|height| vec![0.0; height * self.samples()]).collect(),
+            upstream: Vec::new(),
+            downstream: Vec::new(),
+            gradient: vec![0.0; self.dimension()],
+        }
+    }
+
+    /// f at a point; leaves the gradient in `workspace.gradient`.
+    pub fn evaluate(&self, point: &[f64], workspace: &mut Workspace) -> f64 {
+        self.forward(point, workspace);
+        self.backward(point, workspace);
+        let residual = &workspace.activations[self.depth()];
+        let fit = dot(residual, residual) / (2.0 * self.samples() as f64);
+        fit + self.penalties(point, &mut workspace.gradient)
+    }
+
+    /// Fills the activations.
     pub(super) fn forward(&self, point: &[f64], workspace: &mut Workspace) {
         let activations = &mut workspace.activations;
         activations[0].copy_from_slice(&point[self.features().range.clone()]);
@@ -278,30 +296,22 @@ impl MseObjective {
     }
 }
 
-impl Differentiable for MseObjective {
+impl Smooth for MseObjective {
+    type Workspace = Workspace;
+
     fn scales(&self) -> Vec<f64> {
-        let mut scales = vec![(1.0 + self.bias_block().decay).sqrt(); self.dimension()];
-        for block in self.factors() {
-            scales[block.range.clone()].fill(block.decay.sqrt());
-        }
-        scales
+        self.scales()
     }
 
     fn workspace(&self) -> Workspace {
-        let heights = self.weights().iter().map(|w| w.columns).chain([self.target.nrows()]);
-        Workspace {
-            activations: heights.map(|height| vec![0.0; height * self.samples()]).collect(),
-            upstream: Vec::new(),
-            downstream: Vec::new(),
-            gradient: vec![0.0; self.dimension()],
-        }
+        self.workspace()
     }
 
     fn evaluate(&self, point: &[f64], workspace: &mut Workspace) -> f64 {
-        self.forward(point, workspace);
-        self.backward(point, workspace);
-        let residual = &workspace.activations[self.depth()];
-        let fit = dot(residual, residual) / (2.0 * self.samples() as f64);
-        fit + self.penalties(point, &mut workspace.gradient)
+        self.evaluate(point, workspace)
+    }
+
+    fn gradient_in(workspace: &Workspace) -> &[f64] {
+        &workspace.gradient
     }
 }

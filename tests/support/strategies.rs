@@ -69,7 +69,8 @@ impl Target {
 pub fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
-    ProptestConfig { cases, failure_persistence: None, ..default }
+    // A failure is to be reported within seconds: by default shrinking tries four times per case.
+    ProptestConfig { cases, max_shrink_iters: 500, failure_persistence: None, ..default }
 }
 
 /// Problems of every kind whose global minimum is known, with M in `depths`.

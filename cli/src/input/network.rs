@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use nalgebra::{DMatrix, DVector};
+use neural_collapse::Bias;
 
 use super::archive::{Archive, Layout, StoredArray, open_archive};
 use super::element::Floats;
@@ -36,13 +37,6 @@ pub(crate) struct MeasuredNetwork {
     pub(crate) bias: Option<DVector<f64>>,
     /// The hyper-parameters given by flags, else by the file.
     pub(crate) penalties: Penalties,
-}
-
-impl MeasuredNetwork {
-    /// Number of classes K, the outputs of the last layer.
-    pub(crate) fn classes(&self) -> usize {
-        self.weights.last().map_or(0, DMatrix::nrows)
-    }
 }
 
 /// The features of N samples, one sample after the other: nalgebra's d×N matrix, column by column.
@@ -269,23 +263,33 @@ fn check_finite<T: Copy + Into<f64>>(
 fn complete_penalties(archive: &dyn Archive, given: &Penalties) -> Result<Penalties, Problem> {
     let mut penalties = given.clone();
     if penalties.weight_decays.is_none() {
-        let expected = "a JSON list of the weight decays, such as `[5e-4, 5e-4]`";
+        let expected = "a JSON list of positive weight decays, such as `[5e-4, 5e-4]`,";
         penalties.weight_decays = metadata(archive, "lambda_w", expected, parse_decays)?;
     }
     if penalties.feature_decay.is_none() {
-        let parse = |text: &str| text.trim().parse().ok();
-        penalties.feature_decay = metadata(archive, "lambda_h", "a number", parse)?;
+        let parse = |text: &str| text.trim().parse().ok().filter(is_decay);
+        penalties.feature_decay = metadata(archive, "lambda_h", "a positive number", parse)?;
     }
     if penalties.bias.is_none() {
-        penalties.bias = metadata(archive, "bias", BIAS_SYNTAX, parse_bias)?;
+        let parse = |text: &str| parse_bias(text).filter(is_bias);
+        penalties.bias = metadata(archive, "bias", BIAS_SYNTAX, parse)?;
     }
     Ok(penalties)
 }
 
-/// A JSON list of numbers, or one number for all layers.
+/// A JSON list of weight decays, or one for all layers.
 fn parse_decays(text: &str) -> Option<Vec<f64>> {
     let list = serde_json::from_str(text).ok();
-    list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))
+    let list: Vec<_> = list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))?;
+    list.iter().all(is_decay).then_some(list)
+}
+
+fn is_decay(decay: &f64) -> bool {
+    *decay > 0.0 && decay.is_finite()
+}
+
+fn is_bias(bias: &Bias) -> bool {
+    !matches!(bias, Bias::Regularized(decay) if !is_decay(decay))
 }
 
 fn metadata<T>(

@@ -1,6 +1,7 @@
 //! What the program prints: JSON objects, and tables for humans.
 
-mod measured;
+mod audit;
+mod audit_tables;
 mod prediction;
 mod problem;
 
@@ -8,19 +9,24 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub(crate) use measured::MeasuredReport;
+pub(crate) use audit::AuditReport;
+pub(crate) use audit_tables::audit_tables;
 pub(crate) use prediction::PredictionReport;
 
-/// Prints `report` as one JSON object on the standard output. Numbers that are not finite become null.
-pub(crate) fn print_json(report: &impl Serialize) -> io::Result<()> {
+/// Prints `report` as one JSON object if `json` is asked for, else the tables that `to_text` makes.
+pub(crate) fn print(
+    json: bool,
+    report: &impl Serialize,
+    to_text: impl FnOnce() -> String,
+) -> io::Result<()> {
     // Locked and buffered: a list of ten million classes is written piece by piece.
     let mut output = io::BufWriter::new(io::stdout().lock());
-    serde_json::to_writer(&mut output, report)?;
-    writeln!(output)?;
+    if json {
+        // Numbers that are not finite become null.
+        serde_json::to_writer(&mut output, report)?;
+        writeln!(output)?;
+    } else {
+        writeln!(output, "{}", to_text().trim_end())?;
+    }
     output.flush()
-}
-
-/// Prints `text` on the standard output.
-pub(crate) fn print_text(text: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", text.trim_end())
 }

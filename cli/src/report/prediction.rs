@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::problem::ProblemReport;
 use crate::error::CliError;
-use crate::tables::{Cell, merge_equal, numbered_table, plain_table};
+use crate::tables::{Cell, merge_equal, numbered_table, plain_table, wrap};
 
 /// The JSON object of `predict`.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,7 @@ impl<'a> PredictionReport<'a> {
             self.summary(),
             direction_table(self.directions),
             class_table(self.classes),
-            legend(self.directions),
+            wrap(&legend(self.directions)),
         ];
         tables.join("\n\n")
     }
@@ -106,12 +106,8 @@ impl<'a> PredictionReport<'a> {
     fn summary(&self) -> String {
         let fact = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
         let number = |name: &str, value: f64| fact(name, Cell::Number(Some(value)));
-        let geometry = match self.unique {
-            true => self.geometry.replace('_', " "),
-            false => format!("{}, one of a family", self.geometry.replace('_', " ")),
-        };
         let facts = [
-            fact("geometry", Cell::Text(geometry)),
+            fact("geometry", Cell::Text(geometry_text(self.directions))),
             number("loss f*", self.loss),
             number("scale a", self.scale),
             number("threshold τ_M", self.threshold),
@@ -120,8 +116,14 @@ impl<'a> PredictionReport<'a> {
     }
 }
 
+/// The name of the geometry in a table.
+pub(super) fn geometry_text(minimum: &GlobalMinimum) -> String {
+    let name = geometry_name(minimum.geometry()).replace('_', " ").replace("etf", "ETF");
+    if minimum.is_unique() { name } else { format!("{name}, one of a family") }
+}
+
 /// The name of a geometry in the JSON output.
-pub(crate) fn geometry_name(geometry: Geometry) -> &'static str {
+fn geometry_name(geometry: Geometry) -> &'static str {
     match geometry {
         Geometry::Collapsed => "collapsed",
         Geometry::OrthogonalFrame => "orthogonal_frame",
@@ -229,7 +231,7 @@ fn class_table(minimum: &GlobalMinimum) -> String {
 }
 
 /// The mark of a class in a table.
-pub(crate) fn collapse_mark(collapsed: Option<bool>) -> &'static str {
+fn collapse_mark(collapsed: Option<bool>) -> &'static str {
     match collapsed {
         Some(true) => "collapsed",
         Some(false) => "",
@@ -237,7 +239,7 @@ pub(crate) fn collapse_mark(collapsed: Option<bool>) -> &'static str {
     }
 }
 
-/// One line that explains the symbols.
+/// What the symbols mean.
 fn legend(minimum: &GlobalMinimum) -> String {
     let order = match minimum.problem().penalties().bias() {
         Bias::None => "directions: one for each class",

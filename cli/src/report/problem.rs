@@ -48,24 +48,40 @@ impl<'a> ProblemReport<'a> {
 
     /// The problem as a table.
     pub(crate) fn to_text(&self) -> String {
-        let name_and = |name: &str, text: String| vec![Cell::Text(name.into()), Cell::Text(text)];
-        let widths =
-            self.widths.map_or("not limited".into(), |widths| list(widths, usize::to_string));
-        let facts = [
-            name_and("samples N", self.samples.to_string()),
-            name_and("classes K", self.counts.classes().to_string()),
-            name_and("linear layers M", self.depth.to_string()),
-            name_and(
-                "weight decays λ₁,…,λ_M",
-                list(self.weight_decay, |&decay| shortest_number(decay)),
-            ),
-            name_and("feature decay λ_H", shortest_number(self.feature_decay)),
-            name_and("bias", describe_bias(self.bias)),
-            name_and("widths d₁,…,d_M", widths),
-            name_and("rank limit R", self.rank_limit.to_string()),
+        let widths = self.widths.map_or("not limited".into(), list_numbers);
+        let mut facts = vec![
+            fact("samples N", self.samples.to_string()),
+            fact("classes K", self.counts.classes().to_string()),
+            fact("linear layers M", self.depth.to_string()),
         ];
+        facts.extend(penalty_facts(self.weight_decay, self.feature_decay, self.bias));
+        facts.push(fact("widths d₁,…,d_M", widths));
+        facts.push(fact("rank limit R", self.rank_limit.to_string()));
         plain_table(&["problem", ""], &facts)
     }
+}
+
+/// A row of a table that has a name and a text in it.
+pub(super) fn fact(name: &str, text: impl Into<String>) -> Vec<Cell> {
+    vec![Cell::Text(name.into()), Cell::Text(text.into())]
+}
+
+/// The rows that tell the penalties.
+pub(super) fn penalty_facts(
+    weight_decays: &[f64],
+    feature_decay: f64,
+    bias: Bias,
+) -> [Vec<Cell>; 3] {
+    [
+        fact("weight decays λ₁,…,λ_M", list(weight_decays, |&decay| shortest_number(decay))),
+        fact("feature decay λ_H", shortest_number(feature_decay)),
+        fact("bias", describe_bias(bias)),
+    ]
+}
+
+/// Whole numbers separated by commas; one number if all are equal.
+pub(super) fn list_numbers(numbers: &[usize]) -> String {
+    list(numbers, usize::to_string)
 }
 
 /// Values separated by commas; one value if all are equal.

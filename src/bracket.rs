@@ -1,0 +1,96 @@
+//! The point where an increasing function changes its sign.
+
+/// Cap on the evaluations. Bisection alone needs at most some 1100 to separate two doubles, but only
+/// 60 for the last digits of a number of the size of its bracket; interpolation takes about ten.
+const MAX_STEPS: usize = 200;
+
+/// The zero in (low, high) of a function that is negative at `low` and positive at `high`, or the end
+/// at which it is not so.
+///
+/// Chandrupatla's method (Adv. Eng. Software 28, 1997): inverse quadratic interpolation where the three
+/// last points allow it, bisection where they do not. The bracket is kept, and it ends when the bracket
+/// is as small as the spacing of doubles. Values that are infinite or NaN lead to bisection.
+pub(crate) fn sign_change(low: f64, high: f64, mut function: impl FnMut(f64) -> f64) -> f64 {
+    let (mut newest, mut other) = (point(high, &mut function), point(low, &mut function));
+    if other.value >= 0.0 {
+        return low;
+    }
+    if newest.value <= 0.0 {
+        return high;
+    }
+    let mut fraction = 0.5;
+    for _ in 0..MAX_STEPS {
+        let next = point(newest.at + fraction * (other.at - newest.at), &mut function);
+        let previous;
+        if (next.value > 0.0) == (newest.value > 0.0) {
+            previous = newest;
+        } else {
+            previous = other;
+            other = newest;
+        }
+        newest = next;
+        let best = if newest.value.abs() < other.value.abs() { newest } else { other };
+        let tolerance = f64::EPSILON * best.at.abs() / (other.at - newest.at).abs();
+        if best.value == 0.0 || tolerance >= 0.5 || newest.at == other.at {
+            return best.at;
+        }
+        let interpolated = interpolate(newest, other, previous).unwrap_or(0.5);
+        fraction = interpolated.clamp(tolerance, 1.0 - tolerance);
+    }
+    newest.at
+}
+
+#[derive(Clone, Copy)]
+struct Point {
+    at: f64,
+    value: f64,
+}
+
+fn point(at: f64, function: &mut impl FnMut(f64) -> f64) -> Point {
+    Point { at, value: function(at) }
+}
+
+/// Where inverse quadratic interpolation puts the zero, as a share of the way from a to b, if it is
+/// monotone between them.
+fn interpolate(a: Point, b: Point, c: Point) -> Option<f64> {
+    let xi = (a.at - b.at) / (c.at - b.at);
+    let phi = (a.value - b.value) / (c.value - b.value);
+    let monotone = phi * phi < xi && (1.0 - phi) * (1.0 - phi) < 1.0 - xi;
+    let share = a.value / (b.value - a.value) * c.value / (b.value - c.value)
+        + (c.at - a.at) / (b.at - a.at) * a.value / (c.value - a.value) * b.value
+            / (c.value - b.value);
+    (monotone && share.is_finite()).then_some(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_found_to_the_last_bits() {
+        type Case = (f64, f64, fn(f64) -> f64, f64);
+        let cases: [Case; 6] = [
+            (0.0, 2.0, |x| x * x - 2.0, 2.0_f64.sqrt()),
+            (-10.0, 1000.0, |x| x.exp() - 1e10, 1e10_f64.ln()),
+            (0.0, 1.0, |x| x.powi(9) - 1e-30, 1e-30_f64.powf(1.0 / 9.0)),
+            (0.0, 1.0, |x| if x < 0.3 { f64::NEG_INFINITY } else { 1.0 }, 0.3),
+            (0.0, 1e9, |x| (x - 1.0).cbrt(), 1.0),
+            (-1.0, 3.0, |x| if x < 1e-3 { -1e-3 } else { x }, 1e-3),
+        ];
+        for (index, (low, high, function, expected)) in cases.into_iter().enumerate() {
+            let mut evaluations = 0;
+            let found = sign_change(low, high, |x| {
+                evaluations += 1;
+                function(x)
+            });
+            assert!((found / expected - 1.0).abs() < 1e-15, "case {index}: {found:e}");
+            assert!(evaluations < 120, "case {index}: {evaluations} evaluations");
+        }
+    }
+
+    #[test]
+    fn without_a_sign_change_it_is_the_end_nearest_to_one() {
+        assert_eq!(sign_change(1.0, 2.0, |x| x), 1.0);
+        assert_eq!(sign_change(1.0, 2.0, |x| -x), 2.0);
+    }
+}
