@@ -7,10 +7,11 @@
 
 Every run minimises one objective, for M linear layers on features H (d x N):
 
-    f = 1/(2N) ||W_M ... W_1 H + b 1^T - Y||_F^2
-        + lambda_W/2 sum_m ||W_m||_F^2 + lambda_H/2 ||H||_F^2
+    f = fit + lambda_W/2 sum_m ||W_m||_F^2 + lambda_H/2 ||H||_F^2
 
-Y is one-hot (K x N), W_1 is the layer next to the features, and the bias b is
+The fit of the outputs Z = W_M ... W_1 H + b 1^T to the one-hot targets Y (K x N) is
+1/(2N) ||Z - Y||_F^2 or, in the runs with "ce" in their name, the cross-entropy
+averaged over the samples. W_1 is the layer next to the features, and the bias b is
 either absent or free of any penalty. The "direct" runs treat H itself as a
 variable; the "digits" runs let a network produce H from images.
 """
@@ -25,7 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,43 @@ VANISHED = 1e-6
 
 
 # --------------------------------------------------------------------------
+# How the outputs are fitted to the labels
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A data term and its slope, of the K x N outputs and one-hot targets."""
+
+    value: Callable[[Array, Array], float]
+    slope: Callable[[Array, Array], Array]
+
+
+def half_mean_square(outputs: Array, targets: Array) -> float:
+    return squared_norm(outputs - targets) / (2 * targets.shape[1])
+
+
+def half_mean_square_slope(outputs: Array, targets: Array) -> Array:
+    return (outputs - targets) / targets.shape[1]
+
+
+def cross_entropy(outputs: Array, targets: Array) -> float:
+    shifted = outputs - outputs.max(axis=0)
+    logs = np.log(np.exp(shifted).sum(axis=0))
+    return float(logs.sum() - np.sum(shifted * targets)) / targets.shape[1]
+
+
+def cross_entropy_slope(outputs: Array, targets: Array) -> Array:
+    odds = np.exp(outputs - outputs.max(axis=0))
+    return (odds / odds.sum(axis=0) - targets) / targets.shape[1]
+
+
+FITS = {
+    "mse": Fit(half_mean_square, half_mean_square_slope),
+    "cross_entropy": Fit(cross_entropy, cross_entropy_slope),
+}
+
+
+# --------------------------------------------------------------------------
 # What is trained
 
 
@@ -59,11 +97,16 @@ class DirectRun:
     counts: tuple[int, ...]
     depth: int
     width: int
-    lam: float  # for every layer and for the features
+    lambda_w: float  # for every layer
+    lambda_h: float
     bias: bool = False
+    loss_function: str = "mse"
+    # What cross-entropy is to end in: one of SHAPES.
+    shape: str = "simplex"
     # From depth 2 on a class that is 0 in every factor stays there: the penalty is
     # quadratic, the fit of higher order. Seed 0 ends in the global minimum in all
-    # the runs here; a seed that loses a class fails the check and must be replaced.
+    # the runs here or, with cross-entropy, in the lowest shape known; a seed that loses
+    # a class or ends elsewhere fails the check and must be replaced.
     seed: int = 0
     init_scale: float = 0.1
     step: float = 0.1
@@ -81,11 +124,23 @@ class DigitsRun:
     counts: tuple[int, ...] = (150, 150, 120, 120, 90, 90, 60, 60, 30, 30)
     hidden: tuple[int, ...] = (256, 256)
     width: int = 64
-    lam: float = 1e-4
+    lam: float = 1e-4  # for every layer and for the features
     seed: int = 0
     rate: float = 1e-3
     iterations: int = 10_000
     npz: bool = False  # also write the arrays as a NumPy archive
+
+    # As in a direct run, but the same for every network.
+    bias: ClassVar[bool] = False
+    loss_function: ClassVar[str] = "mse"
+
+    @property
+    def lambda_w(self) -> float:
+        return self.lam
+
+    @property
+    def lambda_h(self) -> float:
+        return self.lam
 
 
 Run = DirectRun | DigitsRun
@@ -105,12 +160,50 @@ def direct_runs() -> list[DirectRun]:
             counts=counts,
             depth=depth,
             width=64,
-            lam=5e-4,
+            lambda_w=5e-4,
+            lambda_h=5e-4,
             bias=bias,
         )
         for short, about, counts, bias in settings
         for depth in (1, 3, 6)
     ]
+
+
+def cross_entropy_runs() -> list[DirectRun]:
+    """The setting above at two depths, then one where the simplex is not the lowest."""
+    layer = DirectRun(
+        name="direct_ce_m1",
+        about=(
+            f"Gradient descent on free features and {layers(1)}: "
+            "cross-entropy, balanced classes, unregularized bias."
+        ),
+        counts=(100, 100, 100, 100),
+        depth=1,
+        width=16,
+        lambda_w=5e-4,
+        lambda_h=5e-4,
+        bias=True,
+        loss_function="cross_entropy",
+        step=0.02,
+        iterations=250_000,
+    )
+    two_layers = replace(
+        layer, name="direct_ce_m2", about=layer.about.replace(layers(1), layers(2)), depth=2
+    )
+    octahedron = replace(
+        two_layers,
+        name="direct_ce_octahedron_m2",
+        about=(
+            f"Gradient descent on free features and {layers(2)}: cross-entropy, balanced "
+            "classes, unregularized bias, an octahedron below the simplex ETF."
+        ),
+        counts=(10, 10, 10, 10, 10, 10),
+        lambda_w=1e-3,
+        lambda_h=1e-4,
+        shape="orthoplex",
+        step=0.1,
+    )
+    return [layer, two_layers, octahedron]
 
 
 def digits_run(depth: int, npz: bool) -> DigitsRun:
@@ -140,8 +233,10 @@ RUNS: list[Run] = [
         counts=(2000, 495, 495, 10),
         depth=1,
         width=16,
-        lam=3e-3,
+        lambda_w=3e-3,
+        lambda_h=3e-3,
     ),
+    *cross_entropy_runs(),
     digits_run(depth=1, npz=True),
     digits_run(depth=3, npz=False),
 ]
@@ -161,6 +256,7 @@ class Model:
     bias: Array | None
     lambda_w: list[float]
     lambda_h: float
+    loss_function: str
     description: str
 
     @property
@@ -181,11 +277,11 @@ class Model:
 
     def loss(self) -> float:
         """The objective in float64, whatever the arrays are stored as."""
-        error = self.outputs() - one_hot(self.labels)
+        fit = FITS[self.loss_function].value(self.outputs(), one_hot(self.labels))
         penalty = self.lambda_h * squared_norm(self.features)
         for lam, weight in zip(self.lambda_w, self.weights, strict=True):
             penalty += lam * squared_norm(weight)
-        return squared_norm(error) / (2 * len(self.labels)) + penalty / 2
+        return fit + penalty / 2
 
 
 def squared_norm(array: Array) -> float:
@@ -218,6 +314,8 @@ def save(model: Model, path: Path) -> None:
         "loss": f"{model.loss():.17g}",
         "description": model.description,
     }
+    if model.loss_function != "mse":
+        metadata["loss_function"] = model.loss_function
     path.write_bytes(with_sorted_metadata(serialize(tensors(model), metadata)))
 
 
@@ -251,6 +349,7 @@ def load(path: Path) -> tuple[Model, float]:
         bias=bias,
         lambda_w=lambda_w,
         lambda_h=float(metadata["lambda_h"]),
+        loss_function=metadata.get("loss_function", "mse"),
         description=metadata["description"],
     )
     if named:
@@ -283,8 +382,9 @@ def train_direct(run: DirectRun) -> Model:
         labels=labels,
         weights=variables[: run.depth],
         bias=variables[-1][:, 0] if run.bias else None,
-        lambda_w=[run.lam] * run.depth,
-        lambda_h=run.lam,
+        lambda_w=[run.lambda_w] * run.depth,
+        lambda_h=run.lambda_h,
+        loss_function=run.loss_function,
         description=run.about,
     )
 
@@ -316,15 +416,15 @@ def gradients(variables: list[Array], targets: Array, run: DirectRun) -> list[Ar
     outputs = above[0] @ features
     if run.bias:
         outputs += variables[-1]
-    error = (outputs - targets) / targets.shape[1]
+    error = FITS[run.loss_function].slope(outputs, targets)
 
     slopes = []
     # below = error H^T W_1^T ... W_{m-1}^T, again with K rows only.
     below = error @ features.T
     for m, weight in enumerate(weights, start=1):
-        slopes.append(above[m].T @ below + run.lam * weight)
+        slopes.append(above[m].T @ below + run.lambda_w * weight)
         below = below @ weight.T
-    slopes.append(above[0].T @ error + run.lam * features)
+    slopes.append(above[0].T @ error + run.lambda_h * features)
     if run.bias:
         slopes.append(error.sum(axis=1, keepdims=True))
     return slopes
@@ -400,8 +500,9 @@ def train_digits(run: DigitsRun) -> Model:
             labels=labels,
             weights=[w.numpy().astype(np.float32) for w in head.parameters()],
             bias=None,
-            lambda_w=[run.lam] * run.depth,
-            lambda_h=run.lam,
+            lambda_w=[run.lambda_w] * run.depth,
+            lambda_h=run.lambda_h,
+            loss_function=run.loss_function,
             description=run.about,
         )
 
@@ -413,15 +514,23 @@ def train_digits(run: DigitsRun) -> Model:
 @dataclass(frozen=True)
 class Prediction:
     loss: float
-    strengths: Array  # x_k^M by class, 0 for a class that collapses
+    gram: Array  # W W^T but for its scale, with W = W_M ... W_1
+    align: Array  # W Hbar but for its scale, with the class means as columns of Hbar
+    rank: int  # of the class means about their mean
+    collapsed: NDArray[np.bool_]  # by class
 
 
-def predict(model: Model) -> Prediction:
+def predict(run: Run, model: Model) -> Prediction:
+    if isinstance(run, DirectRun) and run.loss_function == "cross_entropy":
+        return predict_cross_entropy(model, run.shape)
+    return predict_mse(model)
+
+
+def predict_mse(model: Model) -> Prediction:
     """The global minimum, for any class sizes without a bias or balanced with one."""
     depth, counts = len(model.weights), model.counts
     total = int(counts.sum())
-    balanced = bool(np.all(counts == counts[0]))
-    if model.bias is not None and not balanced:
+    if model.bias is not None and not balanced(counts):
         raise ValueError("no closed form here for a bias with imbalanced classes")
 
     scale = total * (total * model.lambda_h * math.prod(model.lambda_w)) ** (1 / depth)
@@ -432,7 +541,18 @@ def predict(model: Model) -> Prediction:
     ]
     # A free bias takes over the mean direction, which leaves K - 1 of the K equal terms.
     used = terms if model.bias is None else terms[1:]
-    return Prediction(loss=sum(used) / (2 * total), strengths=strengths)
+    frame = simplex(np.eye(len(counts)))
+    return Prediction(
+        loss=sum(used) / (2 * total),
+        gram=np.diag(strengths) if model.bias is None else frame,
+        align=np.diag(strengths / (strengths + 1)) if model.bias is None else frame,
+        rank=len(counts) - 1,
+        collapsed=strengths == 0,
+    )
+
+
+def balanced(counts: NDArray[np.int64]) -> bool:
+    return bool(np.all(counts == counts[0]))
 
 
 def largest_root(ratio: float, depth: int) -> float:
@@ -452,11 +572,87 @@ def largest_root(ratio: float, depth: int) -> float:
     high = low + 1
     while above(high):
         high *= 2
+    return bisect(above, low, high)
+
+
+def bisect(above: Callable[[float], bool], low: float, high: float) -> float:
+    """Where `above` turns from true to false between two numbers, to the last bit."""
     while True:
         middle = (low + high) / 2
         if middle in (low, high):
             return middle
         low, high = (middle, high) if above(middle) else (low, middle)
+
+
+# With cross-entropy and balanced classes W Hbar is to end in a multiple of a K x K
+# projection that treats all classes alike. These are such, fitted to a given W Hbar.
+
+
+def simplex(align: Array) -> Array:
+    """Every class as far from all others."""
+    return np.eye(len(align)) - 1 / len(align)
+
+
+def orthoplex(align: Array) -> Array:
+    """Pairs of opposite classes, one pair orthogonal to the next: for 6 the octahedron.
+
+    The class opposite to k has the smallest output for k. If these make no pairs,
+    what comes out is no projection, and the check fails.
+    """
+    identity = np.eye(len(align))
+    return (identity - identity[align.argmin(axis=1)]) / 2
+
+
+SHAPES = {"simplex": simplex, "orthoplex": orthoplex}
+
+
+def predict_cross_entropy(model: Model, shape: str) -> Prediction:
+    """The lowest loss of that shape, which must not be above those of the others.
+
+    For one layer the simplex is the global minimum, for more it may not be.
+    """
+    align = model.product() @ class_means(model)
+    losses = {name: shape_loss(model, find(align)) for name, find in SHAPES.items()}
+    if losses[shape] > min(losses.values()):
+        raise ValueError(f"the {shape} is not the lowest: {losses}")
+    frame = SHAPES[shape](align)
+    return Prediction(
+        loss=losses[shape],
+        gram=frame,
+        align=frame,
+        rank=round(np.trace(frame)),
+        collapsed=np.zeros(len(frame), dtype=bool),
+    )
+
+
+def shape_loss(model: Model, frame: Array) -> float:
+    """The minimum of the objective over the outputs alpha times the frame.
+
+    It is F(alpha) = ln(sum_j exp(alpha d_j)) + (M + 1)/2 rank (alpha^2 n P)^(1/(M + 1))
+    with P = lambda_H lambda_1 ... lambda_M and d the first row less its first entry.
+    """
+    depth, counts = len(model.weights), model.counts
+    if not balanced(counts):
+        raise ValueError("no closed form here for cross-entropy with imbalanced classes")
+    rank = np.trace(frame)
+    row = frame[0] - frame[0, 0]
+    price = (float(counts[0]) * model.lambda_h * math.prod(model.lambda_w)) ** (1 / (depth + 1))
+
+    def loss(alpha: float) -> float:
+        fit = math.log(np.exp(alpha * row).sum())
+        return fit + (depth + 1) / 2 * rank * price * alpha ** (2 / (depth + 1))
+
+    def falling(alpha: float) -> bool:
+        odds = np.exp(alpha * row)
+        pull = -(row @ odds) / odds.sum()
+        return alpha ** ((depth - 1) / (depth + 1)) * pull > rank * price
+
+    # The loss has its minimum at 0 or where it last turns from falling to rising. For
+    # the simplex that is at the larger root of alpha^((M-1)/(M+1)) / (e^alpha + K - 1)
+    # = price, and so for one layer at alpha = ln(1/price - (K - 1)).
+    grid = np.arange(1, 10_000) / 100
+    last = max(filter(falling, grid), default=0.0)
+    return min(loss(0.0), loss(bisect(falling, last, last + 0.01)))
 
 
 # --------------------------------------------------------------------------
@@ -481,20 +677,21 @@ def class_means(model: Model) -> Array:
     return (one_hot(model.labels) @ model.features.astype(np.float64) / model.counts[:, None]).T
 
 
-def collapse_within(model: Model) -> float:
+def collapse_within(model: Model, rank: int) -> float:
     """NC1 = tr(S_W S_B^+) / K.
 
     S_W averages over all samples, S_B over the K class means, both about the
-    mean of the sample features.
+    mean of the sample features. S_B has the given rank.
     """
     means = class_means(model)
     features = model.features.T.astype(np.float64)
     within = features - means[:, model.labels]
     between = means - features.mean(axis=1, keepdims=True)
     # With S_B = B B^T / K and B = U s V^T: tr(S_W S_B^+) = K sum_i |U_i^T W|^2 / (N s_i^2).
-    # The weighted columns of B sum to 0, so that the last singular value is rounding.
+    # The singular values past the rank are rounding, one at least: the weighted
+    # columns of B sum to 0.
     axes, spread, _ = np.linalg.svd(between, full_matrices=False)
-    axes, spread = axes[:, :-1], spread[:-1]
+    axes, spread = axes[:, :rank], spread[:rank]
     return float(np.sum((axes.T @ within / spread[:, None]) ** 2) / features.shape[1])
 
 
@@ -503,32 +700,20 @@ def distance(matrix: Array, target: Array) -> float:
     return float(np.linalg.norm(matrix / np.linalg.norm(matrix) - target / np.linalg.norm(target)))
 
 
-def geometry(model: Model, strengths: Array) -> tuple[float, float]:
-    """NC2 and NC3: how far W W^T and W Hbar are from the predicted shapes."""
-    if model.bias is not None:
-        classes = len(strengths)
-        gram = align = np.eye(classes) - 1 / classes
-    else:
-        gram, align = np.diag(strengths), np.diag(strengths / (strengths + 1))
-    product = model.product()
-    return distance(product @ product.T, gram), distance(product @ class_means(model), align)
-
-
 def check(run: Run, folder: Path) -> Report:
     """Read a file back and hold it against the layout and the prediction."""
     path = folder / f"{run.name}.safetensors"
     model, claimed = load(path)
-    prediction = predict(model)
-    loss = model.loss()
-    nc2, nc3 = geometry(model, prediction.strengths)
+    prediction = predict(run, model)
+    loss, product = model.loss(), model.product()
     report = Report(
         name=run.name,
         size=path.stat().st_size,
         loss=loss,
         gap=loss - prediction.loss,
-        nc1=collapse_within(model),
-        nc2=nc2,
-        nc3=nc3,
+        nc1=collapse_within(model, prediction.rank),
+        nc2=distance(product @ product.T, prediction.gram),
+        nc3=distance(product @ class_means(model), prediction.align),
         accuracy=float(np.mean(model.outputs().argmax(axis=0) == model.labels)),
         faults=[],
     )
@@ -538,7 +723,7 @@ def check(run: Run, folder: Path) -> Report:
         faults.append("loss in the metadata")
     if isinstance(run, DirectRun):
         faults += direct_faults(report)
-        faults += vanishing_faults(model, prediction.strengths)
+        faults += vanishing_faults(model, prediction.collapsed)
     else:
         faults += network_faults(report)
         if run.npz and not same_archive(model, folder / f"{run.name}.npz"):
@@ -550,7 +735,6 @@ def layout_faults(run: Run, model: Model) -> list[str]:
     samples, classes = sum(run.counts), len(run.counts)
     outs = [run.width] * (run.depth - 1) + [classes]
     dtype = np.float64 if isinstance(run, DirectRun) else np.float32
-    has_bias = isinstance(run, DirectRun) and run.bias
     floats = [model.features, *model.weights]
     if model.bias is not None:
         floats.append(model.bias)
@@ -558,12 +742,13 @@ def layout_faults(run: Run, model: Model) -> list[str]:
         "shape of the features": model.features.shape == (samples, run.width),
         "shapes of the weights": [w.shape for w in model.weights]
         == [(out, run.width) for out in outs],
-        "bias": (model.bias is not None) == has_bias
+        "bias": (model.bias is not None) == run.bias
         and (model.bias is None or model.bias.shape == (classes,)),
         "float type": all(array.dtype == dtype for array in floats),
         "labels": model.labels.dtype == np.int64
         and np.array_equal(model.labels, sorted_labels(run.counts)),
-        "lambdas": model.lambda_w == [run.lam] * run.depth and model.lambda_h == run.lam,
+        "lambdas": model.lambda_w == [run.lambda_w] * run.depth and model.lambda_h == run.lambda_h,
+        "loss function": model.loss_function == run.loss_function,
     }
     return [name for name, passed in tests.items() if not passed]
 
@@ -589,14 +774,14 @@ def network_faults(report: Report) -> list[str]:
     return [name for name, passed in tests.items() if not passed]
 
 
-def vanishing_faults(model: Model, strengths: Array) -> list[str]:
+def vanishing_faults(model: Model, collapsed: NDArray[np.bool_]) -> list[str]:
     """The rows and the class means of the collapsed classes, and only those, are 0."""
     product, means = model.product(), class_means(model)
     sizes = np.maximum(np.linalg.norm(product, axis=1), np.linalg.norm(means, axis=0))
     return [
-        f"class {k} {'did not vanish' if strength == 0 else 'vanished'}"
-        for k, (size, strength) in enumerate(zip(sizes, strengths, strict=True))
-        if (size < VANISHED) != (strength == 0)
+        f"class {k} {'did not vanish' if expected else 'vanished'}"
+        for k, (size, expected) in enumerate(zip(sizes, collapsed, strict=True))
+        if (size < VANISHED) != expected
     ]
 
 

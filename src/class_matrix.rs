@@ -2,19 +2,17 @@
 
 mod contrasts;
 mod cosine;
+mod spectral;
 
 use nalgebra::DMatrix;
 
-use crate::counts::{ClassCounts, SizeGroup};
-use crate::direction::Direction;
+use crate::counts::ClassCounts;
 use crate::error::{Error, Result};
 use crate::family::{Family, Subset};
-use crate::linalg::{check_finite, check_memory};
-use crate::minimum::GlobalMinimum;
-use crate::spectrum::Subspace;
+use crate::linalg::check_finite;
 
 /// A K×K matrix that is the same for classes of the same kind: the Gram matrix of a frame, or the
-/// predicted Gram matrix or outputs of a [`GlobalMinimum`].
+/// predicted Gram matrix or outputs of a [`GlobalMinimum`](crate::GlobalMinimum).
 ///
 /// The classes are divided into groups; the matrix is diag(q_g) plus a constant for each pair of
 /// groups. Identity, I − 11ᵀ/K and diagonal matrices are of this kind, and so is every prediction for
@@ -254,8 +252,7 @@ impl ClassMatrix {
     /// where the widths leave room for R < K directions only.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there is no class, or so many that a list of them does not fit into
-    /// memory, or the rank is not between 1 and K.
+    /// [`Error::OutOfRange`] if there is no class or the rank is not between 1 and K.
     ///
     /// Source: Dang et al. (ICML 2023), Theorem 3.1 (i).
     pub fn low_rank_orthogonal_frame(classes: usize, rank: usize) -> Result<Self> {
@@ -264,15 +261,14 @@ impl ClassMatrix {
         if rank == classes {
             return Self::orthogonal_frame(classes);
         }
-        Self::free(classes, Subset::Span, rank)
+        Ok(Self::free(classes, Subset::Span(all(classes)), rank))
     }
 
     /// The family P_R(I − 11ᵀ/K): all orthogonal projectors of rank R = `rank` on vectors that sum to
     /// zero, which simplex ETFs become where the widths leave room for R < K − 1 directions only.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there are less than two classes, or so many that a list of them does not
-    /// fit into memory, or the rank is not between 1 and K − 1.
+    /// [`Error::OutOfRange`] if there are less than two classes or the rank is not between 1 and K − 1.
     ///
     /// Source: Dang et al. (ICML 2023), Theorem 3.1 (ii).
     pub fn low_rank_simplex_etf(classes: usize, rank: usize) -> Result<Self> {
@@ -283,47 +279,18 @@ impl ClassMatrix {
         if rank == classes - 1 {
             return Self::simplex_etf(classes);
         }
-        Self::free(classes, Subset::Contrasts, rank)
+        Ok(Self::free(classes, Subset::Contrasts(all(classes)), rank))
     }
 
     fn unique(grouped: Grouped) -> Self {
         Self { base: Structure::Grouped(grouped), family: None }
     }
 
-    fn free(classes: usize, subset: fn(Vec<usize>) -> Subset, rank: usize) -> Result<Self> {
-        check_memory("classes", classes as f64, Some(classes))?;
-        let subset = subset((0..classes).collect());
+    fn free(classes: usize, subset: Subset, rank: usize) -> Self {
         let zero =
             Grouped { partition: Partition::single(classes), diagonal: vec![0.0], coupling: None };
         let family = Family::Projector { subset, value: 1.0, ranks: rank..=rank };
-        Ok(Self { base: Structure::Grouped(zero), family: Some(family) })
-    }
-
-    /// L U diag(v) Uᵀ R for the left singular vectors U of a global minimum, with a `value` v for each
-    /// direction and diagonal matrices L and R that are constant on groups of equal class sizes.
-    pub(crate) fn spectral(
-        minimum: &GlobalMinimum,
-        value: impl Fn(&Direction) -> f64,
-        left: impl Fn(SizeGroup) -> f64,
-        right: impl Fn(SizeGroup) -> f64,
-    ) -> Self {
-        let groups = minimum.size_groups();
-        let sides = Sides {
-            groups,
-            left: groups.iter().map(|&group| left(group)).collect(),
-            right: groups.iter().map(|&group| right(group)).collect(),
-        };
-        let mut base = sides.zero(minimum);
-        let mut family = None;
-        for direction in minimum.directions() {
-            let value = value(direction);
-            if direction.is_unique() {
-                sides.add(&mut base, direction, value);
-            } else {
-                family = Some(sides.family(minimum, direction, value));
-            }
-        }
-        Self { base, family }
+        Self { base: Structure::Grouped(zero), family: Some(family) }
     }
 
     /// Number of classes K.
@@ -400,97 +367,9 @@ impl ClassMatrix {
     }
 }
 
-/// The factors on either side of a spectral matrix.
-struct Sides<'a> {
-    groups: &'a [SizeGroup],
-    left: Vec<f64>,
-    right: Vec<f64>,
-}
-
-impl Sides<'_> {
-    /// Zero, in the form that the terms of the minimum's directions can be added to.
-    fn zero(&self, minimum: &GlobalMinimum) -> Structure {
-        let Some(counts) = minimum.problem().counts() else {
-            let classes = minimum.problem().classes();
-            return Structure::Dense(DMatrix::zeros(classes, classes));
-        };
-        let size = self.groups.len();
-        let coupled = minimum.directions().iter().any(|direction| {
-            !matches!(direction.subspace(), Subspace::Classes(_) | Subspace::Columns { .. })
-        });
-        Structure::Grouped(Grouped {
-            partition: Partition::by_size(counts),
-            diagonal: vec![0.0; size],
-            coupling: coupled.then(|| DMatrix::zeros(size, size)),
-        })
-    }
-
-    /// Adds value·L Q Qᵀ R for the basis Q of the direction's subspace.
-    fn add(&self, base: &mut Structure, direction: &Direction, value: f64) {
-        match (base, direction.subspace()) {
-            (Structure::Dense(matrix), Subspace::Columns { left, .. }) => {
-                *matrix += left * left.transpose() * value;
-            }
-            (Structure::Grouped(grouped), Subspace::Classes(group)) => {
-                grouped.diagonal[*group] += self.scaled(*group, value);
-            }
-            (Structure::Grouped(grouped), Subspace::Contrasts(group)) => {
-                let scaled = self.scaled(*group, value);
-                grouped.diagonal[*group] += scaled;
-                if let Some(coupling) = &mut grouped.coupling {
-                    coupling[(*group, *group)] -= scaled / self.groups[*group].classes as f64;
-                }
-            }
-            (Structure::Grouped(grouped), Subspace::AllOnes | Subspace::Secular(_)) => {
-                if let Some(coupling) = &mut grouped.coupling {
-                    *coupling += self.outer_product(direction.subspace(), value);
-                }
-            }
-            (Structure::Dense(_), _) | (_, Subspace::Columns { .. }) => {}
-        }
-    }
-
-    fn scaled(&self, group: usize, value: f64) -> f64 {
-        self.left[group] * value * self.right[group]
-    }
-
-    /// value·(L u)(R u)ᵀ by groups, for a vector u that is constant on groups.
-    fn outer_product(&self, subspace: &Subspace, value: f64) -> DMatrix<f64> {
-        let entry = |group: usize| match subspace {
-            Subspace::Secular(pair) => pair.entry(self.groups, group),
-            _ => {
-                let classes: usize = self.groups.iter().map(|group| group.classes).sum();
-                (classes as f64).sqrt().recip()
-            }
-        };
-        let entries: Vec<f64> = (0..self.groups.len()).map(entry).collect();
-        DMatrix::from_fn(entries.len(), entries.len(), |g, h| {
-            self.left[g] * entries[g] * value * entries[h] * self.right[h]
-        })
-    }
-
-    /// The family that a direction whose fitted subspace is not determined gives rise to.
-    fn family(&self, minimum: &GlobalMinimum, direction: &Direction, value: f64) -> Family {
-        let members = |group: usize| {
-            minimum.problem().counts().map_or_else(Vec::new, |counts| counts.members(group))
-        };
-        let ranks = direction.rank();
-        let projector = |subset, value| Family::Projector { subset, value, ranks: ranks.clone() };
-        match direction.subspace() {
-            Subspace::Classes(group) => {
-                projector(Subset::Span(members(*group)), self.scaled(*group, value))
-            }
-            Subspace::Contrasts(group) => {
-                projector(Subset::Contrasts(members(*group)), self.scaled(*group, value))
-            }
-            Subspace::Columns { left, .. } => projector(Subset::Columns(left.clone()), value),
-            Subspace::AllOnes | Subspace::Secular(_) => {
-                let mut term = self.zero(minimum);
-                self.add(&mut term, direction, value);
-                Family::Optional(term)
-            }
-        }
-    }
+/// One run of all classes.
+fn all(classes: usize) -> Vec<core::ops::Range<usize>> {
+    core::iter::once(0..classes).collect()
 }
 
 /// The matrix divided by its Frobenius norm, without overflow; `None` if it is zero.

@@ -1,5 +1,7 @@
 //! How many samples each class has.
 
+use core::ops::Range;
+
 use crate::error::{Error, Result};
 
 /// Counts above this are not exact as `f64`.
@@ -167,10 +169,10 @@ impl ClassCounts {
         self.runs.iter().copied()
     }
 
-    /// The classes of a group, in rising order.
-    pub(crate) fn members(&self, group: usize) -> Vec<usize> {
+    /// The classes of a group, as runs of neighbours in rising order.
+    pub(crate) fn members(&self, group: usize) -> Vec<Range<usize>> {
         let own = self.runs.iter().filter(|run| run.group == group);
-        own.flat_map(|run| run.first_class..run.first_class + run.classes).collect()
+        own.map(|run| run.first_class..run.first_class + run.classes).collect()
     }
 
     /// The run that a class belongs to.

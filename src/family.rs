@@ -1,6 +1,6 @@
 //! Families of class matrices: what is left open at low rank and at thresholds.
 
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 
 use nalgebra::DMatrix;
 
@@ -17,13 +17,13 @@ pub(crate) enum Family {
     Optional(Structure),
 }
 
-/// A subspace of ℝᴷ.
+/// A subspace of ℝᴷ. Classes are given as runs of neighbours, in rising order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Subset {
     /// All vectors on these classes.
-    Span(Vec<usize>),
+    Span(Vec<Range<usize>>),
     /// The vectors on these classes that sum to zero.
-    Contrasts(Vec<usize>),
+    Contrasts(Vec<Range<usize>>),
     /// The column space of a matrix with orthonormal columns.
     Columns(DMatrix<f64>),
 }
@@ -32,29 +32,39 @@ impl Subset {
     /// An orthonormal basis, one column a vector.
     pub(crate) fn basis(&self, classes: usize) -> DMatrix<f64> {
         match self {
-            Self::Span(members) => {
+            Self::Span(runs) => {
+                let members = members(runs);
                 let mut basis = DMatrix::zeros(classes, members.len());
                 for (column, &class) in members.iter().enumerate() {
                     basis[(class, column)] = 1.0;
                 }
                 basis
             }
-            Self::Contrasts(members) => contrast_basis(members, classes),
+            Self::Contrasts(runs) => contrast_basis(&members(runs), classes),
             Self::Columns(columns) => columns.clone(),
         }
     }
 
     fn touches(&self, i: usize, j: usize) -> bool {
         match self {
-            Self::Span(members) | Self::Contrasts(members) => {
-                members.binary_search(&i).is_ok() && members.binary_search(&j).is_ok()
-            }
+            Self::Span(runs) | Self::Contrasts(runs) => contains(runs, i) && contains(runs, j),
             Self::Columns(columns) => {
                 let nonzero = |row: usize| columns.row(row).iter().any(|&entry| entry != 0.0);
                 nonzero(i) && nonzero(j)
             }
         }
     }
+}
+
+/// The classes of all runs.
+fn members(runs: &[Range<usize>]) -> Vec<usize> {
+    runs.iter().cloned().flatten().collect()
+}
+
+/// Whether a class is in one of the runs.
+fn contains(runs: &[Range<usize>], class: usize) -> bool {
+    let started = runs.partition_point(|run| run.start <= class);
+    started.checked_sub(1).is_some_and(|last| runs[last].contains(&class))
 }
 
 /// The Helmert contrasts of the members: (1, …, 1, −j, 0, …)/√(j(j+1)).

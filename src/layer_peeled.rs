@@ -99,7 +99,9 @@ impl LayerPeeled {
     /// The global minimum.
     ///
     /// Balanced: a simplex ETF with ‖w_k‖² = E_W and ‖h_k‖² = E_H, aligned. Two sizes: by two nested
-    /// scalar equations, each solved in a bracket with a bounded number of steps.
+    /// scalar equations, each solved in a bracket with a bounded number of steps; the logits are then
+    /// found with an absolute error of about 10⁻¹⁵, so that smaller budgets T are not resolved if there
+    /// is only one large class.
     ///
     /// # Errors
     /// [`Error::Unrepresentable`] if E_W E_H or E_W/E_H is out of the range of `f64`.
@@ -165,9 +167,7 @@ impl LayerPeeledMinimum {
         let log_ratio = ((sizes[0] - sizes[1]) / sizes[1]).ln_1p();
         let (reduced, delta) = TwoSizes { classes }.solve(problem.nuclear_norm(), log_ratio);
         let samples = problem.counts.samples() as f64;
-        let loss = |group: usize| {
-            -sizes[group] * classes[group] / samples * (-reduced.errors[group]).ln_1p()
-        };
+        let loss = |group: usize| sizes[group] * classes[group] / samples * reduced.losses[group];
         let between = reduced.between_norm();
         let total = classes[0] + classes[1];
         let unit = |component: f64| if between > 0.0 { component / between } else { 0.0 };

@@ -101,10 +101,9 @@ impl GlobalMinimum {
         if !self.smallest_surviving_count().is_finite() {
             return unrepresentable("the threshold a/τ of σ²", self.scale().log10());
         }
-        let samples = self.ufm.samples() as f64;
         let sizes = |direction: &Direction| {
             let features = direction.energy() / penalties.feature_decay();
-            let product = samples * penalties.feature_decay() * direction.power();
+            let product = self.whole_product_squared(direction);
             [features, features * direction.target_squared(), product]
         };
         if self.directions.iter().flat_map(sizes).any(|size| !size.is_finite()) {
@@ -185,33 +184,58 @@ impl GlobalMinimum {
     /// (unfitted share of the all-ones direction)/(K(1 + λ_b)) for every class if it is.
     #[must_use]
     pub fn bias(&self) -> Option<Vec<f64>> {
-        let open = self
-            .directions
-            .last()
-            .is_some_and(|shared| *shared.subspace() == Subspace::AllOnes && !shared.is_unique());
-        self.bias_of_largest_member().filter(|_| !open)
+        self.bias_of_largest_member().filter(|_| self.bias_is_unique())
+    }
+
+    /// The entry of [`bias`](Self::bias) for one class, without a list of all classes: equal for classes
+    /// of equal sizes. `None` as there, without such a class, and for an arbitrary target.
+    ///
+    /// ```
+    /// use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
+    ///
+    /// let penalties = Regularization::new(&[5e-4], 5e-4)?.with_bias(Bias::Unregularized)?;
+    /// let minimum = Ufm::new(ClassCounts::new(&[20, 10, 10])?, penalties)?.global_minimum()?;
+    /// assert_eq!(minimum.bias_of_class(0), Some(0.5));
+    /// assert_eq!(minimum.bias_of_class(3), None);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn bias_of_class(&self, class: usize) -> Option<f64> {
+        let run = self.ufm.counts()?.run_of(class)?;
+        self.largest_bias_of_size(run.size).filter(|_| self.bias_is_unique())
+    }
+
+    /// Only a regularised bias depends on what is fitted, which differs at a tie.
+    fn bias_is_unique(&self) -> bool {
+        let shared = self.directions.last();
+        shared.is_none_or(|last| *last.subspace() != Subspace::AllOnes || last.is_unique())
     }
 
     /// b* of the global minimiser with the largest rank.
     pub(crate) fn bias_of_largest_member(&self) -> Option<Vec<f64>> {
-        match (self.ufm.target(), self.ufm.penalties().bias()) {
-            (_, Bias::None) => None,
-            (Target::Classes(counts), Bias::Unregularized) => {
-                let samples = counts.samples() as f64;
-                let entries = counts.runs().map(|run| (run.size as f64 / samples, run.classes));
-                Some(
-                    entries
-                        .flat_map(|(entry, classes)| core::iter::repeat_n(entry, classes))
-                        .collect(),
-                )
+        match self.ufm.target() {
+            Target::Classes(counts) => {
+                let entry = |run: Run| Some((self.largest_bias_of_size(run.size)?, run.classes));
+                let entries = counts.runs().map(entry).collect::<Option<Vec<_>>>()?;
+                let repeated = |(entry, classes)| core::iter::repeat_n(entry, classes);
+                Some(entries.into_iter().flat_map(repeated).collect())
             }
-            (Target::Classes(counts), Bias::Regularized(decay)) => {
-                let shared = self.directions.last()?;
-                let classes = counts.classes();
-                let entry = shared.unfitted_share() / (classes as f64 * (1.0 + decay));
-                Some(vec![entry; classes])
+            Target::Matrix(target) => match self.ufm.penalties().bias() {
+                Bias::None => None,
+                _ => Some(target.column_mean().as_slice().to_vec()),
+            },
+        }
+    }
+
+    /// The entry of b* for a class of `size` samples, at the global minimiser with the largest rank.
+    fn largest_bias_of_size(&self, size: u64) -> Option<f64> {
+        match self.ufm.penalties().bias() {
+            Bias::None => None,
+            Bias::Unregularized => Some(size as f64 / self.ufm.samples() as f64),
+            Bias::Regularized(decay) => {
+                let unfitted = self.directions.last()?.unfitted_share();
+                Some(unfitted / (self.ufm.classes() as f64 * (1.0 + decay)))
             }
-            (Target::Matrix(target), _) => Some(target.column_mean().as_slice().to_vec()),
         }
     }
 
@@ -235,10 +259,20 @@ impl GlobalMinimum {
     }
 
     fn singular_values(&self, layers: Range<usize>) -> Vec<f64> {
+        if layers.len() == self.ufm.depth() {
+            return self.directions.iter().map(|d| self.whole_product_squared(d).sqrt()).collect();
+        }
         let value = |direction: &Direction| {
             self.ufm.penalties().product_singular_value(layers.clone(), direction.energy())
         };
         self.directions.iter().map(value).collect()
+    }
+
+    /// The square N λ_H x^M = t^M/(λ₁⋯λ_M) of a direction's singular value in W_M⋯W₁. The power t^M would
+    /// multiply the rounding error of t by M.
+    fn whole_product_squared(&self, direction: &Direction) -> f64 {
+        let samples = direction.effective_samples();
+        samples * self.ufm.penalties().feature_decay() * direction.power()
     }
 
     /// The singular values √(t/λ_H) of H, one for each of the [`directions`](Self::directions).
@@ -274,12 +308,13 @@ impl GlobalMinimum {
     }
 
     fn trailing_gram_unchecked(&self, layers: usize) -> ClassMatrix {
-        ClassMatrix::spectral(
-            self,
-            |direction| self.ufm.penalties().trailing_eigenvalue(layers, direction.energy()),
-            |_| 1.0,
-            |_| 1.0,
-        )
+        let squared = |direction: &Direction| {
+            if layers == self.ufm.depth() {
+                return self.whole_product_squared(direction);
+            }
+            self.ufm.penalties().trailing_eigenvalue(layers, direction.energy())
+        };
+        ClassMatrix::spectral(self, squared, |_| 1.0, |_| 1.0)
     }
 
     /// The Gram matrix H̄ᵀH̄ of the class means; `None` for an arbitrary target, which has no classes.
@@ -298,6 +333,29 @@ impl GlobalMinimum {
         self.ufm.counts()?;
         let value = |direction: &Direction| direction.target_squared() * direction.fitted_share();
         Some(ClassMatrix::spectral(self, value, |_| 1.0, inverse_size))
+    }
+
+    /// The Gram matrix ZᵀZ of the logits Z = W_M⋯W₁H̄ for the class means (without the bias), which are
+    /// the [`class_outputs`](Self::class_outputs): the inner products of the logits of two classes. `None`
+    /// for an arbitrary target, which has no classes.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
+    /// let minimum = Ufm::new(ClassCounts::new(&[200, 100])?, penalties)?.global_minimum()?;
+    /// let (logits, gram) = (minimum.class_outputs().unwrap(), minimum.logit_gram().unwrap());
+    /// // Without a bias, Z = diag(x^M/(x^M + 1)).
+    /// let logit = logits.get(1, 1).unwrap();
+    /// assert!((gram.get(1, 1).unwrap() - logit * logit).abs() < 1e-15);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn logit_gram(&self) -> Option<ClassMatrix> {
+        self.ufm.counts()?;
+        let value =
+            |direction: &Direction| (direction.target_squared() * direction.fitted_share()).powi(2);
+        Some(ClassMatrix::spectral(self, value, inverse_size, inverse_size))
     }
 
     /// Every run of neighbouring classes of one size, in the order of the labels, with the geometry of
@@ -368,9 +426,9 @@ impl GlobalMinimum {
     /// ‖h_i‖²/‖h_j‖² between two class means; `None` if a class does not exist, has no determined norm,
     /// or class j collapses.
     ///
-    /// Without a bias and for one layer this is (n_j/n_i)·s_i²/s_j². The second ratio of Lemma 4.3 is
-    /// printed upside down in its last factor, and its conclusion that larger classes have shorter
-    /// means holds only while a/n ≤ 1/4 for both.
+    /// Without a bias this is (n_j/n_i)·s_i²/s_j², for any depth. The second ratio of Lemma 4.3 (one
+    /// layer) is printed upside down in its last factor, and its conclusion that larger classes have
+    /// shorter means holds only while a/n ≤ 1/4 for both.
     #[must_use]
     pub fn feature_norm_ratio(&self, i: usize, j: usize) -> Option<f64> {
         ratio(self.class(i)?.feature_norm_squared?, self.class(j)?.feature_norm_squared?)

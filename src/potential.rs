@@ -49,10 +49,14 @@ impl<T: Float> Potential<T> {
     /// The potential of a head of `depth` M ≥ 1 linear layers.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if `depth` is 0.
+    /// [`Error::OutOfRange`] if `depth` is 0, or so large that x^M has hardly a digit left when x is
+    /// rounded: above 2¹⁷ for `f32`. For `f64` every depth is allowed.
     pub fn new(depth: u32) -> Result<Self> {
         if depth == 0 {
             return Err(Error::out_of_range("depth", 0.0, "at least 1"));
+        }
+        if from_u32::<T>(depth) * T::epsilon() > from_u32::<T>(64).recip() {
+            return Err(Error::out_of_range("depth", depth.into(), "at most 1/(64 ε)"));
         }
         let (slope_threshold, threshold) = thresholds(depth);
         let solver = Solver::new(depth);

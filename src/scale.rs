@@ -73,7 +73,7 @@ fn root_of_product(mantissa: f64, exponent: i64, degree: usize) -> core::result:
 /// `value` = mantissa·2^exponent with a mantissa in [1, 2), for a positive finite value.
 fn split(value: f64) -> (f64, i64) {
     const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
-    if !value.is_normal() {
+    if value < f64::MIN_POSITIVE {
         let (mantissa, exponent) = split(value * power_of_two(64));
         return (mantissa, exponent - 64);
     }
@@ -117,6 +117,15 @@ mod tests {
             2.0_f64.powi(-974)
         );
         assert_eq!(unit(2.0, &[0.125; 2000], 0.5).unwrap(), 0.125);
+    }
+
+    #[test]
+    fn a_vanishing_bias_decay_is_an_error_and_not_an_endless_recursion() {
+        use crate::{Bias, ClassCounts, Ufm};
+        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let penalties = penalties.with_bias(Bias::Regularized(5e-324)).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(3, 5).unwrap(), penalties).unwrap();
+        assert!(matches!(ufm.global_minimum(), Err(Error::Unrepresentable { .. })));
     }
 
     #[test]

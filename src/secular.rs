@@ -16,6 +16,7 @@
 //! eigenvalue.
 
 use crate::counts::SizeGroup;
+use crate::twofold::Twofold;
 
 /// Cap on the iterations for one eigenvalue: each halves the bracket or the step,
 /// and far fewer are needed.
@@ -142,7 +143,23 @@ impl Poles<'_> {
                 break;
             }
         }
-        offset
+        let polished = offset - self.accurate_value(offset) / self.evaluate(offset).1;
+        if polished * offset > 0.0 { polished } else { offset }
+    }
+
+    /// f with terms in twice the precision, as their sum cancels at the root: the last step then
+    /// leaves the rounding of the offset only, and the eigenvectors hang on that.
+    fn accurate_value(&self, offset: f64) -> f64 {
+        let origin = self.groups[self.origin].size;
+        let terms = self.groups.iter().map(|group| {
+            let distance = Twofold::sum(difference(group.size, origin), -offset);
+            let weight = Twofold::product(group.classes as f64, self.centring.numerator(*group));
+            let quotient = weight.value() / distance.value();
+            let rest = (weight - distance.times(quotient)).value() / distance.value();
+            Twofold::fast_sum(quotient, rest)
+        });
+        let negative = terms.fold(Twofold::from(0.0), |sum, term| sum - term);
+        -negative.value()
     }
 
     /// The root, on the side of `offset`, of −w/δ + c + s δ, which has the near pole and the value and

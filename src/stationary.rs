@@ -91,10 +91,16 @@ impl<T: Float> Solver<T> {
         (x, max_steps)
     }
 
-    /// One accurate step, for x and for x^M.
-    fn finish(&self, (x, steps): (T, usize), b: T) -> Root<T> {
+    /// One accurate step, for x and for x^M; more of them if `powf` was not good enough for one, which
+    /// happens only with types other than `f32` and `f64`.
+    fn finish(&self, (mut x, mut steps): (T, usize), b: T) -> Root<T> {
         let m = from_u32::<T>(self.depth);
-        let (step, q) = self.accurate_step(x, b);
+        let (mut step, mut q) = self.accurate_step(x, b);
+        while (m * step).powi(2) > T::epsilon() && step.abs() > T::epsilon() && steps < MAX_STEPS {
+            x = x - x * step;
+            steps += 1;
+            (step, q) = self.accurate_step(x, b);
+        }
         // (1 − s)^M to second order; the third is below the rounding error.
         let power_step = m * step * (T::one() - step * (m - T::one()) / from_u32(2));
         Root { x: x - x * step, power: q - q * power_step, steps: steps + 1 }

@@ -224,13 +224,41 @@ fn class_matrices() {
         assert_names(ClassMatrix::low_rank_simplex_etf(4, rank), "rank");
     }
     assert_names(ClassMatrix::low_rank_simplex_etf(4, 4), "rank");
-    for classes in [1 << 60, usize::MAX] {
-        assert_names(ClassMatrix::low_rank_orthogonal_frame(classes, 2), "classes");
-        assert_names(ClassMatrix::low_rank_simplex_etf(classes, 2), "classes");
-    }
     // Millions of classes need no more room than four.
     let huge = ClassMatrix::simplex_etf(usize::MAX).unwrap();
     assert!(huge.get(0, usize::MAX - 1).unwrap() < 0.0);
+    for classes in [1 << 60, usize::MAX] {
+        for family in [
+            ClassMatrix::low_rank_orthogonal_frame(classes, 2).unwrap(),
+            ClassMatrix::low_rank_simplex_etf(classes, 2).unwrap(),
+        ] {
+            assert!(!family.is_unique() && family.get(0, classes - 1).is_none());
+        }
+    }
+}
+
+/// Families had a list of their classes, which was a panic where it did not fit into memory.
+#[test]
+fn families_of_huge_problems() {
+    for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
+        let counts = ClassCounts::from_runs([(7, 1 << 56), (3, 5), (7, 1 << 56)]).unwrap();
+        let counts = match bias {
+            Bias::Regularized(_) => ClassCounts::balanced(usize::MAX, 1).unwrap(),
+            _ => counts,
+        };
+        let penalties = plain(&[1e-20], 1e-20).with_bias(bias).unwrap();
+        let ufm = Ufm::new(counts, penalties).unwrap().with_widths(&[2]).unwrap();
+        let minimum = ufm.global_minimum().unwrap();
+        let last = minimum.problem().classes() - 1;
+        assert_eq!(minimum.class(last).unwrap().classifier_norm_squared, None, "{bias:?}");
+        let gram = minimum.classifier_gram();
+        assert!(!gram.is_unique(), "{bias:?}");
+        // Both ends are in the same run or in runs of equal sizes, the middle may be between them.
+        assert_eq!((gram.get(0, last), gram.get(last, last)), (None, None), "{bias:?}");
+        if minimum.problem().counts().unwrap().runs().len() == 3 {
+            assert_eq!(gram.get(0, 1 << 56), Some(0.0), "{bias:?}");
+        }
+    }
 }
 
 #[test]
@@ -399,7 +427,8 @@ fn check(minimum: &GlobalMinimum, input: &str) {
         good("‖h‖²", class.feature_norm_squared.unwrap_or(0.0));
     }
     let last = problem.classes() - 1;
-    let outputs = [minimum.class_means_gram(), minimum.class_outputs()].into_iter().flatten();
+    let outputs = [minimum.class_means_gram(), minimum.class_outputs(), minimum.logit_gram()];
+    let outputs = outputs.into_iter().flatten();
     let grams = (1..=depth).map(|layers| minimum.trailing_gram(layers).unwrap());
     for matrix in grams.chain(outputs) {
         for (i, j) in [(0, 0), (0, last), (last, 0), (last, last)] {

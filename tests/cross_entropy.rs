@@ -15,6 +15,7 @@ use rand::rngs::SmallRng;
 
 use support::cross_entropy::CrossEntropyObjective;
 use support::kernels::norm;
+use support::lbfgs::Smooth as _;
 use support::objective::Unpacked;
 use support::strategies::config;
 
@@ -317,6 +318,7 @@ fn a_verdict_of_not_global_comes_with_a_lower_point() {
                     let proved =
                         matches!(landscape.verdict_on_simplex_etf(), Verdict::ProvedNotGlobal(_));
                     assert_eq!(proved, lower, "K = {classes}, M = {depth}, {bias:?}, {strength}");
+                    assert!(lower || decade > 0, "K = {classes}, M = {depth}, {bias:?}");
                 }
             }
         }
@@ -338,7 +340,7 @@ fn extreme_problems_have_answers() {
     let etf = with_strength(1_000_000, 2, 1e-8, Bias::None).simplex_etf().unwrap();
     assert_eq!(etf.rank(), 999_999);
     assert_eq!(etf.class_means_gram().unwrap().classes(), 1_000_000);
-    // A million classes on the corners of a grid have a loss, but no matrix that fits into memory.
+    // Ten million classes as points of a grid have a loss, but no matrix that fits into memory.
     let large = with_strength(10_000_000, 3, 1e-8, Bias::None).landscape().unwrap();
     assert!(large.best().logits().is_err() && large.best().classifier_gram().is_err());
     assert!(large.best().explicit(&Basis::Standard).is_err());

@@ -5,7 +5,9 @@
 mod support;
 
 use nalgebra::DMatrix;
-use neural_collapse::{ClassCounts, LayerPeeled, LayerPeeledMinimum, layer_peeled_critical_ratio};
+use neural_collapse::{
+    ClassCounts, ClassGeometry, LayerPeeled, LayerPeeledMinimum, Run, layer_peeled_critical_ratio,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -177,6 +179,32 @@ fn the_minority_collapses_from_the_critical_ratio_on() {
     assert!(layer_peeled_critical_ratio(5, 1, 1.0, 1.0).is_err());
     assert!(layer_peeled_critical_ratio(0, 5, 1.0, 1.0).is_err());
     assert!(layer_peeled_critical_ratio(5, 5, f64::NAN, 1.0).is_err());
+}
+
+/// Nothing hangs, overflows or loses its meaning at the ends of the ranges.
+#[test]
+fn extreme_problems() {
+    for (runs, smallest) in [
+        (&[(1 << 50, 3), (1, 2)][..], 1e-250),
+        (&[(2, 1_000_000), (1, 1_000_000)], 1e-250),
+        (&[(3, 1), (2, 1)], 1e-5),
+        (&[(1 << 50, 1), (1, 3)], 1e-5),
+    ] {
+        for energy in [smallest, 1e-4, 1.0, 1e3, 1e6, 1e150] {
+            let minimum = minimum(runs, energy, energy);
+            let classes = minimum.problem().counts().classes() as f64;
+            let norms = |norm: fn(&ClassGeometry) -> Option<f64>| -> f64 {
+                let of_run =
+                    |(run, class): (Run, ClassGeometry)| norm(&class).unwrap() * run.classes as f64;
+                minimum.classes().map(of_run).sum::<f64>() / classes
+            };
+            let found = norms(|class| class.classifier_norm_squared);
+            assert!((found / energy - 1.0).abs() < 1e-3, "{runs:?}, {energy:e}: {found:e}");
+            let found = norms(|class| class.feature_norm_squared);
+            assert!((found / energy - 1.0).abs() < 1e-9, "{runs:?}, {energy:e}: {found:e}");
+            assert!((0.0..=classes.ln() * (1.0 + 1e-12)).contains(&minimum.loss()));
+        }
+    }
 }
 
 #[test]

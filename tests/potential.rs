@@ -438,7 +438,7 @@ proptest! {
 /// Both were more than an ulp off: 1/√b rounded twice, and an exponential of a logarithm.
 #[test]
 fn tiny_slopes_lose_no_digits_in_single_precision() {
-    for depth in DEPTHS.into_iter().chain([145, 1 << 24]) {
+    for depth in DEPTHS.into_iter().chain([145, 1 << 16]) {
         let (single, double) = (Potential::<f32>::new(depth).unwrap(), potential(depth));
         for step in 0..2000_u32 {
             let b = f32::from_bits(1 + step * step * 37);

@@ -5,6 +5,7 @@
 
 mod support;
 
+use approx::{assert_relative_eq, assert_ulps_eq};
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::{
     Basis, Bias, ClassCounts, ClassMatrix, ExplicitMinimizer, GlobalMinimum, Regime,
@@ -139,7 +140,10 @@ fn check_geometry(
     let means = class_means(&point.features, counts);
     let gram = means.transpose() * &means;
     check_matrix("H̄ᵀH̄", &gram, &minimum.class_means_gram().unwrap(), tolerance)?;
-    check_matrix("W H̄", &(product * &means), &minimum.class_outputs().unwrap(), tolerance)?;
+    let logits = product * &means;
+    check_matrix("W H̄", &logits, &minimum.class_outputs().unwrap(), tolerance)?;
+    let gram = logits.transpose() * &logits;
+    check_matrix("(W H̄)ᵀ W H̄", &gram, &minimum.logit_gram().unwrap(), tolerance)?;
     check_norms(minimum, point, &means, tolerance)
 }
 
@@ -276,8 +280,8 @@ fn the_explicit_minimiser_of_a_large_problem_is_stationary() {
         let minimum = ufm.with_widths(&[width; 9]).unwrap().global_minimum().unwrap();
         assert!(minimum.directions().iter().any(|d| d.regime() == Regime::Positive));
         let (loss, gradient) = explicit_loss_and_gradient(&minimum, &counts);
-        let error = (loss / minimum.loss() - 1.0).abs();
-        assert!(error < 1e-13, "{bias:?}, width {width}: {error:e}");
+        // With the default `epsilon` small numbers would be equal whatever they are.
+        assert_relative_eq!(loss, minimum.loss(), epsilon = 0.0, max_relative = 1e-13);
         assert!(gradient <= 1e-10, "{bias:?}, width {width}: ‖∇f‖ = {gradient:e}");
     }
 }
@@ -297,9 +301,9 @@ fn at_a_tie_every_rank_is_a_global_minimum() {
 
     let explicit = unpacked(&minimum.minimizer(&Basis::Standard).unwrap());
     let objective = MseObjective::new(one_hot(&[2, 2]), &[1.0 / 16.0; 2], 1.0, Bias::None, &[2; 2]);
-    assert!((objective.loss(&objective.pack(&explicit)) - 0.5).abs() < 1e-15);
+    assert_ulps_eq!(objective.loss(&objective.pack(&explicit)), 0.5, epsilon = 0.0, max_ulps = 4);
     let zero = vec![0.0; objective.dimension()];
-    assert!((objective.loss(&zero) - 0.5).abs() < 1e-15);
+    assert_ulps_eq!(objective.loss(&zero), 0.5, epsilon = 0.0, max_ulps = 4);
 
     let gram = minimum.classifier_gram();
     let x = 1.0; // (M − 1)^(1/M)

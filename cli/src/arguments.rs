@@ -138,7 +138,7 @@ pub(crate) struct AuditArguments {
 }
 
 const AUDIT_EXAMPLES: &str = "\
-Numbers may be f64, f32, f16 or bf16, labels any integers. Without weight decays, from flags or the \
+Numbers may be f64, f32, f16 or bf16, labels of any integer type. Without weight decays, from flags or the \
 metadata of a .safetensors file, every metric that needs none is still printed.
 
 Examples:

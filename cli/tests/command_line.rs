@@ -173,6 +173,46 @@ fn families_are_not_presented_as_one_answer() {
     assert_eq!(fitted, [true, true, false, false]);
 }
 
+/// b* is n/N without a penalty, and the same for all classes with one.
+#[test]
+fn the_bias_is_printed() {
+    let table = |line: &str| text(&run(&format!("predict {DECAYS} {line}")).stdout).to_string();
+    let line = "--counts 20,10,10 --depth 2 --bias unregularized";
+    assert_eq!(
+        prediction(&format!("{DECAYS} {line}"))["bias"],
+        serde_json::json!([0.5, 0.25, 0.25])
+    );
+    let printed = table(line);
+    assert!(printed.contains("b*") && printed.contains("0.500000"), "{printed}");
+    let regularised = prediction(&format!("{DECAYS} --counts 20x3 --depth 2 --bias 0.01"));
+    let entries = regularised["bias"].as_array().unwrap();
+    assert!(entries.len() == 3 && entries.iter().all(|entry| *entry == entries[0]), "{entries:?}");
+    assert!(!table("--counts 20,10 --depth 2").contains("b*"));
+}
+
+/// The list of b* was made even for a table, which shows one row: the program ran out of memory.
+#[test]
+fn as_many_classes_as_there_are_numbers_are_one_row() {
+    for bias in ["none", "unregularized", "0.1"] {
+        let line = format!("predict --counts 1x{} --depth 1 --bias {bias}", u64::MAX);
+        let output = run(&format!("{line} --weight-decay 5e-20 --feature-decay 5e-20"));
+        assert_eq!(output.status.code(), Some(0), "{bias}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn too_narrow_layers_are_explained() {
+    let table = |line: &str| text(&run(&format!("predict {DECAYS} {line}")).stdout).to_string();
+    let explained = |printed: &str| {
+        let printed = printed.replace('\n', " ");
+        let family = printed.contains("which of equal ones are fitted is not determined");
+        (printed.contains("and the rank limit leaves room for it"), family)
+    };
+    assert_eq!(explained(&table("--counts 20,10,10 --depth 2")), (false, false));
+    assert_eq!(explained(&table("--counts 20,10,5 --depth 2 --widths 2")), (true, false));
+    assert_eq!(explained(&table("--counts 20,10,10 --depth 2 --widths 2")), (true, true));
+}
+
 #[test]
 fn problems_without_a_closed_form_are_refused() {
     let message = error_line(&format!("predict --counts 5,9 --depth 1 {DECAYS} --bias 0.1"));

@@ -276,7 +276,7 @@ impl CrossEntropyPoint {
         let samples = (self.ufm.samples_per_class() as f64).sqrt();
         let rank = self.rank();
         if let LogitStructure::SimplexEtf | LogitStructure::Collapsed = self.structure {
-            let all: Vec<usize> = (0..classes).collect();
+            let all = core::iter::once(0..classes).collect();
             let left = Subset::Contrasts(all).basis(classes).columns(0, rank).into_owned();
             let energies = self.energies();
             let energy = energies.first().map_or(0.0, |&(energy, _)| energy);

@@ -1,5 +1,6 @@
 //! The scalar problem of the simplex ETF under cross-entropy: its thresholds and its minimiser.
 
+use crate::bracket::sign_change;
 use crate::error::{Error, Result};
 use crate::potential::Regime;
 use crate::root::root_of_ratio;
@@ -260,26 +261,14 @@ fn tie(others: f64, depth: f64) -> f64 {
         let slope = others.ln() - alpha - (others * (-alpha).exp()).ln_1p();
         gain(alpha, others).ln() - alpha.ln() - slope - level
     };
-    rising_root(excess, 1e-3, 2.0 * (others.ln() + level) + 10.0)
+    sign_change(1e-3, 2.0 * (others.ln() + level) + 10.0, excess)
 }
 
 /// The root of α e^α/(e^α + K − 1) = (M−1)/(M+1), the maximum of α^q/(e^α + K − 1).
 fn merger(others: f64, depth: f64) -> f64 {
     let exponent = (depth - 1.0) / (depth + 1.0);
     let excess = |alpha: f64| alpha / (1.0 + others * (-alpha).exp()) - exponent;
-    rising_root(excess, 0.0, others.ln() + 2.0)
-}
-
-/// The root of a rising function in a bracket, by bisection to the last bit.
-fn rising_root(function: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
-    for _ in 0..2 * f64::MANTISSA_DIGITS {
-        let middle = low.midpoint(high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if function(middle) < 0.0 { low = middle } else { high = middle }
-    }
-    low.midpoint(high)
+    sign_change(0.0, others.ln() + 2.0, excess)
 }
 
 fn check_strength(strength: f64) -> Result<()> {

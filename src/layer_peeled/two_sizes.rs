@@ -44,15 +44,15 @@ pub(super) struct Reduced {
     pub(super) within: [f64; 2],
     /// a and b.
     pub(super) between: [f64; 2],
-    /// 1 − p_true.
-    pub(super) errors: [f64; 2],
+    /// The cross-entropy −ln p_true.
+    pub(super) losses: [f64; 2],
 }
 
 /// One of the two halves of [`Reduced`].
 struct Side {
     within: f64,
     between: f64,
-    error: f64,
+    loss: f64,
 }
 
 impl Reduced {
@@ -60,7 +60,7 @@ impl Reduced {
         Self {
             within: [a.within, b.within],
             between: [a.between, b.between],
-            errors: [a.error, b.error],
+            losses: [a.loss, b.loss],
         }
     }
 
@@ -89,7 +89,8 @@ impl TwoSizes {
     /// The δ ≥ 0 at which the sum of singular values, which rises from 0, is as given.
     fn delta(self, nuclear_norm: f64, at: impl Fn(f64) -> Reduced) -> f64 {
         let missing = |delta: f64| self.nuclear_norm(&at(delta)) - nuclear_norm;
-        let mut high = 1.0;
+        // The sum is at least (K_A − 1) δ, so that small ones have small δ.
+        let mut high = nuclear_norm.min(1.0);
         while missing(high) < 0.0 {
             high *= 2.0;
         }
@@ -135,12 +136,19 @@ fn coupled(own: f64, other: f64, excess: f64, cosine: f64) -> Side {
     } else {
         (1.0 - far, (-far).ln_1p() - own.ln())
     };
-    let within = if contrasts { log_ratio(-excess.exp_m1(), log_near) } else { 0.0 };
+    // p_true − p_near.
+    let gap = if contrasts { -excess.exp_m1() } else { 0.0 };
+    let within = if contrasts { log_ratio(gap, log_near) } else { 0.0 };
     Side {
         within,
         between: own * (other / total).sqrt() * (log_near - log_far + within / own),
-        error: (1.0 - own.recip()) * near + far,
+        loss: cross_entropy(near / own + gap, (1.0 - own.recip()) * near + far),
     }
+}
+
+/// −ln p from p and 1 − p, of which the smaller one is accurate.
+fn cross_entropy(likely: f64, error: f64) -> f64 {
+    if error < 0.5 { -(-error).ln_1p() } else { -likely.ln() }
 }
 
 /// ln((p + gap)/p) from ln p.
@@ -152,16 +160,26 @@ fn log_ratio(gap: f64, log_p: f64) -> f64 {
 /// One side for r = 0, where p_far/p_near = e^(q/K_A) instead.
 fn separate(own: f64, other: f64, excess: f64) -> Side {
     if own <= 1.0 || excess >= 0.0 {
-        return Side { within: 0.0, between: 0.0, error: 1.0 - (own + other).recip() };
+        return Side { within: 0.0, between: 0.0, loss: (own + other).ln() };
     }
     // All divided by p_true: p_near is e^(−q).
     let near = |q: f64| (-q).exp();
     let far = |q: f64| other * (q / own - q).exp();
     let sum = |q: f64| 1.0 + (own - 1.0) * near(q) + far(q);
-    let balance = |q: f64| excess - ((own * near(q) + far(q)) / sum(q)).ln();
-    // The share is at most K e^(−q/2).
-    let high = 2.0 * ((own + other).ln() - excess) + 1.0;
-    let within = sign_change(0.0, high, balance);
+    // K_A p_near + K_B p_far = ν/(n/N), or where that is near 1 the same for the rest of the
+    // probability, p_true − p_near.
+    let balance = |q: f64| {
+        if excess > -1.0 {
+            excess.exp_m1() - (-q).exp_m1() / sum(q)
+        } else {
+            excess - ((own * near(q) + far(q)) / sum(q)).ln()
+        }
+    };
+    // K_A p_near + K_B p_far ≤ K e^(−q/2), and K (p_true − p_near) ≥ 1 − e^(−q).
+    let (classes, gap) = (own + other, -excess.exp_m1());
+    let by_share = 2.0 * (classes.ln() - excess);
+    let by_gap = -(-(classes * gap).min(1.0)).ln_1p();
+    let within = sign_change(0.0, by_share.min(by_gap), balance);
     let error = ((own - 1.0) * near(within) + far(within)) / sum(within);
-    Side { within, between: 0.0, error }
+    Side { within, between: 0.0, loss: cross_entropy(sum(within).recip(), error) }
 }

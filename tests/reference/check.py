@@ -5,6 +5,7 @@ itself (in x, or in the singular value of the product of all factors), spectra b
 """
 
 import csv
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -151,7 +152,7 @@ def check_polynomial(depth: int, b: mpf, x: mpf) -> None:
 
 def check_stationary() -> None:
     """The derivative of g changes sign within the rounding of each point, on its own side of the fold."""
-    for row in records("stationary.csv"):
+    for row in records("stationary.csv") + records("single.csv"):
         depth, b = int(row["depth"]), exact_input(row["b"])
         fold = power(mpf(depth - 1) / (depth + 1), mpf(1) / depth)
         assert bool(row["larger"]) == (derivative(depth, b, fold) < 0)
@@ -164,6 +165,19 @@ def check_stationary() -> None:
             x = mpf(row["smaller"])
             assert x < fold
             assert_rising(lambda y: -derivative(depth, b, y), x)
+
+
+def check_single() -> None:
+    """Inputs are binary32, and the minimiser is the larger point up to beta and zero above."""
+    for row in records("single.csv"):
+        depth, b = int(row["depth"]), exact_input(row["b"])
+        assert struct.unpack("f", struct.pack("f", float(b)))[0] == float(b), row
+        beta = power(depth - 1, mpf(depth - 1) / depth) / depth
+        assert row["regime"] == ("positive" if b < beta else "tie" if b == beta else "zero")
+        if row["regime"] == "tie":
+            assert (depth, b, mpf(row["x"])) in ((1, 1, 0), (2, mpf(1) / 2, 1))
+        else:
+            assert row["x"] == (row["larger"] if b < beta else "0")
 
 
 def schatten_minimum(loss: Callable[[mpf], mpf], sigma: mpf, total: mpf, weight: mpf, depth: int) -> tuple[mpf, mpf]:
@@ -403,6 +417,7 @@ if __name__ == "__main__":
         check_thresholds,
         check_minimizer,
         check_stationary,
+        check_single,
         check_problems,
         check_secular,
         check_critical_ratio,

@@ -5,6 +5,7 @@ Random inputs go through mpmath rather than `math`, so that they do not depend o
 
 import math
 import random
+import struct
 from collections.abc import Iterable, Iterator
 
 import mpmath
@@ -41,6 +42,18 @@ def nearest(value: mpf) -> float:
     number = float(value)
     neighbours = (math.nextafter(number, 0.0), math.nextafter(number, math.inf))
     return min((number, *neighbours), key=lambda candidate: abs(candidate - value))
+
+
+def single(value: mpf) -> float:
+    """A binary32 number next to `value`; with gradual underflow, as `value` may be subnormal."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def around_single(center: float, steps: int) -> Iterator[float]:
+    """A positive binary32 number and the `steps` binary32 numbers on each side of it."""
+    (bits,) = struct.unpack("I", struct.pack("f", center))
+    for step in range(-steps, steps + 1):
+        yield float(struct.unpack("f", struct.pack("I", bits + step))[0])
 
 
 def short(value: mpf) -> float:

@@ -12,7 +12,7 @@ from mpmath import mp
 from cross_entropy_tables import cross_entropy_rows, phase_rows, simplex_rows, simplex_threshold_rows
 from decimals import Row
 from problem_tables import critical_ratio_rows, problem_rows
-from scalar_tables import minimizer_rows, stationary_rows, threshold_rows
+from scalar_tables import minimizer_rows, single_rows, stationary_rows, threshold_rows
 from spectrum_tables import secular_rows
 
 FOLDER = Path(__file__).parent
@@ -27,6 +27,7 @@ TABLES: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
     "thresholds.csv": ("depth,tau,beta,fold,root_at_threshold,fold_position", threshold_rows),
     "minimizer.csv": ("depth,b,regime,x,x_pow_depth,g,residual_share", minimizer_rows),
     "stationary.csv": ("depth,b,smaller,larger", stationary_rows),
+    "single.csv": ("depth,b,regime,x,smaller,larger", single_rows),
     "problems.csv": (",".join((PROBLEM_INPUTS, PROBLEM_OUTPUTS, DIRECTION_OUTPUTS, CLASS_OUTPUTS)), problem_rows),
     "secular.csv": ("sizes,multiplicities,eigenvalues,above_smaller_size,below_larger_size", secular_rows),
     "critical_ratio.csv": (

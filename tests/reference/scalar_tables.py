@@ -8,7 +8,7 @@ import mpmath
 from mpmath import mpf
 
 import closed_forms as exact
-from decimals import Row, around, digits, nearest, stratified
+from decimals import Row, around, around_single, digits, nearest, single, stratified
 
 # Above this, 1/(x^M+1) leaves the normal range of binary64; soon after, x^M leaves the range.
 LARGEST_POWER = mpf("1e307")
@@ -22,6 +22,9 @@ def distances() -> Iterator[mpf]:
     """Relative distances from 1e-1 to 1e-15, two in each decade."""
     for decade in range(1, 16):
         yield from (mpf(10) ** -decade, 3 * mpf(10) ** -(decade + 1))
+
+
+SUBNORMAL_SINGLE = (2.0**-149, 3 * 2.0**-149, 1e-42, 1e-39, 2.0**-126)
 
 
 def threshold_rows() -> Iterator[Row]:
@@ -79,3 +82,29 @@ def stationary_rows() -> Iterator[Row]:
                 larger = digits(exact.larger_stationary_point(depth, b))
                 smaller = digits(exact.smaller_stationary_point(depth, b)) if depth > 1 else ""
             yield [str(depth), repr(number), smaller, larger]
+
+
+def single_inputs(depth: int) -> list[float]:
+    """Binary32 values of b: the whole range, near the threshold and near the fold."""
+    generator = random.Random(f"single {depth}")
+    threshold, fold = exact.beta(depth), exact.fold(depth)
+    inputs = {single(b) for b in stratified(generator, mpf("1e-37"), threshold, 60)}
+    inputs.update(single(b) for b in stratified(generator, mpf("1e-6"), fold, 30))
+    for end in (threshold, fold):
+        inputs.update(single(end * (1 - mpf(10) ** -decade)) for decade in range(1, 7))
+        inputs.update(around_single(single(end), 3))
+    inputs.update(map(single, SUBNORMAL_SINGLE))
+    return sorted(inputs)
+
+
+def single_rows() -> Iterator[Row]:
+    """The global minimiser and both stationary points for binary32 inputs."""
+    for depth in SCALAR_DEPTHS:
+        for number in single_inputs(depth):
+            b = mpf(number)
+            smaller = larger = ""
+            if b < exact.fold(depth):
+                larger = digits(exact.larger_stationary_point(depth, b))
+                smaller = digits(exact.smaller_stationary_point(depth, b)) if depth > 1 else ""
+            x = digits(exact.minimizer(depth, b))
+            yield [str(depth), repr(number), exact.regime(depth, b), x, smaller, larger]

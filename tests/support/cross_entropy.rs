@@ -6,7 +6,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::lbfgs::{Outcome, Smooth, minimise};
+use super::lbfgs::Smooth;
+use super::lbfgs::{Outcome, minimise};
 use super::objective::{MseObjective, Unpacked, Workspace};
 
 /// The full objective 1/N Σ CE(W_M⋯W₁h + b, y) + Σ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖².
@@ -33,18 +34,6 @@ impl CrossEntropyObjective {
     /// The network with its packing of parameters.
     pub fn network(&self) -> &MseObjective {
         &self.network
-    }
-
-    /// f at a point.
-    pub fn loss(&self, point: &[f64]) -> f64 {
-        self.evaluate(point, &mut self.workspace())
-    }
-
-    /// ∇f at a point, packed as the point is.
-    pub fn gradient(&self, point: &[f64]) -> Vec<f64> {
-        let mut workspace = self.workspace();
-        self.evaluate(point, &mut workspace);
-        workspace.gradient
     }
 
     /// A random point with logits of a random rank and size: a random projector times their size, with

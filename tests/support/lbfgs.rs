@@ -43,6 +43,18 @@ pub trait Smooth {
 
     /// The gradient that the last evaluation found.
     fn gradient_in(workspace: &Self::Workspace) -> &[f64];
+
+    /// The value at a point.
+    fn loss(&self, point: &[f64]) -> f64 {
+        self.evaluate(point, &mut self.workspace())
+    }
+
+    /// The gradient at a point.
+    fn gradient(&self, point: &[f64]) -> Vec<f64> {
+        let mut workspace = self.workspace();
+        self.evaluate(point, &mut workspace);
+        Self::gradient_in(&workspace).to_vec()
+    }
 }
 
 /// Where a minimisation ended.

@@ -248,8 +248,7 @@ impl MseObjective {
         }
     }
 
-    /// Sets the gradient to that of the fit, from the activations, of which the last one is N times
-    /// the derivative with respect to the outputs.
+    /// Sets the gradient to that of the fit, from the activations.
     pub(super) fn backward(&self, point: &[f64], workspace: &mut Workspace) {
         let Workspace { activations, upstream, downstream, gradient } = workspace;
         gradient.fill(0.0);

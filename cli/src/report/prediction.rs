@@ -26,7 +26,8 @@ pub(crate) struct PredictionReport<'a> {
     /// The loss f* at the global minimum.
     loss: f64,
     /// b*, null if there is none or it is not determined.
-    bias: Option<Vec<f64>>,
+    #[serde(serialize_with = "serialize_bias")]
+    bias: &'a GlobalMinimum,
     /// The singular directions: in class order without bias, else by falling σ².
     #[serde(serialize_with = "serialize_directions")]
     directions: &'a GlobalMinimum,
@@ -85,7 +86,7 @@ impl<'a> PredictionReport<'a> {
             scale: minimum.scale(),
             threshold: minimum.threshold(),
             loss: minimum.loss(),
-            bias: minimum.bias(),
+            bias: minimum,
             directions: minimum,
             classes: minimum,
         })
@@ -218,15 +219,21 @@ fn direction_table(minimum: &GlobalMinimum) -> String {
 }
 
 fn class_table(minimum: &GlobalMinimum) -> String {
-    let headings = ["samples", "‖w‖²", "‖h‖²", ""];
-    let runs = merge_equal(class_runs(minimum));
-    numbered_table("class", &headings, &runs, |class| {
-        vec![
+    let has_bias = minimum.problem().penalties().bias() != Bias::None;
+    let headings = [&["samples", "‖w‖²", "‖h‖²"][..], if has_bias { &["b*"] } else { &[] }, &[""]];
+    let with_bias = |(run, class): (Run, _)| {
+        (run.classes, (ClassReport::from(class), minimum.bias_of_class(run.first_class)))
+    };
+    let runs = merge_equal(minimum.classes().map(with_bias));
+    numbered_table("class", &headings.concat(), &runs, |(class, bias)| {
+        let mut cells = vec![
             Cell::Count(class.count),
             Cell::Number(class.classifier_norm_squared),
             Cell::Number(class.feature_norm_squared),
-            Cell::Text(collapse_mark(class.collapsed).into()),
-        ]
+        ];
+        cells.extend(has_bias.then_some(Cell::Number(*bias)));
+        cells.push(Cell::Text(collapse_mark(class.collapsed).into()));
+        cells
     })
 }
 
@@ -241,16 +248,38 @@ fn collapse_mark(collapsed: Option<bool>) -> &'static str {
 
 /// What the symbols mean.
 fn legend(minimum: &GlobalMinimum) -> String {
-    let order = match minimum.problem().penalties().bias() {
-        Bias::None => "directions: one for each class",
-        _ => "directions: by falling σ²",
+    let problem = minimum.problem();
+    let has_bias = problem.penalties().bias() != Bias::None;
+    let order = if has_bias { "by falling σ²" } else { "one for each class" };
+    let family = match minimum.is_unique() {
+        true => "",
+        false => ", but which of equal ones are fitted is not determined",
     };
+    let room = match problem.rank_limit() < problem.classes() {
+        true => " and the rank limit leaves room for it",
+        false => "",
+    };
+    let bias = if has_bias { "b*: bias of the class; " } else { "" };
     format!(
-        "{order}; σ: singular value of the target; a direction survives if a/σ² < τ_M, then x > 0; \
-         t = λ·(singular value)² of every layer and of the features; s: singular value of W₁; \
-         ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; – : not determined. \
+        "directions: {order}{family}; σ: singular value of the target; a direction survives if a/σ² < τ_M{room}, \
+         then x > 0; t = λ·(singular value)² of every layer and of the features; s: singular value of W₁; \
+         ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; {bias}– : not determined. \
          All numbers are dimensionless."
     )
+}
+
+/// Writes the entries of b* one by one.
+fn serialize_bias<S: Serializer>(
+    minimum: &&GlobalMinimum,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let entries =
+        || minimum.classes().map(|(run, _)| (run, minimum.bias_of_class(run.first_class)));
+    // All entries are known, or none is.
+    if entries().any(|(_, entry)| entry.is_none()) {
+        return serializer.serialize_none();
+    }
+    serializer.collect_seq(entries().flat_map(|(run, entry)| repeat_n(entry, run.classes)))
 }
 
 /// Writes the directions one by one.
