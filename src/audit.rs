@@ -57,7 +57,8 @@ pub struct Audit {
     pub classes: Vec<ClassAudit>,
     /// The predicted global minimum; `None` without penalties or where there is no closed form.
     pub prediction: Option<GlobalMinimum>,
-    /// Why there is no prediction although the penalties are known: an [`Error::NoClosedForm`].
+    /// Why there is no prediction although the penalties are known: an [`Error::NoClosedForm`], or
+    /// penalties so extreme that a number of it would be out of range.
     pub not_predictable: Option<Error>,
 }
 
@@ -119,7 +120,9 @@ pub fn audit<T: Scalar>(
     let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
         None => (None, None),
         Some(Ok(prediction)) => (Some(prediction), None),
-        Some(Err(error @ Error::NoClosedForm { .. })) => (None, Some(error)),
+        Some(Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. }))) => {
+            (None, Some(error))
+        }
         Some(Err(error)) => return Err(error),
     };
     let targets = Targets::new(&counts, head, prediction.as_ref(), penalties.is_some())?;
@@ -155,11 +158,11 @@ fn predict(
     Ufm::new(counts.clone(), penalties.clone())?.with_widths(&head.widths())?.global_minimum()
 }
 
-/// `None` where there is nothing but zeros to measure.
+/// `None` where there is nothing but zeros to measure, or the target is out of range.
 fn comparable<T>(metric: Result<T>) -> Result<Option<T>> {
     match metric {
         Ok(value) => Ok(Some(value)),
-        Err(Error::ZeroNorm { .. }) => Ok(None),
+        Err(Error::ZeroNorm { .. } | Error::Unrepresentable { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

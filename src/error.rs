@@ -71,6 +71,21 @@ pub enum Error {
         argument: &'static str,
     },
 
+    /// The vector of a class is zero, as under minority collapse, so that it has no direction.
+    #[error("the vector of class {class} in `{argument}` is zero, so it has no direction")]
+    ZeroVector {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The class, counted from 0.
+        class: usize,
+    },
+
+    /// Sums over pieces of a data set do not belong together.
+    #[error(
+        "sums of deviations from different class means or with different options cannot be merged"
+    )]
+    DifferentFirstPass,
+
     /// The problem is well posed, but its global minimum has no known closed form.
     #[error("no closed form is known for {problem}")]
     NoClosedForm {

@@ -5,9 +5,8 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DMatrixView, Dyn, RealField, U1};
 
 use crate::error::{Error, Result};
-
-/// A matrix view with any strides.
-type StridedView<'a, T> = DMatrixView<'a, T, Dyn, Dyn>;
+use crate::linalg::StridedView;
+use crate::parallel;
 
 /// Samples of one block: enough for matrix products to run at full speed.
 const BLOCK_SAMPLES: usize = 256;
@@ -237,54 +236,66 @@ impl<'a, T: Scalar> Features<'a, T> {
         self.largest
     }
 
-    /// Calls `visit` with the index and the features of each sample in turn.
-    pub(crate) fn for_each_sample(&self, mut visit: impl FnMut(usize, &[T])) {
-        if let (Axis::Column, Some(samples)) = (self.sample_axis, contiguous_columns(&self.view)) {
-            samples.column_iter().enumerate().for_each(|(i, sample)| visit(i, sample.as_slice()));
+    /// Calls `visit` with the index and the features of each of the given samples in turn.
+    pub(crate) fn for_each_sample(
+        &self,
+        samples: impl IntoIterator<Item = usize>,
+        mut visit: impl FnMut(usize, &[T]),
+    ) {
+        if let (Axis::Column, Some(columns)) = (self.sample_axis, contiguous_columns(&self.view)) {
+            let samples = samples.into_iter();
+            samples.for_each(|index| visit(index, columns.column(index).as_slice()));
             return;
         }
-        for range in self.blocks() {
-            let block = self.transposed_block(range.clone());
-            for (index, sample) in range.zip(block.column_iter()) {
-                visit(index, sample.as_slice());
+        let mut copy = Vec::with_capacity(self.dimension());
+        for index in samples {
+            copy.clear();
+            match self.sample_axis {
+                Axis::Row => copy.extend(self.view.row(index).iter()),
+                Axis::Column => copy.extend(self.view.column(index).iter()),
             }
+            visit(index, &copy);
         }
     }
 
-    /// Calls `visit` with the range of samples and the d×B matrix of each block of them, whose
+    /// The ranges of samples of blocks that fit into a cache; they depend on the shape alone.
+    pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = Range<usize>> + Send + use<T> {
+        let (samples, size) = (self.samples(), self.block_samples());
+        (0..samples.div_ceil(size)).map(move |block| block * size..samples.min((block + 1) * size))
+    }
+
+    /// Fills the columns of a d×B block with what `write` computes from each sample of a range.
+    pub(crate) fn fill_block<U: Scalar>(
+        &self,
+        range: Range<usize>,
+        block: &mut DMatrix<U>,
+        write: impl Fn(usize, &[T], &mut [U]),
+    ) {
+        if block.ncols() != range.len() {
+            *block = DMatrix::zeros(self.dimension(), range.len());
+        }
+        let first = range.start;
+        self.for_each_sample(range, |index, sample| {
+            write(index, sample, block.column_mut(index - first).as_mut_slice());
+        });
+    }
+
+    /// Calls `visit` with the range of samples and the d×B matrix of each block of them in turn, whose
     /// columns `write` has computed from the index and the features of a sample.
     pub(crate) fn for_each_block<U: Scalar>(
         &self,
         write: impl Fn(usize, &[T], &mut [U]),
-        mut visit: impl FnMut(Range<usize>, DMatrixView<'_, U>),
+        mut visit: impl FnMut(Range<usize>, &DMatrix<U>),
     ) {
-        let size = self.block_samples();
-        let mut block = DMatrix::<U>::zeros(self.dimension(), size.min(self.samples()));
-        self.for_each_sample(|index, sample| {
-            let column = index % size;
-            write(index, sample, block.column_mut(column).as_mut_slice());
-            if column + 1 == size || index + 1 == self.samples() {
-                visit(index - column..index + 1, block.columns(0, column + 1));
-            }
-        });
-    }
-
-    /// The range of samples of each block.
-    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<T> {
-        let (samples, size) = (self.samples(), self.block_samples());
-        (0..samples).step_by(size).map(move |start| start..samples.min(start + size))
+        let mut block = DMatrix::zeros(0, 0);
+        for range in self.blocks() {
+            self.fill_block(range.clone(), &mut block, &write);
+            visit(range, &block);
+        }
     }
 
     fn block_samples(&self) -> usize {
         (BLOCK_ENTRIES / self.dimension()).clamp(1, BLOCK_SAMPLES)
-    }
-
-    /// Copies samples that are not contiguous to the columns of a d×B matrix.
-    fn transposed_block(&self, range: Range<usize>) -> DMatrix<T> {
-        match self.sample_axis {
-            Axis::Row => self.view.rows_range(range).transpose(),
-            Axis::Column => self.view.columns_range(range).into_owned(),
-        }
     }
 }
 
@@ -324,9 +335,18 @@ fn largest<T: Scalar>(view: &StridedView<'_, T>) -> Result<f64> {
         Some(contiguous) => largest_of(contiguous.column(column).as_slice()),
         None => largest_of(view.column(column).into_owned().as_slice()),
     };
+    let columns_per_piece = (BLOCK_ENTRIES / view.nrows().max(1)).clamp(1, view.ncols().max(1));
+    let pieces = view.ncols().div_ceil(columns_per_piece);
+    let piece_largest = |(): &mut (), piece: usize| {
+        let columns = piece * columns_per_piece..view.ncols().min((piece + 1) * columns_per_piece);
+        columns.into_iter().try_fold(T::zero(), |largest, column| {
+            let found = column_largest(column).ok_or(column)?;
+            Ok(if found > largest { found } else { largest })
+        })
+    };
     let mut largest = T::zero();
-    for column in 0..view.ncols() {
-        let found = column_largest(column).ok_or_else(|| first_too_large(view, column))?;
+    for found in parallel::map(pieces, view.len() / 4, || (), piece_largest) {
+        let found = found.map_err(|column| first_too_large(view, column))?;
         largest = if found > largest { found } else { largest };
     }
     Ok(largest.into())
@@ -370,7 +390,7 @@ mod tests {
 
     fn collected<T: Scalar>(features: &Features<'_, T>) -> Vec<Vec<T>> {
         let mut samples = Vec::new();
-        features.for_each_sample(|index, sample| {
+        features.for_each_sample(0..features.samples(), |index, sample| {
             assert_eq!(index, samples.len());
             samples.push(sample.to_vec());
         });

@@ -1,6 +1,6 @@
 //! The training objective of a measured network, and how far its gradient is from zero.
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
 use crate::features::{Features, LabeledFeatures, Scalar};
@@ -149,7 +149,7 @@ pub fn balancedness<T: Scalar>(
 /// HHᵀ, d×d.
 fn features_gram<T: Scalar>(features: &Features<'_, T>) -> Result<DMatrix<f64>> {
     let mut gram = zeros("dimension²", features.dimension(), features.dimension())?;
-    features.for_each_block(to_f64, |_, block| gram.gemm(1.0, &block, &block.transpose(), 1.0));
+    features.for_each_block(to_f64, |_, block| gram += crate::linalg::gram(block));
     Ok(gram)
 }
 
@@ -264,7 +264,7 @@ impl Sums {
 fn residuals(
     product: &DMatrix<f64>,
     bias: Option<&DVector<f64>>,
-    block: DMatrixView<'_, f64>,
+    block: &DMatrix<f64>,
     labels: &[usize],
 ) -> DMatrix<f64> {
     let mut residuals = product * block;

@@ -1,10 +1,14 @@
 //! Numbers, means and covariances of the classes.
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::linalg::zeros;
+use crate::parallel;
+
+/// Pieces into which the classes are divided for the threads.
+const PIECES: usize = 16;
 
 /// What the class means are centred at.
 ///
@@ -91,15 +95,32 @@ impl ClassStatistics {
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         self.check_shape("batch", batch.features().dimension(), batch.classes())?;
         let dimension = self.dimension();
-        let (sums, corrections) = (self.sums.as_mut_slice(), self.corrections.as_mut_slice());
-        batch.features().for_each_sample(|index, sample| {
-            let class = batch.labels()[index];
-            let sums = &mut sums[class * dimension..][..dimension];
-            let corrections = &mut corrections[class * dimension..][..dimension];
-            for ((sum, correction), &feature) in sums.iter_mut().zip(corrections).zip(sample) {
-                add(sum, correction, feature.into());
-            }
-        });
+        let operations = batch.features().samples().saturating_mul(4 * dimension);
+        // Each class is summed by one thread, in the order of the samples.
+        let classes = self.classes().div_ceil(PIECES);
+        let sums = self.sums.as_mut_slice().chunks_mut(classes * dimension);
+        let corrections = self.corrections.as_mut_slice().chunks_mut(classes * dimension);
+        let pieces = (0..).step_by(classes).zip(sums.zip(corrections));
+        parallel::for_each(
+            pieces,
+            operations,
+            || (),
+            |(), (first, (sums, corrections))| {
+                let own = first..first + sums.len() / dimension;
+                let labels = batch.labels().iter().enumerate();
+                let samples =
+                    labels.filter(|(_, label)| own.contains(label)).map(|(index, _)| index);
+                batch.features().for_each_sample(samples, |index, sample| {
+                    let start = (batch.labels()[index] - first) * dimension;
+                    let (sums, corrections) = (&mut sums[start..], &mut corrections[start..]);
+                    for ((sum, correction), &feature) in
+                        sums.iter_mut().zip(corrections).zip(sample)
+                    {
+                        add(sum, correction, feature.into());
+                    }
+                });
+            },
+        );
         batch.labels().iter().for_each(|&label| self.counts[label] += 1);
         Ok(())
     }
@@ -122,17 +143,25 @@ impl ClassStatistics {
     /// ```
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.check_shape("other", other.dimension(), other.classes())?;
-        for (count, &other) in self.counts.iter_mut().zip(&other.counts) {
-            *count = count.saturating_add(other);
-        }
-        let theirs = other.sums.iter().zip(&other.corrections);
-        for ((sum, correction), (&term, rest)) in
-            self.sums.iter_mut().zip(&mut self.corrections).zip(theirs)
-        {
-            add(sum, correction, term);
-            *correction += rest;
-        }
+        let classes: Vec<usize> = (0..self.classes()).collect();
+        self.merge_classes(other, &classes);
         Ok(())
+    }
+
+    /// Adds the first, second, … class of other statistics to the given ones of these.
+    pub(crate) fn merge_classes(&mut self, other: &Self, classes: &[usize]) {
+        for (theirs, &class) in classes.iter().enumerate() {
+            self.counts[class] = self.counts[class].saturating_add(other.counts[theirs]);
+            let (mut sums, mut rests) =
+                (self.sums.column_mut(class), self.corrections.column_mut(class));
+            let terms = other.sums.column(theirs);
+            let more = other.corrections.column(theirs);
+            let own = sums.iter_mut().zip(rests.iter_mut());
+            for ((sum, correction), (&term, rest)) in own.zip(terms.iter().zip(more.iter())) {
+                add(sum, correction, term);
+                *correction += rest;
+            }
+        }
     }
 
     /// Number of features d.
@@ -168,13 +197,19 @@ impl ClassStatistics {
             return Err(Error::EmptyClass { argument: "labels", class });
         }
         let mut means = self.sums.clone();
-        let columns = means.column_iter_mut().zip(self.corrections.column_iter());
-        for ((mut means, corrections), &count) in columns.zip(&self.counts) {
-            for (mean, &correction) in means.iter_mut().zip(&corrections) {
-                *mean = quotient(*mean, correction, count as f64);
-            }
+        for (class, mut column) in means.column_iter_mut().enumerate() {
+            column.iter_mut().zip(self.mean(class)).for_each(|(entry, mean)| *entry = mean);
         }
         Ok(means)
+    }
+
+    /// The mean of a class that has samples.
+    pub(crate) fn mean(&self, class: usize) -> impl Iterator<Item = f64> {
+        let count = self.counts[class] as f64;
+        let (start, length) = (class * self.dimension(), self.dimension());
+        let sums = &self.sums.as_slice()[start..][..length];
+        let corrections = &self.corrections.as_slice()[start..][..length];
+        sums.iter().zip(corrections).map(move |(&sum, &rest)| quotient(sum, rest, count))
     }
 
     /// What the class means are centred at: h_G = 1/N Σₖ n_k h_k or 1/K Σₖ h_k.
@@ -192,7 +227,7 @@ impl ClassStatistics {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn center(&self, center: Center) -> Result<DVector<f64>> {
-        self.class_means().map(|means| self.center_of(&means, center))
+        self.class_means().map(|means| center_of(&means, &self.counts, center))
     }
 
     /// The class means minus their centre, h_k − h_G: d×K.
@@ -201,8 +236,7 @@ impl ClassStatistics {
     /// [`Error::EmptyClass`] for the first class without a sample.
     pub fn centred_means(&self, center: Center) -> Result<DMatrix<f64>> {
         let mut means = self.class_means()?;
-        let origin = self.center_of(&means, center);
-        means.column_iter_mut().for_each(|mut mean| mean -= &origin);
+        centre(&mut means, &self.counts, center);
         Ok(means)
     }
 
@@ -217,6 +251,22 @@ impl ClassStatistics {
         Ok(&means * means.transpose() / self.classes() as f64)
     }
 
+    /// The sums and what rounding has lost of them, d×K.
+    #[cfg(feature = "serde")]
+    pub(crate) fn parts(&self) -> (&DMatrix<f64>, &DMatrix<f64>) {
+        (&self.sums, &self.corrections)
+    }
+
+    /// The statistics of parts that fit together.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_parts(
+        counts: Vec<u64>,
+        sums: DMatrix<f64>,
+        corrections: DMatrix<f64>,
+    ) -> Self {
+        Self { counts, sums, corrections }
+    }
+
     /// Refuses statistics or batches of another shape.
     pub(crate) fn check_shape(
         &self,
@@ -224,95 +274,42 @@ impl ClassStatistics {
         dimension: usize,
         classes: usize,
     ) -> Result<()> {
-        let (found, expected) = ((dimension, classes), (self.dimension(), self.classes()));
-        if found == expected {
-            return Ok(());
-        }
-        let expected =
-            format!("{}×{}, features × classes of the statistics", expected.0, expected.1);
-        Err(Error::shape(argument, found, expected))
-    }
-
-    /// Summed relative to the first mean, so that a large common mean costs no digits.
-    fn center_of(&self, means: &DMatrix<f64>, center: Center) -> DVector<f64> {
-        let first = means.column(0);
-        let total = self.samples() as f64;
-        let mut origin = first.into_owned();
-        for (mean, &count) in means.column_iter().zip(&self.counts) {
-            let weight = match center {
-                Center::Samples => count as f64 / total,
-                Center::Classes => 1.0 / self.classes() as f64,
-            };
-            origin += (mean - first) * weight;
-        }
-        origin
+        check_shape(argument, (dimension, classes), (self.dimension(), self.classes()))
     }
 }
 
-/// Σ_W = 1/N ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d: the covariance of the samples around the means of
-/// their classes, which are taken from `statistics`.
-///
-/// The metrics do not need this matrix; it takes d² numbers and N·d² multiplications.
-///
-/// # Errors
-/// [`Error::Shape`] if `statistics` are of another shape, [`Error::EmptyClass`] if a class has no
-/// mean, [`Error::Empty`] without samples, [`Error::OutOfRange`] if d² numbers do not fit in memory.
-///
-/// ```
-/// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassStatistics, Features, within_class_covariance};
-///
-/// let rows = dmatrix![1.0, 0.0; 3.0, 0.0; 0.0, 5.0; 0.0, 5.0];
-/// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1], 2)?;
-/// let statistics = ClassStatistics::new(&data)?;
-/// assert_eq!(within_class_covariance(&data, &statistics)?, dmatrix![0.5, 0.0; 0.0, 0.0]);
-/// # Ok::<(), neural_collapse::Error>(())
-/// ```
-pub fn within_class_covariance<T: Scalar>(
-    data: &LabeledFeatures<'_, T>,
-    statistics: &ClassStatistics,
-) -> Result<DMatrix<f64>> {
-    let dimension = data.features().dimension();
-    let mut scatter = zeros("dimension²", dimension, dimension)?;
-    let deviations = Deviations::new(data, statistics)?;
-    deviations.for_each_block(1.0, |block: DMatrixView<'_, f64>| {
-        scatter.gemm(1.0, &block, &block.transpose(), 1.0);
-    });
-    Ok(scatter / data.features().samples() as f64)
+/// Subtracts their centre from class means.
+pub(crate) fn centre(means: &mut DMatrix<f64>, counts: &[u64], center: Center) {
+    let origin = center_of(means, counts, center);
+    means.column_iter_mut().for_each(|mut mean| mean -= &origin);
 }
 
-/// The deviations h_ki − h_k of samples from the means of their classes.
-pub(crate) struct Deviations<'a, T: Scalar> {
-    data: LabeledFeatures<'a, T>,
-    class_means: DMatrix<f64>,
-}
-
-impl<'a, T: Scalar> Deviations<'a, T> {
-    pub(crate) fn new(data: &LabeledFeatures<'a, T>, statistics: &ClassStatistics) -> Result<Self> {
-        if data.features().samples() == 0 {
-            return Err(Error::Empty { argument: "features" });
-        }
-        statistics.check_shape("features", data.features().dimension(), data.classes())?;
-        Ok(Self { data: *data, class_means: statistics.class_means()? })
-    }
-
-    /// Calls `visit` with d×B blocks of `factor` (h_ki − h_k), subtracted in `f64` and then rounded,
-    /// so that small deviations keep all their digits.
-    pub(crate) fn for_each_block<U: Scalar>(
-        &self,
-        factor: f64,
-        mut visit: impl FnMut(DMatrixView<'_, U>),
-    ) {
-        let dimension = self.class_means.nrows();
-        let write = |index: usize, sample: &[T], out: &mut [U]| {
-            let class = self.data.labels()[index];
-            let mean = &self.class_means.as_slice()[class * dimension..][..dimension];
-            for ((out, &feature), mean) in out.iter_mut().zip(sample).zip(mean) {
-                *out = U::rounded((feature.into() - mean) * factor);
-            }
+/// Summed relative to the first mean, so that a large common mean costs no digits.
+fn center_of(means: &DMatrix<f64>, counts: &[u64], center: Center) -> DVector<f64> {
+    let first = means.column(0);
+    let total = counts.iter().map(|&count| count as f64).sum::<f64>();
+    let mut origin = first.into_owned();
+    for (mean, &count) in means.column_iter().zip(counts) {
+        let weight = match center {
+            Center::Samples => count as f64 / total,
+            Center::Classes => 1.0 / counts.len() as f64,
         };
-        self.data.features().for_each_block(write, |_, block| visit(block));
+        origin += (mean - first) * weight;
     }
+    origin
+}
+
+/// Refuses data of another number of features or classes than that of the statistics.
+pub(crate) fn check_shape(
+    argument: &str,
+    found: (usize, usize),
+    expected: (usize, usize),
+) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    let expected = format!("{}×{}, features × classes of the statistics", expected.0, expected.1);
+    Err(Error::shape(argument, found, expected))
 }
 
 /// Adds a term to a sum and what rounding loses to the correction (Knuth's two-sum).
@@ -334,6 +331,7 @@ fn quotient(sum: f64, correction: f64, count: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deviations::within_class_covariance;
     use crate::features::Features;
     use nalgebra::dmatrix;
     use proptest::prelude::*;

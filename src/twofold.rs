@@ -8,7 +8,7 @@
 use num_traits::Float;
 
 /// The number `high + low` with |low| ≤ ulp(high)/2.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Twofold<T> {
     high: T,
     low: T,
@@ -47,6 +47,12 @@ impl<T: Float> Twofold<T> {
         result
     }
 
+    /// The parts as they are, the larger one first.
+    #[cfg(feature = "serde")]
+    pub(crate) fn parts(self) -> [T; 2] {
+        [self.high, self.low]
+    }
+
     /// The number rounded to a `T`.
     pub(crate) fn value(self) -> T {
         self.high
@@ -78,6 +84,15 @@ impl<T: Float> Twofold<T> {
 impl<T: Float> From<T> for Twofold<T> {
     fn from(value: T) -> Self {
         Self { high: value, low: T::zero() }
+    }
+}
+
+impl<T: Float> core::ops::Add for Twofold<T> {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let high = Self::sum(self.high, other.high);
+        Self::fast_sum(high.high, high.low + (self.low + other.low))
     }
 }
 

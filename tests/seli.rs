@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+mod support;
+
 use nalgebra::DMatrix;
 use neural_collapse::{ClassCounts, ClassMatrix, Seli};
 use proptest::prelude::*;
@@ -82,7 +84,7 @@ fn check_factors(seli: &Seli) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(support::strategies::config(64))]
 
     #[test]
     fn optimal_for_any_class_sizes(

@@ -1,17 +1,9 @@
 //! NC1: the variability within the classes beside the distances between them.
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
-
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
-use crate::linalg::{Svd, left_svd};
-use crate::statistics::{Center, ClassStatistics, Deviations};
-
-/// Rounding errors of class means, in units of ε times their root mean square norm.
-const ROUNDING: f64 = 8.0 * f64::EPSILON;
-
-/// Below this, singular values cannot be divided by.
-const SMALLEST: f64 = 1e-290;
+use crate::scatter::{ProjectedScatter, Wanted};
+use crate::statistics::{Center, ClassStatistics};
 
 /// The conventions of NC1, which differ between papers and codes.
 ///
@@ -101,72 +93,63 @@ pub fn nc1<T: Scalar>(
     statistics: &ClassStatistics,
     options: &Nc1Options,
 ) -> Result<Nc1> {
-    let deviations = Deviations::new(data, statistics)?;
-    let between = BetweenClasses::new(statistics, options)?;
-    let projector = between.projector.map(T::rounded);
-    let mut projected = DMatrix::<T>::zeros(projector.nrows(), 0);
-    let mut sum = 0.0;
-    deviations.for_each_block(1.0 / between.scale, |block: DMatrixView<'_, T>| {
-        if projected.ncols() != block.ncols() {
-            projected = DMatrix::zeros(projector.nrows(), block.ncols());
-        }
-        projected.gemm(T::one(), &projector, &block, T::zero());
-        sum += sum_of_squares(projected.as_slice());
-    });
-    let trace = sum / data.features().samples() as f64;
-    let divisor = if options.divide_by_classes { statistics.classes() as f64 } else { 1.0 };
-    Ok(Nc1 { value: trace / divisor, rank: between.projector.nrows() })
+    scatter_of(data, statistics, options, Wanted::Projection)?.nc1()
 }
 
-/// The directions in which the class means differ.
-struct BetweenClasses {
-    /// σ₁, the unit in which everything is measured.
-    scale: f64,
-    /// The rows σ₁/σᵢ uᵢᵀ for the singular values σᵢ and left vectors uᵢ of B that are kept: up to
-    /// an orthogonal matrix that does not change norms, σ₁ B†.
-    projector: DMatrix<f64>,
+/// NC1 as a quotient of traces, tr Σ_W / tr Σ_B: a variant that needs no inverse, in which each direction
+/// counts as much as there is variance in it.
+///
+/// Σ_W and Σ_B are those of [`nc1`]: Σ_B is divided by K and centred as `center` says.
+///
+/// # Errors
+/// As [`nc1`], with [`Error::ZeroNorm`](crate::Error::ZeroNorm) only if all class means are exactly equal.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{Center, ClassStatistics, Features, nc1_trace_quotient};
+///
+/// // The deviations of 0.3 across the means count as those of 0.1 along them.
+/// let rows = dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3];
+/// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let quotient = nc1_trace_quotient(&data, &ClassStatistics::new(&data)?, Center::Samples)?;
+/// assert!((quotient - (0.1_f64.powi(2) + 0.3_f64.powi(2)) / 2.0).abs() < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Sources: Tirer & Bruna, *Extended unconstrained features model for exploring deep neural collapse*
+/// (ICML 2022); Hui, Belkin & Nakkiran, *Limitations of neural collapse for understanding generalization
+/// in deep learning* (2022).
+pub fn nc1_trace_quotient<T: Scalar>(
+    data: &LabeledFeatures<'_, T>,
+    statistics: &ClassStatistics,
+    center: Center,
+) -> Result<f64> {
+    let options = Nc1Options { center, ..Nc1Options::default() };
+    scatter_of(data, statistics, &options, Wanted::Variances)?.trace_quotient(center)
 }
 
-impl BetweenClasses {
-    fn new(statistics: &ClassStatistics, options: &Nc1Options) -> Result<Self> {
-        if !(0.0..1.0).contains(&options.rank_cutoff) {
-            let expected = "at least 0 and less than 1";
-            return Err(Error::out_of_range("rank_cutoff", options.rank_cutoff, expected));
-        }
-        let root = (statistics.classes() as f64).sqrt();
-        let norm = statistics.class_means()?.norm() / root;
-        let Svd { u, singular_values, .. } =
-            left_svd(&(statistics.centred_means(options.center)? / root))?;
-        let scale = singular_values.iter().copied().next().unwrap_or(0.0);
-        let cutoff = (options.rank_cutoff * scale).max(ROUNDING * norm).max(SMALLEST);
-        let rank = singular_values.iter().take_while(|&&value| value > cutoff).count();
-        if rank == 0 {
-            return Err(Error::ZeroNorm { argument: "differences between the class means" });
-        }
-        let weights = DVector::from_fn(rank, |i, _| scale / singular_values[i]);
-        let projector = DMatrix::from_diagonal(&weights) * u.columns(0, rank).transpose();
-        Ok(Self { scale, projector })
+/// The second pass over samples that are in memory.
+pub(crate) fn scatter_of<T: Scalar>(
+    data: &LabeledFeatures<'_, T>,
+    statistics: &ClassStatistics,
+    options: &Nc1Options,
+    wanted: Wanted,
+) -> Result<ProjectedScatter<T>> {
+    let features = data.features();
+    statistics.check_shape("features", features.dimension(), data.classes())?;
+    if features.samples() == 0 {
+        return Err(Error::Empty { argument: "features" });
     }
-}
-
-/// Σ x², in several sums that the compiler can vectorise.
-fn sum_of_squares<T: Scalar>(numbers: &[T]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    for chunk in numbers.chunks(LANES) {
-        for (sum, &number) in sums.iter_mut().zip(chunk) {
-            let number: f64 = number.into();
-            *sum += number * number;
-        }
-    }
-    sums.iter().sum()
+    let mut scatter = ProjectedScatter::build(statistics, options, None, wanted)?;
+    scatter.accumulate(data)?;
+    Ok(scatter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::features::Features;
-    use nalgebra::dmatrix;
+    use nalgebra::{DMatrix, dmatrix};
 
     /// Two classes with means ±`half` in the first of two coordinates and deviations ±`deviation`
     /// in both.

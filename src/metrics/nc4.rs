@@ -1,11 +1,12 @@
 //! NC4: the classifier decides as the nearest class mean does.
 
-use nalgebra::{DMatrix, DMatrixView, DVector, DVectorView};
+use nalgebra::{DMatrix, DVector, DVectorView};
 
 use crate::error::{Error, Result};
 use crate::features::{Features, LabeledFeatures, Scalar};
 use crate::head::LinearHead;
 use crate::linalg::power_of_two;
+use crate::parallel;
 use crate::statistics::{Center, ClassStatistics};
 
 /// Shares of samples, each between 0 and 1.
@@ -75,16 +76,21 @@ pub fn nc4<T: Scalar>(
     let rules = [Rule::of_head(head, scale)?, Rule::of_nearest_mean(statistics, scale)?];
 
     let mut tallies = vec![Tally::default(); data.classes()];
-    let mut scores = DMatrix::zeros(0, 0);
-    let write = |_: usize, sample: &[T], out: &mut [f64]| {
-        out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into() / scale);
-    };
-    data.features().for_each_block(write, |samples, block| {
-        let [head, mean] = rules.each_ref().map(|rule| rule.decide(block, &mut scores));
-        for ((&label, head), mean) in data.labels()[samples].iter().zip(head).zip(mean) {
-            tallies[label].count(label, head, mean);
-        }
+    let blocks: Vec<_> = data.features().blocks().collect();
+    let operations = 2 * data.features().samples() * data.classes() * data.features().dimension();
+    let decisions = parallel::map(blocks.len(), operations, Scratch::default, |scratch, block| {
+        let write = |_: usize, sample: &[T], out: &mut [f64]| {
+            out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into() / scale);
+        };
+        data.features().fill_block(blocks[block].clone(), &mut scratch.samples, write);
+        let [head, mean] = rules.each_ref().map(|rule| rule.decide(scratch));
+        let labels = &data.labels()[blocks[block].clone()];
+        let decisions = labels.iter().zip(head).zip(mean);
+        decisions.map(|((&label, head), mean)| Decision::new(label, head, mean)).collect::<Vec<_>>()
     });
+    for (&label, decision) in data.labels().iter().zip(decisions.iter().flatten()) {
+        tallies[label].count(*decision);
+    }
 
     let total = tallies.iter().copied().fold(Tally::default(), Tally::plus);
     Ok(Nc4 {
@@ -134,11 +140,11 @@ impl Rule {
     }
 
     /// The class decided for, for each column of a block.
-    fn decide(&self, block: DMatrixView<'_, f64>, scores: &mut DMatrix<f64>) -> Vec<usize> {
+    fn decide(&self, Scratch { samples: block, scores }: &mut Scratch) -> Vec<usize> {
         if scores.shape() != (self.weights.nrows(), block.ncols()) {
             *scores = DMatrix::zeros(self.weights.nrows(), block.ncols());
         }
-        scores.gemm(1.0, &self.weights, &block, 0.0);
+        scores.gemm(1.0, &self.weights, &*block, 0.0);
         scores.column_iter().map(|column| self.largest(column.as_slice())).collect()
     }
 
@@ -154,6 +160,32 @@ impl Rule {
     }
 }
 
+/// A block of samples and the scores of the classes.
+struct Scratch {
+    samples: DMatrix<f64>,
+    scores: DMatrix<f64>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { samples: DMatrix::zeros(0, 0), scores: DMatrix::zeros(0, 0) }
+    }
+}
+
+/// What both rules decided for a sample.
+#[derive(Debug, Clone, Copy)]
+struct Decision {
+    agree: bool,
+    head_right: bool,
+    mean_right: bool,
+}
+
+impl Decision {
+    fn new(label: usize, head: usize, mean: usize) -> Self {
+        Self { agree: head == mean, head_right: head == label, mean_right: mean == label }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     samples: u64,
@@ -163,11 +195,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, label: usize, head: usize, mean: usize) {
+    fn count(&mut self, decision: Decision) {
         self.samples += 1;
-        self.agreements += u64::from(head == mean);
-        self.head_right += u64::from(head == label);
-        self.mean_right += u64::from(mean == label);
+        self.agreements += u64::from(decision.agree);
+        self.head_right += u64::from(decision.head_right);
+        self.mean_right += u64::from(decision.mean_right);
     }
 
     fn plus(self, other: Self) -> Self {

@@ -1,0 +1,98 @@
+//! Self-duality: classifier and class means point the same way.
+
+use crate::class_vectors::ClassVectors;
+use crate::error::{Error, Result};
+
+/// NC3 as self-duality: the distance between classifier and class means, each divided by its norm.
+///
+/// ```math
+/// ‖ Wᵀ/‖W‖ − M/‖M‖ ‖    (Frobenius norms)
+/// ```
+///
+/// W is the classifier, for a deep head the product of the layers after the features in question, and M
+/// has the class means as columns, centred in the source
+/// ([`ClassStatistics::centred_means`](crate::ClassStatistics::centred_means)). It is a distance, between 0
+/// and 2; the source's figure 5 shows its square. Unlike [`nc3`](crate::nc3) it needs no target, but both
+/// have to be in the space of the features.
+///
+/// # Errors
+/// [`Error::Shape`] if the two have different numbers of classes or dimensions, [`Error::ZeroNorm`] if one
+/// is zero.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassVectors, self_duality};
+///
+/// let (classifier, means) = (dmatrix![3.0, 0.0; 0.0, 3.0], dmatrix![0.1, 0.0; 0.0, 0.1]);
+/// let means = ClassVectors::columns(&means)?;
+/// assert!(self_duality(&ClassVectors::rows(&classifier)?, &means)? < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Papyan, Han & Donoho, *Prevalence of neural collapse* (PNAS 2020), (NC3) and figure 5.
+pub fn self_duality(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> Result<f64> {
+    check(classifier, means)?;
+    let norm = |vectors: &ClassVectors<'_>, argument| {
+        let norm = vectors.squared_norms().iter().sum::<f64>().sqrt();
+        if norm > 0.0 { Ok(norm) } else { Err(Error::ZeroNorm { argument }) }
+    };
+    let norms = (norm(classifier, "classifier")?, norm(means, "means")?);
+    let squares = classifier.blocks().map(|range| {
+        let difference = classifier.block(range.clone()) / norms.0 - means.block(range) / norms.1;
+        difference.norm_squared()
+    });
+    Ok(squares.sum::<f64>().sqrt())
+}
+
+/// NC3 class by class: the cosine between the classifier and the mean of each class.
+///
+/// ```math
+/// ⟨w_k, m_k⟩ / (‖w_k‖ ‖m_k‖)
+/// ```
+///
+/// All are 1 if the network is self-dual; a [`Spread::of`](crate::Spread::of) them with a small
+/// deviation but a mean below 1 is *uniform* duality. What W and the means are is said at
+/// [`self_duality`].
+///
+/// # Errors
+/// [`Error::Shape`] if the two have different numbers of classes or dimensions, [`Error::ZeroVector`] if
+/// a vector is zero, as it has no direction.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassVectors, Spread, duality_cosines};
+///
+/// let (classifier, means) = (dmatrix![3.0, 0.0; 0.0, 3.0], dmatrix![0.1, 0.1; 0.0, 0.1]);
+/// let means = ClassVectors::columns(&means)?;
+/// let cosines = duality_cosines(&ClassVectors::rows(&classifier)?, &means)?;
+/// assert!((cosines[1] - 0.5_f64.sqrt()).abs() < 1e-15);
+/// assert!(Spread::of(&cosines).deviation > 0.1); // not uniform
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Sources: Zhu et al., *A geometric analysis of neural collapse* (NeurIPS 2021) for the cosines; Wu &
+/// Papyan, *Linguistic collapse* (NeurIPS 2024) for their spread, UNC3.
+pub fn duality_cosines(
+    classifier: &ClassVectors<'_>,
+    means: &ClassVectors<'_>,
+) -> Result<Vec<f64>> {
+    check(classifier, means)?;
+    let norms = (classifier.positive_norms()?, means.positive_norms()?);
+    let mut cosines = Vec::with_capacity(classifier.classes());
+    for range in classifier.blocks() {
+        let left = classifier.directions(range.clone(), &norms.0);
+        let right = means.directions(range, &norms.1);
+        cosines.extend(left.column_iter().zip(right.column_iter()).map(|(w, m)| w.dot(&m)));
+    }
+    Ok(cosines)
+}
+
+fn check(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> Result<()> {
+    let shape = |vectors: &ClassVectors<'_>| (vectors.classes(), vectors.dimension());
+    let (found, expected) = (shape(means), shape(classifier));
+    if found == expected {
+        return Ok(());
+    }
+    let expected = format!("{}×{}, classes × features of the classifier", expected.0, expected.1);
+    Err(Error::shape("means", found, expected))
+}

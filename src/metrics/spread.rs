@@ -1,0 +1,83 @@
+//! Mean and standard deviation.
+
+/// Mean and standard deviation of some numbers.
+///
+/// ```
+/// use neural_collapse::Spread;
+///
+/// let spread = Spread::of(&[1.0, 2.0, 3.0, 6.0]);
+/// assert_eq!((spread.mean, spread.deviation), (3.0, 3.5_f64.sqrt()));
+/// assert_eq!(spread.coefficient_of_variation(), 3.5_f64.sqrt() / 3.0);
+/// assert!((spread.sample_deviation() - (14.0_f64 / 3.0).sqrt()).abs() < 1e-15);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation with the divisor n, as NumPy's `std` has it by default.
+    pub deviation: f64,
+    /// The number n of numbers.
+    pub number: u64,
+}
+
+impl Spread {
+    /// The spread of a list of numbers; mean and deviation of none are NaN.
+    #[must_use]
+    pub fn of(numbers: &[f64]) -> Self {
+        let number = numbers.len() as f64;
+        let mean = numbers.iter().sum::<f64>() / number;
+        let mut sums = Moments::around(mean);
+        numbers.iter().for_each(|&number| sums.add(number));
+        sums.spread()
+    }
+
+    /// Standard deviation with the divisor n − 1, as `torch.std` has it by default; NaN for one number.
+    #[must_use]
+    pub fn sample_deviation(&self) -> f64 {
+        let number = self.number as f64;
+        self.deviation * (number / (number - 1.0)).sqrt()
+    }
+
+    /// Standard deviation divided by the mean, the coefficient of variation.
+    #[must_use]
+    pub fn coefficient_of_variation(&self) -> f64 {
+        self.deviation / self.mean
+    }
+}
+
+/// Sums from which a spread follows, around a number close to the mean.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moments {
+    origin: f64,
+    number: u64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    pub(crate) fn around(origin: f64) -> Self {
+        Self { origin, number: 0, sum: 0.0, squares: 0.0 }
+    }
+
+    pub(crate) fn add(&mut self, number: f64) {
+        let difference = number - self.origin;
+        self.number += 1;
+        self.sum += difference;
+        self.squares += difference * difference;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.number += other.number;
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+
+    pub(crate) fn spread(&self) -> Spread {
+        let number = self.number as f64;
+        let shift = self.sum / number;
+        let variance = self.squares / number - shift * shift;
+        // Not `max`, which would turn the NaN of infinite numbers into a 0.
+        let variance = if variance < 0.0 { 0.0 } else { variance };
+        Spread { mean: self.origin + shift, deviation: variance.sqrt(), number: self.number }
+    }
+}

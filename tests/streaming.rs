@@ -1,0 +1,281 @@
+//! Accumulators that are fed batches and merged: any split, any order, the same result.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use neural_collapse::{
+    Center, ClassStatistics, Error, Features, LabeledFeatures, Nc1Options, PooledScatter,
+    ProjectedScatter, nc1, nc1_trace_quotient,
+};
+use proptest::prelude::*;
+
+const DIMENSION: usize = 5;
+const CLASSES: usize = 4;
+
+/// Samples one after the other and their labels.
+#[derive(Debug, Clone, Default)]
+struct Samples {
+    numbers: Vec<f64>,
+    labels: Vec<usize>,
+}
+
+impl Samples {
+    /// Every class has samples, around means far from each other and from 0.
+    fn new(seed: u64, count: usize, deviation: f64, offset: f64) -> Self {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 32) as f64 / f64::from(1_u32 << 31) - 1.0
+        };
+        let means: Vec<f64> = (0..DIMENSION * CLASSES).map(|_| next() + offset).collect();
+        let labels: Vec<usize> =
+            (0..count).map(|i| if i < CLASSES { i } else { i * i % CLASSES }).collect();
+        let numbers = labels
+            .iter()
+            .flat_map(|&label| means[label * DIMENSION..][..DIMENSION].to_vec())
+            .map(|mean| mean + deviation * next())
+            .collect();
+        Self { numbers, labels }
+    }
+
+    /// The samples for which `piece` gives each number below `pieces`.
+    fn split(&self, pieces: usize, piece: impl Fn(usize) -> usize) -> Vec<Self> {
+        let mut parts = vec![Self::default(); pieces];
+        for (i, sample) in self.numbers.chunks(DIMENSION).enumerate() {
+            let part = &mut parts[piece(i)];
+            part.numbers.extend_from_slice(sample);
+            part.labels.push(self.labels[i]);
+        }
+        parts
+    }
+
+    fn data(&self) -> LabeledFeatures<'_, f64> {
+        let features = Features::from_row_major(&self.numbers, self.labels.len(), DIMENSION);
+        features.unwrap().with_labels(&self.labels, CLASSES).unwrap()
+    }
+
+    fn pooled(&self) -> PooledScatter {
+        let mut pooled = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
+        pooled.accumulate(&self.data()).unwrap();
+        pooled
+    }
+
+    fn projected(&self, statistics: &ClassStatistics) -> ProjectedScatter<f64> {
+        let mut scatter = ProjectedScatter::new(statistics, &Nc1Options::default()).unwrap();
+        scatter.accumulate(&self.data()).unwrap();
+        scatter
+    }
+}
+
+fn relative_error(found: f64, expected: f64) -> f64 {
+    (found - expected).abs() / expected
+}
+
+/// NC1, quotient of traces, mean CDNV.
+fn pooled_metrics(scatter: &PooledScatter) -> [f64; 3] {
+    let options = Nc1Options::default();
+    let quotient = scatter.trace_quotient(Center::Samples).unwrap();
+    [scatter.nc1(&options).unwrap().value, quotient, scatter.cdnv().unwrap().mean]
+}
+
+fn projected_metrics(scatter: &ProjectedScatter<f64>) -> [f64; 3] {
+    let quotient = scatter.trace_quotient(Center::Samples).unwrap();
+    [scatter.nc1().unwrap().value, quotient, scatter.cdnv().unwrap().mean]
+}
+
+proptest! {
+    #![proptest_config(support::strategies::config(64))]
+
+    /// In batches, merged in sequence and as a tree, in any order.
+    #[test]
+    fn any_split_and_any_order(
+        seed in any::<u64>(),
+        count in CLASSES..300,
+        // A large common mean rounds the deviations, and so what batches of few samples have as theirs.
+        (deviation, offset) in prop::sample::select(vec![(0.3, 0.0), (0.3, 10.0), (1e-3, 0.0)]),
+        order in Just([0usize, 1, 2, 3, 4]).prop_shuffle(),
+        stride in 1usize..40,
+    ) {
+        let samples = Samples::new(seed, count, deviation, offset);
+        let parts = samples.split(5, |i| (i / stride + i * i % 3) % 5);
+        let statistics = ClassStatistics::new(&samples.data()).unwrap();
+
+        let mut batches = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
+        let mut projected = ProjectedScatter::new(&statistics, &Nc1Options::default()).unwrap();
+        let mut sequence = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
+        for part in order {
+            batches.accumulate(&parts[part].data()).unwrap();
+            projected.accumulate(&parts[part].data()).unwrap();
+            sequence.merge(&parts[part].pooled()).unwrap();
+        }
+        let piece = |i: usize| parts[order[i]].pooled();
+        let (mut tree, mut right) = (piece(4), piece(1));
+        tree.merge(&piece(0)).unwrap();
+        right.merge(&piece(3)).unwrap();
+        right.merge(&piece(2)).unwrap();
+        tree.merge(&right).unwrap();
+        let mut projected_tree = parts[order[2]].projected(&statistics);
+        for part in [3, 0, 4, 1] {
+            projected_tree.merge(&parts[order[part]].projected(&statistics)).unwrap();
+        }
+
+        let expected = projected_metrics(&samples.projected(&statistics));
+        let direct = nc1(&samples.data(), &statistics, &Nc1Options::default()).unwrap().value;
+        let quotient = nc1_trace_quotient(&samples.data(), &statistics, Center::Samples).unwrap();
+        prop_assert!(relative_error(direct, expected[0]) < 1e-14);
+        prop_assert!(relative_error(quotient, expected[1]) < 1e-14);
+        for scatter in [&batches, &sequence, &tree] {
+            prop_assert_eq!(scatter.statistics().counts(), statistics.counts());
+            for (found, expected) in pooled_metrics(scatter).into_iter().zip(expected) {
+                prop_assert!(relative_error(found, expected) < 1e-12);
+            }
+        }
+        for scatter in [&projected, &projected_tree] {
+            for (found, expected) in projected_metrics(scatter).into_iter().zip(expected) {
+                prop_assert!(relative_error(found, expected) < 1e-13);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_changes_nothing() {
+    let samples = Samples::new(1, 50, 0.1, 1.0);
+    let nothing = Samples::default();
+    let statistics = ClassStatistics::new(&samples.data()).unwrap();
+    let (mut pooled, mut projected) = (samples.pooled(), samples.projected(&statistics));
+    let before = (pooled.clone(), projected.clone());
+    pooled.accumulate(&nothing.data()).unwrap();
+    pooled.merge(&nothing.pooled()).unwrap();
+    projected.accumulate(&nothing.data()).unwrap();
+    projected.merge(&nothing.projected(&statistics)).unwrap();
+    assert_eq!((&pooled, &projected), (&before.0, &before.1));
+    let mut from_nothing = nothing.pooled();
+    from_nothing.merge(&pooled).unwrap();
+    assert_eq!(from_nothing, pooled);
+}
+
+#[test]
+fn an_empty_accumulator_has_no_metrics() {
+    let empty = Error::Empty { argument: "features" };
+    let pooled = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
+    assert_eq!(pooled.nc1(&Nc1Options::default()).unwrap_err(), empty);
+    assert_eq!(pooled.trace_quotient(Center::Samples).unwrap_err(), empty);
+    assert_eq!(pooled.within_class_covariance().unwrap_err(), empty);
+    assert_eq!(pooled.class_variances(), [None; CLASSES]);
+    let statistics = ClassStatistics::new(&Samples::new(1, 50, 0.1, 1.0).data()).unwrap();
+    let projected = ProjectedScatter::<f64>::new(&statistics, &Nc1Options::default()).unwrap();
+    assert_eq!(projected.nc1().unwrap_err(), empty);
+    assert_eq!(projected.trace_quotient(Center::Samples).unwrap_err(), empty);
+    assert!(matches!(projected.cdnv(), Err(Error::EmptyClass { class: 0, .. })));
+    assert!(PooledScatter::empty(0, 1).is_err() && PooledScatter::empty(1, 0).is_err());
+    assert!(PooledScatter::empty(usize::MAX, 1).is_err());
+}
+
+/// A class that a piece does not have is no error until a metric needs its mean.
+#[test]
+fn a_class_may_be_missing_in_a_piece() {
+    let samples = Samples::new(3, 60, 0.1, 0.0);
+    let mut parts = samples.split(2, |i| usize::from(samples.labels[i] == 2));
+    let (second, mut first) = (parts.pop().unwrap().pooled(), parts.pop().unwrap().pooled());
+    let error = Error::EmptyClass { argument: "labels", class: 2 };
+    assert_eq!(first.nc1(&Nc1Options::default()).unwrap_err(), error);
+    assert_eq!(first.class_variances()[2], None);
+    first.merge(&second).unwrap();
+    let expected = pooled_metrics(&samples.pooled());
+    for (found, expected) in pooled_metrics(&first).into_iter().zip(expected) {
+        assert!(relative_error(found, expected) < 1e-12);
+    }
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let samples = Samples::new(1, 50, 0.1, 1.0);
+    let statistics = ClassStatistics::new(&samples.data()).unwrap();
+    let mut pooled = samples.pooled();
+    assert!(pooled.merge(&PooledScatter::empty(DIMENSION, 3).unwrap()).is_err());
+    assert!(pooled.merge(&PooledScatter::empty(4, CLASSES).unwrap()).is_err());
+    let mut projected = samples.projected(&statistics);
+    let options = Nc1Options { center: Center::Classes, ..Nc1Options::default() };
+    let other = ProjectedScatter::new(&statistics, &options).unwrap();
+    assert_eq!(projected.merge(&other), Err(Error::DifferentFirstPass));
+    let wide = Features::from_row_major(&[1.0; 12], 2, 6).unwrap();
+    assert!(projected.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
+    assert!(pooled.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
+    // NaN never gets into an accumulator.
+    assert!(Features::from_row_major(&[f64::NAN; 5], 1, 5).is_err());
+}
+
+#[test]
+fn covariance_of_one_pass_is_that_of_two() {
+    let samples = Samples::new(9, 200, 0.5, 3.0);
+    let statistics = ClassStatistics::new(&samples.data()).unwrap();
+    let expected = neural_collapse::within_class_covariance(&samples.data(), &statistics).unwrap();
+    let mut pooled = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
+    samples.split(7, |i| i % 7).iter().for_each(|part| pooled.accumulate(&part.data()).unwrap());
+    assert!((pooled.within_class_covariance().unwrap() - expected).amax() < 1e-14);
+}
+
+#[cfg(feature = "serde")]
+mod stored {
+    use super::*;
+    use neural_collapse::ProjectedSums;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let samples = Samples::new(1, 50, 0.25, 1.0);
+        let statistics = ClassStatistics::new(&samples.data()).unwrap();
+        let (pooled, projected) = (samples.pooled(), samples.projected(&statistics));
+        let text = serde_json::to_string(&statistics).unwrap();
+        let read: ClassStatistics = serde_json::from_str(&text).unwrap();
+        assert!((read.class_means().unwrap() - statistics.class_means().unwrap()).amax() < 1e-15);
+        assert_eq!(read.counts(), statistics.counts());
+        let read: PooledScatter =
+            serde_json::from_str(&serde_json::to_string(&pooled).unwrap()).unwrap();
+        for (found, expected) in pooled_metrics(&read).into_iter().zip(pooled_metrics(&pooled)) {
+            assert!(relative_error(found, expected) < 1e-14);
+        }
+        let text = serde_json::to_string(projected.sums()).unwrap();
+        let sums: ProjectedSums = serde_json::from_str(&text).unwrap();
+        let mut merged = ProjectedScatter::new(&statistics, &Nc1Options::default()).unwrap();
+        merged.merge_sums(&sums).unwrap();
+        for (found, expected) in
+            projected_metrics(&merged).into_iter().zip(projected_metrics(&projected))
+        {
+            assert!(relative_error(found, expected) < 1e-14);
+        }
+    }
+
+    fn statistics_error(text: &str) -> String {
+        serde_json::from_str::<ClassStatistics>(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let good =
+            r#"{"version":1,"dimension":1,"counts":[1,0],"sums":[2.0,0.0],"corrections":[0,0]}"#;
+        assert!(serde_json::from_str::<ClassStatistics>(good).is_ok());
+        for (from, to, error) in [
+            (r#""version":1"#, r#""version":2"#, "version 2"),
+            (r#""dimension":1"#, r#""dimension":2"#, "`sums` has 2 numbers, but must have 4"),
+            (r#""dimension":1"#, r#""dimension":18446744073709551615"#, "more than fits"),
+            (r#""counts":[1,0]"#, r#""counts":[]"#, "must not be empty"),
+            (r#""counts":[1,0]"#, r#""counts":[0,1]"#, "without samples"),
+            (r#""corrections":[0,0]"#, r#""corrections":[0]"#, "`corrections` has 1"),
+            (r#""version":1"#, r#""version":1,"more":0"#, "unknown field"),
+        ] {
+            let found = statistics_error(&good.replace(from, to));
+            assert!(found.contains(error), "{found}");
+        }
+        let pooled =
+            format!(r#"{{"version":1,"statistics":{good},"scatter":[1.0],"squares":[1,0]}}"#);
+        assert!(serde_json::from_str::<PooledScatter>(&pooled).is_ok());
+        for (from, to) in [("[1.0]", "[1.0,2.0]"), ("[1,0]}", "[-1,0]}"), ("[1,0]}", "[1]}")] {
+            assert!(serde_json::from_str::<PooledScatter>(&pooled.replace(from, to)).is_err());
+        }
+        let sums =
+            r#"{"version":1,"fingerprint":7,"counts":[1],"squares":[[1,0]],"projected":[1,0]}"#;
+        assert!(serde_json::from_str::<ProjectedSums>(sums).is_ok());
+        assert!(serde_json::from_str::<ProjectedSums>(&sums.replace("[[1,0]]", "[]")).is_err());
+    }
+}
