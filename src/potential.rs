@@ -153,7 +153,8 @@ impl<T: Float> Potential<T> {
             return Ok(None);
         }
         if b == self.fold {
-            let (below, above) = (from_u32::<T>(self.depth - 1), from_u32::<T>(self.depth + 1));
+            let (below, above) =
+                (from_u32::<T>(self.depth - 1), from_u32::<T>(self.depth) + T::one());
             let x = root_of_ratio(below, above, self.depth);
             return Ok(Some(StationaryPoints { local_minimum: x, local_maximum: Some(x) }));
         }
