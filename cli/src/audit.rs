@@ -1,5 +1,6 @@
 //! From a measured network to its audit.
 
+use std::iter::repeat_n;
 use std::path::Path;
 
 use neural_collapse::{
@@ -122,11 +123,13 @@ impl Measurement {
         data: &LabeledFeatures<'_, T>,
         feature_energy: f64,
     ) -> Result<AuditedNetwork, Error> {
+        let room = self.check_widths();
         let mut audited = self.with_one_layer()?.one_head(data)?;
         let counts = audited.counts()?;
         audited.loss = Some(mean_cross_entropy(data, &audited.head)?);
         let weight_energy = audited.head.product()?.norm_squared() / audited.head.classes() as f64;
-        audited.compare(data, Model::layer_peeled(counts, weight_energy, feature_energy))?;
+        let model = room.and_then(|()| Model::layer_peeled(counts, weight_energy, feature_energy));
+        audited.compare(data, model)?;
         Ok(audited)
     }
 
@@ -135,13 +138,23 @@ impl Measurement {
         self,
         data: &LabeledFeatures<'_, T>,
     ) -> Result<AuditedNetwork, Error> {
+        let room = self.check_widths();
         let mut audited = self.with_one_layer()?.one_head(data)?;
-        let model = Model::support_vectors(audited.counts()?);
-        audited.compare(data, model)?;
+        let counts = audited.counts()?;
+        audited.compare(data, room.and_then(|()| Model::support_vectors(counts)))?;
         let classes = &mut audited.audit.classes;
         rescale(classes.iter_mut().map(|class| &mut class.classifier_norm_squared).collect());
         rescale(classes.iter_mut().map(|class| &mut class.feature_norm_squared).collect());
         Ok(audited)
+    }
+
+    /// The models without penalties are solved for logits of any rank up to K − 1.
+    fn check_widths(&self) -> Result<(), Error> {
+        let classes = self.head.classes();
+        match self.head.widths().iter().all(|&width| width + 1 >= classes) {
+            true => Ok(()),
+            false => Err(Error::NoClosedForm { problem: "this model with a width below K − 1" }),
+        }
     }
 
     /// The model has one layer without penalties: that is the product of all layers.
@@ -206,7 +219,7 @@ impl AuditedNetwork {
             _ => (0..self.head.classes()).collect(),
         };
         self.measure(data, &order, &grams, outputs.as_ref())?;
-        self.predict_norms(&order, grams.first().and_then(Option::as_ref), &model)?;
+        self.predict_norms(&order, &model)?;
         self.relabelled = !order.is_sorted();
         self.prediction = Some(Prediction::Other(model));
         Ok(())
@@ -259,22 +272,14 @@ impl AuditedNetwork {
     }
 
     /// The predicted norms of every class, `order[k]` in place of class k.
-    fn predict_norms(
-        &mut self,
-        order: &[usize],
-        classifier: Option<&ClassMatrix>,
-        model: &Model,
-    ) -> Result<(), Error> {
-        let means = model.class_means_gram()?;
-        for (place, &class) in order.iter().enumerate() {
-            let norm = |gram: Option<&ClassMatrix>| gram.and_then(|gram| gram.get(place, place));
-            let (classifier, feature) = (norm(classifier), norm(means.as_ref()));
-            let audit = &mut self.audit.classes[class];
-            audit.classifier_norm_squared.predicted = classifier;
-            audit.feature_norm_squared.predicted = feature;
-            audit.collapsed.predicted = classifier
-                .zip(feature)
-                .map(|(classifier, feature)| classifier == 0.0 && feature == 0.0);
+    fn predict_norms(&mut self, order: &[usize], model: &Model) -> Result<(), Error> {
+        let runs = model.class_runs()?.into_iter();
+        let predicted = runs.flat_map(|(length, class)| repeat_n(class, length));
+        for (&class, predicted) in order.iter().zip(predicted) {
+            let class = &mut self.audit.classes[class];
+            class.classifier_norm_squared.predicted = predicted.classifier_norm_squared;
+            class.feature_norm_squared.predicted = predicted.feature_norm_squared;
+            class.collapsed.predicted = predicted.collapsed;
         }
         Ok(())
     }

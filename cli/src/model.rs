@@ -1,11 +1,14 @@
 //! The predictions: of the squared loss, and of the models beside it with what is proved about them.
 
 use neural_collapse::{
-    ClassCounts, ClassMatrix, CrossEntropyPoint, CrossEntropyUfm, Error, GlobalMinimum, Landscape,
-    LayerPeeled, LayerPeeledMinimum, LogitStructure, Proof, Seli, Ufm, Verdict,
+    ClassCounts, ClassGeometry, ClassMatrix, CrossEntropyPoint, CrossEntropyUfm, Error,
+    GlobalMinimum, Landscape, LayerPeeled, LayerPeeledMinimum, LogitStructure, Proof, Run, Seli,
+    Ufm, Verdict,
 };
+use serde::Serialize;
 
 use crate::arguments::Loss;
+use crate::tables::NEGLIGIBLE;
 
 /// Structures without a simple Gram matrix need K² numbers and a decomposition: not for more classes.
 const MAX_DENSE_CLASSES: usize = 1000;
@@ -51,6 +54,55 @@ pub(crate) struct LogitDirection {
     pub(crate) s: f64,
     /// Its multiplicity.
     pub(crate) multiplicity: usize,
+}
+
+/// One class, as it is printed too. Numbers are null where they differ between minimisers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct ClassNorms {
+    /// Number of samples.
+    pub(crate) count: u64,
+    /// Whether classifier and class mean are zero.
+    pub(crate) collapsed: Option<bool>,
+    /// Of the classifier's row.
+    pub(crate) classifier_norm_squared: Option<f64>,
+    /// Of the class mean.
+    pub(crate) feature_norm_squared: Option<f64>,
+}
+
+impl From<ClassGeometry> for ClassNorms {
+    fn from(class: ClassGeometry) -> Self {
+        Self {
+            count: class.count,
+            collapsed: class.collapsed,
+            classifier_norm_squared: class.classifier_norm_squared,
+            feature_norm_squared: class.feature_norm_squared,
+        }
+    }
+}
+
+impl ClassNorms {
+    fn new(count: u64, classifier: Option<f64>, feature: Option<f64>) -> Self {
+        Self {
+            count,
+            collapsed: classifier.zip(feature).map(|norms| norms == (0.0, 0.0)),
+            classifier_norm_squared: classifier,
+            feature_norm_squared: feature,
+        }
+    }
+
+    /// A class that has the norms on the diagonals of two Gram matrices.
+    fn of_grams(count: u64, grams: &(ClassMatrix, ClassMatrix), class: usize) -> Self {
+        Self::new(count, grams.0.get(class, class), grams.1.get(class, class))
+    }
+
+    fn norms(&self) -> [f64; 2] {
+        [self.classifier_norm_squared, self.feature_norm_squared].map(Option::unwrap_or_default)
+    }
+
+    fn is_alike(&self, other: &Self, least: [f64; 2]) -> bool {
+        let pairs = self.norms().into_iter().zip(other.norms()).zip(least);
+        pairs.into_iter().all(|((norm, other), least)| (norm - other).abs() <= least)
+    }
 }
 
 impl Model {
@@ -189,6 +241,29 @@ impl Model {
         }
     }
 
+    /// Runs of equal neighbouring classes, in the order of the labels; without norms if there are too many.
+    pub(crate) fn class_runs(&self) -> Result<Vec<(usize, ClassNorms)>, Error> {
+        let whole = |(run, class): (Run, ClassGeometry)| (run.classes, class.into());
+        match self {
+            Self::CrossEntropy(_) => self.balanced_class_runs(),
+            Self::LayerPeeled(minimum) => Ok(minimum.classes().map(whole).collect()),
+            Self::SupportVectors(seli) => Ok(seli.classes().map(whole).collect()),
+        }
+    }
+
+    fn balanced_class_runs(&self) -> Result<Vec<(usize, ClassNorms)>, Error> {
+        let classes = self.counts().classes();
+        let count = self.counts().samples() / classes as u64;
+        let Some(grams) = self.trailing_gram(1)?.zip(self.class_means_gram()?) else {
+            return Ok(vec![(classes, ClassNorms::new(count, None, None))]);
+        };
+        let class = |class: usize| ClassNorms::of_grams(count, &grams, class);
+        Ok(match self.is_symmetric() {
+            true => vec![(classes, class(0))],
+            false => merge_alike(&(0..classes).map(class).collect::<Vec<_>>()),
+        })
+    }
+
     /// The Gram matrix of the class means; `None` if it is too large.
     pub(crate) fn class_means_gram(&self) -> Result<Option<ClassMatrix>, Error> {
         match self {
@@ -238,6 +313,25 @@ fn logit_directions(point: &CrossEntropyPoint) -> Result<Vec<LogitDirection>, Er
         LogitDirection { logit, energy, s, multiplicity }
     });
     Ok(directions.collect())
+}
+
+/// Gives neighbours whose norms differ by rounding errors only the same ones, and those that are as small as
+/// rounding errors zero.
+fn merge_alike(classes: &[ClassNorms]) -> Vec<(usize, ClassNorms)> {
+    let largest = |side: usize| classes.iter().map(|class| class.norms()[side]).fold(0.0, f64::max);
+    let least = [largest(0) * NEGLIGIBLE, largest(1) * NEGLIGIBLE];
+    let mut runs: Vec<(usize, ClassNorms)> = Vec::new();
+    for class in classes {
+        let [classifier, feature] = class.norms();
+        let clean = |norm: f64, least: f64| Some(if norm > least { norm } else { 0.0 });
+        let cleaned =
+            ClassNorms::new(class.count, clean(classifier, least[0]), clean(feature, least[1]));
+        match runs.last_mut() {
+            Some((length, last)) if last.is_alike(&cleaned, least) => *length += 1,
+            _ => runs.push((1, cleaned)),
+        }
+    }
+    runs
 }
 
 fn structure_name(structure: &LogitStructure) -> String {

@@ -15,6 +15,9 @@ pub(crate) struct AuditReport<'a> {
     /// What was minimised, if it is not the squared loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     loss_function: Option<&'static str>,
+    /// Whether classes were matched with those of the predicted structure, if that is not the squared loss's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relabelled: Option<bool>,
     /// NC1.
     nc1: Option<f64>,
     /// NC2_m for m = 1, …, M.
@@ -80,6 +83,7 @@ impl<'a> AuditReport<'a> {
             network.prediction.as_ref().and_then(|prediction| optimum(network, prediction));
         Ok(Self {
             loss_function: loss_name(network.loss_function),
+            relabelled: (network.loss_function != Loss::Mse).then_some(network.relabelled),
             nc1: audit.nc1.map(|nc1| nc1.value),
             nc2: &audit.nc2,
             nc3: audit.nc3,

@@ -183,19 +183,20 @@ fn model_remarks(network: &AuditedNetwork, model: &Model) -> Vec<String> {
     let mut remarks = vec![format!("Theorem: {}.", model.statement())];
     if network.relabelled {
         remarks.push(
-            "Classes were matched with those of the structure by exchanges, up to which NC2, NC3 and norms are."
+            "Classes were matched with those of the structure, exchanging two at a time; NC2, NC3 and the predicted \
+             norms are for that order."
                 .into(),
         );
     }
     match model {
         Model::CrossEntropy(_) => {}
         Model::LayerPeeled(_) => remarks.push(
-            "W is the product of all layers; the budgets E_W and E_H are those of the network; f is the mean \
+            "The model has one layer and no bias: W is the product of all layers; the budgets E_W and E_H are those of the network; f is the mean \
              cross-entropy."
                 .into(),
         ),
         Model::SupportVectors(_) => remarks.push(
-            "W is the product of all layers; norms are predicted up to a factor, chosen so that their sums agree."
+            "The model has one layer and no bias: W is the product of all layers; norms are predicted up to a factor, chosen so that their sums agree."
                 .into(),
         ),
     }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
 
-use neural_collapse::{ClassCounts, ClassMatrix};
+use neural_collapse::ClassCounts;
 use serde::{Serialize, Serializer};
 
-use super::prediction::{ClassReport, class_table};
+use super::prediction::class_table;
 use super::problem::{ProblemReport, fact, serialize_counts};
 use crate::error::CliError;
-use crate::model::{LogitDirection, Model};
-use crate::tables::{Cell, NEGLIGIBLE, merge_equal, numbered_table, plain_table, wrap};
+use crate::model::{ClassNorms, LogitDirection, Model};
+use crate::tables::{Cell, merge_equal, numbered_table, plain_table, wrap};
 
 /// The JSON object of `predict` for a loss other than the squared one. What is not determined is null.
 #[derive(Debug, Serialize)]
@@ -38,7 +38,7 @@ pub(crate) struct ModelReport<'a> {
     angles: Option<Vec<AngleReport>>,
     /// The classes, in the order given.
     #[serde(serialize_with = "serialize_classes")]
-    classes: Vec<(usize, ClassReport)>,
+    classes: Vec<(usize, ClassNorms)>,
 }
 
 /// The problem.
@@ -83,11 +83,6 @@ struct AngleReport {
 impl<'a> ModelReport<'a> {
     /// The report of `model`.
     pub(super) fn new(model: &'a Model) -> Result<Self, CliError> {
-        let grams = [model.trailing_gram(1)?, model.class_means_gram()?];
-        let grams = match &grams {
-            [Some(classifier), Some(means)] => Some([classifier, means]),
-            _ => None,
-        };
         Ok(Self {
             loss_function: model.loss_function().name(),
             problem: ModelProblem::new(model),
@@ -98,10 +93,8 @@ impl<'a> ModelReport<'a> {
             simplex_etf: model.simplex_etf().map(|(loss, proof)| SimplexReport { loss, proof }),
             bias: model.bias(),
             directions: model.directions()?,
-            angles: grams
-                .filter(|_| model.is_symmetric())
-                .map(|grams| angles(model.counts(), grams)),
-            classes: classes(model, grams),
+            angles: angles(model)?,
+            classes: model.class_runs()?,
         })
     }
 
@@ -198,57 +191,30 @@ impl FreeProblem<'_> {
     }
 }
 
-/// Runs of classes: of one size where those are alike, else one by one.
-fn classes(model: &Model, grams: Option<[&ClassMatrix; 2]>) -> Vec<(usize, ClassReport)> {
-    let Some(grams) = grams else {
-        return model
-            .counts()
-            .runs()
-            .map(|run| (run.classes, class_report(run.size, None)))
-            .collect();
-    };
-    let norms = |class: usize| grams.map(|gram| gram.get(class, class));
-    let report = |size, class| class_report(size, Some(norms(class)));
-    if model.is_symmetric() {
-        return model
-            .counts()
-            .runs()
-            .map(|run| (run.classes, report(run.size, run.first_class)))
-            .collect();
-    }
-    let runs = model.counts().runs();
-    runs.flat_map(|run| (0..run.classes).map(move |index| (run.size, run.first_class + index)))
-        .map(|(size, class)| (1, report(size, class)))
-        .collect()
-}
-
-fn class_report(count: u64, norms: Option<[Option<f64>; 2]>) -> ClassReport {
-    let [classifier_norm_squared, feature_norm_squared] = norms.unwrap_or_default();
-    let is_zero = |norm: f64| norm.abs() < NEGLIGIBLE;
-    let collapsed = classifier_norm_squared
-        .zip(feature_norm_squared)
-        .map(|(classifier, feature)| is_zero(classifier) && is_zero(feature));
-    ClassReport { count, collapsed, classifier_norm_squared, feature_norm_squared }
-}
-
 /// The cosines between two classes of every two sizes, and of the same size.
-fn angles(counts: &ClassCounts, grams: [&ClassMatrix; 2]) -> Vec<AngleReport> {
-    let examples = examples(counts);
+fn angles(model: &Model) -> Result<Option<Vec<AngleReport>>, CliError> {
+    if !model.is_symmetric() {
+        return Ok(None);
+    }
+    let Some(grams) = model.trailing_gram(1)?.zip(model.class_means_gram()?) else {
+        return Ok(None);
+    };
+    let angle = |counts, [i, j]: [usize; 2]| AngleReport {
+        counts,
+        classifier_cosine: grams.0.cosine(i, j),
+        feature_cosine: grams.1.cosine(i, j),
+    };
+    let examples = examples(model.counts());
     let mut angles = Vec::new();
     for (index, (size, classes)) in examples.iter().enumerate() {
         if let &[first, second] = classes.as_slice() {
-            angles.push(angle(grams, [*size; 2], [first, second]));
+            angles.push(angle([*size; 2], [first, second]));
         }
         for (other, others) in &examples[index + 1..] {
-            angles.push(angle(grams, [*size, *other], [classes[0], others[0]]));
+            angles.push(angle([*size, *other], [classes[0], others[0]]));
         }
     }
-    angles
-}
-
-fn angle(grams: [&ClassMatrix; 2], counts: [u64; 2], [i, j]: [usize; 2]) -> AngleReport {
-    let [classifier_cosine, feature_cosine] = grams.map(|gram| gram.cosine(i, j));
-    AngleReport { counts, classifier_cosine, feature_cosine }
+    Ok(Some(angles))
 }
 
 /// Two classes, or the only one, of every size; by falling size.
@@ -310,7 +276,7 @@ fn serialize_directions<S: Serializer>(
 
 /// Writes the classes one by one.
 fn serialize_classes<S: Serializer>(
-    classes: &[(usize, ClassReport)],
+    classes: &[(usize, ClassNorms)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(classes.iter().flat_map(|&(length, class)| repeat_n(class, length)))

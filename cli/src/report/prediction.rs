@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::iter::repeat_n;
 
-use neural_collapse::{Bias, ClassGeometry, Direction, Geometry, GlobalMinimum, Run};
+use neural_collapse::{Bias, Direction, Geometry, GlobalMinimum, Run};
 use serde::{Serialize, Serializer};
 
 use super::model::ModelReport;
 use super::problem::ProblemReport;
 use crate::error::CliError;
-use crate::model::Prediction;
+use crate::model::{ClassNorms, Prediction};
 use crate::tables::{Cell, merge_equal, numbered_table, plain_table, wrap};
 
 /// The JSON object of `predict`.
@@ -79,26 +79,6 @@ struct DirectionReport {
     energy: Option<f64>,
     /// The singular value of W₁.
     s: Option<f64>,
-}
-
-/// One class. Numbers are null where they differ between global minimisers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct ClassReport {
-    pub(super) count: u64,
-    pub(super) collapsed: Option<bool>,
-    pub(super) classifier_norm_squared: Option<f64>,
-    pub(super) feature_norm_squared: Option<f64>,
-}
-
-impl From<ClassGeometry> for ClassReport {
-    fn from(class: ClassGeometry) -> Self {
-        Self {
-            count: class.count,
-            collapsed: class.collapsed,
-            classifier_norm_squared: class.classifier_norm_squared,
-            feature_norm_squared: class.feature_norm_squared,
-        }
-    }
 }
 
 impl<'a> SquaredReport<'a> {
@@ -230,7 +210,7 @@ fn split(
 }
 
 /// Runs of classes, in the order given.
-fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassReport)> + '_ {
+fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassNorms)> + '_ {
     minimum.classes().map(|(run, class): (Run, _)| (run.classes, class.into()))
 }
 
@@ -251,14 +231,14 @@ fn direction_table(minimum: &GlobalMinimum) -> String {
 fn squared_class_table(minimum: &GlobalMinimum) -> String {
     let has_bias = minimum.problem().penalties().bias() != Bias::None;
     let with_bias = |(run, class): (Run, _)| {
-        (run.classes, (ClassReport::from(class), minimum.bias_of_class(run.first_class)))
+        (run.classes, (ClassNorms::from(class), minimum.bias_of_class(run.first_class)))
     };
     class_table(minimum.classes().map(with_bias), has_bias)
 }
 
 /// Runs of classes with their biases, if there are any.
 pub(super) fn class_table(
-    classes: impl IntoIterator<Item = (usize, (ClassReport, Option<f64>))>,
+    classes: impl IntoIterator<Item = (usize, (ClassNorms, Option<f64>))>,
     has_bias: bool,
 ) -> String {
     let headings = [&["samples", "‖w‖²", "‖h‖²"][..], if has_bias { &["b*"] } else { &[] }, &[""]];
