@@ -246,8 +246,8 @@ impl Model {
         let whole = |(run, class): (Run, ClassGeometry)| (run.classes, class.into());
         match self {
             Self::CrossEntropy(_) => self.balanced_class_runs(),
-            Self::LayerPeeled(minimum) => Ok(minimum.classes().map(whole).collect()),
-            Self::SupportVectors(seli) => Ok(seli.classes().map(whole).collect()),
+            Self::LayerPeeled(minimum) => Ok(minimum.class_runs().map(whole).collect()),
+            Self::SupportVectors(seli) => Ok(seli.class_runs().map(whole).collect()),
         }
     }
 

@@ -170,7 +170,7 @@ fn directions_of_classes(
     let directions = minimum.directions();
     let first_decay = first_decay(minimum);
     let mut used = vec![0; directions.len()];
-    minimum.classes().flat_map(move |(run, _)| {
+    minimum.class_runs().flat_map(move |(run, _)| {
         let first = used[run.group];
         used[run.group] += run.classes;
         split(&directions[run.group], first..used[run.group], first_decay)
@@ -211,7 +211,7 @@ fn split(
 
 /// Runs of classes, in the order given.
 fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassNorms)> + '_ {
-    minimum.classes().map(|(run, class): (Run, _)| (run.classes, class.into()))
+    minimum.class_runs().map(|(run, class): (Run, _)| (run.classes, class.into()))
 }
 
 fn direction_table(minimum: &GlobalMinimum) -> String {
@@ -233,7 +233,7 @@ fn squared_class_table(minimum: &GlobalMinimum) -> String {
     let with_bias = |(run, class): (Run, _)| {
         (run.classes, (ClassNorms::from(class), minimum.bias_of_class(run.first_class)))
     };
-    class_table(minimum.classes().map(with_bias), has_bias)
+    class_table(minimum.class_runs().map(with_bias), has_bias)
 }
 
 /// Runs of classes with their biases, if there are any.
@@ -292,7 +292,7 @@ fn serialize_bias<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let entries =
-        || minimum.classes().map(|(run, _)| (run, minimum.bias_of_class(run.first_class)));
+        || minimum.class_runs().map(|(run, _)| (run, minimum.bias_of_class(run.first_class)));
     // All entries are known, or none is.
     if entries().any(|(_, entry)| entry.is_none()) {
         return serializer.serialize_none();
