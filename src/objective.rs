@@ -17,6 +17,8 @@ use crate::regularization::{Bias, Regularization};
 /// Problem (3) of Dang et al., *Neural Collapse in Deep Linear Networks* (ICML 2023): H are the
 /// features as free variables, Y the one-hot labels, all norms Frobenius norms.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Objective {
     /// 1/(2N) ‖W_M⋯W₁ H + b 1ᵀ − Y‖².
     pub data_term: f64,
