@@ -72,6 +72,7 @@ impl Audit {
 
 /// A measured number or fact beside the predicted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Compared<T> {
     /// What the network has.
     pub measured: T,
@@ -81,6 +82,7 @@ pub struct Compared<T> {
 
 /// One class of an [`Audit`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ClassAudit {
     /// Number of samples.

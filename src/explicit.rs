@@ -19,6 +19,7 @@ use crate::ufm::{Target, Ufm};
 /// The orthonormal vectors of the hidden spaces that the singular directions are laid along. The
 /// global minimisers differ by this choice only.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Basis {
     /// The first unit vectors of each space.
     Standard,

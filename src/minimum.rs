@@ -15,6 +15,8 @@ use crate::ufm::{Target, Ufm};
 
 /// The geometry that classifier and class means take at the global minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Geometry {
     /// Everything is zero.
@@ -31,6 +33,7 @@ pub enum Geometry {
 
 /// What the global minimum makes of one class.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ClassGeometry {
     /// Number of samples n_k.

@@ -18,6 +18,8 @@ use crate::regularization::{Bias, Regularization};
 /// features as free variables, Y the one-hot labels, all norms Frobenius norms. With the
 /// [cross-entropy](Self::cross_entropy) as the data term it is their problem (7).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Objective {
     /// 1/(2N) ‖W_M⋯W₁ H + b 1ᵀ − Y‖², or the mean cross-entropy.
     pub data_term: f64,
