@@ -57,7 +57,8 @@ pub struct Audit {
     pub classes: Vec<ClassAudit>,
     /// The predicted global minimum; `None` without penalties or where there is no closed form.
     pub prediction: Option<GlobalMinimum>,
-    /// Why there is no prediction although the penalties are known: an [`Error::NoClosedForm`].
+    /// Why there is no prediction although the penalties are known: an [`Error::NoClosedForm`], or
+    /// penalties so extreme that a number of it would be out of range.
     pub not_predictable: Option<Error>,
 }
 
@@ -71,6 +72,7 @@ impl Audit {
 
 /// A measured number or fact beside the predicted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Compared<T> {
     /// What the network has.
     pub measured: T,
@@ -80,6 +82,7 @@ pub struct Compared<T> {
 
 /// One class of an [`Audit`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ClassAudit {
     /// Number of samples.
@@ -119,7 +122,9 @@ pub fn audit<T: Scalar>(
     let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
         None => (None, None),
         Some(Ok(prediction)) => (Some(prediction), None),
-        Some(Err(error @ Error::NoClosedForm { .. })) => (None, Some(error)),
+        Some(Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. }))) => {
+            (None, Some(error))
+        }
         Some(Err(error)) => return Err(error),
     };
     let targets = Targets::new(&counts, head, prediction.as_ref(), penalties.is_some())?;
@@ -155,11 +160,11 @@ fn predict(
     Ufm::new(counts.clone(), penalties.clone())?.with_widths(&head.widths())?.global_minimum()
 }
 
-/// `None` where there is nothing but zeros to measure.
+/// `None` where there is nothing but zeros to measure, or the target is out of range.
 fn comparable<T>(metric: Result<T>) -> Result<Option<T>> {
     match metric {
         Ok(value) => Ok(Some(value)),
-        Err(Error::ZeroNorm { .. }) => Ok(None),
+        Err(Error::ZeroNorm { .. } | Error::Unrepresentable { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -197,16 +197,11 @@ impl ClassMatrix {
     /// [`Error::OutOfRange`] if there is no class.
     pub fn simplex_etf(classes: usize) -> Result<Self> {
         check_classes(classes)?;
-        Ok(Self::scaled_simplex_etf(classes, 1.0))
-    }
-
-    /// value·(I − 11ᵀ/K).
-    pub(crate) fn scaled_simplex_etf(classes: usize, value: f64) -> Self {
-        Self::unique(Grouped {
+        Ok(Self::unique(Grouped {
             partition: Partition::single(classes),
-            diagonal: vec![value],
-            coupling: Some(DMatrix::from_element(1, 1, -value / classes as f64)),
-        })
+            diagonal: vec![1.0],
+            coupling: Some(DMatrix::from_element(1, 1, -(classes as f64).recip())),
+        }))
     }
 
     /// A square matrix without structure.

@@ -33,6 +33,7 @@ pub struct ClassCounts {
 
 /// Neighbouring classes of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Run {
     /// Index of the first of these classes.
@@ -47,6 +48,7 @@ pub struct Run {
 
 /// All classes of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SizeGroup {
     /// Number of samples in each of these classes.
@@ -155,6 +157,7 @@ impl ClassCounts {
     }
 
     /// The distinct sizes with the number of their classes, by falling size.
+    #[must_use]
     pub fn sizes(&self) -> impl ExactSizeIterator<Item = SizeGroup> + '_ {
         self.groups.iter().copied()
     }
@@ -165,6 +168,7 @@ impl ClassCounts {
     }
 
     /// The runs of equal neighbours, in the order of the classes.
+    #[must_use]
     pub fn runs(&self) -> impl ExactSizeIterator<Item = Run> + '_ {
         self.runs.iter().copied()
     }

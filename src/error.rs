@@ -94,11 +94,11 @@ pub enum Error {
     },
 
     /// A result cannot be represented as a floating-point number.
-    #[error("{quantity} is out of the range of floating-point numbers (log10 ≈ {log10:.1})")]
+    #[error("{quantity} is out of the range of floating-point numbers{}", Magnitude(*.log10))]
     Unrepresentable {
         /// The quantity.
         quantity: &'static str,
-        /// Its decimal logarithm.
+        /// Its decimal logarithm, infinite if that is not known.
         log10: f64,
     },
 
@@ -123,6 +123,15 @@ impl core::fmt::Display for Readable {
         } else {
             write!(formatter, "{value:e}")
         }
+    }
+}
+
+/// A decimal logarithm, if it is known.
+struct Magnitude(f64);
+
+impl core::fmt::Display for Magnitude {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.0.is_finite() { write!(formatter, " (log10 ≈ {:.1})", self.0) } else { Ok(()) }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::ufm::{Target, Ufm};
 /// The orthonormal vectors of the hidden spaces that the singular directions are laid along. The
 /// global minimisers differ by this choice only.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Basis {
     /// The first unit vectors of each space.
     Standard,
@@ -107,7 +108,9 @@ impl GlobalMinimum {
     /// Source: the singular value decompositions in Dang et al. (ICML 2023), Lemma D.2 and appendix D.3.
     pub fn minimizer(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
         let problem = self.problem();
-        self.check_memory()?;
+        // The rank is no larger than any of the dimensions.
+        let dimensions = (problem.classes(), distinct_samples(problem), problem.rank_limit());
+        check_matrices(problem.penalties(), problem.widths(), dimensions)?;
         FittedVectors::new(self).assemble(
             problem.penalties(),
             problem.widths(),
@@ -116,27 +119,36 @@ impl GlobalMinimum {
             problem.counts().cloned(),
         )
     }
+}
 
-    /// Checks that the layers, H̄ and the orthonormal vectors that they are made of can be allocated.
-    fn check_memory(&self) -> Result<()> {
-        let problem = self.problem();
-        let unlimited = || vec![problem.classes(); problem.depth()];
-        let widths = problem.widths().map_or_else(unlimited, <[usize]>::to_vec);
-        let (classes, columns) = (problem.classes(), distinct_samples(problem));
-        let outputs = widths.iter().skip(1).copied().chain([classes]);
-        let layers = widths.iter().copied().zip(outputs);
-        // The rank is no larger than any of the dimensions.
-        let rank = problem.rank_limit();
-        let means = widths.first().map(|&dimension| (dimension, columns));
-        let vectors = [(classes, rank), (columns, rank)];
-        let bases = widths.iter().map(|&width| (width, rank));
-        let shapes = layers.chain(means).chain(vectors).chain(bases);
-        let entries = shapes.map(|(rows, columns)| rows.checked_mul(columns));
-        let entries = entries.reduce(|sum, new| sum?.checked_add(new?)).flatten();
-        let largest = widths.iter().copied().fold(classes, usize::max);
-        let argument = if largest == classes { "classes" } else { "widths" };
-        check_memory(argument, largest as f64, entries)
-    }
+/// The widths d₁, …, d_M, K where they are not limited.
+fn widths_or_classes(
+    penalties: &Regularization,
+    widths: Option<&[usize]>,
+    classes: usize,
+) -> Vec<usize> {
+    widths.map_or_else(|| vec![classes; penalties.depth()], <[usize]>::to_vec)
+}
+
+/// Checks that the layers, H̄ and the orthonormal vectors that they are made of can be allocated, for K
+/// classes, the number of columns of H̄ and the rank.
+pub(crate) fn check_matrices(
+    penalties: &Regularization,
+    widths: Option<&[usize]>,
+    (classes, columns, rank): (usize, usize, usize),
+) -> Result<()> {
+    let widths = widths_or_classes(penalties, widths, classes);
+    let outputs = widths.iter().skip(1).copied().chain([classes]);
+    let layers = widths.iter().copied().zip(outputs);
+    let means = widths.first().map(|&dimension| (dimension, columns));
+    let vectors = [(classes, rank), (columns, rank)];
+    let bases = widths.iter().map(|&width| (width, rank));
+    let shapes = layers.chain(means).chain(vectors).chain(bases);
+    let entries = shapes.map(|(rows, columns)| rows.checked_mul(columns));
+    let entries = entries.reduce(|sum, new| sum?.checked_add(new?)).flatten();
+    let largest = widths.iter().copied().fold(classes, usize::max);
+    let argument = if largest == classes { "classes" } else { "widths" };
+    check_memory(argument, largest as f64, entries)
 }
 
 /// The singular vectors of the outputs without the bias, and their energies.
@@ -179,8 +191,7 @@ impl FittedVectors {
         bias: Option<DVector<f64>>,
         counts: Option<ClassCounts>,
     ) -> Result<ExplicitMinimizer> {
-        let unlimited = || vec![self.left.nrows(); penalties.depth()];
-        let widths = widths.map_or_else(unlimited, <[usize]>::to_vec);
+        let widths = widths_or_classes(penalties, widths, self.left.nrows());
         let hidden = hidden_bases(basis, &widths, self.energies.len())?;
         let above = hidden.iter().skip(1).chain([&self.left]);
         let layers = penalties.weight_decays().iter().zip(hidden.iter().zip(above));

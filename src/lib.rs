@@ -40,6 +40,8 @@ mod stationary;
 mod statistics;
 #[cfg(feature = "serde")]
 mod stored;
+#[cfg(feature = "serde")]
+mod stored_problem;
 mod twofold;
 mod ufm;
 

@@ -4,7 +4,6 @@
 //! unsorted and get singular vectors wrong (see [`bidiagonal`]); here every matrix is checked, scaled
 //! by a power of two (which is exact), decomposed with a cap on the iterations and sorted in
 //! descending order.
-#![allow(dead_code, reason = "the callers are still being written")]
 
 mod bidiagonal;
 mod cholesky;
@@ -35,6 +34,7 @@ pub(crate) struct Svd {
 #[derive(Debug, Clone)]
 pub(crate) struct SymmetricEigen {
     /// μ₁ ≥ … ≥ μₙ, accurate to a few ulp of the largest |μ|.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the vectors are sorted by"))]
     pub(crate) values: DVector<f64>,
     /// Q, a column an eigenvector.
     pub(crate) vectors: DMatrix<f64>,
@@ -48,11 +48,6 @@ pub(crate) fn svd_thin(matrix: &DMatrix<f64>) -> Result<Svd> {
 /// [`svd_thin`] without V, which is left empty: a third cheaper for a square matrix.
 pub(crate) fn left_svd(matrix: &DMatrix<f64>) -> Result<Svd> {
     svd(matrix, Wanted { u: true, v: false })
-}
-
-/// The min(rows, columns) singular values of a matrix, in descending order.
-pub(crate) fn singular_values(matrix: &DMatrix<f64>) -> Result<DVector<f64>> {
-    svd(matrix, Wanted { u: false, v: false }).map(|svd| svd.singular_values)
 }
 
 /// Which singular vectors to compute; the others are left as empty matrices.
@@ -254,7 +249,7 @@ mod tests {
             let defect = basis.transpose() * basis - DMatrix::identity(rank, rank);
             assert!(defect.amax() < tolerance, "{:?}: {}", matrix.shape(), defect.amax());
         }
-        let only_values = singular_values(matrix).unwrap();
+        let only_values = left_svd(matrix).unwrap().singular_values;
         assert_eq!(only_values, values);
         let left = left_svd(matrix).unwrap();
         assert_eq!((left.u, left.singular_values, left.v.len()), (u, values, 0));
@@ -293,7 +288,7 @@ mod tests {
         for (rows, columns) in [(0, 0), (0, 3), (3, 0)] {
             let empty = svd_thin(&DMatrix::zeros(rows, columns)).unwrap();
             assert_eq!((empty.u.shape(), empty.v.shape()), ((rows, 0), (columns, 0)));
-            assert_eq!(singular_values(&DMatrix::zeros(rows, columns)).unwrap().len(), 0);
+            assert_eq!(left_svd(&DMatrix::zeros(rows, columns)).unwrap().singular_values.len(), 0);
         }
     }
 
@@ -319,7 +314,7 @@ mod tests {
     #[test]
     fn extreme_scales_do_not_matter() {
         let matrix = random(20, 10);
-        let values = singular_values(&matrix).unwrap();
+        let values = left_svd(&matrix).unwrap().singular_values;
         for exponent in [-1000.0, -600.0, 600.0, 1000.0] {
             let scale = f64::exp2(exponent);
             let scaled = svd_thin(&(&matrix * scale)).unwrap();
@@ -346,9 +341,9 @@ mod tests {
             matrix[(2, 1)] = bad;
             let error = svd_thin(&matrix).unwrap_err().to_string();
             assert!(error.contains("matrix["), "{error}");
-            assert!(singular_values(&matrix).is_err() && symmetric_eigen(&matrix).is_err());
+            assert!(left_svd(&matrix).is_err() && symmetric_eigen(&matrix).is_err());
         }
-        let overflow = singular_values(&DMatrix::from_element(4, 4, 1e308));
+        let overflow = left_svd(&DMatrix::from_element(4, 4, 1e308)).map(|svd| svd.singular_values);
         assert!(matches!(overflow, Err(Error::Unrepresentable { .. })));
     }
 }

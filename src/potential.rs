@@ -153,7 +153,8 @@ impl<T: Float> Potential<T> {
             return Ok(None);
         }
         if b == self.fold {
-            let (below, above) = (from_u32::<T>(self.depth - 1), from_u32::<T>(self.depth + 1));
+            let (below, above) =
+                (from_u32::<T>(self.depth - 1), from_u32::<T>(self.depth) + T::one());
             let x = root_of_ratio(below, above, self.depth);
             return Ok(Some(StationaryPoints { local_minimum: x, local_maximum: Some(x) }));
         }
@@ -205,6 +206,8 @@ fn to_f64<T: Float>(value: T) -> f64 {
 
 /// Where the global minimum of a [`Potential`] lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Regime {
     /// At x = 0 only: the direction collapses.
     Zero,
@@ -226,6 +229,7 @@ pub enum Regime {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Minimizer<T> {
     regime: Regime,
     x: T,
@@ -277,6 +281,8 @@ impl<T: Float> Minimizer<T> {
 
 /// The positive stationary points of a [`Potential`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct StationaryPoints<T> {
     /// The larger one, a local minimum of g (global only up to the slope threshold).
     pub local_minimum: T,

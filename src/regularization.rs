@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 
 /// Whether the last layer has a bias b ∈ ℝᴷ, and how it is penalised.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Bias {
     /// No bias: the outputs are W_M⋯W₁h.
     #[default]

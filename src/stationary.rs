@@ -17,6 +17,18 @@ pub(crate) struct Root<T> {
     pub(crate) steps: usize,
 }
 
+/// What [`Solver::accurate_step`] finds at an x.
+struct Step<T> {
+    /// The Newton step, relative to x.
+    step: T,
+    /// x^M.
+    power: T,
+    /// 1/(x^M + 1).
+    unfitted: T,
+    /// L′.
+    slope: T,
+}
+
 /// Solves g′(x; b) = 0 for one depth M, that is F(x) = x·(x^M + 2 + x^(−M)) − M/b = 0.
 ///
 /// F is convex, so that Newton's iteration from the right of its larger root falls towards that root
@@ -24,15 +36,16 @@ pub(crate) struct Root<T> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Solver<T> {
     depth: u32,
-    /// A relative Newton step below this leaves an error that one more step, with a residual in
-    /// twice the precision, takes below the rounding error, even after raising it to the power M.
+    /// Errors of x^M below this are below the rounding error after one accurate step, which squares them.
+    close: T,
+    /// A relative Newton step below this leaves an error of x^M below `close`.
     last_step: T,
 }
 
 impl<T: Float> Solver<T> {
     pub(crate) fn new(depth: u32) -> Self {
-        let last_step = (T::epsilon() / from_u32(4)).sqrt().sqrt() / from_u32(depth);
-        Self { depth, last_step }
+        let close = T::epsilon().sqrt() / from_u32(2);
+        Self { depth, close, last_step: close.sqrt() / from_u32(depth) }
     }
 
     /// The larger root for `b` below the threshold β_M, where it is the global minimiser.
@@ -47,8 +60,7 @@ impl<T: Float> Solver<T> {
         let pull = m / b;
         let far = pull.powf((m + T::one()).recip());
         let (start, error) = near_start(m, far, far / pull);
-        // The last step squares the error.
-        let steps = if error * error < T::epsilon() { 0 } else { MAX_STEPS };
+        let steps = if error < self.close { 0 } else { MAX_STEPS };
         self.finish(self.fall(start, pull, steps), b)
     }
 
@@ -91,19 +103,42 @@ impl<T: Float> Solver<T> {
         (x, max_steps)
     }
 
-    /// One accurate step, for x and for x^M; more of them if `powf` was not good enough for one, which
-    /// happens only with types other than `f32` and `f64`.
-    fn finish(&self, (mut x, mut steps): (T, usize), b: T) -> Root<T> {
-        let m = from_u32::<T>(self.depth);
-        let (mut step, mut q) = self.accurate_step(x, b);
-        while (m * step).powi(2) > T::epsilon() && step.abs() > T::epsilon() && steps < MAX_STEPS {
-            x = x - x * step;
-            steps += 1;
-            (step, q) = self.accurate_step(x, b);
+    /// One accurate step, for x and for x^M.
+    fn finish(&self, (x, steps): (T, usize), b: T) -> Root<T> {
+        let last = self.accurate_step(x, b);
+        let change = from_u32::<T>(self.depth) * last.step;
+        if change.abs() > self.close {
+            return self.finish_from_afar((x, steps), last, b);
         }
-        // (1 − s)^M to second order; the third is below the rounding error.
-        let power_step = m * step * (T::one() - step * (m - T::one()) / from_u32(2));
-        Root { x: x - x * step, power: q - q * power_step, steps: steps + 1 }
+        Root { x: x - x * last.step, power: last.power - last.power * change, steps: steps + 1 }
+    }
+
+    /// The same where the square of the step cannot be left out, because the rounding error of x times
+    /// M is no longer small or `powf` is worse than that of `f32` and `f64`: the last step is of third
+    /// order.
+    #[cold]
+    fn finish_from_afar(&self, (mut x, mut steps): (T, usize), first: Step<T>, b: T) -> Root<T> {
+        let (m, two, three) = (from_u32::<T>(self.depth), from_u32::<T>(2), from_u32::<T>(3));
+        let mut last = first;
+        let close = T::epsilon().cbrt() / from_u32(4);
+        while last.step.abs() > T::epsilon().max(close / m) && steps < MAX_STEPS {
+            x = x - x * last.step;
+            steps += 1;
+            last = self.accurate_step(x, b);
+        }
+        let Step { step, power, unfitted, slope } = last;
+        // L″/2 = M² q/(q+1)². The change is that of −ln x.
+        let half_curvature = m * unfitted * m * (T::one() - unfitted);
+        let bend = slope / two - half_curvature / slope;
+        let change = step - step * step * bend;
+        // exp to the third order, of it and of its M-fold.
+        let of_power = m * change;
+        let power_share = of_power - of_power * of_power / two * (T::one() - of_power / three);
+        Root {
+            x: x - x * (change - change * change / two),
+            power: power - power * power_share,
+            steps: steps + 1,
+        }
     }
 
     /// Newton's iteration with accurate residuals until it stands still, for roots that may be
@@ -111,7 +146,7 @@ impl<T: Float> Solver<T> {
     fn settle(&self, start: Root<T>, b: T) -> Root<T> {
         let mut root = start;
         for _ in 0..MAX_STEPS {
-            let (step, _) = self.accurate_step(root.x, b);
+            let step = self.accurate_step(root.x, b).step;
             root.x = root.x - root.x * step;
             root.steps += 1;
             if step.abs() <= T::epsilon() {
@@ -121,16 +156,20 @@ impl<T: Float> Solver<T> {
         root
     }
 
-    /// One Newton step for F(x) = 0, relative to x, with the residual in twice the precision; and x^M.
-    fn accurate_step(&self, x: T, b: T) -> (T, T) {
+    /// One Newton step, relative to x, with the residual in twice the precision.
+    ///
+    /// With L(y) = ln(b x(q+1)²/(M q)), y = ln x and q = x^M, it is (e^L − 1)/L′.
+    fn accurate_step(&self, x: T, b: T) -> Step<T> {
         let m = from_u32::<T>(self.depth);
         let q = Twofold::power(x, self.depth);
         let q_plus_one = q.plus(T::one());
+        let pulled = q.times(m);
+        let unfitted = q_plus_one.value().recip();
+        let slope = m + T::one() - (m + m) * unfitted;
+        let scale = (pulled.value() * slope).recip();
         // b x (q+1)² − M q; the products are ordered so that none overflows before the whole does.
         let fitted = Twofold::product(b, x) * q_plus_one * q_plus_one;
-        let pulled = q.times(m);
-        let slope = m + T::one() - (m + m) / q_plus_one.value();
-        ((fitted - pulled).value() / (pulled.value() * slope), q.value())
+        Step { step: (fitted - pulled).value() * scale, power: q.value(), unfitted, slope }
     }
 
     /// The larger root where x^(−M) vanishes beside 1 and x^(M+1) = M/b remains.
@@ -149,14 +188,15 @@ fn is_tiny<T: Float>(b: T) -> bool {
     b < T::min_positive_value() / (T::epsilon() * T::epsilon())
 }
 
-/// A start close to the larger root up to the threshold, and a bound on its relative error times M,
-/// from x₀ = (M/b)^(1/(M+1)), where the root of F would be without the terms 2 + x^(−M), and
+/// A start close to the larger root up to the threshold, and a bound on its relative error times M
+/// (where that is small), from x₀ = (M/b)^(1/(M+1)), where the root of F would be without the terms 2 + x^(−M), and
 /// u₀ = x₀^(−M).
 ///
 /// With u = x^(−M), F(x) = 0 is x = x₀(1 + u)^(−s) for s = 2/(M+1), and u = u₀(1 + u)^(2−s). The start
 /// puts the Padé approximant [1/1] of u/u₀ = 1 + (2−s)u₀ + (2−s)(5−3s)/2·u₀² + … into that of
 /// (1 + u)^(−s). Both err on the side of a larger x, so the start lies to the right of the root:
-/// by 4 % at the threshold of two layers, where it is worst, 10⁻³ at that of six; then by u₀³/(6M).
+/// by 4 % at the threshold of two layers, where it is worst, 4·10⁻⁴ at that of six. The error times M
+/// is u₀³/6 + 3u₀⁴ at most.
 fn near_start<T: Float>(m: T, far: T, u: T) -> (T, T) {
     let two = from_u32::<T>(2);
     let s = two / (m + T::one());
@@ -164,7 +204,7 @@ fn near_start<T: Float>(m: T, far: T, u: T) -> (T, T) {
     let numerator = u - below * u * u;
     let denominator = T::one() - (below + two - s) * u;
     let start = far * ((denominator + below * numerator) / (denominator + above * numerator));
-    (start, u * u * u)
+    (start, u * u * u / from_u32(4))
 }
 
 /// One Newton step for F(x) = 0, relative to x, from M, (M/b)/x and x^M.

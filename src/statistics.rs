@@ -18,6 +18,8 @@ const CACHED: usize = 1 << 20;
 ///
 /// With as many samples in every class both are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Center {
     /// h_G, the mean over all samples: large classes count more. Dang et al. (ICML 2023, C.1.1) and
     /// Papyan, Han & Donoho (PNAS 2020) define it so.

@@ -336,7 +336,7 @@ fn every_error_is_as_small_as_promised() {
     for worst in &measured {
         worst.check();
     }
-    compare_with_documentation(&measured);
+    compare_with_documentation("docs/accuracy.md", &measured);
 }
 
 #[test]

@@ -148,7 +148,7 @@ proptest! {
             let gram = means.transpose() * means;
             prop_assert!((&gram - claimed).norm() <= 1e-10 * gram.norm());
             let logits = head.product().unwrap() * means;
-            let claimed = point.logits().to_dense().unwrap();
+            let claimed = point.logits().unwrap().to_dense().unwrap();
             prop_assert!((&logits - claimed).norm() <= 1e-10 * logits.norm());
             let singular = point.product_singular_values(1..=ufm.depth()).unwrap();
             let largest = head.product().unwrap().singular_values().amax();
@@ -318,6 +318,7 @@ fn a_verdict_of_not_global_comes_with_a_lower_point() {
                     let proved =
                         matches!(landscape.verdict_on_simplex_etf(), Verdict::ProvedNotGlobal(_));
                     assert_eq!(proved, lower, "K = {classes}, M = {depth}, {bias:?}, {strength}");
+                    assert!(lower || decade > 0, "K = {classes}, M = {depth}, {bias:?}");
                 }
             }
         }
@@ -339,6 +340,11 @@ fn extreme_problems_have_answers() {
     let etf = with_strength(1_000_000, 2, 1e-8, Bias::None).simplex_etf().unwrap();
     assert_eq!(etf.rank(), 999_999);
     assert_eq!(etf.class_means_gram().unwrap().classes(), 1_000_000);
+    // Ten million classes as points of a grid have a loss, but no matrix that fits into memory.
+    let large = with_strength(10_000_000, 3, 1e-8, Bias::None).landscape().unwrap();
+    assert!(large.best().logits().is_err() && large.best().classifier_gram().is_err());
+    assert!(large.best().explicit(&Basis::Standard).is_err());
+    assert!(large.best().loss() < large.simplex_etf().loss());
     let weak = with_strength(3, 1, 1e-150, Bias::None).simplex_etf().unwrap();
     assert!((weak.margin() + 1e-150_f64.ln()).abs() < 1e-12);
 }

@@ -1,6 +1,8 @@
 //! The metrics beside independent dense computations of their definitions.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod support;
+
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::{
     Bias, Center, ClassStatistics, Error, Features, LinearHead, Nc1, Nc1Options, Objective,
@@ -89,7 +91,7 @@ fn assert_close(found: f64, expected: f64, relative: f64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(support::strategies::config(64))]
 
     #[test]
     fn nc1_is_the_trace_of_its_definition(

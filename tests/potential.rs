@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+mod support;
+
 use neural_collapse::{Error, Minimizer, Potential, Regime};
 use proptest::prelude::*;
 use roots::{Roots, SimpleConvergency};
@@ -346,7 +348,7 @@ fn single_slopes() -> impl Strategy<Value = f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(support::strategies::config(2000))]
 
     #[test]
     fn the_minimiser_satisfies_its_equations(depth in depths(), b in slopes()) {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+mod support;
+
 use nalgebra::DMatrix;
 use neural_collapse::{ClassCounts, ClassMatrix, Seli};
 use proptest::prelude::*;
@@ -71,7 +73,7 @@ fn check_factors(seli: &Seli) {
     let defect = (&classifier * &means - &centring).norm();
     assert!(defect < 1e-14 * classes as f64 * condition, "{defect:e}");
     assert!((dense(&seli.class_outputs()) - &centring).norm() < 1e-14 * classes as f64);
-    for (run, geometry) in seli.classes() {
+    for (run, geometry) in seli.class_runs() {
         let class = run.first_class;
         let norms = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
         for (norm, gram) in norms.into_iter().zip([&classifier, &means]) {
@@ -82,7 +84,7 @@ fn check_factors(seli: &Seli) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(support::strategies::config(64))]
 
     #[test]
     fn optimal_for_any_class_sizes(

@@ -1,6 +1,8 @@
 //! Accumulators that are fed batches and merged: any split, any order, the same result.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod support;
+
 use neural_collapse::{
     Center, ClassStatistics, Error, Features, LabeledFeatures, Nc1Options, PooledScatter,
     ProjectedScatter, nc1, nc1_trace_quotient,
@@ -82,7 +84,7 @@ fn projected_metrics(scatter: &ProjectedScatter<f64>) -> [f64; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(support::strategies::config(64))]
 
     /// In batches, merged in sequence and as a tree, in any order.
     #[test]

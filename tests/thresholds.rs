@@ -176,3 +176,11 @@ fn whole_problems_decide_as_exact_arithmetic_beyond_two_ulp() {
     }
     assert!(ties > 100 && decided > 5000, "{ties} ties, {decided} decided");
 }
+
+#[test]
+fn the_deepest_head_has_a_fold() {
+    // M + 1 overflowed where b is the fold.
+    let potential = Potential::<f64>::new(u32::MAX).unwrap();
+    let points = potential.stationary_points(potential.fold()).unwrap().unwrap();
+    assert_eq!(points.local_maximum, Some(points.local_minimum));
+}

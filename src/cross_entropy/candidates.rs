@@ -1,11 +1,15 @@
 //! The structures that compete with the simplex ETF for given K, M and bias.
 
 use crate::cross_entropy::reduced::Penalty;
-use crate::cross_entropy::structure::{Block, BlockShape, LogitStructure};
+use crate::cross_entropy::structure::{Block, BlockShape, LogitStructure, product};
 use crate::regularization::Bias;
 
 /// The largest simplices and polygons that a direct sum is made of, unless it is one polygon.
 const LARGEST_BLOCK: usize = 24;
+/// The largest polygon that is tried: neighbours are 20/k² apart, which does not pay.
+const LARGEST_POLYGON: usize = 1000;
+/// The most classes for which the best partition into blocks is searched.
+const MOST_PARTITIONED: usize = 10_000;
 /// The most products that are listed: 2^10 has 41.
 const MOST_PRODUCTS: usize = 64;
 
@@ -29,9 +33,28 @@ impl Candidate {
 impl LogitStructure {
     /// The best sizes of this structure, or `None` if it has no local minimum.
     pub(crate) fn minimize(&self, classes: usize, penalty: &Penalty) -> Option<Candidate> {
+        if let Self::Product(factors) = self {
+            return self.minimize_factors(factors, classes, penalty);
+        }
         let reduced = self.reduced(classes, penalty.bias)?;
         let (mut sizes, value) = reduced.minimize(penalty)?;
         self.complete_biases(classes, &mut sizes, penalty.bias);
+        Some(Candidate { structure: self.clone(), sizes, value })
+    }
+
+    /// The best sizes of a product, factor by factor.
+    fn minimize_factors(
+        &self,
+        factors: &[Block],
+        classes: usize,
+        penalty: &Penalty,
+    ) -> Option<Candidate> {
+        let (mut sizes, mut value) = (Vec::new(), 0.0);
+        for &factor in factors {
+            let (size, loss) = product(&[factor], classes).minimize(penalty)?;
+            sizes.extend(size);
+            value += loss;
+        }
         Some(Candidate { structure: self.clone(), sizes, value })
     }
 
@@ -70,19 +93,20 @@ fn fixed(classes: usize, bias: Bias) -> Vec<LogitStructure> {
     let polygon = |k| Block::new(BlockShape::Polygon, k, 1);
     let pairs = |copies| Block::new(BlockShape::Simplex, 2, copies);
     let mut list = Vec::new();
-    if classes >= 5 {
+    let room = classes <= LARGEST_POLYGON;
+    if classes >= 5 && room {
         list.push(LogitStructure::DirectSum(vec![polygon(classes)]));
     }
     if classes >= 4 && classes.is_multiple_of(2) {
         list.push(LogitStructure::DirectSum(vec![pairs(classes / 2)]));
     }
-    if classes >= 6 && classes.is_multiple_of(2) {
+    if classes >= 6 && classes.is_multiple_of(2) && room {
         list.push(LogitStructure::Antiprism);
     }
     if classes >= 5 && !classes.is_multiple_of(2) {
         list.push(LogitStructure::Pyramid(pairs(classes / 2)));
     }
-    if classes >= 6 {
+    if classes >= 6 && room {
         list.push(LogitStructure::Pyramid(polygon(classes - 1)));
     }
     list.extend(products(classes).into_iter().map(LogitStructure::Product));
@@ -97,8 +121,10 @@ fn products(classes: usize) -> Vec<Vec<Block>> {
     let mut factorisations = Vec::new();
     extend_products(classes, 2, &mut Vec::new(), &mut factorisations);
     let blocks = |factors: &[usize], smallest_polygon: usize| -> Vec<Block> {
-        let shape =
-            |k| if k < smallest_polygon { BlockShape::Simplex } else { BlockShape::Polygon };
+        let polygons = smallest_polygon..=LARGEST_POLYGON;
+        let shape = |k| {
+            if polygons.contains(&k) { BlockShape::Polygon } else { BlockShape::Simplex }
+        };
         factors.iter().map(|&k| Block::new(shape(k), k, 1)).collect()
     };
     let both = |factors: &Vec<usize>| [blocks(factors, usize::MAX), blocks(factors, 5)];
@@ -134,6 +160,7 @@ fn single_blocks(classes: usize) -> Vec<Block> {
         1 => &[BlockShape::Origin],
         2..=4 => &[BlockShape::Simplex],
         12 => &[BlockShape::Simplex, BlockShape::Polygon, BlockShape::Icosahedron],
+        _ if classes > LARGEST_POLYGON => &[BlockShape::Simplex],
         _ => &[BlockShape::Simplex, BlockShape::Polygon],
     };
     shapes.iter().map(|&shape| Block::new(shape, classes, 1)).collect()
@@ -163,6 +190,9 @@ fn extend_products(
 /// Without a bias the loss is a sum over the blocks, as a block sees of the others their number of
 /// classes only. So the best partition of K follows from the best partitions of smaller numbers.
 fn best_direct_sum(classes: usize, penalty: &Penalty) -> Option<LogitStructure> {
+    if classes > MOST_PARTITIONED {
+        return None;
+    }
     let without_bias = Penalty { bias: Bias::None, ..*penalty };
     let mut costs = vec![(Block::new(BlockShape::Origin, 1, 1), origin_cost(classes))];
     for size in 2..=classes.min(LARGEST_BLOCK) {

@@ -9,9 +9,9 @@ use crate::cross_entropy::problem::CrossEntropyUfm;
 use crate::cross_entropy::reduced::{Penalty, Reduced};
 use crate::cross_entropy::structure::LogitStructure;
 use crate::error::{Error, Result};
-use crate::explicit::{Basis, ExplicitMinimizer, FittedVectors};
+use crate::explicit::{Basis, ExplicitMinimizer, FittedVectors, check_matrices};
 use crate::family::Subset;
-use crate::linalg::svd_thin;
+use crate::linalg::{check_memory, svd_thin};
 use crate::regularization::Bias;
 
 /// A point of a [`CrossEntropyUfm`] with logits of a known structure, with all layers balanced.
@@ -167,22 +167,35 @@ impl CrossEntropyPoint {
     }
 
     /// The logits Z = W_M⋯W₁H̄ of the class means, without the bias; column k belongs to class k.
-    #[must_use]
-    pub fn logits(&self) -> ClassMatrix {
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the K² numbers of a structure that is no simplex ETF do not fit into memory.
+    pub fn logits(&self) -> Result<ClassMatrix> {
+        Ok(match self.structure {
+            LogitStructure::SimplexEtf => self.scaled_simplex_etf(self.sizes[0]),
+            LogitStructure::Collapsed => self.scaled_simplex_etf(0.0),
+            _ => ClassMatrix::dense(self.dense_logits()?),
+        })
+    }
+
+    /// value·(I − 11ᵀ/K).
+    fn scaled_simplex_etf(&self, value: f64) -> ClassMatrix {
+        ClassMatrix::from_contrasts(self.ufm.counts(), &[value], DMatrix::zeros(1, 1))
+    }
+
+    fn dense_logits(&self) -> Result<DMatrix<f64>> {
         let classes = self.ufm.classes();
-        match self.structure {
-            LogitStructure::SimplexEtf => ClassMatrix::scaled_simplex_etf(classes, self.sizes[0]),
-            LogitStructure::Collapsed => ClassMatrix::scaled_simplex_etf(classes, 0.0),
-            _ => ClassMatrix::dense(self.structure.logits(classes, &self.sizes)),
-        }
+        check_memory("classes", classes as f64, classes.checked_mul(classes))?;
+        Ok(self.structure.logits(classes, &self.sizes))
     }
 
     /// The Gram matrix W^m (W^m)ᵀ of the product W^m = W_M⋯W_(M−m+1) of the last m layers (K×K), with the
     /// eigenvalues t^m/(λ_M⋯λ_(M−m+1)).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] unless 1 ≤ m ≤ M, [`Error::NoConvergence`] if the singular vectors of a
-    /// structure that is no simplex ETF were not found.
+    /// [`Error::OutOfRange`] unless 1 ≤ m ≤ M. For a structure that is no simplex ETF also
+    /// [`Error::OutOfRange`] if K² numbers do not fit into memory, and [`Error::NoConvergence`] if the
+    /// singular vectors were not found.
     pub fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
         let penalties = self.ufm.penalties();
         penalties.check_trailing(layers)?;
@@ -207,10 +220,9 @@ impl CrossEntropyPoint {
     }
 
     fn gram(&self, side: Side, eigenvalue: impl Fn(f64) -> f64) -> Result<ClassMatrix> {
-        let classes = self.ufm.classes();
         if let LogitStructure::SimplexEtf | LogitStructure::Collapsed = self.structure {
             let value = self.energies().first().map_or(0.0, |&(energy, _)| eigenvalue(energy));
-            return Ok(ClassMatrix::scaled_simplex_etf(classes, value));
+            return Ok(self.scaled_simplex_etf(value));
         }
         let fitted = self.fitted()?;
         let vectors = match side {
@@ -243,11 +255,15 @@ impl CrossEntropyPoint {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
-    /// not orthonormal to 10⁻¹⁰; as [`trailing_gram`](Self::trailing_gram).
+    /// not orthonormal to 10⁻¹⁰, or the matrices do not fit into memory; as
+    /// [`trailing_gram`](Self::trailing_gram).
     pub fn explicit(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
+        let (penalties, widths) = (self.ufm.penalties(), self.ufm.widths());
+        let classes = self.ufm.classes();
+        check_matrices(penalties, widths, (classes, classes, self.rank()))?;
         self.fitted()?.assemble(
-            self.ufm.penalties(),
-            self.ufm.widths(),
+            penalties,
+            widths,
             basis,
             self.bias().map(DVector::from_vec),
             Some(self.ufm.counts().clone()),
@@ -267,7 +283,7 @@ impl CrossEntropyPoint {
             let right = &left / samples;
             return Ok(FittedVectors { left, right, energies: vec![energy; rank] });
         }
-        let svd = svd_thin(&self.structure.logits(classes, &self.sizes))?;
+        let svd = svd_thin(&self.dense_logits()?)?;
         let values = svd.singular_values.iter().take(rank);
         Ok(FittedVectors {
             left: svd.u.columns(0, rank).into_owned(),

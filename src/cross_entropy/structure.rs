@@ -218,7 +218,7 @@ impl LogitStructure {
             Self::DirectSum(blocks) => Some(direct_sum(blocks, classes, bias)),
             Self::Pyramid(base) => Some(pyramid(*base, bias)),
             Self::Antiprism => Some(antiprism(classes)),
-            Self::Product(factors) => Some(product(factors)),
+            Self::Product(factors) => Some(product(factors, classes)),
         }
     }
 
@@ -427,9 +427,9 @@ fn antiprism(classes: usize) -> Reduced {
     }
 }
 
-/// The cross-entropy of tuples is the sum of those of their coordinates.
-fn product(factors: &[Block]) -> Reduced {
-    let classes: usize = factors.iter().map(|factor| factor.classes).product();
+/// The cross-entropy of tuples is the sum of those of their coordinates: F is a sum over the factors of
+/// K = `classes`, of which these may be some only.
+pub(crate) fn product(factors: &[Block], classes: usize) -> Reduced {
     let layout = Layout::new(factors.len(), 1, Bias::None);
     let kinds = factors.iter().enumerate().map(|(index, factor)| {
         let scaled = |(count, gap)| (count, layout.gap(&[(index, gap)], 0, 0));

@@ -16,6 +16,8 @@ const CLOSE: f64 = 1e-4;
 
 /// Class-distance normalised variances of all pairs of classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Cdnv {
     /// Mean over the pairs of classes whose means differ; NaN if no pair's do.
     pub mean: f64,

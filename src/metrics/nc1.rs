@@ -19,6 +19,7 @@ use crate::statistics::{Center, ClassStatistics};
 /// assert_eq!(options.rank_cutoff, 1e-6);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Nc1Options {
     /// What the class means are centred at in Σ_B; the mean over samples by default.
     pub center: Center,
@@ -38,6 +39,7 @@ impl Default for Nc1Options {
 
 /// The value of NC1 and the number of directions it was measured in.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Nc1 {
     /// tr(Σ_W Σ_B†)/K, or without the division.
     pub value: f64,

@@ -11,6 +11,8 @@ use crate::statistics::{Center, ClassStatistics};
 
 /// Shares of samples, each between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct DecisionShares {
     /// Samples for which the head and the nearest class mean decide for the same class.
     pub agreement: f64,
@@ -22,6 +24,8 @@ pub struct DecisionShares {
 
 /// How often a linear head and the nearest class mean decide alike, and rightly.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Nc4 {
     /// Over all samples; its `agreement` is the metric NC4.
     pub overall: DecisionShares,

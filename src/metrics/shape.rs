@@ -81,6 +81,8 @@ pub fn cosine_spread(vectors: &ClassVectors<'_>) -> Result<Spread> {
 
 /// Of all pairs of vectors: how far their cosines are from those of a simplex ETF.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Equiangularity {
     /// Mean and standard deviation of the cosines, as [`cosine_spread`] gives them.
     pub cosines: Spread,

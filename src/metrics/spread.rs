@@ -11,6 +11,8 @@
 /// assert!((spread.sample_deviation() - (14.0_f64 / 3.0).sqrt()).abs() < 1e-15);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Spread {
     /// Mean.
     pub mean: f64,

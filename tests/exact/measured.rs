@@ -1,8 +1,8 @@
-//! The largest errors found, and the table of them in `docs/accuracy.md`.
+//! The largest errors found, and the tables of them in the documentation.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The unit of an error.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,11 +84,11 @@ impl Worst {
 const BEGIN: &str = "<!-- begin: measured -->";
 const END: &str = "<!-- end: measured -->";
 
-/// Rewrites the table in `docs/accuracy.md` if the variable `UPDATE_ACCURACY` is set, and fails where it
+/// Rewrites the table in a document if the variable `UPDATE_ACCURACY` is set, and fails where it
 /// is out of date otherwise: where a row is missing, superfluous, has another promise or number of
 /// cases, or an error that is not the measured one up to what another platform's `powf` may change.
-pub fn compare_with_documentation(measured: &[Worst]) {
-    let path = documentation();
+pub fn compare_with_documentation(document: &str, measured: &[Worst]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
     let text = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (committed, after) = rest.split_once(END).unwrap();
@@ -108,7 +108,7 @@ pub fn compare_with_documentation(measured: &[Worst]) {
     let keys = |row: &str| row.split(" | ").take(4).map(str::to_owned).collect::<Vec<_>>();
     let expected: Vec<_> = rows.iter().map(|row| keys(row)).collect();
     let found: Vec<_> = committed.iter().map(|row| keys(row)).collect();
-    assert_eq!(found, expected, "run `UPDATE_ACCURACY=1 cargo test --test accuracy`");
+    assert_eq!(found, expected, "run this test with UPDATE_ACCURACY=1");
     let entries = measured
         .iter()
         .flat_map(|worst| worst.entries.values().map(move |entry| (entry, worst.unit)));
@@ -120,8 +120,4 @@ pub fn compare_with_documentation(measured: &[Worst]) {
         };
         assert!(same, "documented: {row}, measured: {entry:?}");
     }
-}
-
-fn documentation() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/accuracy.md")
 }

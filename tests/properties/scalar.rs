@@ -74,11 +74,15 @@ fn check_minimizer<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: 
 fn check_neighbours<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: &Minimizer<T>) {
     let input = (potential.depth(), b, minimizer);
     let value = minimizer.value(b);
-    if minimizer.power().is_infinite() {
-        return; // 1/(x^M + 1) is lost in g, too.
-    }
     for factor in [0.5, 0.999, 1.001, 2.0] {
         let x = minimizer.x() * T::from(factor).unwrap();
+        // Where x^M overflows, 1/(x^M + 1) is lost, and g with it.
+        let overflow = T::max_value().ln() - T::one();
+        if minimizer.power().is_infinite()
+            || T::from(potential.depth()).unwrap() * x.ln() > overflow
+        {
+            continue;
+        }
         if let Ok(other) = potential.value(x, b) {
             // 1/(x^M + 1) multiplies the rounding errors of x^M by up to M.
             let noise = few_ulp::<T>() * T::from(potential.depth()).unwrap();

@@ -18,7 +18,6 @@ pub mod cross_entropy;
 pub mod kernels;
 pub mod lbfgs;
 pub mod objective;
-pub mod reference;
 pub mod starts;
 pub mod strategies;
 pub mod theory;
