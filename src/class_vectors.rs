@@ -6,6 +6,7 @@ use std::ops::Range;
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
+use crate::features::Scalar;
 use crate::linalg::{StridedView, check_finite, gram, multiply, power_of_two, transposed};
 use crate::parallel;
 
@@ -49,12 +50,34 @@ enum Axis {
     Column,
 }
 
-/// Two classes i < j and the inner product of their vectors.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pair {
-    pub(crate) i: usize,
-    pub(crate) j: usize,
-    pub(crate) product: f64,
+/// The inner products of the vectors of some classes with that of a class after them.
+#[derive(Debug, Clone)]
+pub(crate) struct Strip<'a> {
+    /// The classes i …
+    pub(crate) classes: Range<usize>,
+    /// … that are all before this class j.
+    pub(crate) other: usize,
+    /// ⟨v_i, v_j⟩, or the cosines if [`Precision::SingleCosines`] were asked for.
+    pub(crate) products: &'a [f64],
+}
+
+/// How the inner products of all pairs are computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Precision<'a> {
+    /// Inner products in `f64`.
+    Double,
+    /// Cosines in `f32`, for vectors of these lengths: twice as fast, with errors of some 10⁻⁷.
+    SingleCosines(&'a [f64]),
+}
+
+/// A tile of inner products and what it is made of.
+struct Tile {
+    products: DMatrix<f64>,
+    single_products: DMatrix<f32>,
+    left: DMatrix<f32>,
+    right: DMatrix<f32>,
+    /// The classes that `right` is of.
+    right_classes: Range<usize>,
 }
 
 impl<'a> ClassVectors<'a> {
@@ -188,8 +211,9 @@ impl<'a> ClassVectors<'a> {
     /// No more than a few tiles of inner products are in memory at a time.
     pub(crate) fn fold_pairs<A: Clone + Send + Sync>(
         &self,
+        precision: Precision<'_>,
         start: &A,
-        visit: impl Fn(&mut A, Pair) + Sync,
+        visit: impl Fn(&mut A, Strip<'_>) + Sync,
         merge: impl Fn(&mut A, A),
     ) -> A {
         let blocks: Vec<_> = self.blocks().collect();
@@ -199,26 +223,31 @@ impl<'a> ClassVectors<'a> {
             .collect();
         let classes = self.classes();
         let operations = classes.saturating_mul(classes / 2 + 1).saturating_mul(self.dimension());
-        let (rows, columns) = (self.as_rows(), self.as_columns());
-        let empty = || DMatrix::zeros(0, 0);
-        let folded = parallel::map(tiles.len(), operations, empty, |products, tile| {
-            let (left, right) = &tiles[tile];
-            if products.shape() != (left.len(), right.len()) {
-                *products = DMatrix::zeros(left.len(), right.len());
+        let folded = parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
+            let (left, right) = &tiles[index];
+            match precision {
+                Precision::Double => self.fill(tile, left.clone(), right.clone()),
+                Precision::SingleCosines(norms) => tile.fill(self, norms, left, right),
             }
-            let right_vectors = columns.columns_range(right.clone());
-            let left_vectors = rows.rows_range(left.clone());
-            multiply(&mut products.as_view_mut(), &left_vectors, &right_vectors);
             let mut folded = start.clone();
-            for (j, column) in right.clone().zip(products.column_iter()) {
-                let pairs = left.clone().zip(column.iter()).take_while(|&(i, _)| i < j);
-                pairs.for_each(|(i, &product)| visit(&mut folded, Pair { i, j, product }));
+            for (other, column) in right.clone().zip(tile.products.column_iter()) {
+                let classes = left.start..left.end.min(other);
+                let products = &column.as_slice()[..classes.len()];
+                visit(&mut folded, Strip { classes, other, products });
             }
             folded
         });
         let mut result = start.clone();
         folded.into_iter().for_each(|part| merge(&mut result, part));
         result
+    }
+
+    /// Fills a tile with inner products.
+    fn fill(&self, tile: &mut Tile, left: Range<usize>, right: Range<usize>) {
+        resize(&mut tile.products, (left.len(), right.len()));
+        let (rows, columns) = (self.as_rows(), self.as_columns());
+        let (left, right) = (rows.rows_range(left), columns.columns_range(right));
+        multiply(&mut tile.products.as_view_mut(), &left, &right);
     }
 
     /// The vectors as columns, d×K.
@@ -235,5 +264,49 @@ impl<'a> ClassVectors<'a> {
             Axis::Column => transposed(&self.matrix),
             Axis::Row => self.matrix.as_view(),
         }
+    }
+}
+
+impl Tile {
+    fn new() -> Self {
+        Self {
+            products: DMatrix::zeros(0, 0),
+            single_products: DMatrix::zeros(0, 0),
+            left: DMatrix::zeros(0, 0),
+            right: DMatrix::zeros(0, 0),
+            right_classes: 0..0,
+        }
+    }
+
+    /// Fills the tile with cosines.
+    fn fill(
+        &mut self,
+        vectors: &ClassVectors<'_>,
+        norms: &[f64],
+        left: &Range<usize>,
+        right: &Range<usize>,
+    ) {
+        let single = |classes: &Range<usize>| {
+            vectors.directions(classes.clone(), norms).map(|number| number as f32)
+        };
+        self.left = single(left);
+        if self.right_classes != *right {
+            (self.right, self.right_classes) = (single(right), right.clone());
+        }
+        let shape = (left.len(), right.len());
+        resize(&mut self.single_products, shape);
+        resize(&mut self.products, shape);
+        let mut products = self.single_products.as_view_mut();
+        multiply(&mut products, &transposed(&self.left), &self.right);
+        for (double, single) in self.products.iter_mut().zip(&self.single_products) {
+            *double = f64::from(*single);
+        }
+    }
+}
+
+/// Makes a matrix one of another shape, if it is not.
+fn resize<T: Scalar>(matrix: &mut DMatrix<T>, shape: (usize, usize)) {
+    if matrix.shape() != shape {
+        *matrix = DMatrix::zeros(shape.0, shape.1);
     }
 }

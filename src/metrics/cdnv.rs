@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use crate::class_vectors::ClassVectors;
+use crate::class_vectors::{ClassVectors, Precision};
 use crate::error::Result;
 use crate::features::{LabeledFeatures, Scalar};
 use crate::metrics::Nc1Options;
@@ -73,14 +73,18 @@ pub(crate) fn cdnv_of(variances: &[f64], mut means: DMatrix<f64>) -> Result<Cdnv
     vectors.check_pairs()?;
     let norms = vectors.squared_norms();
     let sums = vectors.fold_pairs(
+        Precision::Double,
         &Sums::default(),
-        |sums, pair| {
-            let total = norms[pair.i] + norms[pair.j];
-            let mut square = total - 2.0 * pair.product;
-            if square < CLOSE * total {
-                square = vectors.squared_distance((pair.i, 1.0), (pair.j, 1.0));
+        |sums, strip| {
+            let j = strip.other;
+            for (i, product) in strip.classes.zip(strip.products) {
+                let total = norms[i] + norms[j];
+                let mut square = total - 2.0 * product;
+                if square < CLOSE * total {
+                    square = vectors.squared_distance((i, 1.0), (j, 1.0));
+                }
+                sums.add((variances[i] + variances[j]) / 2.0, square);
             }
-            sums.add((variances[pair.i] + variances[pair.j]) / 2.0, square);
         },
         |sums, part| sums.merge(&part),
     );

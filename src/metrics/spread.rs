@@ -58,7 +58,12 @@ pub(crate) struct Moments {
 
 impl Moments {
     pub(crate) fn around(origin: f64) -> Self {
-        Self { origin, number: 0, sum: 0.0, squares: 0.0 }
+        Self::new(origin, 0, 0.0, 0.0)
+    }
+
+    /// From Σ (x − origin) and Σ (x − origin)² of so many numbers.
+    pub(crate) fn new(origin: f64, number: u64, sum: f64, squares: f64) -> Self {
+        Self { origin, number, sum, squares }
     }
 
     pub(crate) fn add(&mut self, number: f64) {
