@@ -8,7 +8,9 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use nalgebra::DMatrix;
 use neural_collapse::{
-    ClassStatistics, Features, LinearHead, Nc1Options, Objective, Regularization, Scalar, nc1, nc4,
+    ClassMatrix, ClassStatistics, ClassVectors, Features, LinearHead, Nc1Options, Objective,
+    Regularization, Scalar, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
+    nc1_trace_quotient, nc2, nc3, nc4, norm_spread, self_duality,
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
@@ -39,17 +41,36 @@ fn bench_type<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         let head = LinearHead::new(vec![means.transpose()], None).unwrap();
         let decays = Regularization::new(&[1e-4], 1e-4).unwrap();
 
+        let options = Nc1Options::default();
+        let etf = ClassMatrix::simplex_etf(classes).unwrap();
+        let columns = ClassVectors::columns(&means).unwrap();
+        let rows = ClassVectors::rows(&head.weights()[0]).unwrap();
+
         let mut group = criterion.benchmark_group(format!("{name}/{type_name}"));
         group.sample_size(10);
         group.bench_function("check", |b| b.iter(check));
         group.bench_function("statistics", |b| b.iter(|| ClassStatistics::new(&data).unwrap()));
-        group.bench_function("nc1", |b| {
-            b.iter(|| nc1(&data, &statistics, &Nc1Options::default()).unwrap())
+        group.bench_function("nc1", |b| b.iter(|| nc1(&data, &statistics, &options).unwrap()));
+        group.bench_function("nc1_trace_quotient", |b| {
+            b.iter(|| nc1_trace_quotient(&data, &statistics, options.center).unwrap())
         });
+        group.bench_function("cdnv", |b| b.iter(|| cdnv(&data, &statistics).unwrap()));
         group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
         group.bench_function("objective", |b| {
             b.iter(|| Objective::new(&data, &head, &decays).unwrap())
         });
+        if type_name == "f64" {
+            // These do not see the features.
+            group.bench_function("nc2", |b| b.iter(|| nc2(&head, 1, &etf).unwrap()));
+            group.bench_function("nc3", |b| b.iter(|| nc3(&head, &means, &etf).unwrap()));
+            group.bench_function("norm_spread", |b| b.iter(|| norm_spread(&columns)));
+            group.bench_function("cosine_spread", |b| b.iter(|| cosine_spread(&columns).unwrap()));
+            group.bench_function("equiangularity", |b| b.iter(|| equiangularity(&rows).unwrap()));
+            group.bench_function("log_energy", |b| b.iter(|| log_energy(&columns).unwrap()));
+            group.bench_function("self_duality", |b| b.iter(|| self_duality(&rows, &columns)));
+            group
+                .bench_function("duality_cosines", |b| b.iter(|| duality_cosines(&rows, &columns)));
+        }
         group.finish();
     }
 }
