@@ -59,7 +59,7 @@ pub struct ClassGeometry {
 /// // n = (20, 10, 5, 5), λ = 0.045: the smaller the class, the shorter its classifier – but not its mean.
 /// let penalties = Regularization::new(&[0.045], 0.045)?;
 /// let minimum = Ufm::new(ClassCounts::new(&[20, 10, 5, 5])?, penalties)?.global_minimum()?;
-/// let means: Vec<f64> = minimum.classes().filter_map(|(_, class)| class.feature_norm_squared).collect();
+/// let means: Vec<f64> = minimum.class_runs().filter_map(|(_, class)| class.feature_norm_squared).collect();
 /// assert!((means[0] - 0.13361).abs() < 1e-5 && (means[1] - 0.13623).abs() < 1e-5);
 /// assert!(minimum.loss() < 0.5); // the loss of predicting nothing
 /// # Ok::<(), neural_collapse::Error>(())
@@ -363,7 +363,7 @@ impl GlobalMinimum {
 
     /// Every run of neighbouring classes of one size, in the order of the labels, with the geometry of
     /// each of its classes. Empty for an arbitrary target.
-    pub fn classes(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {
+    pub fn class_runs(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {
         let groups = self.size_groups();
         let runs = self.ufm.counts().into_iter().flat_map(ClassCounts::runs);
         runs.map(move |run| (run, self.geometry_of_group(groups, run.group)))
@@ -412,8 +412,8 @@ impl GlobalMinimum {
     }
 
     /// The runs of classes that collapse to zero: minority collapse.
-    pub fn collapsed_classes(&self) -> impl Iterator<Item = Run> + '_ {
-        let collapsed = self.classes().filter(|(_, class)| class.collapsed == Some(true));
+    pub fn collapsed_runs(&self) -> impl Iterator<Item = Run> + '_ {
+        let collapsed = self.class_runs().filter(|(_, class)| class.collapsed == Some(true));
         collapsed.map(|(run, _)| run)
     }
 

@@ -15,12 +15,13 @@ use crate::regularization::{Bias, Regularization};
 /// ```
 ///
 /// Problem (3) of Dang et al., *Neural Collapse in Deep Linear Networks* (ICML 2023): H are the
-/// features as free variables, Y the one-hot labels, all norms Frobenius norms.
+/// features as free variables, Y the one-hot labels, all norms Frobenius norms. With the
+/// [cross-entropy](Self::cross_entropy) as the data term it is their problem (7).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Objective {
-    /// 1/(2N) ‖W_M⋯W₁ H + b 1ᵀ − Y‖².
+    /// 1/(2N) ‖W_M⋯W₁ H + b 1ᵀ − Y‖², or the mean cross-entropy.
     pub data_term: f64,
     /// Σₘ λₘ/2 ‖Wₘ‖².
     pub weight_penalty: f64,
@@ -63,12 +64,47 @@ impl Objective {
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<Self> {
+        Self::evaluate(data, head, regularization, DataTerm::Squared)
+    }
+
+    /// The same with the mean cross-entropy 1/N Σᵢ (ln Σⱼ exp(z_ji) − z_(yᵢ)i) of the outputs
+    /// Z = W_M⋯W₁ H + b 1ᵀ as the data term: problem (7) of Dang et al. (ICML 2023).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// ```
+    /// use nalgebra::DMatrix;
+    /// use neural_collapse::{Features, LinearHead, Objective, Regularization};
+    ///
+    /// // Zero weights leave all classes equally likely.
+    /// let data = Features::from_row_major(&[1.0, 2.0, 3.0], 3, 1)?.with_labels(&[0, 1, 2], 3)?;
+    /// let head = LinearHead::new(vec![DMatrix::zeros(3, 1)], None)?;
+    /// let penalties = Regularization::new(&[0.1], 0.1)?;
+    /// let objective = Objective::cross_entropy(&data, &head, &penalties)?;
+    /// assert!((objective.data_term - 3.0_f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn cross_entropy<T: Scalar>(
+        data: &LabeledFeatures<'_, T>,
+        head: &LinearHead,
+        regularization: &Regularization,
+    ) -> Result<Self> {
+        Self::evaluate(data, head, regularization, DataTerm::CrossEntropy)
+    }
+
+    fn evaluate<T: Scalar>(
+        data: &LabeledFeatures<'_, T>,
+        head: &LinearHead,
+        regularization: &Regularization,
+        data_term: DataTerm,
+    ) -> Result<Self> {
         check(data, head, regularization)?;
-        let sums = Sums::new(data, head, regularization)?;
+        let sums = Sums::new(data, head, regularization, data_term)?;
         let squared = |matrix: &DMatrix<f64>| matrix.norm_squared();
         let decays = regularization.weight_decays();
         let objective = Self {
-            data_term: sums.residuals_squared / (2.0 * data.features().samples() as f64),
+            data_term: sums.loss / data_term.divisor(data.features().samples() as f64),
             weight_penalty: head
                 .weights()
                 .iter()
@@ -216,10 +252,68 @@ fn bias_decay(regularization: &Regularization) -> f64 {
     }
 }
 
-/// What one pass over the samples gives, with R = W_M⋯W₁H + b1ᵀ − Y.
+/// How outputs are held against labels.
+#[derive(Debug, Clone, Copy)]
+enum DataTerm {
+    Squared,
+    CrossEntropy,
+}
+
+impl DataTerm {
+    /// What the sum of [`residuals`](Self::residuals) over N samples is divided by.
+    fn divisor(self, samples: f64) -> f64 {
+        match self {
+            Self::Squared => 2.0 * samples,
+            Self::CrossEntropy => samples,
+        }
+    }
+
+    /// Turns the outputs of a block of samples into R, N times the derivative of the data term by
+    /// them, and returns the sum of their losses.
+    fn residuals(self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
+        match self {
+            Self::Squared => {
+                subtract_labels(outputs, labels);
+                outputs.norm_squared()
+            }
+            Self::CrossEntropy => {
+                let columns = outputs.column_iter_mut().zip(labels);
+                let losses: f64 =
+                    columns.map(|(mut column, &label)| softmax(column.as_mut_slice(), label)).sum();
+                subtract_labels(outputs, labels);
+                losses
+            }
+        }
+    }
+}
+
+fn subtract_labels(outputs: &mut DMatrix<f64>, labels: &[usize]) {
+    for (mut column, &label) in outputs.column_iter_mut().zip(labels) {
+        column[label] -= 1.0;
+    }
+}
+
+/// Turns outputs into probabilities and returns −ln of that of the label.
+fn softmax(outputs: &mut [f64], label: usize) -> f64 {
+    let largest = outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let gap = largest - outputs[label];
+    outputs.iter_mut().for_each(|output| *output = (*output - largest).exp());
+    let total: f64 = outputs.iter().sum();
+    // Summed without the label where that is the largest: its loss may be far below ε.
+    let wrong = outputs.iter().enumerate().filter(|&(class, _)| class != label);
+    let loss = match gap > 0.0 {
+        true => gap + total.ln(),
+        false => wrong.map(|(_, weight)| weight).sum::<f64>().ln_1p(),
+    };
+    outputs.iter_mut().for_each(|output| *output /= total);
+    loss
+}
+
+/// What one pass over the samples gives, with R = W_M⋯W₁H + b1ᵀ − Y; with cross-entropy, R has the
+/// probabilities in place of the outputs.
 struct Sums {
-    /// ‖R‖².
-    residuals_squared: f64,
+    /// ‖R‖², or the sum of all cross-entropies.
+    loss: f64,
     /// ‖H‖².
     features_squared: f64,
     /// ‖1/N (W_M⋯W₁)ᵀR + λ_H H‖².
@@ -235,23 +329,25 @@ impl Sums {
         data: &LabeledFeatures<'_, T>,
         head: &LinearHead,
         regularization: &Regularization,
+        data_term: DataTerm,
     ) -> Result<Self> {
         let (classes, dimension) = (head.classes(), head.feature_dimension());
         let samples = data.features().samples() as f64;
         let product = head.product()?;
         let pull_back = product.transpose() / samples;
         let mut sums = Self {
-            residuals_squared: 0.0,
+            loss: 0.0,
             features_squared: 0.0,
             feature_gradient_squared: 0.0,
             mean_residual: DVector::zeros(classes),
             residual_feature_product: DMatrix::zeros(classes, dimension),
         };
         data.features().for_each_block(to_f64, |range, block| {
-            let residuals = residuals(&product, head.bias(), block, &data.labels()[range]);
+            let mut residuals = outputs(&product, head.bias(), block);
+            let loss = data_term.residuals(&mut residuals, &data.labels()[range]);
             let mut gradient = block * regularization.feature_decay();
             gradient.gemm(1.0, &pull_back, &residuals, 1.0);
-            sums.residuals_squared += residuals.norm_squared();
+            sums.loss += loss;
             sums.features_squared += block.norm_squared();
             sums.feature_gradient_squared += gradient.norm_squared();
             sums.mean_residual += residuals.column_sum() / samples;
@@ -262,21 +358,17 @@ impl Sums {
     }
 }
 
-/// W_M⋯W₁H + b1ᵀ − Y of a block of samples.
-fn residuals(
+/// W_M⋯W₁H + b1ᵀ of a block of samples.
+fn outputs(
     product: &DMatrix<f64>,
     bias: Option<&DVector<f64>>,
     block: &DMatrix<f64>,
-    labels: &[usize],
 ) -> DMatrix<f64> {
-    let mut residuals = product * block;
-    for (mut residual, &label) in residuals.column_iter_mut().zip(labels) {
-        if let Some(bias) = bias {
-            residual += bias;
-        }
-        residual[label] -= 1.0;
+    let mut outputs = product * block;
+    if let Some(bias) = bias {
+        outputs.column_iter_mut().for_each(|mut output| output += bias);
     }
-    residuals
+    outputs
 }
 
 /// ‖1/N R1 + λ_b b‖², 0 without a bias.

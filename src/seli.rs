@@ -118,7 +118,7 @@ impl Seli {
 
     /// Every run of neighbouring classes of one size, in the order of the labels, with the geometry of
     /// each of its classes.
-    pub fn classes(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {
+    pub fn class_runs(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {
         self.counts.runs().map(|run| (run, self.geometry(run)))
     }
 

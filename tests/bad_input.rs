@@ -422,7 +422,7 @@ fn check(minimum: &GlobalMinimum, input: &str) {
     minimum.s_k().into_iter().for_each(|value| good("s_k", value));
     minimum.feature_singular_values().into_iter().for_each(|value| good("σ(H)", value));
     minimum.output_singular_values().into_iter().for_each(|value| good("σ(WH)", value));
-    for (_, class) in minimum.classes() {
+    for (_, class) in minimum.class_runs() {
         good("‖w‖²", class.classifier_norm_squared.unwrap_or(0.0));
         good("‖h‖²", class.feature_norm_squared.unwrap_or(0.0));
     }

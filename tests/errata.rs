@@ -225,7 +225,7 @@ fn section_c_2_2_decay() {
     let library = |decay: f64| -> Vec<f64> {
         let minimum = predicted(&[2000, 495, 495, 10], &[decay], decay);
         minimum
-            .classes()
+            .class_runs()
             .flat_map(|(run, class)| {
                 std::iter::repeat_n(class.classifier_norm_squared.unwrap(), run.classes)
             })

@@ -103,7 +103,7 @@ fn gram_matrices_fit_together() {
             let error = (gram * gram - &square * ratio).norm() / (square.norm() * ratio);
             assert!(error < 1e-13, "{error:e}: {problem:?}");
         }
-        for (run, geometry) in minimum.classes() {
+        for (run, geometry) in minimum.class_runs() {
             let norms = [&classifier, &means].map(|gram| gram[(run.first_class, run.first_class)]);
             let got = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
             for (got, norm) in got.into_iter().zip(norms) {
@@ -196,7 +196,7 @@ fn extreme_problems() {
             let norms = |norm: fn(&ClassGeometry) -> Option<f64>| -> f64 {
                 let of_run =
                     |(run, class): (Run, ClassGeometry)| norm(&class).unwrap() * run.classes as f64;
-                minimum.classes().map(of_run).sum::<f64>() / classes
+                minimum.class_runs().map(of_run).sum::<f64>() / classes
             };
             let found = norms(|class| class.classifier_norm_squared);
             assert!((found / energy - 1.0).abs() < 1e-3, "{runs:?}, {energy:e}: {found:e}");

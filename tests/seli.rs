@@ -73,7 +73,7 @@ fn check_factors(seli: &Seli) {
     let defect = (&classifier * &means - &centring).norm();
     assert!(defect < 1e-14 * classes as f64 * condition, "{defect:e}");
     assert!((dense(&seli.class_outputs()) - &centring).norm() < 1e-14 * classes as f64);
-    for (run, geometry) in seli.classes() {
+    for (run, geometry) in seli.class_runs() {
         let class = run.first_class;
         let norms = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
         for (norm, gram) in norms.into_iter().zip([&classifier, &means]) {

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
-use neural_collapse::{Bias, Regularization, Ufm};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
 
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
 use crate::input::Keys;
+use crate::model::{Model, Prediction};
 use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias, spread};
 
 /// The closed-form geometry of neural collapse: predict it, and audit trained networks against it
@@ -33,6 +35,36 @@ pub(crate) enum Command {
     Audit(AuditArguments),
 }
 
+/// What is minimised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Loss {
+    /// The mean squared error
+    #[default]
+    #[value(alias = "mean-squared-error", alias = "squared")]
+    Mse,
+    /// Cross-entropy, balanced classes
+    #[value(alias = "cross-entropy", alias = "cross_entropy")]
+    Ce,
+    /// The layer-peeled model: cross-entropy with budgets for the norms
+    #[value(alias = "layer_peeled")]
+    LayerPeeled,
+    /// The support vector machine on free features: cross-entropy for vanishing weight decay
+    #[value(alias = "uf_svm", alias = "seli")]
+    UfSvm,
+}
+
+impl Loss {
+    /// The name in the JSON output and in the metadata of files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mse => "mse",
+            Self::Ce => "cross_entropy",
+            Self::LayerPeeled => "layer_peeled",
+            Self::UfSvm => "uf_svm",
+        }
+    }
+}
+
 /// The numbers of a training problem.
 #[derive(Debug, Args)]
 #[command(after_help = PREDICT_EXAMPLES)]
@@ -44,36 +76,57 @@ pub(crate) struct PredictArguments {
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) counts: CountsSource,
 
+    /// What is minimised
+    ///
+    /// `mse` and `ce` take the depth and the weight decays, `layer-peeled` the two energies, `uf-svm` nothing
+    /// but the counts.
+    #[arg(long, value_name = "LOSS", value_enum, default_value_t)]
+    pub(crate) loss: Loss,
+
+    /// The head and its penalties.
+    #[command(flatten)]
+    pub(crate) head: HeadArguments,
+
+    /// The budget E_W of the layer-peeled model: the mean of the squared norms of the classifier's rows
+    #[arg(long, value_name = "E_W", allow_hyphen_values = true)]
+    pub(crate) weight_energy: Option<f64>,
+
+    /// The budget E_H of the layer-peeled model: the mean of the squared norms of the features
+    #[arg(long, value_name = "E_H", allow_hyphen_values = true)]
+    pub(crate) feature_energy: Option<f64>,
+
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The linear layers after the features, and what they cost.
+#[derive(Debug, Args)]
+pub(crate) struct HeadArguments {
     /// Number of linear layers after the features, M ≥ 1
     #[arg(long, value_name = "M")]
-    pub(crate) depth: usize,
+    depth: Option<usize>,
 
     /// Weight decays λ₁,…,λ_M of the linear layers, from the features to the output
     ///
     /// One value stands for all layers.
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
-    #[arg(required = true)]
-    pub(crate) weight_decay: Vec<f64>,
+    weight_decay: Option<Vec<f64>>,
 
     /// Weight decay λ_H of the features
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub(crate) feature_decay: f64,
+    feature_decay: Option<f64>,
 
-    /// Bias of the last layer: none, unregularized, or its weight decay λ_b
-    #[arg(long, value_name = "BIAS", default_value = "none", value_parser = bias)]
-    #[arg(allow_hyphen_values = true)]
-    pub(crate) bias: Bias,
+    /// Bias of the last layer: none, unregularized, or its weight decay λ_b [default: none]
+    #[arg(long, value_name = "BIAS", value_parser = bias, allow_hyphen_values = true)]
+    bias: Option<Bias>,
 
     /// Widths d₁,…,d_M of the inputs of the linear layers [default: wide enough for every class]
     ///
     /// d₁ is the length of a feature vector. One value stands for all layers. Widths below the
     /// number of classes limit the rank.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub(crate) widths: Option<Vec<usize>>,
-
-    /// Print one JSON object instead of tables
-    #[arg(long)]
-    pub(crate) json: bool,
+    widths: Option<Vec<usize>>,
 }
 
 const PREDICT_EXAMPLES: &str = "\
@@ -88,7 +141,14 @@ Examples:
 
   A class size for each line of a file:
     neural-collapse predict --counts @sizes.txt --depth 2 \\
-        --weight-decay 1e-4,5e-4 --feature-decay 1e-5";
+        --weight-decay 1e-4,5e-4 --feature-decay 1e-5
+
+  Other losses: cross-entropy, the layer-peeled model, the support vector machine on free features:
+    neural-collapse predict --loss ce --counts 600x10 --depth 2 \\
+        --weight-decay 1e-4 --feature-decay 1e-5
+    neural-collapse predict --loss layer-peeled --counts 1000x5,10x5 \\
+        --weight-energy 1 --feature-energy 1
+    neural-collapse predict --loss uf-svm --counts 1000x5,10x5";
 
 /// The file to audit, and how to understand it.
 #[derive(Debug, Args)]
@@ -97,6 +157,10 @@ pub(crate) struct AuditArguments {
     /// A .safetensors or .npz file with features, labels and the weights of the linear layers
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    /// What was minimised [default: the metadata loss_function, else mse]
+    #[arg(long, value_name = "LOSS", value_enum)]
+    pub(crate) loss: Option<Loss>,
 
     /// Names of the weight matrices W₁,…,W_M (outputs × inputs), from the features to the output
     /// [default: classifier.1.weight,…,classifier.M.weight]
@@ -153,19 +217,80 @@ Examples:
 const MAX_DEPTH: usize = 1_000_000;
 
 impl PredictArguments {
-    /// The training problem.
-    pub(crate) fn problem(&self) -> Result<Ufm, CliError> {
-        if !(1..=MAX_DEPTH).contains(&self.depth) {
-            let reason = format!("{}, but a depth from 1 to {MAX_DEPTH} is expected", self.depth);
+    /// The prediction for the loss that is asked for.
+    ///
+    /// Flags that are missing or do not belong to the loss end the program as bad usage.
+    pub(crate) fn prediction(&self) -> Result<Prediction, CliError> {
+        let counts = || self.counts.read();
+        match (self.loss, self.weight_energy, self.feature_energy) {
+            (Loss::Mse, None, None) => {
+                Ok(Prediction::Squared(self.head.problem(counts)?.global_minimum()?))
+            }
+            (Loss::Ce, None, None) => {
+                let ufm = self.head.problem(counts)?;
+                Ok(Prediction::Other(Model::cross_entropy(&ufm)?))
+            }
+            (Loss::Mse | Loss::Ce, ..) => {
+                misused("--weight-energy and --feature-energy are for --loss layer-peeled")
+            }
+            (Loss::LayerPeeled, Some(weights), Some(features)) if self.head.is_absent() => {
+                Ok(Prediction::Other(Model::layer_peeled(counts()?, weights, features)?))
+            }
+            (Loss::LayerPeeled, ..) => misused(
+                "--loss layer-peeled takes --counts, --weight-energy and --feature-energy, nothing else",
+            ),
+            (Loss::UfSvm, None, None) if self.head.is_absent() => {
+                Ok(Prediction::Other(Model::support_vectors(counts()?)?))
+            }
+            (Loss::UfSvm, ..) => misused("--loss uf-svm takes --counts, nothing else"),
+        }
+    }
+}
+
+/// Ends the program with exit status 2.
+fn misused(message: &str) -> ! {
+    let mut command = Arguments::command();
+    command.build();
+    let error = match command.find_subcommand_mut("predict") {
+        Some(predict) => predict.error(ErrorKind::ArgumentConflict, message),
+        None => command.error(ErrorKind::ArgumentConflict, message),
+    };
+    error.exit()
+}
+
+impl HeadArguments {
+    /// The training problem with the class sizes `counts`.
+    fn problem(
+        &self,
+        counts: impl FnOnce() -> Result<ClassCounts, CliError>,
+    ) -> Result<Ufm, CliError> {
+        let (Some(depth), Some(weight_decay), Some(feature_decay)) =
+            (self.depth, &self.weight_decay, self.feature_decay)
+        else {
+            misused("--loss mse and --loss ce need --depth, --weight-decay and --feature-decay")
+        };
+        if !(1..=MAX_DEPTH).contains(&depth) {
+            let reason = format!("{depth}, but a depth from 1 to {MAX_DEPTH} is expected");
             return Err(CliError::Argument { name: "--depth".into(), reason });
         }
-        let decays = spread("--weight-decay", &self.weight_decay, self.depth)?;
-        let penalties = Regularization::new(&decays, self.feature_decay)?.with_bias(self.bias)?;
-        let ufm = Ufm::new(self.counts.read()?, penalties)?;
+        let decays = spread("--weight-decay", weight_decay, depth)?;
+        let bias = self.bias.unwrap_or_default();
+        let penalties = Regularization::new(&decays, feature_decay)?.with_bias(bias)?;
+        let ufm = Ufm::new(counts()?, penalties)?;
         match &self.widths {
             None => Ok(ufm),
-            Some(widths) => Ok(ufm.with_widths(&spread("--widths", widths, self.depth)?)?),
+            Some(widths) => Ok(ufm.with_widths(&spread("--widths", widths, depth)?)?),
         }
+    }
+
+    /// Whether none of the flags is given.
+    fn is_absent(&self) -> bool {
+        let Self { depth, weight_decay, feature_decay, bias, widths } = self;
+        depth.is_none()
+            && weight_decay.is_none()
+            && feature_decay.is_none()
+            && bias.is_none()
+            && widths.is_none()
     }
 }
 
@@ -186,6 +311,7 @@ impl AuditArguments {
             weight_decays: self.weight_decay.clone(),
             feature_decay: self.feature_decay,
             bias: self.bias,
+            loss: self.loss,
         }
     }
 }
@@ -196,8 +322,6 @@ fn bias(text: &str) -> Result<Bias, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -73,6 +73,8 @@ fn flag(argument: &str) -> Option<&'static str> {
         Some("weight_decays") => Some("--weight-decay"),
         Some("feature_decay") => Some("--feature-decay"),
         Some("bias_decay") => Some("--bias"),
+        Some("weight_energy") => Some("--weight-energy"),
+        Some("feature_energy") => Some("--feature-energy"),
         Some("widths") => Some("--widths"),
         _ => None,
     }

@@ -5,7 +5,9 @@ mod audit;
 mod class_sizes;
 mod error;
 mod input;
+mod model;
 mod penalties;
+mod relabelling;
 mod report;
 mod tables;
 
@@ -37,8 +39,8 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
-    let minimum = arguments.problem()?.global_minimum()?;
-    let report = PredictionReport::new(&minimum)?;
+    let prediction = arguments.prediction()?;
+    let report = PredictionReport::new(&prediction)?;
     print(arguments.json, &report, || report.to_text())?;
     Ok(())
 }
@@ -46,6 +48,6 @@ fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
 fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
     let network = read_network(&arguments.file, &arguments.keys(), &arguments.penalties())?;
     let audited = AuditedNetwork::new(network, &arguments.file)?;
-    print(arguments.json, &AuditReport::new(&audited.audit)?, || audit_tables(&audited))?;
+    print(arguments.json, &AuditReport::new(&audited)?, || audit_tables(&audited))?;
     Ok(())
 }

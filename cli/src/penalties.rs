@@ -2,12 +2,13 @@
 
 use neural_collapse::{Bias, LinearHead, Regularization};
 
+use crate::arguments::Loss;
 use crate::error::CliError;
 
 /// The weight decays of the layers, in the user's words.
 const WEIGHT_DECAYS: &str = "the weight decays (--weight-decay or the metadata `lambda_w`)";
 
-/// The weight decays and the treatment of the bias, as far as they are known.
+/// The loss, the weight decays and the treatment of the bias, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Penalties {
     /// λ₁, …, λ_M, or one value that stands for all.
@@ -16,6 +17,8 @@ pub(crate) struct Penalties {
     pub(crate) feature_decay: Option<f64>,
     /// Treatment of the bias.
     pub(crate) bias: Option<Bias>,
+    /// What they are penalties beside.
+    pub(crate) loss: Option<Loss>,
 }
 
 impl Penalties {

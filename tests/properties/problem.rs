@@ -108,9 +108,9 @@ fn check_minimum(minimum: &GlobalMinimum, input: &Input) {
 
 fn check_classes(minimum: &GlobalMinimum, input: &Input) {
     let counts = minimum.problem().counts().unwrap();
-    let classes: usize = minimum.classes().map(|(run, _)| run.classes).sum();
+    let classes: usize = minimum.class_runs().map(|(run, _)| run.classes).sum();
     assert_eq!(classes, counts.classes(), "{input:?}");
-    for (run, class) in minimum.classes() {
+    for (run, class) in minimum.class_runs() {
         assert_eq!(minimum.class(run.first_class), Some(class), "{input:?}");
         let ClassGeometry { classifier_norm_squared, feature_norm_squared, .. } = class;
         let norms = [classifier_norm_squared, feature_norm_squared];

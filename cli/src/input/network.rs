@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::Bias;
 
 use super::archive::{Archive, Layout, StoredArray, open_archive};
 use super::element::Floats;
 use super::error::{InputError, KeyList, Problem};
+use crate::arguments::Loss;
 use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias};
 
 /// The names of the arrays in a file.
@@ -258,7 +260,7 @@ fn check_finite<T: Copy + Into<f64>>(
     Err(Problem::NotFinite { key: key.into(), value: values[index].into(), position })
 }
 
-/// `given`, completed by the metadata strings `lambda_w`, `lambda_h` and `bias`. Those that a flag replaces
+/// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias` and `loss_function`. Those that a flag replaces
 /// are not looked at, so that a flag can also overrule an unreadable one.
 fn complete_penalties(archive: &dyn Archive, given: &Penalties) -> Result<Penalties, Problem> {
     let mut penalties = given.clone();
@@ -273,6 +275,10 @@ fn complete_penalties(archive: &dyn Archive, given: &Penalties) -> Result<Penalt
     if penalties.bias.is_none() {
         let parse = |text: &str| parse_bias(text).filter(is_bias);
         penalties.bias = metadata(archive, "bias", BIAS_SYNTAX, parse)?;
+    }
+    if penalties.loss.is_none() {
+        let parse = |text: &str| Loss::from_str(text, true).ok();
+        penalties.loss = metadata(archive, "loss_function", "`mse` or `cross_entropy`", parse)?;
     }
     Ok(penalties)
 }

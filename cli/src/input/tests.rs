@@ -14,6 +14,7 @@ use zip::write::SimpleFileOptions;
 
 use super::archive::open_source;
 use super::network::{FeatureValues, Keys, MeasuredNetwork, assemble};
+use crate::arguments::Loss;
 use crate::penalties::Penalties;
 
 /// Reads the file `name` with the content `bytes`.
@@ -149,12 +150,14 @@ fn safetensors_is_read_with_its_metadata() {
 
 #[test]
 fn flags_overrule_metadata_even_if_it_is_nonsense() {
-    let metadata = [("lambda_w", "?"), ("lambda_h", "?"), ("bias", "true")];
+    let metadata =
+        [("lambda_w", "?"), ("lambda_h", "?"), ("bias", "true"), ("loss_function", "hinge")];
     let file = safetensors_file(&small_network(), &metadata);
     let given = Penalties {
         weight_decays: Some(vec![1.0]),
         feature_decay: Some(2.0),
         bias: Some(Bias::Regularized(3.0)),
+        loss: Some(Loss::Ce),
     };
     let network = read_with("a.safetensors", &file, &Keys::default(), &given).unwrap();
     assert_eq!(network.penalties, given);

@@ -1,14 +1,23 @@
 //! The JSON object of `audit`.
 
-use neural_collapse::{Audit, ClassAudit, Compared, Objective};
+use neural_collapse::{ClassAudit, Compared};
 use serde::Serialize;
 
 use super::prediction::PredictionReport;
+use crate::arguments::Loss;
+use crate::audit::AuditedNetwork;
 use crate::error::CliError;
+use crate::model::Prediction;
 
 /// The JSON object of `audit`. What cannot be computed is null.
 #[derive(Debug, Serialize)]
 pub(crate) struct AuditReport<'a> {
+    /// What was minimised, if it is not the squared loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss_function: Option<&'static str>,
+    /// Whether classes were matched with those of the predicted structure, if that is not the squared loss's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relabelled: Option<bool>,
     /// NC1.
     nc1: Option<f64>,
     /// NC2_m for m = 1, …, M.
@@ -68,20 +77,34 @@ impl From<&ClassAudit> for ClassReport {
 
 impl<'a> AuditReport<'a> {
     /// The report of `audit`.
-    pub(crate) fn new(audit: &'a Audit) -> Result<Self, CliError> {
-        let prediction = audit.prediction.as_ref();
+    pub(crate) fn new(network: &'a AuditedNetwork) -> Result<Self, CliError> {
+        let audit = &network.audit;
+        let optimum =
+            network.prediction.as_ref().and_then(|prediction| optimum(network, prediction));
         Ok(Self {
+            loss_function: loss_name(network.loss_function),
+            relabelled: (network.loss_function != Loss::Mse).then_some(network.relabelled),
             nc1: audit.nc1.map(|nc1| nc1.value),
             nc2: &audit.nc2,
             nc3: audit.nc3,
             nc4: audit.nc4.overall.agreement,
-            loss: audit.objective.as_ref().map(Objective::loss),
-            loss_optimum: prediction.map(|prediction| prediction.loss()),
-            loss_gap: audit.loss_gap(),
+            loss: network.loss,
+            loss_optimum: optimum,
+            loss_gap: network.loss.zip(optimum).map(|(loss, optimum)| loss - optimum),
             gradient_norm: audit.objective.map(|objective| objective.gradient_norm),
             balancedness: audit.balancedness.as_deref(),
             classes: audit.classes.iter().map(ClassReport::from).collect(),
-            prediction: prediction.map(PredictionReport::new).transpose()?,
+            prediction: network.prediction.as_ref().map(PredictionReport::new).transpose()?,
         })
     }
+}
+
+/// The predicted loss, unless it is one that a network does not have.
+pub(super) fn optimum(network: &AuditedNetwork, prediction: &Prediction) -> Option<f64> {
+    (network.loss_function != Loss::UfSvm).then(|| prediction.loss())
+}
+
+/// The name of a loss; the squared loss is not mentioned.
+pub(super) fn loss_name(loss: Loss) -> Option<&'static str> {
+    (loss != Loss::Mse).then(|| loss.name())
 }

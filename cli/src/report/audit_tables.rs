@@ -2,17 +2,20 @@
 
 use neural_collapse::{Audit, ClassAudit, Compared};
 
+use super::audit::loss_name;
 use super::prediction::geometry_text;
 use super::problem::{fact, list_numbers, penalty_facts};
+use crate::arguments::Loss;
 use crate::audit::AuditedNetwork;
+use crate::model::{Model, Prediction};
 use crate::tables::{Cell, NEGLIGIBLE, Run, merge_equal, numbered_table, plain_table, wrap};
 
 /// The audit of `network` as tables, with remarks and a legend.
 pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     let audit = &network.audit;
-    let mut parts = vec![network_table(network), metric_table(audit)];
+    let mut parts = vec![network_table(network), metric_table(network)];
     parts.extend(layer_table(audit));
-    parts.push(class_table(audit));
+    parts.push(class_table(audit, network.prediction.is_some()));
     parts.extend(remarks(network));
     parts.push(wrap(LEGEND));
     parts.join("\n\n")
@@ -29,25 +32,31 @@ largest output and nearest class mean agree; balance: relative difference of lay
 /// What the network is and how it was trained.
 fn network_table(network: &AuditedNetwork) -> String {
     let head = &network.head;
-    let mut facts = vec![
+    let loss = loss_name(network.loss_function).map(|name| fact("loss", name.replace('_', " ")));
+    let mut facts: Vec<_> = loss.into_iter().collect();
+    facts.extend([
         fact("samples N", network.samples.to_string()),
         fact("classes K", head.classes().to_string()),
         fact("linear layers M", head.depth().to_string()),
         fact("widths d₁,…,d_M", list_numbers(&head.widths())),
-    ];
+    ]);
     match &network.penalties {
         Some(known) => {
             facts.extend(penalty_facts(known.weight_decays(), known.feature_decay(), known.bias()))
         }
         None => facts.push(fact("bias", if head.bias().is_some() { "yes" } else { "none" })),
     }
-    let geometry = network.audit.prediction.as_ref().map(geometry_text);
+    let geometry = network.prediction.as_ref().map(|prediction| match prediction {
+        Prediction::Squared(minimum) => geometry_text(minimum),
+        Prediction::Other(model) => model.geometry(),
+    });
     facts.push(fact("predicted geometry", geometry.unwrap_or("–".into())));
     plain_table(&["network", ""], &facts)
 }
 
 /// What there is once for the whole network.
-fn metric_table(audit: &Audit) -> String {
+fn metric_table(network: &AuditedNetwork) -> String {
+    let audit = &network.audit;
     let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
     let mut rows = vec![
         row("NC1", Cell::Residual(audit.nc1.map(|nc1| nc1.value))),
@@ -56,11 +65,13 @@ fn metric_table(audit: &Audit) -> String {
     ];
     if let Some(objective) = &audit.objective {
         rows.push(row("gradient norm ‖∇f‖", Cell::Residual(Some(objective.gradient_norm))));
-        rows.push(row("loss f", Cell::Number(Some(objective.loss()))));
-        if let Some(prediction) = &audit.prediction {
+    }
+    if let Some(loss) = network.loss {
+        rows.push(row("loss f", Cell::Number(Some(loss))));
+        if let Some(prediction) = &network.prediction {
             let optimum = prediction.loss();
-            let gap = relative_difference(objective.loss(), Some(optimum));
             rows.push(row("predicted loss f*", Cell::Number(Some(optimum))));
+            let gap = relative_difference(loss, Some(optimum));
             rows.push(row("loss gap (f − f*)/f*", Cell::Residual(gap)));
         }
     }
@@ -84,13 +95,13 @@ fn layer_table(audit: &Audit) -> Option<String> {
 }
 
 /// The norms of every class beside their predictions, if there are any.
-fn class_table(audit: &Audit) -> String {
+fn class_table(audit: &Audit, is_predicted: bool) -> String {
     let runs = merge_equal(audit.classes.iter().map(|&class| (1, class)));
     let largest = |norm: fn(&ClassAudit) -> f64| audit.classes.iter().map(norm).fold(0.0, f64::max);
     let largest_classifier = largest(|class| class.classifier_norm_squared.measured);
     let largest_feature = largest(|class| class.feature_norm_squared.measured);
     // Columns of a norm: alone, or with its prediction and their difference.
-    let columns = if audit.prediction.is_some() { 3 } else { 1 };
+    let columns = if is_predicted { 3 } else { 1 };
     let headings = [
         &["samples"],
         &["‖w‖²", "predicted", "diff."][..columns],
@@ -151,11 +162,43 @@ fn remarks(network: &AuditedNetwork) -> Vec<String> {
     if audit.nc1.is_none() {
         remarks.push("NC1 is not determined: the class means are all equal.".into());
     }
-    match (&audit.prediction, audit.nc3) {
+    match (&network.prediction, audit.nc3) {
         (Some(_), None) => remarks
             .push("NC3 is not determined: the outputs, or those predicted, are all zero.".into()),
+        (None, Some(_)) if network.loss_function == Loss::Ce => remarks.push(
+            "NC2 and NC3 are measured to the simplex ETF, which may not be what the weight decays lead to."
+                .into(),
+        ),
         (None, Some(_)) => remarks.push(frame_remark(network.head.bias().is_some())),
         _ => {}
+    }
+    if let Some(Prediction::Other(model)) = &network.prediction {
+        remarks.extend(model_remarks(network, model));
+    }
+    remarks
+}
+
+/// Which theorem speaks, and how the network was held against it.
+fn model_remarks(network: &AuditedNetwork, model: &Model) -> Vec<String> {
+    let mut remarks = vec![format!("Theorem: {}.", model.statement())];
+    if network.relabelled {
+        remarks.push(
+            "Classes were matched with those of the structure, exchanging two at a time; NC2, NC3 and the predicted \
+             norms are for that order."
+                .into(),
+        );
+    }
+    match model {
+        Model::CrossEntropy(_) => {}
+        Model::LayerPeeled(_) => remarks.push(
+            "The model has one layer and no bias: W is the product of all layers; the budgets E_W and E_H are those of the network; f is the mean \
+             cross-entropy."
+                .into(),
+        ),
+        Model::SupportVectors(_) => remarks.push(
+            "The model has one layer and no bias: W is the product of all layers; norms are predicted up to a factor, chosen so that their sums agree."
+                .into(),
+        ),
     }
     remarks
 }

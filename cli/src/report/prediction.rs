@@ -3,16 +3,46 @@
 use std::cmp::Ordering;
 use std::iter::repeat_n;
 
-use neural_collapse::{Bias, ClassGeometry, Direction, Geometry, GlobalMinimum, Run};
+use neural_collapse::{Bias, Direction, Geometry, GlobalMinimum, Run};
 use serde::{Serialize, Serializer};
 
+use super::model::ModelReport;
 use super::problem::ProblemReport;
 use crate::error::CliError;
+use crate::model::{ClassNorms, Prediction};
 use crate::tables::{Cell, merge_equal, numbered_table, plain_table, wrap};
 
 /// The JSON object of `predict`.
 #[derive(Debug, Serialize)]
-pub(crate) struct PredictionReport<'a> {
+#[serde(untagged)]
+pub(crate) enum PredictionReport<'a> {
+    /// For the squared loss.
+    Squared(SquaredReport<'a>),
+    /// For another loss.
+    Other(ModelReport<'a>),
+}
+
+impl<'a> PredictionReport<'a> {
+    /// The report of a prediction.
+    pub(crate) fn new(prediction: &'a Prediction) -> Result<Self, CliError> {
+        Ok(match prediction {
+            Prediction::Squared(minimum) => Self::Squared(SquaredReport::new(minimum)?),
+            Prediction::Other(model) => Self::Other(ModelReport::new(model)?),
+        })
+    }
+
+    /// The prediction as tables.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Squared(report) => report.to_text(),
+            Self::Other(report) => report.to_text(),
+        }
+    }
+}
+
+/// The global minimum of the squared loss.
+#[derive(Debug, Serialize)]
+pub(crate) struct SquaredReport<'a> {
     /// The training problem.
     problem: ProblemReport<'a>,
     /// Name of the geometry.
@@ -51,36 +81,16 @@ struct DirectionReport {
     s: Option<f64>,
 }
 
-/// One class. Numbers are null where they differ between global minimisers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct ClassReport {
-    count: u64,
-    collapsed: Option<bool>,
-    classifier_norm_squared: Option<f64>,
-    feature_norm_squared: Option<f64>,
-}
-
-impl From<ClassGeometry> for ClassReport {
-    fn from(class: ClassGeometry) -> Self {
-        Self {
-            count: class.count,
-            collapsed: class.collapsed,
-            classifier_norm_squared: class.classifier_norm_squared,
-            feature_norm_squared: class.feature_norm_squared,
-        }
-    }
-}
-
-impl<'a> PredictionReport<'a> {
+impl<'a> SquaredReport<'a> {
     /// The prediction `minimum` of a classification problem.
-    pub(crate) fn new(minimum: &'a GlobalMinimum) -> Result<Self, CliError> {
+    fn new(minimum: &'a GlobalMinimum) -> Result<Self, CliError> {
         let ufm = minimum.problem();
         let counts = ufm.counts().ok_or_else(|| CliError::Argument {
             name: "the target".into(),
             reason: "it has no classes".into(),
         })?;
         Ok(Self {
-            problem: ProblemReport::new(ufm, counts),
+            problem: ProblemReport::new(counts, ufm.penalties(), ufm.widths()),
             geometry: geometry_name(minimum.geometry()),
             unique: minimum.is_unique(),
             scale: minimum.scale(),
@@ -93,12 +103,12 @@ impl<'a> PredictionReport<'a> {
     }
 
     /// The prediction as tables.
-    pub(crate) fn to_text(&self) -> String {
+    fn to_text(&self) -> String {
         let tables = [
             self.problem.to_text(),
             self.summary(),
             direction_table(self.directions),
-            class_table(self.classes),
+            squared_class_table(self.classes),
             wrap(&legend(self.directions)),
         ];
         tables.join("\n\n")
@@ -160,7 +170,7 @@ fn directions_of_classes(
     let directions = minimum.directions();
     let first_decay = first_decay(minimum);
     let mut used = vec![0; directions.len()];
-    minimum.classes().flat_map(move |(run, _)| {
+    minimum.class_runs().flat_map(move |(run, _)| {
         let first = used[run.group];
         used[run.group] += run.classes;
         split(&directions[run.group], first..used[run.group], first_decay)
@@ -200,8 +210,8 @@ fn split(
 }
 
 /// Runs of classes, in the order given.
-fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassReport)> + '_ {
-    minimum.classes().map(|(run, class): (Run, _)| (run.classes, class.into()))
+fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassNorms)> + '_ {
+    minimum.class_runs().map(|(run, class): (Run, _)| (run.classes, class.into()))
 }
 
 fn direction_table(minimum: &GlobalMinimum) -> String {
@@ -218,13 +228,21 @@ fn direction_table(minimum: &GlobalMinimum) -> String {
     })
 }
 
-fn class_table(minimum: &GlobalMinimum) -> String {
+fn squared_class_table(minimum: &GlobalMinimum) -> String {
     let has_bias = minimum.problem().penalties().bias() != Bias::None;
-    let headings = [&["samples", "‖w‖²", "‖h‖²"][..], if has_bias { &["b*"] } else { &[] }, &[""]];
     let with_bias = |(run, class): (Run, _)| {
-        (run.classes, (ClassReport::from(class), minimum.bias_of_class(run.first_class)))
+        (run.classes, (ClassNorms::from(class), minimum.bias_of_class(run.first_class)))
     };
-    let runs = merge_equal(minimum.classes().map(with_bias));
+    class_table(minimum.class_runs().map(with_bias), has_bias)
+}
+
+/// Runs of classes with their biases, if there are any.
+pub(super) fn class_table(
+    classes: impl IntoIterator<Item = (usize, (ClassNorms, Option<f64>))>,
+    has_bias: bool,
+) -> String {
+    let headings = [&["samples", "‖w‖²", "‖h‖²"][..], if has_bias { &["b*"] } else { &[] }, &[""]];
+    let runs = merge_equal(classes);
     numbered_table("class", &headings.concat(), &runs, |(class, bias)| {
         let mut cells = vec![
             Cell::Count(class.count),
@@ -274,7 +292,7 @@ fn serialize_bias<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let entries =
-        || minimum.classes().map(|(run, _)| (run, minimum.bias_of_class(run.first_class)));
+        || minimum.class_runs().map(|(run, _)| (run, minimum.bias_of_class(run.first_class)));
     // All entries are known, or none is.
     if entries().any(|(_, entry)| entry.is_none()) {
         return serializer.serialize_none();

@@ -2,7 +2,7 @@
 
 use std::iter::repeat_n;
 
-use neural_collapse::{Bias, ClassCounts, Ufm};
+use neural_collapse::{Bias, ClassCounts, Regularization};
 use serde::{Serialize, Serializer};
 
 use crate::tables::{Cell, plain_table, shortest_number};
@@ -31,9 +31,13 @@ pub(crate) struct ProblemReport<'a> {
 }
 
 impl<'a> ProblemReport<'a> {
-    /// The problem `ufm` with the class sizes `counts`.
-    pub(crate) fn new(ufm: &'a Ufm, counts: &'a ClassCounts) -> Self {
-        let penalties = ufm.penalties();
+    /// Classes and penalties; with widths, if they are limited.
+    pub(crate) fn new(
+        counts: &'a ClassCounts,
+        penalties: &'a Regularization,
+        widths: Option<&'a [usize]>,
+    ) -> Self {
+        let narrowest = widths.unwrap_or_default().iter().copied().min();
         Self {
             counts,
             samples: counts.samples(),
@@ -41,8 +45,8 @@ impl<'a> ProblemReport<'a> {
             weight_decay: penalties.weight_decays(),
             feature_decay: penalties.feature_decay(),
             bias: penalties.bias(),
-            widths: ufm.widths(),
-            rank_limit: ufm.rank_limit(),
+            widths,
+            rank_limit: narrowest.map_or(counts.classes(), |width| width.min(counts.classes())),
         }
     }
 
@@ -101,7 +105,7 @@ fn describe_bias(bias: Bias) -> String {
 }
 
 /// Writes the counts one by one: they are kept as runs.
-fn serialize_counts<S: Serializer>(
+pub(super) fn serialize_counts<S: Serializer>(
     counts: &&ClassCounts,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

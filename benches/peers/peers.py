@@ -1,0 +1,135 @@
+"""The same measurements by NumPy and PyTorch, on the same data, for benches/peers/run.
+
+    python peers.py data FOLDER          write the data sets
+    python peers.py numpy FOLDER NAME    measure one: the low-rank way, written with care
+    python peers.py torch FOLDER NAME    measure one: the usual way
+    python peers.py table FOLDER         print all results as a table
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+SIZES = {"A": (50_000, 512, 10), "B": (10_000, 2048, 100), "C": (20_000, 2048, 1000)}
+NAMES = [f"{size}/{kind}" for size in SIZES for kind in ("f32", "f64")]
+DTYPES = {"f32": "<f4", "f64": "<f8"}
+SECONDS = 6  # each measurement is repeated for so long, and the fastest counts
+
+
+def write_data(folder):
+    for size, (n, d, k) in SIZES.items():
+        rng = np.random.default_rng(1)
+        means = rng.uniform(-1, 1, (k, d))
+        labels = rng.permutation(np.arange(n) % k)
+        features = means[labels] + 0.1 * rng.uniform(-1, 1, (n, d))
+        weights = means + 0.1 * rng.uniform(-1, 1, (k, d))
+        labels.astype("<u8").tofile(folder / f"{size}.labels")
+        weights.astype("<f8").tofile(folder / f"{size}.weights")
+        for kind in ("f32", "f64"):
+            features.astype(DTYPES[kind]).tofile(folder / f"{size}.{kind}")
+
+
+def read_data(folder, name):
+    size, kind = name.split("/")
+    n, d, k = SIZES[size]
+    dtype = DTYPES[kind]
+    features = np.fromfile(folder / f"{size}.{kind}", dtype).reshape(n, d)
+    labels = np.fromfile(folder / f"{size}.labels", "<u8").astype(np.int64)
+    weights = np.fromfile(folder / f"{size}.weights", "<f8").astype(dtype).reshape(k, d)
+    return features, labels, weights, k
+
+
+def structure(product, target, norm):
+    return float(norm(product / norm(product) - target / norm(target)))
+
+
+def numpy_metrics(h, y, w, k):
+    """NC1 with B†, never d×d: samples sorted by class, means as sums of runs, an SVD of d×K."""
+    order = np.argsort(y, kind="stable")
+    counts = np.bincount(y, minlength=k)
+    deviations = h[order]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    means = np.add.reduceat(deviations, starts, axis=0) / counts[:, None].astype(h.dtype)
+    deviations -= np.repeat(means, counts, axis=0)
+    centre = (counts / len(h)).astype(h.dtype) @ means
+    _, s, vt = np.linalg.svd((means - centre) / np.sqrt(k).astype(h.dtype), full_matrices=False)
+    keep = s > 1e-6 * s[0]
+    projected = deviations @ (vt[keep] / s[keep, None]).T
+    nc1 = float(np.vdot(projected, projected)) / len(h) / k
+    etf = np.eye(k, dtype=h.dtype) - h.dtype.type(1 / k)
+    norm = np.linalg.norm
+    return [nc1, structure(w @ w.T, etf, norm), structure(w @ means.T, etf, norm)]
+
+
+def torch_metrics(h, y, w, k):
+    """Class means, pooled d×d covariances and a pseudo-inverse: how published codes do it."""
+    import torch
+
+    counts = torch.bincount(y, minlength=k)
+    means = torch.zeros(k, h.shape[1], dtype=h.dtype).index_add_(0, y, h) / counts[:, None]
+    deviations = h - means[y]
+    within = deviations.T @ deviations / len(h)
+    centred = means - h.mean(dim=0)
+    between = centred.T @ centred / k
+    nc1 = torch.trace(torch.linalg.pinv(between) @ within).item() / k
+    etf = torch.eye(k, dtype=h.dtype) - 1 / k
+    norm = torch.linalg.matrix_norm
+    return [nc1, structure(w @ w.T, etf, norm), structure(w @ means.T, etf, norm)]
+
+
+def memory(field):
+    for line in open("/proc/self/status"):
+        if line.startswith(field):
+            return int(line.split()[1]) / 1000
+    return 0.0
+
+
+def measure(way, folder, name):
+    h, y, w, k = read_data(folder, name)
+    run = numpy_metrics
+    if way == "torch":
+        import torch
+
+        h, y, w, run = torch.from_numpy(h), torch.from_numpy(y), torch.from_numpy(w), torch_metrics
+    run(h, y, w, k)  # libraries start their threads
+    open("/proc/self/clear_refs", "w").write("5")  # forget the peak so far
+    before, times, end = memory("VmRSS"), [], time.monotonic() + SECONDS
+    while len(times) < 3 or time.monotonic() < end:
+        start = time.perf_counter()
+        values = run(h, y, w, k)
+        times.append(time.perf_counter() - start)
+    megabytes = memory("VmHWM") - before
+    result = {"way": way, "name": name, "seconds": min(times), "megabytes": megabytes, "values": values}
+    print(json.dumps(result))
+
+
+def table(folder):
+    results = [json.loads(line) for line in open(folder / "results")]
+    found = {(r["way"], r["name"]): r for r in results}
+    print("| | NumPy | PyTorch | ours | NumPy/ours | PyTorch/ours | MB NumPy | MB PyTorch | MB ours |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name in NAMES:
+        ways = [found.get((way, name)) for way in ("numpy", "torch", "ours")]
+        seconds = [w["seconds"] if w else float("nan") for w in ways]
+        cells = [f"{1000 * s:.1f} ms" for s in seconds] + [f"{s / seconds[2]:.1f}" for s in seconds[:2]]
+        cells += [f"{w['megabytes']:.0f}" if w else "–" for w in ways]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    print("\n| | NC1 NumPy | NC1 PyTorch | NC1 ours | NC2 ours | NC3 ours |\n|---|---|---|---|---|---|")
+    for name in NAMES:
+        ways = [found.get((way, name)) for way in ("numpy", "torch", "ours")]
+        cells = [f"{w['values'][0]:.7g}" if w else "–" for w in ways]
+        cells += [f"{value:.7g}" for value in ways[2]["values"][1:]] if ways[2] else []
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    what, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    if what == "data":
+        write_data(folder)
+    elif what == "table":
+        table(folder)
+    else:
+        measure(what, folder, sys.argv[3])
