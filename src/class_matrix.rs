@@ -107,24 +107,14 @@ impl Grouped {
         on_diagonal + self.coupling.as_ref().map_or(0.0, |coupling| coupling[(g, h)])
     }
 
-    /// q_g for every class.
-    pub(crate) fn diagonal(&self) -> impl Iterator<Item = f64> {
-        self.class_groups().into_iter().map(|group| self.diagonal[group])
+    /// q_g for every group.
+    pub(crate) fn diagonal(&self) -> &[f64] {
+        &self.diagonal
     }
 
     /// The constants c_gh, if any is not zero.
     pub(crate) fn coupling(&self) -> Option<&DMatrix<f64>> {
         self.coupling.as_ref()
-    }
-
-    /// The sum of the columns of a d×K matrix over each group.
-    pub(crate) fn group_sums(&self, columns: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut sums = DMatrix::zeros(columns.nrows(), self.diagonal.len());
-        for (column, group) in columns.column_iter().zip(self.class_groups()) {
-            let mut sum = sums.column_mut(group);
-            sum += column;
-        }
-        sums
     }
 
     /// The matrix divided by its largest number, so that the squares of its entries are in range; `None`

@@ -7,6 +7,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::linalg::{gram, zeros};
+use crate::simd::vectorised;
 use crate::statistics::{ClassStatistics, check_shape};
 
 /// Σ_W = 1/N ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d: the covariance of the samples around the means of
@@ -90,9 +91,18 @@ impl Deviations {
         data.features().fill_block(range, block, |index, sample, out| {
             let class = data.labels()[index];
             let mean = &self.class_means.as_slice()[class * dimension..][..dimension];
-            for ((out, &feature), mean) in out.iter_mut().zip(sample).zip(mean) {
-                *out = U::rounded((feature.into() - mean) * factor);
-            }
+            vectorised(
+                #[inline(always)]
+                || subtract(out, sample, mean, factor),
+            );
         });
+    }
+}
+
+/// (sample − mean) · factor.
+#[inline(always)]
+fn subtract<T: Scalar, U: Scalar>(out: &mut [U], sample: &[T], mean: &[f64], factor: f64) {
+    for ((out, &feature), mean) in out.iter_mut().zip(sample).zip(mean) {
+        *out = U::rounded((feature.into() - mean) * factor);
     }
 }

@@ -1,10 +1,13 @@
 //! Normalised distances of matrix products to class matrices, without K×K matrices where K is large.
 
+use std::borrow::Cow;
+
 use nalgebra::DMatrix;
 
 use crate::class_matrix::{ClassMatrix, Grouped};
 use crate::error::{Error, Result};
-use crate::linalg::check_finite;
+use crate::linalg::{StridedView, check_finite, gram, multiply, product, transposed};
+use crate::parallel;
 
 /// Up to this many classes, K×K matrices are small and the direct way is the accurate one.
 const FEW_CLASSES: usize = 1024;
@@ -13,8 +16,11 @@ const FEW_CLASSES: usize = 1024;
 /// digits and the residual is computed directly.
 const SMALL_DISTANCE: f64 = 1e-5;
 
-/// Rows of the residual that are formed at a time.
-const BLOCK: usize = 256;
+/// Rows and columns of a tile of the residual.
+const TILE: usize = 512;
+
+/// Products of numbers between this and its inverse are far from over- and underflow.
+const COMFORTABLE: f64 = 1e70;
 
 impl ClassMatrix {
     /// The normalised [`distance`](Self::distance) between the Gram matrix V Vᵀ of the rows of V (K×d)
@@ -35,7 +41,9 @@ impl ClassMatrix {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn distance_to_gram(&self, rows: &DMatrix<f64>) -> Result<f64> {
-        self.distance_to_product(rows, &rows.transpose())
+        check_left(rows, self.classes())?;
+        let rows = unit_scale(rows)?;
+        self.distance_to(&Product::of_rows(&rows))
     }
 
     /// The normalised [`distance`](Self::distance) between the product A B of a K×d and a d×K matrix
@@ -46,50 +54,91 @@ impl ClassMatrix {
     /// # Errors
     /// As [`distance`](Self::distance), and [`Error::Shape`] if the shapes do not agree.
     pub fn distance_to_product(&self, left: &DMatrix<f64>, right: &DMatrix<f64>) -> Result<f64> {
-        let classes = self.classes();
-        if left.nrows() != classes {
-            let expected = format!("{classes}×d, for the {classes} classes");
-            return Err(Error::shape("left", left.shape(), expected));
-        }
-        if right.shape() != (left.ncols(), classes) {
-            let expected = format!("{}×{classes}, to follow `left`", left.ncols());
+        check_left(left, self.classes())?;
+        if right.shape() != (left.ncols(), self.classes()) {
+            let expected = format!("{}×{}, to follow `left`", left.ncols(), self.classes());
             return Err(Error::shape("right", right.shape(), expected));
         }
-        check_finite(left, |i, j| format!("left[({i}, {j})]"))?;
         check_finite(right, |i, j| format!("right[({i}, {j})]"))?;
-        // The distance does not depend on the scale, and without it nothing overflows.
         let (left, right) = (unit_scale(left)?, unit_scale(right)?);
-        match self.as_grouped() {
-            Some(target) if classes > FEW_CLASSES.max(left.ncols()) => {
-                Product { left: &left, right: &right }.distance_to(target)
-            }
-            _ => self.distance(&(&left * &right)),
+        self.distance_to(&Product::new(&left, &right))
+    }
+
+    fn distance_to(&self, product: &Product<'_>) -> Result<f64> {
+        let Some(target) = self.as_grouped() else {
+            return self.distance(&product.to_dense());
+        };
+        let target = &target.unit_scale().ok_or(Error::ZeroNorm { argument: "target" })?;
+        if self.classes() > FEW_CLASSES.max(product.left.ncols()) {
+            product.structured_distance(target)
+        } else {
+            product.direct_distance(target)
         }
     }
 }
 
-/// The matrix divided by its largest entry.
-fn unit_scale(matrix: &DMatrix<f64>) -> Result<DMatrix<f64>> {
+fn check_left(left: &DMatrix<f64>, classes: usize) -> Result<()> {
+    if left.nrows() != classes {
+        let expected = format!("{classes}×d, for the {classes} classes");
+        return Err(Error::shape("left", left.shape(), expected));
+    }
+    check_finite(left, |i, j| format!("left[({i}, {j})]"))
+}
+
+/// The matrix itself, or divided by its largest entry if products could overflow or vanish: the distance
+/// does not depend on the scale.
+fn unit_scale(matrix: &DMatrix<f64>) -> Result<Cow<'_, DMatrix<f64>>> {
     let largest = if matrix.is_empty() { 0.0 } else { matrix.amax() };
-    if largest > 0.0 { Ok(matrix / largest) } else { Err(Error::ZeroNorm { argument: "measured" }) }
+    if largest == 0.0 {
+        return Err(Error::ZeroNorm { argument: "measured" });
+    }
+    let comfortable = (COMFORTABLE.recip()..COMFORTABLE).contains(&largest);
+    Ok(if comfortable { Cow::Borrowed(matrix) } else { Cow::Owned(matrix / largest) })
 }
 
-/// A K×K matrix of low rank.
+/// A K×K matrix of low rank: A B for a K×d and a d×K matrix.
 struct Product<'a> {
-    left: &'a DMatrix<f64>,
-    right: &'a DMatrix<f64>,
+    left: StridedView<'a, f64>,
+    right: StridedView<'a, f64>,
+    /// Aᵀ.
+    left_columns: StridedView<'a, f64>,
+    /// Whether B = Aᵀ.
+    symmetric: bool,
 }
 
-impl Product<'_> {
-    fn distance_to(&self, target: &Grouped) -> Result<f64> {
-        let target = &target.unit_scale().ok_or(Error::ZeroNorm { argument: "target" })?;
-        let (norm, target_norm) = (self.norm(), target.norm());
-        if norm == 0.0 {
-            return Err(Error::ZeroNorm { argument: "measured" });
+impl<'a> Product<'a> {
+    fn new(left: &'a DMatrix<f64>, right: &'a DMatrix<f64>) -> Self {
+        let (left_columns, symmetric) = (transposed(left), false);
+        Self { left: left.as_view(), right: right.as_view(), left_columns, symmetric }
+    }
+
+    /// A Aᵀ.
+    fn of_rows(left: &'a DMatrix<f64>) -> Self {
+        let right = transposed(left);
+        Self { left: left.as_view(), right, left_columns: right, symmetric: true }
+    }
+
+    fn to_dense(&self) -> DMatrix<f64> {
+        if self.symmetric { gram(&self.left) } else { product(&self.left, &self.right) }
+    }
+
+    /// The distance by its definition, entry by entry.
+    fn direct_distance(&self, target: &Grouped) -> Result<f64> {
+        let mut dense = self.to_dense();
+        let norm = positive(dense.norm())?;
+        let scale = target_norm(target)?;
+        let groups = target.class_groups();
+        for (j, mut column) in dense.column_iter_mut().enumerate() {
+            for (i, entry) in column.iter_mut().enumerate() {
+                *entry = *entry / norm - target.entry(i == j, groups[i], groups[j]) / scale;
+            }
         }
-        if target_norm == 0.0 {
-            return Err(Error::ZeroNorm { argument: "target" });
-        }
+        Ok(dense.norm())
+    }
+
+    /// √(2 − 2cos) from inner products, or entry by entry in tiles where that has lost its digits.
+    fn structured_distance(&self, target: &Grouped) -> Result<f64> {
+        let (norm, target_norm) = (positive(self.norm())?, target_norm(target)?);
         let cosine = self.inner_product(target) / norm / target_norm;
         let distance = (2.0 - 2.0 * cosine).max(0.0).sqrt();
         if distance > SMALL_DISTANCE {
@@ -100,40 +149,71 @@ impl Product<'_> {
 
     /// ‖A B‖² = ⟨AᵀA, B Bᵀ⟩.
     fn norm(&self) -> f64 {
-        let left = self.left.transpose() * self.left;
-        let right = self.right * self.right.transpose();
+        let right = gram(&self.right);
+        let left = if self.symmetric { right.clone() } else { gram(&self.left_columns) };
         left.dot(&right).sqrt()
     }
 
     /// ⟨A B, diag(q) + block constants⟩ = Σ q_k a_k·b_k + Σ c_gh (Σ_{i∈g} a_i)·(Σ_{j∈h} b_j).
     fn inner_product(&self, target: &Grouped) -> f64 {
-        let rows = self.left.transpose();
-        let products = rows.column_iter().zip(self.right.column_iter()).map(|(a, b)| a.dot(&b));
-        let diagonal: f64 = products.zip(target.diagonal()).map(|(dot, q)| dot * q).sum();
-        let coupled = target.coupling().map_or(0.0, |coupling| {
-            let (left, right) = (target.group_sums(&rows), target.group_sums(self.right));
-            (left.transpose() * right).dot(coupling)
-        });
-        diagonal + coupled
-    }
-
-    /// ‖A B/‖A B‖ − T/‖T‖‖ in blocks of rows.
-    fn residual(&self, target: &Grouped, norm: f64, target_norm: f64) -> f64 {
-        let classes = self.left.nrows();
-        let groups = target.class_groups();
-        let mut sum = 0.0;
-        for first in (0..classes).step_by(BLOCK) {
-            let height = BLOCK.min(classes - first);
-            let mut block = self.left.rows(first, height) * self.right / norm;
-            for (j, mut column) in block.column_iter_mut().enumerate() {
-                for (i, entry) in (first..).zip(column.iter_mut()) {
-                    *entry -= target.entry(i == j, groups[i], groups[j]) / target_norm;
+        let (groups, diagonal) = (target.class_groups(), target.diagonal());
+        let size = target.coupling().map_or(0, DMatrix::ncols);
+        let mut sums = [(); 2].map(|()| DMatrix::zeros(self.right.nrows(), size));
+        let mut on_diagonal = 0.0;
+        for first in (0..groups.len()).step_by(TILE) {
+            let classes = first..groups.len().min(first + TILE);
+            let left = self.left_columns.columns_range(classes.clone());
+            let right = self.right.columns_range(classes.clone());
+            for ((class, a), b) in classes.zip(left.column_iter()).zip(right.column_iter()) {
+                on_diagonal += a.dot(&b) * diagonal[groups[class]];
+                if size > 0 {
+                    let [mut left, mut right] =
+                        sums.each_mut().map(|s| s.column_mut(groups[class]));
+                    left += a;
+                    right += b;
                 }
             }
-            sum += block.norm_squared();
         }
-        sum.sqrt()
+        let coupled = |coupling| (sums[0].transpose() * &sums[1]).dot(coupling);
+        on_diagonal + target.coupling().map_or(0.0, coupled)
     }
+
+    /// ‖A B/‖A B‖ − T/‖T‖‖ in tiles.
+    fn residual(&self, target: &Grouped, norm: f64, target_norm: f64) -> f64 {
+        let groups = target.class_groups();
+        let classes = groups.len();
+        let blocks = classes.div_ceil(TILE);
+        let block = |index: usize| index * TILE..classes.min((index + 1) * TILE);
+        let operations = classes.saturating_mul(classes).saturating_mul(self.right.nrows());
+        let empty = || DMatrix::zeros(0, 0);
+        let squares = parallel::map(blocks * blocks, operations, empty, |tile, index| {
+            let (rows, columns) = (block(index % blocks), block(index / blocks));
+            if tile.shape() != (rows.len(), columns.len()) {
+                *tile = DMatrix::zeros(rows.len(), columns.len());
+            }
+            let right = self.right.columns_range(columns.clone());
+            multiply(&mut tile.as_view_mut(), &self.left.rows_range(rows.clone()), &right);
+            let mut sum = 0.0;
+            for (j, column) in columns.zip(tile.column_iter()) {
+                for (i, entry) in rows.clone().zip(column.iter()) {
+                    let target = target.entry(i == j, groups[i], groups[j]);
+                    sum += (entry / norm - target / target_norm).powi(2);
+                }
+            }
+            sum
+        });
+        squares.into_iter().sum::<f64>().sqrt()
+    }
+}
+
+/// The norm of what was measured, which must not be zero.
+fn positive(norm: f64) -> Result<f64> {
+    if norm > 0.0 { Ok(norm) } else { Err(Error::ZeroNorm { argument: "measured" }) }
+}
+
+fn target_norm(target: &Grouped) -> Result<f64> {
+    let norm = target.norm();
+    if norm > 0.0 { Ok(norm) } else { Err(Error::ZeroNorm { argument: "target" }) }
 }
 
 #[cfg(test)]
@@ -145,7 +225,8 @@ mod tests {
     }
 
     fn structured(target: &ClassMatrix, left: &DMatrix<f64>, right: &DMatrix<f64>) -> f64 {
-        Product { left, right }.distance_to(target.as_grouped().unwrap()).unwrap()
+        let target = target.as_grouped().unwrap().unit_scale().unwrap();
+        Product::new(left, right).structured_distance(&target).unwrap()
     }
 
     #[test]

@@ -7,9 +7,13 @@ use nalgebra::{DMatrix, DMatrixView, Dyn, RealField, U1};
 use crate::error::{Error, Result};
 use crate::linalg::StridedView;
 use crate::parallel;
+use crate::simd::vectorised;
 
 /// Samples of one block: enough for matrix products to run at full speed.
 const BLOCK_SAMPLES: usize = 256;
+
+/// Maxima that are found side by side.
+const LANES: usize = 32;
 
 /// Numbers in one block, if samples are too long for [`BLOCK_SAMPLES`] of them.
 const BLOCK_ENTRIES: usize = 1 << 20;
@@ -370,17 +374,28 @@ fn first_too_large<T: Scalar>(view: &StridedView<'_, T>, column: usize) -> Error
 /// The largest magnitude, or nothing if one exceeds the limit or is NaN; no branch in the loop, so
 /// that the compiler can vectorise it.
 fn largest_of<T: Scalar>(numbers: &[T]) -> Option<T> {
-    const LANES: usize = 16;
+    let (largest, representable) = vectorised(
+        #[inline(always)]
+        || lanes_of_largest(numbers),
+    );
+    representable.then(|| largest.into_iter().fold(T::zero(), RealField::max))
+}
+
+#[inline(always)]
+fn lanes_of_largest<T: Scalar>(numbers: &[T]) -> ([T; LANES], bool) {
     let mut largest = [T::zero(); LANES];
     let mut representable = true;
-    for chunk in numbers.chunks(LANES) {
-        for (lane, &number) in largest.iter_mut().zip(chunk) {
-            let magnitude = number.abs();
-            representable &= magnitude <= T::LARGEST;
-            *lane = if magnitude > *lane { magnitude } else { *lane };
-        }
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    let mut visit = |lane: &mut T, number: T| {
+        let magnitude = number.abs();
+        representable &= magnitude <= T::LARGEST;
+        *lane = if magnitude > *lane { magnitude } else { *lane };
+    };
+    for chunk in chunks {
+        largest.iter_mut().zip(chunk).for_each(|(lane, &number)| visit(lane, number));
     }
-    representable.then(|| largest.into_iter().fold(T::zero(), RealField::max))
+    largest.iter_mut().zip(rest).for_each(|(lane, &number)| visit(lane, number));
+    (largest, representable)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The linear layers after the features.
 
+use std::borrow::Cow;
+
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
@@ -114,6 +116,14 @@ impl LinearHead {
     /// [`Error::Unrepresentable`] if an entry is too large for a floating-point number.
     pub fn product(&self) -> Result<DMatrix<f64>> {
         chain(&self.weights)
+    }
+
+    /// The product of the last `layers` layers, without a copy if it is one.
+    pub(crate) fn borrowed_product(&self, layers: usize) -> Result<Cow<'_, DMatrix<f64>>> {
+        match &self.weights[..] {
+            [.., last] if layers == 1 => Ok(Cow::Borrowed(last)),
+            _ => self.trailing_product(layers).map(Cow::Owned),
+        }
     }
 
     /// The product of the last `layers` layers, W_M⋯W_{M−m+1} for m = `layers`: the Wᵐ of the

@@ -14,7 +14,9 @@ use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
 use crate::error::{Error, Result};
 use bidiagonal::Iteration;
 pub(crate) use cholesky::inverse_cholesky;
-pub(crate) use product::{SMALL, StridedView, gram, multiply, product, times_in_place, transposed};
+pub(crate) use product::{
+    SMALL, StridedView, add_product, gram, multiply, product, times_in_place, transposed,
+};
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).
 const TOLERANCE: f64 = 5.0 * f64::EPSILON;

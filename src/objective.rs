@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::{Error, Result};
 use crate::features::{Features, LabeledFeatures, Scalar};
 use crate::head::LinearHead;
-use crate::linalg::zeros;
+use crate::linalg::{self, add_product, zeros};
 use crate::regularization::{Bias, Regularization};
 
 /// The value of the objective with its terms, and the size of its gradient.
@@ -187,7 +187,7 @@ pub fn balancedness<T: Scalar>(
 /// HHᵀ, d×d.
 fn features_gram<T: Scalar>(features: &Features<'_, T>) -> Result<DMatrix<f64>> {
     let mut gram = zeros("dimension²", features.dimension(), features.dimension())?;
-    features.for_each_block(to_f64, |_, block| gram += crate::linalg::gram(block));
+    features.for_each_block(to_f64, |_, block| gram += linalg::gram(block));
     Ok(gram)
 }
 
@@ -346,13 +346,14 @@ impl Sums {
             let mut residuals = outputs(&product, head.bias(), block);
             let loss = data_term.residuals(&mut residuals, &data.labels()[range]);
             let mut gradient = block * regularization.feature_decay();
-            gradient.gemm(1.0, &pull_back, &residuals, 1.0);
+            add_product(&mut gradient, 1.0, &pull_back, &residuals);
             sums.loss += loss;
             sums.features_squared += block.norm_squared();
             sums.feature_gradient_squared += gradient.norm_squared();
             sums.mean_residual += residuals.column_sum() / samples;
             let weight = 1.0 / samples;
-            sums.residual_feature_product.gemm(weight, &residuals, &block.transpose(), 1.0);
+            let sum = &mut sums.residual_feature_product;
+            add_product(sum, weight, &residuals, &block.transpose());
         });
         Ok(sums)
     }
@@ -364,7 +365,7 @@ fn outputs(
     bias: Option<&DVector<f64>>,
     block: &DMatrix<f64>,
 ) -> DMatrix<f64> {
-    let mut outputs = product * block;
+    let mut outputs = linalg::product(product, block);
     if let Some(bias) = bias {
         outputs.column_iter_mut().for_each(|mut output| output += bias);
     }

@@ -10,8 +10,12 @@ use crate::linalg::{multiply, power_of_two, product};
 use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
 use crate::parallel;
 use crate::projector::Projector;
+use crate::simd::vectorised;
 use crate::statistics::{Center, ClassStatistics, centre};
 use crate::twofold::Twofold;
+
+/// Sums of squares that are added up side by side.
+const LANES: usize = 16;
 
 /// Samples whose squared deviations are kept before they are added up.
 const PART: usize = 1 << 18;
@@ -429,13 +433,25 @@ fn project<T: Scalar>(rows: &DMatrix<T>, columns: &DMatrix<T>, products: &mut DM
 
 /// Σ x², in several sums that the compiler can vectorise.
 fn sum_of_squares<T: Scalar>(numbers: &[T]) -> f64 {
-    const LANES: usize = 8;
+    vectorised(
+        #[inline(always)]
+        || lanes_of_squares(numbers),
+    )
+    .iter()
+    .sum()
+}
+
+#[inline(always)]
+fn lanes_of_squares<T: Scalar>(numbers: &[T]) -> [f64; LANES] {
     let mut sums = [0.0; LANES];
-    for chunk in numbers.chunks(LANES) {
-        for (sum, &number) in sums.iter_mut().zip(chunk) {
-            let number: f64 = number.into();
-            *sum += number * number;
-        }
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    let add = |(sum, &number): (&mut f64, &T)| {
+        let number: f64 = number.into();
+        *sum += number * number;
+    };
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(add);
     }
-    sums.iter().sum()
+    sums.iter_mut().zip(rest).for_each(add);
+    sums
 }

@@ -2,13 +2,17 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use crate::compensated::{add_sample, add_sums, quotient};
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::linalg::zeros;
 use crate::parallel;
 
-/// Pieces into which the classes are divided for the threads.
+/// Pieces into which work is divided for the threads.
 const PIECES: usize = 16;
+
+/// Numbers of sums that all pieces of samples may have together.
+const CACHED: usize = 1 << 20;
 
 /// What the class means are centred at.
 ///
@@ -96,9 +100,51 @@ impl ClassStatistics {
     /// ```
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         self.check_shape("batch", batch.features().dimension(), batch.classes())?;
+        match self.pieces(batch.features().samples()) {
+            1 => self.accumulate_by_class(batch),
+            pieces => self.accumulate_by_sample(batch, pieces),
+        }
+        batch.labels().iter().for_each(|&label| self.counts[label] += 1);
+        Ok(())
+    }
+
+    /// The pieces into which samples are divided: several if their sums take little memory, beside a
+    /// cache and beside the samples. It depends on the shape alone, so the sums do too.
+    fn pieces(&self, samples: usize) -> usize {
+        let fit = CACHED / self.sums.len().max(1);
+        fit.min(samples / (PIECES * self.classes())).clamp(1, PIECES)
+    }
+
+    /// Neighbouring samples are summed by one thread, and the sums of all pieces added in their order.
+    fn accumulate_by_sample<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>, pieces: usize) {
+        let (dimension, samples) = (self.dimension(), batch.features().samples());
+        let size = samples.div_ceil(pieces);
+        let operations = samples.saturating_mul(4 * dimension);
+        let parts = parallel::map(
+            pieces,
+            operations,
+            || (),
+            |(), piece| {
+                let mut sums = vec![0.0; self.sums.len()];
+                let mut corrections = sums.clone();
+                let range = (piece * size).min(samples)..samples.min((piece + 1) * size);
+                batch.features().for_each_sample(range, |index, sample| {
+                    let start = batch.labels()[index] * dimension;
+                    add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                });
+                (sums, corrections)
+            },
+        );
+        let (sums, corrections) = (self.sums.as_mut_slice(), self.corrections.as_mut_slice());
+        for (terms, rests) in parts {
+            add_sums(sums, corrections, &terms, &rests);
+        }
+    }
+
+    /// Each class is summed by one thread, in the order of the samples.
+    fn accumulate_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) {
         let dimension = self.dimension();
         let operations = batch.features().samples().saturating_mul(4 * dimension);
-        // Each class is summed by one thread, in the order of the samples.
         let classes = self.classes().div_ceil(PIECES);
         let sums = self.sums.as_mut_slice().chunks_mut(classes * dimension);
         let corrections = self.corrections.as_mut_slice().chunks_mut(classes * dimension);
@@ -114,17 +160,10 @@ impl ClassStatistics {
                     labels.filter(|(_, label)| own.contains(label)).map(|(index, _)| index);
                 batch.features().for_each_sample(samples, |index, sample| {
                     let start = (batch.labels()[index] - first) * dimension;
-                    let (sums, corrections) = (&mut sums[start..], &mut corrections[start..]);
-                    for ((sum, correction), &feature) in
-                        sums.iter_mut().zip(corrections).zip(sample)
-                    {
-                        add(sum, correction, feature.into());
-                    }
+                    add_sample(&mut sums[start..], &mut corrections[start..], sample);
                 });
             },
         );
-        batch.labels().iter().for_each(|&label| self.counts[label] += 1);
-        Ok(())
     }
 
     /// Adds the samples of other statistics. The order and the grouping of merges change the means
@@ -154,15 +193,14 @@ impl ClassStatistics {
     pub(crate) fn merge_classes(&mut self, other: &Self, classes: &[usize]) {
         for (theirs, &class) in classes.iter().enumerate() {
             self.counts[class] = self.counts[class].saturating_add(other.counts[theirs]);
-            let (mut sums, mut rests) =
-                (self.sums.column_mut(class), self.corrections.column_mut(class));
-            let terms = other.sums.column(theirs);
-            let more = other.corrections.column(theirs);
-            let own = sums.iter_mut().zip(rests.iter_mut());
-            for ((sum, correction), (&term, rest)) in own.zip(terms.iter().zip(more.iter())) {
-                add(sum, correction, term);
-                *correction += rest;
-            }
+            let place = |class: usize| class * self.sums.nrows()..(class + 1) * self.sums.nrows();
+            let (own, theirs) = (place(class), place(theirs));
+            add_sums(
+                &mut self.sums.as_mut_slice()[own.clone()],
+                &mut self.corrections.as_mut_slice()[own],
+                &other.sums.as_slice()[theirs.clone()],
+                &other.corrections.as_slice()[theirs],
+            );
         }
     }
 
@@ -312,22 +350,6 @@ pub(crate) fn check_shape(
     }
     let expected = format!("{}×{}, features × classes of the statistics", expected.0, expected.1);
     Err(Error::shape(argument, found, expected))
-}
-
-/// Adds a term to a sum and what rounding loses to the correction (Knuth's two-sum).
-fn add(sum: &mut f64, correction: &mut f64, term: f64) {
-    let rounded = *sum + term;
-    let added = rounded - *sum;
-    *correction += (*sum - (rounded - added)) + (term - added);
-    *sum = rounded;
-}
-
-/// (sum + correction)/count, correctly rounded but for rare ties, so that the mean of equal samples
-/// is equal to them.
-fn quotient(sum: f64, correction: f64, count: f64) -> f64 {
-    let estimate = sum / count;
-    let remainder = estimate.mul_add(-count, sum) + correction;
-    estimate + remainder / count
 }
 
 #[cfg(test)]

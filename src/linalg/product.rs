@@ -76,6 +76,18 @@ pub(crate) fn product<T: Scalar>(
     result
 }
 
+/// `result` += `factor` · A B for matrices that own their numbers.
+pub(crate) fn add_product(
+    result: &mut DMatrix<f64>,
+    factor: f64,
+    left: &DMatrix<f64>,
+    right: &DMatrix<f64>,
+) {
+    for_each_piece(result, left.ncols(), |columns, mut piece| {
+        piece.gemm(factor, left, &right.columns_range(columns), 1.0);
+    });
+}
+
 /// Replaces A by A B for a square B, in blocks of rows, so that no second A is needed.
 pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
     const ROWS: usize = 512;
@@ -144,6 +156,10 @@ mod tests {
             assert!((product(&transposed(&right), &transposed(&left)) - expected).norm() < 1e-12);
             assert!((gram(&transposed(&right)) - right.transpose() * &right).norm() < 1e-12);
         }
+        let (mut sum, left, right) = (numbers(30, 50), numbers(30, 20), numbers(20, 50));
+        let expected = &sum + &left * &right * 0.5;
+        add_product(&mut sum, 0.5, &left, &right);
+        assert!((sum - expected).norm() < 1e-12);
         assert_eq!(product(&numbers(5, 0), &numbers(0, 9)), DMatrix::zeros(5, 9));
         assert_eq!(gram(&numbers(5, 0)), DMatrix::zeros(5, 5));
     }

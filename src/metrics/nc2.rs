@@ -32,5 +32,5 @@ use crate::head::LinearHead;
 /// Source: Dang et al. (ICML 2023), C.1.1 for OF and ETF, C.2.1 for GOF at m = M. For GOF at other m and
 /// in the spectral geometry the target is the Gram matrix that the theory predicts there.
 pub fn nc2(head: &LinearHead, layers: usize, target: &ClassMatrix) -> Result<f64> {
-    target.distance_to_gram(&head.trailing_product(layers)?)
+    target.distance_to_gram(&*head.borrowed_product(layers)?)
 }

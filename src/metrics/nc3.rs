@@ -36,5 +36,5 @@ use crate::head::LinearHead;
 ///
 /// Source: Dang et al. (ICML 2023), C.1.1 and C.2.1.
 pub fn nc3(head: &LinearHead, class_means: &DMatrix<f64>, target: &ClassMatrix) -> Result<f64> {
-    target.distance_to_product(&head.product()?, class_means)
+    target.distance_to_product(&*head.borrowed_product(head.depth())?, class_means)
 }
