@@ -184,3 +184,13 @@ fn the_deepest_head_has_a_fold() {
     let points = potential.stationary_points(potential.fold()).unwrap().unwrap();
     assert_eq!(points.local_maximum, Some(points.local_minimum));
 }
+
+#[test]
+fn the_power_keeps_its_digits_where_m_ulp_of_x_are_many() {
+    // The square of M times the rounding error of x was left out: x^M was 1e-14 off.
+    let (depth, b) = (4_294_967_073, 0.999_999_994_602_820_1);
+    let minimizer = Potential::<f64>::new(depth).unwrap().minimizer(b).unwrap();
+    let least = f64::from(depth - 1);
+    let error = minimizer.power() / least - 1.0;
+    assert!(error >= -4.0 * f64::EPSILON, "x^M = {:e} is {error:e} off", minimizer.power());
+}

@@ -3,12 +3,25 @@
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "only the readers of the program are used")]
 
+// All modules of the program, as its `main.rs` lists them.
+#[path = "../../cli/src/arguments.rs"]
+mod arguments;
+#[path = "../../cli/src/audit.rs"]
+mod audit;
+#[path = "../../cli/src/class_sizes.rs"]
+mod class_sizes;
 #[path = "../../cli/src/error.rs"]
 mod error;
 #[path = "../../cli/src/input/mod.rs"]
 mod input;
+#[path = "../../cli/src/model.rs"]
+mod model;
 #[path = "../../cli/src/penalties.rs"]
 mod penalties;
+#[path = "../../cli/src/relabelling.rs"]
+mod relabelling;
+#[path = "../../cli/src/report/mod.rs"]
+mod report;
 #[path = "../../cli/src/tables.rs"]
 mod tables;
 
