@@ -13,8 +13,12 @@ use crate::parallel;
 /// Products of numbers of magnitudes within 1/this … this are far from over- and underflow.
 const COMFORTABLE: f64 = 1e70;
 
-/// Classes of one tile of pairs.
-const TILE: usize = 512;
+/// Classes of one tile of pairs: few, so that all threads have tiles …
+const TILE: usize = 256;
+
+/// … or many, which is faster where there are [`MANY_CLASSES`].
+const LARGE_TILE: usize = 1024;
+const MANY_CLASSES: usize = 8192;
 
 /// One vector for each of K classes, borrowed: the class means or the rows of a classifier, on which the
 /// angles and lengths of neural collapse are measured.
@@ -179,7 +183,8 @@ impl<'a> ClassVectors<'a> {
     /// The ranges of classes of blocks of moderate size.
     pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
         let classes = self.classes();
-        (0..classes.div_ceil(TILE)).map(move |i| i * TILE..classes.min((i + 1) * TILE))
+        let tile = if classes < MANY_CLASSES { TILE } else { LARGE_TILE };
+        (0..classes.div_ceil(tile)).map(move |i| i * tile..classes.min((i + 1) * tile))
     }
 
     /// Σ a aᵀ over the vectors a = v_k/‖v_k‖: d×d.
@@ -196,6 +201,18 @@ impl<'a> ClassVectors<'a> {
         let mut block = self.block(classes.clone());
         for (mut column, norm) in block.column_iter_mut().zip(&norms[classes]) {
             column /= *norm;
+        }
+        block
+    }
+
+    /// [`directions`](Self::directions) in `f32`.
+    fn single_directions(&self, classes: Range<usize>, norms: &[f64]) -> DMatrix<f32> {
+        let mut block = DMatrix::zeros(self.dimension(), classes.len());
+        let view = self.as_columns();
+        for (mut column, class) in block.column_iter_mut().zip(classes) {
+            let (factor, vector) = (norms[class].recip(), view.column(class));
+            let entries = column.iter_mut().zip(vector.iter());
+            entries.for_each(|(entry, number)| *entry = (number * factor) as f32);
         }
         block
     }
@@ -286,9 +303,7 @@ impl Tile {
         left: &Range<usize>,
         right: &Range<usize>,
     ) {
-        let single = |classes: &Range<usize>| {
-            vectors.directions(classes.clone(), norms).map(|number| number as f32)
-        };
+        let single = |classes: &Range<usize>| vectors.single_directions(classes.clone(), norms);
         self.left = single(left);
         if self.right_classes != *right {
             (self.right, self.right_classes) = (single(right), right.clone());

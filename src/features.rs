@@ -10,7 +10,7 @@ use crate::parallel;
 use crate::simd::vectorised;
 
 /// Samples of one block: enough for matrix products to run at full speed.
-const BLOCK_SAMPLES: usize = 256;
+const BLOCK_SAMPLES: usize = 128;
 
 /// Maxima that are found side by side.
 const LANES: usize = 32;

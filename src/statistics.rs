@@ -12,7 +12,7 @@ use crate::parallel;
 const PIECES: usize = 16;
 
 /// Numbers of sums that all pieces of samples may have together.
-const CACHED: usize = 1 << 20;
+const CACHED: usize = 1 << 18;
 
 /// What the class means are centred at.
 ///
