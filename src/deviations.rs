@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use nalgebra::DMatrix;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_shape};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::linalg::{gram, zeros};
 use crate::simd::vectorised;
-use crate::statistics::{ClassStatistics, check_shape};
+use crate::statistics::ClassStatistics;
 
 /// Σ_W = 1/N ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d: the covariance of the samples around the means of
 /// their classes, which are taken from `statistics`.
@@ -76,7 +76,7 @@ impl Deviations {
     /// Refuses features of another shape.
     pub(crate) fn check_shape<T: Scalar>(&self, data: &LabeledFeatures<'_, T>) -> Result<()> {
         let found = (data.features().dimension(), data.classes());
-        check_shape("features", found, self.class_means.shape())
+        check_shape("features", found, self.class_means.shape(), "statistics")
     }
 
     /// Fills the columns of a d×B block with the deviations of a range of samples, subtracted in `f64`

@@ -112,6 +112,20 @@ pub enum Error {
     },
 }
 
+/// Refuses data of another number of features and classes than something measured or trained `of` them.
+pub(crate) fn check_shape(
+    argument: &str,
+    found: (usize, usize),
+    expected: (usize, usize),
+    of: &str,
+) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    let expected = format!("{}×{}, features × classes of the {of}", expected.0, expected.1);
+    Err(Error::shape(argument, found, expected))
+}
+
 /// A number with an exponent where it would have many digits without one.
 struct Readable(f64);
 

@@ -111,7 +111,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// );
     /// ```
     pub fn from_sample_rows(samples: impl Into<StridedView<'a, T>>) -> Result<Self> {
-        Self::new(samples.into(), Axis::Row)
+        Self::new(samples.into(), Axis::Row, by_row_and_column)
     }
 
     /// The columns of a d×N matrix, or of a view of one with any strides.
@@ -129,7 +129,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn from_sample_columns(samples: impl Into<StridedView<'a, T>>) -> Result<Self> {
-        Self::new(samples.into(), Axis::Column)
+        Self::new(samples.into(), Axis::Column, by_row_and_column)
     }
 
     /// `samples` times `dimension` numbers, one sample after the other: the memory of a C-ordered
@@ -168,11 +168,12 @@ impl<'a, T: Scalar> Features<'a, T> {
             row_stride,
             column_stride,
         );
-        Self::new(view, Axis::Column)
+        // The caller's N×d array is the transpose of the view.
+        Self::new(view, Axis::Column, |row, column| by_row_and_column(column, row))
     }
 
-    fn new(view: StridedView<'a, T>, sample_axis: Axis) -> Result<Self> {
-        let features = Self { view, sample_axis, largest: largest(&view)? };
+    fn new(view: StridedView<'a, T>, sample_axis: Axis, name: EntryName) -> Result<Self> {
+        let features = Self { view, sample_axis, largest: largest(&view, name)? };
         if features.dimension() == 0 {
             return Err(Error::Empty { argument: "features" });
         }
@@ -333,8 +334,15 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
     }
 }
 
+/// What an error calls the entry in a row and column of the view.
+type EntryName = fn(usize, usize) -> String;
+
+fn by_row_and_column(row: usize, column: usize) -> String {
+    format!("features[({row}, {column})]")
+}
+
 /// The largest magnitude of a matrix, after checking that squares can be summed.
-fn largest<T: Scalar>(view: &StridedView<'_, T>) -> Result<f64> {
+fn largest<T: Scalar>(view: &StridedView<'_, T>, name: EntryName) -> Result<f64> {
     let column_largest = |column: usize| match contiguous_columns(view) {
         Some(contiguous) => largest_of(contiguous.column(column).as_slice()),
         None => largest_of(view.column(column).into_owned().as_slice()),
@@ -350,7 +358,7 @@ fn largest<T: Scalar>(view: &StridedView<'_, T>) -> Result<f64> {
     };
     let mut largest = T::zero();
     for found in parallel::map(pieces, view.len() / 4, || (), piece_largest) {
-        let found = found.map_err(|column| first_too_large(view, column))?;
+        let found = found.map_err(|column| first_too_large(view, column, name))?;
         largest = if found > largest { found } else { largest };
     }
     Ok(largest.into())
@@ -363,12 +371,12 @@ fn contiguous_columns<'v, T: Scalar>(
     (view.strides().0 == 1).then(|| view.into())
 }
 
-fn first_too_large<T: Scalar>(view: &StridedView<'_, T>, column: usize) -> Error {
+fn first_too_large<T: Scalar>(view: &StridedView<'_, T>, column: usize, name: EntryName) -> Error {
     let numbers = view.column(column);
     let row = numbers.iter().take_while(|number| number.abs() <= T::LARGEST).count();
     let value = numbers.iter().nth(row).map_or(f64::NAN, |&number| number.into());
     let expected = "finite and at most 1e140 in magnitude";
-    Error::out_of_range(format!("features[({row}, {column})]"), value, expected)
+    Error::out_of_range(name(row, column), value, expected)
 }
 
 /// The largest magnitude, or nothing if one exceeds the limit or is NaN; no branch in the loop, so
@@ -402,6 +410,17 @@ fn lanes_of_largest<T: Scalar>(numbers: &[T]) -> ([T; LANES], bool) {
 mod tests {
     use super::*;
     use nalgebra::dmatrix;
+
+    /// The index is that of the caller's N×d array, whichever way it is stored.
+    #[test]
+    fn a_bad_number_is_named_by_sample_and_feature() {
+        let numbers = [0.0, 0.0, f64::NAN, 0.0, 0.0, 0.0];
+        let rows = DMatrix::from_row_slice(2, 3, &numbers);
+        let row_major = Features::from_row_major(&numbers, 2, 3).unwrap_err();
+        let sample_rows = Features::from_sample_rows(&rows).unwrap_err();
+        assert!(row_major.to_string().starts_with("`features[(0, 2)]` is NaN"), "{row_major}");
+        assert_eq!(row_major.to_string(), sample_rows.to_string());
+    }
 
     fn collected<T: Scalar>(features: &Features<'_, T>) -> Vec<Vec<T>> {
         let mut samples = Vec::new();

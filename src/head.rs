@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_shape};
 use crate::linalg::{check_finite, power_of_two};
 
 /// The linear layers W₁, …, W_M after the features and the bias b, if there is one: the outputs of
@@ -175,12 +175,8 @@ impl LinearHead {
         dimension: usize,
         classes: usize,
     ) -> Result<()> {
-        let (found, expected) = ((dimension, classes), (self.feature_dimension, self.classes));
-        if found == expected {
-            return Ok(());
-        }
-        let expected = format!("{}×{}, features × classes of the head", expected.0, expected.1);
-        Err(Error::shape(argument, found, expected))
+        let expected = (self.feature_dimension, self.classes);
+        check_shape(argument, (dimension, classes), expected, "head")
     }
 
     fn check_layers(&self, layers: usize) -> Result<()> {

@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::compensated::{add_sample, add_sums, quotient};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_shape};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::linalg::zeros;
 use crate::parallel;
@@ -314,7 +314,12 @@ impl ClassStatistics {
         dimension: usize,
         classes: usize,
     ) -> Result<()> {
-        check_shape(argument, (dimension, classes), (self.dimension(), self.classes()))
+        check_shape(
+            argument,
+            (dimension, classes),
+            (self.dimension(), self.classes()),
+            "statistics",
+        )
     }
 }
 
@@ -337,19 +342,6 @@ fn center_of(means: &DMatrix<f64>, counts: &[u64], center: Center) -> DVector<f6
         origin += (mean - first) * weight;
     }
     origin
-}
-
-/// Refuses data of another number of features or classes than that of the statistics.
-pub(crate) fn check_shape(
-    argument: &str,
-    found: (usize, usize),
-    expected: (usize, usize),
-) -> Result<()> {
-    if found == expected {
-        return Ok(());
-    }
-    let expected = format!("{}×{}, features × classes of the statistics", expected.0, expected.1);
-    Err(Error::shape(argument, found, expected))
 }
 
 #[cfg(test)]

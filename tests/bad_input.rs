@@ -21,10 +21,10 @@ const DECAYS: [f64; 11] =
 /// Numbers that are not finite.
 const NOT_FINITE: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
 
-/// The error of a call says what is wrong with `argument`, or with something made of it: `counts.sum()`.
+/// The error of a call says what is wrong with `argument`.
 fn assert_names<T: std::fmt::Debug>(result: Result<T>, argument: &str) {
     let error = result.expect_err(argument).to_string();
-    assert!(error.contains(&format!("`{argument}")), "{error:?} does not name `{argument}`");
+    assert!(error.contains(&format!("`{argument}`")), "{error:?} does not name `{argument}`");
 }
 
 fn plain(weight_decays: &[f64], feature_decay: f64) -> Regularization {
