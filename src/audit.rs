@@ -5,10 +5,11 @@ use crate::counts::ClassCounts;
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::head::LinearHead;
-use crate::metrics::{Nc1, Nc1Options, Nc4, nc1, nc2, nc3, nc4};
+use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc4, nc2, nc3};
 use crate::minimum::GlobalMinimum;
-use crate::objective::{Objective, balancedness};
+use crate::objective::{Objective, ObjectiveSums};
 use crate::regularization::Regularization;
+use crate::scatter::{ProjectedScatter, Wanted};
 use crate::statistics::ClassStatistics;
 use crate::ufm::Ufm;
 
@@ -51,7 +52,7 @@ pub struct Audit {
     pub nc4: Nc4,
     /// The objective with its gradient; `None` without penalties.
     pub objective: Option<Objective>,
-    /// The residuals of the layers' balance, as [`balancedness`] gives them; `None` without penalties.
+    /// The residuals of the layers' balance, as [`balancedness`](crate::balancedness) gives them; `None` without penalties.
     pub balancedness: Option<Vec<f64>>,
     /// Measured and predicted norms of every class.
     pub classes: Vec<ClassAudit>,
@@ -115,40 +116,130 @@ pub fn audit<T: Scalar>(
     penalties: Option<&Regularization>,
 ) -> Result<Audit> {
     let statistics = ClassStatistics::new(data)?;
-    let nc4 = nc4(data, &statistics, head)?;
-    let counts = ClassCounts::new(statistics.counts())?;
-    // Evaluated before the prediction, as it checks that head and penalties fit together.
-    let objective = penalties.map(|penalties| Objective::new(data, head, penalties)).transpose()?;
-    let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
-        None => (None, None),
-        Some(Ok(prediction)) => (Some(prediction), None),
-        Some(Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. }))) => {
-            (None, Some(error))
+    let mut sums = AuditSums::new(&statistics, head, penalties)?;
+    sums.accumulate(data)?;
+    sums.audit()
+}
+
+/// An [`audit`] of samples that come in batches, such as those of a file that does not fit into memory: the
+/// second pass, after that of [`ClassStatistics`].
+///
+/// Of every batch all metrics are computed while it is in the cache. It takes 2dK numbers, and d² more with
+/// penalties, for the balance of the first layer with the features.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{AuditSums, ClassStatistics, Features, LinearHead};
+///
+/// let shards = [([1.1_f32, 0.0, -1.0, 0.3], [0, 1]), ([0.9_f32, 0.0, -1.0, -0.3], [0, 1])];
+/// let mut statistics = ClassStatistics::empty(2, 2)?;
+/// for (numbers, labels) in &shards {
+///     statistics.accumulate(&Features::from_row_major(numbers, 2, 2)?.with_labels(labels, 2)?)?;
+/// }
+/// let head = LinearHead::new(vec![dmatrix![1.0, 0.0; -1.0, 0.0]], None)?;
+/// let mut sums = AuditSums::new(&statistics, &head, None)?;
+/// for (numbers, labels) in &shards {
+///     sums.accumulate(&Features::from_row_major(numbers, 2, 2)?.with_labels(labels, 2)?)?;
+/// }
+/// let audit = sums.audit()?;
+/// assert!((audit.nc1.unwrap().value - 0.02 / 4.0 / 2.0).abs() < 1e-8);
+/// assert_eq!(audit.nc4.overall.agreement, 1.0);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct AuditSums<'a, T: Scalar> {
+    statistics: &'a ClassStatistics,
+    head: &'a LinearHead,
+    penalties: Option<&'a Regularization>,
+    scatter: ProjectedScatter<T>,
+    decisions: DecisionCounts,
+    objective: Option<ObjectiveSums<'a>>,
+}
+
+impl<'a, T: Scalar> AuditSums<'a, T> {
+    /// No samples yet; `statistics` are those of all samples.
+    ///
+    /// # Errors
+    /// As [`audit`].
+    pub fn new(
+        statistics: &'a ClassStatistics,
+        head: &'a LinearHead,
+        penalties: Option<&'a Regularization>,
+    ) -> Result<Self> {
+        // First, as it checks that head and penalties fit together.
+        let objective = penalties.map(|penalties| ObjectiveSums::new(statistics, head, penalties));
+        let objective = objective.transpose()?;
+        Ok(Self {
+            statistics,
+            head,
+            penalties,
+            objective,
+            decisions: DecisionCounts::new(statistics, head)?,
+            scatter: ProjectedScatter::build(
+                statistics,
+                &Nc1Options::default(),
+                None,
+                Wanted::Projection,
+            )?,
+        })
+    }
+
+    /// Adds the samples of a batch; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; samples before it may then
+    /// have been added.
+    pub fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        for chunk in batch.chunks() {
+            self.scatter.accumulate(&chunk)?;
+            self.decisions.accumulate(&chunk)?;
+            if let Some(objective) = &mut self.objective {
+                objective.accumulate(&chunk)?;
+            }
         }
-        Some(Err(error)) => return Err(error),
-    };
-    let targets = Targets::new(&counts, head, prediction.as_ref(), penalties.is_some())?;
-    let class_means = statistics.class_means()?;
-    let balance = penalties.map(|penalties| balancedness(data.features(), head, penalties));
-    Ok(Audit {
-        nc1: comparable(nc1(data, &statistics, &Nc1Options::default()))?,
-        nc2: (1..=head.depth())
-            .map(|layers| match targets.gram(layers)? {
-                Some(target) => comparable(nc2(head, layers, &target)),
-                None => Ok(None),
-            })
-            .collect::<Result<_>>()?,
-        nc3: match &targets.outputs {
-            Some(target) => comparable(nc3(head, &class_means, target))?,
-            None => None,
-        },
-        nc4,
-        objective,
-        balancedness: balance.transpose()?,
-        classes: audit_classes(head, &class_means, &counts, prediction.as_ref()),
-        prediction,
-        not_predictable,
-    })
+        Ok(())
+    }
+
+    /// What was measured, beside what is predicted.
+    ///
+    /// # Errors
+    /// As [`audit`], and [`Error::Shape`] if there were not as many samples as in the first pass.
+    pub fn audit(&self) -> Result<Audit> {
+        let Self { statistics, head, penalties, .. } = *self;
+        let nc4 = self.decisions.nc4()?;
+        let counts = ClassCounts::new(statistics.counts())?;
+        let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
+            None => (None, None),
+            Some(Ok(prediction)) => (Some(prediction), None),
+            Some(Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. }))) => {
+                (None, Some(error))
+            }
+            Some(Err(error)) => return Err(error),
+        };
+        let targets = Targets::new(&counts, head, prediction.as_ref(), penalties.is_some())?;
+        let class_means = statistics.class_means()?;
+        let objective = self.objective.as_ref();
+        Ok(Audit {
+            nc1: comparable(self.scatter.nc1())?,
+            nc2: (1..=head.depth())
+                .map(|layers| match targets.gram(layers)? {
+                    Some(target) => comparable(nc2(head, layers, &target)),
+                    None => Ok(None),
+                })
+                .collect::<Result<_>>()?,
+            nc3: match &targets.outputs {
+                Some(target) => comparable(nc3(head, &class_means, target))?,
+                None => None,
+            },
+            nc4,
+            objective: objective.map(ObjectiveSums::objective).transpose()?,
+            balancedness: objective.map(ObjectiveSums::balancedness).transpose()?,
+            classes: audit_classes(head, &class_means, &counts, prediction.as_ref()),
+            prediction,
+            not_predictable,
+        })
+    }
 }
 
 /// The global minimum of the problem that the network was trained on.

@@ -6,7 +6,8 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result, check_shape};
 use crate::features::{LabeledFeatures, Scalar};
-use crate::linalg::{gram, zeros};
+use crate::linalg::{add_gram, zeros};
+use crate::parallel;
 use crate::simd::vectorised;
 use crate::statistics::ClassStatistics;
 
@@ -33,19 +34,47 @@ pub fn within_class_covariance<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,
 ) -> Result<DMatrix<f64>> {
-    let dimension = data.features().dimension();
-    let mut scatter = zeros("dimension²", dimension, dimension)?;
-    if data.features().samples() == 0 {
-        return Err(Error::Empty { argument: "features" });
+    let mut scatter = WithinScatter::new(statistics.class_means()?)?;
+    scatter.accumulate(data)?;
+    match data.features().samples() {
+        0 => Err(Error::Empty { argument: "features" }),
+        samples => Ok(scatter.matrix() / samples as f64),
     }
-    let deviations = Deviations::new(statistics, 1.0)?;
-    deviations.check_shape(data)?;
-    let mut block = DMatrix::<f64>::zeros(0, 0);
-    for range in data.features().blocks() {
-        deviations.fill_block(data, range, &mut block);
-        scatter += gram(&block);
+}
+
+/// ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d, for class means that are known.
+#[derive(Debug, Clone)]
+pub(crate) struct WithinScatter {
+    deviations: Deviations,
+    /// Only the lower triangle.
+    sum: DMatrix<f64>,
+}
+
+impl WithinScatter {
+    pub(crate) fn new(class_means: DMatrix<f64>) -> Result<Self> {
+        let dimension = class_means.nrows();
+        let sum = zeros("dimension²", dimension, dimension)?;
+        Ok(Self { deviations: Deviations { class_means, scale: 1.0 }, sum })
     }
-    Ok(scatter / data.features().samples() as f64)
+
+    /// Adds the samples of a batch; those before one that is refused have been added.
+    pub(crate) fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.deviations.check_shape(batch)?;
+        for chunk in batch.chunks() {
+            add_gram(&mut self.sum, &self.deviations.of(&chunk)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn class_means(&self) -> &DMatrix<f64> {
+        self.deviations.class_means()
+    }
+
+    pub(crate) fn matrix(&self) -> DMatrix<f64> {
+        let mut matrix = self.sum.clone();
+        matrix.fill_upper_triangle_with_lower_triangle();
+        matrix
+    }
 }
 
 /// The deviations h_ki − h_k of samples from the means of their classes, divided by a scale.
@@ -79,6 +108,31 @@ impl Deviations {
         check_shape("features", found, self.class_means.shape(), "statistics")
     }
 
+    /// The deviations of the samples of a chunk, d×B.
+    pub(crate) fn of<T: Scalar>(&self, chunk: &LabeledFeatures<'_, T>) -> Result<DMatrix<f64>> {
+        let (dimension, features) = (self.class_means.nrows(), chunk.features());
+        let mut deviations = DMatrix::zeros(dimension, features.samples());
+        let pieces: Vec<_> = features.blocks().collect();
+        let size = pieces.first().map_or(1, ExactSizeIterator::len) * dimension;
+        let outs = deviations.as_mut_slice().chunks_mut(size);
+        let mut results = vec![Ok(()); pieces.len()];
+        let work = pieces.into_iter().zip(outs).zip(&mut results);
+        parallel::for_each(
+            work,
+            features.samples() * dimension,
+            || (),
+            |(), piece| {
+                let ((range, out), result) = piece;
+                let mut outs = out.chunks_mut(dimension);
+                *result = features.for_each_sample(range, |index, sample| {
+                    self.write(outs.next().unwrap_or_default(), sample, chunk.labels()[index]);
+                });
+            },
+        );
+        results.into_iter().collect::<Result<()>>()?;
+        Ok(deviations)
+    }
+
     /// Fills the columns of a d×B block with the deviations of a range of samples, subtracted in `f64`
     /// and then rounded, so that small deviations keep all their digits.
     pub(crate) fn fill_block<T: Scalar, U: Scalar>(
@@ -86,16 +140,20 @@ impl Deviations {
         data: &LabeledFeatures<'_, T>,
         range: Range<usize>,
         block: &mut DMatrix<U>,
-    ) {
-        let (dimension, factor) = (self.class_means.nrows(), self.scale.recip());
+    ) -> Result<()> {
         data.features().fill_block(range, block, |index, sample, out| {
-            let class = data.labels()[index];
-            let mean = &self.class_means.as_slice()[class * dimension..][..dimension];
-            vectorised(
-                #[inline(always)]
-                || subtract(out, sample, mean, factor),
-            );
-        });
+            self.write(out, sample, data.labels()[index]);
+        })
+    }
+
+    /// Writes the deviation of a sample of a class.
+    fn write<T: Scalar, U: Scalar>(&self, out: &mut [U], sample: &[T], class: usize) {
+        let (dimension, factor) = (self.class_means.nrows(), self.scale.recip());
+        let mean = &self.class_means.as_slice()[class * dimension..][..dimension];
+        vectorised(
+            #[inline(always)]
+            || subtract(out, sample, mean, factor),
+        );
     }
 }
 

@@ -12,19 +12,24 @@ use crate::simd::vectorised;
 /// Samples of one block: enough for matrix products to run at full speed.
 const BLOCK_SAMPLES: usize = 128;
 
-/// Maxima that are found side by side.
-const LANES: usize = 32;
-
 /// Numbers in one block, if samples are too long for [`BLOCK_SAMPLES`] of them.
 const BLOCK_ENTRIES: usize = 1 << 20;
+
+/// Numbers in a chunk: a few megabytes.
+const CHUNK_ENTRIES: usize = 1 << 20;
 
 /// The numbers of which features consist: `f32` or `f64`.
 ///
 /// Sums are always carried in `f64`; large matrix products are done in the type of the features.
 pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
-    /// The largest magnitude of a feature: the sum of 10²⁰ squares of it is still a number.
+    /// The largest magnitude of a feature: differences are still numbers of this type, and the sum of
+    /// 10²⁰ squares is a number in `f64`.
     #[doc(hidden)]
     const LARGEST: Self;
+
+    /// What is expected of a feature.
+    #[doc(hidden)]
+    const EXPECTED: &'static str;
 
     /// The closest number of this type.
     #[doc(hidden)]
@@ -32,7 +37,8 @@ pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
 }
 
 impl Scalar for f32 {
-    const LARGEST: Self = Self::MAX;
+    const LARGEST: Self = 1e38;
+    const EXPECTED: &'static str = "finite and at most 1e38 in magnitude";
 
     fn rounded(value: f64) -> Self {
         value as f32
@@ -41,6 +47,7 @@ impl Scalar for f32 {
 
 impl Scalar for f64 {
     const LARGEST: Self = 1e140;
+    const EXPECTED: &'static str = "finite and at most 1e140 in magnitude";
 
     fn rounded(value: f64) -> Self {
         value
@@ -54,6 +61,11 @@ mod sealed {
 }
 
 /// N samples of d features each, borrowed without a copy.
+///
+/// The numbers are not looked at until something is measured: whatever reads a sample checks it first, so that no
+/// pass over the samples is spent on that alone. Then [`Error::OutOfRange`] names the row and the column of a
+/// number that is not finite, or so large that its square could not be summed (10¹⁴⁰ in `f64`, 10³⁸ in `f32`), and
+/// what is fed in batches stays as it was before the batch.
 ///
 /// The constructors say which way the matrix lies, because a square one would not show it:
 ///
@@ -82,7 +94,9 @@ mod sealed {
 pub struct Features<'a, T: Scalar> {
     view: StridedView<'a, T>,
     sample_axis: Axis,
-    largest: f64,
+    /// Number of the first sample in the matrix of the caller, for error messages.
+    first: usize,
+    entry_name: EntryName,
 }
 
 /// What a sample is in the matrix.
@@ -96,19 +110,19 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// The rows of an N×d matrix, or of a view of one with any strides.
     ///
     /// # Errors
-    /// [`Error::Empty`] if there are no columns (no rows are allowed: an empty batch),
-    /// [`Error::OutOfRange`] naming the row and column of a number that is not finite or exceeds
-    /// 10¹⁴⁰ in magnitude, so that its square could not be summed.
+    /// [`Error::Empty`] if there are no columns (no rows are allowed: an empty batch).
     ///
     /// ```
     /// use nalgebra::dmatrix;
-    /// use neural_collapse::Features;
+    /// use neural_collapse::{ClassStatistics, Features};
     ///
-    /// let error = Features::from_sample_rows(&dmatrix![0.0, 1.0; f64::NAN, 2.0]).unwrap_err();
+    /// let rows = dmatrix![0.0, 1.0; f64::NAN, 2.0];
+    /// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0], 1)?;
     /// assert_eq!(
-    ///     error.to_string(),
+    ///     ClassStatistics::new(&data).unwrap_err().to_string(),
     ///     "`features[(1, 0)]` is NaN, but must be finite and at most 1e140 in magnitude",
     /// );
+    /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn from_sample_rows(samples: impl Into<StridedView<'a, T>>) -> Result<Self> {
         Self::new(samples.into(), Axis::Row, by_row_and_column)
@@ -172,8 +186,8 @@ impl<'a, T: Scalar> Features<'a, T> {
         Self::new(view, Axis::Column, |row, column| by_row_and_column(column, row))
     }
 
-    fn new(view: StridedView<'a, T>, sample_axis: Axis, name: EntryName) -> Result<Self> {
-        let features = Self { view, sample_axis, largest: largest(&view, name)? };
+    fn new(view: StridedView<'a, T>, sample_axis: Axis, entry_name: EntryName) -> Result<Self> {
+        let features = Self { view, sample_axis, first: 0, entry_name };
         if features.dimension() == 0 {
             return Err(Error::Empty { argument: "features" });
         }
@@ -236,37 +250,91 @@ impl<'a, T: Scalar> Features<'a, T> {
         }
     }
 
-    /// The largest magnitude of a feature, 0 for an empty batch.
-    pub(crate) fn largest(&self) -> f64 {
-        self.largest
+    /// Some of the samples, by the same names in error messages.
+    fn range(&self, range: Range<usize>) -> Features<'_, T> {
+        let first = self.first + range.start;
+        let view = match self.sample_axis {
+            Axis::Row => self.view.rows_range(range),
+            Axis::Column => self.view.columns_range(range),
+        };
+        Features { view, first, ..*self }
     }
 
-    /// Calls `visit` with the index and the features of each of the given samples in turn.
+    /// Checks the numbers of all samples.
+    pub(crate) fn check(&self) -> Result<()> {
+        let blocks: Vec<_> = self.blocks().collect();
+        let operations = self.view.len() / 4;
+        let check =
+            |(): &mut (), block: usize| self.for_each_sample(blocks[block].clone(), |_, _| ());
+        parallel::map(blocks.len(), operations, || (), check).into_iter().collect()
+    }
+
+    /// Calls `visit` with the index and the features of each of the given samples in turn, after
+    /// checking its numbers; a sample that is refused ends it.
     pub(crate) fn for_each_sample(
         &self,
         samples: impl IntoIterator<Item = usize>,
         mut visit: impl FnMut(usize, &[T]),
+    ) -> Result<()> {
+        let mut result = Ok(());
+        self.visit_while(samples, |index, sample| {
+            if is_representable(sample) {
+                visit(index, sample);
+            } else {
+                result = Err(self.first_bad_number(index, sample));
+            }
+            result.is_ok()
+        });
+        result
+    }
+
+    /// The same for samples that have been [checked](Self::check).
+    pub(crate) fn for_each_checked_sample(
+        &self,
+        samples: impl IntoIterator<Item = usize>,
+        mut visit: impl FnMut(usize, &[T]),
     ) {
+        self.visit_while(samples, |index, sample| {
+            visit(index, sample);
+            true
+        });
+    }
+
+    fn visit_while(
+        &self,
+        samples: impl IntoIterator<Item = usize>,
+        mut visit: impl FnMut(usize, &[T]) -> bool,
+    ) {
+        let mut samples = samples.into_iter();
         if let (Axis::Column, Some(columns)) = (self.sample_axis, contiguous_columns(&self.view)) {
-            let samples = samples.into_iter();
-            samples.for_each(|index| visit(index, columns.column(index).as_slice()));
+            samples.all(|index| visit(index, columns.column(index).as_slice()));
             return;
         }
         let mut copy = Vec::with_capacity(self.dimension());
-        for index in samples {
+        samples.all(|index| {
             copy.clear();
             match self.sample_axis {
                 Axis::Row => copy.extend(self.view.row(index).iter()),
                 Axis::Column => copy.extend(self.view.column(index).iter()),
             }
-            visit(index, &copy);
-        }
+            visit(index, &copy)
+        });
+    }
+
+    #[cold]
+    fn first_bad_number(&self, index: usize, sample: &[T]) -> Error {
+        let good = sample.iter().take_while(|number| number.abs() <= T::LARGEST).count();
+        let value = sample.get(good).map_or(f64::NAN, |&number| number.into());
+        let (row, column) = match self.sample_axis {
+            Axis::Row => (self.first + index, good),
+            Axis::Column => (good, self.first + index),
+        };
+        Error::out_of_range((self.entry_name)(row, column), value, T::EXPECTED)
     }
 
     /// The ranges of samples of blocks that fit into a cache; they depend on the shape alone.
     pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = Range<usize>> + Send + use<T> {
-        let (samples, size) = (self.samples(), self.block_samples());
-        (0..samples.div_ceil(size)).map(move |block| block * size..samples.min((block + 1) * size))
+        ranges(self.samples(), self.block_samples())
     }
 
     /// Fills the columns of a d×B block with what `write` computes from each sample of a range.
@@ -275,28 +343,14 @@ impl<'a, T: Scalar> Features<'a, T> {
         range: Range<usize>,
         block: &mut DMatrix<U>,
         write: impl Fn(usize, &[T], &mut [U]),
-    ) {
+    ) -> Result<()> {
         if block.ncols() != range.len() {
             *block = DMatrix::zeros(self.dimension(), range.len());
         }
         let first = range.start;
         self.for_each_sample(range, |index, sample| {
             write(index, sample, block.column_mut(index - first).as_mut_slice());
-        });
-    }
-
-    /// Calls `visit` with the range of samples and the d×B matrix of each block of them in turn, whose
-    /// columns `write` has computed from the index and the features of a sample.
-    pub(crate) fn for_each_block<U: Scalar>(
-        &self,
-        write: impl Fn(usize, &[T], &mut [U]),
-        mut visit: impl FnMut(Range<usize>, &DMatrix<U>),
-    ) {
-        let mut block = DMatrix::zeros(0, 0);
-        for range in self.blocks() {
-            self.fill_block(range.clone(), &mut block, &write);
-            visit(range, &block);
-        }
+        })
     }
 
     fn block_samples(&self) -> usize {
@@ -332,6 +386,16 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
     pub fn classes(&self) -> usize {
         self.classes
     }
+
+    /// The samples in chunks that stay in the cache while several things are computed from them.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = LabeledFeatures<'_, T>> {
+        let size = (CHUNK_ENTRIES / self.features.dimension()).max(1);
+        ranges(self.labels.len(), size).map(|range| LabeledFeatures {
+            labels: &self.labels[range.clone()],
+            features: self.features.range(range),
+            classes: self.classes,
+        })
+    }
 }
 
 /// What an error calls the entry in a row and column of the view.
@@ -341,27 +405,9 @@ fn by_row_and_column(row: usize, column: usize) -> String {
     format!("features[({row}, {column})]")
 }
 
-/// The largest magnitude of a matrix, after checking that squares can be summed.
-fn largest<T: Scalar>(view: &StridedView<'_, T>, name: EntryName) -> Result<f64> {
-    let column_largest = |column: usize| match contiguous_columns(view) {
-        Some(contiguous) => largest_of(contiguous.column(column).as_slice()),
-        None => largest_of(view.column(column).into_owned().as_slice()),
-    };
-    let columns_per_piece = (BLOCK_ENTRIES / view.nrows().max(1)).clamp(1, view.ncols().max(1));
-    let pieces = view.ncols().div_ceil(columns_per_piece);
-    let piece_largest = |(): &mut (), piece: usize| {
-        let columns = piece * columns_per_piece..view.ncols().min((piece + 1) * columns_per_piece);
-        columns.into_iter().try_fold(T::zero(), |largest, column| {
-            let found = column_largest(column).ok_or(column)?;
-            Ok(if found > largest { found } else { largest })
-        })
-    };
-    let mut largest = T::zero();
-    for found in parallel::map(pieces, view.len() / 4, || (), piece_largest) {
-        let found = found.map_err(|column| first_too_large(view, column, name))?;
-        largest = if found > largest { found } else { largest };
-    }
-    Ok(largest.into())
+/// Ranges of `size` numbers below `count`.
+fn ranges(count: usize, size: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Send {
+    (0..count.div_ceil(size)).map(move |index| index * size..count.min((index + 1) * size))
 }
 
 /// The view with the fact in its type that columns are contiguous, if they are.
@@ -371,39 +417,17 @@ fn contiguous_columns<'v, T: Scalar>(
     (view.strides().0 == 1).then(|| view.into())
 }
 
-fn first_too_large<T: Scalar>(view: &StridedView<'_, T>, column: usize, name: EntryName) -> Error {
-    let numbers = view.column(column);
-    let row = numbers.iter().take_while(|number| number.abs() <= T::LARGEST).count();
-    let value = numbers.iter().nth(row).map_or(f64::NAN, |&number| number.into());
-    let expected = "finite and at most 1e140 in magnitude";
-    Error::out_of_range(name(row, column), value, expected)
+/// Copies a sample.
+pub(crate) fn to_f64<T: Scalar>(sample: &[T], out: &mut [f64]) {
+    out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into());
 }
 
-/// The largest magnitude, or nothing if one exceeds the limit or is NaN; no branch in the loop, so
-/// that the compiler can vectorise it.
-fn largest_of<T: Scalar>(numbers: &[T]) -> Option<T> {
-    let (largest, representable) = vectorised(
+/// Whether no number exceeds the limit or is NaN; no branch in the loop, so that the compiler can vectorise it.
+fn is_representable<T: Scalar>(numbers: &[T]) -> bool {
+    vectorised(
         #[inline(always)]
-        || lanes_of_largest(numbers),
-    );
-    representable.then(|| largest.into_iter().fold(T::zero(), RealField::max))
-}
-
-#[inline(always)]
-fn lanes_of_largest<T: Scalar>(numbers: &[T]) -> ([T; LANES], bool) {
-    let mut largest = [T::zero(); LANES];
-    let mut representable = true;
-    let (chunks, rest) = numbers.as_chunks::<LANES>();
-    let mut visit = |lane: &mut T, number: T| {
-        let magnitude = number.abs();
-        representable &= magnitude <= T::LARGEST;
-        *lane = if magnitude > *lane { magnitude } else { *lane };
-    };
-    for chunk in chunks {
-        largest.iter_mut().zip(chunk).for_each(|(lane, &number)| visit(lane, number));
-    }
-    largest.iter_mut().zip(rest).for_each(|(lane, &number)| visit(lane, number));
-    (largest, representable)
+        || numbers.iter().fold(true, |all, number| all & (number.abs() <= T::LARGEST)),
+    )
 }
 
 #[cfg(test)]
@@ -416,18 +440,19 @@ mod tests {
     fn a_bad_number_is_named_by_sample_and_feature() {
         let numbers = [0.0, 0.0, f64::NAN, 0.0, 0.0, 0.0];
         let rows = DMatrix::from_row_slice(2, 3, &numbers);
-        let row_major = Features::from_row_major(&numbers, 2, 3).unwrap_err();
-        let sample_rows = Features::from_sample_rows(&rows).unwrap_err();
+        let row_major = Features::from_row_major(&numbers, 2, 3).unwrap().check().unwrap_err();
+        let sample_rows = Features::from_sample_rows(&rows).unwrap().check().unwrap_err();
         assert!(row_major.to_string().starts_with("`features[(0, 2)]` is NaN"), "{row_major}");
         assert_eq!(row_major.to_string(), sample_rows.to_string());
     }
 
     fn collected<T: Scalar>(features: &Features<'_, T>) -> Vec<Vec<T>> {
         let mut samples = Vec::new();
-        features.for_each_sample(0..features.samples(), |index, sample| {
+        let result = features.for_each_sample(0..features.samples(), |index, sample| {
             assert_eq!(index, samples.len());
             samples.push(sample.to_vec());
         });
+        result.unwrap();
         samples
     }
 
@@ -453,7 +478,7 @@ mod tests {
         ] {
             assert_eq!((features.samples(), features.dimension()), (samples, dimension));
             assert_eq!(collected(&features), expected);
-            assert!((features.largest() - 6992.0).abs() < 1e-9);
+            assert!(features.check().is_ok());
         }
     }
 
@@ -462,17 +487,42 @@ mod tests {
         for samples in [0, 1, 255, 256, 257, 1000] {
             let numbers: Vec<f32> = (0..2 * samples).map(|i| i as f32).collect();
             let features = Features::from_row_major(&numbers, samples, 2).unwrap();
-            let mut seen = Vec::new();
             let write = |index, sample: &[f32], out: &mut [f64]| {
                 out[0] = index as f64;
                 out[1] = sample[1].into();
             };
-            features.for_each_block(write, |range, block| {
+            let (mut seen, mut block) = (Vec::new(), DMatrix::zeros(0, 0));
+            for range in features.blocks() {
+                features.fill_block(range.clone(), &mut block, write).unwrap();
                 assert_eq!(range.len(), block.ncols());
                 seen.extend(block.column_iter().map(|column| (column[0], column[1])));
-            });
+            }
             let expected = (0..samples).map(|i| (i as f64, (2 * i + 1) as f64));
             assert_eq!(seen, expected.collect::<Vec<_>>());
+        }
+    }
+
+    /// The name of a bad number is the same whether it is found in the whole or in a chunk.
+    #[test]
+    fn chunks_cover_the_samples_once() {
+        let (samples, dimension) = (700, 5000);
+        let mut numbers = vec![1.0_f32; samples * dimension];
+        numbers[650 * dimension + 7] = f32::NAN;
+        let labels: Vec<usize> = (0..samples).collect();
+        let rows = DMatrix::from_row_slice(samples, dimension, &numbers);
+        for features in [
+            Features::from_row_major(&numbers, samples, dimension).unwrap(),
+            Features::from_sample_rows(&rows).unwrap(),
+        ] {
+            let data = features.with_labels(&labels, samples).unwrap();
+            let chunks: Vec<_> = data.chunks().collect();
+            assert!(chunks.len() > 2);
+            let seen: Vec<_> = chunks.iter().flat_map(|chunk| chunk.labels()).copied().collect();
+            assert_eq!(seen, labels);
+            let found = chunks.iter().find_map(|chunk| chunk.features().check().err());
+            let found = found.unwrap().to_string();
+            assert_eq!(found, features.check().unwrap_err().to_string());
+            assert!(found.starts_with("`features[(650, 7)]` is NaN"), "{found}");
         }
     }
 
@@ -484,15 +534,17 @@ mod tests {
         ));
         assert!(Features::<f64>::from_row_major(&[], 0, usize::MAX).is_err());
         assert!(Features::<f64>::from_row_major(&[], usize::MAX, usize::MAX).is_err());
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.1e38] {
             let mut matrix = DMatrix::from_element(40, 3, 1.0_f32);
             matrix[(37, 2)] = bad;
-            let error = Features::from_sample_rows(&matrix).unwrap_err().to_string();
+            let features = Features::from_sample_rows(&matrix).unwrap();
+            let error = features.check().unwrap_err().to_string();
             assert!(error.starts_with("`features[(37, 2)]` is "), "{error}");
-            assert!(Features::from_row_major(matrix.as_slice(), 40, 3).is_err());
+            assert!(error.ends_with("but must be finite and at most 1e38 in magnitude"), "{error}");
         }
-        assert!(Features::from_sample_rows(&dmatrix![f32::MAX]).is_ok());
-        assert!(Features::from_sample_rows(&dmatrix![-2e140]).is_err());
+        assert!(Features::from_sample_rows(&dmatrix![1e38_f32]).unwrap().check().is_ok());
+        assert!(Features::from_sample_rows(&dmatrix![1e140]).unwrap().check().is_ok());
+        assert!(Features::from_sample_rows(&dmatrix![-2e140]).unwrap().check().is_err());
     }
 
     #[test]

@@ -45,7 +45,7 @@ mod stored_problem;
 mod twofold;
 mod ufm;
 
-pub use audit::{Audit, ClassAudit, Compared, audit};
+pub use audit::{Audit, AuditSums, ClassAudit, Compared, audit};
 pub use class_matrix::ClassMatrix;
 pub use class_vectors::ClassVectors;
 pub use collapse::critical_imbalance_ratio;
@@ -63,12 +63,12 @@ pub use frame::{embed_frame, general_orthogonal_frame, orthogonal_frame, simplex
 pub use head::LinearHead;
 pub use layer_peeled::{LayerPeeled, LayerPeeledMinimum, layer_peeled_critical_ratio};
 pub use metrics::{
-    Cdnv, DecisionShares, Equiangularity, Nc1, Nc1Options, Nc4, Spread, cdnv, cosine_spread,
-    duality_cosines, equiangularity, log_energy, nc1, nc1_trace_quotient, nc2, nc3, nc4,
-    norm_spread, self_duality,
+    Cdnv, DecisionCounts, DecisionShares, Equiangularity, Nc1, Nc1Options, Nc4, Spread, cdnv,
+    cosine_spread, duality_cosines, equiangularity, log_energy, nc1, nc1_trace_quotient, nc2, nc3,
+    nc4, norm_spread, self_duality,
 };
 pub use minimum::{ClassGeometry, Geometry, GlobalMinimum};
-pub use objective::{Objective, balancedness};
+pub use objective::{Objective, ObjectiveSums, balancedness};
 pub use parallel::limit_threads;
 pub use pooled::PooledScatter;
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};

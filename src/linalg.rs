@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use bidiagonal::Iteration;
 pub(crate) use cholesky::inverse_cholesky;
 pub(crate) use product::{
-    SMALL, StridedView, add_product, gram, multiply, product, times_in_place, transposed,
+    SMALL, StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,
 };
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).

@@ -15,6 +15,6 @@ pub use duality::{duality_cosines, self_duality};
 pub use nc1::{Nc1, Nc1Options, nc1, nc1_trace_quotient};
 pub use nc2::nc2;
 pub use nc3::nc3;
-pub use nc4::{DecisionShares, Nc4, nc4};
+pub use nc4::{DecisionCounts, DecisionShares, Nc4, nc4};
 pub use shape::{Equiangularity, cosine_spread, equiangularity, log_energy, norm_spread};
 pub use spread::Spread;

@@ -1,12 +1,23 @@
 //! The training objective of a measured network, and how far its gradient is from zero.
 
-use nalgebra::{DMatrix, DVector};
+mod balance;
+mod terms;
 
+use nalgebra::DMatrix;
+
+use crate::deviations::WithinScatter;
 use crate::error::{Error, Result};
-use crate::features::{Features, LabeledFeatures, Scalar};
+use crate::features::{LabeledFeatures, Scalar, to_f64};
 use crate::head::LinearHead;
-use crate::linalg::{self, add_product, zeros};
+use crate::linalg::gram;
 use crate::regularization::{Bias, Regularization};
+use crate::statistics::ClassStatistics;
+
+pub use balance::balancedness;
+use terms::{DataTerm, Terms};
+
+/// Class means whose residuals are computed at a time.
+const CLASS_BLOCK: usize = 256;
 
 /// The value of the objective with its terms, and the size of its gradient.
 ///
@@ -36,7 +47,9 @@ pub struct Objective {
 impl Objective {
     /// Evaluates the objective on measured features, labels and weights.
     ///
-    /// The samples are passed over once, in blocks; the gradient with respect to H is never stored.
+    /// The samples are passed over twice: for the class means h_k, and for C = ΣₖΣᵢ δδᵀ (d×d) of the
+    /// deviations δ from these. With residuals R h_k + b − e_k of the means and Rδ of the deviations all
+    /// terms are sums of squares, which do not cancel.
     ///
     /// # Errors
     /// [`Error::Empty`] without samples, [`Error::Shape`] if `head` is for another dimension or number
@@ -64,7 +77,10 @@ impl Objective {
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<Self> {
-        Self::evaluate(data, head, regularization, DataTerm::Squared)
+        let statistics = ClassStatistics::new(data)?;
+        let mut sums = ObjectiveSums::new(&statistics, head, regularization)?;
+        sums.accumulate(data)?;
+        sums.objective()
     }
 
     /// The same with the mean cross-entropy 1/N Σᵢ (ln Σⱼ exp(z_ji) − z_(yᵢ)i) of the outputs
@@ -90,36 +106,14 @@ impl Objective {
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<Self> {
-        Self::evaluate(data, head, regularization, DataTerm::CrossEntropy)
-    }
-
-    fn evaluate<T: Scalar>(
-        data: &LabeledFeatures<'_, T>,
-        head: &LinearHead,
-        regularization: &Regularization,
-        data_term: DataTerm,
-    ) -> Result<Self> {
-        check(data, head, regularization)?;
-        let sums = Sums::new(data, head, regularization, data_term)?;
-        let squared = |matrix: &DMatrix<f64>| matrix.norm_squared();
-        let decays = regularization.weight_decays();
-        let objective = Self {
-            data_term: sums.loss / data_term.divisor(data.features().samples() as f64),
-            weight_penalty: head
-                .weights()
-                .iter()
-                .zip(decays)
-                .map(|(weight, decay)| decay / 2.0 * squared(weight))
-                .sum(),
-            feature_penalty: regularization.feature_decay() / 2.0 * sums.features_squared,
-            bias_penalty: bias_decay(regularization) / 2.0
-                * head.bias().map_or(0.0, DVector::norm_squared),
-            gradient_norm: (sums.feature_gradient_squared
-                + bias_gradient_squared(head, regularization, &sums)
-                + weight_gradients_squared(head, regularization, &sums))
-            .sqrt(),
-        };
-        objective.representable()
+        check(data.features().dimension(), data.classes(), head, regularization)?;
+        let samples = data.features().samples() as u64;
+        if samples == 0 {
+            return Err(Error::Empty { argument: "features" });
+        }
+        let mut terms = Terms::new(head, regularization, DataTerm::CrossEntropy, samples)?;
+        add_samples(&mut terms, data)?;
+        terms.objective()
     }
 
     /// f, the sum of the four terms.
@@ -127,99 +121,163 @@ impl Objective {
     pub fn loss(&self) -> f64 {
         self.data_term + self.weight_penalty + self.feature_penalty + self.bias_penalty
     }
-
-    fn representable(self) -> Result<Self> {
-        let total = self.loss() + self.gradient_norm;
-        if total.is_finite() {
-            return Ok(self);
-        }
-        let quantity = "the objective or its gradient";
-        Err(Error::Unrepresentable { quantity, log10: f64::INFINITY })
-    }
 }
 
-/// The residuals of the balance between neighbouring layers, from the features up: the first is
-///
-/// ```math
-/// ‖λ₁ W₁ᵀW₁ − λ_H HHᵀ‖ / max(‖λ₁ W₁ᵀW₁‖, ‖λ_H HHᵀ‖)
-/// ```
-///
-/// and the others, for m = 1, …, M−1, are the same of λ_{m+1} W_{m+1}ᵀW_{m+1} and λₘ WₘWₘᵀ (Frobenius
-/// norms; 0 if both matrices are zero).
-///
-/// All M of them vanish at every stationary point of the objective: Lemma D.2 of Dang et al. (ICML 2023),
-/// where the transposes are misplaced in print. HHᵀ is d×d and takes N·d² multiplications.
-///
-/// # Errors
-/// [`Error::Shape`] if `head` is for another dimension of features or `regularization` for another
-/// number of layers, [`Error::OutOfRange`] if d² numbers do not fit in memory,
-/// [`Error::Unrepresentable`] if a matrix has entries too large for floating-point numbers.
+/// The [`Objective`] and the [`balancedness`] of samples that come in batches, in a second pass after that of
+/// [`ClassStatistics`]. It takes d² + 2dK numbers.
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{Features, LinearHead, Regularization, balancedness};
+/// use neural_collapse::{
+///     ClassStatistics, Features, LinearHead, Objective, ObjectiveSums, Regularization,
+/// };
 ///
-/// let features = dmatrix![2.0, 0.0; 0.0, 0.0]; // HHᵀ = diag(4, 0)
-/// let features = Features::from_sample_columns(&features)?;
-/// let head = LinearHead::new(vec![dmatrix![2.0, 0.0], dmatrix![1.0]], None)?;
-/// let residuals = balancedness(&features, &head, &Regularization::new(&[0.1, 0.2], 0.1)?)?;
-/// assert_eq!(residuals[0], 0.0); // 0.1 · diag(4, 0) on both sides
-/// assert_eq!(residuals[1], 0.5); // 0.2 · 1 and 0.1 · 4
+/// let numbers = [1.0, 0.1, 0.9, 0.0, -0.1, 1.0];
+/// let data = Features::from_row_major(&numbers, 3, 2)?.with_labels(&[0, 0, 1], 2)?;
+/// let head = LinearHead::new(vec![dmatrix![0.9, 0.0; 0.0, 0.8]], None)?;
+/// let penalties = Regularization::new(&[1e-2], 1e-2)?;
+///
+/// let statistics = ClassStatistics::new(&data)?;
+/// let mut sums = ObjectiveSums::new(&statistics, &head, &penalties)?;
+/// for (sample, label) in numbers.chunks(2).zip([0, 0, 1]) {
+///     let batch = Features::from_row_major(sample, 1, 2)?;
+///     sums.accumulate(&batch.with_labels(&[label], 2)?)?;
+/// }
+/// let expected = Objective::new(&data, &head, &penalties)?;
+/// assert!((sums.objective()?.loss() - expected.loss()).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
-pub fn balancedness<T: Scalar>(
-    features: &Features<'_, T>,
-    head: &LinearHead,
-    regularization: &Regularization,
-) -> Result<Vec<f64>> {
-    head.check_shape("features", features.dimension(), head.classes())?;
-    check_depth(head, regularization)?;
-    let mut below = features_gram(features)? * regularization.feature_decay();
-    let mut residuals = Vec::with_capacity(head.depth());
-    for (weight, &decay) in head.weights().iter().zip(regularization.weight_decays()) {
-        let above = weight.transpose() * weight * decay;
-        residuals.push(relative_distance(&above, &below)?);
-        below = weight * weight.transpose() * decay;
+#[derive(Debug, Clone)]
+pub struct ObjectiveSums<'a> {
+    statistics: &'a ClassStatistics,
+    head: &'a LinearHead,
+    regularization: &'a Regularization,
+    within: WithinScatter,
+    /// Samples of the second pass.
+    samples: u64,
+    /// The terms of the samples seen so far, where the class means and the scatter do not tell them.
+    cross_entropy: Option<Terms<'a>>,
+}
+
+impl<'a> ObjectiveSums<'a> {
+    /// No samples yet, for [`Objective::new`]; `statistics` are those of all samples.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] as for [`Objective::new`], [`Error::Empty`] if the statistics are of no samples,
+    /// [`Error::OutOfRange`] if d² numbers do not fit in memory.
+    pub fn new(
+        statistics: &'a ClassStatistics,
+        head: &'a LinearHead,
+        regularization: &'a Regularization,
+    ) -> Result<Self> {
+        check(statistics.dimension(), statistics.classes(), head, regularization)?;
+        if statistics.samples() == 0 {
+            return Err(Error::Empty { argument: "features" });
+        }
+        let within = WithinScatter::new(statistics.means_or_zeros())?;
+        Ok(Self { statistics, head, regularization, within, samples: 0, cross_entropy: None })
     }
-    Ok(residuals)
-}
 
-/// HHᵀ, d×d.
-fn features_gram<T: Scalar>(features: &Features<'_, T>) -> Result<DMatrix<f64>> {
-    let mut gram = zeros("dimension²", features.dimension(), features.dimension())?;
-    features.for_each_block(to_f64, |_, block| gram += linalg::gram(block));
-    Ok(gram)
-}
-
-/// ‖A − B‖/max(‖A‖, ‖B‖), 0 if both are zero.
-fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
-    let largest = a.amax().max(b.amax());
-    if largest == 0.0 {
-        return Ok(0.0);
+    /// No samples yet, for [`Objective::cross_entropy`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn cross_entropy(
+        statistics: &'a ClassStatistics,
+        head: &'a LinearHead,
+        regularization: &'a Regularization,
+    ) -> Result<Self> {
+        let sums = Self::new(statistics, head, regularization)?;
+        let samples = statistics.samples();
+        let terms = Terms::new(head, regularization, DataTerm::CrossEntropy, samples)?;
+        Ok(Self { cross_entropy: Some(terms), ..sums })
     }
-    let (a, b) = (a / largest, b / largest);
-    let distance = (&a - &b).norm() / a.norm().max(b.norm());
-    if distance.is_finite() {
-        return Ok(distance);
+
+    /// Adds the samples of a batch; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// they were.
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let (dimension, classes) = (batch.features().dimension(), batch.classes());
+        self.statistics.check_shape("features", dimension, classes)?;
+        batch.features().check()?;
+        self.within.accumulate(batch)?;
+        if let Some(terms) = &mut self.cross_entropy {
+            add_samples(terms, batch)?;
+        }
+        self.samples = self.samples.saturating_add(batch.features().samples() as u64);
+        Ok(())
     }
-    let quantity = "a product of a weight or feature matrix with its transpose";
-    Err(Error::Unrepresentable { quantity, log10: f64::INFINITY })
+
+    /// The objective.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there were not as many samples as in the first pass,
+    /// [`Error::Unrepresentable`] if a term is too large for a floating-point number.
+    pub fn objective(&self) -> Result<Objective> {
+        self.check_samples()?;
+        if let Some(terms) = &self.cross_entropy {
+            return terms.objective();
+        }
+        let (head, samples) = (self.head, self.statistics.samples());
+        let mut terms = Terms::new(head, self.regularization, DataTerm::Squared, samples)?;
+        let classes: Vec<usize> = (0..head.classes()).collect();
+        for classes in classes.chunks(CLASS_BLOCK) {
+            let counts = |&class: &usize| self.statistics.counts()[class] as f64;
+            let weights: Vec<f64> = classes.iter().map(counts).collect();
+            terms.add(&self.within.class_means().select_columns(classes), classes, &weights);
+        }
+        terms.add_scatter(&self.within.matrix());
+        terms.objective()
+    }
+
+    /// The residuals of the layers' balance: see [`balancedness`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there were not as many samples as in the first pass,
+    /// [`Error::Unrepresentable`] if a matrix has entries too large for floating-point numbers.
+    pub fn balancedness(&self) -> Result<Vec<f64>> {
+        self.check_samples()?;
+        let mut means = self.within.class_means().clone();
+        for (mut mean, &count) in means.column_iter_mut().zip(self.statistics.counts()) {
+            mean *= (count as f64).sqrt();
+        }
+        let features_gram = gram(&means) + self.within.matrix();
+        balance::residuals(&features_gram, self.head, self.regularization)
+    }
+
+    fn check_samples(&self) -> Result<()> {
+        if self.samples == self.statistics.samples() {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            argument: "features".into(),
+            found: format!("{} samples", self.samples),
+            expected: format!("{} samples, as in the first pass", self.statistics.samples()),
+        })
+    }
 }
 
-/// Copies a sample, for [`Features::for_each_block`].
-fn to_f64<T: Scalar>(_: usize, sample: &[T], out: &mut [f64]) {
-    out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into());
+/// Adds samples one by one.
+fn add_samples<T: Scalar>(terms: &mut Terms<'_>, data: &LabeledFeatures<'_, T>) -> Result<()> {
+    let mut block = DMatrix::zeros(0, 0);
+    for range in data.features().blocks() {
+        let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
+        data.features().fill_block(range.clone(), &mut block, write)?;
+        terms.add(&block, &data.labels()[range.clone()], &vec![1.0; range.len()]);
+    }
+    Ok(())
 }
 
-fn check<T: Scalar>(
-    data: &LabeledFeatures<'_, T>,
+fn check(
+    dimension: usize,
+    classes: usize,
     head: &LinearHead,
     regularization: &Regularization,
 ) -> Result<()> {
-    if data.features().samples() == 0 {
-        return Err(Error::Empty { argument: "features" });
-    }
-    head.check_shape("features", data.features().dimension(), data.classes())?;
+    head.check_shape("features", dimension, classes)?;
     check_depth(head, regularization)?;
     let size = |has_bias: bool| format!("{}×1", if has_bias { head.classes() } else { 0 });
     let (found, wanted) = (head.bias().is_some(), regularization.bias() != Bias::None);
@@ -243,160 +301,4 @@ fn check_depth(head: &LinearHead, regularization: &Regularization) -> Result<()>
         found: regularization.depth().to_string(),
         expected: format!("{}, one for each layer of the head", head.depth()),
     })
-}
-
-fn bias_decay(regularization: &Regularization) -> f64 {
-    match regularization.bias() {
-        Bias::Regularized(decay) => decay,
-        Bias::None | Bias::Unregularized => 0.0,
-    }
-}
-
-/// How outputs are held against labels.
-#[derive(Debug, Clone, Copy)]
-enum DataTerm {
-    Squared,
-    CrossEntropy,
-}
-
-impl DataTerm {
-    /// What the sum of [`residuals`](Self::residuals) over N samples is divided by.
-    fn divisor(self, samples: f64) -> f64 {
-        match self {
-            Self::Squared => 2.0 * samples,
-            Self::CrossEntropy => samples,
-        }
-    }
-
-    /// Turns the outputs of a block of samples into R, N times the derivative of the data term by
-    /// them, and returns the sum of their losses.
-    fn residuals(self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
-        match self {
-            Self::Squared => {
-                subtract_labels(outputs, labels);
-                outputs.norm_squared()
-            }
-            Self::CrossEntropy => {
-                let columns = outputs.column_iter_mut().zip(labels);
-                let losses: f64 =
-                    columns.map(|(mut column, &label)| softmax(column.as_mut_slice(), label)).sum();
-                subtract_labels(outputs, labels);
-                losses
-            }
-        }
-    }
-}
-
-fn subtract_labels(outputs: &mut DMatrix<f64>, labels: &[usize]) {
-    for (mut column, &label) in outputs.column_iter_mut().zip(labels) {
-        column[label] -= 1.0;
-    }
-}
-
-/// Turns outputs into probabilities and returns −ln of that of the label.
-fn softmax(outputs: &mut [f64], label: usize) -> f64 {
-    let largest = outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let gap = largest - outputs[label];
-    outputs.iter_mut().for_each(|output| *output = (*output - largest).exp());
-    let total: f64 = outputs.iter().sum();
-    // Summed without the label where that is the largest: its loss may be far below ε.
-    let wrong = outputs.iter().enumerate().filter(|&(class, _)| class != label);
-    let loss = match gap > 0.0 {
-        true => gap + total.ln(),
-        false => wrong.map(|(_, weight)| weight).sum::<f64>().ln_1p(),
-    };
-    outputs.iter_mut().for_each(|output| *output /= total);
-    loss
-}
-
-/// What one pass over the samples gives, with R = W_M⋯W₁H + b1ᵀ − Y; with cross-entropy, R has the
-/// probabilities in place of the outputs.
-struct Sums {
-    /// ‖R‖², or the sum of all cross-entropies.
-    loss: f64,
-    /// ‖H‖².
-    features_squared: f64,
-    /// ‖1/N (W_M⋯W₁)ᵀR + λ_H H‖².
-    feature_gradient_squared: f64,
-    /// 1/N R1, K.
-    mean_residual: DVector<f64>,
-    /// 1/N RHᵀ, K×d.
-    residual_feature_product: DMatrix<f64>,
-}
-
-impl Sums {
-    fn new<T: Scalar>(
-        data: &LabeledFeatures<'_, T>,
-        head: &LinearHead,
-        regularization: &Regularization,
-        data_term: DataTerm,
-    ) -> Result<Self> {
-        let (classes, dimension) = (head.classes(), head.feature_dimension());
-        let samples = data.features().samples() as f64;
-        let product = head.product()?;
-        let pull_back = product.transpose() / samples;
-        let mut sums = Self {
-            loss: 0.0,
-            features_squared: 0.0,
-            feature_gradient_squared: 0.0,
-            mean_residual: DVector::zeros(classes),
-            residual_feature_product: DMatrix::zeros(classes, dimension),
-        };
-        data.features().for_each_block(to_f64, |range, block| {
-            let mut residuals = outputs(&product, head.bias(), block);
-            let loss = data_term.residuals(&mut residuals, &data.labels()[range]);
-            let mut gradient = block * regularization.feature_decay();
-            add_product(&mut gradient, 1.0, &pull_back, &residuals);
-            sums.loss += loss;
-            sums.features_squared += block.norm_squared();
-            sums.feature_gradient_squared += gradient.norm_squared();
-            sums.mean_residual += residuals.column_sum() / samples;
-            let weight = 1.0 / samples;
-            let sum = &mut sums.residual_feature_product;
-            add_product(sum, weight, &residuals, &block.transpose());
-        });
-        Ok(sums)
-    }
-}
-
-/// W_M⋯W₁H + b1ᵀ of a block of samples.
-fn outputs(
-    product: &DMatrix<f64>,
-    bias: Option<&DVector<f64>>,
-    block: &DMatrix<f64>,
-) -> DMatrix<f64> {
-    let mut outputs = linalg::product(product, block);
-    if let Some(bias) = bias {
-        outputs.column_iter_mut().for_each(|mut output| output += bias);
-    }
-    outputs
-}
-
-/// ‖1/N R1 + λ_b b‖², 0 without a bias.
-fn bias_gradient_squared(head: &LinearHead, regularization: &Regularization, sums: &Sums) -> f64 {
-    head.bias().map_or(0.0, |bias| {
-        (&sums.mean_residual + bias * bias_decay(regularization)).norm_squared()
-    })
-}
-
-/// Σₘ ‖(W_M⋯W_{m+1})ᵀ (1/N RHᵀ) (W_{m−1}⋯W₁)ᵀ + λₘWₘ‖².
-fn weight_gradients_squared(
-    head: &LinearHead,
-    regularization: &Regularization,
-    sums: &Sums,
-) -> f64 {
-    // 1/N RHᵀ(W_{m−1}⋯W₁)ᵀ for every m, from the features up.
-    let mut from_below = vec![sums.residual_feature_product.clone()];
-    for weight in head.weights().iter().take(head.depth() - 1) {
-        let next = from_below.last().map(|product| product * weight.transpose());
-        from_below.extend(next);
-    }
-    let mut above = DMatrix::identity(head.classes(), head.classes());
-    let mut squared = 0.0;
-    let layers = head.weights().iter().zip(regularization.weight_decays()).zip(&from_below);
-    for ((weight, &decay), from_below) in layers.rev() {
-        squared += (above.transpose() * from_below + weight * decay).norm_squared();
-        above *= weight;
-    }
-    squared
 }

@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use crate::deviations::Deviations;
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
-use crate::linalg::{gram, product, zeros};
+use crate::linalg::{add_gram, product, zeros};
 use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
 use crate::projector::Projector;
 use crate::scatter::trace_quotient;
@@ -59,7 +59,9 @@ impl PooledScatter {
     /// Adds a batch of samples; one without samples changes nothing.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the batch has another dimension or number of classes.
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the scatter is then as
+    /// it was.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         let dimension = batch.features().dimension();
         self.statistics.check_shape("batch", dimension, batch.classes())?;
@@ -120,9 +122,10 @@ impl PooledScatter {
                 self.squares[class] += difference.norm_squared();
             }
             if differences.amax() > 0.0 {
-                self.scatter += gram(&differences);
+                add_gram(&mut self.scatter, &differences);
             }
         }
+        self.scatter.fill_upper_triangle_with_lower_triangle();
         self.statistics.merge_classes(other, classes);
     }
 
@@ -134,16 +137,16 @@ impl PooledScatter {
         classes: &[usize],
     ) -> Result<()> {
         let deviations = Deviations::new(statistics, 1.0)?;
-        let mut block = DMatrix::<f64>::zeros(0, 0);
-        for range in batch.features().blocks() {
-            deviations.fill_block(batch, range.clone(), &mut block);
-            for (&label, column) in batch.labels()[range].iter().zip(block.column_iter()) {
+        for chunk in batch.chunks() {
+            let deviations = deviations.of(&chunk)?;
+            for (&label, column) in chunk.labels().iter().zip(deviations.column_iter()) {
                 self.squares[classes[label]] += column.norm_squared();
             }
-            if block.amax() > 0.0 {
-                self.scatter += gram(&block);
+            if deviations.amax() > 0.0 {
+                add_gram(&mut self.scatter, &deviations);
             }
         }
+        self.scatter.fill_upper_triangle_with_lower_triangle();
         Ok(())
     }
 

@@ -183,23 +183,32 @@ impl<T: Scalar> ProjectedScatter<T> {
     /// Adds the samples of a batch; one without samples changes nothing.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the batch has another dimension or number of classes.
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// they were.
     pub fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         self.deviations.check_shape(batch)?;
         let blocks: Vec<_> = batch.features().blocks().collect();
         let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
+        let mut added = self.sums.none();
         for part in blocks.chunks(PART.div_ceil(size)) {
             let samples = part.iter().map(ExactSizeIterator::len).sum();
             let mut squares = vec![Squares::default(); samples];
-            let work = part.iter().cloned().zip(squares.chunks_mut(size));
+            let mut results = vec![Ok(()); part.len()];
+            let work = part.iter().cloned().zip(squares.chunks_mut(size)).zip(&mut results);
             let operations = self.operations().saturating_mul(samples);
-            parallel::for_each(work, operations, Scratch::new, |scratch, (range, squares)| {
-                self.deviations.fill_block(batch, range, &mut scratch.deviations);
-                self.squares(scratch, squares);
+            parallel::for_each(work, operations, Scratch::new, |scratch, block| {
+                let ((range, squares), result) = block;
+                *result = self.deviations.fill_block(batch, range, &mut scratch.deviations);
+                if result.is_ok() {
+                    self.squares(scratch, squares);
+                }
             });
+            results.into_iter().collect::<Result<()>>()?;
             let first = part.first().map_or(0, |range| range.start);
-            self.add(&batch.labels()[first..first + samples], &squares);
+            added.add(&batch.labels()[first..first + samples], &squares);
         }
+        self.sums.merge(&added);
         Ok(())
     }
 
@@ -229,17 +238,6 @@ impl<T: Scalar> ProjectedScatter<T> {
         let deviations = if self.layers.is_some() { products } else { deviations };
         for (square, column) in squares.iter_mut().zip(deviations.column_iter()) {
             square.all = sum_of_squares(column.as_slice());
-        }
-    }
-
-    /// Adds squared norms in the order of the samples.
-    fn add(&mut self, labels: &[usize], squares: &[Squares]) {
-        for (&label, square) in labels.iter().zip(squares) {
-            self.sums.counts[label] = self.sums.counts[label].saturating_add(1);
-            self.sums.projected = self.sums.projected.plus(square.projected);
-            if let Some(sum) = self.sums.squares.get_mut(label) {
-                *sum = sum.plus(square.all);
-            }
         }
     }
 
@@ -392,6 +390,28 @@ impl ProjectedSums {
     fn variances(&self) -> impl Iterator<Item = Option<f64>> {
         let sums = self.squares.iter().zip(&self.counts);
         sums.map(|(sum, &count)| (count > 0).then(|| sum.value() / count as f64))
+    }
+
+    /// The sums of no samples.
+    fn none(&self) -> Self {
+        let zero = Twofold::from(0.0);
+        Self {
+            fingerprint: self.fingerprint,
+            counts: vec![0; self.counts.len()],
+            squares: vec![zero; self.squares.len()],
+            projected: zero,
+        }
+    }
+
+    /// Adds squared norms in the order of the samples.
+    fn add(&mut self, labels: &[usize], squares: &[Squares]) {
+        for (&label, square) in labels.iter().zip(squares) {
+            self.counts[label] = self.counts[label].saturating_add(1);
+            self.projected = self.projected.plus(square.projected);
+            if let Some(sum) = self.squares.get_mut(label) {
+                *sum = sum.plus(square.all);
+            }
+        }
     }
 
     fn merge(&mut self, other: &Self) {

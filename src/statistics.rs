@@ -60,7 +60,7 @@ impl ClassStatistics {
     /// The statistics of one set of samples.
     ///
     /// # Errors
-    /// As [`empty`](Self::empty).
+    /// As [`empty`](Self::empty) and [`accumulate`](Self::accumulate).
     pub fn new<T: Scalar>(data: &LabeledFeatures<'_, T>) -> Result<Self> {
         let mut statistics = Self::empty(data.features().dimension(), data.classes())?;
         statistics.accumulate(data)?;
@@ -85,7 +85,9 @@ impl ClassStatistics {
     /// Adds a batch of samples; one without samples changes nothing.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the batch has another dimension or number of classes.
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the statistics are
+    /// then as they were.
     ///
     /// ```
     /// use neural_collapse::{ClassStatistics, Features};
@@ -101,8 +103,8 @@ impl ClassStatistics {
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         self.check_shape("batch", batch.features().dimension(), batch.classes())?;
         match self.pieces(batch.features().samples()) {
-            1 => self.accumulate_by_class(batch),
-            pieces => self.accumulate_by_sample(batch, pieces),
+            1 => self.accumulate_by_class(batch)?,
+            pieces => self.accumulate_by_sample(batch, pieces)?,
         }
         batch.labels().iter().for_each(|&label| self.counts[label] += 1);
         Ok(())
@@ -116,7 +118,11 @@ impl ClassStatistics {
     }
 
     /// Neighbouring samples are summed by one thread, and the sums of all pieces added in their order.
-    fn accumulate_by_sample<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>, pieces: usize) {
+    fn accumulate_by_sample<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        pieces: usize,
+    ) -> Result<()> {
         let (dimension, samples) = (self.dimension(), batch.features().samples());
         let size = samples.div_ceil(pieces);
         let operations = samples.saturating_mul(4 * dimension);
@@ -131,18 +137,22 @@ impl ClassStatistics {
                 batch.features().for_each_sample(range, |index, sample| {
                     let start = batch.labels()[index] * dimension;
                     add_sample(&mut sums[start..], &mut corrections[start..], sample);
-                });
-                (sums, corrections)
+                })?;
+                Ok((sums, corrections))
             },
         );
+        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
         let (sums, corrections) = (self.sums.as_mut_slice(), self.corrections.as_mut_slice());
         for (terms, rests) in parts {
             add_sums(sums, corrections, &terms, &rests);
         }
+        Ok(())
     }
 
     /// Each class is summed by one thread, in the order of the samples.
-    fn accumulate_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) {
+    fn accumulate_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        // Beforehand, for there is no second copy of the sums to go back to.
+        batch.features().check()?;
         let dimension = self.dimension();
         let operations = batch.features().samples().saturating_mul(4 * dimension);
         let classes = self.classes().div_ceil(PIECES);
@@ -158,12 +168,13 @@ impl ClassStatistics {
                 let labels = batch.labels().iter().enumerate();
                 let samples =
                     labels.filter(|(_, label)| own.contains(label)).map(|(index, _)| index);
-                batch.features().for_each_sample(samples, |index, sample| {
+                batch.features().for_each_checked_sample(samples, |index, sample| {
                     let start = (batch.labels()[index] - first) * dimension;
                     add_sample(&mut sums[start..], &mut corrections[start..], sample);
                 });
             },
         );
+        Ok(())
     }
 
     /// Adds the samples of other statistics. The order and the grouping of merges change the means
@@ -236,11 +247,18 @@ impl ClassStatistics {
         if let Some(class) = self.counts.iter().position(|&count| count == 0) {
             return Err(Error::EmptyClass { argument: "labels", class });
         }
+        Ok(self.means_or_zeros())
+    }
+
+    /// The class means, zero for a class without a sample.
+    pub(crate) fn means_or_zeros(&self) -> DMatrix<f64> {
         let mut means = self.sums.clone();
         for (class, mut column) in means.column_iter_mut().enumerate() {
-            column.iter_mut().zip(self.mean(class)).for_each(|(entry, mean)| *entry = mean);
+            if self.counts[class] > 0 {
+                column.iter_mut().zip(self.mean(class)).for_each(|(entry, mean)| *entry = mean);
+            }
         }
-        Ok(means)
+        means
     }
 
     /// The mean of a class that has samples.

@@ -4,8 +4,9 @@
 mod support;
 
 use neural_collapse::{
-    Center, ClassStatistics, Error, Features, LabeledFeatures, Nc1Options, PooledScatter,
-    ProjectedScatter, nc1, nc1_trace_quotient,
+    AuditSums, Center, ClassStatistics, DecisionCounts, Error, Features, LabeledFeatures,
+    LinearHead, Nc1Options, Objective, ObjectiveSums, PooledScatter, ProjectedScatter,
+    Regularization, audit, nc1, nc1_trace_quotient,
 };
 use proptest::prelude::*;
 
@@ -203,8 +204,83 @@ fn what_does_not_belong_together_is_refused() {
     let wide = Features::from_row_major(&[1.0; 12], 2, 6).unwrap();
     assert!(projected.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
     assert!(pooled.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
-    // NaN never gets into an accumulator.
-    assert!(Features::from_row_major(&[f64::NAN; 5], 1, 5).is_err());
+}
+
+/// A batch with a number that is not finite, after many good ones, is refused as a whole.
+#[test]
+fn what_is_not_a_number_never_gets_into_an_accumulator() {
+    let samples = Samples::new(1, 5000, 0.1, 1.0);
+    let statistics = ClassStatistics::new(&samples.data()).unwrap();
+    let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
+    let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e141] {
+        let mut damaged = samples.clone();
+        damaged.numbers[4711 * DIMENSION + 2] = bad;
+        let expected = format!("`features[(4711, 2)]` is {bad}, but must be finite and at most");
+        let expected = expected.replace(&format!("{}", 1e141), "1e141");
+        let refused = |error: Error| assert!(error.to_string().starts_with(&expected), "{error}");
+
+        let mut sums = statistics.clone();
+        refused(sums.accumulate(&damaged.data()).unwrap_err());
+        assert_eq!(sums, statistics);
+        let mut pooled = samples.pooled();
+        refused(pooled.accumulate(&damaged.data()).unwrap_err());
+        assert_eq!(pooled, samples.pooled());
+        let mut projected = samples.projected(&statistics);
+        refused(projected.accumulate(&damaged.data()).unwrap_err());
+        assert_eq!(projected, samples.projected(&statistics));
+        let mut decisions = DecisionCounts::new(&statistics, &head).unwrap();
+        decisions.accumulate(&samples.data()).unwrap();
+        let before = decisions.nc4().unwrap();
+        refused(decisions.accumulate(&damaged.data()).unwrap_err());
+        assert_eq!(decisions.nc4().unwrap(), before);
+        let mut objective = ObjectiveSums::cross_entropy(&statistics, &head, &penalties).unwrap();
+        refused(objective.accumulate(&damaged.data()).unwrap_err());
+        objective.accumulate(&samples.data()).unwrap();
+        let whole = Objective::cross_entropy(&samples.data(), &head, &penalties).unwrap();
+        assert_eq!(objective.objective().unwrap(), whole);
+        let mut audit = AuditSums::new(&statistics, &head, Some(&penalties)).unwrap();
+        refused(audit.accumulate(&damaged.data()).unwrap_err());
+    }
+    // As many classes as samples: each class is summed apart.
+    let labels: Vec<usize> = (0..500).collect();
+    let numbers = |bad| [vec![1.0; 499 * 1000], vec![bad; 1000]].concat();
+    let (good, bad) = (numbers(2.0), numbers(f64::NAN));
+    let data = |numbers| Features::from_row_major(numbers, 500, 1000).unwrap();
+    let mut statistics = ClassStatistics::new(&data(&good).with_labels(&labels, 500).unwrap());
+    let before = statistics.clone().unwrap();
+    let refused = data(&bad).with_labels(&labels, 500).unwrap();
+    let error = statistics.as_mut().unwrap().accumulate(&refused).unwrap_err();
+    assert!(error.to_string().starts_with("`features[(499, 0)]` is NaN"), "{error}");
+    assert_eq!(statistics.unwrap(), before);
+}
+
+/// An audit in batches is that of all samples at once.
+#[test]
+fn audits_of_batches() {
+    let samples = Samples::new(5, 400, 0.2, 1.0);
+    let statistics = ClassStatistics::new(&samples.data()).unwrap();
+    let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
+    let penalties = Regularization::new(&[1e-3], 2e-3).unwrap();
+    let whole = audit(&samples.data(), &head, Some(&penalties)).unwrap();
+    let mut sums = AuditSums::new(&statistics, &head, Some(&penalties)).unwrap();
+    let incomplete = "but must have shape 400 samples, as in the first pass";
+    for part in samples.split(7, |i| i % 7) {
+        assert!(sums.audit().is_err());
+        sums.accumulate(&part.data()).unwrap();
+    }
+    let parts = sums.audit().unwrap();
+    assert_eq!((&parts.nc2, parts.nc3, &parts.nc4), (&whole.nc2, whole.nc3, &whole.nc4));
+    assert_eq!((&parts.classes, &parts.prediction), (&whole.classes, &whole.prediction));
+    assert!(relative_error(parts.nc1.unwrap().value, whole.nc1.unwrap().value) < 1e-12);
+    let (found, expected) = (parts.objective.unwrap(), whole.objective.unwrap());
+    assert!(relative_error(found.loss(), expected.loss()) < 1e-12);
+    assert!(relative_error(found.gradient_norm, expected.gradient_norm) < 1e-12);
+    let balance = parts.balancedness.unwrap().into_iter().zip(whole.balancedness.unwrap());
+    assert!(balance.into_iter().all(|(found, expected)| relative_error(found, expected) < 1e-12));
+    sums.accumulate(&samples.split(50, |i| i % 50)[0].data()).unwrap();
+    let error = sums.audit().unwrap_err().to_string();
+    assert!(error.contains("408 samples") && error.contains(incomplete), "{error}");
 }
 
 #[test]

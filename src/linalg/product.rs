@@ -45,22 +45,33 @@ pub(crate) fn transposed<T: Scalar>(matrix: &DMatrix<T>) -> StridedView<'_, T> {
 }
 
 /// `result` = A B on this thread.
-///
-/// nalgebra 0.35 writes out of bounds where it multiplies a small A itself and the rows of A are not
-/// next to each other in memory (its `axcpy` takes the length of the memory for that of a column), so
-/// such a matrix is copied first.
 pub(crate) fn multiply<T: Scalar>(
     result: &mut DMatrixViewMut<'_, T, U1, Dyn>,
     left: &Operand<T, impl Numbers<T>>,
     right: &Operand<T, impl Numbers<T>>,
 ) {
+    gemm(result, T::one(), left, right, T::zero());
+}
+
+/// `result` = α A B + β `result` on this thread.
+///
+/// nalgebra 0.35 writes out of bounds where it multiplies a small A itself and the rows of A are not
+/// next to each other in memory (its `axcpy` takes the length of the memory for that of a column), so
+/// such a matrix is copied first.
+fn gemm<T: Scalar>(
+    result: &mut DMatrixViewMut<'_, T, U1, Dyn>,
+    alpha: T,
+    left: &Operand<T, impl Numbers<T>>,
+    right: &Operand<T, impl Numbers<T>>,
+    beta: T,
+) {
     let small = [left.nrows(), left.ncols(), right.ncols()].into_iter().any(|size| size < SMALL);
     if left.ncols() == 0 {
-        result.fill(T::zero());
+        *result *= beta;
     } else if small && left.strides().0 != 1 {
-        result.gemm(T::one(), &left.clone_owned(), right, T::zero());
+        result.gemm(alpha, &left.clone_owned(), right, beta);
     } else {
-        result.gemm(T::one(), left, right, T::zero());
+        result.gemm(alpha, left, right, beta);
     }
 }
 
@@ -76,15 +87,15 @@ pub(crate) fn product<T: Scalar>(
     result
 }
 
-/// `result` += `factor` · A B for matrices that own their numbers.
+/// `result` += `factor` · A B.
 pub(crate) fn add_product(
     result: &mut DMatrix<f64>,
     factor: f64,
-    left: &DMatrix<f64>,
+    left: &Operand<f64, impl Numbers<f64>>,
     right: &DMatrix<f64>,
 ) {
     for_each_piece(result, left.ncols(), |columns, mut piece| {
-        piece.gemm(factor, left, &right.columns_range(columns), 1.0);
+        gemm(&mut piece, factor, left, &right.columns_range(columns), 1.0);
     });
 }
 
@@ -109,6 +120,15 @@ pub(crate) fn gram(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix<f64> {
     });
     result.fill_upper_triangle_with_lower_triangle();
     result
+}
+
+/// `sum` += A Aᵀ, of which only the lower triangle is computed.
+pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &DMatrix<f64>) {
+    for_each_piece(sum, matrix.ncols(), |columns, mut piece| {
+        let right = matrix.rows_range(columns.clone()).transpose();
+        let left = matrix.rows_range(columns.start..);
+        gemm(&mut piece.rows_range_mut(columns.start..), 1.0, &left, &right, 1.0);
+    });
 }
 
 /// Calls `work` with pieces of neighbouring columns; `depth` multiplications are needed for an entry.
@@ -156,10 +176,18 @@ mod tests {
             assert!((product(&transposed(&right), &transposed(&left)) - expected).norm() < 1e-12);
             assert!((gram(&transposed(&right)) - right.transpose() * &right).norm() < 1e-12);
         }
-        let (mut sum, left, right) = (numbers(30, 50), numbers(30, 20), numbers(20, 50));
-        let expected = &sum + &left * &right * 0.5;
-        add_product(&mut sum, 0.5, &left, &right);
-        assert!((sum - expected).norm() < 1e-12);
+        for (rows, depth, columns) in [(30, 20, 50), (64, 10, 11), (9, 9, 193), (300, 2, 1)] {
+            let (left, right) = (numbers(rows, depth), numbers(depth, columns));
+            let (mut sum, transpose) = (numbers(rows, columns), left.transpose());
+            let expected = &sum + &left * &right * 0.75;
+            add_product(&mut sum, 0.5, &left, &right);
+            add_product(&mut sum, 0.25, &transposed(&transpose), &right);
+            assert!((sum - expected).norm() < 1e-12);
+        }
+        let (left, mut sum) = (numbers(300, 40), numbers(300, 300));
+        let expected = (&sum + &left * left.transpose()).lower_triangle();
+        add_gram(&mut sum, &left);
+        assert!((sum.lower_triangle() - expected).norm() < 1e-11);
         assert_eq!(product(&numbers(5, 0), &numbers(0, 9)), DMatrix::zeros(5, 9));
         assert_eq!(gram(&numbers(5, 0)), DMatrix::zeros(5, 5));
     }

@@ -1,9 +1,11 @@
 //! NC4: the classifier decides as the nearest class mean does.
 
+use std::ops::Range;
+
 use nalgebra::{DMatrix, DVector, DVectorView};
 
-use crate::error::{Error, Result};
-use crate::features::{Features, LabeledFeatures, Scalar};
+use crate::error::{Error, Result, check_shape};
+use crate::features::{LabeledFeatures, Scalar, to_f64};
 use crate::head::LinearHead;
 use crate::linalg::power_of_two;
 use crate::parallel;
@@ -71,76 +73,136 @@ pub fn nc4<T: Scalar>(
     statistics: &ClassStatistics,
     head: &LinearHead,
 ) -> Result<Nc4> {
-    if data.features().samples() == 0 {
-        return Err(Error::Empty { argument: "features" });
-    }
-    statistics.check_shape("features", data.features().dimension(), data.classes())?;
-    head.check_shape("features", data.features().dimension(), data.classes())?;
-    let scale = common_scale(data.features(), statistics)?;
-    let rules = [Rule::of_head(head, scale)?, Rule::of_nearest_mean(statistics, scale)?];
-
-    let mut tallies = vec![Tally::default(); data.classes()];
-    let blocks: Vec<_> = data.features().blocks().collect();
-    let operations = 2 * data.features().samples() * data.classes() * data.features().dimension();
-    let decisions = parallel::map(blocks.len(), operations, Scratch::default, |scratch, block| {
-        let write = |_: usize, sample: &[T], out: &mut [f64]| {
-            out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into() / scale);
-        };
-        data.features().fill_block(blocks[block].clone(), &mut scratch.samples, write);
-        let [head, mean] = rules.each_ref().map(|rule| rule.decide(scratch));
-        let labels = &data.labels()[blocks[block].clone()];
-        let decisions = labels.iter().zip(head).zip(mean);
-        decisions.map(|((&label, head), mean)| Decision::new(label, head, mean)).collect::<Vec<_>>()
-    });
-    for (&label, decision) in data.labels().iter().zip(decisions.iter().flatten()) {
-        tallies[label].count(*decision);
-    }
-
-    let total = tallies.iter().copied().fold(Tally::default(), Tally::plus);
-    Ok(Nc4 {
-        overall: total.shares(),
-        classes: tallies.iter().map(|tally| (tally.samples > 0).then(|| tally.shares())).collect(),
-    })
+    let mut counts = DecisionCounts::new(statistics, head)?;
+    counts.accumulate(data)?;
+    counts.nc4()
 }
 
-/// A power of two at the size of the features and the class means, by which both are divided.
-fn common_scale<T: Scalar>(
-    features: &Features<'_, T>,
-    statistics: &ClassStatistics,
-) -> Result<f64> {
-    let largest = features.largest().max(statistics.class_means()?.amax());
-    Ok(power_of_two(&DMatrix::from_element(1, 1, largest)))
+/// The decisions that [`nc4`] compares, counted batch by batch.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassStatistics, DecisionCounts, Features, LinearHead};
+///
+/// let numbers = [2.0, 4.0, -3.0, -1.0];
+/// let batch = Features::from_row_major(&numbers, 4, 1)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let head = LinearHead::new(vec![dmatrix![1.0; -1.0]], None)?;
+/// let mut counts = DecisionCounts::new(&ClassStatistics::new(&batch)?, &head)?;
+/// for _ in 0..3 {
+///     counts.accumulate(&batch)?;
+/// }
+/// assert_eq!(counts.nc4()?.overall.agreement, 1.0);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DecisionCounts {
+    head: Rule,
+    nearest_mean: Rule,
+    classes: Vec<Tally>,
+}
+
+impl DecisionCounts {
+    /// No samples yet; the class means are those of `statistics`, which has to be complete.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `head` is for another dimension or number of classes than `statistics`,
+    /// [`Error::EmptyClass`] if a class has no mean, [`Error::Unrepresentable`] if the bias is too large
+    /// beside the weights.
+    pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
+        head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
+        Ok(Self {
+            head: Rule::of_head(head)?,
+            nearest_mean: Rule::of_nearest_mean(statistics)?,
+            classes: vec![Tally::default(); head.classes()],
+        })
+    }
+
+    /// Adds the samples of a batch; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
+    /// they were.
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let (classes, dimension) = self.head.weights.shape();
+        let found = (batch.features().dimension(), batch.classes());
+        check_shape("features", found, (dimension, classes), "head")?;
+        let blocks: Vec<_> = batch.features().blocks().collect();
+        let samples = batch.features().samples();
+        let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
+        let decide = |scratch: &mut Scratch, block: usize| {
+            self.decide(batch, blocks[block].clone(), scratch)
+        };
+        let decisions = parallel::map(blocks.len(), operations, Scratch::default, decide);
+        let decisions = decisions.into_iter().collect::<Result<Vec<_>>>()?;
+        for (&label, decision) in batch.labels().iter().zip(decisions.into_iter().flatten()) {
+            self.classes[label].count(decision);
+        }
+        Ok(())
+    }
+
+    /// The decisions for a range of samples.
+    fn decide<T: Scalar>(
+        &self,
+        batch: &LabeledFeatures<'_, T>,
+        range: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Decision>> {
+        let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
+        batch.features().fill_block(range.clone(), &mut scratch.samples, write)?;
+        let [head, mean] = [&self.head, &self.nearest_mean].map(|rule| rule.decide(scratch));
+        let decisions = batch.labels()[range].iter().zip(head).zip(mean);
+        Ok(decisions.map(|((&label, head), mean)| Decision::new(label, head, mean)).collect())
+    }
+
+    /// The shares of all samples so far: see [`nc4`].
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without samples.
+    pub fn nc4(&self) -> Result<Nc4> {
+        let total = self.classes.iter().copied().fold(Tally::default(), Tally::plus);
+        let Some(overall) = total.shares() else {
+            return Err(Error::Empty { argument: "features" });
+        };
+        Ok(Nc4 { overall, classes: self.classes.iter().map(Tally::shares).collect() })
+    }
 }
 
 /// The decision for the largest of K linear functions of the features.
+#[derive(Debug, Clone)]
 struct Rule {
-    /// K×d.
+    /// K×d, of size 1.
     weights: DMatrix<f64>,
+    /// In the unit of the features.
     offsets: Vec<f64>,
 }
 
 impl Rule {
-    /// Largest output, for features that are divided by `scale`; the outputs are divided by a number
-    /// too, which does not change which is the largest.
-    fn of_head(head: &LinearHead, scale: f64) -> Result<Self> {
+    /// Largest output, divided by a number, which does not change which is the largest.
+    fn of_head(head: &LinearHead) -> Result<Self> {
         let product = head.product()?;
         let size = power_of_two(&product);
         let bias = head.bias().cloned().unwrap_or_else(|| DVector::zeros(head.classes()));
-        let offsets: Vec<f64> = bias.iter().map(|bias| bias / size / scale).collect();
+        let offsets: Vec<f64> = bias.iter().map(|bias| bias / size).collect();
         if offsets.iter().all(|offset| offset.is_finite()) {
             return Ok(Self { weights: product / size, offsets });
         }
-        let log10 = bias.amax().log10() - size.log10() - scale.log10();
+        let log10 = bias.amax().log10() - size.log10();
         Err(Error::Unrepresentable { quantity: "the bias relative to the other outputs", log10 })
     }
 
     /// Smallest distance, which is the largest of ⟨h, m_k⟩ − ⟨h_G, m_k⟩ − ‖m_k‖²/2 with
     /// m_k = h_k − h_G: products of numbers as small as the differences.
-    fn of_nearest_mean(statistics: &ClassStatistics, scale: f64) -> Result<Self> {
-        let center = statistics.center(Center::Classes)? / scale;
-        let means = statistics.centred_means(Center::Classes)? / scale;
-        let offset = |mean: DVectorView<'_, f64>| -center.dot(&mean) - mean.norm_squared() / 2.0;
-        Ok(Self { offsets: means.column_iter().map(offset).collect(), weights: means.transpose() })
+    fn of_nearest_mean(statistics: &ClassStatistics) -> Result<Self> {
+        let center = statistics.center(Center::Classes)?;
+        let means = statistics.centred_means(Center::Classes)?;
+        let size = power_of_two(&means);
+        let weights = &means / size;
+        let offset = |(weight, mean): (DVectorView<'_, f64>, DVectorView<'_, f64>)| {
+            -weight.dot(&center) - weight.dot(&mean) / 2.0
+        };
+        let offsets = weights.column_iter().zip(means.column_iter()).map(offset).collect();
+        Ok(Self { weights: weights.transpose(), offsets })
     }
 
     /// The class decided for, for each column of a block.
@@ -215,13 +277,13 @@ impl Tally {
         }
     }
 
-    fn shares(&self) -> DecisionShares {
+    fn shares(&self) -> Option<DecisionShares> {
         let share = |number: u64| number as f64 / self.samples as f64;
-        DecisionShares {
+        (self.samples > 0).then(|| DecisionShares {
             agreement: share(self.agreements),
             head_accuracy: share(self.head_right),
             nearest_mean_accuracy: share(self.mean_right),
-        }
+        })
     }
 }
 
@@ -229,6 +291,7 @@ impl Tally {
 #[allow(clippy::float_cmp, reason = "shares of a few samples are compared exactly")]
 mod tests {
     use super::*;
+    use crate::features::Features;
     use nalgebra::{dmatrix, dvector};
 
     fn measured(rows: &DMatrix<f64>, labels: &[usize], head: &LinearHead) -> Result<Nc4> {

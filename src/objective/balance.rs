@@ -1,0 +1,92 @@
+//! The balance between neighbouring layers.
+
+use nalgebra::DMatrix;
+
+use super::check_depth;
+use crate::error::{Error, Result};
+use crate::features::{Features, Scalar, to_f64};
+use crate::head::LinearHead;
+use crate::linalg::{add_gram, gram, transposed, zeros};
+use crate::regularization::Regularization;
+
+/// The residuals of the balance between neighbouring layers, from the features up: the first is
+///
+/// ```math
+/// ‖λ₁ W₁ᵀW₁ − λ_H HHᵀ‖ / max(‖λ₁ W₁ᵀW₁‖, ‖λ_H HHᵀ‖)
+/// ```
+///
+/// and the others, for m = 1, …, M−1, are the same of λ_{m+1} W_{m+1}ᵀW_{m+1} and λₘ WₘWₘᵀ (Frobenius
+/// norms; 0 if both matrices are zero).
+///
+/// All M of them vanish at every stationary point of the objective: Lemma D.2 of Dang et al. (ICML 2023),
+/// where the transposes are misplaced in print. HHᵀ is d×d and takes N·d² multiplications.
+///
+/// # Errors
+/// [`Error::Shape`] if `head` is for another dimension of features or `regularization` for another
+/// number of layers, [`Error::OutOfRange`] if d² numbers do not fit in memory,
+/// [`Error::Unrepresentable`] if a matrix has entries too large for floating-point numbers.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{Features, LinearHead, Regularization, balancedness};
+///
+/// let features = dmatrix![2.0, 0.0; 0.0, 0.0]; // HHᵀ = diag(4, 0)
+/// let features = Features::from_sample_columns(&features)?;
+/// let head = LinearHead::new(vec![dmatrix![2.0, 0.0], dmatrix![1.0]], None)?;
+/// let residuals = balancedness(&features, &head, &Regularization::new(&[0.1, 0.2], 0.1)?)?;
+/// assert_eq!(residuals[0], 0.0); // 0.1 · diag(4, 0) on both sides
+/// assert_eq!(residuals[1], 0.5); // 0.2 · 1 and 0.1 · 4
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn balancedness<T: Scalar>(
+    features: &Features<'_, T>,
+    head: &LinearHead,
+    regularization: &Regularization,
+) -> Result<Vec<f64>> {
+    head.check_shape("features", features.dimension(), head.classes())?;
+    check_depth(head, regularization)?;
+    residuals(&features_gram(features)?, head, regularization)
+}
+
+/// The residuals for HHᵀ = `features_gram`.
+pub(super) fn residuals(
+    features_gram: &DMatrix<f64>,
+    head: &LinearHead,
+    regularization: &Regularization,
+) -> Result<Vec<f64>> {
+    let mut below = features_gram * regularization.feature_decay();
+    let mut found = Vec::with_capacity(head.depth());
+    for (weight, &decay) in head.weights().iter().zip(regularization.weight_decays()) {
+        let above = gram(&transposed(weight)) * decay;
+        found.push(relative_distance(&above, &below)?);
+        below = gram(weight) * decay;
+    }
+    Ok(found)
+}
+
+/// HHᵀ, d×d.
+fn features_gram<T: Scalar>(features: &Features<'_, T>) -> Result<DMatrix<f64>> {
+    let mut gram = zeros("dimension²", features.dimension(), features.dimension())?;
+    let mut block = DMatrix::zeros(0, 0);
+    for range in features.blocks() {
+        features.fill_block(range, &mut block, |_, sample, out| to_f64(sample, out))?;
+        add_gram(&mut gram, &block);
+    }
+    gram.fill_upper_triangle_with_lower_triangle();
+    Ok(gram)
+}
+
+/// ‖A − B‖/max(‖A‖, ‖B‖), 0 if both are zero.
+fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
+    let largest = a.amax().max(b.amax());
+    if largest == 0.0 {
+        return Ok(0.0);
+    }
+    let (a, b) = (a / largest, b / largest);
+    let distance = (&a - &b).norm() / a.norm().max(b.norm());
+    if distance.is_finite() {
+        return Ok(distance);
+    }
+    let quantity = "a product of a weight or feature matrix with its transpose";
+    Err(Error::Unrepresentable { quantity, log10: f64::INFINITY })
+}
