@@ -141,7 +141,13 @@ impl Deviations {
         range: Range<usize>,
         block: &mut DMatrix<U>,
     ) -> Result<()> {
-        data.features().fill_block(range, block, |index, sample, out| {
+        let (first, dimension) = (range.start, self.class_means.nrows());
+        if block.shape() != (dimension, range.len()) {
+            *block = DMatrix::zeros(dimension, range.len());
+        }
+        let out = block.as_mut_slice();
+        data.for_each_sample_by_class(range, |index, sample| {
+            let out = &mut out[(index - first) * dimension..][..dimension];
             self.write(out, sample, data.labels()[index]);
         })
     }

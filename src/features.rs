@@ -31,6 +31,13 @@ pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
     #[doc(hidden)]
     const EXPECTED: &'static str;
 
+    /// Integers that are ordered as magnitudes are; what is not a number comes last.
+    #[doc(hidden)]
+    type Magnitude: Ord + Copy + Default;
+
+    #[doc(hidden)]
+    fn magnitude(self) -> Self::Magnitude;
+
     /// The closest number of this type.
     #[doc(hidden)]
     fn rounded(value: f64) -> Self;
@@ -39,6 +46,12 @@ pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
 impl Scalar for f32 {
     const LARGEST: Self = 1e38;
     const EXPECTED: &'static str = "finite and at most 1e38 in magnitude";
+    type Magnitude = u32;
+
+    #[inline(always)]
+    fn magnitude(self) -> u32 {
+        self.abs().to_bits()
+    }
 
     fn rounded(value: f64) -> Self {
         value as f32
@@ -48,6 +61,12 @@ impl Scalar for f32 {
 impl Scalar for f64 {
     const LARGEST: Self = 1e140;
     const EXPECTED: &'static str = "finite and at most 1e140 in magnitude";
+    type Magnitude = u64;
+
+    #[inline(always)]
+    fn magnitude(self) -> u64 {
+        self.abs().to_bits()
+    }
 
     fn rounded(value: f64) -> Self {
         value
@@ -387,6 +406,20 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
         self.classes
     }
 
+    /// Calls `visit` with the index and the features of the samples of a range, class by class, so that what is
+    /// kept of a class stays in the nearest cache; they are all checked before the first visit.
+    pub(crate) fn for_each_sample_by_class(
+        &self,
+        range: Range<usize>,
+        visit: impl FnMut(usize, &[T]),
+    ) -> Result<()> {
+        self.features.for_each_sample(range.clone(), |_, _| ())?;
+        let mut order: Vec<usize> = range.collect();
+        order.sort_by_key(|&index| self.labels[index]);
+        self.features.for_each_checked_sample(order, visit);
+        Ok(())
+    }
+
     /// The samples in chunks that stay in the cache while several things are computed from them.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = LabeledFeatures<'_, T>> {
         let size = (CHUNK_ENTRIES / self.features.dimension()).max(1);
@@ -422,12 +455,14 @@ pub(crate) fn to_f64<T: Scalar>(sample: &[T], out: &mut [f64]) {
     out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into());
 }
 
-/// Whether no number exceeds the limit or is NaN; no branch in the loop, so that the compiler can vectorise it.
+/// Whether no number exceeds the limit or is NaN. Integers are compared, for the compiler can
+/// vectorise that.
 fn is_representable<T: Scalar>(numbers: &[T]) -> bool {
-    vectorised(
+    let largest = vectorised(
         #[inline(always)]
-        || numbers.iter().fold(true, |all, number| all & (number.abs() <= T::LARGEST)),
-    )
+        || numbers.iter().map(|number| number.magnitude()).fold(T::Magnitude::default(), Ord::max),
+    );
+    largest <= T::LARGEST.magnitude()
 }
 
 #[cfg(test)]

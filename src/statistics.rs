@@ -14,6 +14,9 @@ const PIECES: usize = 16;
 /// Numbers of sums that all pieces of samples may have together.
 const CACHED: usize = 1 << 18;
 
+/// Samples that are summed class by class while they are in a cache.
+const NEIGHBOURS: usize = 128;
+
 /// What the class means are centred at.
 ///
 /// With as many samples in every class both are the same.
@@ -134,10 +137,13 @@ impl ClassStatistics {
                 let mut sums = vec![0.0; self.sums.len()];
                 let mut corrections = sums.clone();
                 let range = (piece * size).min(samples)..samples.min((piece + 1) * size);
-                batch.features().for_each_sample(range, |index, sample| {
-                    let start = batch.labels()[index] * dimension;
-                    add_sample(&mut sums[start..], &mut corrections[start..], sample);
-                })?;
+                for first in range.clone().step_by(NEIGHBOURS) {
+                    let neighbours = first..range.end.min(first + NEIGHBOURS);
+                    batch.for_each_sample_by_class(neighbours, |index, sample| {
+                        let start = batch.labels()[index] * dimension;
+                        add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                    })?;
+                }
                 Ok((sums, corrections))
             },
         );
@@ -165,9 +171,10 @@ impl ClassStatistics {
             || (),
             |(), (first, (sums, corrections))| {
                 let own = first..first + sums.len() / dimension;
-                let labels = batch.labels().iter().enumerate();
-                let samples =
-                    labels.filter(|(_, label)| own.contains(label)).map(|(index, _)| index);
+                let samples = 0..batch.labels().len();
+                let mut samples: Vec<usize> =
+                    samples.filter(|&index| own.contains(&batch.labels()[index])).collect();
+                samples.sort_by_key(|&index| batch.labels()[index]);
                 batch.features().for_each_checked_sample(samples, |index, sample| {
                     let start = (batch.labels()[index] - first) * dimension;
                     add_sample(&mut sums[start..], &mut corrections[start..], sample);
