@@ -5,7 +5,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DMatrixView, Dyn, RealField, U1};
 
 use crate::error::{Error, Result};
-use crate::linalg::StridedView;
+use crate::linalg::{StridedView, inner_products_f32, inner_products_f64};
 use crate::parallel;
 use crate::simd::vectorised;
 
@@ -41,6 +41,10 @@ pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
     /// The closest number of this type.
     #[doc(hidden)]
     fn rounded(value: f64) -> Self;
+
+    /// `products` = AᵀB for matrices of these sizes.
+    #[doc(hidden)]
+    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>);
 }
 
 impl Scalar for f32 {
@@ -56,6 +60,10 @@ impl Scalar for f32 {
     fn rounded(value: f64) -> Self {
         value as f32
     }
+
+    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
+        inner_products_f32(left, right, products);
+    }
 }
 
 impl Scalar for f64 {
@@ -70,6 +78,10 @@ impl Scalar for f64 {
 
     fn rounded(value: f64) -> Self {
         value
+    }
+
+    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
+        inner_products_f64(left, right, products);
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod bidiagonal;
 mod cholesky;
+mod inner_products;
+mod left_factor;
 mod product;
 
 use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
@@ -14,8 +16,10 @@ use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
 use crate::error::{Error, Result};
 use bidiagonal::Iteration;
 pub(crate) use cholesky::inverse_cholesky;
+pub(crate) use inner_products::{inner_products_f32, inner_products_f64};
+pub(crate) use left_factor::LeftFactor;
 pub(crate) use product::{
-    SMALL, StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,
+    StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,
 };
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).

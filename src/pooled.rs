@@ -170,9 +170,9 @@ impl PooledScatter {
     /// As [`nc1`](crate::nc1).
     pub fn nc1(&self, options: &Nc1Options) -> Result<Nc1> {
         let samples = self.samples()?;
-        let Projector { rows, rank, scale } =
-            Projector::<f64>::new(&self.statistics, options, None)?;
-        let trace = product(&rows, &self.scatter).dot(&rows) / scale / scale / samples;
+        let Projector { directions, scale } = Projector::new(&self.statistics, options, None)?;
+        let (rank, scattered) = (directions.ncols(), product(&self.scatter, &directions));
+        let trace = scattered.dot(&directions) / scale / scale / samples;
         let classes = self.statistics.classes() as f64;
         let divisor = if options.divide_by_classes { classes } else { 1.0 };
         Ok(Nc1 { value: trace / divisor, rank })

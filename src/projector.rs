@@ -3,9 +3,8 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
-use crate::features::Scalar;
 use crate::linalg::{
-    SMALL, Svd, gram, inverse_cholesky, left_svd, power_of_two, product, times_in_place, transposed,
+    Svd, gram, inverse_cholesky, left_svd, power_of_two, product, times_in_place, transposed,
 };
 use crate::metrics::Nc1Options;
 use crate::statistics::{Center, ClassStatistics, centre};
@@ -25,20 +24,17 @@ const GOOD_CONDITION: f64 = 100.0;
 /// Steps of the power iteration that estimates the condition number.
 const POWER_STEPS: usize = 5;
 
-/// A matrix P with ‖B†x‖ = ‖P x‖/`scale` for every x, where B = \[h_k − h_G\]/√K: B† up to an orthogonal
-/// matrix from the left.
+/// A matrix D with ‖B†x‖ = ‖Dᵀx‖/`scale` for every x, where B = \[h_k − h_G\]/√K: B†ᵀ up to an
+/// orthogonal matrix from the right.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Projector<T: Scalar> {
-    /// A row for each of the directions in which the class means differ, and rows of zeros if these are
-    /// so few that multiplying by them would be slow.
-    pub(crate) rows: DMatrix<T>,
-    /// The number of directions.
-    pub(crate) rank: usize,
+pub(crate) struct Projector {
+    /// A column for each of the directions in which the class means differ.
+    pub(crate) directions: DMatrix<f64>,
     /// A power of two at the size of B.
     pub(crate) scale: f64,
 }
 
-impl<T: Scalar> Projector<T> {
+impl Projector {
     /// The projector for `layers` times the features, or for the features as they are; it is applied
     /// to the features as they are in both cases. [`Error::ZeroNorm`] if class means do not differ.
     pub(crate) fn new(
@@ -57,9 +53,7 @@ impl<T: Scalar> Projector<T> {
             Some(layers) => product(&transposed(layers), &directions),
             None => directions,
         };
-        let (columns, rank) = directions.shape();
-        let entry = |i, j| if i < rank { T::rounded(directions[(j, i)]) } else { T::zero() };
-        Ok(Self { rows: DMatrix::from_fn(rank.max(SMALL), columns, entry), rank, scale })
+        Ok(Self { directions, scale })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::deviations::Deviations;
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::head::LinearHead;
-use crate::linalg::{multiply, power_of_two, product};
+use crate::linalg::{LeftFactor, power_of_two};
 use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
 use crate::parallel;
 use crate::projector::Projector;
@@ -59,9 +59,9 @@ pub struct ProjectedScatter<T: Scalar> {
     class_counts: Vec<u64>,
     options: Nc1Options,
     /// `None` if it is not wanted or if the class means do not differ.
-    projector: Option<Projector<T>>,
+    projector: Option<LeftFactor<T>>,
     /// The product of the layers after which is measured, divided by `unit`.
-    layers: Option<DMatrix<T>>,
+    layers: Option<LeftFactor<T>>,
     unit: f64,
     sums: ProjectedSums,
 }
@@ -151,9 +151,11 @@ impl<T: Scalar> ProjectedScatter<T> {
                 projector => Some(projector?),
             }
         };
-        let scale = match &projector {
-            Some(projector) => projector.scale,
-            None => power_of_two(&statistics.centred_means(options.center)?),
+        let (projector, scale) = match projector {
+            Some(Projector { directions, scale }) => {
+                (Some(LeftFactor::transpose_of(&directions)), scale)
+            }
+            None => (None, power_of_two(&statistics.centred_means(options.center)?)),
         };
         let layers = layers.filter(|_| wanted != Wanted::Projection);
         let zero = Twofold::from(0.0);
@@ -169,7 +171,7 @@ impl<T: Scalar> ProjectedScatter<T> {
             class_counts: statistics.counts().to_vec(),
             options: *options,
             projector,
-            layers: layers.map(|layers| layers.map(T::rounded)),
+            layers: layers.map(|layers| LeftFactor::transpose_of(&layers.transpose())),
             unit,
             sums: ProjectedSums {
                 fingerprint,
@@ -214,17 +216,16 @@ impl<T: Scalar> ProjectedScatter<T> {
 
     /// Multiplications for one sample.
     fn operations(&self) -> usize {
-        let rows = |matrix: Option<&DMatrix<T>>| matrix.map_or(1, DMatrix::nrows);
-        let rows: usize = rows(self.projector.as_ref().map(|projector| &projector.rows))
-            + rows(self.layers.as_ref());
-        rows.saturating_mul(self.deviations.shape().0)
+        let factors = self.projector.iter().chain(&self.layers);
+        let rows: usize = factors.map(LeftFactor::rows).sum();
+        (rows + 2).saturating_mul(self.deviations.shape().0)
     }
 
     /// Squared norms of a block of deviations.
     fn squares(&self, scratch: &mut Scratch<T>, squares: &mut [Squares]) {
         let Scratch { deviations, products } = scratch;
         if let Some(projector) = &self.projector {
-            project(&projector.rows, deviations, products);
+            projector.multiply(deviations, products);
             for (square, column) in squares.iter_mut().zip(products.column_iter()) {
                 square.projected = sum_of_squares(column.as_slice());
             }
@@ -233,7 +234,7 @@ impl<T: Scalar> ProjectedScatter<T> {
             return;
         }
         if let Some(layers) = &self.layers {
-            project(layers, deviations, products);
+            layers.multiply(deviations, products);
         }
         let deviations = if self.layers.is_some() { products } else { deviations };
         for (square, column) in squares.iter_mut().zip(deviations.column_iter()) {
@@ -300,7 +301,7 @@ impl<T: Scalar> ProjectedScatter<T> {
         let trace = self.sums.projected.value() / samples;
         let classes = self.class_counts.len() as f64;
         let divisor = if self.options.divide_by_classes { classes } else { 1.0 };
-        Ok(Nc1 { value: trace / divisor, rank: projector.rank })
+        Ok(Nc1 { value: trace / divisor, rank: projector.rows() })
     }
 
     /// tr Σ_W / tr Σ_B: see [`nc1_trace_quotient`](crate::nc1_trace_quotient).
@@ -341,7 +342,7 @@ impl<T: Scalar> ProjectedScatter<T> {
     fn means(&self) -> DMatrix<f64> {
         let means = self.deviations.class_means();
         match &self.layers {
-            Some(layers) => product(&layers.map(Into::into), means),
+            Some(layers) => layers.times(means),
             None => means.clone(),
         }
     }
@@ -441,14 +442,6 @@ impl<T: Scalar> Scratch<T> {
     fn new() -> Self {
         Self { deviations: DMatrix::zeros(0, 0), products: DMatrix::zeros(0, 0) }
     }
-}
-
-/// `products` = `rows` · `columns` on this thread.
-fn project<T: Scalar>(rows: &DMatrix<T>, columns: &DMatrix<T>, products: &mut DMatrix<T>) {
-    if products.shape() != (rows.nrows(), columns.ncols()) {
-        *products = DMatrix::zeros(rows.nrows(), columns.ncols());
-    }
-    multiply(&mut products.as_view_mut(), rows, columns);
 }
 
 /// Σ x², in several sums that the compiler can vectorise.
