@@ -96,21 +96,25 @@ impl BetweenClasses {
         Ok(Self { scale, differences, relative_cutoff, absolute_cutoff })
     }
 
-    /// D = Pᵀ.
+    /// D.
     fn directions(mut self) -> Result<DMatrix<f64>> {
-        let found = if self.differences.nrows() < self.differences.ncols() {
-            self.directions_of_many_classes()
-        } else {
-            self.inverse_factor(&gram(&transposed(&self.differences)))
-                .and_then(|inverse| self.directions_of_few_classes(inverse))
+        let many = self.differences.nrows() < self.differences.ncols();
+        let gram = match many {
+            true => gram(&self.differences),
+            false => gram(&transposed(&self.differences)),
         };
+        let found = self.inverse_factor(gram).and_then(|inverse| match many {
+            true => self.directions_of_many_classes(inverse),
+            false => self.directions_of_few_classes(inverse),
+        });
         found.map_or_else(|| self.directions_by_singular_values(), Ok)
     }
 
     /// L⁻¹ for the Gram matrix LLᵀ of the differences if it is certain that they have full rank, and
     /// whether it is accurate: ‖L⁻¹‖ (Frobenius norm) bounds 1/σ for the smallest singular value.
-    fn inverse_factor(&self, gram: &DMatrix<f64>) -> Option<(DMatrix<f64>, bool)> {
-        let largest = gram.trace().sqrt();
+    fn inverse_factor(&self, gram: DMatrix<f64>) -> Option<(DMatrix<f64>, bool)> {
+        let (largest, size) = (gram.trace().sqrt(), gram.nrows());
+        let largest_square = power_iteration(|vector| &gram * vector, size);
         let inverse = inverse_cholesky(gram)?;
         let smallest = inverse.norm().recip();
         let cutoff = (self.relative_cutoff.max(LARGEST_CONDITION.recip()) * largest)
@@ -118,8 +122,8 @@ impl BetweenClasses {
         if smallest.is_nan() || smallest <= cutoff {
             return None;
         }
-        let square = power_iteration(|vector| gram * vector, gram.nrows())
-            * power_iteration(|vector| inverse.tr_mul(&(&inverse * vector)), gram.nrows());
+        let square =
+            largest_square * power_iteration(|vector| inverse.tr_mul(&(&inverse * vector)), size);
         Some((inverse, square <= GOOD_CONDITION * GOOD_CONDITION))
     }
 
@@ -132,26 +136,29 @@ impl BetweenClasses {
     ) -> Option<DMatrix<f64>> {
         if accurate {
             let inverse_gram = gram(&transposed(&inverse));
+            drop(inverse);
             times_in_place(&mut self.differences, &inverse_gram);
             return Some(std::mem::replace(&mut self.differences, DMatrix::zeros(0, 0)));
         }
         let mut q = std::mem::replace(&mut self.differences, DMatrix::zeros(0, 0));
         times_in_place(&mut q, &inverse.transpose());
-        let second = inverse_cholesky(&gram(&transposed(&q)))?;
+        let second = inverse_cholesky(gram(&transposed(&q)))?;
         times_in_place(&mut q, &second.transpose());
         times_in_place(&mut q, &product(&second, &inverse));
         Some(q)
     }
 
     /// D = L⁻ᵀ for BBᵀ = LLᵀ, again with a second factorisation where one is not accurate.
-    fn directions_of_many_classes(&self) -> Option<DMatrix<f64>> {
-        let (inverse, accurate) = self.inverse_factor(&gram(&self.differences))?;
+    fn directions_of_many_classes(
+        &self,
+        (inverse, accurate): (DMatrix<f64>, bool),
+    ) -> Option<DMatrix<f64>> {
         if accurate {
             return Some(inverse.transpose());
         }
         let mut orthonormal = self.differences.transpose();
         times_in_place(&mut orthonormal, &inverse.transpose());
-        let second = inverse_cholesky(&gram(&transposed(&orthonormal)))?;
+        let second = inverse_cholesky(gram(&transposed(&orthonormal)))?;
         Some(product(&second, &inverse).transpose())
     }
 
