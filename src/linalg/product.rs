@@ -124,8 +124,9 @@ pub(crate) fn gram(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix<f64> {
 
 /// `sum` += A Aᵀ, of which only the lower triangle is computed.
 pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &DMatrix<f64>) {
+    let transpose = transposed(matrix);
     for_each_piece(sum, matrix.ncols(), |columns, mut piece| {
-        let right = matrix.rows_range(columns.clone()).transpose();
+        let right = transpose.columns_range(columns.clone());
         let left = matrix.rows_range(columns.start..);
         gemm(&mut piece.rows_range_mut(columns.start..), 1.0, &left, &right, 1.0);
     });

@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DVector, DVectorView};
 use crate::error::{Error, Result, check_shape};
 use crate::features::{LabeledFeatures, Scalar, to_f64};
 use crate::head::LinearHead;
-use crate::linalg::power_of_two;
+use crate::linalg::{LeftFactor, power_of_two};
 use crate::parallel;
 use crate::statistics::{Center, ClassStatistics};
 
@@ -96,6 +96,8 @@ pub fn nc4<T: Scalar>(
 /// ```
 #[derive(Debug, Clone)]
 pub struct DecisionCounts {
+    /// Numbers of features and classes.
+    shape: (usize, usize),
     head: Rule,
     nearest_mean: Rule,
     classes: Vec<Tally>,
@@ -111,6 +113,7 @@ impl DecisionCounts {
     pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
         head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
         Ok(Self {
+            shape: (head.feature_dimension(), head.classes()),
             head: Rule::of_head(head)?,
             nearest_mean: Rule::of_nearest_mean(statistics)?,
             classes: vec![Tally::default(); head.classes()],
@@ -124,9 +127,9 @@ impl DecisionCounts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        let (classes, dimension) = self.head.weights.shape();
+        let (dimension, classes) = self.shape;
         let found = (batch.features().dimension(), batch.classes());
-        check_shape("features", found, (dimension, classes), "head")?;
+        check_shape("features", found, self.shape, "head")?;
         let blocks: Vec<_> = batch.features().blocks().collect();
         let samples = batch.features().samples();
         let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
@@ -172,7 +175,7 @@ impl DecisionCounts {
 #[derive(Debug, Clone)]
 struct Rule {
     /// K×d, of size 1.
-    weights: DMatrix<f64>,
+    weights: LeftFactor<f64>,
     /// In the unit of the features.
     offsets: Vec<f64>,
 }
@@ -185,7 +188,8 @@ impl Rule {
         let bias = head.bias().cloned().unwrap_or_else(|| DVector::zeros(head.classes()));
         let offsets: Vec<f64> = bias.iter().map(|bias| bias / size).collect();
         if offsets.iter().all(|offset| offset.is_finite()) {
-            return Ok(Self { weights: product / size, offsets });
+            let weights = LeftFactor::transpose_of(&(product.transpose() / size));
+            return Ok(Self { weights, offsets });
         }
         let log10 = bias.amax().log10() - size.log10();
         Err(Error::Unrepresentable { quantity: "the bias relative to the other outputs", log10 })
@@ -202,15 +206,12 @@ impl Rule {
             -weight.dot(&center) - weight.dot(&mean) / 2.0
         };
         let offsets = weights.column_iter().zip(means.column_iter()).map(offset).collect();
-        Ok(Self { weights: weights.transpose(), offsets })
+        Ok(Self { weights: LeftFactor::transpose_of(&weights), offsets })
     }
 
     /// The class decided for, for each column of a block.
     fn decide(&self, Scratch { samples: block, scores }: &mut Scratch) -> Vec<usize> {
-        if scores.shape() != (self.weights.nrows(), block.ncols()) {
-            *scores = DMatrix::zeros(self.weights.nrows(), block.ncols());
-        }
-        scores.gemm(1.0, &self.weights, &*block, 0.0);
+        self.weights.multiply(block, scores);
         scores.column_iter().map(|column| self.largest(column.as_slice())).collect()
     }
 

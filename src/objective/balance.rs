@@ -82,11 +82,16 @@ fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     if largest == 0.0 {
         return Ok(0.0);
     }
-    let (a, b) = (a / largest, b / largest);
-    let distance = (&a - &b).norm() / a.norm().max(b.norm());
+    let scaled = |matrix: &DMatrix<f64>| norm(matrix.iter().map(|entry| entry / largest));
+    let difference = norm(a.iter().zip(b).map(|(a, b)| a / largest - b / largest));
+    let distance = difference / scaled(a).max(scaled(b));
     if distance.is_finite() {
         return Ok(distance);
     }
     let quantity = "a product of a weight or feature matrix with its transpose";
     Err(Error::Unrepresentable { quantity, log10: f64::INFINITY })
+}
+
+fn norm(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.map(|number| number * number).sum::<f64>().sqrt()
 }
