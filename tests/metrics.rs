@@ -350,6 +350,16 @@ fn objective_of_many_samples_passes_all_blocks() {
 }
 
 #[test]
+fn objective_with_a_class_without_samples() {
+    let head = LinearHead::new(vec![DMatrix::from_element(3, 1, 0.5)], None).unwrap();
+    let penalties = Regularization::new(&[0.1], 0.1).unwrap();
+    let data = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
+    let objective = Objective::new(&data.with_labels(&[0, 2], 3).unwrap(), &head, &penalties);
+    // The outputs are (1, 1, 1)/2 and (1, 1, 1).
+    assert_close(objective.unwrap().data_term, (3.0 * 0.25 + 2.0) / 4.0, 1e-15);
+}
+
+#[test]
 fn heads_and_penalties_must_fit_each_other() {
     let numbers = [1.0, 2.0];
     let data = Features::from_row_major(&numbers, 2, 1).unwrap().with_labels(&[0, 1], 2).unwrap();
