@@ -156,8 +156,7 @@ pub(crate) enum Metrics {
     /// NC1 to NC4 beside the prediction
     #[default]
     Main,
-    /// And every other metric: variants of NC1, class-distance normalised variance, norms and angles, duality,
-    /// decisions class by class
+    /// Every metric of the library
     All,
 }
 
@@ -172,14 +171,6 @@ pub(crate) struct AuditArguments {
     /// but not contradict them. Features are read in blocks, so they may be larger than the memory.
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-
-    /// How much is measured
-    ///
-    /// `all` adds NC1 centred either way and after every layer, the quotient of traces, class-distance normalised
-    /// variance, norms, angles and hyperspherical uniformity of class means and classifier, self-duality, and the
-    /// decisions of each class. With --json it is the object `metrics`.
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
-    pub(crate) metrics: Metrics,
 
     /// What was minimised [default: the metadata loss_function, else mse]
     #[arg(long, value_name = "LOSS", value_enum)]
@@ -218,6 +209,14 @@ pub(crate) struct AuditArguments {
     /// [default: the metadata bias, else unregularized if the file has a bias]
     #[arg(long, value_name = "BIAS", value_parser = bias, allow_hyphen_values = true)]
     pub(crate) bias: Option<Bias>,
+
+    /// How much is measured
+    ///
+    /// `all` adds NC1 centred either way and after every layer, the quotient of traces, class-distance normalised
+    /// variance, norms, angles and hyperspherical uniformity of class means and classifier, self-duality, and the
+    /// decisions of each class. With --json it is the object `metrics`.
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    pub(crate) metrics: Metrics,
 
     /// Print one JSON object instead of tables
     #[arg(long)]

@@ -145,17 +145,16 @@ impl Measurement {
         statistics: &ClassStatistics,
     ) -> Result<AuditedNetwork, Error> {
         let cross_entropy = measured.cross_entropy.take();
+        let balancedness = measured.balancedness.take();
         let mut audited = self.one_head(measured);
         let counts = audited.counts()?;
-        let Some(((objective, balancedness), penalties)) =
-            cross_entropy.zip(audited.penalties.clone())
-        else {
+        let Some((objective, penalties)) = cross_entropy.zip(audited.penalties.clone()) else {
             audited.compare_with_simplex_etf(statistics, &counts)?;
             return Ok(audited);
         };
         audited.audit.objective = Some(objective);
         audited.loss = Some(objective.loss());
-        audited.audit.balancedness = Some(balancedness);
+        audited.audit.balancedness = balancedness;
         let ufm = Ufm::new(counts, penalties)?.with_widths(&audited.head.widths())?;
         audited.compare(statistics, Model::cross_entropy(&ufm))?;
         Ok(audited)
@@ -164,15 +163,15 @@ impl Measurement {
     /// The budgets are those that the network uses up.
     fn layer_peeled(
         self,
-        mut measured: Measured,
+        measured: Measured,
         statistics: &ClassStatistics,
         room: Result<(), Error>,
     ) -> Result<AuditedNetwork, Error> {
-        let cross_entropy = measured.cross_entropy.take();
+        let cross_entropy = measured.cross_entropy;
         let feature_energy = measured.feature_energy.unwrap_or_default();
         let mut audited = self.one_head(measured);
         let counts = audited.counts()?;
-        audited.loss = cross_entropy.map(|(objective, _)| objective.data_term);
+        audited.loss = cross_entropy.map(|objective| objective.data_term);
         let weight_energy = audited.head.product()?.norm_squared() / audited.head.classes() as f64;
         let model = room.and_then(|()| Model::layer_peeled(counts, weight_energy, feature_energy));
         audited.compare(statistics, model)?;

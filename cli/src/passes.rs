@@ -29,8 +29,10 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Measured {
     /// The audit of the model's layers; without penalties for another loss than the squared one.
     pub(crate) audit: Audit,
-    /// The objective with cross-entropy, and the balance of the layers.
-    pub(crate) cross_entropy: Option<(Objective, Vec<f64>)>,
+    /// The objective with cross-entropy.
+    pub(crate) cross_entropy: Option<Objective>,
+    /// The balance of the layers trained with cross-entropy and weight decay.
+    pub(crate) balancedness: Option<Vec<f64>>,
     /// The mean over the classes of the mean squared norm of their features.
     pub(crate) feature_energy: Option<f64>,
     /// Every metric of the library.
@@ -130,8 +132,10 @@ impl<'a, T: Float> Sums<'a, T> {
         let metrics =
             self.metrics.map(|sums| AllMetrics::new(&sums, statistics, plan.network, &audit));
         Ok(Measured {
-            cross_entropy: cross_entropy
-                .map(|sums| Ok((sums.objective()?, sums.balancedness()?)))
+            cross_entropy: cross_entropy.map(ObjectiveSums::objective).transpose()?,
+            balancedness: cross_entropy
+                .filter(|_| plan.loss == Loss::Ce)
+                .map(ObjectiveSums::balancedness)
                 .transpose()?,
             feature_energy: self.feature_energy.map(|energy| energy.mean()),
             metrics,
