@@ -150,13 +150,27 @@ Examples:
         --weight-energy 1 --feature-energy 1
     neural-collapse predict --loss uf-svm --counts 1000x5,10x5";
 
-/// The file to audit, and how to understand it.
+/// Which metrics of a network are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Metrics {
+    /// NC1 to NC4 beside the prediction
+    #[default]
+    Main,
+    /// Every metric of the library
+    All,
+}
+
+/// The files to audit, and how to understand them.
 #[derive(Debug, Args)]
 #[command(after_help = AUDIT_EXAMPLES)]
 pub(crate) struct AuditArguments {
     /// A .safetensors or .npz file with features, labels and the weights of the linear layers
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    ///
+    /// Several files are one data set, its samples in the order of the files. Each has the weights, features with
+    /// labels, or both. Weights, bias and metadata are those of the first file that has weights; others may repeat
+    /// but not contradict them. Features are read in blocks, so they may be larger than the memory.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 
     /// What was minimised [default: the metadata loss_function, else mse]
     #[arg(long, value_name = "LOSS", value_enum)]
@@ -196,6 +210,14 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "BIAS", value_parser = bias, allow_hyphen_values = true)]
     pub(crate) bias: Option<Bias>,
 
+    /// How much is measured
+    ///
+    /// `all` adds NC1 centred either way and after every layer, the quotient of traces, class-distance normalised
+    /// variance, norms, angles and hyperspherical uniformity of class means and classifier, self-duality, and the
+    /// decisions of each class. With --json it is the object `metrics`.
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    pub(crate) metrics: Metrics,
+
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -211,7 +233,11 @@ Examples:
 
   Other names, and weight decays from the command line:
     neural-collapse audit network.npz --features h --labels y \\
-        --weights fc1.weight,fc2.weight --weight-decay 5e-4 --feature-decay 1e-5 --bias none";
+        --weights fc1.weight,fc2.weight --weight-decay 5e-4 --feature-decay 1e-5 --bias none
+
+  Samples in several files, the weights in another one, every metric as JSON:
+    neural-collapse audit head.npz shard-0.safetensors shard-1.safetensors \\
+        --metrics all --json";
 
 /// Deeper networks are a slip of the finger that would only fill the memory with weight decays.
 const MAX_DEPTH: usize = 1_000_000;

@@ -1,25 +1,26 @@
 //! From a measured network to its audit.
 
 use std::iter::repeat_n;
-use std::path::Path;
 
 use neural_collapse::{
-    Audit, Bias, ClassCounts, ClassMatrix, ClassStatistics, Compared, Error, Features,
-    LabeledFeatures, LinearHead, Objective, Regularization, Scalar, Ufm, audit, balancedness, nc2,
-    nc3,
+    Audit, ClassCounts, ClassMatrix, ClassStatistics, Compared, Error, LinearHead, Regularization,
+    Ufm, nc2, nc3,
 };
 
+use crate::all_metrics::AllMetrics;
 use crate::arguments::Loss;
 use crate::error::CliError;
-use crate::input::{FeatureValues, MeasuredNetwork};
+use crate::input::{DataSet, Float, Head, MeasuredNetwork, Precision};
 use crate::model::{Model, Prediction};
+use crate::passes::{Measured, Plan, class_statistics};
+use crate::progress::Progress;
 use crate::relabelling::relabelling;
 
 /// The audit of a network, with what a reader must know of the network to understand it.
 #[derive(Debug)]
 pub(crate) struct AuditedNetwork {
     /// Number of samples N.
-    pub(crate) samples: usize,
+    pub(crate) samples: u64,
     /// What was minimised.
     pub(crate) loss_function: Loss,
     /// The linear layers; one with their product where the model has one layer only.
@@ -30,6 +31,8 @@ pub(crate) struct AuditedNetwork {
     pub(crate) bias_is_assumed: bool,
     /// What was measured.
     pub(crate) audit: Audit,
+    /// Every metric of the library, if it was asked for.
+    pub(crate) metrics: Option<AllMetrics>,
     /// The measured loss, where it can be compared.
     pub(crate) loss: Option<f64>,
     /// What is predicted.
@@ -41,20 +44,25 @@ pub(crate) struct AuditedNetwork {
 }
 
 impl AuditedNetwork {
-    /// Audits `network`, the content of `file`.
-    pub(crate) fn new(network: MeasuredNetwork, file: &Path) -> Result<Self, CliError> {
-        let MeasuredNetwork { features, labels, weights, bias, penalties: given } = network;
-        let head = LinearHead::new(weights, bias).map_err(CliError::in_file(file))?;
+    /// Audits `network`; with `all_metrics`, every metric of the library is measured.
+    pub(crate) fn new(
+        network: MeasuredNetwork,
+        all_metrics: bool,
+        progress: &Progress,
+    ) -> Result<Self, CliError> {
+        let MeasuredNetwork { data, head: Head { file, weights, bias, penalties: given, .. } } =
+            network;
+        let file = file.display().to_string();
+        let head = LinearHead::new(weights, bias).map_err(CliError::in_file(&file))?;
         let penalties = given.of_head(&head)?;
         let loss_function = given.loss.unwrap_or_default();
         let bias_is_assumed = given.bias.is_none() && head.bias().is_some();
-        let shape = [features.samples, features.width];
         let measurement = Measurement { loss_function, head, penalties, bias_is_assumed };
-        let audited = match &features.values {
-            FeatureValues::F32(values) => measurement.audit(values, shape, &labels),
-            FeatureValues::F64(values) => measurement.audit(values, shape, &labels),
-        };
-        let mut audited = audited.map_err(CliError::in_file(file))?;
+        let model = measurement.model_head().map_err(CliError::in_file(&file))?;
+        let mut audited = match data.precision() {
+            Precision::Single => measurement.audit::<f32>(&data, model, all_metrics, progress),
+            Precision::Double => measurement.audit::<f64>(&data, model, all_metrics, progress),
+        }?;
         if audited.penalties.is_none() && audited.prediction.is_none() {
             audited.no_prediction = given.missing().map(String::from);
         }
@@ -71,77 +79,115 @@ struct Measurement {
 }
 
 impl Measurement {
-    /// Calls the library on features in the precision of the file, without a copy.
-    fn audit<T: Scalar>(
-        self,
-        values: &[T],
-        [samples, width]: [usize; 2],
-        labels: &[usize],
-    ) -> Result<AuditedNetwork, Error> {
-        let features = Features::from_row_major(values, samples, width)?;
-        let data = features.with_labels(labels, self.head.classes())?;
+    /// The head of a model that has one layer without penalties: the product of all layers.
+    fn model_head(&self) -> Result<Option<LinearHead>, Error> {
         match self.loss_function {
-            Loss::Mse => self.squared(&data),
-            Loss::Ce => self.cross_entropy(&data),
-            Loss::LayerPeeled => self.layer_peeled(&data, feature_energy(values, width, labels)),
-            Loss::UfSvm => self.support_vectors(&data),
+            Loss::Mse | Loss::Ce => Ok(None),
+            Loss::LayerPeeled | Loss::UfSvm => {
+                LinearHead::new(vec![self.head.product()?], self.head.bias().cloned()).map(Some)
+            }
         }
     }
 
-    fn squared<T: Scalar>(self, data: &LabeledFeatures<'_, T>) -> Result<AuditedNetwork, Error> {
-        let mut audit = audit(data, &self.head, self.penalties.as_ref())?;
-        let prediction = audit.prediction.take().map(Prediction::Squared);
-        let mut audited = self.audited(audit, data);
+    /// Measures the network in two passes, in the precision of the features.
+    fn audit<T: Float>(
+        mut self,
+        data: &DataSet,
+        model: Option<LinearHead>,
+        all_metrics: bool,
+        progress: &Progress,
+    ) -> Result<AuditedNetwork, CliError> {
+        let room = self.check_widths();
+        if model.is_some() {
+            self.penalties = None;
+        }
+        let plan = Plan {
+            loss: self.loss_function,
+            network: &self.head,
+            model: model.as_ref().unwrap_or(&self.head),
+            penalties: self.penalties.as_ref(),
+            all_metrics,
+        };
+        progress.start_passes(2 * data.samples() as u64);
+        let statistics = class_statistics::<T>(data, progress)?;
+        let measured = plan.measure::<T>(data, &statistics, progress)?;
+        self.head = model.unwrap_or(self.head);
+        self.compared(measured, &statistics, room).map_err(CliError::in_file(&data.name()))
+    }
+
+    /// What was measured beside what is predicted.
+    fn compared(
+        self,
+        measured: Measured,
+        statistics: &ClassStatistics,
+        room: Result<(), Error>,
+    ) -> Result<AuditedNetwork, Error> {
+        match self.loss_function {
+            Loss::Mse => Ok(self.squared(measured)),
+            Loss::Ce => self.cross_entropy(measured, statistics),
+            Loss::LayerPeeled => self.layer_peeled(measured, statistics, room),
+            Loss::UfSvm => self.support_vectors(measured, statistics, room),
+        }
+    }
+
+    fn squared(self, mut measured: Measured) -> AuditedNetwork {
+        let prediction = measured.audit.prediction.take().map(Prediction::Squared);
+        let mut audited = self.audited(measured);
         audited.loss = audited.audit.objective.map(|objective| objective.loss());
         audited.no_prediction = audited.audit.not_predictable.as_ref().map(ToString::to_string);
         audited.prediction = prediction;
-        Ok(audited)
+        audited
     }
 
-    fn cross_entropy<T: Scalar>(
+    fn cross_entropy(
         self,
-        data: &LabeledFeatures<'_, T>,
+        mut measured: Measured,
+        statistics: &ClassStatistics,
     ) -> Result<AuditedNetwork, Error> {
-        let mut audited = self.one_head(data)?;
+        let cross_entropy = measured.cross_entropy.take();
+        let balancedness = measured.balancedness.take();
+        let mut audited = self.one_head(measured);
         let counts = audited.counts()?;
-        let Some(penalties) = &audited.penalties else {
-            audited.compare_with_simplex_etf(data, &counts)?;
+        let Some((objective, penalties)) = cross_entropy.zip(audited.penalties.clone()) else {
+            audited.compare_with_simplex_etf(statistics, &counts)?;
             return Ok(audited);
         };
-        let objective = Objective::cross_entropy(data, &audited.head, penalties)?;
         audited.audit.objective = Some(objective);
         audited.loss = Some(objective.loss());
-        audited.audit.balancedness = Some(balancedness(data.features(), &audited.head, penalties)?);
-        let ufm = Ufm::new(counts, penalties.clone())?.with_widths(&audited.head.widths())?;
-        audited.compare(data, Model::cross_entropy(&ufm))?;
+        audited.audit.balancedness = balancedness;
+        let ufm = Ufm::new(counts, penalties)?.with_widths(&audited.head.widths())?;
+        audited.compare(statistics, Model::cross_entropy(&ufm))?;
         Ok(audited)
     }
 
     /// The budgets are those that the network uses up.
-    fn layer_peeled<T: Scalar>(
+    fn layer_peeled(
         self,
-        data: &LabeledFeatures<'_, T>,
-        feature_energy: f64,
+        measured: Measured,
+        statistics: &ClassStatistics,
+        room: Result<(), Error>,
     ) -> Result<AuditedNetwork, Error> {
-        let room = self.check_widths();
-        let mut audited = self.with_one_layer()?.one_head(data)?;
+        let cross_entropy = measured.cross_entropy;
+        let feature_energy = measured.feature_energy.unwrap_or_default();
+        let mut audited = self.one_head(measured);
         let counts = audited.counts()?;
-        audited.loss = Some(mean_cross_entropy(data, &audited.head)?);
+        audited.loss = cross_entropy.map(|objective| objective.data_term);
         let weight_energy = audited.head.product()?.norm_squared() / audited.head.classes() as f64;
         let model = room.and_then(|()| Model::layer_peeled(counts, weight_energy, feature_energy));
-        audited.compare(data, model)?;
+        audited.compare(statistics, model)?;
         Ok(audited)
     }
 
     /// The norms of the support vector machine are compared up to a factor.
-    fn support_vectors<T: Scalar>(
+    fn support_vectors(
         self,
-        data: &LabeledFeatures<'_, T>,
+        measured: Measured,
+        statistics: &ClassStatistics,
+        room: Result<(), Error>,
     ) -> Result<AuditedNetwork, Error> {
-        let room = self.check_widths();
-        let mut audited = self.with_one_layer()?.one_head(data)?;
+        let mut audited = self.one_head(measured);
         let counts = audited.counts()?;
-        audited.compare(data, room.and_then(|()| Model::support_vectors(counts)))?;
+        audited.compare(statistics, room.and_then(|()| Model::support_vectors(counts)))?;
         let classes = &mut audited.audit.classes;
         rescale(classes.iter_mut().map(|class| &mut class.classifier_norm_squared).collect());
         rescale(classes.iter_mut().map(|class| &mut class.feature_norm_squared).collect());
@@ -157,29 +203,22 @@ impl Measurement {
         }
     }
 
-    /// The model has one layer without penalties: that is the product of all layers.
-    fn with_one_layer(mut self) -> Result<Self, Error> {
-        self.head = LinearHead::new(vec![self.head.product()?], self.head.bias().cloned())?;
-        self.penalties = None;
-        Ok(self)
-    }
-
     /// What is measured of a head without any model.
-    fn one_head<T: Scalar>(self, data: &LabeledFeatures<'_, T>) -> Result<AuditedNetwork, Error> {
-        let mut audit = audit(data, &self.head, None)?;
-        audit.nc2.fill(None);
-        audit.nc3 = None;
-        Ok(self.audited(audit, data))
+    fn one_head(self, mut measured: Measured) -> AuditedNetwork {
+        measured.audit.nc2.fill(None);
+        measured.audit.nc3 = None;
+        self.audited(measured)
     }
 
-    fn audited<T: Scalar>(self, audit: Audit, data: &LabeledFeatures<'_, T>) -> AuditedNetwork {
+    fn audited(self, measured: Measured) -> AuditedNetwork {
         AuditedNetwork {
-            samples: data.features().samples(),
+            samples: measured.audit.classes.iter().map(|class| class.count).sum(),
             loss_function: self.loss_function,
             head: self.head,
             penalties: self.penalties,
             bias_is_assumed: self.bias_is_assumed,
-            audit,
+            audit: measured.audit,
+            metrics: measured.metrics,
             loss: None,
             prediction: None,
             relabelled: false,
@@ -195,9 +234,9 @@ impl AuditedNetwork {
     }
 
     /// Puts what `model` predicts beside what was measured, or the reason why there is none.
-    fn compare<T: Scalar>(
+    fn compare(
         &mut self,
-        data: &LabeledFeatures<'_, T>,
+        statistics: &ClassStatistics,
         model: Result<Model, Error>,
     ) -> Result<(), Error> {
         let model = match model {
@@ -214,11 +253,11 @@ impl AuditedNetwork {
             .collect::<Result<_, _>>()?;
         let order = match outputs.as_ref().and_then(ClassMatrix::to_dense) {
             Some(target) if !model.is_symmetric() => {
-                relabelling(&self.measured_outputs(data)?, &target)
+                relabelling(&self.measured_outputs(statistics)?, &target)
             }
             _ => (0..self.head.classes()).collect(),
         };
-        self.measure(data, &order, &grams, outputs.as_ref())?;
+        self.measure(statistics, &order, &grams, outputs.as_ref())?;
         self.predict_norms(&order, &model)?;
         self.relabelled = !order.is_sorted();
         self.prediction = Some(Prediction::Other(model));
@@ -226,9 +265,9 @@ impl AuditedNetwork {
     }
 
     /// Without penalties the frame of balanced classes is still that of Theorem A.1.
-    fn compare_with_simplex_etf<T: Scalar>(
+    fn compare_with_simplex_etf(
         &mut self,
-        data: &LabeledFeatures<'_, T>,
+        statistics: &ClassStatistics,
         counts: &ClassCounts,
     ) -> Result<(), Error> {
         let classes = counts.classes();
@@ -237,18 +276,23 @@ impl AuditedNetwork {
         }
         let frame = ClassMatrix::simplex_etf(classes)?;
         let order: Vec<usize> = (0..classes).collect();
-        self.measure(data, &order, &vec![Some(frame.clone()); self.head.depth()], Some(&frame))
+        self.measure(
+            statistics,
+            &order,
+            &vec![Some(frame.clone()); self.head.depth()],
+            Some(&frame),
+        )
     }
 
     /// NC2 and NC3 of the classes in the given order.
-    fn measure<T: Scalar>(
+    fn measure(
         &mut self,
-        data: &LabeledFeatures<'_, T>,
+        statistics: &ClassStatistics,
         order: &[usize],
         grams: &[Option<ClassMatrix>],
         outputs: Option<&ClassMatrix>,
     ) -> Result<(), Error> {
-        let means = ClassStatistics::new(data)?.class_means()?.select_columns(order);
+        let means = statistics.class_means()?.select_columns(order);
         let mut weights = self.head.weights().to_vec();
         if let Some(last) = weights.last_mut() {
             *last = last.select_rows(order);
@@ -264,11 +308,11 @@ impl AuditedNetwork {
         Ok(())
     }
 
-    fn measured_outputs<T: Scalar>(
+    fn measured_outputs(
         &self,
-        data: &LabeledFeatures<'_, T>,
+        statistics: &ClassStatistics,
     ) -> Result<nalgebra::DMatrix<f64>, Error> {
-        Ok(self.head.product()? * ClassStatistics::new(data)?.class_means()?)
+        Ok(self.head.product()? * statistics.class_means()?)
     }
 
     /// The predicted norms of every class, `order[k]` in place of class k.
@@ -303,26 +347,4 @@ fn comparable(
         Err(Error::ZeroNorm { .. }) => Ok(None),
         metric => metric,
     }
-}
-
-/// The mean over the classes of the mean squared norm of their features.
-fn feature_energy<T: Scalar>(values: &[T], width: usize, labels: &[usize]) -> f64 {
-    let classes = labels.iter().max().map_or(0, |&last| last + 1);
-    let mut sums = vec![(0.0, 0.0); classes];
-    for (sample, &label) in values.chunks(width).zip(labels) {
-        let squares = sample.iter().map(|&value| value.into() * value.into());
-        sums[label].0 += squares.sum::<f64>();
-        sums[label].1 += 1.0;
-    }
-    sums.iter().map(|(sum, samples)| sum / samples).sum::<f64>() / classes as f64
-}
-
-/// The cross-entropy alone: penalties are asked for, but do not matter.
-fn mean_cross_entropy<T: Scalar>(
-    data: &LabeledFeatures<'_, T>,
-    head: &LinearHead,
-) -> Result<f64, Error> {
-    let bias = if head.bias().is_some() { Bias::Unregularized } else { Bias::None };
-    let penalties = Regularization::new(&vec![1.0; head.depth()], 1.0)?.with_bias(bias)?;
-    Ok(Objective::cross_entropy(data, head, &penalties)?.data_term)
 }

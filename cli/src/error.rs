@@ -1,7 +1,6 @@
 //! Everything that ends the program with exit status 1.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use neural_collapse::Error;
 
@@ -19,11 +18,11 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Problem(Error),
 
-    /// The library refuses the numbers in a file.
-    #[error("{}: {error}", file.display())]
+    /// The library refuses the numbers in a file, or in several.
+    #[error("{file}: {error}")]
     Measurement {
-        /// The file.
-        file: PathBuf,
+        /// Name of the file.
+        file: String,
         /// What is wrong.
         error: Error,
     },
@@ -82,8 +81,8 @@ fn flag(argument: &str) -> Option<&'static str> {
 
 impl CliError {
     /// Adds the name of the file that the library found a mistake in.
-    pub(crate) fn in_file(file: &Path) -> impl FnOnce(Error) -> Self {
-        let file = file.to_path_buf();
+    pub(crate) fn in_file(file: &str) -> impl FnOnce(Error) -> Self {
+        let file = file.to_string();
         |error| Self::Measurement { file, error }
     }
 

@@ -1,12 +1,15 @@
 //! The command line of `neural-collapse`.
 
+mod all_metrics;
 mod arguments;
 mod audit;
 mod class_sizes;
 mod error;
 mod input;
 mod model;
+mod passes;
 mod penalties;
+mod progress;
 mod relabelling;
 mod report;
 mod tables;
@@ -16,10 +19,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, AuditArguments, Command, PredictArguments};
+use arguments::{Arguments, AuditArguments, Command, Metrics, PredictArguments};
 use audit::AuditedNetwork;
 use error::CliError;
 use input::read_network;
+use progress::Progress;
 use report::{AuditReport, PredictionReport, audit_tables, print};
 
 fn main() -> ExitCode {
@@ -46,8 +50,14 @@ fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
 }
 
 fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
-    let network = read_network(&arguments.file, &arguments.keys(), &arguments.penalties())?;
-    let audited = AuditedNetwork::new(network, &arguments.file)?;
+    let audited = measure(arguments)?;
     print(arguments.json, &AuditReport::new(&audited)?, || audit_tables(&audited))?;
     Ok(())
+}
+
+/// Everything up to the printing, and with it the progress, has come to its end when this returns.
+fn measure(arguments: &AuditArguments) -> Result<AuditedNetwork, CliError> {
+    let progress = Progress::start("reading");
+    let network = read_network(&arguments.files, &arguments.keys(), &arguments.penalties())?;
+    AuditedNetwork::new(network, arguments.metrics == Metrics::All, &progress)
 }

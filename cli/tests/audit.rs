@@ -4,9 +4,8 @@
 
 mod support;
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
+use support::network::Network;
 use support::{assert_keys, error_line, file, run, text};
 
 /// The JSON object of an audit.
@@ -220,70 +219,6 @@ fn without_hyper_parameters_the_rest_is_measured() {
     assert!(table.contains("No prediction: the weight decay of the features"), "{table}");
     let table = audit_text("data/digits_m1.npz --feature-decay 1e-4");
     assert!(table.contains("No prediction: the weight decays of the layers"), "{table}");
-}
-
-/// A `.safetensors` file under construction.
-struct Network {
-    metadata: Value,
-    tensors: Vec<(&'static str, &'static str, Vec<usize>, Vec<u8>)>,
-}
-
-impl Network {
-    /// Three samples of width two and two classes; one layer.
-    fn small() -> Self {
-        let network = Self { metadata: json!({}), tensors: Vec::new() };
-        network
-            .with_doubles("features", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 7.0])
-            .with_labels(&[0, 1, 1])
-            .with_doubles("classifier.1.weight", &[2, 2], &[1.0, -1.0, 0.5, 0.25])
-    }
-
-    fn with(
-        mut self,
-        key: &'static str,
-        dtype: &'static str,
-        shape: &[usize],
-        data: Vec<u8>,
-    ) -> Self {
-        self.tensors.retain(|tensor| tensor.0 != key);
-        self.tensors.push((key, dtype, shape.to_vec(), data));
-        self
-    }
-
-    fn with_doubles(self, key: &'static str, shape: &[usize], values: &[f64]) -> Self {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.with(key, "F64", shape, bytes)
-    }
-
-    fn with_labels(self, labels: &[i64]) -> Self {
-        let bytes = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-        self.with("labels", "I64", &[labels.len()], bytes)
-    }
-
-    fn with_bias(self) -> Self {
-        self.with_doubles("classifier.bias", &[2], &[0.5, -0.5])
-    }
-
-    fn with_metadata(mut self, key: &str, text: &str) -> Self {
-        self.metadata[key] = text.into();
-        self
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut header = json!({"__metadata__": self.metadata});
-        let mut data = Vec::new();
-        for (key, dtype, shape, bytes) in &self.tensors {
-            let offsets = [data.len(), data.len() + bytes.len()];
-            header[key] = json!({"dtype": dtype, "shape": shape, "data_offsets": offsets});
-            data.extend(bytes);
-        }
-        let header = header.to_string().into_bytes();
-        [(header.len() as u64).to_le_bytes().to_vec(), header, data].concat()
-    }
-
-    fn write(&self, name: &str) -> PathBuf {
-        file(name, &self.bytes())
-    }
 }
 
 #[test]

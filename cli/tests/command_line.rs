@@ -37,7 +37,7 @@ fn bad_usage_exits_with_2() {
         "predict --counts 5,5 --depth 1 --weight-decay 1 --feature-decay 1 --colour",
         "predict --counts 5,5 --depth 1 --weight-decay 1 --feature-decay --json",
         "predict --counts @ --depth 1 --weight-decay 1 --feature-decay 1",
-        "audit a.npz b.npz",
+        "audit a.npz --metrics some",
         "audit a.npz --weights a,,b",
     ] {
         let output = run(line);

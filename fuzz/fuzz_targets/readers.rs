@@ -4,6 +4,8 @@
 #![allow(dead_code, unused_imports, reason = "only the readers of the program are used")]
 
 // All modules of the program, as its `main.rs` lists them.
+#[path = "../../cli/src/all_metrics.rs"]
+mod all_metrics;
 #[path = "../../cli/src/arguments.rs"]
 mod arguments;
 #[path = "../../cli/src/audit.rs"]
@@ -16,8 +18,12 @@ mod error;
 mod input;
 #[path = "../../cli/src/model.rs"]
 mod model;
+#[path = "../../cli/src/passes.rs"]
+mod passes;
 #[path = "../../cli/src/penalties.rs"]
 mod penalties;
+#[path = "../../cli/src/progress.rs"]
+mod progress;
 #[path = "../../cli/src/relabelling.rs"]
 mod relabelling;
 #[path = "../../cli/src/report/mod.rs"]
@@ -25,9 +31,12 @@ mod report;
 #[path = "../../cli/src/tables.rs"]
 mod tables;
 
-use input::{Keys, read_network};
+use input::{Float, Keys, MeasuredNetwork, Precision, read_network};
 use libfuzzer_sys::fuzz_target;
 use penalties::Penalties;
+
+/// Bytes of a block: most files have several.
+const BLOCK_BYTES: usize = 64;
 
 fuzz_target!(|bytes: &[u8]| {
     // The extension is missing, so that the first bytes tell the format.
@@ -35,13 +44,34 @@ fuzz_target!(|bytes: &[u8]| {
         if cfg!(target_os = "linux") { "/dev/shm".into() } else { std::env::temp_dir() };
     let file = folder.join(format!("neural-collapse-fuzz-{}", std::process::id()));
     std::fs::write(&file, bytes).expect("the temporary folder can be written");
-    match read_network(&file, &Keys::default(), &Penalties::default()) {
-        Ok(network) => {
-            let classes = network.weights.last().map_or(0, nalgebra::DMatrix::nrows);
-            assert!(network.labels.iter().all(|&label| label < classes));
-            assert_eq!(network.labels.len(), network.features.samples);
+    // Alone, and as a data set in two files that are the same.
+    for files in [vec![file.clone()], vec![file.clone(), file.clone()]] {
+        match read_network(&files, &Keys::default(), &Penalties::default()) {
+            Ok(network) => match network.data.precision() {
+                Precision::Single => pass_twice::<f32>(network),
+                Precision::Double => pass_twice::<f64>(network),
+            },
+            Err(error) => assert!(!error.to_string().is_empty()),
         }
-        Err(error) => assert!(!error.to_string().is_empty()),
     }
     std::fs::remove_file(&file).expect("it was just written");
 });
+
+/// Both passes over the samples see the same ones, or fail alike.
+fn pass_twice<T: Float>(mut network: MeasuredNetwork) {
+    network.data.block_bytes = BLOCK_BYTES;
+    let (width, classes) = (network.data.width(), network.head.classes());
+    let pass = || {
+        let (mut samples, mut sum) = (0, 0.0);
+        let passed = network.data.for_each_batch::<T>(|batch| {
+            assert!(batch.samples.labels().iter().all(|&label| label < classes));
+            assert_eq!(batch.numbers.len(), batch.samples.labels().len() * width);
+            samples += batch.samples.labels().len();
+            sum += batch.numbers.iter().map(|&number| Into::<f64>::into(number)).sum::<f64>();
+            Ok(())
+        });
+        assert!(passed.is_err() || samples == network.data.samples());
+        (passed.map_err(|error| error.to_string()), samples, sum.to_bits())
+    };
+    assert_eq!(pass(), pass());
+}

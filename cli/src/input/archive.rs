@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
-use super::element::{ByteOrder, Element, Floats, read_floats, read_integers};
-use super::error::Problem;
+use super::element::{ByteOrder, Element, Float, Precision, read_floats, read_integers};
+use super::error::{KeyList, Problem};
 use super::npz::NpzArchive;
 use super::safetensors::SafetensorsArchive;
 
@@ -19,6 +19,31 @@ pub(crate) trait Archive {
 
     /// The metadata string of this name.
     fn metadata(&self, name: &str) -> Option<&str>;
+}
+
+impl dyn Archive + '_ {
+    /// Whether there is an array of this name.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys().iter().any(|present| present == key)
+    }
+
+    /// The array of this name; the names there are if it is missing.
+    pub(crate) fn find(
+        &mut self,
+        key: &str,
+        purpose: impl Into<String>,
+    ) -> Result<StoredArray<'_>, Problem> {
+        if !self.has(key) {
+            let available = KeyList(self.keys());
+            return Err(Problem::MissingKey {
+                key: key.into(),
+                purpose: purpose.into(),
+                available,
+            });
+        }
+        // Present as it is listed: `None` would mean that an archive contradicts itself.
+        self.open(key).unwrap_or_else(|| Err(Problem::bad_array(key, "it cannot be found")))
+    }
 }
 
 /// Where the bytes of a file come from: the file, or memory in tests.
@@ -90,28 +115,53 @@ pub(crate) struct StoredArray<'a> {
 }
 
 impl StoredArray<'_> {
-    /// The floating-point numbers, in the order in which they are stored.
-    pub(crate) fn into_floats(mut self) -> Result<Floats, Problem> {
+    /// All numbers of an array of floating-point numbers, in the order in which they are stored.
+    pub(crate) fn into_floats(mut self) -> Result<Vec<f64>, Problem> {
         let count = self.count()?;
-        let floats = self
-            .element
-            .and_then(|element| read_floats(&mut self.bytes, element, self.byte_order, count))
-            .ok_or_else(|| self.wrong_type("f64, f32, f16 or bf16"))?
-            .map_err(|error| self.unreadable(&error))?;
+        let mut numbers = Vec::new();
+        self.read_floats(count, &mut numbers)?;
         self.check_end()?;
-        Ok(floats)
+        Ok(numbers)
     }
 
-    /// The integers, in the order in which they are stored.
-    pub(crate) fn into_integers(mut self) -> Result<Vec<i128>, Problem> {
-        let count = self.count()?;
-        let integers = self
-            .element
-            .and_then(|element| read_integers(&mut self.bytes, element, self.byte_order, count))
+    /// Appends the next `count` floating-point numbers to `numbers`.
+    pub(crate) fn read_floats<T: Float>(
+        &mut self,
+        count: usize,
+        numbers: &mut Vec<T>,
+    ) -> Result<(), Problem> {
+        let (bytes, order) = (&mut self.bytes, self.byte_order);
+        self.element
+            .and_then(|element| read_floats(bytes, element, order, count, numbers))
+            .ok_or_else(|| self.not_floats())?
+            .map_err(|error| self.unreadable(&error))
+    }
+
+    /// Appends the next `count` integers to `numbers`.
+    pub(crate) fn read_integers(
+        &mut self,
+        count: usize,
+        numbers: &mut Vec<i128>,
+    ) -> Result<(), Problem> {
+        let (bytes, order) = (&mut self.bytes, self.byte_order);
+        self.element
+            .and_then(|element| read_integers(bytes, element, order, count, numbers))
             .ok_or_else(|| self.wrong_type("an integer type"))?
-            .map_err(|error| self.unreadable(&error))?;
-        self.check_end()?;
-        Ok(integers)
+            .map_err(|error| self.unreadable(&error))
+    }
+
+    /// The precision of an array of floating-point numbers.
+    pub(crate) fn precision(&self) -> Result<Precision, Problem> {
+        self.element.and_then(Element::precision).ok_or_else(|| self.not_floats())
+    }
+
+    /// The sizes of a matrix with at least one row and column.
+    pub(crate) fn matrix_shape(&self, meaning: &str) -> Result<[usize; 2], Problem> {
+        match *self.shape {
+            [rows, columns] if rows > 0 && columns > 0 => Ok([rows, columns]),
+            [_, _] => Err(self.wrong_shape(format!("a matrix ({meaning}) that is not empty"))),
+            _ => Err(self.wrong_shape(format!("a matrix ({meaning})"))),
+        }
     }
 
     /// A [`Problem::Shape`] of this array.
@@ -123,8 +173,13 @@ impl StoredArray<'_> {
         }
     }
 
-    fn count(&self) -> Result<usize, Problem> {
+    /// The number of entries.
+    pub(crate) fn count(&self) -> Result<usize, Problem> {
         checked_count(&self.shape).ok_or_else(|| self.wrong_shape("a shape that fits into memory"))
+    }
+
+    fn not_floats(&self) -> Problem {
+        self.wrong_type("f64, f32, f16 or bf16")
     }
 
     fn wrong_type(&self, expected: &'static str) -> Problem {
@@ -141,7 +196,7 @@ impl StoredArray<'_> {
     }
 
     /// Makes sure that nothing follows. An archive also verifies its checksum there.
-    fn check_end(&mut self) -> Result<(), Problem> {
+    pub(crate) fn check_end(&mut self) -> Result<(), Problem> {
         match self.bytes.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => {

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use half::{bf16, f16};
+use neural_collapse::Scalar;
 
 /// How one number of an array is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,24 @@ impl Element {
             Self::F64 | Self::I64 | Self::U64 => 8,
         }
     }
+
+    /// The precision that holds every number of this type; `None` for integers.
+    pub(crate) fn precision(self) -> Option<Precision> {
+        match self {
+            Self::F64 => Some(Precision::Double),
+            Self::F32 | Self::F16 | Self::Bf16 => Some(Precision::Single),
+            _ => None,
+        }
+    }
+}
+
+/// The precision in which floating-point numbers are taken: half precision is widened to single.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Precision {
+    /// `f32`.
+    Single,
+    /// `f64`.
+    Double,
 }
 
 /// Order of the bytes of one number.
@@ -54,52 +73,83 @@ pub(crate) enum ByteOrder {
     Big,
 }
 
-/// Floating-point numbers in the precision in which they were stored; half precision is widened to single.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Floats {
-    /// Single precision.
-    F32(Vec<f32>),
-    /// Double precision.
-    F64(Vec<f64>),
+/// A floating-point type that stored numbers are taken as.
+pub(crate) trait Float: Scalar {
+    /// A number stored in single or half precision, which every such type holds.
+    fn from_single(number: f32) -> Self;
+
+    /// A number stored in double precision, rounded by a narrower type.
+    fn from_double(number: f64) -> Self;
 }
 
-/// Reads `count` floating-point numbers, or `None` if `element` is an integer type.
-pub(crate) fn read_floats(
+impl Float for f32 {
+    fn from_single(number: f32) -> Self {
+        number
+    }
+
+    fn from_double(number: f64) -> Self {
+        number as Self
+    }
+}
+
+impl Float for f64 {
+    fn from_single(number: f32) -> Self {
+        number.into()
+    }
+
+    fn from_double(number: f64) -> Self {
+        number
+    }
+}
+
+/// Appends `count` floating-point numbers to `numbers`, or returns `None` if `element` is an integer type.
+pub(crate) fn read_floats<T: Float>(
     reader: &mut dyn Read,
     element: Element,
     order: ByteOrder,
     count: usize,
-) -> Option<io::Result<Floats>> {
-    let single = Floats::F32;
+    numbers: &mut Vec<T>,
+) -> Option<io::Result<()>> {
+    let single = T::from_single;
     Some(match element {
-        Element::F64 => read_numbers(reader, order, count, f64::from_le_bytes).map(Floats::F64),
-        Element::F32 => read_numbers(reader, order, count, f32::from_le_bytes).map(single),
+        Element::F64 => {
+            read_numbers(reader, order, count, numbers, |b| T::from_double(f64::from_le_bytes(b)))
+        }
+        Element::F32 => {
+            read_numbers(reader, order, count, numbers, |b| single(f32::from_le_bytes(b)))
+        }
         Element::F16 => {
-            read_numbers(reader, order, count, |b| f16::from_le_bytes(b).to_f32()).map(single)
+            read_numbers(reader, order, count, numbers, |b| single(f16::from_le_bytes(b).to_f32()))
         }
         Element::Bf16 => {
-            read_numbers(reader, order, count, |b| bf16::from_le_bytes(b).to_f32()).map(single)
+            read_numbers(reader, order, count, numbers, |b| single(bf16::from_le_bytes(b).to_f32()))
         }
         _ => return None,
     })
 }
 
-/// Reads `count` integers, or `None` if `element` is a floating-point type.
+/// Appends `count` integers to `numbers`, or returns `None` if `element` is a floating-point type.
 pub(crate) fn read_integers(
     reader: &mut dyn Read,
     element: Element,
     order: ByteOrder,
     count: usize,
-) -> Option<io::Result<Vec<i128>>> {
+    numbers: &mut Vec<i128>,
+) -> Option<io::Result<()>> {
+    macro_rules! read {
+        ($integer:ty) => {
+            read_numbers(reader, order, count, numbers, |b| <$integer>::from_le_bytes(b).into())
+        };
+    }
     Some(match element {
-        Element::I8 => read_numbers(reader, order, count, |b| i8::from_le_bytes(b).into()),
-        Element::I16 => read_numbers(reader, order, count, |b| i16::from_le_bytes(b).into()),
-        Element::I32 => read_numbers(reader, order, count, |b| i32::from_le_bytes(b).into()),
-        Element::I64 => read_numbers(reader, order, count, |b| i64::from_le_bytes(b).into()),
-        Element::U8 => read_numbers(reader, order, count, |b| u8::from_le_bytes(b).into()),
-        Element::U16 => read_numbers(reader, order, count, |b| u16::from_le_bytes(b).into()),
-        Element::U32 => read_numbers(reader, order, count, |b| u32::from_le_bytes(b).into()),
-        Element::U64 => read_numbers(reader, order, count, |b| u64::from_le_bytes(b).into()),
+        Element::I8 => read!(i8),
+        Element::I16 => read!(i16),
+        Element::I32 => read!(i32),
+        Element::I64 => read!(i64),
+        Element::U8 => read!(u8),
+        Element::U16 => read!(u16),
+        Element::U32 => read!(u32),
+        Element::U64 => read!(u64),
         _ => return None,
     })
 }
@@ -107,62 +157,73 @@ pub(crate) fn read_integers(
 /// Numbers decoded at a time: the bytes are never all in memory beside the numbers.
 const CHUNK: usize = 8192;
 
-/// Reads `count` numbers of `SIZE` bytes; `decode` gets them with the least significant byte first.
+/// Appends `count` numbers of `SIZE` bytes; `decode` gets them with the least significant byte first.
 fn read_numbers<const SIZE: usize, T>(
     reader: &mut dyn Read,
     order: ByteOrder,
     count: usize,
+    numbers: &mut Vec<T>,
     decode: impl Fn([u8; SIZE]) -> T,
-) -> io::Result<Vec<T>> {
-    let mut numbers = Vec::new();
+) -> io::Result<()> {
     // `count` comes from the file: running out of memory is an error like any other.
     numbers.try_reserve_exact(count).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     let mut buffer = vec![[0; SIZE]; count.min(CHUNK)];
-    while numbers.len() < count {
-        let chunk_length = buffer.len().min(count - numbers.len());
+    let mut left = count;
+    while left > 0 {
+        let chunk_length = buffer.len().min(left);
         let chunk = &mut buffer[..chunk_length];
         reader.read_exact(chunk.as_flattened_mut())?;
         if order == ByteOrder::Big {
             chunk.iter_mut().for_each(|bytes| bytes.reverse());
         }
         numbers.extend(chunk.iter().map(|bytes| decode(*bytes)));
+        left -= chunk_length;
     }
-    Ok(numbers)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn floats<T: Float>(mut bytes: &[u8], element: Element, count: usize) -> io::Result<Vec<T>> {
+        let mut numbers = Vec::new();
+        let read = read_floats(&mut bytes, element, ByteOrder::Little, count, &mut numbers);
+        read.unwrap().map(|()| numbers)
+    }
+
     #[test]
     fn half_precision_is_widened_exactly() {
         let halves = [f16::from_f32(-1.5).to_le_bytes(), f16::MAX.to_le_bytes()].concat();
-        let read = read_floats(&mut halves.as_slice(), Element::F16, ByteOrder::Little, 2);
-        assert_eq!(read.unwrap().unwrap(), Floats::F32(vec![-1.5, 65504.0]));
-        let brain = bf16::from_f32(3.0e38).to_le_bytes();
-        let read = read_floats(&mut brain.as_slice(), Element::Bf16, ByteOrder::Little, 1);
-        assert_eq!(read.unwrap().unwrap(), Floats::F32(vec![bf16::from_f32(3.0e38).to_f32()]));
+        assert_eq!(floats::<f32>(&halves, Element::F16, 2).unwrap(), [-1.5, 65504.0]);
+        let brain = bf16::from_f32(3.0e38);
+        let bytes = brain.to_le_bytes();
+        assert_eq!(floats::<f32>(&bytes, Element::Bf16, 1).unwrap(), [brain.to_f32()]);
+        assert_eq!(floats::<f64>(&bytes, Element::Bf16, 1).unwrap(), [brain.to_f64()]);
     }
 
     #[test]
     fn bytes_are_swapped_and_chunks_joined() {
         let numbers: Vec<i16> = (0..20_000).collect();
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
-        let read =
-            read_integers(&mut bytes.as_slice(), Element::I16, ByteOrder::Big, numbers.len());
+        let (reader, mut found) = (&mut bytes.as_slice(), Vec::new());
+        for count in [9_000, 11_000] {
+            let read = read_integers(reader, Element::I16, ByteOrder::Big, count, &mut found);
+            assert!(read.unwrap().is_ok());
+        }
         let expected: Vec<i128> = numbers.iter().map(|&number| number.into()).collect();
-        assert_eq!(read.unwrap().unwrap(), expected);
+        assert_eq!(found, expected);
     }
 
     #[test]
     fn too_few_bytes_are_an_error() {
-        let read = read_floats(&mut [0; 15].as_slice(), Element::F64, ByteOrder::Little, 2);
-        assert_eq!(read.unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let error = floats::<f64>(&[0; 15], Element::F64, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
     fn an_impossible_count_is_an_error() {
-        let read = read_floats(&mut [0; 8].as_slice(), Element::F64, ByteOrder::Little, usize::MAX);
-        assert_eq!(read.unwrap().unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        let error = floats::<f64>(&[0; 8], Element::F64, usize::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
     }
 }

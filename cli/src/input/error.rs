@@ -45,6 +45,44 @@ pub(crate) enum Problem {
         available: KeyList,
     },
 
+    /// None of several files has an array of this name.
+    #[error("has no `{key}` ({purpose}), nor has any other file")]
+    MissingEverywhere {
+        /// The name looked for.
+        key: String,
+        /// What it would have been used for.
+        purpose: String,
+    },
+
+    /// A file among several serves no purpose.
+    #[error("has neither `{weights}` nor `{features}`; {available}")]
+    NothingFound {
+        /// Name of the weights of the first layer.
+        weights: String,
+        /// Name of the features.
+        features: String,
+        /// The names there are.
+        available: KeyList,
+    },
+
+    /// Two files say different things of the same network.
+    #[error("{what} is not the same as in {}", file.display())]
+    Contradiction {
+        /// What they differ in.
+        what: String,
+        /// The file that has the head.
+        file: PathBuf,
+    },
+
+    /// A file has a part of the head that the head in another file has not.
+    #[error("has `{key}`, but {}, which has the other weights, has not", file.display())]
+    Unmatched {
+        /// Name of the array.
+        key: String,
+        /// The file that has the head.
+        file: PathBuf,
+    },
+
     /// An array is damaged.
     #[error("`{key}`: {reason}")]
     BadArray {

@@ -1,8 +1,12 @@
 //! Whole files, good and bad.
 
+mod blocks;
+mod files;
+
 use std::collections::HashMap;
 use std::io::{Cursor, Write};
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::safetensors::Dtype;
 use ::safetensors::tensor::{TensorView, serialize};
@@ -12,25 +16,88 @@ use neural_collapse::Bias;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::archive::open_source;
-use super::network::{FeatureValues, Keys, MeasuredNetwork, assemble};
+use super::data_set::DataSet;
+use super::element::{Float, Precision};
+use super::network::{Keys, MeasuredNetwork, read_network};
 use crate::arguments::Loss;
 use crate::penalties::Penalties;
 
-/// Reads the file `name` with the content `bytes`.
-fn read_with(
-    name: &str,
-    bytes: &[u8],
-    keys: &Keys,
-    given: &Penalties,
-) -> Result<MeasuredNetwork, String> {
-    let path = Path::new(name);
-    open_source(Cursor::new(bytes), path)
-        .and_then(|mut archive| assemble(archive.as_mut(), keys, given))
-        .map_err(|problem| problem.in_file(path).to_string())
+/// A folder that is removed at the end of a test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("neural-collapse-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        // Some file systems wait for the disk where a file is truncated and written again.
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The text without the folder in front of the names of files.
+    fn shorten(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.display()), "")
+    }
 }
 
-fn read(name: &str, bytes: &[u8]) -> Result<MeasuredNetwork, String> {
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// A network with its features in memory.
+#[derive(Debug)]
+struct Whole {
+    network: MeasuredNetwork,
+    /// The features of the samples, one sample after the other.
+    features: Vec<f64>,
+    labels: Vec<usize>,
+}
+
+/// Passes over the samples in the precision of the files, in blocks of `block_bytes`.
+fn collect(data: &mut DataSet, block_bytes: usize) -> Result<(Vec<f64>, Vec<usize>), String> {
+    fn collect<T: Float>(data: &DataSet) -> Result<(Vec<f64>, Vec<usize>), String> {
+        let (mut features, mut labels) = (Vec::new(), Vec::new());
+        let pass = data.for_each_batch::<T>(|batch| {
+            features.extend(batch.numbers.iter().map(|&number| Into::<f64>::into(number)));
+            labels.extend_from_slice(batch.samples.labels());
+            Ok(())
+        });
+        pass.map(|()| (features, labels)).map_err(|error| error.to_string())
+    }
+    data.block_bytes = block_bytes;
+    match data.precision() {
+        Precision::Single => collect::<f32>(data),
+        Precision::Double => collect::<f64>(data),
+    }
+}
+
+/// Reads the file `name` with the content `bytes`, the features too.
+fn read_with(name: &str, bytes: &[u8], keys: &Keys, given: &Penalties) -> Result<Whole, String> {
+    let folder = Folder::new();
+    let path = folder.write(name, bytes);
+    read_files(&[path], keys, given).map_err(|message| folder.shorten(&message))
+}
+
+/// Reads a network with its features, in blocks of a few numbers.
+fn read_files(files: &[PathBuf], keys: &Keys, given: &Penalties) -> Result<Whole, String> {
+    let network = read_network(files, keys, given);
+    let mut network = network.map_err(|error| error.to_string())?;
+    let (features, labels) = collect(&mut network.data, 24)?;
+    Ok(Whole { network, features, labels })
+}
+
+fn read(name: &str, bytes: &[u8]) -> Result<Whole, String> {
     read_with(name, bytes, &Keys::default(), &Penalties::default())
 }
 
@@ -81,7 +148,7 @@ fn safetensors_file(tensors: &[Tensor], metadata: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Reads [`small_network`] with the tensor of the same name replaced by `tensor`, or `tensor` added.
-fn read_changed(tensor: Tensor) -> Result<MeasuredNetwork, String> {
+fn read_changed(tensor: Tensor) -> Result<Whole, String> {
     let mut tensors = small_network();
     tensors.retain(|other| other.0 != tensor.0);
     tensors.push(tensor);
@@ -109,43 +176,46 @@ const NUMPY_STORED: &[u8] = include_bytes!("../../tests/data/stored.npz");
 const NUMPY_DEFLATED: &[u8] = include_bytes!("../../tests/data/deflated_fortran_big_endian.npz");
 
 /// What `make_npz.py` stores in both files.
-fn check_numpy_network(network: &MeasuredNetwork) {
-    assert_eq!(network.labels, [0, 1, 1, 0]);
+fn check_numpy_network(whole: &Whole) {
+    assert_eq!(whole.labels, [0, 1, 1, 0]);
     let first = DMatrix::from_row_slice(2, 3, &[1.0, -2.0, 0.5, 0.25, 4.0, -8.0]);
     let second = DMatrix::from_row_slice(2, 2, &[3.0, 0.125, -1.5, 2.0]);
-    assert_eq!(network.weights, [first, second]);
-    assert_eq!((network.features.samples, network.features.width), (4, 3));
+    assert_eq!(whole.network.head.weights, [first, second]);
+    let data = &whole.network.data;
+    assert_eq!((data.samples(), data.width(), data.classes()), (4, 3, 2));
+    let features: Vec<_> = (0..12).map(|index| f64::from(index) / 8.0 - 0.5).collect();
+    assert_eq!(whole.features, features);
 }
 
 #[test]
 fn stored_npz_of_numpy_is_read() {
-    let network = read("a.npz", NUMPY_STORED).unwrap();
-    check_numpy_network(&network);
-    let features = (0..12).map(|index| index as f32 / 8.0 - 0.5).collect();
-    assert_eq!(network.features.values, FeatureValues::F32(features));
-    assert_eq!(network.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
-    assert_eq!(network.penalties, Penalties::default());
+    let whole = read("a.npz", NUMPY_STORED).unwrap();
+    check_numpy_network(&whole);
+    assert_eq!(whole.network.data.precision(), Precision::Single);
+    assert_eq!(whole.network.head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
+    assert_eq!(whole.network.head.penalties, Penalties::default());
 }
 
 #[test]
 fn deflated_npz_of_numpy_is_read() {
-    let network = read("unknown extension", NUMPY_DEFLATED).unwrap();
-    check_numpy_network(&network);
-    let features = (0..12).map(|index| f64::from(index) / 8.0 - 0.5).collect();
-    assert_eq!(network.features.values, FeatureValues::F64(features));
-    assert_eq!(network.bias, None);
+    let whole = read("unknown extension", NUMPY_DEFLATED).unwrap();
+    check_numpy_network(&whole);
+    assert_eq!(whole.network.data.precision(), Precision::Double);
+    assert_eq!(whole.network.head.bias, None);
 }
 
 #[test]
 fn safetensors_is_read_with_its_metadata() {
     let metadata = [("lambda_w", "[5e-4]"), ("lambda_h", "1e-5"), ("bias", "unregularized")];
     let file = safetensors_file(&small_network(), &metadata);
-    let network = read("unknown extension", &file).unwrap();
-    assert_eq!(network.features.values, FeatureValues::F32(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
-    assert_eq!(network.weights, [DMatrix::from_row_slice(2, 2, &[1.0, -1.0, 0.5, 0.25])]);
-    assert_eq!(network.penalties.weight_decays, Some(vec![5e-4]));
-    assert_eq!(network.penalties.feature_decay, Some(1e-5));
-    assert_eq!(network.penalties.bias, Some(Bias::Unregularized));
+    let whole = read("unknown extension", &file).unwrap();
+    assert_eq!(whole.network.data.precision(), Precision::Single);
+    assert_eq!(whole.features, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let head = whole.network.head;
+    assert_eq!(head.weights, [DMatrix::from_row_slice(2, 2, &[1.0, -1.0, 0.5, 0.25])]);
+    assert_eq!(head.penalties.weight_decays, Some(vec![5e-4]));
+    assert_eq!(head.penalties.feature_decay, Some(1e-5));
+    assert_eq!(head.penalties.bias, Some(Bias::Unregularized));
 }
 
 #[test]
@@ -159,8 +229,8 @@ fn flags_overrule_metadata_even_if_it_is_nonsense() {
         bias: Some(Bias::Regularized(3.0)),
         loss: Some(Loss::Ce),
     };
-    let network = read_with("a.safetensors", &file, &Keys::default(), &given).unwrap();
-    assert_eq!(network.penalties, given);
+    let whole = read_with("a.safetensors", &file, &Keys::default(), &given).unwrap();
+    assert_eq!(whole.network.head.penalties, given);
     let error = read("a.safetensors", &file).unwrap_err();
     assert!(
         error.starts_with("a.safetensors: the metadata `lambda_w` is `?`, but a JSON list"),
@@ -183,10 +253,11 @@ fn half_precision_and_small_integers_are_read() {
         brains("classifier.1.weight", &[0.5, -2.0]),
         ("labels", Dtype::I8, vec![1], vec![0]),
     ];
-    let network = read("a.safetensors", &safetensors_file(&tensors, &[])).unwrap();
-    assert_eq!(network.features.values, FeatureValues::F32(vec![0.5, 1.0]));
-    assert_eq!(network.weights, [DMatrix::from_row_slice(1, 2, &[0.5, -2.0])]);
-    assert_eq!(network.labels, [0]);
+    let whole = read("a.safetensors", &safetensors_file(&tensors, &[])).unwrap();
+    assert_eq!(whole.network.data.precision(), Precision::Single);
+    assert_eq!(whole.features, [0.5, 1.0]);
+    assert_eq!(whole.network.head.weights, [DMatrix::from_row_slice(1, 2, &[0.5, -2.0])]);
+    assert_eq!(whole.labels, [0]);
 }
 
 #[test]
@@ -206,8 +277,8 @@ fn other_keys_are_found() {
         bias: Some("b".into()),
     };
     let file = safetensors_file(&tensors, &[]);
-    let network = read_with("a.safetensors", &file, &keys, &Penalties::default()).unwrap();
-    assert_eq!(network.bias, Some(DVector::from_vec(vec![1.0, 2.0])));
+    let whole = read_with("a.safetensors", &file, &keys, &Penalties::default()).unwrap();
+    assert_eq!(whole.network.head.bias, Some(DVector::from_vec(vec![1.0, 2.0])));
 }
 
 #[test]
@@ -361,14 +432,19 @@ fn unknown_formats_are_errors() {
 /// Reads every truncation of `file`, and `file` with every byte changed in several ways: whatever comes out,
 /// it comes out as a result.
 fn damage_everywhere(name: &str, file: &[u8]) {
+    let folder = Folder::new();
+    let read = |bytes: &[u8]| {
+        let path = folder.write(name, bytes);
+        read_files(&[path], &Keys::default(), &Penalties::default())
+    };
     for length in 0..file.len() {
-        assert!(read(name, &file[..length]).is_err(), "truncated to {length} bytes");
+        assert!(read(&file[..length]).is_err(), "truncated to {length} bytes");
     }
     let mut damaged = file.to_vec();
     for index in 0..file.len() {
         for change in [0x01, 0x80, 0xff, file[index], file[index] ^ b'9'] {
             damaged[index] = file[index] ^ change;
-            let _ = read(name, &damaged);
+            let _ = read(&damaged);
         }
         damaged[index] = file[index];
     }

@@ -4,6 +4,7 @@ use neural_collapse::{ClassAudit, Compared};
 use serde::Serialize;
 
 use super::prediction::PredictionReport;
+use crate::all_metrics::AllMetrics;
 use crate::arguments::Loss;
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
@@ -40,6 +41,9 @@ pub(crate) struct AuditReport<'a> {
     classes: Vec<ClassReport>,
     /// The JSON object of `predict`.
     prediction: Option<PredictionReport<'a>>,
+    /// Every metric of the library, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<&'a AllMetrics>,
 }
 
 /// One class.
@@ -95,6 +99,7 @@ impl<'a> AuditReport<'a> {
             balancedness: audit.balancedness.as_deref(),
             classes: audit.classes.iter().map(ClassReport::from).collect(),
             prediction: network.prediction.as_ref().map(PredictionReport::new).transpose()?,
+            metrics: network.metrics.as_ref(),
         })
     }
 }

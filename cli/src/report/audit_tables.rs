@@ -3,6 +3,7 @@
 use neural_collapse::{Audit, ClassAudit, Compared};
 
 use super::audit::loss_name;
+use super::metric_tables::{METRIC_LEGEND, metric_tables};
 use super::prediction::geometry_text;
 use super::problem::{fact, list_numbers, penalty_facts};
 use crate::arguments::Loss;
@@ -16,8 +17,10 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     let mut parts = vec![network_table(network), metric_table(network)];
     parts.extend(layer_table(audit));
     parts.push(class_table(audit, network.prediction.is_some()));
+    parts.extend(network.metrics.iter().map(metric_tables));
     parts.extend(remarks(network));
     parts.push(wrap(LEGEND));
+    parts.extend(network.metrics.iter().map(|_| wrap(METRIC_LEGEND)));
     parts.join("\n\n")
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod audit_tables;
+mod metric_tables;
 mod model;
 mod prediction;
 mod problem;

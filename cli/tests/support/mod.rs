@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod network;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -61,4 +63,26 @@ pub(crate) fn column(list: &Value, name: &str) -> Vec<f64> {
 pub(crate) fn assert_keys(object: &Value, names: &[&str]) {
     let found: BTreeSet<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(found, names.iter().copied().collect(), "{object}");
+}
+
+/// Asserts that two JSON values are the same but for rounding errors of this relative size.
+#[track_caller]
+pub(crate) fn assert_same(found: &Value, expected: &Value, tolerance: f64) {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            assert!(found.keys().eq(expected.keys()), "{found:?} {expected:?}");
+            found.iter().for_each(|(key, value)| assert_same(value, &expected[key], tolerance));
+        }
+        (Value::Array(found), Value::Array(expected)) => {
+            assert_eq!(found.len(), expected.len());
+            let pairs = found.iter().zip(expected);
+            pairs.for_each(|(found, expected)| assert_same(found, expected, tolerance));
+        }
+        (Value::Number(_), Value::Number(_)) => {
+            let [found, expected] = [found, expected].map(|number| number.as_f64().unwrap());
+            let error = (found - expected).abs();
+            assert!(error <= tolerance * expected.abs(), "{found} for {expected}");
+        }
+        _ => assert_eq!(found, expected),
+    }
 }

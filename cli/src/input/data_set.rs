@@ -1,0 +1,68 @@
+//! The samples of all files, in their order.
+
+use neural_collapse::Error;
+
+use super::element::{Float, Precision};
+use super::shard::{Batch, Shard};
+use crate::error::CliError;
+
+/// Bytes of the features that are in memory at a time: enough for threads to share, little beside any model.
+const BLOCK_BYTES: usize = 16 << 20;
+
+/// The samples of all files, in their order.
+#[derive(Debug)]
+pub(crate) struct DataSet {
+    shards: Vec<Shard>,
+    classes: usize,
+    /// Bytes of the features that are in memory at a time.
+    pub(crate) block_bytes: usize,
+}
+
+impl DataSet {
+    /// The samples of one file or more, whose features are equally wide.
+    pub(super) fn new(shards: Vec<Shard>, classes: usize) -> Self {
+        Self { shards, classes, block_bytes: BLOCK_BYTES }
+    }
+
+    /// Number of samples N.
+    pub(crate) fn samples(&self) -> usize {
+        self.shards.iter().map(|shard| shard.labels.len()).sum()
+    }
+
+    /// Number of classes K.
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Length d of a feature vector.
+    pub(crate) fn width(&self) -> usize {
+        self.shards.first().map_or(0, |shard| shard.features().width)
+    }
+
+    /// The precision in which all features are taken: the highest of any file.
+    pub(crate) fn precision(&self) -> Precision {
+        let precisions = self.shards.iter().map(|shard| shard.features().precision);
+        precisions.max().unwrap_or(Precision::Single)
+    }
+
+    /// The name for messages: that of the first file, and how many there are beside it.
+    pub(crate) fn name(&self) -> String {
+        let first = self.shards.first().map(|shard| shard.file.display().to_string());
+        let first = first.unwrap_or_default();
+        match self.shards.len() {
+            0 | 1 => first,
+            2 => format!("{first} and another file"),
+            files => format!("{first} and {} other files", files - 1),
+        }
+    }
+
+    /// Passes once over all samples, and shows them to `visit` batch by batch.
+    pub(crate) fn for_each_batch<T: Float>(
+        &self,
+        mut visit: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
+    ) -> Result<(), CliError> {
+        self.shards
+            .iter()
+            .try_for_each(|shard| shard.for_each_batch(self.classes, self.block_bytes, &mut visit))
+    }
+}

@@ -1,0 +1,188 @@
+//! Several files as one data set.
+
+use super::*;
+
+const WEIGHTS: [f64; 4] = [1.0, -1.0, 0.5, 0.25];
+
+/// Entries of the metadata of a file.
+type Metadata<'a> = &'a [(&'a str, &'a str)];
+
+/// Reads files that have these names, tensors and metadata.
+fn read_all(files: &[(&str, Vec<Tensor>, Metadata<'_>)]) -> Result<Whole, String> {
+    let folder = Folder::new();
+    let write = |(name, tensors, metadata): &(&str, Vec<Tensor>, Metadata<'_>)| {
+        folder.write(name, &safetensors_file(tensors, metadata))
+    };
+    let paths: Vec<_> = files.iter().map(write).collect();
+    read_files(&paths, &Keys::default(), &Penalties::default())
+        .map_err(|message| folder.shorten(&message))
+}
+
+fn head() -> Vec<Tensor> {
+    vec![doubles("classifier.1.weight", &[2, 2], &WEIGHTS)]
+}
+
+/// One sample of class 1.
+fn sample() -> Vec<Tensor> {
+    vec![doubles("features", &[1, 2], &[7.0, 8.0]), labels(&[1])]
+}
+
+fn with(mut tensors: Vec<Tensor>, tensor: Tensor) -> Vec<Tensor> {
+    tensors.retain(|other| other.0 != tensor.0);
+    tensors.push(tensor);
+    tensors
+}
+
+#[test]
+fn samples_come_in_the_order_of_the_files() {
+    let single = vec![singles("features", &[1, 2], &[0.1, 9.0]), labels(&[0])];
+    let whole = read_all(&[
+        ("a.safetensors", single, &[]),
+        ("b.safetensors", small_network(), &[("lambda_h", "1e-5")]),
+        ("c.safetensors", sample(), &[]),
+    ]);
+    let Whole { network, features, labels } = whole.unwrap();
+    let expected = [0.1_f32.into(), 9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+    assert_eq!(features, expected);
+    assert_eq!(labels, [0, 0, 1, 1, 1]);
+    assert_eq!(network.data.precision(), Precision::Double);
+    assert_eq!(network.head.penalties.feature_decay, Some(1e-5));
+    assert!(network.data.name().ends_with("a.safetensors and 2 other files"));
+}
+
+#[test]
+fn single_precision_stays_single() {
+    let single = || vec![singles("features", &[1, 2], &[0.1, 9.0]), labels(&[0])];
+    let files = [("a.safetensors", head(), &[][..]), ("b.safetensors", single(), &[])];
+    assert_eq!(read_all(&files).unwrap().network.data.precision(), Precision::Single);
+}
+
+#[test]
+fn other_files_may_repeat_the_head() {
+    let bias = || doubles("classifier.bias", &[2], &[0.5, -0.5]);
+    let metadata: Metadata<'_> = &[("lambda_w", "[1e-4]"), ("lambda_h", "1e-4")];
+    let repeated: Metadata<'_> = &[("lambda_w", "0.0001"), ("loss_function", "mse")];
+    let weights = WEIGHTS.map(|weight| weight as f32);
+    let single = singles("classifier.1.weight", &[2, 2], &weights);
+    let whole = read_all(&[
+        ("head.safetensors", with(head(), bias()), metadata),
+        ("a.safetensors", with(with(sample(), single), bias()), repeated),
+        ("b.safetensors", with(sample(), doubles("classifier.0.weight", &[1, 1], &[1.0])), &[]),
+        ("c.safetensors", head(), &[]),
+    ]);
+    let head = whole.unwrap().network.head;
+    assert_eq!(head.penalties.weight_decays, Some(vec![1e-4]));
+    // What the file of the head leaves open no other file fills in.
+    assert_eq!(head.penalties.loss, None);
+}
+
+#[test]
+fn contradictions_name_both_files() {
+    let metadata: Metadata<'_> = &[
+        ("lambda_w", "[1e-4]"),
+        ("lambda_h", "1e-4"),
+        ("bias", "unregularized"),
+        ("loss_function", "mse"),
+    ];
+    let bias = |value| doubles("classifier.bias", &[2], &[0.5, value]);
+    let other_weight = doubles("classifier.1.weight", &[2, 2], &[1.0, -1.0, 0.5, 0.5]);
+    let second_weight = doubles("classifier.2.weight", &[2, 2], &WEIGHTS);
+    let cases: [(Tensor, Metadata<'_>, &str); 7] = [
+        (other_weight, &[], "`classifier.1.weight` is not the same as in a.safetensors"),
+        (
+            second_weight,
+            &[],
+            "has `classifier.2.weight`, but a.safetensors, which has the other weights, has not",
+        ),
+        (bias(0.25), &[], "`classifier.bias` is not the same as in a.safetensors"),
+        (
+            bias(0.5),
+            &[("lambda_w", "[1e-4, 2e-4]")],
+            "the metadata `lambda_w` is not the same as in a.safetensors",
+        ),
+        (
+            bias(0.5),
+            &[("lambda_h", "2e-4")],
+            "the metadata `lambda_h` is not the same as in a.safetensors",
+        ),
+        (bias(0.5), &[("bias", "none")], "the metadata `bias` is not the same as in a.safetensors"),
+        (
+            bias(0.5),
+            &[("loss_function", "cross_entropy")],
+            "the metadata `loss_function` is not the same as in a.safetensors",
+        ),
+    ];
+    for (tensor, other_metadata, message) in cases {
+        let error = read_all(&[
+            ("z.safetensors", sample(), &[]),
+            ("a.safetensors", with(small_network(), bias(0.5)), metadata),
+            ("b.safetensors", with(sample(), tensor), other_metadata),
+        ]);
+        assert_eq!(error.unwrap_err(), format!("b.safetensors: {message}"));
+    }
+    let error = read_all(&[
+        ("b.safetensors", with(sample(), bias(0.5)), &[]),
+        ("a.safetensors", head(), &[]),
+    ]);
+    let message = "b.safetensors: has `classifier.bias`, but a.safetensors, which has the other weights, has not";
+    assert_eq!(error.unwrap_err(), message);
+}
+
+#[test]
+fn mistakes_name_their_file() {
+    let narrow = || vec![doubles("features", &[2, 1], &[1.0, 2.0]), labels(&[0, 1])];
+    let cases = [
+        (
+            narrow(),
+            "`features` has shape 2×1, but 2×2 for `classifier.1.weight` in a.safetensors is expected",
+        ),
+        (
+            with(narrow(), doubles("classifier.1.weight", &[2, 2], &WEIGHTS)),
+            "`features` has shape 2×1, but 2×2 for `classifier.1.weight` in a.safetensors is expected",
+        ),
+        (with(sample(), labels(&[2])), "`labels` is 2 at [0], but a class from 0 to 1 is expected"),
+        (
+            with(sample(), labels(&[0, 1])),
+            "`labels` has shape (2), but (1) for the rows of `features` is expected",
+        ),
+        (
+            sample()[..1].to_vec(),
+            "has no `labels` (the class of each sample, from 0); it has `features`",
+        ),
+        (
+            sample()[1..].to_vec(),
+            "has no `features` (the features, a row for each sample); it has `labels`",
+        ),
+        (
+            vec![doubles("x", &[1], &[1.0])],
+            "has neither `classifier.1.weight` nor `features`; it has `x`",
+        ),
+        (
+            with(sample(), doubles("features", &[1, 2], &[0.0, f64::NAN])),
+            "`features` is NaN at [0, 1], but only finite numbers are allowed",
+        ),
+    ];
+    for (tensors, message) in cases {
+        let error = read_all(&[
+            ("a.safetensors", small_network(), &[]),
+            ("b.safetensors", tensors, &[("lambda_h", "1")]),
+        ]);
+        assert_eq!(error.unwrap_err(), format!("b.safetensors: {message}"));
+    }
+    let unreadable: Metadata<'_> = &[("lambda_h", "?")];
+    let error =
+        read_all(&[("a.safetensors", head(), &[]), ("b.safetensors", sample(), unreadable)]);
+    let message =
+        "b.safetensors: the metadata `lambda_h` is `?`, but a positive number is expected";
+    assert_eq!(error.unwrap_err(), message);
+}
+
+#[test]
+fn some_file_has_weights_and_some_file_has_features() {
+    let error = read_all(&[("a.safetensors", sample(), &[]), ("b.safetensors", sample(), &[])]);
+    let message = "a.safetensors: has no `classifier.1.weight` (the weights of layer 1), nor has any other file";
+    assert_eq!(error.unwrap_err(), message);
+    let error = read_all(&[("a.safetensors", head(), &[]), ("b.safetensors", head(), &[])]);
+    let message = "a.safetensors: has no `features` (the features, a row for each sample), nor has any other file";
+    assert_eq!(error.unwrap_err(), message);
+}

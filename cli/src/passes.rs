@@ -1,0 +1,183 @@
+//! The two passes over the samples: class means, then everything that is measured around them.
+
+use neural_collapse::{
+    Audit, AuditSums, Bias, ClassStatistics, Error, LinearHead, Objective, ObjectiveSums,
+    Regularization,
+};
+
+use crate::all_metrics::{AllMetrics, MetricSums};
+use crate::arguments::Loss;
+use crate::error::CliError;
+use crate::input::{Batch, DataSet, Float};
+use crate::progress::Progress;
+
+/// What is to be measured of a network.
+pub(crate) struct Plan<'a> {
+    /// What was minimised.
+    pub(crate) loss: Loss,
+    /// The layers of the network.
+    pub(crate) network: &'a LinearHead,
+    /// Those of the model, which may have one layer only: their product.
+    pub(crate) model: &'a LinearHead,
+    /// The penalties of the model, if they are known.
+    pub(crate) penalties: Option<&'a Regularization>,
+    /// Whether every metric of the library is wanted.
+    pub(crate) all_metrics: bool,
+}
+
+/// What the second pass tells.
+pub(crate) struct Measured {
+    /// The audit of the model's layers; without penalties for another loss than the squared one.
+    pub(crate) audit: Audit,
+    /// The objective with cross-entropy.
+    pub(crate) cross_entropy: Option<Objective>,
+    /// The balance of the layers trained with cross-entropy and weight decay.
+    pub(crate) balancedness: Option<Vec<f64>>,
+    /// The mean over the classes of the mean squared norm of their features.
+    pub(crate) feature_energy: Option<f64>,
+    /// Every metric of the library.
+    pub(crate) metrics: Option<AllMetrics>,
+}
+
+/// The first pass: number and mean of the samples of each class.
+pub(crate) fn class_statistics<T: Float>(
+    data: &DataSet,
+    progress: &Progress,
+) -> Result<ClassStatistics, CliError> {
+    progress.start_pass("class means");
+    let mut statistics = ClassStatistics::empty(data.width(), data.classes())
+        .map_err(CliError::in_file(&data.name()))?;
+    pass::<T>(data, progress, |batch| statistics.accumulate(&batch.samples))?;
+    Ok(statistics)
+}
+
+impl Plan<'_> {
+    /// The second pass.
+    pub(crate) fn measure<T: Float>(
+        &self,
+        data: &DataSet,
+        statistics: &ClassStatistics,
+        progress: &Progress,
+    ) -> Result<Measured, CliError> {
+        progress.start_pass("deviations");
+        let name = data.name();
+        let penalties = self.cross_entropy_penalties().map_err(CliError::in_file(&name))?;
+        let mut sums = Sums::<T>::new(self, statistics, penalties.as_ref())
+            .map_err(CliError::in_file(&name))?;
+        pass(data, progress, |batch| sums.accumulate(batch))?;
+        progress.end_passes("metrics");
+        sums.measured(self, statistics).map_err(CliError::in_file(&name))
+    }
+
+    /// The penalties beside the cross-entropy. The layer-peeled model has none: they are asked for, but do not
+    /// matter to the cross-entropy alone.
+    fn cross_entropy_penalties(&self) -> Result<Option<Regularization>, Error> {
+        match self.loss {
+            Loss::Mse | Loss::UfSvm => Ok(None),
+            Loss::Ce => Ok(self.penalties.cloned()),
+            Loss::LayerPeeled => {
+                let head = self.model;
+                let bias = if head.bias().is_some() { Bias::Unregularized } else { Bias::None };
+                let decays = vec![1.0; head.depth()];
+                Regularization::new(&decays, 1.0)?.with_bias(bias).map(Some)
+            }
+        }
+    }
+}
+
+/// What the second pass adds up, all of it while a block is in memory.
+struct Sums<'a, T: Float> {
+    audit: AuditSums<'a, T>,
+    cross_entropy: Option<ObjectiveSums<'a>>,
+    feature_energy: Option<FeatureEnergy>,
+    metrics: Option<MetricSums<T>>,
+}
+
+impl<'a, T: Float> Sums<'a, T> {
+    fn new(
+        plan: &Plan<'a>,
+        statistics: &'a ClassStatistics,
+        cross_entropy: Option<&'a Regularization>,
+    ) -> Result<Self, Error> {
+        let head = plan.model;
+        let squared = plan.penalties.filter(|_| plan.loss == Loss::Mse);
+        let energy = || FeatureEnergy::new(statistics.classes());
+        Ok(Self {
+            audit: AuditSums::new(statistics, head, squared)?,
+            cross_entropy: cross_entropy
+                .map(|penalties| ObjectiveSums::cross_entropy(statistics, head, penalties))
+                .transpose()?,
+            feature_energy: (plan.loss == Loss::LayerPeeled).then(energy),
+            metrics: plan.all_metrics.then(|| MetricSums::new(statistics, plan.network)),
+        })
+    }
+
+    fn accumulate(&mut self, batch: &Batch<'_, T>) -> Result<(), Error> {
+        self.audit.accumulate(&batch.samples)?;
+        if let Some(sums) = &mut self.cross_entropy {
+            sums.accumulate(&batch.samples)?;
+        }
+        if let Some(energy) = &mut self.feature_energy {
+            energy.accumulate(batch);
+        }
+        if let Some(sums) = &mut self.metrics {
+            sums.accumulate(&batch.samples)?;
+        }
+        Ok(())
+    }
+
+    fn measured(self, plan: &Plan<'_>, statistics: &ClassStatistics) -> Result<Measured, Error> {
+        let audit = self.audit.audit()?;
+        let cross_entropy = self.cross_entropy.as_ref();
+        let metrics =
+            self.metrics.map(|sums| AllMetrics::new(&sums, statistics, plan.network, &audit));
+        Ok(Measured {
+            cross_entropy: cross_entropy.map(ObjectiveSums::objective).transpose()?,
+            balancedness: cross_entropy
+                .filter(|_| plan.loss == Loss::Ce)
+                .map(ObjectiveSums::balancedness)
+                .transpose()?,
+            feature_energy: self.feature_energy.map(|energy| energy.mean()),
+            metrics,
+            audit,
+        })
+    }
+}
+
+/// Sum of the squared norms and number of the samples of each class.
+struct FeatureEnergy(Vec<(f64, f64)>);
+
+impl FeatureEnergy {
+    fn new(classes: usize) -> Self {
+        Self(vec![(0.0, 0.0); classes])
+    }
+
+    fn accumulate<T: Float>(&mut self, batch: &Batch<'_, T>) {
+        let width = batch.samples.features().dimension();
+        for (sample, &label) in batch.numbers.chunks(width).zip(batch.samples.labels()) {
+            let squares = sample.iter().map(|&number| number.into() * number.into());
+            let (sum, samples) = &mut self.0[label];
+            *sum += squares.sum::<f64>();
+            *samples += 1.0;
+        }
+    }
+
+    /// The mean over the classes of their means.
+    fn mean(&self) -> f64 {
+        let means = self.0.iter().map(|(sum, samples)| sum / samples);
+        means.sum::<f64>() / self.0.len() as f64
+    }
+}
+
+/// Passes once over the samples.
+fn pass<T: Float>(
+    data: &DataSet,
+    progress: &Progress,
+    mut accumulate: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
+) -> Result<(), CliError> {
+    data.for_each_batch(|batch| {
+        accumulate(batch)?;
+        progress.advance(batch.samples.labels().len() as u64);
+        Ok(())
+    })
+}

@@ -1,0 +1,128 @@
+//! The tables that `audit --metrics all` adds.
+
+use crate::all_metrics::{AllMetrics, Shape, Shares};
+use crate::tables::{Cell, Run, merge_equal, numbered_table, plain_table};
+
+/// What the symbols mean.
+pub(super) const METRIC_LEGEND: &str = "\
+Centre: what class means are centred at for Σ_B, the mean over all samples or that of the class means; CDNV: \
+variances of two classes relative to their distance, over all pairs; coincident: pairs of classes with equal means; \
+CV: standard deviation relative to the mean; ETF: |cos + 1/(K−1)|; energy: log 1/‖u − v‖ of two directions; \
+self-duality: distance of W_M and the centred class means in front of it, each divided by its norm; duality cosines: \
+between the two, class by class; agreement, accuracies: shares of the samples.";
+
+/// All that the other tables do not have.
+pub(super) fn metric_tables(metrics: &AllMetrics) -> String {
+    let tables = [
+        center_table(metrics),
+        layer_table(metrics),
+        shape_table(metrics),
+        network_table(metrics),
+        class_table(metrics),
+    ];
+    tables.join("\n\n")
+}
+
+/// The metrics that depend on the centre of the class means.
+fn center_table(metrics: &AllMetrics) -> String {
+    let AllMetrics { nc1, nc1_trace_quotient: quotient, .. } = metrics;
+    let row = |name: &str, samples, classes| vec![Cell::Text(name.into()), samples, classes];
+    let rank = |rank: Option<usize>| rank.map_or(Cell::Number(None), count);
+    let (samples, classes) = (nc1.center_samples, nc1.center_classes);
+    let rows = [
+        row("NC1", residual(samples.map(|nc1| nc1.value)), residual(classes.map(|nc1| nc1.value))),
+        row("rank of Σ_B", rank(samples.map(|nc1| nc1.rank)), rank(classes.map(|nc1| nc1.rank))),
+        row(
+            "tr Σ_W / tr Σ_B",
+            residual(quotient.center_samples),
+            residual(quotient.center_classes),
+        ),
+    ];
+    plain_table(&["centre", "samples", "classes"], &rows)
+}
+
+/// NC1 after each layer.
+fn layer_table(metrics: &AllMetrics) -> String {
+    let layers = metrics.nc1_after_layers.iter().enumerate();
+    let rows: Vec<_> =
+        layers.map(|(index, &item)| Run { first: index + 1, length: 1, item }).collect();
+    numbered_table("m", &["NC1 after layer m", "rank of Σ_B"], &rows, |nc1| {
+        let rank = nc1.map_or(Cell::Number(None), |nc1| count(nc1.rank));
+        vec![residual(nc1.map(|nc1| nc1.value)), rank]
+    })
+}
+
+/// What there is once: CDNV, duality and the decisions for all samples.
+fn network_table(metrics: &AllMetrics) -> String {
+    let AllMetrics { cdnv, self_duality, duality_cosines: cosines, nc4, .. } = metrics;
+    let row = |name: &str, cell| vec![Cell::Text(name.into()), cell];
+    let coincident = cdnv.map_or(Cell::Number(None), |cdnv| Cell::Count(cdnv.coincident_pairs));
+    let rows = [
+        row("CDNV, mean", residual(cdnv.map(|cdnv| cdnv.mean))),
+        row("CDNV, largest", residual(cdnv.map(|cdnv| cdnv.largest))),
+        row("CDNV, coincident", coincident),
+        row("self-duality", residual(*self_duality)),
+        row("duality cosines, mean", number(cosines.map(|cosines| cosines.mean))),
+        row("duality cosines, deviation", residual(cosines.map(|cosines| cosines.deviation))),
+        row("agreement (NC4)", number(Some(nc4.overall.agreement))),
+        row("head accuracy", number(Some(nc4.overall.head_accuracy))),
+        row("nearest-mean accuracy", number(Some(nc4.overall.nearest_mean_accuracy))),
+    ];
+    plain_table(&["metric", ""], &rows)
+}
+
+/// Norms and angles, a row for each metric.
+fn shape_table(metrics: &AllMetrics) -> String {
+    let shapes = [metrics.class_means, metrics.centred_class_means, metrics.classifier];
+    let row = |name: &str, cell: fn(Shape) -> Cell| {
+        let mut row = vec![Cell::Text(name.into())];
+        row.extend(shapes.map(cell));
+        row
+    };
+    let rows = [
+        row("norms, mean", |shape| number(shape.norm_spread.map(|norms| norms.mean))),
+        row("norms, CV", |shape| {
+            residual(shape.norm_spread.map(|norms| norms.coefficient_of_variation))
+        }),
+        row("cosines, mean", |shape| number(shape.cosine_spread.map(|cosines| cosines.mean))),
+        row("cosines, deviation", |shape| {
+            residual(shape.cosine_spread.map(|cosines| cosines.deviation))
+        }),
+        row("ETF, mean", |shape| residual(shape.equiangularity.map(|found| found.etf_deviation))),
+        row("ETF, largest", |shape| {
+            residual(shape.equiangularity.map(|found| found.largest_etf_deviation))
+        }),
+        row("energy, mean", |shape| number(shape.log_energy.map(|energy| energy.mean))),
+        row("energy, deviation", |shape| residual(shape.log_energy.map(|energy| energy.deviation))),
+    ];
+    plain_table(&["vectors", "class means", "centred", "classifier"], &rows)
+}
+
+/// NC4 and accuracies of each class.
+fn class_table(metrics: &AllMetrics) -> String {
+    let headings = ["agreement", "head accuracy", "nearest-mean accuracy"];
+    let runs = merge_equal(metrics.nc4.classes.iter().map(|&shares| (1, shares)));
+    numbered_table("class", &headings, &runs, |&shares| share_cells(shares).into())
+}
+
+fn share_cells(shares: Option<Shares>) -> [Cell; 3] {
+    let share = |share: fn(Shares) -> f64| number(shares.map(share));
+    [
+        share(|shares| shares.agreement),
+        share(|shares| shares.head_accuracy),
+        share(|shares| shares.nearest_mean_accuracy),
+    ]
+}
+
+fn count(count: usize) -> Cell {
+    Cell::Count(count as u64)
+}
+
+/// A number that is not finite stands for one that cannot be computed, as in JSON.
+fn number(number: Option<f64>) -> Cell {
+    Cell::Number(number.filter(|number| number.is_finite()))
+}
+
+fn residual(number: Option<f64>) -> Cell {
+    Cell::Residual(number.filter(|number| number.is_finite()))
+}
