@@ -63,7 +63,8 @@ impl AuditedNetwork {
             Precision::Single => measurement.audit::<f32>(&data, model, all_metrics, progress),
             Precision::Double => measurement.audit::<f64>(&data, model, all_metrics, progress),
         }?;
-        if audited.penalties.is_none() && audited.prediction.is_none() {
+        let unexplained = audited.prediction.is_none() && audited.no_prediction.is_none();
+        if unexplained && audited.penalties.is_none() {
             audited.no_prediction = given.missing().map(String::from);
         }
         Ok(audited)

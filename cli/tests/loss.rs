@@ -227,3 +227,12 @@ fn cross_entropy_on_classes_of_different_sizes_is_measured_only() {
     let printed = run("audit data/digits_m1.safetensors --loss ce");
     assert!(text(&printed.stdout).contains("No prediction: no closed form is known"));
 }
+
+/// The reason was once lost behind a remark on weight decays, which this model has not.
+#[test]
+fn a_layer_peeled_model_without_a_closed_form_says_so() {
+    let printed = run("audit data/digits_m3.safetensors --loss layer-peeled");
+    let reason = "No prediction: no closed form is known for the layer-peeled model with classes of \
+                  more than two sizes.";
+    assert!(text(&printed.stdout).contains(reason), "{}", text(&printed.stdout));
+}
