@@ -1,5 +1,7 @@
 //! Numbers, means and covariances of the classes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nalgebra::{DMatrix, DVector};
 
 use crate::compensated::{add_sample, add_sums, quotient};
@@ -157,8 +159,12 @@ impl ClassStatistics {
 
     /// Each class is summed by one thread, in the order of the samples.
     fn accumulate_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        // Beforehand, for there is no second copy of the sums to go back to.
-        batch.features().check()?;
+        // There is no second copy of the sums to go back to, unless they are zero.
+        let starts_from_zero = self.samples() == 0;
+        if !starts_from_zero {
+            batch.features().check()?;
+        }
+        let refused = AtomicBool::new(false);
         let dimension = self.dimension();
         let operations = batch.features().samples().saturating_mul(4 * dimension);
         let classes = self.classes().div_ceil(PIECES);
@@ -175,13 +181,20 @@ impl ClassStatistics {
                 let mut samples: Vec<usize> =
                     samples.filter(|&index| own.contains(&batch.labels()[index])).collect();
                 samples.sort_by_key(|&index| batch.labels()[index]);
-                batch.features().for_each_checked_sample(samples, |index, sample| {
+                let added = batch.features().for_each_sample(samples, |index, sample| {
                     let start = (batch.labels()[index] - first) * dimension;
                     add_sample(&mut sums[start..], &mut corrections[start..], sample);
                 });
+                refused.fetch_or(added.is_err(), Ordering::Relaxed);
             },
         );
-        Ok(())
+        if !refused.into_inner() {
+            return Ok(());
+        }
+        self.sums.fill(0.0);
+        self.corrections.fill(0.0);
+        // Names the first bad number, whichever was found first.
+        batch.features().check()
     }
 
     /// Adds the samples of other statistics. The order and the grouping of merges change the means

@@ -253,6 +253,9 @@ fn what_is_not_a_number_never_gets_into_an_accumulator() {
     let error = statistics.as_mut().unwrap().accumulate(&refused).unwrap_err();
     assert!(error.to_string().starts_with("`features[(499, 0)]` is NaN"), "{error}");
     assert_eq!(statistics.unwrap(), before);
+    let mut empty = ClassStatistics::empty(1000, 500).unwrap();
+    assert_eq!(empty.accumulate(&refused).unwrap_err().to_string(), error.to_string());
+    assert_eq!(empty, ClassStatistics::empty(1000, 500).unwrap());
 }
 
 /// An audit in batches is that of all samples at once.
