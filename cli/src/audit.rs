@@ -111,6 +111,7 @@ impl Measurement {
         };
         progress.start_passes(2 * data.samples() as u64);
         let statistics = class_statistics::<T>(data, progress)?;
+        refuse_empty_classes(&statistics, data)?;
         let measured = plan.measure::<T>(data, &statistics, progress)?;
         self.head = model.unwrap_or(self.head);
         self.compared(measured, &statistics, room).map_err(CliError::in_file(&data.name()))
@@ -328,6 +329,22 @@ impl AuditedNetwork {
         }
         Ok(())
     }
+}
+
+/// The head tells how many classes there are, and each has to have a sample.
+fn refuse_empty_classes(statistics: &ClassStatistics, data: &DataSet) -> Result<(), CliError> {
+    let mut empty = statistics.counts().iter().enumerate().filter(|(_, count)| **count == 0);
+    let Some((class, _)) = empty.next() else { return Ok(()) };
+    let missing = match empty.count() {
+        0 => format!("class {class} has"),
+        others => format!("class {class} and {others} more have"),
+    };
+    let reason = format!(
+        "{missing} no sample in `{}`; the head has {} outputs, one for each class",
+        data.labels_key(),
+        data.classes()
+    );
+    Err(CliError::Argument { name: data.name(), reason })
 }
 
 /// Multiplies the predicted norms by the factor that makes their sum the measured one.

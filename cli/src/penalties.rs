@@ -35,6 +35,16 @@ impl Penalties {
         Ok(Some(Regularization::new(&weight_decays, feature_decay)?.with_bias(bias)?))
     }
 
+    /// These, and what only the others tell.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            weight_decays: self.weight_decays.or(others.weight_decays),
+            feature_decay: self.feature_decay.or(others.feature_decay),
+            bias: self.bias.or(others.bias),
+            loss: self.loss.or(others.loss),
+        }
+    }
+
     /// Why the penalties are not all known, in words; `None` if they are.
     pub(crate) fn missing(&self) -> Option<&'static str> {
         match (&self.weight_decays, self.feature_decay) {

@@ -134,6 +134,7 @@ fn errors_name_the_file_they_are_about() {
         .write("other.safetensors");
     let useless = Network::empty().with_doubles("x", &[1], &[1.0]).write("useless.safetensors");
     let few = shard(50..60, false).write("few.safetensors");
+    let fewer = shard(60..65, false).write("fewer.safetensors");
     let path = |path: &PathBuf| path.display().to_string();
     for (files, message) in [
         (vec![&head, &good, &huge], format!("{}: `features[(1, 2)]` is 1e200", path(&huge))),
@@ -149,10 +150,14 @@ fn errors_name_the_file_they_are_about() {
             vec![&good, &head, &useless],
             format!("{}: has neither `classifier.1.weight` nor `features`", path(&useless)),
         ),
-        (vec![&good, &good], format!("{}: has no `classifier.1.weight`", path(&good))),
+        (vec![&good, &few], format!("{}: has no `classifier.1.weight`", path(&good))),
+        (vec![&head, &good, &good], format!("{}: is given twice", path(&good))),
         (
-            vec![&few, &head, &few],
-            format!("{} and another file: class 0 has no sample in `labels`", path(&few)),
+            vec![&few, &head, &fewer],
+            format!(
+                "{} and another file: class 0 and 1 more have no sample in `labels`; the head has 3 outputs",
+                path(&few)
+            ),
         ),
         (vec![&head, &PathBuf::from("/no/such")], "/no/such: cannot be read".into()),
     ] {

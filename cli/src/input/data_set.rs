@@ -13,6 +13,7 @@ const BLOCK_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct DataSet {
     shards: Vec<Shard>,
+    labels_key: String,
     classes: usize,
     /// Bytes of the features that are in memory at a time.
     pub(crate) block_bytes: usize,
@@ -20,8 +21,13 @@ pub(crate) struct DataSet {
 
 impl DataSet {
     /// The samples of one file or more, whose features are equally wide.
-    pub(super) fn new(shards: Vec<Shard>, classes: usize) -> Self {
-        Self { shards, classes, block_bytes: BLOCK_BYTES }
+    pub(super) fn new(shards: Vec<Shard>, labels_key: &str, classes: usize) -> Self {
+        Self { shards, labels_key: labels_key.into(), classes, block_bytes: BLOCK_BYTES }
+    }
+
+    /// Name of the labels.
+    pub(crate) fn labels_key(&self) -> &str {
+        &self.labels_key
     }
 
     /// Number of samples N.

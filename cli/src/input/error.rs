@@ -35,7 +35,7 @@ pub(crate) enum Problem {
     },
 
     /// There is no array of this name.
-    #[error("has no `{key}` ({purpose}); {available}")]
+    #[error("has no `{key}` ({purpose}); it has {available}")]
     MissingKey {
         /// The name looked for.
         key: String,
@@ -46,16 +46,32 @@ pub(crate) enum Problem {
     },
 
     /// None of several files has an array of this name.
-    #[error("has no `{key}` ({purpose}), nor has any other file")]
+    #[error("has no `{key}` ({purpose}), nor has any other file; all they have is {available}")]
     MissingEverywhere {
         /// The name looked for.
         key: String,
         /// What it would have been used for.
         purpose: String,
+        /// The names there are in all files.
+        available: KeyList,
+    },
+
+    /// A file is there twice, under the same name or another.
+    #[error("is given twice")]
+    Repeated,
+
+    /// A bias that would be left out.
+    #[error(
+        "has `{key}`, which would be left out: in the model only the last layer has a bias, \
+         `classifier.bias` or what --bias-key names"
+    )]
+    IgnoredBias {
+        /// Name of the array.
+        key: String,
     },
 
     /// A file among several serves no purpose.
-    #[error("has neither `{weights}` nor `{features}`; {available}")]
+    #[error("has neither `{weights}` nor `{features}`; it has {available}")]
     NothingFound {
         /// Name of the weights of the first layer.
         weights: String,
@@ -174,10 +190,10 @@ impl KeyList {
 impl fmt::Display for KeyList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return write!(f, "it has no arrays at all");
+            return write!(f, "no arrays at all");
         }
         let names: Vec<_> = self.0.iter().take(Self::SHOWN).map(|key| format!("`{key}`")).collect();
-        write!(f, "it has {}", names.join(", "))?;
+        write!(f, "{}", names.join(", "))?;
         match self.0.len().saturating_sub(Self::SHOWN) {
             0 => Ok(()),
             hidden => write!(f, " and {hidden} more"),

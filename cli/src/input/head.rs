@@ -22,8 +22,10 @@ pub(crate) struct Head {
     pub(crate) weights: Vec<DMatrix<f64>>,
     /// The bias of the last layer.
     pub(crate) bias: Option<DVector<f64>>,
-    /// The hyper-parameters given by flags, else by the file.
+    /// The hyper-parameters given by flags, else by the files.
     pub(crate) penalties: Penalties,
+    /// The file whose metadata completed the hyper-parameters.
+    stated_in: PathBuf,
 }
 
 /// What the weights of the layer at `index` are.
@@ -43,8 +45,11 @@ impl Head {
         let names = keys.all_weights(archive);
         let weights = read_weights(archive, &names)?;
         let classes = weights.last().map_or(0, DMatrix::nrows);
-        let bias = keys.bias(archive).map(|key| read_bias(archive, key, classes)).transpose()?;
-        Ok(Self { file: file.into(), keys: names, weights, bias, penalties })
+        let bias_key = keys.bias(archive);
+        refuse_other_biases(archive, &names, bias_key)?;
+        let bias = bias_key.map(|key| read_bias(archive, key, classes)).transpose()?;
+        let stated_in = file.to_path_buf();
+        Ok(Self { file: file.into(), keys: names, weights, bias, penalties, stated_in })
     }
 
     /// The number of classes K.
@@ -52,16 +57,23 @@ impl Head {
         self.weights.last().map_or(0, DMatrix::nrows)
     }
 
-    /// Refuses another file that has something of another head.
-    pub(super) fn check_agreement(
-        &self,
+    /// Takes the metadata of another file, where they tell more, and refuses a file that has something of another
+    /// head.
+    pub(super) fn join(
+        &mut self,
         archive: &mut dyn Archive,
+        file: &Path,
         keys: &Keys,
         given: &Penalties,
     ) -> Result<(), Problem> {
         let stated = complete_penalties(archive, given)?;
         if let Some(name) = contradiction(&self.penalties, &stated) {
-            return Err(self.differs(format!("the metadata `{name}`")));
+            let what = format!("the metadata `{name}`");
+            return Err(Problem::Contradiction { what, file: self.stated_in.clone() });
+        }
+        let penalties = self.penalties.clone().or(stated);
+        if penalties != self.penalties {
+            (self.penalties, self.stated_in) = (penalties, file.into());
         }
         for key in archive.keys().iter().filter(|key| keys.names_a_layer(key)) {
             let Some(index) = self.keys.iter().position(|own| own == key) else {
@@ -93,6 +105,23 @@ impl Head {
     fn unmatched(&self, key: &str) -> Problem {
         Problem::Unmatched { key: key.into(), file: self.file.clone() }
     }
+}
+
+/// Refuses biases beside the weights that are read, `classifier.1.bias` beside `classifier.1.weight`, which would
+/// change the outputs but have no place in the model or go by another name there.
+fn refuse_other_biases(
+    archive: &dyn Archive,
+    weights: &[String],
+    bias: Option<&str>,
+) -> Result<(), Problem> {
+    let siblings =
+        weights.iter().filter_map(|key| Some(format!("{}bias", key.strip_suffix("weight")?)));
+    for key in siblings {
+        if archive.has(&key) && bias != Some(&key) {
+            return Err(Problem::IgnoredBias { key });
+        }
+    }
+    Ok(())
 }
 
 fn read_weights(archive: &mut dyn Archive, keys: &[String]) -> Result<Vec<DMatrix<f64>>, Problem> {

@@ -1,5 +1,6 @@
 //! The measured network: features and labels in one file or several, and the linear layers after the features.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::archive::{Archive, open_archive};
@@ -33,7 +34,7 @@ pub(crate) struct MeasuredNetwork {
 }
 
 /// Reads the network in `files`, all but the features. What `given` leaves open is looked up in the metadata of
-/// the file that has the head.
+/// the file that has the head, then in those of the others.
 ///
 /// A single file has to have everything. Of several, each may have the head, some of the samples or both; the head
 /// is that of the first file that has one, and no other file may contradict it.
@@ -42,20 +43,36 @@ pub(crate) fn read_network(
     keys: &Keys,
     given: &Penalties,
 ) -> Result<MeasuredNetwork, InputError> {
-    let head = find_head(files, keys, given)?;
+    refuse_repetitions(files)?;
+    let mut head = find_head(files, keys, given)?;
     let mut shards = Vec::new();
     for file in files {
         let shard = open_archive(file)
             .and_then(|mut archive| {
-                read_shard(archive.as_mut(), file, files.len(), keys, given, &head)
+                if *file != head.file {
+                    head.join(archive.as_mut(), file, keys, given)?;
+                }
+                read_shard(archive.as_mut(), file, files.len(), keys, &head)
             })
             .map_err(|problem| problem.in_file(file))?;
         shards.extend(shard);
     }
-    match (shards.is_empty(), files.first()) {
-        (true, Some(file)) => Err(nowhere(keys.features(), shard::FEATURES).in_file(file)),
-        _ => Ok(MeasuredNetwork { data: DataSet::new(shards, head.classes()), head }),
+    if shards.is_empty() {
+        return Err(nowhere(files, keys.features(), shard::FEATURES));
     }
+    Ok(MeasuredNetwork { data: DataSet::new(shards, keys.labels(), head.classes()), head })
+}
+
+/// Refuses a file that is there twice, for its samples would count twice.
+fn refuse_repetitions(files: &[PathBuf]) -> Result<(), InputError> {
+    let mut seen = HashSet::new();
+    for file in files {
+        // What cannot be resolved cannot be opened either, and that is reported then.
+        if !seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
+            return Err(Problem::Repeated.in_file(file));
+        }
+    }
+    Ok(())
 }
 
 /// The head in the first file that has one.
@@ -69,22 +86,17 @@ fn find_head(files: &[PathBuf], keys: &Keys, given: &Penalties) -> Result<Head, 
             return Ok(head);
         }
     }
-    let first = files.first().map_or(Path::new(""), PathBuf::as_path);
-    Err(nowhere(&keys.first_weight(), &head::purpose(0)).in_file(first))
+    Err(nowhere(files, &keys.first_weight(), &head::purpose(0)))
 }
 
-/// The samples in one of `files` files, if there are any, after comparing what it says of the head.
+/// The samples in one of `files` files, if there are any.
 fn read_shard(
     archive: &mut dyn Archive,
     file: &Path,
     files: usize,
     keys: &Keys,
-    given: &Penalties,
     head: &Head,
 ) -> Result<Option<Shard>, Problem> {
-    if file != head.file {
-        head.check_agreement(archive, keys, given)?;
-    }
     if files == 1 || archive.has(keys.features()) || archive.has(keys.labels()) {
         return Shard::read(archive, file, keys, head).map(Some);
     }
@@ -98,8 +110,14 @@ fn read_shard(
     }
 }
 
-fn nowhere(key: &str, purpose: &str) -> Problem {
-    Problem::MissingEverywhere { key: key.into(), purpose: purpose.into() }
+/// None of the files has an array of this name.
+fn nowhere(files: &[PathBuf], key: &str, purpose: &str) -> InputError {
+    let archives = files.iter().filter_map(|file| open_archive(file).ok());
+    let available: BTreeSet<String> = archives.flat_map(|archive| archive.keys()).collect();
+    let available = KeyList(available.into_iter().collect());
+    let problem =
+        Problem::MissingEverywhere { key: key.into(), purpose: purpose.into(), available };
+    problem.in_file(files.first().map_or(Path::new(""), PathBuf::as_path))
 }
 
 impl Keys {

@@ -72,8 +72,45 @@ fn other_files_may_repeat_the_head() {
     ]);
     let head = whole.unwrap().network.head;
     assert_eq!(head.penalties.weight_decays, Some(vec![1e-4]));
-    // What the file of the head leaves open no other file fills in.
-    assert_eq!(head.penalties.loss, None);
+    // What the file of the head leaves open another file tells.
+    assert_eq!(head.penalties.loss, Some(Loss::Mse));
+}
+
+/// A `.npz` file with the head cannot say how it was trained, but the others can: once, or all the same.
+#[test]
+fn any_file_may_state_the_hyper_parameters() {
+    let stated: Metadata<'_> = &[("lambda_w", "[1e-4]"), ("lambda_h", "1e-5")];
+    let files = |last: Metadata<'static>| {
+        read_all(&[
+            ("a.safetensors", sample(), &[]),
+            ("head.safetensors", head(), &[]),
+            ("b.safetensors", sample(), stated),
+            ("c.safetensors", sample(), last),
+        ])
+    };
+    let penalties =
+        files(&[("lambda_w", "1e-4"), ("bias", "none")]).unwrap().network.head.penalties;
+    assert_eq!(penalties.weight_decays, Some(vec![1e-4]));
+    assert_eq!((penalties.feature_decay, penalties.bias), (Some(1e-5), Some(Bias::None)));
+    let message = "c.safetensors: the metadata `lambda_h` is not the same as in b.safetensors";
+    assert_eq!(files(&[("lambda_h", "1e-4")]).unwrap_err(), message);
+}
+
+#[test]
+fn a_bias_that_would_be_left_out_is_refused() {
+    let bias = |key| doubles(key, &[2], &[0.5, -0.5]);
+    let message = "a.safetensors: has `classifier.1.bias`, which would be left out: in the model only the \
+                   last layer has a bias, `classifier.bias` or what --bias-key names";
+    for network in [
+        with(small_network(), bias("classifier.1.bias")),
+        with(with(small_network(), bias("classifier.1.bias")), bias("classifier.bias")),
+    ] {
+        assert_eq!(read_all(&[("a.safetensors", network, &[])]).unwrap_err(), message);
+    }
+    let file = safetensors_file(&with(small_network(), bias("classifier.1.bias")), &[]);
+    let keys = Keys { bias: Some("classifier.1.bias".into()), ..Keys::default() };
+    let named = read_with("a.safetensors", &file, &keys, &Penalties::default()).unwrap();
+    assert_eq!(named.network.head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
 }
 
 #[test]
@@ -180,9 +217,9 @@ fn mistakes_name_their_file() {
 #[test]
 fn some_file_has_weights_and_some_file_has_features() {
     let error = read_all(&[("a.safetensors", sample(), &[]), ("b.safetensors", sample(), &[])]);
-    let message = "a.safetensors: has no `classifier.1.weight` (the weights of layer 1), nor has any other file";
+    let message = "a.safetensors: has no `classifier.1.weight` (the weights of layer 1), nor has any other file; all they have is `features`, `labels`";
     assert_eq!(error.unwrap_err(), message);
     let error = read_all(&[("a.safetensors", head(), &[]), ("b.safetensors", head(), &[])]);
-    let message = "a.safetensors: has no `features` (the features, a row for each sample), nor has any other file";
+    let message = "a.safetensors: has no `features` (the features, a row for each sample), nor has any other file; all they have is `classifier.1.weight`";
     assert_eq!(error.unwrap_err(), message);
 }
