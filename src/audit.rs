@@ -117,7 +117,7 @@ pub fn audit<T: Scalar>(
 ) -> Result<Audit> {
     let statistics = ClassStatistics::new(data)?;
     let mut sums = AuditSums::new(&statistics, head, penalties)?;
-    sums.accumulate(data)?;
+    sums.add(data)?;
     sums.audit()
 }
 
@@ -167,7 +167,8 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
         penalties: Option<&'a Regularization>,
     ) -> Result<Self> {
         // First, as it checks that head and penalties fit together.
-        let objective = penalties.map(|penalties| ObjectiveSums::new(statistics, head, penalties));
+        let objective = penalties
+            .map(|penalties| ObjectiveSums::new(statistics, head, penalties)?.with_balancedness());
         let objective = objective.transpose()?;
         Ok(Self {
             statistics,
@@ -188,14 +189,22 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
     ///
     /// # Errors
     /// [`Error::Shape`] if the batch has another dimension or number of classes,
-    /// [`Error::OutOfRange`] naming a number that is not finite or too large; samples before it may then
-    /// have been added.
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// they were.
     pub fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let (dimension, classes) = (batch.features().dimension(), batch.classes());
+        self.statistics.check_shape("features", dimension, classes)?;
+        batch.features().check()?;
+        self.add(batch)
+    }
+
+    /// Adds a batch of the right shape. One that is refused leaves its first chunks.
+    fn add(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         for chunk in batch.chunks() {
             self.scatter.accumulate(&chunk)?;
             self.decisions.accumulate(&chunk)?;
             if let Some(objective) = &mut self.objective {
-                objective.accumulate(&chunk)?;
+                objective.add(&chunk)?;
             }
         }
         Ok(())
@@ -204,9 +213,10 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
     /// What was measured, beside what is predicted.
     ///
     /// # Errors
-    /// As [`audit`], and [`Error::Shape`] if there were not as many samples as in the first pass.
+    /// As [`audit`], and [`Error::Shape`] if a class had not as many samples as in the first pass.
     pub fn audit(&self) -> Result<Audit> {
         let Self { statistics, head, penalties, .. } = *self;
+        statistics.check_second_pass(self.scatter.counts())?;
         let nc4 = self.decisions.nc4()?;
         let counts = ClassCounts::new(statistics.counts())?;
         let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
@@ -234,7 +244,7 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
             },
             nc4,
             objective: objective.map(ObjectiveSums::objective).transpose()?,
-            balancedness: objective.map(ObjectiveSums::balancedness).transpose()?,
+            balancedness: objective.map_or(Ok(None), ObjectiveSums::balancedness)?,
             classes: audit_classes(head, &class_means, &counts, prediction.as_ref()),
             prediction,
             not_predictable,

@@ -7,7 +7,6 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result, check_shape};
 use crate::features::{LabeledFeatures, Scalar};
 use crate::linalg::{add_gram, zeros};
-use crate::parallel;
 use crate::simd::vectorised;
 use crate::statistics::ClassStatistics;
 
@@ -110,27 +109,7 @@ impl Deviations {
 
     /// The deviations of the samples of a chunk, d×B.
     pub(crate) fn of<T: Scalar>(&self, chunk: &LabeledFeatures<'_, T>) -> Result<DMatrix<f64>> {
-        let (dimension, features) = (self.class_means.nrows(), chunk.features());
-        let mut deviations = DMatrix::zeros(dimension, features.samples());
-        let pieces: Vec<_> = features.blocks().collect();
-        let size = pieces.first().map_or(1, ExactSizeIterator::len) * dimension;
-        let outs = deviations.as_mut_slice().chunks_mut(size);
-        let mut results = vec![Ok(()); pieces.len()];
-        let work = pieces.into_iter().zip(outs).zip(&mut results);
-        parallel::for_each(
-            work,
-            features.samples() * dimension,
-            || (),
-            |(), piece| {
-                let ((range, out), result) = piece;
-                let mut outs = out.chunks_mut(dimension);
-                *result = features.for_each_sample(range, |index, sample| {
-                    self.write(outs.next().unwrap_or_default(), sample, chunk.labels()[index]);
-                });
-            },
-        );
-        results.into_iter().collect::<Result<()>>()?;
-        Ok(deviations)
+        chunk.columns(|index, sample, out| self.write(out, sample, chunk.labels()[index]))
     }
 
     /// Fills the columns of a d×B block with the deviations of a range of samples, subtracted in `f64`

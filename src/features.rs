@@ -93,8 +93,8 @@ mod sealed {
 
 /// N samples of d features each, borrowed without a copy.
 ///
-/// The numbers are not looked at until something is measured: whatever reads a sample checks it first, so that no
-/// pass over the samples is spent on that alone. Then [`Error::OutOfRange`] names the row and the column of a
+/// The numbers are not looked at until something is measured: whatever reads a sample checks it first, where it can
+/// without a pass over the samples for that alone. Then [`Error::OutOfRange`] names the row and the column of a
 /// number that is not finite, or so large that its square could not be summed (10¹⁴⁰ in `f64`, 10³⁸ in `f32`), and
 /// what is fed in batches stays as it was before the batch.
 ///
@@ -391,7 +391,7 @@ impl<'a, T: Scalar> Features<'a, T> {
 
 /// Features with the class of each sample, made by [`Features::with_labels`].
 ///
-/// Everything in it has been checked, so the metrics need not check it again.
+/// There are as many labels as samples, each below the number of classes.
 #[derive(Debug, Clone, Copy)]
 pub struct LabeledFeatures<'a, T: Scalar> {
     features: Features<'a, T>,
@@ -430,6 +430,33 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
         order.sort_by_key(|&index| self.labels[index]);
         self.features.for_each_checked_sample(order, visit);
         Ok(())
+    }
+
+    /// The d×B matrix whose columns `write` computes from the index and the features of each sample.
+    pub(crate) fn columns(
+        &self,
+        write: impl Fn(usize, &[T], &mut [f64]) + Sync,
+    ) -> Result<DMatrix<f64>> {
+        let (dimension, samples) = (self.features.dimension(), self.features.samples());
+        let mut columns = DMatrix::zeros(dimension, samples);
+        let pieces: Vec<_> = self.features.blocks().collect();
+        let size = pieces.first().map_or(1, ExactSizeIterator::len) * dimension;
+        let mut results = vec![Ok(()); pieces.len()];
+        let outs = columns.as_mut_slice().chunks_mut(size);
+        let work = pieces.into_iter().zip(outs).zip(&mut results);
+        parallel::for_each(
+            work,
+            samples * dimension,
+            || (),
+            |(), ((range, out), result)| {
+                let first = range.start;
+                *result = self.for_each_sample_by_class(range, |index, sample| {
+                    write(index, sample, &mut out[(index - first) * dimension..][..dimension]);
+                });
+            },
+        );
+        results.into_iter().collect::<Result<()>>()?;
+        Ok(columns)
     }
 
     /// The samples in chunks that stay in the cache while several things are computed from them.

@@ -3,8 +3,6 @@
 mod balance;
 mod terms;
 
-use nalgebra::DMatrix;
-
 use crate::deviations::WithinScatter;
 use crate::error::{Error, Result};
 use crate::features::{LabeledFeatures, Scalar, to_f64};
@@ -15,9 +13,6 @@ use crate::statistics::ClassStatistics;
 
 pub use balance::balancedness;
 use terms::{DataTerm, Terms};
-
-/// Class means whose residuals are computed at a time.
-const CLASS_BLOCK: usize = 256;
 
 /// The value of the objective with its terms, and the size of its gradient.
 ///
@@ -47,9 +42,7 @@ pub struct Objective {
 impl Objective {
     /// Evaluates the objective on measured features, labels and weights.
     ///
-    /// The samples are passed over twice: for the class means h_k, and for C = ΣₖΣᵢ δδᵀ (d×d) of the
-    /// deviations δ from these. With residuals R h_k + b − e_k of the means and Rδ of the deviations all
-    /// terms are sums of squares, which do not cancel.
+    /// The samples are passed over once, in chunks; the gradient with respect to H is never stored.
     ///
     /// # Errors
     /// [`Error::Empty`] without samples, [`Error::Shape`] if `head` is for another dimension or number
@@ -77,10 +70,7 @@ impl Objective {
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<Self> {
-        let statistics = ClassStatistics::new(data)?;
-        let mut sums = ObjectiveSums::new(&statistics, head, regularization)?;
-        sums.accumulate(data)?;
-        sums.objective()
+        Self::evaluate(data, head, regularization, DataTerm::Squared)
     }
 
     /// The same with the mean cross-entropy 1/N Σᵢ (ln Σⱼ exp(z_ji) − z_(yᵢ)i) of the outputs
@@ -106,13 +96,22 @@ impl Objective {
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<Self> {
-        check(data.features().dimension(), data.classes(), head, regularization)?;
+        Self::evaluate(data, head, regularization, DataTerm::CrossEntropy)
+    }
+
+    fn evaluate<T: Scalar>(
+        data: &LabeledFeatures<'_, T>,
+        head: &LinearHead,
+        regularization: &Regularization,
+        data_term: DataTerm,
+    ) -> Result<Self> {
         let samples = data.features().samples() as u64;
         if samples == 0 {
             return Err(Error::Empty { argument: "features" });
         }
-        let mut terms = Terms::new(head, regularization, DataTerm::CrossEntropy, samples)?;
-        add_samples(&mut terms, data)?;
+        check(data.features().dimension(), data.classes(), head, regularization)?;
+        let mut terms = Terms::new(head, regularization, data_term, samples)?;
+        data.chunks().try_for_each(|chunk| add_samples(&mut terms, &chunk))?;
         terms.objective()
     }
 
@@ -123,8 +122,8 @@ impl Objective {
     }
 }
 
-/// The [`Objective`] and the [`balancedness`] of samples that come in batches, in a second pass after that of
-/// [`ClassStatistics`]. It takes d² + 2dK numbers.
+/// The [`Objective`] and, if it is wanted, the [`balancedness`] of samples that come in batches, once
+/// [`ClassStatistics`] have counted them. It takes a few times dK numbers, with the balance also d² and 2dK more.
 ///
 /// ```
 /// use nalgebra::dmatrix;
@@ -152,30 +151,24 @@ pub struct ObjectiveSums<'a> {
     statistics: &'a ClassStatistics,
     head: &'a LinearHead,
     regularization: &'a Regularization,
-    within: WithinScatter,
-    /// Samples of the second pass.
-    samples: u64,
-    /// The terms of the samples seen so far, where the class means and the scatter do not tell them.
-    cross_entropy: Option<Terms<'a>>,
+    terms: Terms<'a>,
+    /// For HHᵀ, if the balance is wanted.
+    within: Option<WithinScatter>,
+    /// Samples of each class so far.
+    counts: Vec<u64>,
 }
 
 impl<'a> ObjectiveSums<'a> {
     /// No samples yet, for [`Objective::new`]; `statistics` are those of all samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] as for [`Objective::new`], [`Error::Empty`] if the statistics are of no samples,
-    /// [`Error::OutOfRange`] if d² numbers do not fit in memory.
+    /// [`Error::Shape`] as for [`Objective::new`], [`Error::Empty`] if the statistics are of no samples.
     pub fn new(
         statistics: &'a ClassStatistics,
         head: &'a LinearHead,
         regularization: &'a Regularization,
     ) -> Result<Self> {
-        check(statistics.dimension(), statistics.classes(), head, regularization)?;
-        if statistics.samples() == 0 {
-            return Err(Error::Empty { argument: "features" });
-        }
-        let within = WithinScatter::new(statistics.means_or_zeros())?;
-        Ok(Self { statistics, head, regularization, within, samples: 0, cross_entropy: None })
+        Self::build(statistics, head, regularization, DataTerm::Squared)
     }
 
     /// No samples yet, for [`Objective::cross_entropy`].
@@ -187,10 +180,33 @@ impl<'a> ObjectiveSums<'a> {
         head: &'a LinearHead,
         regularization: &'a Regularization,
     ) -> Result<Self> {
-        let sums = Self::new(statistics, head, regularization)?;
+        Self::build(statistics, head, regularization, DataTerm::CrossEntropy)
+    }
+
+    /// The same with what the balance of the first layer with the features needs: d² numbers, and d²
+    /// operations for every sample.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if d² numbers do not fit in memory.
+    pub fn with_balancedness(mut self) -> Result<Self> {
+        self.within = Some(WithinScatter::new(self.statistics.means_or_zeros())?);
+        Ok(self)
+    }
+
+    fn build(
+        statistics: &'a ClassStatistics,
+        head: &'a LinearHead,
+        regularization: &'a Regularization,
+        data_term: DataTerm,
+    ) -> Result<Self> {
+        check(statistics.dimension(), statistics.classes(), head, regularization)?;
         let samples = statistics.samples();
-        let terms = Terms::new(head, regularization, DataTerm::CrossEntropy, samples)?;
-        Ok(Self { cross_entropy: Some(terms), ..sums })
+        if samples == 0 {
+            return Err(Error::Empty { argument: "features" });
+        }
+        let terms = Terms::new(head, regularization, data_term, samples)?;
+        let counts = vec![0; statistics.classes()];
+        Ok(Self { statistics, head, regularization, terms, within: None, counts })
     }
 
     /// Adds the samples of a batch; one without samples changes nothing.
@@ -203,71 +219,52 @@ impl<'a> ObjectiveSums<'a> {
         let (dimension, classes) = (batch.features().dimension(), batch.classes());
         self.statistics.check_shape("features", dimension, classes)?;
         batch.features().check()?;
-        self.within.accumulate(batch)?;
-        if let Some(terms) = &mut self.cross_entropy {
-            add_samples(terms, batch)?;
+        batch.chunks().try_for_each(|chunk| self.add(&chunk))
+    }
+
+    /// Adds a chunk of the right shape.
+    pub(crate) fn add<T: Scalar>(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
+        add_samples(&mut self.terms, chunk)?;
+        if let Some(within) = &mut self.within {
+            within.accumulate(chunk)?;
         }
-        self.samples = self.samples.saturating_add(batch.features().samples() as u64);
+        chunk.labels().iter().for_each(|&label| self.counts[label] += 1);
         Ok(())
     }
 
     /// The objective.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there were not as many samples as in the first pass,
+    /// [`Error::Shape`] if a class had not as many samples as in the statistics,
     /// [`Error::Unrepresentable`] if a term is too large for a floating-point number.
     pub fn objective(&self) -> Result<Objective> {
-        self.check_samples()?;
-        if let Some(terms) = &self.cross_entropy {
-            return terms.objective();
-        }
-        let (head, samples) = (self.head, self.statistics.samples());
-        let mut terms = Terms::new(head, self.regularization, DataTerm::Squared, samples)?;
-        let classes: Vec<usize> = (0..head.classes()).collect();
-        for classes in classes.chunks(CLASS_BLOCK) {
-            let counts = |&class: &usize| self.statistics.counts()[class] as f64;
-            let weights: Vec<f64> = classes.iter().map(counts).collect();
-            terms.add(&self.within.class_means().select_columns(classes), classes, &weights);
-        }
-        terms.add_scatter(&self.within.matrix());
-        terms.objective()
+        self.statistics.check_second_pass(&self.counts)?;
+        self.terms.objective()
     }
 
-    /// The residuals of the layers' balance: see [`balancedness`].
+    /// The residuals of the layers' balance: see [`balancedness`]. `None` unless it was asked for
+    /// [from the start](Self::with_balancedness).
     ///
     /// # Errors
-    /// [`Error::Shape`] if there were not as many samples as in the first pass,
+    /// [`Error::Shape`] if a class had not as many samples as in the statistics,
     /// [`Error::Unrepresentable`] if a matrix has entries too large for floating-point numbers.
-    pub fn balancedness(&self) -> Result<Vec<f64>> {
-        self.check_samples()?;
-        let mut means = self.within.class_means().clone();
+    pub fn balancedness(&self) -> Result<Option<Vec<f64>>> {
+        let Some(within) = &self.within else { return Ok(None) };
+        self.statistics.check_second_pass(&self.counts)?;
+        let mut means = within.class_means().clone();
         for (mut mean, &count) in means.column_iter_mut().zip(self.statistics.counts()) {
             mean *= (count as f64).sqrt();
         }
-        let features_gram = gram(&means) + self.within.matrix();
-        balance::residuals(&features_gram, self.head, self.regularization)
-    }
-
-    fn check_samples(&self) -> Result<()> {
-        if self.samples == self.statistics.samples() {
-            return Ok(());
-        }
-        Err(Error::Shape {
-            argument: "features".into(),
-            found: format!("{} samples", self.samples),
-            expected: format!("{} samples, as in the first pass", self.statistics.samples()),
-        })
+        let mut features_gram = within.matrix();
+        features_gram += gram(&means);
+        balance::residuals(features_gram, self.head, self.regularization).map(Some)
     }
 }
 
-/// Adds samples one by one.
-fn add_samples<T: Scalar>(terms: &mut Terms<'_>, data: &LabeledFeatures<'_, T>) -> Result<()> {
-    let mut block = DMatrix::zeros(0, 0);
-    for range in data.features().blocks() {
-        let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
-        data.features().fill_block(range.clone(), &mut block, write)?;
-        terms.add(&block, &data.labels()[range.clone()], &vec![1.0; range.len()]);
-    }
+/// Adds a chunk of samples.
+fn add_samples<T: Scalar>(terms: &mut Terms<'_>, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
+    let block = chunk.columns(|_, sample, out| to_f64(sample, out))?;
+    terms.add(&block, chunk.labels());
     Ok(())
 }
 

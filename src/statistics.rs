@@ -111,7 +111,9 @@ impl ClassStatistics {
             1 => self.accumulate_by_class(batch)?,
             pieces => self.accumulate_by_sample(batch, pieces)?,
         }
-        batch.labels().iter().for_each(|&label| self.counts[label] += 1);
+        for &label in batch.labels() {
+            self.counts[label] = self.counts[label].saturating_add(1);
+        }
         Ok(())
     }
 
@@ -343,6 +345,19 @@ impl ClassStatistics {
         corrections: DMatrix<f64>,
     ) -> Self {
         Self { counts, sums, corrections }
+    }
+
+    /// Refuses a second pass over other samples than those of the first, as far as their numbers tell.
+    pub(crate) fn check_second_pass(&self, counts: &[u64]) -> Result<()> {
+        let mut classes = counts.iter().zip(&self.counts).enumerate();
+        match classes.find(|(_, (second, first))| second != first) {
+            None => Ok(()),
+            Some((class, (second, first))) => Err(Error::Shape {
+                argument: "features".into(),
+                found: format!("{second} samples of class {class}"),
+                expected: format!("{first}, as in the first pass"),
+            }),
+        }
     }
 
     /// Refuses statistics or batches of another shape.

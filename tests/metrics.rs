@@ -349,6 +349,25 @@ fn objective_of_many_samples_passes_all_blocks() {
     assert_close(objective.data_term, residuals.norm_squared() / 2000.0, 1e-13);
 }
 
+/// Deviations in the null space of the head, far larger than anything it sees, once cancelled to negative squares.
+#[test]
+fn deviations_that_the_head_removes_cost_no_digits() {
+    let (dimension, classes, decay) = (12, 3, 1e-10);
+    let weight = DMatrix::identity(classes, dimension);
+    let rows = DMatrix::from_fn(120, dimension, |sample, axis| match axis.checked_sub(classes) {
+        None => f64::from(u8::from(sample % classes == axis)),
+        Some(rest) => 1e6 * (((sample * 7 + rest * 13) % 101) as f64 - 50.0) / 50.0,
+    });
+    let labels: Vec<usize> = (0..120).map(|sample| sample % classes).collect();
+    let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, classes).unwrap();
+    let head = LinearHead::new(vec![weight.clone()], None).unwrap();
+    let regularization = Regularization::new(&[decay], decay).unwrap();
+    let objective = Objective::new(&data, &head, &regularization).unwrap();
+    assert!((0.0..1e-30).contains(&objective.data_term), "{}", objective.data_term);
+    let expected = decay * (rows.norm_squared() + weight.norm_squared()).sqrt();
+    assert_close(objective.gradient_norm, expected, 1e-13);
+}
+
 #[test]
 fn objective_with_a_class_without_samples() {
     let head = LinearHead::new(vec![DMatrix::from_element(3, 1, 0.5)], None).unwrap();

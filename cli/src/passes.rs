@@ -105,7 +105,13 @@ impl<'a, T: Float> Sums<'a, T> {
         Ok(Self {
             audit: AuditSums::new(statistics, head, squared)?,
             cross_entropy: cross_entropy
-                .map(|penalties| ObjectiveSums::cross_entropy(statistics, head, penalties))
+                .map(|penalties| {
+                    let sums = ObjectiveSums::cross_entropy(statistics, head, penalties)?;
+                    match plan.loss {
+                        Loss::Ce => sums.with_balancedness(),
+                        _ => Ok(sums),
+                    }
+                })
                 .transpose()?,
             feature_energy: (plan.loss == Loss::LayerPeeled).then(energy),
             metrics: plan.all_metrics.then(|| MetricSums::new(statistics, plan.network)),
@@ -133,10 +139,7 @@ impl<'a, T: Float> Sums<'a, T> {
             self.metrics.map(|sums| AllMetrics::new(&sums, statistics, plan.network, &audit));
         Ok(Measured {
             cross_entropy: cross_entropy.map(ObjectiveSums::objective).transpose()?,
-            balancedness: cross_entropy
-                .filter(|_| plan.loss == Loss::Ce)
-                .map(ObjectiveSums::balancedness)
-                .transpose()?,
+            balancedness: cross_entropy.map_or(Ok(None), ObjectiveSums::balancedness)?,
             feature_energy: self.feature_energy.map(|energy| energy.mean()),
             metrics,
             audit,

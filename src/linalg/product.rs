@@ -92,7 +92,7 @@ pub(crate) fn add_product(
     result: &mut DMatrix<f64>,
     factor: f64,
     left: &Operand<f64, impl Numbers<f64>>,
-    right: &DMatrix<f64>,
+    right: &Operand<f64, impl Numbers<f64>>,
 ) {
     for_each_piece(result, left.ncols(), |columns, mut piece| {
         gemm(&mut piece, factor, left, &right.columns_range(columns), 1.0);

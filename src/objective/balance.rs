@@ -45,12 +45,12 @@ pub fn balancedness<T: Scalar>(
 ) -> Result<Vec<f64>> {
     head.check_shape("features", features.dimension(), head.classes())?;
     check_depth(head, regularization)?;
-    residuals(&features_gram(features)?, head, regularization)
+    residuals(features_gram(features)?, head, regularization)
 }
 
 /// The residuals for HHᵀ = `features_gram`.
 pub(super) fn residuals(
-    features_gram: &DMatrix<f64>,
+    features_gram: DMatrix<f64>,
     head: &LinearHead,
     regularization: &Regularization,
 ) -> Result<Vec<f64>> {

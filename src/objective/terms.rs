@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use nalgebra::{DMatrix, DVector, DVectorView};
+use nalgebra::{DMatrix, DVector};
 
 use super::Objective;
 use crate::error::{Error, Result};
@@ -10,8 +10,8 @@ use crate::head::LinearHead;
 use crate::linalg::{add_product, product, transposed};
 use crate::regularization::{Bias, Regularization};
 
-/// The terms of the objective and its gradient, summed over samples or over groups of equal ones, with
-/// R = W_M⋯W₁H + b1ᵀ − Y; with cross-entropy, R has the probabilities in place of the outputs.
+/// The terms of the objective and its gradient, summed over samples, with R = W_M⋯W₁H + b1ᵀ − Y; with
+/// cross-entropy, R has the probabilities in place of the outputs.
 #[derive(Debug, Clone)]
 pub(super) struct Terms<'a> {
     head: &'a LinearHead,
@@ -54,42 +54,17 @@ impl<'a> Terms<'a> {
         })
     }
 
-    /// Adds the columns of a block with their labels, as often as `weights` say.
-    pub(super) fn add(&mut self, block: &DMatrix<f64>, labels: &[usize], weights: &[f64]) {
+    /// Adds samples, the columns of a block.
+    pub(super) fn add(&mut self, block: &DMatrix<f64>, labels: &[usize]) {
         let mut residuals = outputs(&self.product, self.head.bias(), block);
-        let losses = self.data_term.residuals(&mut residuals, labels);
+        self.loss += self.data_term.residuals(&mut residuals, labels);
         let mut gradient = block * self.regularization.feature_decay();
-        let product = transposed(&self.product);
-        add_product(&mut gradient, self.samples.recip(), &product, &residuals);
-        let weighted = |squares: &mut dyn Iterator<Item = f64>| {
-            squares.zip(weights).map(|(square, weight)| square * weight).sum::<f64>()
-        };
-        let squares = |column: DVectorView<'_, f64>| column.norm_squared();
-        self.loss += weighted(&mut losses.into_iter());
-        self.features_squared += weighted(&mut block.column_iter().map(squares));
-        self.feature_gradient_squared += weighted(&mut gradient.column_iter().map(squares));
-        for (mut residual, weight) in residuals.column_iter_mut().zip(weights) {
-            residual *= weight / self.samples;
-        }
-        self.mean_residual += residuals.column_sum();
-        add_product(&mut self.residual_feature_product, 1.0, &residuals, &block.transpose());
-    }
-
-    /// Adds what the squared loss has of the deviations δ from the class means, of which it needs no more
-    /// than C = Σ δδᵀ: with P = W_M⋯W₁ their residuals are Pδ and their gradients
-    /// Aδ = (1/N PᵀP + λ_H I)δ, so that Σ‖Pδ‖² = tr(PCPᵀ) and Σ‖Aδ‖² = tr(ACA).
-    pub(super) fn add_scatter(&mut self, scatter: &DMatrix<f64>) {
-        let spread = product(&*self.product, scatter);
-        let decay = self.regularization.feature_decay();
-        let pulled_back = product(&transposed(&self.product), &spread) / self.samples;
-        // AC and ACA = 1/N PᵀP CA + λ_H CA, of which the trace is wanted.
-        let gradients = pulled_back + scatter * decay;
-        let through_head = product(&*self.product, &gradients.transpose());
-        self.loss += spread.dot(&self.product);
-        self.features_squared += scatter.trace();
-        self.feature_gradient_squared +=
-            through_head.dot(&self.product) / self.samples + gradients.trace() * decay;
-        self.residual_feature_product += spread / self.samples;
+        add_product(&mut gradient, self.samples.recip(), &transposed(&self.product), &residuals);
+        self.features_squared += block.norm_squared();
+        self.feature_gradient_squared += gradient.norm_squared();
+        self.mean_residual += residuals.column_sum() / self.samples;
+        let sum = &mut self.residual_feature_product;
+        add_product(sum, self.samples.recip(), &residuals, &transposed(block));
     }
 
     pub(super) fn objective(&self) -> Result<Objective> {
@@ -168,8 +143,8 @@ impl DataTerm {
     }
 
     /// Turns the outputs for a block of samples into R, N times the derivative of the data term by
-    /// them, and returns the loss of each.
-    fn residuals(self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> Vec<f64> {
+    /// them, and returns the sum of their losses.
+    fn residuals(self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
         let columns = outputs.column_iter_mut().zip(labels);
         match self {
             Self::Squared => columns
@@ -177,14 +152,14 @@ impl DataTerm {
                     column[label] -= 1.0;
                     column.norm_squared()
                 })
-                .collect(),
+                .sum(),
             Self::CrossEntropy => columns
                 .map(|(mut column, &label)| {
                     let loss = softmax(column.as_mut_slice(), label);
                     column[label] -= 1.0;
                     loss
                 })
-                .collect(),
+                .sum(),
         }
     }
 }
