@@ -292,13 +292,14 @@ impl<T: Scalar> ProjectedScatter<T> {
     /// tr(Σ_W Σ_B†)/K with the conventions that were asked for: see [`nc1`](crate::nc1).
     ///
     /// # Errors
-    /// [`Error::ZeroNorm`] if all class means are equal, [`Error::Empty`] without samples.
+    /// [`Error::ZeroNorm`] if all class means are equal, [`Error::Empty`] without samples,
+    /// [`Error::Unrepresentable`] if deviations are too large beside what the class means differ by.
     pub fn nc1(&self) -> Result<Nc1> {
         let samples = self.sums.samples()?;
         let Some(projector) = &self.projector else {
             return Err(Error::ZeroNorm { argument: "differences between the class means" });
         };
-        let trace = self.sums.projected.value() / samples;
+        let trace = representable("NC1", self.sums.projected.value() / samples)?;
         let classes = self.class_counts.len() as f64;
         let divisor = if self.options.divide_by_classes { classes } else { 1.0 };
         Ok(Nc1 { value: trace / divisor, rank: projector.rows() })
@@ -312,15 +313,18 @@ impl<T: Scalar> ProjectedScatter<T> {
         let samples = self.sums.samples()?;
         let within: f64 = self.sums.squares.iter().map(|sum| sum.value()).sum();
         let means = self.means() / self.deviations.scale();
-        trace_quotient(within / samples, means, &self.class_counts, center)
+        let within = representable("the trace of the within-class covariance", within / samples)?;
+        trace_quotient(within, means, &self.class_counts, center)
     }
 
-    /// σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖² of every class, `None` for one without samples.
+    /// σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖² of every class, `None` for one without samples and for one whose
+    /// deviations are too large, as numbers of the type of the features, beside what the means differ by.
     #[must_use]
     pub fn class_variances(&self) -> Vec<Option<f64>> {
         let unit = (self.deviations.scale() * self.unit).powi(2);
         let variances = self.sums.variances();
-        variances.map(|variance| variance.map(|variance| variance * unit)).collect()
+        let finite = |variance: &f64| variance.is_finite();
+        variances.map(|variance| variance.filter(finite).map(|variance| variance * unit)).collect()
     }
 
     /// Class-distance normalised variances: see [`cdnv`](crate::cdnv).
@@ -330,11 +334,10 @@ impl<T: Scalar> ProjectedScatter<T> {
     /// two classes.
     pub fn cdnv(&self) -> Result<Cdnv> {
         let argument = "the second pass";
-        let variances = self
-            .sums
-            .variances()
-            .enumerate()
-            .map(|(class, variance)| variance.ok_or(Error::EmptyClass { argument, class }));
+        let variances = self.sums.variances().enumerate().map(|(class, variance)| {
+            let variance = variance.ok_or(Error::EmptyClass { argument, class })?;
+            representable("the variance of a class", variance)
+        });
         cdnv_of(&variances.collect::<Result<Vec<_>>>()?, self.means() / self.deviations.scale())
     }
 
@@ -345,6 +348,14 @@ impl<T: Scalar> ProjectedScatter<T> {
             Some(layers) => layers.times(means),
             None => means.clone(),
         }
+    }
+}
+
+/// Refuses a number that is not finite: the deviations were too large beside what the class means differ by.
+fn representable(quantity: &'static str, value: f64) -> Result<f64> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(Error::Unrepresentable { quantity, log10: f64::INFINITY }),
     }
 }
 

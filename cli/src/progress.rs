@@ -37,14 +37,15 @@ impl Progress {
         bar.set_message(stage);
         let (end, ended) = channel();
         let shown = bar.clone();
-        let starter = stderr().is_terminal().then(|| {
-            thread::spawn(move || {
-                if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                    shown.set_draw_target(ProgressDrawTarget::stderr());
-                    shown.enable_steady_tick(TICK);
-                }
-            })
-        });
+        let start = move || {
+            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                shown.set_draw_target(ProgressDrawTarget::stderr());
+                shown.enable_steady_tick(TICK);
+            }
+        };
+        // Without another thread there is no bar.
+        let spawn = || thread::Builder::new().spawn(start).ok();
+        let starter = if stderr().is_terminal() { spawn() } else { None };
         Self { bar, starter, end: Some(end) }
     }
 

@@ -1,6 +1,8 @@
 //! The samples in one file: labels in memory, features read in blocks of rows.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use neural_collapse::{Error, Features, LabeledFeatures};
 
@@ -27,6 +29,8 @@ pub(crate) struct Shard {
     key: String,
     /// What was said of the features when the file was opened first.
     stored: StoredFeatures,
+    /// Length of the file and the time of its last change then.
+    stamp: (u64, Option<SystemTime>),
     /// The class of each sample, from 0.
     pub(crate) labels: Vec<usize>,
 }
@@ -73,11 +77,11 @@ impl Shard {
         keys: &Keys,
         head: &Head,
     ) -> Result<Self, Problem> {
-        let key = keys.features();
+        let (key, stamp) = (keys.features(), stamp(file)?);
         let stored = StoredFeatures::new(&archive.find(key, FEATURES)?)?;
         check_width(key, file, &stored, head)?;
         let labels = read_labels(archive, keys, stored.samples, head.classes())?;
-        Ok(Self { file: file.into(), key: key.into(), stored, labels })
+        Ok(Self { file: file.into(), key: key.into(), stored, stamp, labels })
     }
 
     /// What features there are.
@@ -106,7 +110,11 @@ impl Shard {
             self.visit(&numbers, first, labels, classes, visit)
                 .map_err(CliError::in_file(&self.file.display().to_string()))?;
         }
-        Ok(())
+        // Since the file was opened first, the pass over it included.
+        match stamp(&self.file).map_err(|error| in_file(error.into()))? == self.stamp {
+            true => Ok(()),
+            false => Err(in_file(self.has_changed())),
+        }
     }
 
     /// The features, which must be those that were found when the file was opened first.
@@ -114,8 +122,12 @@ impl Shard {
         let array = archive.find(&self.key, FEATURES)?;
         match StoredFeatures::new(&array)? == self.stored {
             true => Ok(array),
-            false => Err(Problem::bad_array(&self.key, "it has changed while it was read")),
+            false => Err(self.has_changed()),
         }
+    }
+
+    fn has_changed(&self) -> Problem {
+        Problem::bad_array(&self.key, "it has changed while it was read")
     }
 
     /// Reads `samples` rows from the row `first` on into the memory of another block.
@@ -150,21 +162,28 @@ impl Shard {
         let features = Features::from_row_major(numbers, labels.len(), width)?;
         let samples = features.with_labels(labels, classes)?;
         visit(&Batch { numbers, samples })
-            .map_err(|error| with_row_of_file(error, numbers, first, width))
+            .map_err(|error| self.with_row_of_file(error, numbers, first))
+    }
+
+    /// The library counts samples from the beginning of the batch; here a refused number gets its row in the file.
+    fn with_row_of_file<T: Float>(&self, error: Error, numbers: &[T], first: usize) -> Error {
+        let Error::OutOfRange { value, expected, .. } = error else { return error };
+        // Any number that equals the refused one is as bad.
+        match numbers.iter().position(|&number| number.into() == value) {
+            Some(index) => {
+                let [row, column] = place(index, first, self.stored.width);
+                let argument = format!("{}[({row}, {column})]", self.key);
+                Error::OutOfRange { argument, value, expected }
+            }
+            None => error,
+        }
     }
 }
 
-/// The library counts samples from the beginning of the batch; here a refused number gets its row in the file.
-fn with_row_of_file<T: Float>(error: Error, numbers: &[T], first: usize, width: usize) -> Error {
-    let Error::OutOfRange { value, expected, .. } = error else { return error };
-    // Any number that equals the refused one is as bad.
-    match numbers.iter().position(|&number| number.into() == value) {
-        Some(index) => {
-            let [row, column] = place(index, first, width);
-            Error::OutOfRange { argument: format!("features[({row}, {column})]"), value, expected }
-        }
-        None => error,
-    }
+/// Length of a file and the time of its last change, where the system knows it.
+fn stamp(file: &Path) -> io::Result<(u64, Option<SystemTime>)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.len(), metadata.modified().ok()))
 }
 
 /// Compares the width of the features with that of the head: the head is to blame if it is in the same file.

@@ -129,3 +129,17 @@ fn files_that_change_between_passes_are_errors() {
     let error = folder.shorten(&collect(&mut network.data, 56).unwrap_err());
     assert!(error.starts_with("a.safetensors: cannot be read: "), "{error}");
 }
+
+/// Other numbers of the same shape: only the file itself tells.
+#[test]
+fn numbers_that_change_after_the_file_was_opened_are_errors() {
+    let folder = Folder::new();
+    let mut network = open(&folder, "a.safetensors", &twenty_samples(|_| ()));
+    let other = twenty_samples(|features| features[0] = 0.5);
+    let path = folder.write("a.safetensors", &other);
+    // As if a second had passed, for systems whose clocks are coarse.
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
+    let error = collect(&mut network.data, 56).unwrap_err();
+    assert!(error.ends_with("`features`: it has changed while it was read"), "{error}");
+}
