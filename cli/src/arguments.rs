@@ -167,8 +167,9 @@ pub(crate) struct AuditArguments {
     /// A .safetensors or .npz file with features, labels and the weights of the linear layers
     ///
     /// Several files are one data set, its samples in the order of the files. Each has the weights, features with
-    /// labels, or both. Weights, bias and metadata are those of the first file that has weights; others may repeat
-    /// but not contradict them. Features are read in blocks, so they may be larger than the memory.
+    /// labels, or both. Weights and bias are those of the first file that has weights, metadata may be in any file;
+    /// others may repeat but not contradict them. Features are read in blocks, so they may be larger than the
+    /// memory, unless they are in Fortran order.
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 
