@@ -3,12 +3,13 @@
 use crate::class_matrix::ClassMatrix;
 use crate::counts::ClassCounts;
 use crate::error::{Error, Result};
-use crate::features::{LabeledFeatures, Scalar};
 use crate::head::LinearHead;
+use crate::labeled_features::LabeledFeatures;
 use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc4, nc2, nc3};
 use crate::minimum::GlobalMinimum;
 use crate::objective::{Objective, ObjectiveSums};
 use crate::regularization::Regularization;
+use crate::scalar::Scalar;
 use crate::scatter::{ProjectedScatter, Wanted};
 use crate::statistics::ClassStatistics;
 use crate::ufm::Ufm;

@@ -6,9 +6,9 @@ use std::ops::Range;
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
-use crate::features::Scalar;
 use crate::linalg::{StridedView, check_finite, gram, multiply, power_of_two, transposed};
 use crate::parallel;
+use crate::scalar::Scalar;
 
 /// Products of numbers of magnitudes within 1/this … this are far from over- and underflow.
 const COMFORTABLE: f64 = 1e70;

@@ -1,6 +1,6 @@
 //! Sums that carry along what rounding loses.
 
-use crate::features::Scalar;
+use crate::scalar::Scalar;
 use crate::simd::vectorised;
 
 /// Adds a sample to the first of some sums with their corrections.

@@ -5,8 +5,9 @@ use std::ops::Range;
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result, check_shape};
-use crate::features::{LabeledFeatures, Scalar};
+use crate::labeled_features::LabeledFeatures;
 use crate::linalg::{add_gram, zeros};
+use crate::scalar::Scalar;
 use crate::simd::vectorised;
 use crate::statistics::ClassStatistics;
 

@@ -1,95 +1,20 @@
-//! The features of the samples, borrowed as they lie in memory, and their labels.
+//! The features of the samples, borrowed as they lie in memory.
 
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, Dyn, RealField, U1};
+use nalgebra::{DMatrix, DMatrixView, Dyn, U1};
 
 use crate::error::{Error, Result};
-use crate::linalg::{StridedView, inner_products_f32, inner_products_f64};
+use crate::labeled_features::LabeledFeatures;
+use crate::linalg::StridedView;
 use crate::parallel;
-use crate::simd::vectorised;
+use crate::scalar::{Scalar, is_representable};
 
 /// Samples of one block: enough for matrix products to run at full speed.
 const BLOCK_SAMPLES: usize = 128;
 
 /// Numbers in one block, if samples are too long for [`BLOCK_SAMPLES`] of them.
 const BLOCK_ENTRIES: usize = 1 << 20;
-
-/// Numbers in a chunk: a few megabytes.
-const CHUNK_ENTRIES: usize = 1 << 20;
-
-/// The numbers of which features consist: `f32` or `f64`.
-///
-/// Sums are always carried in `f64`; large matrix products are done in the type of the features.
-pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
-    /// The largest magnitude of a feature: differences are still numbers of this type, and the sum of
-    /// 10²⁰ squares is a number in `f64`.
-    #[doc(hidden)]
-    const LARGEST: Self;
-
-    /// What is expected of a feature.
-    #[doc(hidden)]
-    const EXPECTED: &'static str;
-
-    /// Integers that are ordered as magnitudes are; what is not a number comes last.
-    #[doc(hidden)]
-    type Magnitude: Ord + Copy + Default;
-
-    #[doc(hidden)]
-    fn magnitude(self) -> Self::Magnitude;
-
-    /// The closest number of this type.
-    #[doc(hidden)]
-    fn rounded(value: f64) -> Self;
-
-    /// `products` = AᵀB for matrices of these sizes.
-    #[doc(hidden)]
-    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>);
-}
-
-impl Scalar for f32 {
-    const LARGEST: Self = 1e38;
-    const EXPECTED: &'static str = "finite and at most 1e38 in magnitude";
-    type Magnitude = u32;
-
-    #[inline(always)]
-    fn magnitude(self) -> u32 {
-        self.abs().to_bits()
-    }
-
-    fn rounded(value: f64) -> Self {
-        value as f32
-    }
-
-    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
-        inner_products_f32(left, right, products);
-    }
-}
-
-impl Scalar for f64 {
-    const LARGEST: Self = 1e140;
-    const EXPECTED: &'static str = "finite and at most 1e140 in magnitude";
-    type Magnitude = u64;
-
-    #[inline(always)]
-    fn magnitude(self) -> u64 {
-        self.abs().to_bits()
-    }
-
-    fn rounded(value: f64) -> Self {
-        value
-    }
-
-    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
-        inner_products_f64(left, right, products);
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-}
 
 /// N samples of d features each, borrowed without a copy.
 ///
@@ -282,7 +207,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     }
 
     /// Some of the samples, by the same names in error messages.
-    fn range(&self, range: Range<usize>) -> Features<'_, T> {
+    pub(crate) fn range(&self, range: Range<usize>) -> Features<'_, T> {
         let first = self.first + range.start;
         let view = match self.sample_axis {
             Axis::Row => self.view.rows_range(range),
@@ -389,87 +314,6 @@ impl<'a, T: Scalar> Features<'a, T> {
     }
 }
 
-/// Features with the class of each sample, made by [`Features::with_labels`].
-///
-/// There are as many labels as samples, each below the number of classes.
-#[derive(Debug, Clone, Copy)]
-pub struct LabeledFeatures<'a, T: Scalar> {
-    features: Features<'a, T>,
-    labels: &'a [usize],
-    classes: usize,
-}
-
-impl<'a, T: Scalar> LabeledFeatures<'a, T> {
-    /// The features.
-    #[must_use]
-    pub fn features(&self) -> &Features<'a, T> {
-        &self.features
-    }
-
-    /// The class of each sample.
-    #[must_use]
-    pub fn labels(&self) -> &'a [usize] {
-        self.labels
-    }
-
-    /// Number of classes K.
-    #[must_use]
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
-    /// Calls `visit` with the index and the features of the samples of a range, class by class, so that what is
-    /// kept of a class stays in the nearest cache; they are all checked before the first visit.
-    pub(crate) fn for_each_sample_by_class(
-        &self,
-        range: Range<usize>,
-        visit: impl FnMut(usize, &[T]),
-    ) -> Result<()> {
-        self.features.for_each_sample(range.clone(), |_, _| ())?;
-        let mut order: Vec<usize> = range.collect();
-        order.sort_by_key(|&index| self.labels[index]);
-        self.features.for_each_checked_sample(order, visit);
-        Ok(())
-    }
-
-    /// The d×B matrix whose columns `write` computes from the index and the features of each sample.
-    pub(crate) fn columns(
-        &self,
-        write: impl Fn(usize, &[T], &mut [f64]) + Sync,
-    ) -> Result<DMatrix<f64>> {
-        let (dimension, samples) = (self.features.dimension(), self.features.samples());
-        let mut columns = DMatrix::zeros(dimension, samples);
-        let pieces: Vec<_> = self.features.blocks().collect();
-        let size = pieces.first().map_or(1, ExactSizeIterator::len) * dimension;
-        let mut results = vec![Ok(()); pieces.len()];
-        let outs = columns.as_mut_slice().chunks_mut(size);
-        let work = pieces.into_iter().zip(outs).zip(&mut results);
-        parallel::for_each(
-            work,
-            samples * dimension,
-            || (),
-            |(), ((range, out), result)| {
-                let first = range.start;
-                *result = self.for_each_sample_by_class(range, |index, sample| {
-                    write(index, sample, &mut out[(index - first) * dimension..][..dimension]);
-                });
-            },
-        );
-        results.into_iter().collect::<Result<()>>()?;
-        Ok(columns)
-    }
-
-    /// The samples in chunks that stay in the cache while several things are computed from them.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = LabeledFeatures<'_, T>> {
-        let size = (CHUNK_ENTRIES / self.features.dimension()).max(1);
-        ranges(self.labels.len(), size).map(|range| LabeledFeatures {
-            labels: &self.labels[range.clone()],
-            features: self.features.range(range),
-            classes: self.classes,
-        })
-    }
-}
-
 /// What an error calls the entry in a row and column of the view.
 type EntryName = fn(usize, usize) -> String;
 
@@ -478,7 +322,10 @@ fn by_row_and_column(row: usize, column: usize) -> String {
 }
 
 /// Ranges of `size` numbers below `count`.
-fn ranges(count: usize, size: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Send {
+pub(crate) fn ranges(
+    count: usize,
+    size: usize,
+) -> impl ExactSizeIterator<Item = Range<usize>> + Send {
     (0..count.div_ceil(size)).map(move |index| index * size..count.min((index + 1) * size))
 }
 
@@ -487,21 +334,6 @@ fn contiguous_columns<'v, T: Scalar>(
     view: &'v StridedView<'_, T>,
 ) -> Option<DMatrixView<'v, T, U1, Dyn>> {
     (view.strides().0 == 1).then(|| view.into())
-}
-
-/// Copies a sample.
-pub(crate) fn to_f64<T: Scalar>(sample: &[T], out: &mut [f64]) {
-    out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into());
-}
-
-/// Whether no number exceeds the limit or is NaN. Integers are compared, for the compiler can
-/// vectorise that.
-fn is_representable<T: Scalar>(numbers: &[T]) -> bool {
-    let largest = vectorised(
-        #[inline(always)]
-        || numbers.iter().map(|number| number.magnitude()).fold(T::Magnitude::default(), Ord::max),
-    );
-    largest <= T::LARGEST.magnitude()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bracket;
+mod center;
 mod class_matrix;
 mod class_vectors;
 mod collapse;
@@ -17,6 +18,7 @@ mod family;
 mod features;
 mod frame;
 mod head;
+mod labeled_features;
 mod layer_peeled;
 mod linalg;
 mod metrics;
@@ -30,6 +32,7 @@ mod quasi_interpolation;
 mod regularization;
 mod relu;
 mod root;
+mod scalar;
 mod scale;
 mod scatter;
 mod secular;
@@ -46,6 +49,7 @@ mod twofold;
 mod ufm;
 
 pub use audit::{Audit, AuditSums, ClassAudit, Compared, audit};
+pub use center::Center;
 pub use class_matrix::ClassMatrix;
 pub use class_vectors::ClassVectors;
 pub use collapse::critical_imbalance_ratio;
@@ -58,9 +62,10 @@ pub use deviations::within_class_covariance;
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use explicit::{Basis, ExplicitMinimizer};
-pub use features::{Features, LabeledFeatures, Scalar};
+pub use features::Features;
 pub use frame::{embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf};
 pub use head::LinearHead;
+pub use labeled_features::LabeledFeatures;
 pub use layer_peeled::{LayerPeeled, LayerPeeledMinimum, layer_peeled_critical_ratio};
 pub use metrics::{
     Cdnv, DecisionCounts, DecisionShares, Equiangularity, Nc1, Nc1Options, Nc4, Spread, cdnv,
@@ -74,7 +79,8 @@ pub use pooled::PooledScatter;
 pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
 pub use quasi_interpolation::QuasiInterpolation;
 pub use regularization::{Bias, Regularization};
+pub use scalar::Scalar;
 pub use scatter::{ProjectedScatter, ProjectedSums};
 pub use seli::Seli;
-pub use statistics::{Center, ClassStatistics};
+pub use statistics::ClassStatistics;
 pub use ufm::Ufm;

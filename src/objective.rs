@@ -5,10 +5,11 @@ mod terms;
 
 use crate::deviations::WithinScatter;
 use crate::error::{Error, Result};
-use crate::features::{LabeledFeatures, Scalar, to_f64};
 use crate::head::LinearHead;
+use crate::labeled_features::LabeledFeatures;
 use crate::linalg::gram;
 use crate::regularization::{Bias, Regularization};
+use crate::scalar::{Scalar, to_f64};
 use crate::statistics::ClassStatistics;
 
 pub use balance::balancedness;

@@ -2,14 +2,16 @@
 
 use nalgebra::DMatrix;
 
+use crate::center::Center;
 use crate::deviations::Deviations;
 use crate::error::{Error, Result};
-use crate::features::{LabeledFeatures, Scalar};
+use crate::labeled_features::LabeledFeatures;
 use crate::linalg::{add_gram, product, zeros};
 use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
 use crate::projector::Projector;
+use crate::scalar::Scalar;
 use crate::scatter::trace_quotient;
-use crate::statistics::{Center, ClassStatistics};
+use crate::statistics::ClassStatistics;
 
 /// Class statistics with the within-class scatter Σ (h − h_k)(h − h_k)ᵀ pooled over the classes, in one
 /// pass over the samples.

@@ -2,12 +2,13 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use crate::center::{Center, centre};
 use crate::error::{Error, Result};
 use crate::linalg::{
     Svd, gram, inverse_cholesky, left_svd, power_of_two, product, times_in_place, transposed,
 };
 use crate::metrics::Nc1Options;
-use crate::statistics::{Center, ClassStatistics, centre};
+use crate::statistics::ClassStatistics;
 
 /// Rounding errors of class means, in units of ε times their root mean square norm.
 const ROUNDING: f64 = 8.0 * f64::EPSILON;

@@ -2,16 +2,18 @@
 
 use nalgebra::DMatrix;
 
+use crate::center::{Center, centre};
 use crate::deviations::Deviations;
 use crate::error::{Error, Result};
-use crate::features::{LabeledFeatures, Scalar};
 use crate::head::LinearHead;
+use crate::labeled_features::LabeledFeatures;
 use crate::linalg::{LeftFactor, power_of_two};
 use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
 use crate::parallel;
 use crate::projector::Projector;
+use crate::scalar::Scalar;
 use crate::simd::vectorised;
-use crate::statistics::{Center, ClassStatistics, centre};
+use crate::statistics::ClassStatistics;
 use crate::twofold::Twofold;
 
 /// Sums of squares that are added up side by side.

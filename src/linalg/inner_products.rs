@@ -13,8 +13,8 @@ pub(crate) use fallback::{
 mod fallback {
     use nalgebra::DMatrix;
 
-    use crate::features::Scalar;
     use crate::linalg::{multiply, transposed};
+    use crate::scalar::Scalar;
 
     pub(crate) fn inner_products<T: Scalar>(
         left: &DMatrix<T>,
@@ -205,7 +205,7 @@ mod vectors {
 mod tests {
     use nalgebra::DMatrix;
 
-    use crate::features::Scalar;
+    use crate::scalar::Scalar;
 
     fn check<T: Scalar>(tolerance: f64) {
         let number = |i: usize, j: usize| T::rounded(((i * 7 + j * 13) as f64).sin());

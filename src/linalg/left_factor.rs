@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::{multiply, transposed};
-use crate::features::Scalar;
+use crate::scalar::Scalar;
 
 /// Up to so many rows, a general matrix product takes longer to copy the columns into its own order than to
 /// multiply.

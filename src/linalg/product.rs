@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, Storage, U1};
 
-use crate::features::Scalar;
 use crate::parallel;
+use crate::scalar::Scalar;
 
 /// Columns of one piece: enough for the product to run at full speed.
 const WIDTH: usize = 192;

@@ -1,9 +1,11 @@
 //! NC1: the variability within the classes beside the distances between them.
 
+use crate::center::Center;
 use crate::error::{Error, Result};
-use crate::features::{LabeledFeatures, Scalar};
+use crate::labeled_features::LabeledFeatures;
+use crate::scalar::Scalar;
 use crate::scatter::{ProjectedScatter, Wanted};
-use crate::statistics::{Center, ClassStatistics};
+use crate::statistics::ClassStatistics;
 
 /// The conventions of NC1, which differ between papers and codes.
 ///

@@ -4,12 +4,14 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector, DVectorView};
 
+use crate::center::Center;
 use crate::error::{Error, Result, check_shape};
-use crate::features::{LabeledFeatures, Scalar, to_f64};
 use crate::head::LinearHead;
+use crate::labeled_features::LabeledFeatures;
 use crate::linalg::{LeftFactor, power_of_two};
 use crate::parallel;
-use crate::statistics::{Center, ClassStatistics};
+use crate::scalar::{Scalar, to_f64};
+use crate::statistics::ClassStatistics;
 
 /// Shares of samples, each between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]

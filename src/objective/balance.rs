@@ -4,10 +4,11 @@ use nalgebra::DMatrix;
 
 use super::check_depth;
 use crate::error::{Error, Result};
-use crate::features::{Features, Scalar, to_f64};
+use crate::features::Features;
 use crate::head::LinearHead;
 use crate::linalg::{add_gram, gram, transposed, zeros};
 use crate::regularization::Regularization;
+use crate::scalar::{Scalar, to_f64};
 
 /// The residuals of the balance between neighbouring layers, from the features up: the first is
 ///
