@@ -1,18 +1,18 @@
 //! A measured network beside its prediction.
 
-use crate::class_matrix::ClassMatrix;
-use crate::counts::ClassCounts;
 use crate::error::{Error, Result};
-use crate::head::LinearHead;
-use crate::labeled_features::LabeledFeatures;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::scatter::{ProjectedScatter, Wanted};
+use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc4, nc2, nc3};
-use crate::minimum::GlobalMinimum;
+use crate::models::squared::minimum::GlobalMinimum;
+use crate::models::squared::ufm::Ufm;
+use crate::numerics::scalar::Scalar;
 use crate::objective::{Objective, ObjectiveSums};
-use crate::regularization::Regularization;
-use crate::scalar::Scalar;
-use crate::scatter::{ProjectedScatter, Wanted};
-use crate::statistics::ClassStatistics;
-use crate::ufm::Ufm;
+use crate::problem::counts::ClassCounts;
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::Regularization;
 
 /// A class counts as collapsed if the squared norms of its classifier and of its mean are both below
 /// this share of the largest ones: its vectors are shorter than a thousandth of the longest.

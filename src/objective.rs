@@ -3,14 +3,14 @@
 mod balance;
 mod terms;
 
-use crate::deviations::WithinScatter;
 use crate::error::{Error, Result};
-use crate::head::LinearHead;
-use crate::labeled_features::LabeledFeatures;
-use crate::linalg::gram;
-use crate::regularization::{Bias, Regularization};
-use crate::scalar::{Scalar, to_f64};
-use crate::statistics::ClassStatistics;
+use crate::measure::deviations::WithinScatter;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::statistics::ClassStatistics;
+use crate::numerics::linalg::gram;
+use crate::numerics::scalar::{Scalar, to_f64};
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::{Bias, Regularization};
 
 pub use balance::balancedness;
 use terms::{DataTerm, Terms};

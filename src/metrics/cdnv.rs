@@ -2,15 +2,15 @@
 
 use nalgebra::DMatrix;
 
-use crate::center::{Center, centre};
-use crate::class_vectors::{ClassVectors, Precision};
 use crate::error::Result;
-use crate::labeled_features::LabeledFeatures;
+use crate::measure::center::{Center, centre};
+use crate::measure::class_vectors::{ClassVectors, Precision};
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::scatter::Wanted;
+use crate::measure::statistics::ClassStatistics;
 use crate::metrics::Nc1Options;
 use crate::metrics::nc1::scatter_of;
-use crate::scalar::Scalar;
-use crate::scatter::Wanted;
-use crate::statistics::ClassStatistics;
+use crate::numerics::scalar::Scalar;
 
 /// Below this share of ‖a‖² + ‖b‖², ‖a − b‖² is computed from the differences of the entries, as
 /// ‖a‖² + ‖b‖² − 2⟨a, b⟩ has lost a quarter of its digits.

@@ -1,7 +1,7 @@
 //! Self-duality: classifier and class means point the same way.
 
-use crate::class_vectors::ClassVectors;
 use crate::error::{Error, Result};
+use crate::measure::class_vectors::ClassVectors;
 
 /// NC3 as self-duality: the distance between classifier and class means, each divided by its norm.
 ///

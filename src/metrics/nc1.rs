@@ -1,11 +1,11 @@
 //! NC1: the variability within the classes beside the distances between them.
 
-use crate::center::Center;
 use crate::error::{Error, Result};
-use crate::labeled_features::LabeledFeatures;
-use crate::scalar::Scalar;
-use crate::scatter::{ProjectedScatter, Wanted};
-use crate::statistics::ClassStatistics;
+use crate::measure::center::Center;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::scatter::{ProjectedScatter, Wanted};
+use crate::measure::statistics::ClassStatistics;
+use crate::numerics::scalar::Scalar;
 
 /// The conventions of NC1, which differ between papers and codes.
 ///
@@ -152,7 +152,7 @@ pub(crate) fn scatter_of<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::Features;
+    use crate::measure::features::Features;
     use nalgebra::{DMatrix, dmatrix};
 
     /// Two classes with means ±`half` in the first of two coordinates and deviations ±`deviation`

@@ -1,8 +1,8 @@
 //! NC2: the classifier takes the shape of the frame.
 
-use crate::class_matrix::ClassMatrix;
 use crate::error::Result;
-use crate::head::LinearHead;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::problem::head::LinearHead;
 
 /// NC2ₘ: the normalised distance of the Gram matrix of the last m = `layers` layers to a target,
 ///

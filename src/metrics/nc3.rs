@@ -2,9 +2,9 @@
 
 use nalgebra::DMatrix;
 
-use crate::class_matrix::ClassMatrix;
 use crate::error::Result;
-use crate::head::LinearHead;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::problem::head::LinearHead;
 
 /// NC3: the normalised distance of the outputs for the class means to a target,
 ///

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector, DVectorView};
 
-use crate::center::Center;
 use crate::error::{Error, Result, check_shape};
-use crate::head::LinearHead;
-use crate::labeled_features::LabeledFeatures;
-use crate::linalg::{LeftFactor, power_of_two};
-use crate::parallel;
-use crate::scalar::{Scalar, to_f64};
-use crate::statistics::ClassStatistics;
+use crate::measure::center::Center;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::statistics::ClassStatistics;
+use crate::numerics::linalg::{LeftFactor, power_of_two};
+use crate::numerics::parallel;
+use crate::numerics::scalar::{Scalar, to_f64};
+use crate::problem::head::LinearHead;
 
 /// Shares of samples, each between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -294,7 +294,7 @@ impl Tally {
 #[allow(clippy::float_cmp, reason = "shares of a few samples are compared exactly")]
 mod tests {
     use super::*;
-    use crate::features::Features;
+    use crate::measure::features::Features;
     use nalgebra::{dmatrix, dvector};
 
     fn measured(rows: &DMatrix<f64>, labels: &[usize], head: &LinearHead) -> Result<Nc4> {

@@ -1,9 +1,9 @@
 //! The shape that the vectors of the classes make: equal lengths, equal angles, even spread.
 
-use crate::class_vectors::{ClassVectors, Precision, Strip};
 use crate::error::Result;
+use crate::measure::class_vectors::{ClassVectors, Precision, Strip};
 use crate::metrics::spread::{Moments, Spread};
-use crate::simd::vectorised;
+use crate::numerics::simd::vectorised;
 
 /// Up to this many classes every pair is visited: it takes no time, and is as accurate as can be.
 const FEW_CLASSES: usize = 1024;

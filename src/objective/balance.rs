@@ -4,11 +4,11 @@ use nalgebra::DMatrix;
 
 use super::check_depth;
 use crate::error::{Error, Result};
-use crate::features::Features;
-use crate::head::LinearHead;
-use crate::linalg::{add_gram, gram, transposed, zeros};
-use crate::regularization::Regularization;
-use crate::scalar::{Scalar, to_f64};
+use crate::measure::features::Features;
+use crate::numerics::linalg::{add_gram, gram, transposed, zeros};
+use crate::numerics::scalar::{Scalar, to_f64};
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::Regularization;
 
 /// The residuals of the balance between neighbouring layers, from the features up: the first is
 ///

@@ -6,9 +6,9 @@ use nalgebra::{DMatrix, DVector};
 
 use super::Objective;
 use crate::error::{Error, Result};
-use crate::head::LinearHead;
-use crate::linalg::{add_product, product, transposed};
-use crate::regularization::{Bias, Regularization};
+use crate::numerics::linalg::{add_product, product, transposed};
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::{Bias, Regularization};
 
 /// The terms of the objective and its gradient, summed over samples, with R = W_M⋯W₁H + b1ᵀ − Y; with
 /// cross-entropy, R has the probabilities in place of the outputs.

@@ -1,0 +1,6 @@
+//! Frames, the structured Gram matrices of classes, families of them, and distances.
+
+pub(crate) mod class_matrix;
+pub(crate) mod distance;
+pub(crate) mod family;
+pub(crate) mod frame;

@@ -1,0 +1,385 @@
+//! Structured K×K matrices over pairs of classes: the Gram matrices of the frames and of predictions.
+
+mod contrasts;
+mod cosine;
+mod spectral;
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::geometry::family::{Family, Subset};
+use crate::numerics::linalg::check_finite;
+use crate::problem::counts::ClassCounts;
+
+/// A K×K matrix that is the same for classes of the same kind: the Gram matrix of a frame, or the
+/// predicted Gram matrix or outputs of a [`GlobalMinimum`](crate::GlobalMinimum).
+///
+/// The classes are divided into groups; the matrix is diag(q_g) plus a constant for each pair of
+/// groups. Identity, I − 11ᵀ/K and diagonal matrices are of this kind, and so is every prediction for
+/// one-hot targets: none of them needs K² numbers. Where minimisers form a family, the matrix is
+/// determined up to q·Π with any orthogonal projector Π of a given rank in a subspace, and
+/// [`distance`](Self::distance) is that to the nearest member.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::ClassMatrix;
+///
+/// let etf = ClassMatrix::simplex_etf(3)?;
+/// assert_eq!(etf.get(0, 1), Some(-1.0 / 3.0));
+/// let measured = dmatrix![2.0, -1.0, -1.0; -1.0, 2.0, -1.0; -1.0, -1.0, 2.0];
+/// assert!(etf.distance(&measured)? < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassMatrix {
+    base: Structure,
+    family: Option<Family>,
+}
+
+/// A matrix without freedom.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Structure {
+    Grouped(Grouped),
+    Dense(DMatrix<f64>),
+}
+
+/// diag(q_g) plus c_gh for each pair of groups.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Grouped {
+    partition: Partition,
+    diagonal: Vec<f64>,
+    coupling: Option<DMatrix<f64>>,
+}
+
+/// The classes 0, …, K−1 divided into groups, as runs of neighbours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// First class and group of each run.
+    runs: Vec<(usize, usize)>,
+    classes: usize,
+}
+
+impl Partition {
+    /// All classes in one group.
+    fn single(classes: usize) -> Self {
+        Self { runs: vec![(0, 0)], classes }
+    }
+
+    /// The groups of equal sizes.
+    fn by_size(counts: &ClassCounts) -> Self {
+        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
+        Self { runs, classes: counts.classes() }
+    }
+
+    fn group_of(&self, class: usize) -> usize {
+        let next = self.runs.partition_point(|&(first, _)| first <= class);
+        self.runs[next - 1].1
+    }
+
+    /// The group of every class.
+    fn groups(&self) -> Vec<usize> {
+        let ends = self.runs.iter().skip(1).map(|&(first, _)| first).chain([self.classes]);
+        let runs = self.runs.iter().zip(ends);
+        runs.flat_map(|(&(first, group), end)| core::iter::repeat_n(group, end - first)).collect()
+    }
+}
+
+impl Grouped {
+    fn to_dense(&self) -> DMatrix<f64> {
+        let groups = self.class_groups();
+        DMatrix::from_fn(groups.len(), groups.len(), |i, j| {
+            self.entry(i == j, groups[i], groups[j])
+        })
+    }
+
+    fn get(&self, i: usize, j: usize) -> f64 {
+        self.entry(i == j, self.partition.group_of(i), self.partition.group_of(j))
+    }
+
+    /// The group of every class.
+    pub(crate) fn class_groups(&self) -> Vec<usize> {
+        self.partition.groups()
+    }
+
+    /// The entry for a class of group g and one of group h, which may be the same class.
+    pub(crate) fn entry(&self, same_class: bool, g: usize, h: usize) -> f64 {
+        let on_diagonal = if same_class { self.diagonal[g] } else { 0.0 };
+        on_diagonal + self.coupling.as_ref().map_or(0.0, |coupling| coupling[(g, h)])
+    }
+
+    /// q_g for every group.
+    pub(crate) fn diagonal(&self) -> &[f64] {
+        &self.diagonal
+    }
+
+    /// The constants c_gh, if any is not zero.
+    pub(crate) fn coupling(&self) -> Option<&DMatrix<f64>> {
+        self.coupling.as_ref()
+    }
+
+    /// The matrix divided by its largest number, so that the squares of its entries are in range; `None`
+    /// if it is zero.
+    pub(crate) fn unit_scale(&self) -> Option<Self> {
+        let numbers = self.diagonal.iter().chain(self.coupling.iter().flatten());
+        let largest = numbers.fold(0.0, |largest: f64, number| largest.max(number.abs()));
+        (largest > 0.0).then(|| Self {
+            partition: self.partition.clone(),
+            diagonal: self.diagonal.iter().map(|number| number / largest).collect(),
+            coupling: self.coupling.as_ref().map(|coupling| coupling / largest),
+        })
+    }
+
+    /// The Frobenius norm.
+    pub(crate) fn norm(&self) -> f64 {
+        let groups = self.class_groups();
+        let mut classes = vec![0.0; self.diagonal.len()];
+        for group in groups {
+            classes[group] += 1.0;
+        }
+        let Some(coupling) = &self.coupling else {
+            let squares = self.diagonal.iter().zip(&classes).map(|(q, classes)| q * q * classes);
+            return squares.sum::<f64>().sqrt();
+        };
+        let mut sum = 0.0;
+        for (g, &classes_g) in classes.iter().enumerate() {
+            let (q, c) = (self.diagonal[g], coupling[(g, g)]);
+            // m diagonal entries q + c, and the other entries of the block c.
+            sum += classes_g * ((q + c).powi(2) - c * c);
+            for (h, &classes_h) in classes.iter().enumerate() {
+                sum += classes_g * classes_h * coupling[(g, h)].powi(2);
+            }
+        }
+        sum.sqrt()
+    }
+}
+
+impl Structure {
+    pub(crate) fn to_dense(&self) -> DMatrix<f64> {
+        match self {
+            Self::Grouped(grouped) => grouped.to_dense(),
+            Self::Dense(matrix) => matrix.clone(),
+        }
+    }
+
+    pub(crate) fn get(&self, i: usize, j: usize) -> f64 {
+        match self {
+            Self::Grouped(grouped) => grouped.get(i, j),
+            Self::Dense(matrix) => matrix[(i, j)],
+        }
+    }
+
+    fn classes(&self) -> usize {
+        match self {
+            Self::Grouped(grouped) => grouped.partition.classes,
+            Self::Dense(matrix) => matrix.nrows(),
+        }
+    }
+}
+
+impl ClassMatrix {
+    /// The Gram matrix I of the orthogonal frame of K = `classes` vectors.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no class.
+    pub fn orthogonal_frame(classes: usize) -> Result<Self> {
+        check_classes(classes)?;
+        Ok(Self::unique(Grouped {
+            partition: Partition::single(classes),
+            diagonal: vec![1.0],
+            coupling: None,
+        }))
+    }
+
+    /// The Gram matrix I − 11ᵀ/K of the simplex equiangular tight frame of K = `classes` vectors, up to
+    /// the factor K/(K−1).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no class.
+    pub fn simplex_etf(classes: usize) -> Result<Self> {
+        check_classes(classes)?;
+        Ok(Self::unique(Grouped {
+            partition: Partition::single(classes),
+            diagonal: vec![1.0],
+            coupling: Some(DMatrix::from_element(1, 1, -(classes as f64).recip())),
+        }))
+    }
+
+    /// A square matrix without structure.
+    pub(crate) fn dense(matrix: DMatrix<f64>) -> Self {
+        Self { base: Structure::Dense(matrix), family: None }
+    }
+
+    /// The Gram matrix diag(‖v_k‖²) of a general orthogonal frame, from the squared lengths of its
+    /// vectors. Zero is allowed, for collapsed classes.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without a class, [`Error::OutOfRange`] if a length is negative or not finite.
+    ///
+    /// Source: Dang et al. (ICML 2023), Definition 2.1.
+    pub fn general_orthogonal_frame(squared_lengths: &[f64]) -> Result<Self> {
+        if squared_lengths.is_empty() {
+            return Err(Error::Empty { argument: "squared_lengths" });
+        }
+        let bad = |&length: &f64| !(length >= 0.0 && length.is_finite());
+        if let Some(index) = squared_lengths.iter().position(bad) {
+            let argument = format!("squared_lengths[{index}]");
+            return Err(Error::out_of_range(
+                argument,
+                squared_lengths[index],
+                "finite and not negative",
+            ));
+        }
+        let classes = squared_lengths.len();
+        let runs = (0..classes).map(|class| (class, class)).collect();
+        Ok(Self::unique(Grouped {
+            partition: Partition { runs, classes },
+            diagonal: squared_lengths.to_vec(),
+            coupling: None,
+        }))
+    }
+
+    /// The family P_R(I): all orthogonal projectors of rank R = `rank`, which orthogonal frames become
+    /// where the widths leave room for R < K directions only.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no class or the rank is not between 1 and K.
+    ///
+    /// Source: Dang et al. (ICML 2023), Theorem 3.1 (i).
+    pub fn low_rank_orthogonal_frame(classes: usize, rank: usize) -> Result<Self> {
+        check_classes(classes)?;
+        check_rank(rank, classes, "between 1 and the number of classes")?;
+        if rank == classes {
+            return Self::orthogonal_frame(classes);
+        }
+        Ok(Self::free(classes, Subset::Span(all(classes)), rank))
+    }
+
+    /// The family P_R(I − 11ᵀ/K): all orthogonal projectors of rank R = `rank` on vectors that sum to
+    /// zero, which simplex ETFs become where the widths leave room for R < K − 1 directions only.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there are less than two classes or the rank is not between 1 and K − 1.
+    ///
+    /// Source: Dang et al. (ICML 2023), Theorem 3.1 (ii).
+    pub fn low_rank_simplex_etf(classes: usize, rank: usize) -> Result<Self> {
+        if classes < 2 {
+            return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
+        }
+        check_rank(rank, classes - 1, "between 1 and the number of classes less one")?;
+        if rank == classes - 1 {
+            return Self::simplex_etf(classes);
+        }
+        Ok(Self::free(classes, Subset::Contrasts(all(classes)), rank))
+    }
+
+    fn unique(grouped: Grouped) -> Self {
+        Self { base: Structure::Grouped(grouped), family: None }
+    }
+
+    fn free(classes: usize, subset: Subset, rank: usize) -> Self {
+        let zero =
+            Grouped { partition: Partition::single(classes), diagonal: vec![0.0], coupling: None };
+        let family = Family::Projector { subset, value: 1.0, ranks: rank..=rank };
+        Self { base: Structure::Grouped(zero), family: Some(family) }
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.base.classes()
+    }
+
+    /// Whether the matrix is determined, and not one of a family.
+    #[must_use]
+    pub fn is_unique(&self) -> bool {
+        self.family.is_none()
+    }
+
+    /// The entry in row i and column j; `None` outside of the matrix and where members of the family
+    /// differ.
+    #[must_use]
+    pub fn get(&self, i: usize, j: usize) -> Option<f64> {
+        let inside = i < self.classes() && j < self.classes();
+        let free = || self.family.as_ref().is_some_and(|family| family.touches(i, j));
+        (inside && !free()).then(|| self.base.get(i, j))
+    }
+
+    /// All K² entries; `None` for a family.
+    #[must_use]
+    pub fn to_dense(&self) -> Option<DMatrix<f64>> {
+        self.is_unique().then(|| self.base.to_dense())
+    }
+
+    /// The member of the family that is nearest to a measured K×K matrix, in the sense of
+    /// [`distance`](Self::distance); the matrix itself if it is no family.
+    ///
+    /// # Errors
+    /// As [`distance`](Self::distance).
+    pub fn nearest_member(&self, measured: &DMatrix<f64>) -> Result<DMatrix<f64>> {
+        self.check(measured)?;
+        let base = self.base.to_dense();
+        match &self.family {
+            None => Ok(base),
+            Some(family) => family.nearest_member(base, measured),
+        }
+    }
+
+    /// The normalised distance ‖A/‖A‖ − T/‖T‖‖ (Frobenius norms) between a measured K×K matrix A and
+    /// this matrix T, or the nearest member T of the family. It is between 0 and 2.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if A is not K×K, [`Error::OutOfRange`] if an entry is not finite,
+    /// [`Error::ZeroNorm`] if A or T is zero, as then there is no direction to compare.
+    ///
+    /// Source: the form of NC2 and NC3 in Dang et al. (ICML 2023), C.1.1 and C.2.1.
+    pub fn distance(&self, measured: &DMatrix<f64>) -> Result<f64> {
+        let target = self.nearest_member(measured)?;
+        let measured = normalised(measured).ok_or(Error::ZeroNorm { argument: "measured" })?;
+        let target = normalised(&target).ok_or(Error::ZeroNorm { argument: "target" })?;
+        Ok((measured - target).norm())
+    }
+
+    /// The structured form, if it is one matrix and not a family.
+    pub(crate) fn as_grouped(&self) -> Option<&Grouped> {
+        match &self.base {
+            Structure::Grouped(grouped) if self.is_unique() => Some(grouped),
+            _ => None,
+        }
+    }
+
+    fn check(&self, measured: &DMatrix<f64>) -> Result<()> {
+        let classes = self.classes();
+        if measured.shape() != (classes, classes) {
+            let expected = format!("{classes}×{classes}, for the {classes} classes");
+            return Err(Error::shape("measured", measured.shape(), expected));
+        }
+        check_finite(measured, |i, j| format!("measured[({i}, {j})]"))
+    }
+}
+
+/// One run of all classes.
+fn all(classes: usize) -> Vec<core::ops::Range<usize>> {
+    core::iter::once(0..classes).collect()
+}
+
+/// The matrix divided by its Frobenius norm, without overflow; `None` if it is zero.
+pub(crate) fn normalised(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+    let largest = matrix.amax();
+    if largest == 0.0 {
+        return None;
+    }
+    let scaled = matrix / largest;
+    let norm = scaled.norm();
+    Some(scaled / norm)
+}
+
+fn check_classes(classes: usize) -> Result<()> {
+    if classes == 0 { Err(Error::out_of_range("classes", 0.0, "at least 1")) } else { Ok(()) }
+}
+
+fn check_rank(rank: usize, largest: usize, expected: &'static str) -> Result<()> {
+    if rank == 0 || rank > largest {
+        return Err(Error::out_of_range("rank", rank as f64, expected));
+    }
+    Ok(())
+}

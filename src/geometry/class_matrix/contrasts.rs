@@ -1,0 +1,29 @@
+//! Class matrices from what they do within the groups of equal class sizes and between them.
+
+use nalgebra::DMatrix;
+
+use super::{ClassMatrix, Grouped, Partition};
+use crate::problem::counts::ClassCounts;
+
+impl ClassMatrix {
+    /// q_g times the projector on the contrasts of each group of equal sizes (the vectors on its
+    /// classes that sum to zero), plus c_gh for each class of group g and each of group h.
+    ///
+    /// `within` and `between` have an entry for each of the groups; a group of one class has no
+    /// contrasts.
+    pub(crate) fn from_contrasts(
+        counts: &ClassCounts,
+        within: &[f64],
+        mut between: DMatrix<f64>,
+    ) -> Self {
+        let mut diagonal = within.to_vec();
+        for (index, (group, q)) in counts.sizes().zip(&mut diagonal).enumerate() {
+            if group.classes == 1 {
+                *q = 0.0;
+            }
+            between[(index, index)] -= *q / group.classes as f64;
+        }
+        let partition = Partition::by_size(counts);
+        Self::unique(Grouped { partition, diagonal, coupling: Some(between) })
+    }
+}

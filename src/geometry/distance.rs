@@ -1,0 +1,259 @@
+//! Normalised distances of matrix products to class matrices, without K×K matrices where K is large.
+
+use std::borrow::Cow;
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::geometry::class_matrix::{ClassMatrix, Grouped};
+use crate::numerics::linalg::{StridedView, check_finite, gram, multiply, product, transposed};
+use crate::numerics::parallel;
+
+/// Up to this many classes, K×K matrices are small and the direct way is the accurate one.
+const FEW_CLASSES: usize = 1024;
+
+/// 2 − 2cos has an absolute error of some 1e-15, so that below this distance it has less than five
+/// digits and the residual is computed directly.
+const SMALL_DISTANCE: f64 = 1e-5;
+
+/// Rows and columns of a tile of the residual.
+const TILE: usize = 512;
+
+/// Products of numbers between this and its inverse are far from over- and underflow.
+const COMFORTABLE: f64 = 1e70;
+
+impl ClassMatrix {
+    /// The normalised [`distance`](Self::distance) between the Gram matrix V Vᵀ of the rows of V (K×d)
+    /// and this matrix: NC2 for V = W_M⋯W_(M−m+1).
+    ///
+    /// For many classes this takes O(K d²) operations and O(d²) memory where the distance is above
+    /// 10⁻⁵, and O(K² d) operations in blocks of rows where it is below.
+    ///
+    /// # Errors
+    /// As [`distance`](Self::distance).
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::ClassMatrix;
+    ///
+    /// let rows = dmatrix![1.0, 0.0, 0.0; 0.0, 0.0, -1.0];
+    /// assert!(ClassMatrix::orthogonal_frame(2)?.distance_to_gram(&rows)? < 1e-15);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn distance_to_gram(&self, rows: &DMatrix<f64>) -> Result<f64> {
+        check_left(rows, self.classes())?;
+        let rows = unit_scale(rows)?;
+        self.distance_to(&Product::of_rows(&rows))
+    }
+
+    /// The normalised [`distance`](Self::distance) between the product A B of a K×d and a d×K matrix
+    /// and this matrix: NC3 for A = W_M⋯W₁ and B = H̄.
+    ///
+    /// The cost is that of [`distance_to_gram`](Self::distance_to_gram).
+    ///
+    /// # Errors
+    /// As [`distance`](Self::distance), and [`Error::Shape`] if the shapes do not agree.
+    pub fn distance_to_product(&self, left: &DMatrix<f64>, right: &DMatrix<f64>) -> Result<f64> {
+        check_left(left, self.classes())?;
+        if right.shape() != (left.ncols(), self.classes()) {
+            let expected = format!("{}×{}, to follow `left`", left.ncols(), self.classes());
+            return Err(Error::shape("right", right.shape(), expected));
+        }
+        check_finite(right, |i, j| format!("right[({i}, {j})]"))?;
+        let (left, right) = (unit_scale(left)?, unit_scale(right)?);
+        self.distance_to(&Product::new(&left, &right))
+    }
+
+    fn distance_to(&self, product: &Product<'_>) -> Result<f64> {
+        let Some(target) = self.as_grouped() else {
+            return self.distance(&product.to_dense());
+        };
+        let target = &target.unit_scale().ok_or(Error::ZeroNorm { argument: "target" })?;
+        if self.classes() > FEW_CLASSES.max(product.left.ncols()) {
+            product.structured_distance(target)
+        } else {
+            product.direct_distance(target)
+        }
+    }
+}
+
+fn check_left(left: &DMatrix<f64>, classes: usize) -> Result<()> {
+    if left.nrows() != classes {
+        let expected = format!("{classes}×d, for the {classes} classes");
+        return Err(Error::shape("left", left.shape(), expected));
+    }
+    check_finite(left, |i, j| format!("left[({i}, {j})]"))
+}
+
+/// The matrix itself, or divided by its largest entry if products could overflow or vanish: the distance
+/// does not depend on the scale.
+fn unit_scale(matrix: &DMatrix<f64>) -> Result<Cow<'_, DMatrix<f64>>> {
+    let largest = if matrix.is_empty() { 0.0 } else { matrix.amax() };
+    if largest == 0.0 {
+        return Err(Error::ZeroNorm { argument: "measured" });
+    }
+    let comfortable = (COMFORTABLE.recip()..COMFORTABLE).contains(&largest);
+    Ok(if comfortable { Cow::Borrowed(matrix) } else { Cow::Owned(matrix / largest) })
+}
+
+/// A K×K matrix of low rank: A B for a K×d and a d×K matrix.
+struct Product<'a> {
+    left: StridedView<'a, f64>,
+    right: StridedView<'a, f64>,
+    /// Aᵀ.
+    left_columns: StridedView<'a, f64>,
+    /// Whether B = Aᵀ.
+    symmetric: bool,
+}
+
+impl<'a> Product<'a> {
+    fn new(left: &'a DMatrix<f64>, right: &'a DMatrix<f64>) -> Self {
+        let (left_columns, symmetric) = (transposed(left), false);
+        Self { left: left.as_view(), right: right.as_view(), left_columns, symmetric }
+    }
+
+    /// A Aᵀ.
+    fn of_rows(left: &'a DMatrix<f64>) -> Self {
+        let right = transposed(left);
+        Self { left: left.as_view(), right, left_columns: right, symmetric: true }
+    }
+
+    fn to_dense(&self) -> DMatrix<f64> {
+        if self.symmetric { gram(&self.left) } else { product(&self.left, &self.right) }
+    }
+
+    /// The distance by its definition, entry by entry.
+    fn direct_distance(&self, target: &Grouped) -> Result<f64> {
+        let mut dense = self.to_dense();
+        let norm = positive(dense.norm())?;
+        let scale = target_norm(target)?;
+        let groups = target.class_groups();
+        for (j, mut column) in dense.column_iter_mut().enumerate() {
+            for (i, entry) in column.iter_mut().enumerate() {
+                *entry = *entry / norm - target.entry(i == j, groups[i], groups[j]) / scale;
+            }
+        }
+        Ok(dense.norm())
+    }
+
+    /// √(2 − 2cos) from inner products, or entry by entry in tiles where that has lost its digits.
+    fn structured_distance(&self, target: &Grouped) -> Result<f64> {
+        let (norm, target_norm) = (positive(self.norm())?, target_norm(target)?);
+        let cosine = self.inner_product(target) / norm / target_norm;
+        let distance = (2.0 - 2.0 * cosine).max(0.0).sqrt();
+        if distance > SMALL_DISTANCE {
+            return Ok(distance);
+        }
+        Ok(self.residual(target, norm, target_norm))
+    }
+
+    /// ‖A B‖² = ⟨AᵀA, B Bᵀ⟩.
+    fn norm(&self) -> f64 {
+        let right = gram(&self.right);
+        let left = if self.symmetric { right.clone() } else { gram(&self.left_columns) };
+        left.dot(&right).sqrt()
+    }
+
+    /// ⟨A B, diag(q) + block constants⟩ = Σ q_k a_k·b_k + Σ c_gh (Σ_{i∈g} a_i)·(Σ_{j∈h} b_j).
+    fn inner_product(&self, target: &Grouped) -> f64 {
+        let (groups, diagonal) = (target.class_groups(), target.diagonal());
+        let size = target.coupling().map_or(0, DMatrix::ncols);
+        let mut sums = [(); 2].map(|()| DMatrix::zeros(self.right.nrows(), size));
+        let mut on_diagonal = 0.0;
+        for first in (0..groups.len()).step_by(TILE) {
+            let classes = first..groups.len().min(first + TILE);
+            let left = self.left_columns.columns_range(classes.clone());
+            let right = self.right.columns_range(classes.clone());
+            for ((class, a), b) in classes.zip(left.column_iter()).zip(right.column_iter()) {
+                on_diagonal += a.dot(&b) * diagonal[groups[class]];
+                if size > 0 {
+                    let [mut left, mut right] =
+                        sums.each_mut().map(|s| s.column_mut(groups[class]));
+                    left += a;
+                    right += b;
+                }
+            }
+        }
+        let coupled = |coupling| (sums[0].transpose() * &sums[1]).dot(coupling);
+        on_diagonal + target.coupling().map_or(0.0, coupled)
+    }
+
+    /// ‖A B/‖A B‖ − T/‖T‖‖ in tiles.
+    fn residual(&self, target: &Grouped, norm: f64, target_norm: f64) -> f64 {
+        let groups = target.class_groups();
+        let classes = groups.len();
+        let blocks = classes.div_ceil(TILE);
+        let block = |index: usize| index * TILE..classes.min((index + 1) * TILE);
+        let operations = classes.saturating_mul(classes).saturating_mul(self.right.nrows());
+        let empty = || DMatrix::zeros(0, 0);
+        let squares = parallel::map(blocks * blocks, operations, empty, |tile, index| {
+            let (rows, columns) = (block(index % blocks), block(index / blocks));
+            if tile.shape() != (rows.len(), columns.len()) {
+                *tile = DMatrix::zeros(rows.len(), columns.len());
+            }
+            let right = self.right.columns_range(columns.clone());
+            multiply(&mut tile.as_view_mut(), &self.left.rows_range(rows.clone()), &right);
+            let mut sum = 0.0;
+            for (j, column) in columns.zip(tile.column_iter()) {
+                for (i, entry) in rows.clone().zip(column.iter()) {
+                    let target = target.entry(i == j, groups[i], groups[j]);
+                    sum += (entry / norm - target / target_norm).powi(2);
+                }
+            }
+            sum
+        });
+        squares.into_iter().sum::<f64>().sqrt()
+    }
+}
+
+/// The norm of what was measured, which must not be zero.
+fn positive(norm: f64) -> Result<f64> {
+    if norm > 0.0 { Ok(norm) } else { Err(Error::ZeroNorm { argument: "measured" }) }
+}
+
+fn target_norm(target: &Grouped) -> Result<f64> {
+    let norm = target.norm();
+    if norm > 0.0 { Ok(norm) } else { Err(Error::ZeroNorm { argument: "target" }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pseudo_random(rows: usize, columns: usize, seed: f64) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| ((i * columns + j) as f64 * seed).sin())
+    }
+
+    fn structured(target: &ClassMatrix, left: &DMatrix<f64>, right: &DMatrix<f64>) -> f64 {
+        let target = target.as_grouped().unwrap().unit_scale().unwrap();
+        Product::new(left, right).structured_distance(&target).unwrap()
+    }
+
+    #[test]
+    fn the_structured_way_agrees_with_the_direct_one() {
+        let (left, right) = (pseudo_random(40, 6, 1.3), pseudo_random(6, 40, 0.7));
+        let lengths: Vec<f64> = (0..40).map(|k| f64::from(k % 7)).collect();
+        for target in [
+            ClassMatrix::orthogonal_frame(40).unwrap(),
+            ClassMatrix::simplex_etf(40).unwrap(),
+            ClassMatrix::general_orthogonal_frame(&lengths).unwrap(),
+        ] {
+            let direct = target.distance(&(&left * &right)).unwrap();
+            assert!((structured(&target, &left, &right) - direct).abs() < 1e-13 * direct);
+            let gram = target.distance(&(&left * left.transpose())).unwrap();
+            assert!((structured(&target, &left, &left.transpose()) - gram).abs() < 1e-13 * gram);
+        }
+    }
+
+    #[test]
+    fn both_ways_agree_where_they_meet() {
+        let target = ClassMatrix::simplex_etf(30).unwrap();
+        let exact = target.to_dense().unwrap();
+        for size in [1e-3, 1e-4, 2e-5, 1e-5, 5e-6, 1e-7, 1e-12] {
+            let left = &exact + pseudo_random(30, 30, 1.1) * size;
+            let direct = target.distance(&(&left * &exact)).unwrap();
+            let got = structured(&target, &left, &exact);
+            assert!((got - direct).abs() < 1e-5 * direct + 1e-15, "{size}: {got:e}, {direct:e}");
+        }
+    }
+}

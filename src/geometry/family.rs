@@ -1,0 +1,123 @@
+//! Families of class matrices: what is left open at low rank and at thresholds.
+
+use core::ops::{Range, RangeInclusive};
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::geometry::class_matrix::Structure;
+use crate::numerics::linalg::symmetric_eigen;
+
+/// What a member of a family has beyond the part that all members share.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Family {
+    /// value·Π for any orthogonal projector Π onto a part of the subspace, of one of the ranks.
+    Projector { subset: Subset, value: f64, ranks: RangeInclusive<usize> },
+    /// A fixed matrix or nothing: a simple singular value at its threshold.
+    Optional(Structure),
+}
+
+/// A subspace of ℝᴷ. Classes are given as runs of neighbours, in rising order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Subset {
+    /// All vectors on these classes.
+    Span(Vec<Range<usize>>),
+    /// The vectors on these classes that sum to zero.
+    Contrasts(Vec<Range<usize>>),
+    /// The column space of a matrix with orthonormal columns.
+    Columns(DMatrix<f64>),
+}
+
+impl Subset {
+    /// An orthonormal basis, one column a vector.
+    pub(crate) fn basis(&self, classes: usize) -> DMatrix<f64> {
+        match self {
+            Self::Span(runs) => {
+                let members = members(runs);
+                let mut basis = DMatrix::zeros(classes, members.len());
+                for (column, &class) in members.iter().enumerate() {
+                    basis[(class, column)] = 1.0;
+                }
+                basis
+            }
+            Self::Contrasts(runs) => contrast_basis(&members(runs), classes),
+            Self::Columns(columns) => columns.clone(),
+        }
+    }
+
+    fn touches(&self, i: usize, j: usize) -> bool {
+        match self {
+            Self::Span(runs) | Self::Contrasts(runs) => contains(runs, i) && contains(runs, j),
+            Self::Columns(columns) => {
+                let nonzero = |row: usize| columns.row(row).iter().any(|&entry| entry != 0.0);
+                nonzero(i) && nonzero(j)
+            }
+        }
+    }
+}
+
+/// The classes of all runs.
+fn members(runs: &[Range<usize>]) -> Vec<usize> {
+    runs.iter().cloned().flatten().collect()
+}
+
+/// Whether a class is in one of the runs.
+fn contains(runs: &[Range<usize>], class: usize) -> bool {
+    let started = runs.partition_point(|run| run.start <= class);
+    started.checked_sub(1).is_some_and(|last| runs[last].contains(&class))
+}
+
+/// The Helmert contrasts of the members: (1, …, 1, −j, 0, …)/√(j(j+1)).
+fn contrast_basis(members: &[usize], classes: usize) -> DMatrix<f64> {
+    let mut basis = DMatrix::zeros(classes, members.len().saturating_sub(1));
+    for (mut column, j) in basis.column_iter_mut().zip(1_usize..) {
+        let norm = (j as f64 * (j as f64 + 1.0)).sqrt();
+        for &class in &members[..j] {
+            column[class] = norm.recip();
+        }
+        column[members[j]] = -(j as f64) / norm;
+    }
+    basis
+}
+
+impl Family {
+    /// Whether members differ in the entry (i, j).
+    pub(crate) fn touches(&self, i: usize, j: usize) -> bool {
+        match self {
+            Self::Projector { subset, .. } => subset.touches(i, j),
+            Self::Optional(term) => term.get(i, j) != 0.0,
+        }
+    }
+
+    /// The member with the largest cosine to `measured`; `base` is what all members share.
+    pub(crate) fn nearest_member(
+        &self,
+        base: DMatrix<f64>,
+        measured: &DMatrix<f64>,
+    ) -> Result<DMatrix<f64>> {
+        let members = match self {
+            Self::Optional(term) => vec![&base + term.to_dense(), base],
+            Self::Projector { subset, value, ranks } => {
+                let basis = subset.basis(base.nrows());
+                // Of all projectors of one rank, that on the leading eigenvectors of the measured
+                // block has the largest inner product with it; their norms are equal.
+                let block = basis.transpose() * measured * &basis;
+                let eigen = symmetric_eigen(&((&block + block.transpose()) * 0.5))?;
+                let leading = |rank: usize| {
+                    let vectors = &basis * eigen.vectors.columns(0, rank);
+                    &base + &vectors * vectors.transpose() * *value
+                };
+                ranks.clone().map(leading).collect()
+            }
+        };
+        let nonzero = members.into_iter().filter(|member| member.amax() > 0.0);
+        nonzero
+            .max_by(|a, b| cosine(a, measured).total_cmp(&cosine(b, measured)))
+            .ok_or(Error::ZeroNorm { argument: "target" })
+    }
+}
+
+/// The cosine between two nonzero matrices, up to the norm of the second.
+fn cosine(member: &DMatrix<f64>, measured: &DMatrix<f64>) -> f64 {
+    member.dot(measured) / member.norm()
+}

@@ -1,0 +1,329 @@
+//! One vector for each class: class means or the rows of a classifier.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::numerics::linalg::{
+    StridedView, check_finite, gram, multiply, power_of_two, transposed,
+};
+use crate::numerics::parallel;
+use crate::numerics::scalar::Scalar;
+
+/// Products of numbers of magnitudes within 1/this … this are far from over- and underflow.
+const COMFORTABLE: f64 = 1e70;
+
+/// Classes of one tile of pairs: few, so that all threads have tiles …
+const TILE: usize = 256;
+
+/// … or many, which is faster where there are [`MANY_CLASSES`].
+const LARGE_TILE: usize = 1024;
+const MANY_CLASSES: usize = 8192;
+
+/// One vector for each of K classes, borrowed: the class means or the rows of a classifier, on which the
+/// angles and lengths of neural collapse are measured.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::ClassVectors;
+///
+/// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: a row a class
+/// assert_eq!(ClassVectors::rows(&classifier)?.classes(), 2);
+/// let means = classifier.transpose(); // d×K: a column a class
+/// assert_eq!(ClassVectors::columns(&means)?.dimension(), 3);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Whether class means are centred is up to the caller:
+/// [`ClassStatistics::class_means`](crate::ClassStatistics::class_means) are not,
+/// [`ClassStatistics::centred_means`](crate::ClassStatistics::centred_means) are.
+#[derive(Debug, Clone)]
+pub struct ClassVectors<'a> {
+    /// Borrowed, or divided by `unit` if the numbers are very large or small.
+    matrix: Cow<'a, DMatrix<f64>>,
+    axis: Axis,
+    unit: f64,
+    /// ‖v_k‖² in squares of `unit`.
+    squared_norms: Vec<f64>,
+}
+
+/// What the vector of a class is in the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Row,
+    Column,
+}
+
+/// The inner products of the vectors of some classes with that of a class after them.
+#[derive(Debug, Clone)]
+pub(crate) struct Strip<'a> {
+    /// The classes i …
+    pub(crate) classes: Range<usize>,
+    /// … that are all before this class j.
+    pub(crate) other: usize,
+    /// ⟨v_i, v_j⟩, or the cosines if [`Precision::SingleCosines`] were asked for.
+    pub(crate) products: &'a [f64],
+}
+
+/// How the inner products of all pairs are computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Precision<'a> {
+    /// Inner products in `f64`.
+    Double,
+    /// Cosines in `f32`, for vectors of these lengths: twice as fast, with errors of some 10⁻⁷.
+    SingleCosines(&'a [f64]),
+}
+
+/// A tile of inner products and what it is made of.
+struct Tile {
+    products: DMatrix<f64>,
+    single_products: DMatrix<f32>,
+    left: DMatrix<f32>,
+    right: DMatrix<f32>,
+    /// The classes that `right` is of.
+    right_classes: Range<usize>,
+}
+
+impl<'a> ClassVectors<'a> {
+    /// The columns of a d×K matrix: class means.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if the matrix has no entries, [`Error::OutOfRange`] if one is not finite.
+    pub fn columns(matrix: &'a DMatrix<f64>) -> Result<Self> {
+        Self::new(matrix, Axis::Column)
+    }
+
+    /// The rows of a K×d matrix: a classifier in PyTorch's layout.
+    ///
+    /// # Errors
+    /// As [`columns`](Self::columns).
+    pub fn rows(matrix: &'a DMatrix<f64>) -> Result<Self> {
+        Self::new(matrix, Axis::Row)
+    }
+
+    fn new(matrix: &'a DMatrix<f64>, axis: Axis) -> Result<Self> {
+        if matrix.is_empty() {
+            return Err(Error::Empty { argument: "vectors" });
+        }
+        check_finite(matrix, |row, column| format!("vectors[({row}, {column})]"))?;
+        let largest = matrix.amax();
+        let comfortable = largest == 0.0 || (COMFORTABLE.recip()..COMFORTABLE).contains(&largest);
+        let unit = if comfortable { 1.0 } else { power_of_two(matrix) };
+        let matrix =
+            if comfortable { Cow::Borrowed(matrix) } else { Cow::Owned(matrix.clone() / unit) };
+        let mut vectors = Self { matrix, axis, unit, squared_norms: Vec::new() };
+        vectors.squared_norms = match axis {
+            Axis::Column => vectors.matrix.column_iter().map(|v| v.norm_squared()).collect(),
+            // Column by column, as the entries lie in memory.
+            Axis::Row => {
+                let mut sums = vec![0.0; vectors.matrix.nrows()];
+                for column in vectors.matrix.column_iter() {
+                    sums.iter_mut()
+                        .zip(column.iter())
+                        .for_each(|(sum, entry)| *sum += entry * entry);
+                }
+                sums
+            }
+        };
+        Ok(vectors)
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.squared_norms.len()
+    }
+
+    /// Length d of the vectors.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.as_columns().nrows()
+    }
+
+    /// The lengths ‖v_k‖ of the vectors.
+    #[must_use]
+    pub fn norms(&self) -> Vec<f64> {
+        self.squared_norms.iter().map(|square| square.sqrt() * self.unit).collect()
+    }
+
+    /// The unit that all vectors share, a power of two.
+    pub(crate) fn unit(&self) -> f64 {
+        self.unit
+    }
+
+    /// ‖v_k‖² in squares of a unit that all vectors share.
+    pub(crate) fn squared_norms(&self) -> &[f64] {
+        &self.squared_norms
+    }
+
+    /// The lengths in the shared unit, all of which are positive: [`Error::ZeroVector`] otherwise.
+    pub(crate) fn positive_norms(&self) -> Result<Vec<f64>> {
+        match self.squared_norms.iter().position(|&square| square == 0.0) {
+            Some(class) => Err(Error::ZeroVector { argument: "vectors", class }),
+            None => Ok(self.squared_norms.iter().map(|square| square.sqrt()).collect()),
+        }
+    }
+
+    /// [`Error::OutOfRange`] if there is no pair of classes.
+    pub(crate) fn check_pairs(&self) -> Result<()> {
+        if self.classes() < 2 {
+            return Err(Error::out_of_range("classes", self.classes() as f64, "at least 2"));
+        }
+        Ok(())
+    }
+
+    /// Some of the vectors, in the shared unit, as the columns of a matrix.
+    pub(crate) fn block(&self, classes: Range<usize>) -> DMatrix<f64> {
+        match self.axis {
+            Axis::Column => self.matrix.columns_range(classes).into_owned(),
+            Axis::Row => self.matrix.rows_range(classes).transpose(),
+        }
+    }
+
+    /// The ranges of classes of blocks of moderate size.
+    pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+        let classes = self.classes();
+        let tile = if classes < MANY_CLASSES { TILE } else { LARGE_TILE };
+        (0..classes.div_ceil(tile)).map(move |i| i * tile..classes.min((i + 1) * tile))
+    }
+
+    /// Σ a aᵀ over the vectors a = v_k/‖v_k‖: d×d.
+    pub(crate) fn direction_gram(&self, norms: &[f64]) -> DMatrix<f64> {
+        let mut sum = DMatrix::zeros(self.dimension(), self.dimension());
+        for range in self.blocks() {
+            sum += gram(&self.directions(range, norms));
+        }
+        sum
+    }
+
+    /// Some of the vectors, divided by their lengths, as the columns of a matrix.
+    pub(crate) fn directions(&self, classes: Range<usize>, norms: &[f64]) -> DMatrix<f64> {
+        let mut block = self.block(classes.clone());
+        for (mut column, norm) in block.column_iter_mut().zip(&norms[classes]) {
+            column /= *norm;
+        }
+        block
+    }
+
+    /// [`directions`](Self::directions) in `f32`.
+    fn single_directions(&self, classes: Range<usize>, norms: &[f64]) -> DMatrix<f32> {
+        let mut block = DMatrix::zeros(self.dimension(), classes.len());
+        let view = self.as_columns();
+        for (mut column, class) in block.column_iter_mut().zip(classes) {
+            let (factor, vector) = (norms[class].recip(), view.column(class));
+            let entries = column.iter_mut().zip(vector.iter());
+            entries.for_each(|(entry, number)| *entry = (number * factor) as f32);
+        }
+        block
+    }
+
+    /// ‖a/s − b/t‖² for the vectors a and b of two classes, from the differences of their entries.
+    pub(crate) fn squared_distance(&self, (i, s): (usize, f64), (j, t): (usize, f64)) -> f64 {
+        let columns = self.as_columns();
+        let (left, right) = (columns.column(i), columns.column(j));
+        left.iter().zip(right.iter()).map(|(a, b)| (a / s - b / t).powi(2)).sum()
+    }
+
+    /// Folds all pairs of classes into copies of `start`, tile by tile, and puts these together.
+    /// No more than a few tiles of inner products are in memory at a time.
+    pub(crate) fn fold_pairs<A: Clone + Send + Sync>(
+        &self,
+        precision: Precision<'_>,
+        start: &A,
+        visit: impl Fn(&mut A, Strip<'_>) + Sync,
+        merge: impl Fn(&mut A, A),
+    ) -> A {
+        let blocks: Vec<_> = self.blocks().collect();
+        let tiles: Vec<_> = (0..blocks.len())
+            .flat_map(|right| (0..=right).map(move |left| (left, right)))
+            .map(|(left, right)| (blocks[left].clone(), blocks[right].clone()))
+            .collect();
+        let classes = self.classes();
+        let operations = classes.saturating_mul(classes / 2 + 1).saturating_mul(self.dimension());
+        let folded = parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
+            let (left, right) = &tiles[index];
+            match precision {
+                Precision::Double => self.fill(tile, left.clone(), right.clone()),
+                Precision::SingleCosines(norms) => tile.fill(self, norms, left, right),
+            }
+            let mut folded = start.clone();
+            for (other, column) in right.clone().zip(tile.products.column_iter()) {
+                let classes = left.start..left.end.min(other);
+                let products = &column.as_slice()[..classes.len()];
+                visit(&mut folded, Strip { classes, other, products });
+            }
+            folded
+        });
+        let mut result = start.clone();
+        folded.into_iter().for_each(|part| merge(&mut result, part));
+        result
+    }
+
+    /// Fills a tile with inner products.
+    fn fill(&self, tile: &mut Tile, left: Range<usize>, right: Range<usize>) {
+        resize(&mut tile.products, (left.len(), right.len()));
+        let (rows, columns) = (self.as_rows(), self.as_columns());
+        let (left, right) = (rows.rows_range(left), columns.columns_range(right));
+        multiply(&mut tile.products.as_view_mut(), &left, &right);
+    }
+
+    /// The vectors as columns, d×K.
+    pub(crate) fn as_columns(&self) -> StridedView<'_, f64> {
+        match self.axis {
+            Axis::Column => self.matrix.as_view(),
+            Axis::Row => transposed(&self.matrix),
+        }
+    }
+
+    /// The vectors as rows, K×d.
+    pub(crate) fn as_rows(&self) -> StridedView<'_, f64> {
+        match self.axis {
+            Axis::Column => transposed(&self.matrix),
+            Axis::Row => self.matrix.as_view(),
+        }
+    }
+}
+
+impl Tile {
+    fn new() -> Self {
+        Self {
+            products: DMatrix::zeros(0, 0),
+            single_products: DMatrix::zeros(0, 0),
+            left: DMatrix::zeros(0, 0),
+            right: DMatrix::zeros(0, 0),
+            right_classes: 0..0,
+        }
+    }
+
+    /// Fills the tile with cosines.
+    fn fill(
+        &mut self,
+        vectors: &ClassVectors<'_>,
+        norms: &[f64],
+        left: &Range<usize>,
+        right: &Range<usize>,
+    ) {
+        let single = |classes: &Range<usize>| vectors.single_directions(classes.clone(), norms);
+        self.left = single(left);
+        if self.right_classes != *right {
+            (self.right, self.right_classes) = (single(right), right.clone());
+        }
+        let shape = (left.len(), right.len());
+        resize(&mut self.single_products, shape);
+        resize(&mut self.products, shape);
+        let mut products = self.single_products.as_view_mut();
+        multiply(&mut products, &transposed(&self.left), &self.right);
+        for (double, single) in self.products.iter_mut().zip(&self.single_products) {
+            *double = f64::from(*single);
+        }
+    }
+}
+
+/// Makes a matrix one of another shape, if it is not.
+fn resize<T: Scalar>(matrix: &mut DMatrix<T>, shape: (usize, usize)) {
+    if matrix.shape() != shape {
+        *matrix = DMatrix::zeros(shape.0, shape.1);
+    }
+}

@@ -1,0 +1,217 @@
+//! The pooled within-class scatter matrix, in one pass and mergeable.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::measure::center::Center;
+use crate::measure::deviations::Deviations;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::projector::Projector;
+use crate::measure::scatter::trace_quotient;
+use crate::measure::statistics::ClassStatistics;
+use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
+use crate::numerics::linalg::{add_gram, product, zeros};
+use crate::numerics::scalar::Scalar;
+
+/// Class statistics with the within-class scatter Σ (h − h_k)(h − h_k)ᵀ pooled over the classes, in one
+/// pass over the samples.
+///
+/// For features that cannot be passed over twice, such as the tokens of a language model. Batches can
+/// come in any order, and pieces that were computed anywhere can be [merged](Self::merge): means and
+/// scatter are updated by the formulas of Chan, Golub & LeVeque, which subtract nothing large, so deep
+/// collapse keeps its digits. It takes d² + 2dK numbers and d² operations a sample; batches of
+/// a hundred samples and more are fastest. [`ProjectedScatter`](crate::ProjectedScatter) takes two
+/// passes, but no d×d matrix.
+///
+/// ```
+/// use neural_collapse::{Center, Features, Nc1Options, PooledScatter};
+///
+/// let mut scatter = PooledScatter::empty(2, 2)?;
+/// for numbers in [[1.1_f32, 0.0, -1.0, 0.3], [0.9, 0.0, -1.0, -0.3]] {
+///     let batch = Features::from_row_major(&numbers, 2, 2)?;
+///     scatter.accumulate(&batch.with_labels(&[0, 1], 2)?)?;
+/// }
+/// assert!((scatter.nc1(&Nc1Options::default())?.value - 0.02 / 4.0 / 2.0).abs() < 1e-8);
+/// assert!((scatter.trace_quotient(Center::Samples)? - 0.2 / 4.0).abs() < 1e-8);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Chan, Golub & LeVeque, *Algorithms for computing the sample variance* (The American
+/// Statistician 37, 1983), (2.1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct PooledScatter {
+    pub(crate) statistics: ClassStatistics,
+    /// Σ (h − h_k)(h − h_k)ᵀ.
+    pub(crate) scatter: DMatrix<f64>,
+    /// Σ ‖h − h_k‖² of each class.
+    pub(crate) squares: Vec<f64>,
+}
+
+impl PooledScatter {
+    /// The scatter of no samples at all.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if a number is 0 or d² + 2dK numbers do not fit in memory.
+    pub fn empty(dimension: usize, classes: usize) -> Result<Self> {
+        let statistics = ClassStatistics::empty(dimension, classes)?;
+        let scatter = zeros("dimension²", dimension, dimension)?;
+        Ok(Self { statistics, scatter, squares: vec![0.0; classes] })
+    }
+
+    /// Adds a batch of samples; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the scatter is then as
+    /// it was.
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let dimension = batch.features().dimension();
+        self.statistics.check_shape("batch", dimension, batch.classes())?;
+        if batch.features().samples() == 0 {
+            return Ok(());
+        }
+        // Only the classes that are there, as a batch may have far fewer than the data set.
+        let mut present = batch.labels().to_vec();
+        present.sort_unstable();
+        present.dedup();
+        let position = |label: &usize| present.partition_point(|class| class < label);
+        let labels: Vec<usize> = batch.labels().iter().map(position).collect();
+        let compact = batch.features().with_labels(&labels, present.len())?;
+        let statistics = ClassStatistics::new(&compact)?;
+        self.absorb(&statistics, &present);
+        self.add_deviations(&compact, &statistics, &present)
+    }
+
+    /// Adds the samples of another scatter. The order and the grouping of merges change the result by
+    /// no more than rounding errors.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `other` has another dimension or number of classes.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        let (dimension, classes) = other.scatter_shape();
+        self.statistics.check_shape("other", dimension, classes)?;
+        let all: Vec<usize> = (0..classes).collect();
+        self.absorb(&other.statistics, &all);
+        self.scatter += &other.scatter;
+        for (square, other) in self.squares.iter_mut().zip(&other.squares) {
+            *square += other;
+        }
+        Ok(())
+    }
+
+    fn scatter_shape(&self) -> (usize, usize) {
+        (self.statistics.dimension(), self.statistics.classes())
+    }
+
+    /// Adds counts and sums of some classes, and what the means of both parts differ by:
+    /// n m/(n + m) (h_k − g_k)(h_k − g_k)ᵀ for parts of n and m samples.
+    fn absorb(&mut self, other: &ClassStatistics, classes: &[usize]) {
+        const COLUMNS: usize = 256;
+        for (part, classes) in classes.chunks(COLUMNS).enumerate() {
+            let mut differences = DMatrix::zeros(self.statistics.dimension(), classes.len());
+            let columns = differences.column_iter_mut().zip(classes);
+            for ((mut difference, &class), theirs) in columns.zip(part * COLUMNS..) {
+                let counts = (self.statistics.counts()[class], other.counts()[theirs]);
+                if counts.0 == 0 || counts.1 == 0 {
+                    continue;
+                }
+                let counts = (counts.0 as f64, counts.1 as f64);
+                let weight = (counts.0 / (counts.0 + counts.1) * counts.1).sqrt();
+                let means = self.statistics.mean(class).zip(other.mean(theirs));
+                for (entry, (own, theirs)) in difference.iter_mut().zip(means) {
+                    *entry = (own - theirs) * weight;
+                }
+                self.squares[class] += difference.norm_squared();
+            }
+            if differences.amax() > 0.0 {
+                add_gram(&mut self.scatter, &differences);
+            }
+        }
+        self.scatter.fill_upper_triangle_with_lower_triangle();
+        self.statistics.merge_classes(other, classes);
+    }
+
+    /// Adds the deviations of a batch from its own means.
+    fn add_deviations<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        statistics: &ClassStatistics,
+        classes: &[usize],
+    ) -> Result<()> {
+        let deviations = Deviations::new(statistics, 1.0)?;
+        for chunk in batch.chunks() {
+            let deviations = deviations.of(&chunk)?;
+            for (&label, column) in chunk.labels().iter().zip(deviations.column_iter()) {
+                self.squares[classes[label]] += column.norm_squared();
+            }
+            if deviations.amax() > 0.0 {
+                add_gram(&mut self.scatter, &deviations);
+            }
+        }
+        self.scatter.fill_upper_triangle_with_lower_triangle();
+        Ok(())
+    }
+
+    /// Counts and class means.
+    #[must_use]
+    pub fn statistics(&self) -> &ClassStatistics {
+        &self.statistics
+    }
+
+    /// Σ_W = 1/N ΣΣ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without samples.
+    pub fn within_class_covariance(&self) -> Result<DMatrix<f64>> {
+        Ok(&self.scatter / self.samples()?)
+    }
+
+    /// tr(Σ_W Σ_B†)/K: see [`nc1`](crate::nc1).
+    ///
+    /// # Errors
+    /// As [`nc1`](crate::nc1).
+    pub fn nc1(&self, options: &Nc1Options) -> Result<Nc1> {
+        let samples = self.samples()?;
+        let Projector { directions, scale } = Projector::new(&self.statistics, options, None)?;
+        let (rank, scattered) = (directions.ncols(), product(&self.scatter, &directions));
+        let trace = scattered.dot(&directions) / scale / scale / samples;
+        let classes = self.statistics.classes() as f64;
+        let divisor = if options.divide_by_classes { classes } else { 1.0 };
+        Ok(Nc1 { value: trace / divisor, rank })
+    }
+
+    /// tr Σ_W / tr Σ_B: see [`nc1_trace_quotient`](crate::nc1_trace_quotient).
+    ///
+    /// # Errors
+    /// As [`nc1_trace_quotient`](crate::nc1_trace_quotient).
+    pub fn trace_quotient(&self, center: Center) -> Result<f64> {
+        let within = self.squares.iter().sum::<f64>() / self.samples()?;
+        let means = self.statistics.class_means()?;
+        trace_quotient(within, means, self.statistics.counts(), center)
+    }
+
+    /// σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖² of every class, `None` for one without samples.
+    #[must_use]
+    pub fn class_variances(&self) -> Vec<Option<f64>> {
+        let squares = self.squares.iter().zip(self.statistics.counts());
+        let variance = |(square, &count): (&f64, &u64)| (count > 0).then(|| square / count as f64);
+        squares.map(variance).collect()
+    }
+
+    /// Class-distance normalised variances: see [`cdnv`](crate::cdnv).
+    ///
+    /// # Errors
+    /// As [`cdnv`](crate::cdnv).
+    pub fn cdnv(&self) -> Result<Cdnv> {
+        let means = self.statistics.class_means()?;
+        let variances: Vec<f64> = self.class_variances().into_iter().flatten().collect();
+        cdnv_of(&variances, means)
+    }
+
+    fn samples(&self) -> Result<f64> {
+        match self.statistics.samples() {
+            0 => Err(Error::Empty { argument: "features" }),
+            samples => Ok(samples as f64),
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! Numbers, means and covariances of the classes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::{Error, Result, check_shape};
+use crate::measure::center::{Center, center_of, centre};
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::numerics::compensated::{add_sample, add_sums, quotient};
+use crate::numerics::linalg::zeros;
+use crate::numerics::parallel;
+use crate::numerics::scalar::Scalar;
+
+/// Pieces into which work is divided for the threads.
+const PIECES: usize = 16;
+
+/// Numbers of sums that all pieces of samples may have together.
+const CACHED: usize = 1 << 18;
+
+/// Samples that are summed class by class while they are in a cache.
+const NEIGHBOURS: usize = 128;
+
+/// Number and sum of the samples of each class, from which all class means follow.
+///
+/// It can be fed batch by batch, in any order, and pieces computed elsewhere can be
+/// [merged](Self::merge). Sums are compensated (every rounding error is carried along in a second
+/// number), so the means are correct to the last digit or two however many samples there are, in
+/// whatever order, and however large their common mean is. It takes 2dK numbers.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassStatistics, Features};
+///
+/// let rows = dmatrix![1.0, 0.0; 3.0, 0.0; 0.0, 5.0];
+/// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1], 2)?;
+/// let statistics = ClassStatistics::new(&data)?;
+/// assert_eq!(statistics.counts(), [2, 1]);
+/// assert_eq!(statistics.class_means()?, dmatrix![2.0, 0.0; 0.0, 5.0]); // a column a class
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassStatistics {
+    counts: Vec<u64>,
+    /// d×K, the rounded sums.
+    sums: DMatrix<f64>,
+    /// d×K, what rounding has lost of `sums`.
+    corrections: DMatrix<f64>,
+}
+
+impl ClassStatistics {
+    /// The statistics of one set of samples.
+    ///
+    /// # Errors
+    /// As [`empty`](Self::empty) and [`accumulate`](Self::accumulate).
+    pub fn new<T: Scalar>(data: &LabeledFeatures<'_, T>) -> Result<Self> {
+        let mut statistics = Self::empty(data.features().dimension(), data.classes())?;
+        statistics.accumulate(data)?;
+        Ok(statistics)
+    }
+
+    /// The statistics of no samples at all, to be fed batches of `dimension` features and `classes`
+    /// classes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if a number is 0 or 2dK numbers do not fit in memory.
+    pub fn empty(dimension: usize, classes: usize) -> Result<Self> {
+        for (argument, value) in [("dimension", dimension), ("classes", classes)] {
+            if value == 0 {
+                return Err(Error::out_of_range(argument, 0.0, "at least 1"));
+            }
+        }
+        let zeros = || zeros("dimension · classes", dimension, classes);
+        Ok(Self { sums: zeros()?, corrections: zeros()?, counts: vec![0; classes] })
+    }
+
+    /// Adds a batch of samples; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the statistics are
+    /// then as they were.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassStatistics, Features};
+    ///
+    /// let mut statistics = ClassStatistics::empty(2, 3)?;
+    /// for (numbers, label) in [([1.0_f32, 2.0], 0), ([3.0, 4.0], 2)] {
+    ///     let batch = Features::from_row_major(&numbers, 1, 2)?;
+    ///     statistics.accumulate(&batch.with_labels(&[label], 3)?)?;
+    /// }
+    /// assert_eq!(statistics.counts(), [1, 0, 1]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.check_shape("batch", batch.features().dimension(), batch.classes())?;
+        match self.pieces(batch.features().samples()) {
+            1 => self.accumulate_by_class(batch)?,
+            pieces => self.accumulate_by_sample(batch, pieces)?,
+        }
+        for &label in batch.labels() {
+            self.counts[label] = self.counts[label].saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// The pieces into which samples are divided: several if their sums take little memory, beside a
+    /// cache and beside the samples. It depends on the shape alone, so the sums do too.
+    fn pieces(&self, samples: usize) -> usize {
+        let fit = CACHED / self.sums.len().max(1);
+        fit.min(samples / (PIECES * self.classes())).clamp(1, PIECES)
+    }
+
+    /// Neighbouring samples are summed by one thread, and the sums of all pieces added in their order.
+    fn accumulate_by_sample<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        pieces: usize,
+    ) -> Result<()> {
+        let (dimension, samples) = (self.dimension(), batch.features().samples());
+        let size = samples.div_ceil(pieces);
+        let operations = samples.saturating_mul(4 * dimension);
+        let parts = parallel::map(
+            pieces,
+            operations,
+            || (),
+            |(), piece| {
+                let mut sums = vec![0.0; self.sums.len()];
+                let mut corrections = sums.clone();
+                let range = (piece * size).min(samples)..samples.min((piece + 1) * size);
+                for first in range.clone().step_by(NEIGHBOURS) {
+                    let neighbours = first..range.end.min(first + NEIGHBOURS);
+                    batch.for_each_sample_by_class(neighbours, |index, sample| {
+                        let start = batch.labels()[index] * dimension;
+                        add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                    })?;
+                }
+                Ok((sums, corrections))
+            },
+        );
+        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+        let (sums, corrections) = (self.sums.as_mut_slice(), self.corrections.as_mut_slice());
+        for (terms, rests) in parts {
+            add_sums(sums, corrections, &terms, &rests);
+        }
+        Ok(())
+    }
+
+    /// Each class is summed by one thread, in the order of the samples.
+    fn accumulate_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        // There is no second copy of the sums to go back to, unless they are zero.
+        let starts_from_zero = self.samples() == 0;
+        if !starts_from_zero {
+            batch.features().check()?;
+        }
+        let refused = AtomicBool::new(false);
+        let dimension = self.dimension();
+        let operations = batch.features().samples().saturating_mul(4 * dimension);
+        let classes = self.classes().div_ceil(PIECES);
+        let sums = self.sums.as_mut_slice().chunks_mut(classes * dimension);
+        let corrections = self.corrections.as_mut_slice().chunks_mut(classes * dimension);
+        let pieces = (0..).step_by(classes).zip(sums.zip(corrections));
+        parallel::for_each(
+            pieces,
+            operations,
+            || (),
+            |(), (first, (sums, corrections))| {
+                let own = first..first + sums.len() / dimension;
+                let samples = 0..batch.labels().len();
+                let mut samples: Vec<usize> =
+                    samples.filter(|&index| own.contains(&batch.labels()[index])).collect();
+                samples.sort_by_key(|&index| batch.labels()[index]);
+                let added = batch.features().for_each_sample(samples, |index, sample| {
+                    let start = (batch.labels()[index] - first) * dimension;
+                    add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                });
+                refused.fetch_or(added.is_err(), Ordering::Relaxed);
+            },
+        );
+        if !refused.into_inner() {
+            return Ok(());
+        }
+        self.sums.fill(0.0);
+        self.corrections.fill(0.0);
+        // Names the first bad number, whichever was found first.
+        batch.features().check()
+    }
+
+    /// Adds the samples of other statistics. The order and the grouping of merges change the means
+    /// by no more than a rounding error.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `other` has another dimension or number of classes.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassStatistics, Features};
+    ///
+    /// let first = Features::from_row_major(&[1.0], 1, 1)?.with_labels(&[0], 1)?;
+    /// let second = Features::from_row_major(&[2.0, 6.0], 2, 1)?.with_labels(&[0, 0], 1)?;
+    /// let mut statistics = ClassStatistics::new(&first)?;
+    /// statistics.merge(&ClassStatistics::new(&second)?)?;
+    /// assert_eq!(statistics.class_means()?[0], 3.0);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.check_shape("other", other.dimension(), other.classes())?;
+        let classes: Vec<usize> = (0..self.classes()).collect();
+        self.merge_classes(other, &classes);
+        Ok(())
+    }
+
+    /// Adds the first, second, … class of other statistics to the given ones of these.
+    pub(crate) fn merge_classes(&mut self, other: &Self, classes: &[usize]) {
+        for (theirs, &class) in classes.iter().enumerate() {
+            self.counts[class] = self.counts[class].saturating_add(other.counts[theirs]);
+            let place = |class: usize| class * self.sums.nrows()..(class + 1) * self.sums.nrows();
+            let (own, theirs) = (place(class), place(theirs));
+            add_sums(
+                &mut self.sums.as_mut_slice()[own.clone()],
+                &mut self.corrections.as_mut_slice()[own],
+                &other.sums.as_slice()[theirs.clone()],
+                &other.corrections.as_slice()[theirs],
+            );
+        }
+    }
+
+    /// Number of features d.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.sums.nrows()
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Number of samples n_k of each class.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// Number of samples N.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.counts.iter().fold(0, |total, &count| total.saturating_add(count))
+    }
+
+    /// The class means h_k = 1/n_k Σᵢ h_ki, a d×K matrix with a column a class: the paper's H̄.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    pub fn class_means(&self) -> Result<DMatrix<f64>> {
+        if let Some(class) = self.counts.iter().position(|&count| count == 0) {
+            return Err(Error::EmptyClass { argument: "labels", class });
+        }
+        Ok(self.means_or_zeros())
+    }
+
+    /// The class means, zero for a class without a sample.
+    pub(crate) fn means_or_zeros(&self) -> DMatrix<f64> {
+        let mut means = self.sums.clone();
+        for (class, mut column) in means.column_iter_mut().enumerate() {
+            if self.counts[class] > 0 {
+                column.iter_mut().zip(self.mean(class)).for_each(|(entry, mean)| *entry = mean);
+            }
+        }
+        means
+    }
+
+    /// The mean of a class that has samples.
+    pub(crate) fn mean(&self, class: usize) -> impl Iterator<Item = f64> {
+        let count = self.counts[class] as f64;
+        let (start, length) = (class * self.dimension(), self.dimension());
+        let sums = &self.sums.as_slice()[start..][..length];
+        let corrections = &self.corrections.as_slice()[start..][..length];
+        sums.iter().zip(corrections).map(move |(&sum, &rest)| quotient(sum, rest, count))
+    }
+
+    /// What the class means are centred at: h_G = 1/N Σₖ n_k h_k or 1/K Σₖ h_k.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    ///
+    /// ```
+    /// use neural_collapse::{Center, ClassStatistics, Features};
+    ///
+    /// let data = Features::from_row_major(&[0.0, 0.0, 3.0], 3, 1)?.with_labels(&[0, 0, 1], 2)?;
+    /// let statistics = ClassStatistics::new(&data)?;
+    /// assert_eq!(statistics.center(Center::Samples)?[0], 1.0);
+    /// assert_eq!(statistics.center(Center::Classes)?[0], 1.5);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn center(&self, center: Center) -> Result<DVector<f64>> {
+        self.class_means().map(|means| center_of(&means, &self.counts, center))
+    }
+
+    /// The class means minus their centre, h_k − h_G: d×K.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    pub fn centred_means(&self, center: Center) -> Result<DMatrix<f64>> {
+        let mut means = self.class_means()?;
+        centre(&mut means, &self.counts, center);
+        Ok(means)
+    }
+
+    /// Σ_B = 1/K Σₖ (h_k − h_G)(h_k − h_G)ᵀ, d×d.
+    ///
+    /// The metrics do not need this matrix; it takes d² numbers.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    pub fn between_class_covariance(&self, center: Center) -> Result<DMatrix<f64>> {
+        let means = self.centred_means(center)?;
+        Ok(&means * means.transpose() / self.classes() as f64)
+    }
+
+    /// The sums and what rounding has lost of them, d×K.
+    #[cfg(feature = "serde")]
+    pub(crate) fn parts(&self) -> (&DMatrix<f64>, &DMatrix<f64>) {
+        (&self.sums, &self.corrections)
+    }
+
+    /// The statistics of parts that fit together.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_parts(
+        counts: Vec<u64>,
+        sums: DMatrix<f64>,
+        corrections: DMatrix<f64>,
+    ) -> Self {
+        Self { counts, sums, corrections }
+    }
+
+    /// Refuses a second pass over other samples than those of the first, as far as their numbers tell.
+    pub(crate) fn check_second_pass(&self, counts: &[u64]) -> Result<()> {
+        let mut classes = counts.iter().zip(&self.counts).enumerate();
+        match classes.find(|(_, (second, first))| second != first) {
+            None => Ok(()),
+            Some((class, (second, first))) => Err(Error::Shape {
+                argument: "features".into(),
+                found: format!("{second} samples of class {class}"),
+                expected: format!("{first}, as in the first pass"),
+            }),
+        }
+    }
+
+    /// Refuses statistics or batches of another shape.
+    pub(crate) fn check_shape(
+        &self,
+        argument: &str,
+        dimension: usize,
+        classes: usize,
+    ) -> Result<()> {
+        check_shape(
+            argument,
+            (dimension, classes),
+            (self.dimension(), self.classes()),
+            "statistics",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::deviations::within_class_covariance;
+    use crate::measure::features::Features;
+    use nalgebra::dmatrix;
+    use proptest::prelude::*;
+
+    fn statistics(numbers: &[f64], labels: &[usize], dimension: usize) -> ClassStatistics {
+        let features = Features::from_row_major(numbers, labels.len(), dimension).unwrap();
+        ClassStatistics::new(&features.with_labels(labels, 3).unwrap()).unwrap()
+    }
+
+    fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
+        (a - b).amax() / a.amax().max(f64::MIN_POSITIVE)
+    }
+
+    proptest! {
+        /// Any split into batches, merged in any order, gives the same means.
+        #[test]
+        fn merging_is_associative_and_commutative(
+            samples in prop::collection::vec((prop::array::uniform2(-1e3..1e3), 0usize..3, 0usize..4), 3..60),
+            offset in prop::sample::select(vec![0.0, 1e4, 1e12]),
+            order in Just([0usize, 1, 2, 3]).prop_shuffle(),
+        ) {
+            let part = |piece: Option<usize>| {
+                let chosen = samples.iter().filter(|sample| piece.is_none_or(|p| p == sample.2));
+                let (numbers, labels): (Vec<_>, Vec<_>) =
+                    chosen.map(|sample| (sample.0.map(|x| x + offset), sample.1)).unzip();
+                statistics(&numbers.concat(), &labels, 2)
+            };
+            let whole = part(None);
+            let mut forwards = ClassStatistics::empty(2, 3).unwrap();
+            for piece in order {
+                forwards.merge(&part(Some(piece))).unwrap();
+            }
+            let (mut left, mut right) = (part(Some(order[3])), part(Some(order[1])));
+            left.merge(&part(Some(order[2]))).unwrap();
+            right.merge(&part(Some(order[0]))).unwrap();
+            left.merge(&right).unwrap();
+            for merged in [&forwards, &left] {
+                prop_assert_eq!(merged.counts(), whole.counts());
+                if let Ok(means) = whole.class_means() {
+                    prop_assert!(relative_distance(&means, &merged.class_means().unwrap()) < 1e-15);
+                    let centred = whole.centred_means(Center::Samples).unwrap();
+                    let other = merged.centred_means(Center::Samples).unwrap();
+                    prop_assert!((centred - other).amax() < 1e-15 * (offset + 1e3));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_do_not_lose_digits() {
+        // 10⁶ times 0.1 on top of 10¹⁶, where one unit in the last place is 2.
+        let mut numbers = vec![0.1; 1_000_000];
+        numbers.extend([1e16, -1e16]);
+        let labels = vec![0; numbers.len()];
+        let features = Features::from_row_major(&numbers, labels.len(), 1).unwrap();
+        let statistics = ClassStatistics::new(&features.with_labels(&labels, 1).unwrap()).unwrap();
+        let mean = statistics.class_means().unwrap()[0];
+        assert!((mean - 1e5 / 1_000_002.0).abs() < 1e-16, "{mean}");
+    }
+
+    #[test]
+    fn equal_samples_have_themselves_as_mean() {
+        for count in 1..200 {
+            let samples = vec![0.1 + count as f64 / 7.0; count];
+            let features = Features::from_row_major(&samples, count, 1).unwrap();
+            let labels = vec![0; count];
+            let data = features.with_labels(&labels, 1).unwrap();
+            let mean = ClassStatistics::new(&data).unwrap().class_means().unwrap();
+            assert_eq!(mean, dmatrix![samples[0]]);
+        }
+    }
+
+    #[test]
+    fn means_of_f32_with_a_large_common_mean() {
+        let sample = |i: usize| 1e4 + (i % 7) as f32 * 1e-3;
+        let numbers: Vec<f32> = (0..70_000).map(sample).collect();
+        let features = Features::from_row_major(&numbers, 70_000, 1).unwrap();
+        let labels = vec![0; 70_000];
+        let statistics = ClassStatistics::new(&features.with_labels(&labels, 1).unwrap()).unwrap();
+        let exact = (0..7).map(|i| f64::from(sample(i)) - 1e4).sum::<f64>() / 7.0 + 1e4;
+        assert!((statistics.class_means().unwrap()[0] - exact).abs() < 4e-12);
+    }
+
+    #[test]
+    fn empty_classes_and_wrong_shapes_are_errors() {
+        let mut statistics = statistics(&[1.0, 2.0], &[0, 2], 1);
+        let error = Error::EmptyClass { argument: "labels", class: 1 };
+        assert_eq!(statistics.class_means(), Err(error.clone()));
+        assert_eq!(statistics.center(Center::Classes), Err(error.clone()));
+        assert_eq!(statistics.between_class_covariance(Center::Samples), Err(error));
+        assert!(statistics.merge(&ClassStatistics::empty(2, 3).unwrap()).is_err());
+        assert!(statistics.merge(&ClassStatistics::empty(1, 4).unwrap()).is_err());
+        assert!(ClassStatistics::empty(0, 3).is_err() && ClassStatistics::empty(3, 0).is_err());
+        assert!(ClassStatistics::empty(usize::MAX, usize::MAX).is_err());
+        assert!(ClassStatistics::empty(1, usize::MAX).is_err());
+        for _ in 0..70 {
+            let same = statistics.clone();
+            statistics.merge(&same).unwrap();
+        }
+    }
+
+    #[test]
+    fn empty_batches_change_nothing() {
+        let before = statistics(&[1.0, 2.0, 4.0], &[0, 1, 2], 1);
+        let mut after = before.clone();
+        let none = Features::<f32>::from_row_major(&[], 0, 1).unwrap();
+        after.accumulate(&none.with_labels(&[], 3).unwrap()).unwrap();
+        after.merge(&ClassStatistics::empty(1, 3).unwrap()).unwrap();
+        assert_eq!(before, after);
+        let none = none.with_labels(&[], 3).unwrap();
+        assert!(within_class_covariance(&none, &before).is_err());
+    }
+
+    #[test]
+    fn covariances_add_up_to_the_total() {
+        let rows = dmatrix![1.0, 5.0; 2.0, 7.0; 4.0, 1.0; 0.0, 0.0; 3.0, -2.0; 9.0, 1.0];
+        let labels = [0, 1, 2, 0, 1, 2];
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mean = rows.row_mean();
+        let mut centred = rows.clone();
+        centred.row_iter_mut().for_each(|mut row| row -= &mean);
+        let total = centred.transpose() * &centred / 6.0;
+        let between = statistics.between_class_covariance(Center::Samples).unwrap();
+        let within = within_class_covariance(&data, &statistics).unwrap();
+        assert!((total - between - within).amax() < 1e-14);
+    }
+}

@@ -1,0 +1,342 @@
+//! A point of known structure: everything that follows from the sizes of its logits.
+
+use core::ops::RangeInclusive;
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::{Error, Result};
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::family::Subset;
+use crate::models::cross_entropy::problem::CrossEntropyUfm;
+use crate::models::cross_entropy::reduced::{Penalty, Reduced};
+use crate::models::cross_entropy::structure::LogitStructure;
+use crate::models::explicit::{Basis, ExplicitMinimizer, FittedVectors, check_matrices};
+use crate::numerics::linalg::{check_memory, svd_thin};
+use crate::problem::regularization::Bias;
+
+/// A point of a [`CrossEntropyUfm`] with logits of a known structure, with all layers balanced.
+///
+/// In a singular direction in which the logits Z of the class means have the singular value σ, the
+/// *energy* is t = c·u·σ^(2/(M+1)): λₘ times the squared singular value of Wₘ for every layer, λ_H
+/// times that of H, and n λ_H times that of the class means.
+///
+/// ```
+/// use neural_collapse::{Basis, CrossEntropyUfm, Regularization};
+///
+/// let ufm = CrossEntropyUfm::new(4, 25, Regularization::new(&[1e-3; 2], 1e-4)?)?;
+/// let etf = ufm.simplex_etf()?;
+/// assert_eq!(etf.rank(), 3);
+/// // The matrices themselves.
+/// let explicit = etf.explicit(&Basis::Random(1))?;
+/// let product = explicit.head().product()?;
+/// let gram = &product * product.transpose();
+/// assert!(etf.trailing_gram(2)?.distance(&gram)? < 1e-14);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossEntropyPoint {
+    ufm: CrossEntropyUfm,
+    structure: LogitStructure,
+    sizes: Vec<f64>,
+    measures: Measures,
+}
+
+/// What the sizes decide.
+#[derive(Debug, Clone, PartialEq)]
+struct Measures {
+    /// Singular values of Z with their multiplicities, the positive ones only.
+    singular_values: Vec<(f64, usize)>,
+    margin: f64,
+    /// F.
+    value: f64,
+}
+
+impl CrossEntropyPoint {
+    /// The point with these sizes; biases, if the structure has several kinds of classes, come last.
+    pub(crate) fn new(
+        ufm: CrossEntropyUfm,
+        structure: LogitStructure,
+        sizes: Vec<f64>,
+    ) -> Result<Self> {
+        let penalty = with_all_biases(ufm.penalty());
+        let measures = match structure.reduced(ufm.classes(), penalty.bias) {
+            None => simplex_or_zero(&ufm, &structure, &sizes)?,
+            Some(reduced) => general(&reduced, &sizes, &penalty),
+        };
+        let point = Self { ufm, structure, sizes, measures };
+        point.check_range()?;
+        Ok(point)
+    }
+
+    /// Everything that is derived from the energies must be representable.
+    fn check_range(&self) -> Result<()> {
+        let penalties = self.ufm.penalties();
+        let least = penalties.weight_decays().iter().copied().fold(f64::INFINITY, f64::min);
+        let least = least.min(penalties.feature_decay());
+        match self.energies().iter().find(|(energy, _)| !(energy / least).is_finite()) {
+            None => Ok(()),
+            Some((energy, _)) => Err(Error::Unrepresentable {
+                quantity: "a squared singular value of the weights or features",
+                log10: energy.log10() - least.log10(),
+            }),
+        }
+    }
+
+    /// The problem.
+    #[must_use]
+    pub fn problem(&self) -> &CrossEntropyUfm {
+        &self.ufm
+    }
+
+    /// The structure of the logits.
+    #[must_use]
+    pub fn structure(&self) -> &LogitStructure {
+        &self.structure
+    }
+
+    /// The sizes of the structure: α of a simplex ETF, β of each block of a direct sum that is not at
+    /// the origin, (β, x, y) of a pyramid, (β, δ) of an antiprism, the β of each factor of a product.
+    #[must_use]
+    pub fn sizes(&self) -> &[f64] {
+        &self.sizes[..self.structure.size_count()]
+    }
+
+    /// The objective at this point.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.ufm.loss_mean().factor() * self.measures.value
+    }
+
+    /// The smallest amount by which the output of the right class exceeds that of a wrong one; α for
+    /// a simplex ETF. Negative if some classes are not told apart.
+    #[must_use]
+    pub fn margin(&self) -> f64 {
+        self.measures.margin
+    }
+
+    /// The rank of the logits.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.measures.singular_values.iter().map(|(_, multiplicity)| multiplicity).sum()
+    }
+
+    /// The positive singular values σ of the logits Z of the class means (K×K, without the bias), with
+    /// their multiplicities.
+    #[must_use]
+    pub fn logit_singular_values(&self) -> &[(f64, usize)] {
+        &self.measures.singular_values
+    }
+
+    /// The energy t = c·u·σ^(2/(M+1)) of each of the [`logit_singular_values`](Self::logit_singular_values),
+    /// with its multiplicity.
+    #[must_use]
+    pub fn energies(&self) -> Vec<(f64, usize)> {
+        self.measures.singular_values.iter().map(|&(value, m)| (self.energy(value), m)).collect()
+    }
+
+    fn energy(&self, singular_value: f64) -> f64 {
+        let exponent = 2.0 / (self.ufm.depth() as f64 + 1.0);
+        self.ufm.mean_decay() * singular_value.powf(exponent)
+    }
+
+    /// The singular values √(t^(j−i+1)/(λ_i⋯λ_j)) of the product W_j ⋯ W_i of the layers i..=j,
+    /// numbered 1, …, M from the features, one for each of the [`energies`](Self::energies).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the range is empty or leaves 1, …, M.
+    pub fn product_singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<f64>> {
+        let penalties = self.ufm.penalties();
+        let layers = penalties.layer_indices(&layers)?;
+        let value = |(energy, _)| penalties.product_singular_value(layers.clone(), energy);
+        Ok(self.energies().into_iter().map(value).collect())
+    }
+
+    /// The singular values √(t/λ_H) of H (d₁×N), one for each of the [`energies`](Self::energies).
+    #[must_use]
+    pub fn feature_singular_values(&self) -> Vec<f64> {
+        let decay = self.ufm.penalties().feature_decay();
+        self.energies().into_iter().map(|(energy, _)| (energy / decay).sqrt()).collect()
+    }
+
+    /// The singular values √(t/(n λ_H)) of the class means H̄ (d₁×K), one for each of the
+    /// [`energies`](Self::energies).
+    #[must_use]
+    pub fn mean_singular_values(&self) -> Vec<f64> {
+        let samples = (self.ufm.samples_per_class() as f64).sqrt();
+        self.feature_singular_values().into_iter().map(|value| value / samples).collect()
+    }
+
+    /// The logits Z = W_M⋯W₁H̄ of the class means, without the bias; column k belongs to class k.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the K² numbers of a structure that is no simplex ETF do not fit into memory.
+    pub fn logits(&self) -> Result<ClassMatrix> {
+        Ok(match self.structure {
+            LogitStructure::SimplexEtf => self.scaled_simplex_etf(self.sizes[0]),
+            LogitStructure::Collapsed => self.scaled_simplex_etf(0.0),
+            _ => ClassMatrix::dense(self.dense_logits()?),
+        })
+    }
+
+    /// value·(I − 11ᵀ/K).
+    fn scaled_simplex_etf(&self, value: f64) -> ClassMatrix {
+        ClassMatrix::from_contrasts(self.ufm.counts(), &[value], DMatrix::zeros(1, 1))
+    }
+
+    fn dense_logits(&self) -> Result<DMatrix<f64>> {
+        let classes = self.ufm.classes();
+        check_memory("classes", classes as f64, classes.checked_mul(classes))?;
+        Ok(self.structure.logits(classes, &self.sizes))
+    }
+
+    /// The Gram matrix W^m (W^m)ᵀ of the product W^m = W_M⋯W_(M−m+1) of the last m layers (K×K), with the
+    /// eigenvalues t^m/(λ_M⋯λ_(M−m+1)).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless 1 ≤ m ≤ M. For a structure that is no simplex ETF also
+    /// [`Error::OutOfRange`] if K² numbers do not fit into memory, and [`Error::NoConvergence`] if the
+    /// singular vectors were not found.
+    pub fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
+        let penalties = self.ufm.penalties();
+        penalties.check_trailing(layers)?;
+        self.gram(Side::Left, |energy| penalties.trailing_eigenvalue(layers, energy))
+    }
+
+    /// The Gram matrix W_M W_Mᵀ of the classifier.
+    ///
+    /// # Errors
+    /// As [`trailing_gram`](Self::trailing_gram).
+    pub fn classifier_gram(&self) -> Result<ClassMatrix> {
+        self.trailing_gram(1)
+    }
+
+    /// The Gram matrix H̄ᵀH̄ of the class means, with the eigenvalues t/(n λ_H).
+    ///
+    /// # Errors
+    /// As [`trailing_gram`](Self::trailing_gram).
+    pub fn class_means_gram(&self) -> Result<ClassMatrix> {
+        let decay = self.ufm.penalties().feature_decay() * self.ufm.samples_per_class() as f64;
+        self.gram(Side::Right, |energy| energy / decay)
+    }
+
+    fn gram(&self, side: Side, eigenvalue: impl Fn(f64) -> f64) -> Result<ClassMatrix> {
+        if let LogitStructure::SimplexEtf | LogitStructure::Collapsed = self.structure {
+            let value = self.energies().first().map_or(0.0, |&(energy, _)| eigenvalue(energy));
+            return Ok(self.scaled_simplex_etf(value));
+        }
+        let fitted = self.fitted()?;
+        let vectors = match side {
+            Side::Left => fitted.left,
+            Side::Right => fitted.right * (self.ufm.samples_per_class() as f64).sqrt(),
+        };
+        let values = fitted.energies.iter().map(|&energy| eigenvalue(energy));
+        let diagonal = DVector::from_iterator(vectors.ncols(), values);
+        Ok(ClassMatrix::dense(&vectors * DMatrix::from_diagonal(&diagonal) * vectors.transpose()))
+    }
+
+    /// b; `None` without one.
+    ///
+    /// With an unregularised bias the outputs' probabilities do not change when a multiple of 1 is
+    /// added: this is the b with Σ b_k = 0. With a regularised one it is unique. It is zero for every
+    /// structure that treats all classes alike.
+    #[must_use]
+    pub fn bias(&self) -> Option<Vec<f64>> {
+        if self.ufm.penalties().bias() == Bias::None {
+            return None;
+        }
+        let kinds = self.structure.kinds(self.ufm.classes());
+        let biases = &self.sizes[self.structure.size_count()..];
+        let of_kind =
+            |(kind, count)| core::iter::repeat_n(biases.get(kind).copied().unwrap_or(0.0), count);
+        Some(kinds.into_iter().enumerate().flat_map(of_kind).collect())
+    }
+
+    /// The matrices W₁, …, W_M, b and H of this point, with K for widths that are not limited.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
+    /// not orthonormal to 10⁻¹⁰, or the matrices do not fit into memory; as
+    /// [`trailing_gram`](Self::trailing_gram).
+    pub fn explicit(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
+        let (penalties, widths) = (self.ufm.penalties(), self.ufm.widths());
+        let classes = self.ufm.classes();
+        check_matrices(penalties, widths, (classes, classes, self.rank()))?;
+        self.fitted()?.assemble(
+            penalties,
+            widths,
+            basis,
+            self.bias().map(DVector::from_vec),
+            Some(self.ufm.counts().clone()),
+        )
+    }
+
+    /// The singular vectors of the logits of all samples; right ones have n equal entries a class.
+    fn fitted(&self) -> Result<FittedVectors> {
+        let classes = self.ufm.classes();
+        let samples = (self.ufm.samples_per_class() as f64).sqrt();
+        let rank = self.rank();
+        if let LogitStructure::SimplexEtf | LogitStructure::Collapsed = self.structure {
+            let all = core::iter::once(0..classes).collect();
+            let left = Subset::Contrasts(all).basis(classes).columns(0, rank).into_owned();
+            let energies = self.energies();
+            let energy = energies.first().map_or(0.0, |&(energy, _)| energy);
+            let right = &left / samples;
+            return Ok(FittedVectors { left, right, energies: vec![energy; rank] });
+        }
+        let svd = svd_thin(&self.dense_logits()?)?;
+        let values = svd.singular_values.iter().take(rank);
+        Ok(FittedVectors {
+            left: svd.u.columns(0, rank).into_owned(),
+            right: svd.v.columns(0, rank) / samples,
+            energies: values.map(|&value| self.energy(value)).collect(),
+        })
+    }
+}
+
+/// Which singular vectors.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// The two structures with a scalar problem of their own.
+fn simplex_or_zero(
+    ufm: &CrossEntropyUfm,
+    structure: &LogitStructure,
+    sizes: &[f64],
+) -> Result<Measures> {
+    let classes = ufm.classes();
+    match (structure, sizes) {
+        (LogitStructure::SimplexEtf, &[alpha]) => Ok(Measures {
+            singular_values: vec![(alpha, classes - 1)],
+            margin: alpha,
+            value: ufm.simplex_potential()?.value_unchecked(alpha, ufm.strength()),
+        }),
+        _ => {
+            Ok(Measures { singular_values: Vec::new(), margin: 0.0, value: (classes as f64).ln() })
+        }
+    }
+}
+
+/// All others, from their loss as a function of θ with a bias for every kind of classes.
+fn general(reduced: &Reduced, sizes: &[f64], penalty: &Penalty) -> Measures {
+    let values = reduced.singular_values.iter();
+    let mut singular_values: Vec<_> =
+        values.map(|value| (value.value(sizes), value.multiplicity)).collect();
+    singular_values.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let gaps = reduced.kinds.iter().map(|kind| kind.smallest_gap(sizes));
+    Measures {
+        singular_values,
+        margin: gaps.fold(f64::INFINITY, f64::min),
+        value: reduced.value(sizes, penalty),
+    }
+}
+
+/// A bias for every kind of classes, with the penalty of the problem.
+fn with_all_biases(penalty: Penalty) -> Penalty {
+    match penalty.bias {
+        Bias::Regularized(_) => penalty,
+        _ => Penalty { bias: Bias::Regularized(0.0), ..penalty },
+    }
+}

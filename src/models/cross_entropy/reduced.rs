@@ -1,0 +1,250 @@
+//! The loss of logits with symmetries, as a function of a few sizes.
+//!
+//! Where the logits depend on sizes θ ∈ ℝᵈ linearly, and the classes form a few kinds,
+//!
+//! ```text
+//! F(θ) = Σ_o w_o ln Σ_t m_t exp(−⟨g_t, θ⟩) + (M+1)/2 · u · Σ_i m_i (Σ_j q_ij θ_j²)^(1/(M+1)) + λ_b/2 Σ_j r_j θ_j²
+//! ```
+//!
+//! with, for each kind o of classes, the multiplicities m and gaps ⟨g, θ⟩ between the right logit and
+//! the others, and for each singular value of the logits its multiplicity and square.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::numerics::linalg::solve_positive_definite;
+use crate::problem::regularization::Bias;
+
+/// Relative scales of the sizes from which the search starts.
+const SCALES: usize = 56;
+const SMALLEST_SCALE: f64 = 0.05;
+const LARGEST_SCALE: f64 = 800.0;
+/// Cap on the steps of the minimisation; 10 are usual.
+const MAX_STEPS: usize = 120;
+
+/// What the penalties of F depend on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Penalty {
+    pub(crate) depth: usize,
+    pub(crate) strength: f64,
+    /// With λ_b as F sees it.
+    pub(crate) bias: Bias,
+}
+
+/// Classes that play the same role.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kind {
+    /// Their share of all classes.
+    pub(crate) weight: f64,
+    /// Multiplicity and gap of the wrong logits; the right one adds 1 to the sum.
+    pub(crate) wrong: Vec<(f64, Vec<f64>)>,
+}
+
+/// Singular values of the logits.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SingularValue {
+    pub(crate) multiplicity: usize,
+    /// The q_j of the square Σ q_j θ_j².
+    pub(crate) squares: Vec<f64>,
+}
+
+/// The function F of one structure.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reduced {
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) singular_values: Vec<SingularValue>,
+    /// r_j: how many classes have the bias θ_j, 0 for what is no bias.
+    pub(crate) bias_counts: Vec<f64>,
+    /// Sizes to be scaled for a start.
+    pub(crate) starts: Vec<Vec<f64>>,
+}
+
+/// F, its gradient and its Hessian.
+struct Expansion {
+    value: f64,
+    gradient: DVector<f64>,
+    hessian: DMatrix<f64>,
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl SingularValue {
+    pub(crate) fn value(&self, sizes: &[f64]) -> f64 {
+        self.squares.iter().zip(sizes).map(|(q, size)| q * size * size).sum::<f64>().sqrt()
+    }
+}
+
+impl Kind {
+    /// ln Σ m exp(−gap), without overflow.
+    fn loss(&self, sizes: &[f64]) -> f64 {
+        let smallest = self.smallest_gap(sizes);
+        let sum: f64 =
+            self.wrong.iter().map(|(m, gap)| m * (smallest - dot(gap, sizes)).exp()).sum();
+        if smallest >= 0.0 {
+            // The right logit is the largest: keep the digits of a small loss.
+            return (sum * (-smallest).exp()).ln_1p();
+        }
+        (sum + smallest.exp()).ln() - smallest
+    }
+
+    /// The smallest gap.
+    pub(crate) fn smallest_gap(&self, sizes: &[f64]) -> f64 {
+        self.wrong.iter().map(|(_, gap)| dot(gap, sizes)).fold(f64::INFINITY, f64::min)
+    }
+}
+
+impl Reduced {
+    pub(crate) fn value(&self, sizes: &[f64], penalty: &Penalty) -> f64 {
+        let fit: f64 = self.kinds.iter().map(|kind| kind.weight * kind.loss(sizes)).sum();
+        fit + self.penalty(sizes, penalty)
+    }
+
+    fn penalty(&self, sizes: &[f64], penalty: &Penalty) -> f64 {
+        let factors = penalty.depth as f64 + 1.0;
+        let power = |value: &SingularValue| {
+            value.multiplicity as f64 * value.value(sizes).powf(2.0 / factors)
+        };
+        let singular: f64 = self.singular_values.iter().map(power).sum();
+        let bias = match penalty.bias {
+            Bias::Regularized(decay) => {
+                let squares = self.bias_counts.iter().zip(sizes).map(|(r, size)| r * size * size);
+                decay / 2.0 * squares.sum::<f64>()
+            }
+            _ => 0.0,
+        };
+        factors / 2.0 * penalty.strength * singular + bias
+    }
+
+    fn expansion(&self, sizes: &[f64], penalty: &Penalty) -> Expansion {
+        let dimension = sizes.len();
+        let mut gradient = DVector::zeros(dimension);
+        let mut hessian = DMatrix::zeros(dimension, dimension);
+        for kind in &self.kinds {
+            let smallest = kind.smallest_gap(sizes).min(0.0);
+            let total = kind
+                .wrong
+                .iter()
+                .fold(smallest.exp(), |sum, (m, gap)| sum + m * (smallest - dot(gap, sizes)).exp());
+            let mut mean = DVector::zeros(dimension);
+            for (m, gap) in &kind.wrong {
+                let share = m * (smallest - dot(gap, sizes)).exp() / total;
+                let gap = DVector::from_column_slice(gap);
+                hessian.ger(kind.weight * share, &gap, &gap, 1.0);
+                mean.axpy(share, &gap, 1.0);
+            }
+            gradient.axpy(-kind.weight, &mean, 1.0);
+            hessian.ger(-kind.weight, &mean, &mean, 1.0);
+        }
+        self.expand_penalty(sizes, penalty, &mut gradient, &mut hessian);
+        Expansion { value: self.value(sizes, penalty), gradient, hessian }
+    }
+
+    fn expand_penalty(
+        &self,
+        sizes: &[f64],
+        penalty: &Penalty,
+        gradient: &mut DVector<f64>,
+        hessian: &mut DMatrix<f64>,
+    ) {
+        let factors = penalty.depth as f64 + 1.0;
+        for value in &self.singular_values {
+            let square = value.value(sizes).powi(2);
+            // d/ds of (M+1)/2 · u · m · s^(1/(M+1)), s the square.
+            let first = penalty.strength * value.multiplicity as f64 / 2.0
+                * square.powf(factors.recip() - 1.0);
+            let second = first * (factors.recip() - 1.0) / square;
+            let slope = DVector::from_iterator(
+                sizes.len(),
+                value.squares.iter().zip(sizes).map(|(q, size)| 2.0 * q * size),
+            );
+            gradient.axpy(first, &slope, 1.0);
+            hessian.ger(second, &slope, &slope, 1.0);
+            for (index, q) in value.squares.iter().enumerate() {
+                hessian[(index, index)] += 2.0 * first * q;
+            }
+        }
+        if let Bias::Regularized(decay) = penalty.bias {
+            for (index, (r, size)) in self.bias_counts.iter().zip(sizes).enumerate() {
+                gradient[index] += decay * r * size;
+                hessian[(index, index)] += decay * r;
+            }
+        }
+    }
+
+    /// The sizes of the lowest local minimum found with every singular value positive, and its F; `None`
+    /// if there is none.
+    ///
+    /// The search starts from the best of a range of scales of each of the `starts`, and follows damped
+    /// Newton steps. That the minimum is the lowest one is certain only for d = 1.
+    pub(crate) fn minimize(&self, penalty: &Penalty) -> Option<(Vec<f64>, f64)> {
+        let found = self.starts.iter().filter_map(|start| {
+            let sizes = self.best_scale(start, penalty)?;
+            self.descend(sizes, penalty)
+        });
+        found.min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// The best local minimum along a ray, on a grid of scales.
+    fn best_scale(&self, start: &[f64], penalty: &Penalty) -> Option<Vec<f64>> {
+        let ratio = (LARGEST_SCALE / SMALLEST_SCALE).powf((SCALES as f64 - 1.0).recip());
+        let scaled = |index: usize| -> Vec<f64> {
+            let scale = SMALLEST_SCALE * ratio.powi(index as i32);
+            start.iter().map(|size| size * scale).collect()
+        };
+        let values: Vec<f64> =
+            (0..SCALES).map(|index| self.value(&scaled(index), penalty)).collect();
+        let local = (1..SCALES - 1)
+            .filter(|&index| values[index] <= values[index - 1].min(values[index + 1]));
+        local.min_by(|&i, &j| values[i].total_cmp(&values[j])).map(scaled)
+    }
+
+    /// Damped Newton steps from a start; `None` if a singular value goes to zero.
+    fn descend(&self, start: Vec<f64>, penalty: &Penalty) -> Option<(Vec<f64>, f64)> {
+        let mut sizes = start;
+        let mut damping = 0.0;
+        let mut here = self.expansion(&sizes, penalty);
+        for _ in 0..MAX_STEPS {
+            let Some(step) = newton_step(&here, damping) else {
+                damping = raised(damping, &here.hessian);
+                continue;
+            };
+            let next: Vec<f64> = sizes.iter().zip(step.iter()).map(|(x, s)| x - s).collect();
+            let there = self.expansion(&next, penalty);
+            if there.value >= here.value || !there.value.is_finite() {
+                let small = step.amax() <= 1e-13 * largest(&sizes);
+                if small || there.value - here.value <= 4.0 * f64::EPSILON * here.value {
+                    // Nothing but rounding errors is left; the last step still sharpens the position.
+                    let sharper = there.gradient.amax() < here.gradient.amax();
+                    sizes = if sharper { next } else { sizes };
+                    break;
+                }
+                damping = raised(damping, &here.hessian);
+                continue;
+            }
+            (sizes, here, damping) = (next, there, damping / 8.0);
+            damping = if damping < 1e-9 { 0.0 } else { damping };
+        }
+        let alive = |value: &SingularValue| value.value(&sizes) > 1e-6;
+        let value = self.value(&sizes, penalty);
+        self.singular_values.iter().all(alive).then_some((sizes, value))
+    }
+}
+
+fn largest(sizes: &[f64]) -> f64 {
+    sizes.iter().fold(0.0, |largest: f64, size| largest.max(size.abs()))
+}
+
+/// The step of Newton's method for a Hessian that is raised to be positive definite.
+fn newton_step(here: &Expansion, damping: f64) -> Option<DVector<f64>> {
+    let mut hessian = here.hessian.clone();
+    for index in 0..hessian.nrows() {
+        hessian[(index, index)] += damping;
+    }
+    solve_positive_definite(hessian, &here.gradient)
+}
+
+/// The next damping to try.
+fn raised(damping: f64, hessian: &DMatrix<f64>) -> f64 {
+    if damping > 0.0 { damping * 4.0 } else { 1e-3 * hessian.amax().max(1e-12) }
+}

@@ -1,0 +1,284 @@
+//! An explicit global minimiser: the matrices themselves.
+
+use nalgebra::{DMatrix, DVector};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::error::{Error, Result};
+use crate::geometry::frame::check_orthonormal;
+use crate::models::squared::direction::Direction;
+use crate::models::squared::minimum::GlobalMinimum;
+use crate::models::squared::spectrum::Subspace;
+use crate::models::squared::ufm::{Target, Ufm};
+use crate::numerics::linalg::{check_memory, orthonormal_columns};
+use crate::problem::counts::ClassCounts;
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::Regularization;
+
+/// The orthonormal vectors of the hidden spaces that the singular directions are laid along. The
+/// global minimisers differ by this choice only.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Basis {
+    /// The first unit vectors of each space.
+    Standard,
+    /// Random orthonormal vectors, drawn uniformly. The same seed gives the same matrices on every
+    /// machine.
+    Random(u64),
+    /// A matrix with orthonormal columns for the input space of each layer, d₁ × r₁, …, d_M × r_M.
+    /// Each must have as many columns as the minimum has rank; further ones are not used.
+    Given(Vec<DMatrix<f64>>),
+}
+
+/// One global minimiser, or another critical point of known structure: W₁, …, W_M, b and H.
+///
+/// ```
+/// use neural_collapse::{Basis, ClassCounts, Regularization, Ufm};
+///
+/// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
+/// let ufm = Ufm::new(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?.with_widths(&[64; 3])?;
+/// let minimum = ufm.global_minimum()?;
+/// let explicit = minimum.minimizer(&Basis::Random(7))?;
+/// let product = explicit.head().product()?;
+/// assert_eq!(product.shape(), (4, 64));
+/// // Its Gram matrix is the predicted general orthogonal frame.
+/// assert!(minimum.trailing_gram(3)?.distance(&(&product * product.transpose()))? < 1e-14);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplicitMinimizer {
+    head: LinearHead,
+    columns: DMatrix<f64>,
+    counts: Option<ClassCounts>,
+}
+
+impl ExplicitMinimizer {
+    /// The layers W₁, …, W_M and the bias b.
+    #[must_use]
+    pub fn head(&self) -> &LinearHead {
+        &self.head
+    }
+
+    /// The class means H̄, d₁ × K; `None` for an arbitrary target, which has no classes.
+    #[must_use]
+    pub fn class_means(&self) -> Option<&DMatrix<f64>> {
+        self.counts.is_some().then_some(&self.columns)
+    }
+
+    /// The features H, d₁ × N, a column a sample: for classes, n_0 times the mean of class 0, then n_1
+    /// times that of class 1, and so on.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the matrix does not fit into memory.
+    pub fn features(&self) -> Result<DMatrix<f64>> {
+        let Some(counts) = &self.counts else {
+            return Ok(self.columns.clone());
+        };
+        let dimension = self.columns.nrows();
+        let too_large =
+            || Error::out_of_range("samples", counts.samples() as f64, "few enough for memory");
+        let samples = usize::try_from(counts.samples()).map_err(|_| too_large())?;
+        let entries = samples.checked_mul(dimension).ok_or_else(too_large)?;
+        let mut features = Vec::new();
+        features.try_reserve_exact(entries).map_err(|_| too_large())?;
+        for run in counts.runs() {
+            for class in run.first_class..run.first_class + run.classes {
+                for _ in 0..run.size {
+                    features.extend_from_slice(self.columns.column(class).as_slice());
+                }
+            }
+        }
+        Ok(DMatrix::from_vec(dimension, samples, features))
+    }
+}
+
+impl GlobalMinimum {
+    /// A global minimiser, with the layers' widths as in the problem, or K where they are unlimited.
+    ///
+    /// Wₘ = V_(m+1) diag(√(t/λₘ)) Vₘᵀ and H = V₁ diag(√(t/λ_H)) V_Tᵀ, where the energies t and the
+    /// right singular vectors V_T of the target are given, V_(M+1) are its left singular vectors and
+    /// V₁, …, V_M are the orthonormal vectors of `basis`. Of a family, the member is taken that fits the
+    /// first vectors of each direction, as many as possible.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
+    /// not orthonormal to 10⁻¹⁰; [`Error::OutOfRange`] if the matrices do not fit into memory.
+    ///
+    /// Source: the singular value decompositions in Dang et al. (ICML 2023), Lemma D.2 and appendix D.3.
+    pub fn minimizer(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
+        let problem = self.problem();
+        // The rank is no larger than any of the dimensions.
+        let dimensions = (problem.classes(), distinct_samples(problem), problem.rank_limit());
+        check_matrices(problem.penalties(), problem.widths(), dimensions)?;
+        FittedVectors::new(self).assemble(
+            problem.penalties(),
+            problem.widths(),
+            basis,
+            self.bias_of_largest_member().map(DVector::from_vec),
+            problem.counts().cloned(),
+        )
+    }
+}
+
+/// The widths d₁, …, d_M, K where they are not limited.
+fn widths_or_classes(
+    penalties: &Regularization,
+    widths: Option<&[usize]>,
+    classes: usize,
+) -> Vec<usize> {
+    widths.map_or_else(|| vec![classes; penalties.depth()], <[usize]>::to_vec)
+}
+
+/// Checks that the layers, H̄ and the orthonormal vectors that they are made of can be allocated, for K
+/// classes, the number of columns of H̄ and the rank.
+pub(crate) fn check_matrices(
+    penalties: &Regularization,
+    widths: Option<&[usize]>,
+    (classes, columns, rank): (usize, usize, usize),
+) -> Result<()> {
+    let widths = widths_or_classes(penalties, widths, classes);
+    let outputs = widths.iter().skip(1).copied().chain([classes]);
+    let layers = widths.iter().copied().zip(outputs);
+    let means = widths.first().map(|&dimension| (dimension, columns));
+    let vectors = [(classes, rank), (columns, rank)];
+    let bases = widths.iter().map(|&width| (width, rank));
+    let shapes = layers.chain(means).chain(vectors).chain(bases);
+    let entries = shapes.map(|(rows, columns)| rows.checked_mul(columns));
+    let entries = entries.reduce(|sum, new| sum?.checked_add(new?)).flatten();
+    let largest = widths.iter().copied().fold(classes, usize::max);
+    let argument = if largest == classes { "classes" } else { "widths" };
+    check_memory(argument, largest as f64, entries)
+}
+
+/// The singular vectors of the outputs without the bias, and their energies.
+pub(crate) struct FittedVectors {
+    /// U, K × r.
+    pub(crate) left: DMatrix<f64>,
+    /// V_T, N × r. Its rows for the samples of a class are equal, so for classes only one of each is
+    /// kept, K × r.
+    pub(crate) right: DMatrix<f64>,
+    /// t, one for each column.
+    pub(crate) energies: Vec<f64>,
+}
+
+impl FittedVectors {
+    fn new(minimum: &GlobalMinimum) -> Self {
+        let (mut left, mut right, mut energies) = (Vec::new(), Vec::new(), Vec::new());
+        for direction in minimum.directions() {
+            let rank = *direction.rank().end();
+            if rank > 0 {
+                let vectors = singular_vectors(minimum.problem(), direction);
+                left.push(vectors.0.columns(0, rank).into_owned());
+                right.push(vectors.1.columns(0, rank).into_owned());
+                energies.extend(core::iter::repeat_n(direction.energy(), rank));
+            }
+        }
+        let problem = minimum.problem();
+        Self {
+            left: side_by_side(problem.classes(), &left),
+            right: side_by_side(distinct_samples(problem), &right),
+            energies,
+        }
+    }
+
+    /// The matrices of a point with balanced layers, with K for widths that are not limited.
+    pub(crate) fn assemble(
+        &self,
+        penalties: &Regularization,
+        widths: Option<&[usize]>,
+        basis: &Basis,
+        bias: Option<DVector<f64>>,
+        counts: Option<ClassCounts>,
+    ) -> Result<ExplicitMinimizer> {
+        let widths = widths_or_classes(penalties, widths, self.left.nrows());
+        let hidden = hidden_bases(basis, &widths, self.energies.len())?;
+        let above = hidden.iter().skip(1).chain([&self.left]);
+        let layers = penalties.weight_decays().iter().zip(hidden.iter().zip(above));
+        let weights = layers
+            .map(|(&decay, (below, above))| self.scaled(above, decay) * below.transpose())
+            .collect();
+        let columns = self.scaled(&hidden[0], penalties.feature_decay()) * self.right.transpose();
+        Ok(ExplicitMinimizer { head: LinearHead::new(weights, bias)?, columns, counts })
+    }
+
+    /// `vectors`·diag(√(t/decay)).
+    fn scaled(&self, vectors: &DMatrix<f64>, decay: f64) -> DMatrix<f64> {
+        let mut scaled = vectors.clone();
+        for (mut column, energy) in scaled.column_iter_mut().zip(&self.energies) {
+            column *= (energy / decay).sqrt();
+        }
+        scaled
+    }
+}
+
+/// The number of samples that differ: the classes, or all of an arbitrary target.
+fn distinct_samples(problem: &Ufm) -> usize {
+    match problem.target() {
+        Target::Classes(counts) => counts.classes(),
+        Target::Matrix(target) => target.ncols(),
+    }
+}
+
+/// The left and right singular vectors of a direction. For classes, the entry of a right one for a
+/// sample of class k is σ u_k/n_k.
+fn singular_vectors(problem: &Ufm, direction: &Direction) -> (DMatrix<f64>, DMatrix<f64>) {
+    let counts = match (problem.target(), direction.subspace()) {
+        (Target::Classes(counts), _) => counts,
+        (Target::Matrix(_), Subspace::Columns { left, right }) => {
+            return (left.clone(), right.clone());
+        }
+        (Target::Matrix(target), _) => {
+            return (DMatrix::zeros(target.nrows(), 0), DMatrix::zeros(target.ncols(), 0));
+        }
+    };
+    let left = direction.subspace().left_vectors(counts);
+    let mut right = &left * direction.target_squared().sqrt();
+    for run in counts.runs() {
+        let mut rows = right.rows_mut(run.first_class, run.classes);
+        rows /= run.size as f64;
+    }
+    (left, right)
+}
+
+/// Matrices of `rows` rows, joined to one.
+fn side_by_side(rows: usize, parts: &[DMatrix<f64>]) -> DMatrix<f64> {
+    let entries: Vec<f64> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+    DMatrix::from_vec(rows, entries.len() / rows, entries)
+}
+
+/// V₁, …, V_M, each with `rank` orthonormal columns.
+fn hidden_bases(basis: &Basis, widths: &[usize], rank: usize) -> Result<Vec<DMatrix<f64>>> {
+    match basis {
+        Basis::Standard => Ok(widths.iter().map(|&width| DMatrix::identity(width, rank)).collect()),
+        Basis::Random(seed) => {
+            let mut generator = ChaCha8Rng::seed_from_u64(*seed);
+            let mut normal = |_, _| StandardNormal.sample(&mut generator);
+            let gaussian = widths.iter().map(|&width| DMatrix::from_fn(width, rank, &mut normal));
+            Ok(gaussian.map(orthonormal_columns).collect())
+        }
+        Basis::Given(matrices) => given_bases(matrices, widths, rank),
+    }
+}
+
+fn given_bases(
+    matrices: &[DMatrix<f64>],
+    widths: &[usize],
+    rank: usize,
+) -> Result<Vec<DMatrix<f64>>> {
+    if matrices.len() != widths.len() {
+        return Err(Error::Shape {
+            argument: "basis".into(),
+            found: matrices.len().to_string(),
+            expected: format!("{}, one matrix for the inputs of each layer", widths.len()),
+        });
+    }
+    for (layer, (matrix, &width)) in matrices.iter().zip(widths).enumerate() {
+        if matrix.nrows() != width || matrix.ncols() < rank {
+            let expected = format!("{width}×{rank} or with more columns");
+            return Err(Error::shape(format!("basis[{layer}]"), matrix.shape(), expected));
+        }
+        check_orthonormal(&format!("basis[{layer}]"), matrix)?;
+    }
+    Ok(matrices.iter().map(|matrix| matrix.columns(0, rank).into_owned()).collect())
+}

@@ -1,0 +1,291 @@
+//! The scalar core: g(x; b) = 1/(x^M + 1) + b x, its thresholds, stationary points and minimiser.
+
+use num_traits::Float;
+
+use crate::error::{Error, Result};
+use crate::models::squared::stationary::Solver;
+use crate::numerics::double_double::Twofold;
+use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
+
+/// The function g(x; b) = 1/(x^M + 1) + b x on x ≥ 0 that decides the size of every singular
+/// direction of a deep linear head, for one depth M.
+///
+/// In a direction whose target has the singular value σ, the loss of an M-layer head is
+/// σ²·g(x; b)/(2N) with b = M a/σ², where x^M is the ratio of the fitted to the unfitted share of
+/// the target. The global minimiser is 0 for b above the threshold β_M, and the larger of the two
+/// stationary points below it.
+///
+/// The type is generic over [`num_traits::Float`]. For `f64` and `f32` the minimiser, the
+/// stationary points and the thresholds are within 1 ulp of the exact value for the given b; the
+/// tables of the project's `docs/accuracy.md` show the largest errors found.
+///
+/// ```
+/// use neural_collapse::{Potential, Regime};
+///
+/// let potential = Potential::<f64>::new(3)?;
+/// let minimizer = potential.minimizer(0.1)?;
+/// assert_eq!(minimizer.regime(), Regime::Positive);
+/// assert!(potential.derivative(minimizer.x(), 0.1)?.abs() < 1e-15);
+///
+/// // Beyond the threshold the direction collapses, although a local minimum remains up to the fold.
+/// let slope = 0.53;
+/// assert!(potential.slope_threshold() < slope && slope < potential.fold());
+/// assert_eq!(potential.minimizer(slope)?.x(), 0.0);
+/// assert!(potential.stationary_points(slope)?.is_some());
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Dang et al. (ICML 2023), appendix D.2.1, where the threshold is derived.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Potential<T> {
+    depth: u32,
+    threshold: T,
+    slope_threshold: T,
+    fold: T,
+    solver: Solver<T>,
+}
+
+impl<T: Float> Potential<T> {
+    /// The potential of a head of `depth` M ≥ 1 linear layers.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `depth` is 0, or so large that x^M has hardly a digit left when x is
+    /// rounded: above 2¹⁷ for `f32`. For `f64` every depth is allowed.
+    pub fn new(depth: u32) -> Result<Self> {
+        if depth == 0 {
+            return Err(Error::out_of_range("depth", 0.0, "at least 1"));
+        }
+        if from_u32::<T>(depth) * T::epsilon() > from_u32::<T>(64).recip() {
+            return Err(Error::out_of_range("depth", depth.into(), "at most 1/(64 ε)"));
+        }
+        let (slope_threshold, threshold) = thresholds(depth);
+        let solver = Solver::new(depth);
+        Ok(Self { depth, threshold, slope_threshold, fold: fold(depth), solver })
+    }
+
+    /// The depth M.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// The threshold τ_M = (M−1)^((M−1)/M)/M² of the ratio a/σ²: a direction is nonzero at the
+    /// global minimum iff its ratio is below it. τ₁ = 1, τ₂ = 1/4.
+    ///
+    /// Source: Theorems 3.1 and 4.4.
+    #[must_use]
+    pub fn threshold(&self) -> T {
+        self.threshold
+    }
+
+    /// The threshold β_M = M τ_M of the slope b. β₁ = 1, β₂ = 1/2.
+    #[must_use]
+    pub fn slope_threshold(&self) -> T {
+        self.slope_threshold
+    }
+
+    /// The fold max_x M x^(M−1)/(x^M + 1)²: the largest slope b for which g has stationary points.
+    ///
+    /// It lies above [`slope_threshold`](Self::slope_threshold) for M ≥ 2. In between, the larger
+    /// stationary point is a local minimum that is *not* global. Reached at x^M = (M−1)/(M+1).
+    #[must_use]
+    pub fn fold(&self) -> T {
+        self.fold
+    }
+
+    /// g(x; b) = 1/(x^M + 1) + b x.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `x` is negative, `b` is not positive, or one of them is not finite.
+    pub fn value(&self, x: T, b: T) -> Result<T> {
+        check_position(x)?;
+        check_slope(b)?;
+        Ok((power(x, self.depth) + T::one()).recip() + b * x)
+    }
+
+    /// The derivative g′(x; b) = b − M x^(M−1)/(x^M + 1)².
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `x` is negative, `b` is not positive, or one of them is not finite.
+    pub fn derivative(&self, x: T, b: T) -> Result<T> {
+        check_position(x)?;
+        check_slope(b)?;
+        let (below, q) = (power(x, self.depth - 1), power(x, self.depth));
+        // x^(M−1)/(1+q)² as a product of two factors that cannot overflow.
+        let decay = (below / (q + T::one())) / (q + T::one());
+        let pull = if q.is_infinite() { T::zero() } else { from_u32::<T>(self.depth) * decay };
+        Ok(b - pull)
+    }
+
+    /// The global minimiser of g over x ≥ 0.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `b` is not positive and finite.
+    pub fn minimizer(&self, b: T) -> Result<Minimizer<T>> {
+        check_slope(b)?;
+        Ok(self.minimizer_unchecked(b))
+    }
+
+    /// [`minimizer`](Self::minimizer) of a slope that is known to be positive and finite.
+    pub(crate) fn minimizer_unchecked(&self, b: T) -> Minimizer<T> {
+        if b > self.slope_threshold || (self.depth == 1 && b == self.slope_threshold) {
+            return Minimizer { regime: Regime::Zero, x: T::zero(), power: T::zero() };
+        }
+        if b == self.slope_threshold {
+            let power = from_u32::<T>(self.depth - 1);
+            let x = root_of_ratio(power, T::one(), self.depth);
+            return Minimizer { regime: Regime::Tie, x, power };
+        }
+        let root = self.solver.global(b);
+        Minimizer { regime: Regime::Positive, x: root.x, power: root.power }
+    }
+
+    /// The positive stationary points of g, or `None` if `b` is above the [`fold`](Self::fold).
+    ///
+    /// The global minimiser is the larger one only for `b` up to
+    /// [`slope_threshold`](Self::slope_threshold).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `b` is not positive and finite.
+    pub fn stationary_points(&self, b: T) -> Result<Option<StationaryPoints<T>>> {
+        check_slope(b)?;
+        if b > self.fold || (self.depth == 1 && b == self.fold) {
+            return Ok(None);
+        }
+        if b == self.fold {
+            let (below, above) =
+                (from_u32::<T>(self.depth - 1), from_u32::<T>(self.depth) + T::one());
+            let x = root_of_ratio(below, above, self.depth);
+            return Ok(Some(StationaryPoints { local_minimum: x, local_maximum: Some(x) }));
+        }
+        let local_minimum = self.solver.larger(b).x;
+        let local_maximum = (self.depth > 1).then(|| self.solver.smaller(b).x);
+        Ok(Some(StationaryPoints { local_minimum, local_maximum }))
+    }
+}
+
+/// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)), and the same divided by M: both rounded once.
+fn thresholds<T: Float>(depth: u32) -> (T, T) {
+    if depth == 1 {
+        return (T::one(), T::one());
+    }
+    let (m, below) = (from_u32::<T>(depth), Twofold::from(from_u32::<T>(depth - 1)));
+    let denominator = twofold_root(depth - 1, 1, depth).times(m);
+    (below.over(denominator), below.over(denominator.times(m)))
+}
+
+/// (M² − 1)/(4M)·((M+1)/(M−1))^(1/M), the maximum of M x^(M−1)/(x^M+1)², rounded once.
+fn fold<T: Float>(depth: u32) -> T {
+    if depth == 1 {
+        return T::one();
+    }
+    let (m, below) = (from_u32::<T>(depth), from_u32::<T>(depth - 1));
+    let numerator = twofold_root(depth.saturating_add(1), depth - 1, depth);
+    numerator.times(below).times(m + T::one()).over(Twofold::product(from_u32(4), m))
+}
+
+fn check_slope<T: Float>(b: T) -> Result<()> {
+    if b > T::zero() && b.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::out_of_range("b", to_f64(b), "positive and finite"))
+    }
+}
+
+fn check_position<T: Float>(x: T) -> Result<()> {
+    if x >= T::zero() && x.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::out_of_range("x", to_f64(x), "finite and not negative"))
+    }
+}
+
+fn to_f64<T: Float>(value: T) -> f64 {
+    value.to_f64().unwrap_or(f64::NAN)
+}
+
+/// Where the global minimum of a [`Potential`] lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Regime {
+    /// At x = 0 only: the direction collapses.
+    Zero,
+    /// At the threshold of M ≥ 2 layers: x = 0 and x = (M−1)^(1/M) are both global minimisers.
+    Tie,
+    /// At x > 0 only.
+    Positive,
+}
+
+/// The global minimiser of a [`Potential`].
+///
+/// At a [`Regime::Tie`] the numbers are those of the positive minimiser; the other one is 0.
+///
+/// ```
+/// use neural_collapse::{Potential, Regime};
+///
+/// let tie = Potential::<f64>::new(2)?.minimizer(0.5)?;
+/// assert_eq!((tie.regime(), tie.x(), tie.value(0.5)), (Regime::Tie, 1.0, 1.0));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Minimizer<T> {
+    regime: Regime,
+    x: T,
+    power: T,
+}
+
+impl<T: Float> Minimizer<T> {
+    /// Where the minimum lies.
+    #[must_use]
+    pub fn regime(&self) -> Regime {
+        self.regime
+    }
+
+    /// The minimiser x.
+    #[must_use]
+    pub fn x(&self) -> T {
+        self.x
+    }
+
+    /// x^M, the fitted share of the target divided by the unfitted share. Accurate to a few ulp for
+    /// every M, where raising [`x`](Self::x) to the power M would lose M ulp; infinite if it overflows.
+    #[must_use]
+    pub fn power(&self) -> T {
+        self.power
+    }
+
+    /// The share x^M/(x^M + 1) of the target that is fitted.
+    #[must_use]
+    pub fn fitted_share(&self) -> T {
+        if self.power > T::one() {
+            (self.power.recip() + T::one()).recip()
+        } else {
+            self.power / (self.power + T::one())
+        }
+    }
+
+    /// The share 1/(x^M + 1) of the target that is not fitted.
+    #[must_use]
+    pub fn unfitted_share(&self) -> T {
+        (self.power + T::one()).recip()
+    }
+
+    /// The minimum g(x; b), with the `b` that this is the minimiser of.
+    #[must_use]
+    pub fn value(&self, b: T) -> T {
+        self.unfitted_share() + b * self.x
+    }
+}
+
+/// The positive stationary points of a [`Potential`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct StationaryPoints<T> {
+    /// The larger one, a local minimum of g (global only up to the slope threshold).
+    pub local_minimum: T,
+    /// The smaller one, a local maximum of g. There is none for M = 1.
+    pub local_maximum: Option<T>,
+}

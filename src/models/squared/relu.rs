@@ -1,0 +1,64 @@
+//! The non-negative minimiser, which a ReLU between the layers leaves as it is.
+
+use crate::error::{Error, Result};
+use crate::models::explicit::{Basis, ExplicitMinimizer};
+use crate::models::squared::minimum::GlobalMinimum;
+use crate::models::squared::ufm::Target;
+use crate::problem::regularization::Bias;
+
+impl GlobalMinimum {
+    /// The global minimiser whose weights and features are non-negative: for one-hot targets without
+    /// a bias, Wₘ = diag(√(t_k/λₘ)) and h_k = √(t_k/(λ_H n_k)) e_k in the first dimensions of each space.
+    ///
+    /// A ReLU after the features or after any layer changes nothing for it, so that the minimum of
+    /// the objective with ReLUs,
+    ///
+    /// ```math
+    /// 1/(2N) ‖W_M σ(W_(M−1) ⋯ σ(W₁ σ(H))) − Y‖² + Σₘ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖²
+    /// ```
+    ///
+    /// is at most the linear [`loss`](Self::loss) f*. How far it is the minimum:
+    ///
+    /// * **M = 1, σ on the features only**: it is. Replacing H by σ(H) never makes ‖H‖ larger, so the
+    ///   problem is the linear one over H ≥ 0, a smaller set.
+    /// * **M = 2, σ after W₁**: it is, if ‖W₁H‖_* = ‖σ(W₁H)‖_* (nuclear norms) at every global minimum.
+    ///   This is what Tirer & Bruna assume, who call the case the extended unconstrained features
+    ///   model. It suffices that ‖σ(W₁H)‖_* is not the larger one. Even then W₁H is not unique, only
+    ///   σ(W₁H): features of a simplex ETF, of smaller rank, reach f* too.
+    /// * **The assumption can fail**: from 15 classes on, with K + 5 hidden units and small decay, there
+    ///   are features W₁H of low rank whose ReLU has full rank and which are cheaper, so that the minimum is
+    ///   below f*. The project's `docs/other-models.md` has the configuration.
+    ///
+    /// Where the widths leave no room for all classes, the first ones of the largest size that is cut
+    /// are fitted.
+    ///
+    /// # Errors
+    /// [`Error::NoClosedForm`] with a bias or an arbitrary target matrix.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let penalties = Regularization::new(&[1e-3; 2], 1e-3)?;
+    /// let minimum = Ufm::new(ClassCounts::balanced(4, 10)?, penalties)?.global_minimum()?;
+    /// let minimizer = minimum.nonnegative_minimizer()?;
+    /// let hidden = &minimizer.head().weights()[0] * minimizer.class_means().unwrap();
+    /// assert_eq!(hidden.map(|entry| entry.max(0.0)), hidden); // ReLU changes nothing
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: Tirer & Bruna, *Extended Unconstrained Features Model for Exploring Deep Neural
+    /// Collapse* (ICML 2022), the theorem on two layers with ReLU, for any depth and class sizes.
+    pub fn nonnegative_minimizer(&self) -> Result<ExplicitMinimizer> {
+        let problem = self.problem();
+        if let Target::Matrix(_) = problem.target() {
+            return Err(Error::NoClosedForm {
+                problem: "a non-negative minimiser for an arbitrary target matrix",
+            });
+        }
+        if problem.penalties().bias() != Bias::None {
+            return Err(Error::NoClosedForm { problem: "a non-negative minimiser beside a bias" });
+        }
+        // Without a bias the singular vectors are unit vectors, and so is the standard basis.
+        self.minimizer(&Basis::Standard)
+    }
+}

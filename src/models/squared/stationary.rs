@@ -1,0 +1,286 @@
+//! The positive stationary points of g(x; b) = 1/(x^M + 1) + b x, by Newton's iteration.
+
+use num_traits::Float;
+
+use crate::numerics::double_double::Twofold;
+use crate::numerics::nth_root::{from_u32, power, root_of_ratio};
+
+/// Cap on the Newton iterations. Up to the threshold at most 3 are taken; close to the fold, where each
+/// step halves the distance until the two stationary points come apart, about 30.
+const MAX_STEPS: usize = 64;
+
+/// A stationary point x with x^M and the number of Newton steps that it took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Root<T> {
+    pub(crate) x: T,
+    pub(crate) power: T,
+    pub(crate) steps: usize,
+}
+
+/// What [`Solver::accurate_step`] finds at an x.
+struct Step<T> {
+    /// The Newton step, relative to x.
+    step: T,
+    /// x^M.
+    power: T,
+    /// 1/(x^M + 1).
+    unfitted: T,
+    /// L′.
+    slope: T,
+}
+
+/// Solves g′(x; b) = 0 for one depth M, that is F(x) = x·(x^M + 2 + x^(−M)) − M/b = 0.
+///
+/// F is convex, so that Newton's iteration from the right of its larger root falls towards that root
+/// without ever passing it, and rises towards the smaller one from its left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Solver<T> {
+    depth: u32,
+    /// Errors of x^M below this are below the rounding error after one accurate step, which squares them.
+    close: T,
+    /// A relative Newton step below this leaves an error of x^M below `close`.
+    last_step: T,
+}
+
+impl<T: Float> Solver<T> {
+    pub(crate) fn new(depth: u32) -> Self {
+        let close = T::epsilon().sqrt() / from_u32(2);
+        Self { depth, close, last_step: close.sqrt() / from_u32(depth) }
+    }
+
+    /// The larger root for `b` below the threshold β_M, where it is the global minimiser.
+    pub(crate) fn global(&self, b: T) -> Root<T> {
+        if self.depth == 1 {
+            return root_of_depth_one(b);
+        }
+        if is_tiny(b) {
+            return self.larger_of_tiny_slope(b);
+        }
+        let m = from_u32::<T>(self.depth);
+        let pull = m / b;
+        let far = pull.powf((m + T::one()).recip());
+        let (start, error) = near_start(m, far, far / pull);
+        let steps = if error < self.close { 0 } else { MAX_STEPS };
+        self.finish(self.fall(start, pull, steps), b)
+    }
+
+    /// The larger root for `b` below the fold.
+    pub(crate) fn larger(&self, b: T) -> Root<T> {
+        if self.depth == 1 {
+            return root_of_depth_one(b);
+        }
+        if is_tiny(b) {
+            return self.larger_of_tiny_slope(b);
+        }
+        let m = from_u32::<T>(self.depth);
+        let pull = m / b;
+        // To the right of the root, as F(x) > x^(M+1) − M/b.
+        let start = pull.powf((m + T::one()).recip());
+        let root = self.finish(self.fall(start, pull, MAX_STEPS), b);
+        if root.power * T::epsilon() > T::one() { root } else { self.settle(root, b) }
+    }
+
+    /// The smaller root for M ≥ 2 and `b` below the fold.
+    pub(crate) fn smaller(&self, b: T) -> Root<T> {
+        // x^(M−1) = (b/M)(1 + x^M)²: without the last factor the start lies to the left of the root.
+        let x = root_of_ratio(b, from_u32(self.depth), self.depth - 1);
+        let start = Root { x, power: power(x, self.depth), steps: 0 };
+        if start.power < T::epsilon() * T::epsilon() { start } else { self.settle(start, b) }
+    }
+
+    /// Newton's iteration in working precision from the right of the larger root, until one more
+    /// accurate step is enough. A step upwards is a rounding error, so it ends the iteration too.
+    fn fall(&self, start: T, pull: T, max_steps: usize) -> (T, usize) {
+        let m = from_u32::<T>(self.depth);
+        let mut x = start;
+        for steps in 0..max_steps {
+            let step = newton_step(m, pull / x, power(x, self.depth));
+            x = x - x * step;
+            if step < self.last_step {
+                return (x, steps + 1);
+            }
+        }
+        (x, max_steps)
+    }
+
+    /// One accurate step, for x and for x^M.
+    fn finish(&self, (x, steps): (T, usize), b: T) -> Root<T> {
+        let last = self.accurate_step(x, b);
+        let change = from_u32::<T>(self.depth) * last.step;
+        if change.abs() > self.close {
+            return self.finish_from_afar((x, steps), last, b);
+        }
+        Root { x: x - x * last.step, power: last.power - last.power * change, steps: steps + 1 }
+    }
+
+    /// The same where the square of the step cannot be left out, because the rounding error of x times
+    /// M is no longer small or `powf` is worse than that of `f32` and `f64`: the last step is of third
+    /// order.
+    #[cold]
+    fn finish_from_afar(&self, (mut x, mut steps): (T, usize), first: Step<T>, b: T) -> Root<T> {
+        let (m, two, three) = (from_u32::<T>(self.depth), from_u32::<T>(2), from_u32::<T>(3));
+        let mut last = first;
+        let close = T::epsilon().cbrt() / from_u32(4);
+        while last.step.abs() > T::epsilon().max(close / m) && steps < MAX_STEPS {
+            x = x - x * last.step;
+            steps += 1;
+            last = self.accurate_step(x, b);
+        }
+        let Step { step, power, unfitted, slope } = last;
+        // L″/2 = M² q/(q+1)². The change is that of −ln x.
+        let half_curvature = m * unfitted * m * (T::one() - unfitted);
+        let bend = slope / two - half_curvature / slope;
+        let change = step - step * step * bend;
+        // exp to the third order, of it and of its M-fold.
+        let of_power = m * change;
+        let power_share = of_power - of_power * of_power / two * (T::one() - of_power / three);
+        Root {
+            x: x - x * (change - change * change / two),
+            power: power - power * power_share,
+            steps: steps + 1,
+        }
+    }
+
+    /// Newton's iteration with accurate residuals until it stands still, for roots that may be
+    /// nearly double. The power stays that of the start.
+    fn settle(&self, start: Root<T>, b: T) -> Root<T> {
+        let mut root = start;
+        for _ in 0..MAX_STEPS {
+            let step = self.accurate_step(root.x, b).step;
+            root.x = root.x - root.x * step;
+            root.steps += 1;
+            if step.abs() <= T::epsilon() {
+                break;
+            }
+        }
+        root
+    }
+
+    /// One Newton step, relative to x, with the residual in twice the precision.
+    ///
+    /// With L(y) = ln(b x(q+1)²/(M q)), y = ln x and q = x^M, it is (e^L − 1)/L′.
+    fn accurate_step(&self, x: T, b: T) -> Step<T> {
+        let m = from_u32::<T>(self.depth);
+        let q = Twofold::power(x, self.depth);
+        let q_plus_one = q.plus(T::one());
+        let pulled = q.times(m);
+        let unfitted = q_plus_one.value().recip();
+        let slope = m + T::one() - (m + m) * unfitted;
+        let scale = (pulled.value() * slope).recip();
+        // b x (q+1)² − M q; the products are ordered so that none overflows before the whole does.
+        let fitted = Twofold::product(b, x) * q_plus_one * q_plus_one;
+        Step { step: (fitted - pulled).value() * scale, power: q.value(), unfitted, slope }
+    }
+
+    /// The larger root where x^(−M) vanishes beside 1 and x^(M+1) = M/b remains.
+    #[cold]
+    fn larger_of_tiny_slope(&self, b: T) -> Root<T> {
+        let m = from_u32::<T>(self.depth);
+        // For M = 2³² − 1 the root of degree M is the one of degree M + 1 to the last bit.
+        let x = root_of_ratio(m, b, self.depth.saturating_add(1));
+        // x^M = (M/b)/x, in an order that overflows only where x^M does.
+        Root { x, power: m / x / b, steps: 0 }
+    }
+}
+
+/// Whether M/b or the residuals of Newton's iteration could overflow.
+fn is_tiny<T: Float>(b: T) -> bool {
+    b < T::min_positive_value() / (T::epsilon() * T::epsilon())
+}
+
+/// A start close to the larger root up to the threshold, and a bound on its relative error times M
+/// (where that is small), from x₀ = (M/b)^(1/(M+1)), where the root of F would be without the terms 2 + x^(−M), and
+/// u₀ = x₀^(−M).
+///
+/// With u = x^(−M), F(x) = 0 is x = x₀(1 + u)^(−s) for s = 2/(M+1), and u = u₀(1 + u)^(2−s). The start
+/// puts the Padé approximant [1/1] of u/u₀ = 1 + (2−s)u₀ + (2−s)(5−3s)/2·u₀² + … into that of
+/// (1 + u)^(−s). Both err on the side of a larger x, so the start lies to the right of the root:
+/// by 4 % at the threshold of two layers, where it is worst, 4·10⁻⁴ at that of six. The error times M
+/// is u₀³/6 + 3u₀⁴ at most.
+fn near_start<T: Float>(m: T, far: T, u: T) -> (T, T) {
+    let two = from_u32::<T>(2);
+    let s = two / (m + T::one());
+    let (below, above) = ((T::one() - s) / two, (T::one() + s) / two);
+    let numerator = u - below * u * u;
+    let denominator = T::one() - (below + two - s) * u;
+    let start = far * ((denominator + below * numerator) / (denominator + above * numerator));
+    (start, u * u * u / from_u32(4))
+}
+
+/// One Newton step for F(x) = 0, relative to x, from M, (M/b)/x and x^M.
+fn newton_step<T: Float>(m: T, pull: T, q: T) -> T {
+    let two = from_u32::<T>(2);
+    let inverse = q.recip();
+    let residual = q + two + inverse - pull;
+    residual / ((m + T::one()) * q + two - (m - T::one()) * inverse)
+}
+
+/// x = 1/√b − 1 = (1 − b)/(b + √b) for M = 1, without cancellation and with √b to twice the precision.
+fn root_of_depth_one<T: Float>(b: T) -> Root<T> {
+    let x = if is_tiny(b) {
+        // Beside 1/√b the 1 vanishes, and an even power of two keeps the residual of √b normal.
+        let scale = (T::epsilon() * T::epsilon()).recip();
+        let (root, root_error) = twofold_square_root(b * scale * scale);
+        Twofold::from(T::one()).over(Twofold::fast_sum(root, root_error)) * scale
+    } else {
+        let (root, root_error) = twofold_square_root(b);
+        let numerator = Twofold::from(T::one()).plus(-b);
+        numerator.over(Twofold::sum(root, b).plus(root_error))
+    };
+    Root { x, power: x, steps: 0 }
+}
+
+/// √b and what its rounding left out.
+fn twofold_square_root<T: Float>(b: T) -> (T, T) {
+    let root = b.sqrt();
+    (root, (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::squared::potential::{Potential, Regime};
+
+    /// The depths and slopes of a reference table.
+    fn inputs(table: &str) -> Vec<(u32, f64)> {
+        let path = format!("{}/tests/reference/{table}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows = text.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        rows.map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap())).collect()
+    }
+
+    /// The largest number of steps of a solver over a table, with the input that took it.
+    fn most_steps(table: &str, steps: impl Fn(u32, f64) -> Option<usize>) -> (usize, u32, f64) {
+        let counted = inputs(table).into_iter().filter_map(|(m, b)| Some((steps(m, b)?, m, b)));
+        let most = counted.max_by_key(|row| row.0).unwrap();
+        println!("{table}: {most:?}");
+        most
+    }
+
+    #[test]
+    fn the_minimiser_takes_at_most_four_steps() {
+        let most = most_steps("minimizer.csv", |m, b| {
+            let positive = Potential::new(m).unwrap().minimizer(b).unwrap().regime();
+            (positive == Regime::Positive).then(|| Solver::new(m).global(b).steps)
+        });
+        assert!(most.0 <= 4, "{most:?}");
+        let most = most_steps("minimizer.csv", |m, b| {
+            let b = b as f32;
+            let regime = Potential::<f32>::new(m).unwrap().minimizer(b).map(|found| found.regime());
+            (regime == Ok(Regime::Positive)).then(|| Solver::<f32>::new(m).global(b).steps)
+        });
+        assert!(most.0 <= 4, "f32: {most:?}");
+    }
+
+    #[test]
+    fn stationary_points_end_before_the_cap() {
+        let below_fold = |m, b| b < Potential::<f64>::new(m).unwrap().fold();
+        let larger = most_steps("stationary.csv", |m, b| {
+            below_fold(m, b).then(|| Solver::new(m).larger(b).steps)
+        });
+        let smaller = most_steps("stationary.csv", |m, b| {
+            (m > 1 && below_fold(m, b)).then(|| Solver::new(m).smaller(b).steps)
+        });
+        assert!(larger.0 <= 45 && smaller.0 <= 45, "{larger:?}, {smaller:?}");
+    }
+}

@@ -1,0 +1,13 @@
+//! Arithmetic that keeps the last bits, roots, linear algebra, threads and vector units. Nothing here knows
+//! of neural collapse.
+
+pub(crate) mod bracketed_root;
+pub(crate) mod compensated;
+pub(crate) mod decay_roots;
+pub(crate) mod double_double;
+pub(crate) mod linalg;
+pub(crate) mod nth_root;
+pub(crate) mod parallel;
+pub(crate) mod scalar;
+pub(crate) mod secular;
+pub(crate) mod simd;

@@ -1,0 +1,94 @@
+//! The types of numbers of which features consist.
+
+use nalgebra::{DMatrix, RealField};
+
+use crate::numerics::linalg::{inner_products_f32, inner_products_f64};
+use crate::numerics::simd::vectorised;
+
+/// The numbers of which features consist: `f32` or `f64`.
+///
+/// Sums are always carried in `f64`; large matrix products are done in the type of the features.
+pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
+    /// The largest magnitude of a feature: differences are still numbers of this type, and the sum of
+    /// 10²⁰ squares is a number in `f64`.
+    #[doc(hidden)]
+    const LARGEST: Self;
+
+    /// What is expected of a feature.
+    #[doc(hidden)]
+    const EXPECTED: &'static str;
+
+    /// Integers that are ordered as magnitudes are; what is not a number comes last.
+    #[doc(hidden)]
+    type Magnitude: Ord + Copy + Default;
+
+    #[doc(hidden)]
+    fn magnitude(self) -> Self::Magnitude;
+
+    /// The closest number of this type.
+    #[doc(hidden)]
+    fn rounded(value: f64) -> Self;
+
+    /// `products` = AᵀB for matrices of these sizes.
+    #[doc(hidden)]
+    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>);
+}
+
+impl Scalar for f32 {
+    const LARGEST: Self = 1e38;
+    const EXPECTED: &'static str = "finite and at most 1e38 in magnitude";
+    type Magnitude = u32;
+
+    #[inline(always)]
+    fn magnitude(self) -> u32 {
+        self.abs().to_bits()
+    }
+
+    fn rounded(value: f64) -> Self {
+        value as f32
+    }
+
+    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
+        inner_products_f32(left, right, products);
+    }
+}
+
+impl Scalar for f64 {
+    const LARGEST: Self = 1e140;
+    const EXPECTED: &'static str = "finite and at most 1e140 in magnitude";
+    type Magnitude = u64;
+
+    #[inline(always)]
+    fn magnitude(self) -> u64 {
+        self.abs().to_bits()
+    }
+
+    fn rounded(value: f64) -> Self {
+        value
+    }
+
+    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
+        inner_products_f64(left, right, products);
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// Copies a sample.
+pub(crate) fn to_f64<T: Scalar>(sample: &[T], out: &mut [f64]) {
+    out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into());
+}
+
+/// Whether no number exceeds the limit or is NaN. Integers are compared, for the compiler can
+/// vectorise that.
+pub(crate) fn is_representable<T: Scalar>(numbers: &[T]) -> bool {
+    let largest = vectorised(
+        #[inline(always)]
+        || numbers.iter().map(|number| number.magnitude()).fold(T::Magnitude::default(), Ord::max),
+    );
+    largest <= T::LARGEST.magnitude()
+}
