@@ -1,16 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod audit;
-mod error;
+pub mod error;
 mod geometry;
-mod measure;
+pub mod measure;
 mod metrics;
 mod models;
+mod monitor;
 mod numerics;
 mod objective;
 mod problem;
 
 pub use audit::{Audit, AuditSums, ClassAudit, Compared, audit};
+#[doc(inline)]
 pub use error::{Error, Result};
 pub use geometry::class_matrix::ClassMatrix;
 pub use geometry::frame::{embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf};
@@ -40,6 +42,7 @@ pub use models::squared::potential::{Minimizer, Potential, Regime, StationaryPoi
 pub use models::squared::quasi_interpolation::QuasiInterpolation;
 pub use models::squared::ufm::Ufm;
 pub use models::svm::Seli;
+pub use monitor::{Monitor, Progress};
 pub use numerics::parallel::limit_threads;
 pub use numerics::scalar::Scalar;
 pub use objective::{Objective, ObjectiveSums, balancedness};

@@ -277,26 +277,22 @@ fn check(
 ) -> Result<()> {
     head.check_shape("features", dimension, classes)?;
     check_depth(head, regularization)?;
-    let size = |has_bias: bool| format!("{}×1", if has_bias { head.classes() } else { 0 });
+    let size = |has_bias: bool| if has_bias { head.classes() } else { 0 };
     let (found, wanted) = (head.bias().is_some(), regularization.bias() != Bias::None);
     if found == wanted {
         return Ok(());
     }
-    let why = if wanted { "with a bias" } else { "without a bias" };
-    Err(Error::Shape {
-        argument: "bias".into(),
-        found: size(found),
-        expected: format!("{}, for the penalties are those of a head {why}", size(wanted)),
-    })
+    let reason = match wanted {
+        true => "as the penalties are those of a head with a bias",
+        false => "as the penalties are those of a head without a bias",
+    };
+    Err(Error::length("bias", size(found), size(wanted), reason))
 }
 
 fn check_depth(head: &LinearHead, regularization: &Regularization) -> Result<()> {
     if head.depth() == regularization.depth() {
         return Ok(());
     }
-    Err(Error::Shape {
-        argument: "weight_decays".into(),
-        found: regularization.depth().to_string(),
-        expected: format!("{}, one for each layer of the head", head.depth()),
-    })
+    let reason = "one for each layer of the head";
+    Err(Error::length("weight_decays", regularization.depth(), head.depth(), reason))
 }

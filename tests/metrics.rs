@@ -389,7 +389,7 @@ fn heads_and_penalties_must_fit_each_other() {
     let biased = plain.clone().with_bias(Bias::Unregularized).unwrap();
     assert_eq!(
         Objective::new(&data, &with, &plain).unwrap_err().to_string(),
-        "`bias` has shape 2×1, but must have shape 0×1, for the penalties are those of a head \
+        "`bias` has shape 2, but must have shape 0, as the penalties are those of a head \
          without a bias"
     );
     assert!(matches!(Objective::new(&data, &without, &biased), Err(Error::Shape { .. })));

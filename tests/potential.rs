@@ -457,7 +457,7 @@ fn tiny_slopes_lose_no_digits_in_single_precision() {
 fn assert_names<R: std::fmt::Debug>(result: Result<R, Error>, name: &str, bad: f64) {
     match result.unwrap_err() {
         Error::OutOfRange { argument, value, .. } => {
-            assert_eq!(argument, name);
+            assert_eq!(argument, name.into());
             assert_eq!(value.to_bits(), bad.to_bits(), "{value} and {bad}");
         }
         other => panic!("{other:?} for {name} = {bad}"),

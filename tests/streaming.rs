@@ -216,7 +216,7 @@ fn what_is_not_a_number_never_gets_into_an_accumulator() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e141] {
         let mut damaged = samples.clone();
         damaged.numbers[4711 * DIMENSION + 2] = bad;
-        let expected = format!("`features[(4711, 2)]` is {bad}, but must be finite and at most");
+        let expected = format!("`features` at sample 4711, feature 2, is {bad}, but must be finite and at most");
         let expected = expected.replace(&format!("{}", 1e141), "1e141");
         let refused = |error: Error| assert!(error.to_string().starts_with(&expected), "{error}");
 
@@ -249,7 +249,7 @@ fn what_is_not_a_number_never_gets_into_an_accumulator() {
     let before = statistics.clone().unwrap();
     let refused = data(&bad).with_labels(&labels, 500).unwrap();
     let error = statistics.as_mut().unwrap().accumulate(&refused).unwrap_err();
-    assert!(error.to_string().starts_with("`features[(499, 0)]` is NaN"), "{error}");
+    assert!(error.to_string().starts_with("`features` at sample 499, feature 0, is NaN"), "{error}");
     assert_eq!(statistics.unwrap(), before);
     let mut empty = ClassStatistics::empty(1000, 500).unwrap();
     assert_eq!(empty.accumulate(&refused).unwrap_err().to_string(), error.to_string());

@@ -137,7 +137,7 @@ fn batches_of_one_sample() {
 fn labels_out_of_range_are_errors() {
     let features = Features::from_row_major(&[1.0, 2.0, 3.0], 3, 1).unwrap();
     let error = features.with_labels(&[0, 1, 2], 2).unwrap_err();
-    assert_eq!(error, Error::LabelOutOfRange { index: 2, label: 2, classes: 2 });
+    assert_eq!(error, Error::LabelOutOfRange { sample: 2, label: 2, classes: 2 });
 }
 
 /// Elsewhere empty classes enter as means of zero.

@@ -54,7 +54,7 @@ impl From<Error> for CliError {
     /// Names the flag where the library names its own argument.
     fn from(error: Error) -> Self {
         match &error {
-            Error::OutOfRange { argument, value, expected } => match flag(argument) {
+            Error::OutOfRange { argument, value, expected } => match flag(argument.name) {
                 Some(flag) => Self::Argument {
                     name: flag.into(),
                     reason: format!("{}, but must be {expected}", shortest_number(*value)),
@@ -68,13 +68,13 @@ impl From<Error> for CliError {
 
 /// The flag that sets an argument of the library, such as `weight_decays[2]`.
 fn flag(argument: &str) -> Option<&'static str> {
-    match argument.split('[').next() {
-        Some("weight_decays") => Some("--weight-decay"),
-        Some("feature_decay") => Some("--feature-decay"),
-        Some("bias_decay") => Some("--bias"),
-        Some("weight_energy") => Some("--weight-energy"),
-        Some("feature_energy") => Some("--feature-energy"),
-        Some("widths") => Some("--widths"),
+    match argument {
+        "weight_decays" => Some("--weight-decay"),
+        "feature_decay" => Some("--feature-decay"),
+        "bias_decay" => Some("--bias"),
+        "weight_energy" => Some("--weight-energy"),
+        "feature_energy" => Some("--feature-energy"),
+        "widths" => Some("--widths"),
         _ => None,
     }
 }

@@ -137,7 +137,7 @@ fn errors_name_the_file_they_are_about() {
     let fewer = shard(60..65, false).write("fewer.safetensors");
     let path = |path: &PathBuf| path.display().to_string();
     for (files, message) in [
-        (vec![&head, &good, &huge], format!("{}: `features[(1, 2)]` is 1e200", path(&huge))),
+        (vec![&head, &good, &huge], format!("{}: `features` is 1e200 at [1, 2]", path(&huge))),
         (
             vec![&head, &good, &other],
             format!(

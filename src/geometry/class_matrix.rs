@@ -6,7 +6,7 @@ mod spectral;
 
 use nalgebra::DMatrix;
 
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Result, check_not_negative};
 use crate::geometry::family::{Family, Subset};
 use crate::numerics::linalg::check_finite;
 use crate::problem::counts::ClassCounts;
@@ -220,14 +220,8 @@ impl ClassMatrix {
         if squared_lengths.is_empty() {
             return Err(Error::Empty { argument: "squared_lengths" });
         }
-        let bad = |&length: &f64| !(length >= 0.0 && length.is_finite());
-        if let Some(index) = squared_lengths.iter().position(bad) {
-            let argument = format!("squared_lengths[{index}]");
-            return Err(Error::out_of_range(
-                argument,
-                squared_lengths[index],
-                "finite and not negative",
-            ));
+        for (index, &length) in squared_lengths.iter().enumerate() {
+            check_not_negative(Argument::at("squared_lengths", index), length)?;
         }
         let classes = squared_lengths.len();
         let runs = (0..classes).map(|class| (class, class)).collect();
@@ -350,12 +344,15 @@ impl ClassMatrix {
     fn check(&self, measured: &DMatrix<f64>) -> Result<()> {
         let classes = self.classes();
         if measured.shape() != (classes, classes) {
-            let expected = format!("{classes}×{classes}, for the {classes} classes");
-            return Err(Error::shape("measured", measured.shape(), expected));
+            let expected = (classes, classes);
+            return Err(Error::shape("measured", measured.shape(), expected, FOR_EACH_CLASS));
         }
-        check_finite(measured, |i, j| format!("measured[({i}, {j})]"))
+        check_finite("measured", measured)
     }
 }
+
+/// Why a matrix must have as many rows or columns as there are classes.
+pub(crate) const FOR_EACH_CLASS: &str = "for the classes";
 
 /// One run of all classes.
 fn all(classes: usize) -> Vec<core::ops::Range<usize>> {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use nalgebra::DMatrix;
 
-use crate::error::{Error, Result};
-use crate::geometry::class_matrix::{ClassMatrix, Grouped};
+use crate::error::{Error, Result, Size};
+use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS, Grouped};
 use crate::numerics::linalg::{StridedView, check_finite, gram, multiply, product, transposed};
 use crate::numerics::parallel;
 
@@ -56,10 +56,10 @@ impl ClassMatrix {
     pub fn distance_to_product(&self, left: &DMatrix<f64>, right: &DMatrix<f64>) -> Result<f64> {
         check_left(left, self.classes())?;
         if right.shape() != (left.ncols(), self.classes()) {
-            let expected = format!("{}×{}, to follow `left`", left.ncols(), self.classes());
-            return Err(Error::shape("right", right.shape(), expected));
+            let expected = (left.ncols(), self.classes());
+            return Err(Error::shape("right", right.shape(), expected, "to follow `left`"));
         }
-        check_finite(right, |i, j| format!("right[({i}, {j})]"))?;
+        check_finite("right", right)?;
         let (left, right) = (unit_scale(left)?, unit_scale(right)?);
         self.distance_to(&Product::new(&left, &right))
     }
@@ -79,10 +79,10 @@ impl ClassMatrix {
 
 fn check_left(left: &DMatrix<f64>, classes: usize) -> Result<()> {
     if left.nrows() != classes {
-        let expected = format!("{classes}×d, for the {classes} classes");
-        return Err(Error::shape("left", left.shape(), expected));
+        let expected = (classes, Size::Any);
+        return Err(Error::shape("left", left.shape(), expected, FOR_EACH_CLASS));
     }
-    check_finite(left, |i, j| format!("left[({i}, {j})]"))
+    check_finite("left", left)
 }
 
 /// The matrix itself, or divided by its largest entry if products could overflow or vanish: the distance

@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use crate::error::{Error, Result};
-use crate::numerics::linalg::{check_finite, check_memory};
+use crate::error::{Argument, Error, Place, Result, Size, check_positive};
+use crate::numerics::linalg::{check_finite, check_finite_at, check_memory};
 
 /// How far PᵀP may be from the identity, in every entry.
 const ORTHONORMALITY: f64 = 1e-10;
@@ -71,9 +71,8 @@ pub fn general_orthogonal_frame(lengths: &[f64]) -> Result<DMatrix<f64>> {
     if lengths.is_empty() {
         return Err(Error::Empty { argument: "lengths" });
     }
-    if let Some(index) = lengths.iter().position(|&a| !(a > 0.0 && a.is_finite())) {
-        let argument = format!("lengths[{index}]");
-        return Err(Error::out_of_range(argument, lengths[index], "positive and finite"));
+    for (index, &length) in lengths.iter().enumerate() {
+        check_positive(Argument::at("lengths", index), length)?;
     }
     let classes = lengths.len();
     check_memory("lengths.len()", classes as f64, classes.checked_mul(classes))?;
@@ -103,26 +102,36 @@ pub fn general_orthogonal_frame(lengths: &[f64]) -> Result<DMatrix<f64>> {
 /// Source: Definition 2.1 of Dang et al. (ICML 2023).
 pub fn embed_frame(basis: &DMatrix<f64>, frame: &DMatrix<f64>) -> Result<DMatrix<f64>> {
     if basis.ncols() != frame.nrows() {
-        let expected = format!("d×{}, for a frame in that many dimensions", frame.nrows());
-        return Err(Error::shape("basis", basis.shape(), expected));
+        let (expected, reason) = ((Size::Any, frame.nrows()), "for the dimensions of the frame");
+        return Err(Error::shape("basis", basis.shape(), expected, reason));
     }
-    check_orthonormal("basis", basis)?;
-    check_finite(frame, |i, j| format!("frame[({i}, {j})]"))?;
+    check_orthonormal("basis", None, basis)?;
+    check_finite("frame", frame)?;
     Ok(basis * frame)
 }
 
 /// Checks that PᵀP = I to [`ORTHONORMALITY`].
-pub(crate) fn check_orthonormal(argument: &str, basis: &DMatrix<f64>) -> Result<()> {
-    check_finite(basis, |i, j| format!("{argument}[({i}, {j})]"))?;
+pub(crate) fn check_orthonormal(
+    name: &'static str,
+    layer: Option<usize>,
+    basis: &DMatrix<f64>,
+) -> Result<()> {
+    check_finite_at(basis, |row, column| match layer {
+        Some(layer) => Argument { name, place: Place::LayerEntry { layer, row, column } },
+        None => Argument::entry(name, row, column),
+    })?;
+    let place = layer.map_or(Place::Whole, Place::Index);
     if basis.ncols() > basis.nrows() {
-        let expected = "at least as many rows as columns, as the columns are orthonormal";
-        return Err(Error::shape(argument, basis.shape(), expected));
+        let (expected, reason) = ((Size::AtLeast(basis.ncols()), basis.ncols()), ORTHONORMAL);
+        return Err(Error::shape(Argument { name, place }, basis.shape(), expected, reason));
     }
     let defect = basis.transpose() * basis - DMatrix::identity(basis.ncols(), basis.ncols());
     if defect.iter().any(|entry| entry.abs() > ORTHONORMALITY) {
         let expected = "at most 1e-10 (largest entry): its columns must be orthonormal";
-        let argument = format!("{argument}ᵀ{argument} − I");
+        let argument = Argument { name: "basisᵀbasis − I", place };
         return Err(Error::out_of_range(argument, defect.amax(), expected));
     }
     Ok(())
 }
+
+const ORTHONORMAL: &str = "for orthonormal columns";

@@ -107,7 +107,7 @@ impl<'a> ClassVectors<'a> {
         if matrix.is_empty() {
             return Err(Error::Empty { argument: "vectors" });
         }
-        check_finite(matrix, |row, column| format!("vectors[({row}, {column})]"))?;
+        check_finite("vectors", matrix)?;
         let largest = matrix.amax();
         let comfortable = largest == 0.0 || (COMFORTABLE.recip()..COMFORTABLE).contains(&largest);
         let unit = if comfortable { 1.0 } else { power_of_two(matrix) };

@@ -105,7 +105,12 @@ impl Deviations {
     /// Refuses features of another shape.
     pub(crate) fn check_shape<T: Scalar>(&self, data: &LabeledFeatures<'_, T>) -> Result<()> {
         let found = (data.features().dimension(), data.classes());
-        check_shape("features", found, self.class_means.shape(), "statistics")
+        check_shape(
+            "features",
+            found,
+            self.class_means.shape(),
+            "features × classes of the statistics",
+        )
     }
 
     /// The deviations of the samples of a chunk, d×B.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DMatrixView, Dyn, U1};
 
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Place, Result};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::linalg::StridedView;
 use crate::numerics::parallel;
@@ -52,7 +52,6 @@ pub struct Features<'a, T: Scalar> {
     sample_axis: Axis,
     /// Number of the first sample in the matrix of the caller, for error messages.
     first: usize,
-    entry_name: EntryName,
 }
 
 /// What a sample is in the matrix.
@@ -76,12 +75,12 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0], 1)?;
     /// assert_eq!(
     ///     ClassStatistics::new(&data).unwrap_err().to_string(),
-    ///     "`features[(1, 0)]` is NaN, but must be finite and at most 1e140 in magnitude",
+    ///     "`features` at sample 1, feature 0, is NaN, but must be finite and at most 1e140 in magnitude",
     /// );
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn from_sample_rows(samples: impl Into<StridedView<'a, T>>) -> Result<Self> {
-        Self::new(samples.into(), Axis::Row, by_row_and_column)
+        Self::new(samples.into(), Axis::Row)
     }
 
     /// The columns of a d×N matrix, or of a view of one with any strides.
@@ -99,7 +98,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn from_sample_columns(samples: impl Into<StridedView<'a, T>>) -> Result<Self> {
-        Self::new(samples.into(), Axis::Column, by_row_and_column)
+        Self::new(samples.into(), Axis::Column)
     }
 
     /// `samples` times `dimension` numbers, one sample after the other: the memory of a C-ordered
@@ -116,14 +115,13 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// assert_eq!(error.to_string(), "`numbers` has shape 3, but must have shape 2·2 = 4");
     /// ```
     pub fn from_row_major(numbers: &'a [T], samples: usize, dimension: usize) -> Result<Self> {
-        let length = samples.checked_mul(dimension);
-        if length != Some(numbers.len()) {
-            let product = length.map_or("more than fits".into(), |length| length.to_string());
-            return Err(Error::Shape {
-                argument: "numbers".into(),
-                found: numbers.len().to_string(),
-                expected: format!("{samples}·{dimension} = {product}"),
-            });
+        let Some(length) = samples.checked_mul(dimension) else {
+            let length = samples as f64 * dimension as f64;
+            return Err(Error::out_of_range("samples · dimension", length, "at most usize::MAX"));
+        };
+        if length != numbers.len() {
+            let reason = "the product of samples and dimension";
+            return Err(Error::length("numbers", numbers.len(), length, reason));
         }
         if dimension > isize::MAX as usize {
             return Err(Error::out_of_range("dimension", dimension as f64, "at most isize::MAX"));
@@ -138,12 +136,11 @@ impl<'a, T: Scalar> Features<'a, T> {
             row_stride,
             column_stride,
         );
-        // The caller's N×d array is the transpose of the view.
-        Self::new(view, Axis::Column, |row, column| by_row_and_column(column, row))
+        Self::new(view, Axis::Column)
     }
 
-    fn new(view: StridedView<'a, T>, sample_axis: Axis, entry_name: EntryName) -> Result<Self> {
-        let features = Self { view, sample_axis, first: 0, entry_name };
+    fn new(view: StridedView<'a, T>, sample_axis: Axis) -> Result<Self> {
+        let features = Self { view, sample_axis, first: 0 };
         if features.dimension() == 0 {
             return Err(Error::Empty { argument: "features" });
         }
@@ -191,17 +188,16 @@ impl<'a, T: Scalar> Features<'a, T> {
         classes: usize,
     ) -> Result<LabeledFeatures<'a, T>> {
         if labels.len() != self.samples() {
-            return Err(Error::Shape {
-                argument: "labels".into(),
-                found: labels.len().to_string(),
-                expected: format!("{}, one for each sample", self.samples()),
-            });
+            let reason = "one for each sample";
+            return Err(Error::length("labels", labels.len(), self.samples(), reason));
         }
         if classes == 0 {
             return Err(Error::out_of_range("classes", 0.0, "at least 1"));
         }
         match labels.iter().enumerate().find(|&(_, &label)| label >= classes) {
-            Some((index, &label)) => Err(Error::LabelOutOfRange { index, label, classes }),
+            Some((sample, &label)) => {
+                Err(Error::LabelOutOfRange { sample, label: label as i128, classes })
+            }
             None => Ok(LabeledFeatures { features: self, labels, classes }),
         }
     }
@@ -281,11 +277,8 @@ impl<'a, T: Scalar> Features<'a, T> {
     fn first_bad_number(&self, index: usize, sample: &[T]) -> Error {
         let good = sample.iter().take_while(|number| number.abs() <= T::LARGEST).count();
         let value = sample.get(good).map_or(f64::NAN, |&number| number.into());
-        let (row, column) = match self.sample_axis {
-            Axis::Row => (self.first + index, good),
-            Axis::Column => (good, self.first + index),
-        };
-        Error::out_of_range((self.entry_name)(row, column), value, T::EXPECTED)
+        let place = Place::Sample { sample: self.first + index, feature: good };
+        Error::out_of_range(Argument { name: "features", place }, value, T::EXPECTED)
     }
 
     /// The ranges of samples of blocks that fit into a cache; they depend on the shape alone.
@@ -312,13 +305,6 @@ impl<'a, T: Scalar> Features<'a, T> {
     fn block_samples(&self) -> usize {
         (BLOCK_ENTRIES / self.dimension()).clamp(1, BLOCK_SAMPLES)
     }
-}
-
-/// What an error calls the entry in a row and column of the view.
-type EntryName = fn(usize, usize) -> String;
-
-fn by_row_and_column(row: usize, column: usize) -> String {
-    format!("features[({row}, {column})]")
 }
 
 /// Ranges of `size` numbers below `count`.
@@ -348,7 +334,10 @@ mod tests {
         let rows = DMatrix::from_row_slice(2, 3, &numbers);
         let row_major = Features::from_row_major(&numbers, 2, 3).unwrap().check().unwrap_err();
         let sample_rows = Features::from_sample_rows(&rows).unwrap().check().unwrap_err();
-        assert!(row_major.to_string().starts_with("`features[(0, 2)]` is NaN"), "{row_major}");
+        assert!(
+            row_major.to_string().starts_with("`features` at sample 0, feature 2, is NaN"),
+            "{row_major}"
+        );
         assert_eq!(row_major.to_string(), sample_rows.to_string());
     }
 
@@ -428,7 +417,7 @@ mod tests {
             let found = chunks.iter().find_map(|chunk| chunk.features().check().err());
             let found = found.unwrap().to_string();
             assert_eq!(found, features.check().unwrap_err().to_string());
-            assert!(found.starts_with("`features[(650, 7)]` is NaN"), "{found}");
+            assert!(found.starts_with("`features` at sample 650, feature 7, is NaN"), "{found}");
         }
     }
 
@@ -445,7 +434,7 @@ mod tests {
             matrix[(37, 2)] = bad;
             let features = Features::from_sample_rows(&matrix).unwrap();
             let error = features.check().unwrap_err().to_string();
-            assert!(error.starts_with("`features[(37, 2)]` is "), "{error}");
+            assert!(error.starts_with("`features` at sample 37, feature 2, is "), "{error}");
             assert!(error.ends_with("but must be finite and at most 1e38 in magnitude"), "{error}");
         }
         assert!(Features::from_sample_rows(&dmatrix![1e38_f32]).unwrap().check().is_ok());

@@ -339,18 +339,14 @@ impl ClassStatistics {
         let mut classes = counts.iter().zip(&self.counts).enumerate();
         match classes.find(|(_, (second, first))| second != first) {
             None => Ok(()),
-            Some((class, (second, first))) => Err(Error::Shape {
-                argument: "features".into(),
-                found: format!("{second} samples of class {class}"),
-                expected: format!("{first}, as in the first pass"),
-            }),
+            Some((class, (&found, &expected))) => Err(Error::SecondPass { class, found, expected }),
         }
     }
 
     /// Refuses statistics or batches of another shape.
     pub(crate) fn check_shape(
         &self,
-        argument: &str,
+        argument: &'static str,
         dimension: usize,
         classes: usize,
     ) -> Result<()> {
@@ -358,7 +354,7 @@ impl ClassStatistics {
             argument,
             (dimension, classes),
             (self.dimension(), self.classes()),
-            "statistics",
+            "features × classes of the statistics",
         )
     }
 }

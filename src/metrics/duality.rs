@@ -93,6 +93,5 @@ fn check(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> Result<()> 
     if found == expected {
         return Ok(());
     }
-    let expected = format!("{}×{}, classes × features of the classifier", expected.0, expected.1);
-    Err(Error::shape("means", found, expected))
+    Err(Error::shape("means", found, expected, "classes × features of the classifier"))
 }

@@ -131,7 +131,7 @@ impl DecisionCounts {
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         let (dimension, classes) = self.shape;
         let found = (batch.features().dimension(), batch.classes());
-        check_shape("features", found, self.shape, "head")?;
+        check_shape("features", found, self.shape, "features × classes of the head")?;
         let blocks: Vec<_> = batch.features().blocks().collect();
         let samples = batch.features().samples();
         let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Result, Size};
 use crate::geometry::frame::check_orthonormal;
 use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
@@ -267,18 +267,16 @@ fn given_bases(
     rank: usize,
 ) -> Result<Vec<DMatrix<f64>>> {
     if matrices.len() != widths.len() {
-        return Err(Error::Shape {
-            argument: "basis".into(),
-            found: matrices.len().to_string(),
-            expected: format!("{}, one matrix for the inputs of each layer", widths.len()),
-        });
+        let reason = "one matrix for the inputs of each layer";
+        return Err(Error::length("basis", matrices.len(), widths.len(), reason));
     }
     for (layer, (matrix, &width)) in matrices.iter().zip(widths).enumerate() {
         if matrix.nrows() != width || matrix.ncols() < rank {
-            let expected = format!("{width}×{rank} or with more columns");
-            return Err(Error::shape(format!("basis[{layer}]"), matrix.shape(), expected));
+            let (expected, reason) = ((width, Size::AtLeast(rank)), "width × rank");
+            let argument = Argument::at("basis", layer);
+            return Err(Error::shape(argument, matrix.shape(), expected, reason));
         }
-        check_orthonormal(&format!("basis[{layer}]"), matrix)?;
+        check_orthonormal("basis", Some(layer), matrix)?;
     }
     Ok(matrices.iter().map(|matrix| matrix.columns(0, rank).into_owned()).collect())
 }

@@ -4,7 +4,7 @@ mod two_sizes;
 
 use nalgebra::DMatrix;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_positive};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::squared::minimum::ClassGeometry;
 use crate::problem::counts::{ClassCounts, Run};
@@ -340,11 +340,6 @@ fn nuclear_norm(classes: f64, weight_energy: f64, feature_energy: f64) -> f64 {
 }
 
 fn check_energies(weight_energy: f64, feature_energy: f64) -> Result<()> {
-    for (argument, energy) in [("weight_energy", weight_energy), ("feature_energy", feature_energy)]
-    {
-        if !(energy > 0.0 && energy.is_finite()) {
-            return Err(Error::out_of_range(argument, energy, "positive and finite"));
-        }
-    }
-    Ok(())
+    check_positive("weight_energy", weight_energy)?;
+    check_positive("feature_energy", feature_energy)
 }

@@ -13,7 +13,7 @@ mod product;
 
 use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
 
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Result};
 use bidiagonal::Iteration;
 pub(crate) use cholesky::inverse_cholesky;
 pub(crate) use inner_products::{inner_products_f32, inner_products_f64};
@@ -89,7 +89,7 @@ fn svd(matrix: &DMatrix<f64>, wanted: Wanted) -> Result<Svd> {
 pub(crate) fn symmetric_eigen(matrix: &DMatrix<f64>) -> Result<SymmetricEigen> {
     let found = matrix.shape();
     if found.0 != found.1 {
-        return Err(Error::shape("matrix", found, "n×n, to have eigenvalues"));
+        return Err(Error::shape("matrix", found, (found.0, found.0), "to have eigenvalues"));
     }
     let (scaled, scale) = scaled(matrix)?;
     let size = scaled.nrows();
@@ -117,23 +117,35 @@ pub(crate) fn solve_positive_definite(
     Some(nalgebra::Cholesky::new(finite.then_some(matrix)?)?.solve(right))
 }
 
-/// Refuses NaN and infinities; `name` names the entry in a row and column.
+/// Refuses a matrix with an entry that is not finite.
 pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C>>(
+    name: &'static str,
     matrix: &Matrix<f64, R, C, S>,
-    name: impl Fn(usize, usize) -> String,
+) -> Result<()> {
+    check_finite_at(matrix, |row, column| Argument::entry(name, row, column))
+}
+
+/// Refuses a matrix with an entry that is not finite; `place` names the entry.
+pub(crate) fn check_finite_at<R: Dim, C: Dim, S: Storage<f64, R, C>>(
+    matrix: &Matrix<f64, R, C, S>,
+    place: impl Fn(usize, usize) -> Argument,
 ) -> Result<()> {
     match matrix.iter().enumerate().find(|(_, entry)| !entry.is_finite()) {
         None => Ok(()),
         Some((index, &entry)) => {
             let (row, column) = (index % matrix.nrows(), index / matrix.nrows());
-            Err(Error::out_of_range(name(row, column), entry, "finite"))
+            Err(Error::out_of_range(place(row, column), entry, "finite"))
         }
     }
 }
 
 /// Refuses matrices of so many `entries` altogether (`None`: more than a `usize` can hold) that they cannot
 /// be allocated, which would end the program.
-pub(crate) fn check_memory(argument: &str, value: f64, entries: Option<usize>) -> Result<()> {
+pub(crate) fn check_memory(
+    argument: &'static str,
+    value: f64,
+    entries: Option<usize>,
+) -> Result<()> {
     let fits = |entries| Vec::<f64>::new().try_reserve_exact(entries).is_ok();
     if entries.is_some_and(fits) {
         return Ok(());
@@ -163,13 +175,13 @@ pub(crate) fn orthonormal_columns(matrix: DMatrix<f64>) -> DMatrix<f64> {
 
 /// The matrix divided by a power of two, so that its largest entry is about 1, and that power.
 fn scaled(matrix: &DMatrix<f64>) -> Result<(DMatrix<f64>, f64)> {
-    check_finite(matrix, |row, column| format!("matrix[({row}, {column})]"))?;
+    check_finite("matrix", matrix)?;
     let scale = power_of_two(matrix);
     Ok((matrix / scale, scale))
 }
 
 /// A matrix of zeros, or an error where allocating it would abort.
-pub(crate) fn zeros(argument: &str, rows: usize, columns: usize) -> Result<DMatrix<f64>> {
+pub(crate) fn zeros(argument: &'static str, rows: usize, columns: usize) -> Result<DMatrix<f64>> {
     let mut numbers = Vec::new();
     let length = rows.saturating_mul(columns);
     if numbers.try_reserve_exact(length).is_err() {

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Result};
 
 /// Counts above this are not exact as `f64`.
 const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
@@ -97,7 +97,7 @@ impl ClassCounts {
             return Ok(());
         }
         let first_class = self.classes;
-        let argument = || format!("counts[{first_class}]");
+        let argument = || Argument::at("counts", first_class);
         if size == 0 {
             return Err(Error::EmptyClass { argument: "counts", class: first_class });
         }

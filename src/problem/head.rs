@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::{Error, Result, check_shape};
-use crate::numerics::linalg::{check_finite, power_of_two};
+use crate::error::{Argument, Error, Place, Result, Size, check_shape};
+use crate::numerics::linalg::{check_finite_at, power_of_two};
 
 /// The linear layers W₁, …, W_M after the features and the bias b, if there is one: the outputs of
 /// a sample with features h are W_M⋯W₁h + b.
@@ -62,14 +62,17 @@ impl LinearHead {
         let (classes, feature_dimension) = (last.nrows(), first.ncols());
         check_chain(&weights)?;
         for (index, weight) in weights.iter().enumerate() {
-            check_finite(weight, |row, column| format!("weights[{index}][({row}, {column})]"))?;
+            check_finite_at(weight, |row, column| Argument {
+                name: "weights",
+                place: Place::LayerEntry { layer: index, row, column },
+            })?;
         }
         if let Some(bias) = &bias {
             if bias.len() != classes {
-                let expected = format!("{classes}×1, for the {classes} outputs of the last layer");
-                return Err(Error::shape("bias", bias.shape(), expected));
+                let reason = "for the outputs of the last layer";
+                return Err(Error::length("bias", bias.len(), classes, reason));
             }
-            check_finite(bias, |row, _| format!("bias[{row}]"))?;
+            check_finite_at(bias, |row, _| Argument::at("bias", row))?;
         }
         Ok(Self { weights, bias, classes, feature_dimension })
     }
@@ -171,12 +174,12 @@ impl LinearHead {
     /// Refuses features or labels that are not for this head.
     pub(crate) fn check_shape(
         &self,
-        argument: &str,
+        argument: &'static str,
         dimension: usize,
         classes: usize,
     ) -> Result<()> {
         let expected = (self.feature_dimension, self.classes);
-        check_shape(argument, (dimension, classes), expected, "head")
+        check_shape(argument, (dimension, classes), expected, "features × classes of the head")
     }
 
     fn check_layers(&self, layers: usize) -> Result<()> {
@@ -218,14 +221,17 @@ fn chain(weights: &[DMatrix<f64>]) -> Result<DMatrix<f64>> {
 fn check_chain(weights: &[DMatrix<f64>]) -> Result<()> {
     for (index, weight) in weights.iter().enumerate() {
         if weight.is_empty() {
-            return Err(Error::shape(format!("weights[{index}]"), weight.shape(), "at least 1×1"));
+            let expected = (Size::AtLeast(1), Size::AtLeast(1));
+            let argument = Argument::at("weights", index);
+            return Err(Error::shape(argument, weight.shape(), expected, "to be a layer"));
         }
     }
     for (index, pair) in weights.windows(2).enumerate() {
         let (outputs, found) = (pair[0].nrows(), pair[1].shape());
         if found.1 != outputs {
-            let expected = format!("d×{outputs}, for the {outputs} outputs of `weights[{index}]`");
-            return Err(Error::shape(format!("weights[{}]", index + 1), found, expected));
+            let argument = Argument::at("weights", index + 1);
+            let reason = "for the outputs of the layer before";
+            return Err(Error::shape(argument, found, (Size::Any, outputs), reason));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use core::ops::{Range, RangeInclusive};
 
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Result, check_positive};
 
 /// Whether the last layer has a bias b ∈ ℝᴷ, and how it is penalised.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -54,9 +54,9 @@ impl Regularization {
             return Err(Error::Empty { argument: "weight_decays" });
         }
         for (index, &decay) in weight_decays.iter().enumerate() {
-            check_decay(|| format!("weight_decays[{index}]"), decay)?;
+            check_positive(Argument::at("weight_decays", index), decay)?;
         }
-        check_decay(|| "feature_decay".into(), feature_decay)?;
+        check_positive("feature_decay", feature_decay)?;
         Ok(Self { weight_decays: weight_decays.to_vec(), feature_decay, bias: Bias::None })
     }
 
@@ -66,7 +66,7 @@ impl Regularization {
     /// [`Error::OutOfRange`] if the decay of a regularised bias is not positive and finite.
     pub fn with_bias(mut self, bias: Bias) -> Result<Self> {
         if let Bias::Regularized(decay) = bias {
-            check_decay(|| "bias_decay".into(), decay)?;
+            check_positive("bias_decay", decay)?;
         }
         self.bias = bias;
         Ok(self)
@@ -135,23 +135,14 @@ impl Regularization {
     pub(crate) fn check_widths(&self, widths: &[usize]) -> Result<()> {
         let depth = self.depth();
         if widths.len() != depth {
-            return Err(Error::Shape {
-                argument: "widths".into(),
-                found: widths.len().to_string(),
-                expected: format!("{depth}, one width for the inputs of each layer"),
-            });
+            let reason = "one width for the inputs of each layer";
+            return Err(Error::length("widths", widths.len(), depth, reason));
         }
         match widths.iter().position(|&width| width == 0) {
-            Some(layer) => Err(Error::out_of_range(format!("widths[{layer}]"), 0.0, "at least 1")),
+            Some(layer) => {
+                Err(Error::out_of_range(Argument::at("widths", layer), 0.0, "at least 1"))
+            }
             None => Ok(()),
         }
-    }
-}
-
-fn check_decay(argument: impl FnOnce() -> String, decay: f64) -> Result<()> {
-    if decay > 0.0 && decay.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::out_of_range(argument(), decay, "positive and finite"))
     }
 }

@@ -130,6 +130,19 @@ pub(crate) enum Problem {
         expected: String,
     },
 
+    /// A number is out of the range that features may have.
+    #[error("`{key}` is {value:e} at [{}, {}], but must be {expected}", place[0], place[1])]
+    Refused {
+        /// Name of the array.
+        key: String,
+        /// The number.
+        value: f64,
+        /// Its row and column.
+        place: [usize; 2],
+        /// What is allowed.
+        expected: &'static str,
+    },
+
     /// A number is NaN or infinite.
     #[error("`{key}` is {value} at {position}, but only finite numbers are allowed")]
     NotFinite {

@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use neural_collapse::error::Place;
 use neural_collapse::{Error, Features, LabeledFeatures};
 
 use super::archive::{Archive, Layout, StoredArray, open_archive};
 use super::element::{Float, Precision};
 use super::error::Problem;
 use super::head::Head;
-use super::matrix::{check_finite_rows, place, to_rows};
+use super::matrix::{check_finite_rows, to_rows};
 use super::network::Keys;
 use crate::error::CliError;
 
@@ -108,7 +109,7 @@ impl Shard {
                 .read_block(&mut array, first, labels.len(), is_last, numbers)
                 .map_err(in_file)?;
             self.visit(&numbers, first, labels, classes, visit)
-                .map_err(CliError::in_file(&self.file.display().to_string()))?;
+                .map_err(|error| self.refused(error))?;
         }
         // Since the file was opened first, the pass over it included.
         match stamp(&self.file).map_err(|error| in_file(error.into()))? == self.stamp {
@@ -161,21 +162,22 @@ impl Shard {
         let width = self.stored.width;
         let features = Features::from_row_major(numbers, labels.len(), width)?;
         let samples = features.with_labels(labels, classes)?;
-        visit(&Batch { numbers, samples })
-            .map_err(|error| self.with_row_of_file(error, numbers, first))
+        visit(&Batch { numbers, samples }).map_err(|error| error.counted_from(first))
     }
 
-    /// The library counts samples from the beginning of the batch; here a refused number gets its row in the file.
-    fn with_row_of_file<T: Float>(&self, error: Error, numbers: &[T], first: usize) -> Error {
-        let Error::OutOfRange { value, expected, .. } = error else { return error };
-        // Any number that equals the refused one is as bad.
-        match numbers.iter().position(|&number| number.into() == value) {
-            Some(index) => {
-                let [row, column] = place(index, first, self.stored.width);
-                let argument = format!("{}[({row}, {column})]", self.key);
-                Error::OutOfRange { argument, value, expected }
-            }
-            None => error,
+    /// An error of the library, with the file and, for a refused number, its key, row and column in it.
+    fn refused(&self, error: Error) -> CliError {
+        match error {
+            Error::OutOfRange { argument, value, expected } => match argument.place {
+                Place::Sample { sample, feature } => {
+                    let place = [sample, feature];
+                    let problem =
+                        Problem::Refused { key: self.key.clone(), value, place, expected };
+                    problem.in_file(&self.file).into()
+                }
+                _ => CliError::in_file(&self.file.display().to_string())(error),
+            },
+            _ => CliError::in_file(&self.file.display().to_string())(error),
         }
     }
 }

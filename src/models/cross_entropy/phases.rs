@@ -1,6 +1,6 @@
 //! The phase diagram: which structure is the lowest for which strength of the penalties.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, check_positive};
 use crate::models::cross_entropy::candidates::{Candidate, candidates};
 use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::simplex::SimplexPotential;
@@ -67,10 +67,8 @@ impl Phase {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 pub fn phase_diagram(classes: usize, depth: usize, bias: Bias) -> Result<Vec<Phase>> {
-    if let Bias::Regularized(decay) = bias
-        && !(decay > 0.0 && decay.is_finite())
-    {
-        return Err(Error::out_of_range("bias_decay", decay, "positive and finite"));
+    if let Bias::Regularized(decay) = bias {
+        check_positive("bias_decay", decay)?;
     }
     let potential = SimplexPotential::new(classes, depth)?;
     let diagram = Diagram { potential, classes, depth, bias };

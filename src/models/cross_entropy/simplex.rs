@@ -1,6 +1,6 @@
 //! The scalar problem of the simplex ETF under cross-entropy: its thresholds and its minimiser.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_not_negative, check_positive};
 use crate::models::squared::potential::Regime;
 use crate::numerics::bracketed_root::sign_change;
 use crate::numerics::double_double::Twofold;
@@ -102,8 +102,8 @@ impl SimplexPotential {
     /// [`Error::OutOfRange`] if `alpha` is negative, `strength` is not positive, or one of them is
     /// not finite.
     pub fn value(&self, alpha: f64, strength: f64) -> Result<f64> {
-        check_alpha(alpha)?;
-        check_strength(strength)?;
+        check_not_negative("alpha", alpha)?;
+        check_positive("strength", strength)?;
         Ok(self.value_unchecked(alpha, strength))
     }
 
@@ -122,11 +122,8 @@ impl SimplexPotential {
     /// # Errors
     /// [`Error::OutOfRange`] if `alpha` or `strength` is not positive and finite.
     pub fn derivative(&self, alpha: f64, strength: f64) -> Result<f64> {
-        if alpha == 0.0 {
-            return Err(Error::out_of_range("alpha", alpha, "positive and finite"));
-        }
-        check_alpha(alpha)?;
-        check_strength(strength)?;
+        check_positive("alpha", alpha)?;
+        check_positive("strength", strength)?;
         let pull = strength / alpha.powf(self.exponent());
         Ok(self.others * (pull - (alpha.exp() + self.others).recip()))
     }
@@ -136,7 +133,7 @@ impl SimplexPotential {
     /// # Errors
     /// [`Error::OutOfRange`] if `strength` is not positive and finite.
     pub fn minimizer(&self, strength: f64) -> Result<SimplexMinimizer> {
-        check_strength(strength)?;
+        check_positive("strength", strength)?;
         Ok(self.minimizer_unchecked(strength))
     }
 
@@ -157,7 +154,7 @@ impl SimplexPotential {
     /// # Errors
     /// [`Error::OutOfRange`] if `strength` is not positive and finite.
     pub fn local_minimum(&self, strength: f64) -> Result<Option<f64>> {
-        check_strength(strength)?;
+        check_positive("strength", strength)?;
         if strength > self.fold || (self.depth == 1.0 && strength == self.fold) {
             return Ok(None);
         }
@@ -269,22 +266,6 @@ fn merger(others: f64, depth: f64) -> f64 {
     let exponent = (depth - 1.0) / (depth + 1.0);
     let excess = |alpha: f64| alpha / (1.0 + others * (-alpha).exp()) - exponent;
     sign_change(0.0, others.ln() + 2.0, excess)
-}
-
-fn check_strength(strength: f64) -> Result<()> {
-    if strength > 0.0 && strength.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::out_of_range("strength", strength, "positive and finite"))
-    }
-}
-
-fn check_alpha(alpha: f64) -> Result<()> {
-    if alpha >= 0.0 && alpha.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::out_of_range("alpha", alpha, "finite and not negative"))
-    }
 }
 
 /// The global minimiser of a [`SimplexPotential`].

@@ -2,7 +2,7 @@
 
 use num_traits::Float;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_not_negative, check_positive};
 use crate::models::squared::stationary::Solver;
 use crate::numerics::double_double::Twofold;
 use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
@@ -98,8 +98,8 @@ impl<T: Float> Potential<T> {
     /// # Errors
     /// [`Error::OutOfRange`] if `x` is negative, `b` is not positive, or one of them is not finite.
     pub fn value(&self, x: T, b: T) -> Result<T> {
-        check_position(x)?;
-        check_slope(b)?;
+        check_not_negative("x", x)?;
+        check_positive("b", b)?;
         Ok((power(x, self.depth) + T::one()).recip() + b * x)
     }
 
@@ -108,8 +108,8 @@ impl<T: Float> Potential<T> {
     /// # Errors
     /// [`Error::OutOfRange`] if `x` is negative, `b` is not positive, or one of them is not finite.
     pub fn derivative(&self, x: T, b: T) -> Result<T> {
-        check_position(x)?;
-        check_slope(b)?;
+        check_not_negative("x", x)?;
+        check_positive("b", b)?;
         let (below, q) = (power(x, self.depth - 1), power(x, self.depth));
         // x^(M−1)/(1+q)² as a product of two factors that cannot overflow.
         let decay = (below / (q + T::one())) / (q + T::one());
@@ -122,7 +122,7 @@ impl<T: Float> Potential<T> {
     /// # Errors
     /// [`Error::OutOfRange`] if `b` is not positive and finite.
     pub fn minimizer(&self, b: T) -> Result<Minimizer<T>> {
-        check_slope(b)?;
+        check_positive("b", b)?;
         Ok(self.minimizer_unchecked(b))
     }
 
@@ -148,7 +148,7 @@ impl<T: Float> Potential<T> {
     /// # Errors
     /// [`Error::OutOfRange`] if `b` is not positive and finite.
     pub fn stationary_points(&self, b: T) -> Result<Option<StationaryPoints<T>>> {
-        check_slope(b)?;
+        check_positive("b", b)?;
         if b > self.fold || (self.depth == 1 && b == self.fold) {
             return Ok(None);
         }
@@ -182,26 +182,6 @@ fn fold<T: Float>(depth: u32) -> T {
     let (m, below) = (from_u32::<T>(depth), from_u32::<T>(depth - 1));
     let numerator = twofold_root(depth.saturating_add(1), depth - 1, depth);
     numerator.times(below).times(m + T::one()).over(Twofold::product(from_u32(4), m))
-}
-
-fn check_slope<T: Float>(b: T) -> Result<()> {
-    if b > T::zero() && b.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::out_of_range("b", to_f64(b), "positive and finite"))
-    }
-}
-
-fn check_position<T: Float>(x: T) -> Result<()> {
-    if x >= T::zero() && x.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::out_of_range("x", to_f64(x), "finite and not negative"))
-    }
-}
-
-fn to_f64<T: Float>(value: T) -> f64 {
-    value.to_f64().unwrap_or(f64::NAN)
 }
 
 /// Where the global minimum of a [`Potential`] lies.

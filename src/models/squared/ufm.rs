@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::models::squared::minimum::GlobalMinimum;
+use crate::numerics::linalg::check_finite;
 use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::{Bias, Regularization};
 
@@ -71,12 +72,7 @@ impl Ufm {
         if target.is_empty() {
             return Err(Error::Empty { argument: "target" });
         }
-        let mut entries = target.iter().zip(0..);
-        if let Some((&value, index)) = entries.find(|(entry, _)| !entry.is_finite()) {
-            let argument =
-                format!("target[({}, {})]", index % target.nrows(), index / target.nrows());
-            return Err(Error::out_of_range(argument, value, "finite"));
-        }
+        check_finite("target", &target)?;
         if matches!(penalties.bias(), Bias::Regularized(_)) {
             return Err(Error::NoClosedForm {
                 problem: "a regularised bias with an arbitrary target matrix",

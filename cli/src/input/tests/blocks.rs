@@ -86,7 +86,7 @@ fn numbers_that_the_library_refuses_are_named_by_their_row_in_the_file() {
             network.data.for_each_batch::<f64>(|batch| statistics.accumulate(&batch.samples));
         let error = folder.shorten(&pass.unwrap_err().to_string());
         let expected =
-            "a.safetensors: `features[(13, 0)]` is -1e141, but must be finite and at most 1e140";
+            "a.safetensors: `features` is -1e141 at [13, 0], but must be finite and at most 1e140";
         assert!(error.starts_with(expected), "{block}: {error}");
     }
 }
