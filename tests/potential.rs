@@ -454,7 +454,7 @@ fn tiny_slopes_lose_no_digits_in_single_precision() {
 }
 
 /// The error of a call names `b` or `x` as the culprit and repeats the value.
-fn assert_names<R: std::fmt::Debug>(result: Result<R, Error>, name: &str, bad: f64) {
+fn assert_names<R: std::fmt::Debug>(result: Result<R, Error>, name: &'static str, bad: f64) {
     match result.unwrap_err() {
         Error::OutOfRange { argument, value, .. } => {
             assert_eq!(argument, name.into());
