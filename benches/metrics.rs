@@ -7,11 +7,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use nalgebra::DMatrix;
-use neural_collapse::{
-    ClassMatrix, ClassStatistics, ClassVectors, Features, LinearHead, Nc1Options, Objective,
-    Regularization, Scalar, audit, cdnv, cosine_spread, duality_cosines, equiangularity,
-    log_energy, nc1, nc1_trace_quotient, nc2, nc3, nc4, norm_spread, self_duality,
+use neural_collapse::measure::{ClassVectors, Scalar};
+use neural_collapse::metrics::{
+    Nc1Options, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
+    nc1_trace_quotient, nc2, nc3, nc4, norm_spread, self_duality,
 };
+use neural_collapse::objective::Objective;
+use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead, Regularization, audit};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Name, samples N, dimension d, classes K.

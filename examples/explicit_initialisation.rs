@@ -4,9 +4,8 @@
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    Basis, ClassCounts, Features, LinearHead, Objective, Regularization, Result, Ufm,
-};
+use neural_collapse::objective::Objective;
+use neural_collapse::{Basis, ClassCounts, Features, LinearHead, Regularization, Result, Ufm};
 
 /// The parameters of a one-layer head on free features.
 struct Parameters {

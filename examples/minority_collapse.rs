@@ -2,9 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
-use neural_collapse::{
-    ClassCounts, GlobalMinimum, Regularization, Result, Ufm, critical_imbalance_ratio,
-};
+use neural_collapse::models::squared::critical_imbalance_ratio;
+use neural_collapse::{ClassCounts, GlobalMinimum, Regularization, Result, Ufm};
 
 const MAJORITY: usize = 5;
 const MINORITY: usize = 5;

@@ -121,6 +121,14 @@ pub enum Error {
         /// Iterations done.
         iterations: usize,
     },
+    /// A prediction has no answer to a question.
+    #[error("there is no answer to {question}: {reason}")]
+    NotAnswered {
+        /// What was asked for.
+        question: &'static str,
+        /// Why there is no answer.
+        reason: &'static str,
+    },
     /// Long work was ended by the caller's [`Monitor`](crate::Monitor).
     #[error("the work was cancelled")]
     Cancelled,

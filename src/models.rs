@@ -1,7 +1,6 @@
 //! The models whose global minima are known or searched for, a folder for each loss.
 
-pub(crate) mod cross_entropy;
-pub(crate) mod explicit;
-pub(crate) mod layer_peeled;
-pub(crate) mod squared;
-pub(crate) mod svm;
+pub mod cross_entropy;
+pub mod layer_peeled;
+pub mod squared;
+pub mod svm;

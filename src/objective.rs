@@ -53,7 +53,8 @@ impl Objective {
     ///
     /// ```
     /// use nalgebra::dmatrix;
-    /// use neural_collapse::{Features, LinearHead, Objective, Regularization};
+    /// use neural_collapse::{Features, LinearHead, Regularization};
+    /// use neural_collapse::objective::Objective;
     ///
     /// // One class, one sample, W = h = √(1 − λ): the minimum for λ = λ_W = λ_H.
     /// let (decay, root) = (0.19, 0.9);
@@ -82,7 +83,8 @@ impl Objective {
     ///
     /// ```
     /// use nalgebra::DMatrix;
-    /// use neural_collapse::{Features, LinearHead, Objective, Regularization};
+    /// use neural_collapse::{Features, LinearHead, Regularization};
+    /// use neural_collapse::objective::Objective;
     ///
     /// // Zero weights leave all classes equally likely.
     /// let data = Features::from_row_major(&[1.0, 2.0, 3.0], 3, 1)?.with_labels(&[0, 1, 2], 3)?;
@@ -128,9 +130,8 @@ impl Objective {
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{
-///     ClassStatistics, Features, LinearHead, Objective, ObjectiveSums, Regularization,
-/// };
+/// use neural_collapse::{ClassStatistics, Features, LinearHead, Regularization};
+/// use neural_collapse::objective::{Objective, ObjectiveSums};
 ///
 /// let numbers = [1.0, 0.1, 0.9, 0.0, -0.1, 1.0];
 /// let data = Features::from_row_major(&numbers, 3, 2)?.with_labels(&[0, 0, 1], 2)?;

@@ -10,10 +10,8 @@ mod exact;
 use exact::double_double::DoubleDouble;
 use exact::measured::{Unit, Worst, compare_with_documentation};
 use exact::tables::{Row, list, table, ulps, ulps_from, ulps_single};
-use neural_collapse::{
-    Bias, ClassCounts, Direction, GlobalMinimum, Potential, Regime, Regularization, Ufm,
-    critical_imbalance_ratio,
-};
+use neural_collapse::models::squared::{Direction, Regime, critical_imbalance_ratio};
+use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Potential, Regularization, Ufm};
 use num_traits::Float;
 
 fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(row: &Row, column: &str) -> T {

@@ -1,12 +1,22 @@
 //! What every public type can do, so that a change that takes it away is noticed.
 
+use neural_collapse::audit::{ClassAudit, Compared};
+use neural_collapse::measure::{PooledScatter, ProjectedScatter};
+use neural_collapse::metrics::{Nc1, Nc1Options, Nc4};
+use neural_collapse::models::cross_entropy::{
+    CrossEntropyPoint, SimplexMinimizer, SimplexPotential,
+};
+use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
+use neural_collapse::models::squared::{
+    Direction, Minimizer, QuasiInterpolation, Regime, StationaryPoints,
+};
+use neural_collapse::objective::Objective;
+use neural_collapse::prediction::ClassGeometry;
+use neural_collapse::problem::{Run, SizeGroup};
 use neural_collapse::{
-    Audit, Basis, Bias, ClassAudit, ClassCounts, ClassGeometry, ClassMatrix, ClassStatistics,
-    Compared, CrossEntropyPoint, CrossEntropyUfm, Direction, Error, ExplicitMinimizer, Features,
-    Geometry, GlobalMinimum, LabeledFeatures, LayerPeeled, LayerPeeledMinimum, LinearHead,
-    Minimizer, Nc1, Nc1Options, Nc4, Objective, PooledScatter, Potential, ProjectedScatter,
-    QuasiInterpolation, Regime, Regularization, Run, Seli, SimplexMinimizer, SimplexPotential,
-    SizeGroup, StationaryPoints, Ufm,
+    Audit, Basis, Bias, ClassCounts, ClassMatrix, ClassStatistics, CrossEntropyUfm, Error,
+    ExplicitPoint, Features, Geometry, GlobalMinimum, LabeledFeatures, LayerPeeled, LinearHead,
+    Potential, Regularization, Seli, Ufm,
 };
 
 /// For each type: it can be sent to and shared between threads, copied, compared and printed.
@@ -35,7 +45,7 @@ assert_all!(
     CrossEntropyUfm,
     Direction,
     Error,
-    ExplicitMinimizer,
+    ExplicitPoint,
     Geometry,
     GlobalMinimum,
     LayerPeeled,

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 use nalgebra::{DMatrix, dmatrix};
+use neural_collapse::geometry::{
+    embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf,
+};
+use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
     Basis, Bias, ClassCounts, ClassMatrix, Error, GlobalMinimum, Regularization, Result, Ufm,
-    critical_imbalance_ratio, embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf,
 };
 
 /// Numbers that are no penalty.

@@ -5,10 +5,10 @@
 
 mod support;
 
-use neural_collapse::{
-    Basis, Bias, CrossEntropyPoint, CrossEntropyUfm, LogitStructure, LossMean, Proof,
-    Regularization, SimplexPotential, Verdict, phase_diagram,
+use neural_collapse::models::cross_entropy::{
+    CrossEntropyPoint, LogitStructure, LossMean, Proof, SimplexPotential, phase_diagram,
 };
+use neural_collapse::{Basis, Bias, CrossEntropyUfm, Regularization, Verdict};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

@@ -8,10 +8,12 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use nalgebra::{DMatrix, dmatrix};
+use neural_collapse::measure::{Center, ClassVectors, ProjectedScatter};
+use neural_collapse::metrics::{Nc1Options, equiangularity};
+use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
-    Bias, Center, ClassCounts, ClassMatrix, ClassStatistics, ClassVectors, Error, Features,
-    LabeledFeatures, LinearHead, Nc1Options, Potential, ProjectedScatter, Regularization, Result,
-    Ufm, critical_imbalance_ratio, equiangularity,
+    Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead,
+    Potential, Regularization, Result, Ufm,
 };
 
 const WIDE: [f64; 4] = [1.0, 2.0, 3.0, 5.0];

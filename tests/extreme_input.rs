@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 use nalgebra::dmatrix;
+use neural_collapse::models::squared::Regime;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, Error, Geometry, GlobalMinimum, Regime, Regularization, Ufm,
+    Basis, Bias, ClassCounts, Error, Geometry, GlobalMinimum, Regularization, Ufm,
 };
 
 /// Penalties of all magnitudes.

@@ -5,9 +5,10 @@
 mod support;
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    ClassCounts, ClassGeometry, LayerPeeled, LayerPeeledMinimum, Run, layer_peeled_critical_ratio,
-};
+use neural_collapse::models::layer_peeled::{LayerPeeledMinimum, layer_peeled_critical_ratio};
+use neural_collapse::prediction::ClassGeometry;
+use neural_collapse::problem::Run;
+use neural_collapse::{ClassCounts, LayerPeeled};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

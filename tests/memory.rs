@@ -1,7 +1,9 @@
 //! Ten million samples through accumulators that do not grow.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use neural_collapse::{ClassStatistics, Features, Nc1Options, PooledScatter, ProjectedScatter};
+use neural_collapse::measure::{PooledScatter, ProjectedScatter};
+use neural_collapse::metrics::Nc1Options;
+use neural_collapse::{ClassStatistics, Features};
 
 const SAMPLES: usize = 10_000_000;
 const BATCH: usize = 20_000;

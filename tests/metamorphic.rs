@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
 use nalgebra::DMatrix;
+use neural_collapse::metrics::{Nc1Options, nc1, nc2, nc3, nc4};
 use neural_collapse::{
-    Bias, ClassCounts, ClassStatistics, Features, GlobalMinimum, LinearHead, Nc1Options,
-    Regularization, Ufm, nc1, nc2, nc3, nc4,
+    Bias, ClassCounts, ClassStatistics, Features, GlobalMinimum, LinearHead, Regularization, Ufm,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -4,10 +4,10 @@
 mod support;
 
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::{
-    Bias, Center, ClassStatistics, Error, Features, LinearHead, Nc1, Nc1Options, Objective,
-    Regularization, balancedness, nc1, nc4, within_class_covariance,
-};
+use neural_collapse::measure::{Center, within_class_covariance};
+use neural_collapse::metrics::{Nc1, Nc1Options, nc1, nc4};
+use neural_collapse::objective::{Objective, balancedness};
+use neural_collapse::{Bias, ClassStatistics, Error, Features, LinearHead, Regularization};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::{Bias, Features, LinearHead, Objective, Regularization};
+use neural_collapse::objective::Objective;
+use neural_collapse::{Bias, Features, LinearHead, Regularization};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

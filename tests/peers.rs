@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    Center, ClassMatrix, ClassStatistics, ClassVectors, Features, LinearHead, Nc1Options,
-    PooledScatter, ProjectedScatter, Spread, cdnv, cosine_spread, duality_cosines, equiangularity,
-    log_energy, nc1, nc1_trace_quotient, nc2, nc3, norm_spread, self_duality,
+use neural_collapse::measure::{Center, ClassVectors, PooledScatter, ProjectedScatter};
+use neural_collapse::metrics::{
+    Nc1Options, Spread, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
+    nc1_trace_quotient, nc2, nc3, norm_spread, self_duality,
 };
+use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead};
 
 /// The generator of `peers.py`, bit by bit.
 struct Numbers(u64);

@@ -6,9 +6,8 @@
 mod support;
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    Bias, ClassCounts, ClassMatrix, GlobalMinimum, QuasiInterpolation, Regularization, Ufm,
-};
+use neural_collapse::models::squared::QuasiInterpolation;
+use neural_collapse::{Bias, ClassCounts, ClassMatrix, GlobalMinimum, Regularization, Ufm};
 use support::lbfgs::multi_start;
 use support::objective::MseObjective;
 

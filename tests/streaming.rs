@@ -3,10 +3,11 @@
 
 mod support;
 
+use neural_collapse::measure::{Center, PooledScatter, ProjectedScatter};
+use neural_collapse::metrics::{DecisionCounts, Nc1Options, nc1, nc1_trace_quotient};
+use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::{
-    AuditSums, Center, ClassStatistics, DecisionCounts, Error, Features, LabeledFeatures,
-    LinearHead, Nc1Options, Objective, ObjectiveSums, PooledScatter, ProjectedScatter,
-    Regularization, audit, nc1, nc1_trace_quotient,
+    AuditSums, ClassStatistics, Error, Features, LabeledFeatures, LinearHead, Regularization, audit,
 };
 use proptest::prelude::*;
 
@@ -216,7 +217,9 @@ fn what_is_not_a_number_never_gets_into_an_accumulator() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e141] {
         let mut damaged = samples.clone();
         damaged.numbers[4711 * DIMENSION + 2] = bad;
-        let expected = format!("`features` at sample 4711, feature 2, is {bad}, but must be finite and at most");
+        let expected = format!(
+            "`features` at sample 4711, feature 2, is {bad}, but must be finite and at most"
+        );
         let expected = expected.replace(&format!("{}", 1e141), "1e141");
         let refused = |error: Error| assert!(error.to_string().starts_with(&expected), "{error}");
 
@@ -249,7 +252,10 @@ fn what_is_not_a_number_never_gets_into_an_accumulator() {
     let before = statistics.clone().unwrap();
     let refused = data(&bad).with_labels(&labels, 500).unwrap();
     let error = statistics.as_mut().unwrap().accumulate(&refused).unwrap_err();
-    assert!(error.to_string().starts_with("`features` at sample 499, feature 0, is NaN"), "{error}");
+    assert!(
+        error.to_string().starts_with("`features` at sample 499, feature 0, is NaN"),
+        "{error}"
+    );
     assert_eq!(statistics.unwrap(), before);
     let mut empty = ClassStatistics::empty(1000, 500).unwrap();
     assert_eq!(empty.accumulate(&refused).unwrap_err().to_string(), error.to_string());
@@ -339,7 +345,8 @@ fn audits_of_batches() {
 fn covariance_of_one_pass_is_that_of_two() {
     let samples = Samples::new(9, 200, 0.5, 3.0);
     let statistics = ClassStatistics::new(&samples.data()).unwrap();
-    let expected = neural_collapse::within_class_covariance(&samples.data(), &statistics).unwrap();
+    let expected =
+        neural_collapse::measure::within_class_covariance(&samples.data(), &statistics).unwrap();
     let mut pooled = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
     samples.split(7, |i| i % 7).iter().for_each(|part| pooled.accumulate(&part.data()).unwrap());
     assert!((pooled.within_class_covariance().unwrap() - expected).amax() < 1e-14);
@@ -348,7 +355,7 @@ fn covariance_of_one_pass_is_that_of_two() {
 #[cfg(feature = "serde")]
 mod stored {
     use super::*;
-    use neural_collapse::ProjectedSums;
+    use neural_collapse::measure::ProjectedSums;
 
     #[test]
     fn what_is_written_can_be_read() {

@@ -7,9 +7,9 @@ mod support;
 
 use approx::{assert_relative_eq, assert_ulps_eq};
 use nalgebra::{DMatrix, DVector};
+use neural_collapse::models::squared::Regime;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassMatrix, ExplicitMinimizer, GlobalMinimum, Regime,
-    Regularization, Ufm,
+    Basis, Bias, ClassCounts, ClassMatrix, ExplicitPoint, GlobalMinimum, Regularization, Ufm,
 };
 use proptest::prelude::*;
 
@@ -34,7 +34,7 @@ fn ufm(problem: &Problem) -> Ufm {
     ufm.unwrap().with_widths(&problem.widths).unwrap()
 }
 
-fn unpacked(minimizer: &ExplicitMinimizer) -> Unpacked {
+fn unpacked(minimizer: &ExplicitPoint) -> Unpacked {
     let head = minimizer.head();
     Unpacked {
         weights: head.weights().to_vec(),
@@ -67,7 +67,7 @@ fn class_means(features: &DMatrix<f64>, counts: &[usize]) -> DMatrix<f64> {
 /// The predicted singular values, each as often as it occurs, in descending order.
 fn expanded(values: &[f64], minimum: &GlobalMinimum) -> Vec<f64> {
     let directions = values.iter().zip(minimum.directions());
-    let repeated = |(&value, direction): (&f64, &neural_collapse::Direction)| {
+    let repeated = |(&value, direction): (&f64, &neural_collapse::models::squared::Direction)| {
         std::iter::repeat_n(value, *direction.rank().end())
     };
     let mut values: Vec<f64> = directions.flat_map(repeated).collect();

@@ -4,11 +4,11 @@
 use std::num::NonZeroUsize;
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    Audit, ClassStatistics, ClassVectors, Features, LinearHead, Nc1Options, PooledScatter,
-    ProjectedScatter, Regularization, Scalar, audit, cosine_spread, equiangularity, limit_threads,
-    log_energy,
+use neural_collapse::measure::{
+    ClassVectors, PooledScatter, ProjectedScatter, Scalar, limit_threads,
 };
+use neural_collapse::metrics::{Nc1Options, cosine_spread, equiangularity, log_energy};
+use neural_collapse::{Audit, ClassStatistics, Features, LinearHead, Regularization, audit};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 const SAMPLES: usize = 3000;

@@ -5,9 +5,8 @@
 mod exact;
 
 use exact::double_double::DoubleDouble;
-use neural_collapse::{
-    ClassCounts, Geometry, GlobalMinimum, Potential, Regime, Regularization, Ufm,
-};
+use neural_collapse::models::squared::Regime;
+use neural_collapse::{ClassCounts, Geometry, GlobalMinimum, Potential, Regularization, Ufm};
 use num_traits::One;
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use nalgebra::{DMatrix, dmatrix};
-use neural_collapse::{
-    ClassStatistics, ClassVectors, Error, Features, Nc1Options, PooledScatter, ProjectedScatter,
-    Scalar, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
+use neural_collapse::measure::{ClassVectors, PooledScatter, ProjectedScatter, Scalar};
+use neural_collapse::metrics::{
+    Nc1Options, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
     nc1_trace_quotient,
 };
+use neural_collapse::{ClassStatistics, Error, Features};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Samples one after the other, their labels, and the class means they scatter around.
@@ -197,7 +198,7 @@ fn scales_do_not_matter_for_shapes() {
     let measured = |scale: f64| {
         let scaled = &matrix * scale;
         let rows = ClassVectors::rows(&scaled).unwrap();
-        let norms = neural_collapse::norm_spread(&rows).coefficient_of_variation();
+        let norms = neural_collapse::metrics::norm_spread(&rows).coefficient_of_variation();
         (norms, equiangularity(&rows).unwrap().etf_deviation, log_energy(&rows).unwrap().mean)
     };
     let expected = measured(1.0);

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    ClassMatrix, ClassStatistics, Features, LinearHead, Nc1Options, Scalar, nc1, nc2, nc3,
-};
+use neural_collapse::measure::Scalar;
+use neural_collapse::metrics::{Nc1Options, nc1, nc2, nc3};
+use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead};
 
 /// Name, samples N, dimension d, classes K; as in `peers.py`.
 const SIZES: [(&str, usize, usize, usize); 3] =

@@ -3,11 +3,12 @@
 //! What cannot be computed, such as the angle of a vector that is zero, is left out and fails nothing else.
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    Audit, Cdnv, Center, ClassStatistics, ClassVectors, DecisionShares, Equiangularity, Error,
-    LabeledFeatures, LinearHead, Nc1, Nc1Options, Nc4, ProjectedScatter, Scalar, Spread,
-    duality_cosines, equiangularity, log_energy, norm_spread, self_duality,
+use neural_collapse::measure::{Center, ClassVectors, ProjectedScatter, Scalar};
+use neural_collapse::metrics::{
+    Cdnv, DecisionShares, Equiangularity, Nc1, Nc1Options, Nc4, Spread, duality_cosines,
+    equiangularity, log_energy, norm_spread, self_duality,
 };
+use neural_collapse::{Audit, ClassStatistics, Error, LabeledFeatures, LinearHead};
 use serde::Serialize;
 
 /// Every metric, as it is printed too. What cannot be computed is null.

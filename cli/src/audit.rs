@@ -2,9 +2,10 @@
 
 use std::iter::repeat_n;
 
+use neural_collapse::audit::Compared;
+use neural_collapse::metrics::{nc2, nc3};
 use neural_collapse::{
-    Audit, ClassCounts, ClassMatrix, ClassStatistics, Compared, Error, LinearHead, Regularization,
-    Ufm, nc2, nc3,
+    Audit, ClassCounts, ClassMatrix, ClassStatistics, Error, LinearHead, Regularization, Ufm,
 };
 
 use crate::all_metrics::AllMetrics;

@@ -1,8 +1,11 @@
 //! The predictions: of the squared loss, and of the models beside it with what is proved about them.
 
+use neural_collapse::models::cross_entropy::{CrossEntropyPoint, LogitStructure, Proof};
+use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
+use neural_collapse::prediction::ClassGeometry;
+use neural_collapse::problem::Run;
 use neural_collapse::{
-    ClassCounts, ClassGeometry, ClassMatrix, CrossEntropyPoint, CrossEntropyUfm, Error,
-    GlobalMinimum, Landscape, LayerPeeled, LayerPeeledMinimum, LogitStructure, Proof, Run, Seli,
+    ClassCounts, ClassMatrix, CrossEntropyUfm, Error, GlobalMinimum, Landscape, LayerPeeled, Seli,
     Ufm, Verdict,
 };
 use serde::Serialize;

@@ -1,9 +1,7 @@
 //! The two passes over the samples: class means, then everything that is measured around them.
 
-use neural_collapse::{
-    Audit, AuditSums, Bias, ClassStatistics, Error, LinearHead, Objective, ObjectiveSums,
-    Regularization,
-};
+use neural_collapse::objective::{Objective, ObjectiveSums};
+use neural_collapse::{Audit, AuditSums, Bias, ClassStatistics, Error, LinearHead, Regularization};
 
 use crate::all_metrics::{AllMetrics, MetricSums};
 use crate::arguments::Loss;

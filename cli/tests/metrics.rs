@@ -5,11 +5,12 @@
 mod support;
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    Center, ClassStatistics, ClassVectors, DecisionShares, Features, LabeledFeatures, LinearHead,
-    Nc1, Nc1Options, ProjectedScatter, Spread, cdnv, cosine_spread, duality_cosines,
-    equiangularity, log_energy, nc1, nc1_trace_quotient, nc4, norm_spread, self_duality,
+use neural_collapse::measure::{Center, ClassVectors, ProjectedScatter};
+use neural_collapse::metrics::{
+    DecisionShares, Nc1, Nc1Options, Spread, cdnv, cosine_spread, duality_cosines, equiangularity,
+    log_energy, nc1, nc1_trace_quotient, nc4, norm_spread, self_duality,
 };
+use neural_collapse::{ClassStatistics, Features, LabeledFeatures, LinearHead};
 use serde_json::{Value, json};
 use support::network::Network;
 use support::{assert_same, run, text};

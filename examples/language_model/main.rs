@@ -10,10 +10,12 @@
 use std::time::Instant;
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    ClassMatrix, ClassVectors, LinearHead, Spread, cosine_spread, duality_cosines, equiangularity,
-    log_energy, nc2, nc3, norm_spread, self_duality,
+use neural_collapse::measure::ClassVectors;
+use neural_collapse::metrics::{
+    Spread, cosine_spread, duality_cosines, equiangularity, log_energy, nc2, nc3, norm_spread,
+    self_duality,
 };
+use neural_collapse::{ClassMatrix, LinearHead};
 
 /// Numbers in −1..1 that look random (SplitMix64).
 struct Numbers(u64);

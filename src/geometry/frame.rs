@@ -14,7 +14,7 @@ const ORTHONORMALITY: f64 = 1e-10;
 /// [`Error::OutOfRange`] if there is no class, or so many that the matrix does not fit into memory.
 ///
 /// ```
-/// let frame = neural_collapse::orthogonal_frame(4)?;
+/// let frame = neural_collapse::geometry::orthogonal_frame(4)?;
 /// assert_eq!(frame, nalgebra::DMatrix::identity(4, 4) * 0.5);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -36,7 +36,7 @@ pub fn orthogonal_frame(classes: usize) -> Result<DMatrix<f64>> {
 /// into memory.
 ///
 /// ```
-/// let frame = neural_collapse::simplex_etf(4)?;
+/// let frame = neural_collapse::geometry::simplex_etf(4)?;
 /// let gram = frame.transpose() * &frame;
 /// assert!((gram[(0, 0)] - 1.0).abs() < 1e-15 && (gram[(0, 1)] + 1.0 / 3.0).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
@@ -61,7 +61,7 @@ pub fn simplex_etf(classes: usize) -> Result<DMatrix<f64>> {
 /// there are so many that the matrix does not fit into memory.
 ///
 /// ```
-/// let frame = neural_collapse::general_orthogonal_frame(&[3.0, 4.0])?;
+/// let frame = neural_collapse::geometry::general_orthogonal_frame(&[3.0, 4.0])?;
 /// assert_eq!(frame, nalgebra::dmatrix![0.6, 0.0; 0.0, 0.8]);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -93,8 +93,8 @@ pub fn general_orthogonal_frame(lengths: &[f64]) -> Result<DMatrix<f64>> {
 /// ```
 /// use nalgebra::dmatrix;
 ///
-/// let frame = neural_collapse::general_orthogonal_frame(&[3.0, 4.0])?;
-/// let embedded = neural_collapse::embed_frame(&dmatrix![0.0, 1.0; 0.0, 0.0; 1.0, 0.0], &frame)?;
+/// let frame = neural_collapse::geometry::general_orthogonal_frame(&[3.0, 4.0])?;
+/// let embedded = neural_collapse::geometry::embed_frame(&dmatrix![0.0, 1.0; 0.0, 0.0; 1.0, 0.0], &frame)?;
 /// assert_eq!(embedded, dmatrix![0.0, 0.8; 0.0, 0.0; 0.6, 0.0]);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```

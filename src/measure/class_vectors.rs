@@ -27,7 +27,7 @@ const MANY_CLASSES: usize = 8192;
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::ClassVectors;
+/// use neural_collapse::measure::ClassVectors;
 ///
 /// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: a row a class
 /// assert_eq!(ClassVectors::rows(&classifier)?.classes(), 2);

@@ -22,7 +22,8 @@ use crate::numerics::simd::vectorised;
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassStatistics, Features, within_class_covariance};
+/// use neural_collapse::{ClassStatistics, Features};
+/// use neural_collapse::measure::within_class_covariance;
 ///
 /// let rows = dmatrix![1.0, 0.0; 3.0, 0.0; 0.0, 5.0; 0.0, 5.0];
 /// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1], 2)?;

@@ -24,7 +24,9 @@ use crate::numerics::scalar::Scalar;
 /// passes, but no d×d matrix.
 ///
 /// ```
-/// use neural_collapse::{Center, Features, Nc1Options, PooledScatter};
+/// use neural_collapse::Features;
+/// use neural_collapse::measure::{Center, PooledScatter};
+/// use neural_collapse::metrics::Nc1Options;
 ///
 /// let mut scatter = PooledScatter::empty(2, 2)?;
 /// for numbers in [[1.1_f32, 0.0, -1.0, 0.3], [0.9, 0.0, -1.0, -0.3]] {

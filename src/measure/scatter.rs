@@ -37,7 +37,9 @@ const PART: usize = 1 << 18;
 /// only, but d² numbers.
 ///
 /// ```
-/// use neural_collapse::{Center, ClassStatistics, Features, Nc1Options, ProjectedScatter};
+/// use neural_collapse::{ClassStatistics, Features};
+/// use neural_collapse::measure::{Center, ProjectedScatter};
+/// use neural_collapse::metrics::Nc1Options;
 ///
 /// let (first, second) = ([1.1_f32, 0.0, -1.0, 0.3], [0.9_f32, 0.0, -1.0, -0.3]);
 /// let labels = [0, 1];
@@ -113,7 +115,9 @@ impl<T: Scalar> ProjectedScatter<T> {
     ///
     /// ```
     /// use nalgebra::dmatrix;
-    /// use neural_collapse::{ClassStatistics, Features, LinearHead, Nc1Options, ProjectedScatter};
+    /// use neural_collapse::{ClassStatistics, Features, LinearHead};
+    /// use neural_collapse::measure::ProjectedScatter;
+    /// use neural_collapse::metrics::Nc1Options;
     ///
     /// // The first layer removes the deviations, which are in the second coordinate.
     /// let rows = dmatrix![1.0, 0.1; 1.0, -0.1; -1.0, 0.3; -1.0, -0.3];
@@ -265,7 +269,9 @@ impl<T: Scalar> ProjectedScatter<T> {
     /// [`Error::DifferentFirstPass`] if that is for other class means, options or layers.
     ///
     /// ```
-    /// use neural_collapse::{ClassStatistics, Error, Features, Nc1Options, ProjectedScatter};
+    /// use neural_collapse::{ClassStatistics, Error, Features};
+    /// use neural_collapse::measure::ProjectedScatter;
+    /// use neural_collapse::metrics::Nc1Options;
     ///
     /// let scatter = |numbers: &[f64; 2]| {
     ///     let data = Features::from_row_major(numbers, 2, 1)?.with_labels(&[0, 1], 2)?;

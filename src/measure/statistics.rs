@@ -285,7 +285,8 @@ impl ClassStatistics {
     /// [`Error::EmptyClass`] for the first class without a sample.
     ///
     /// ```
-    /// use neural_collapse::{Center, ClassStatistics, Features};
+    /// use neural_collapse::{ClassStatistics, Features};
+    /// use neural_collapse::measure::Center;
     ///
     /// let data = Features::from_row_major(&[0.0, 0.0, 3.0], 3, 1)?.with_labels(&[0, 0, 1], 2)?;
     /// let statistics = ClassStatistics::new(&data)?;

@@ -48,7 +48,8 @@ pub struct Cdnv {
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassStatistics, Features, cdnv};
+/// use neural_collapse::{ClassStatistics, Features};
+/// use neural_collapse::metrics::cdnv;
 ///
 /// // Variances 0.01 and 0.09, means at a distance of 2.
 /// let rows = dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3];

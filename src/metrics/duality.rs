@@ -21,7 +21,8 @@ use crate::measure::class_vectors::ClassVectors;
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassVectors, self_duality};
+/// use neural_collapse::measure::ClassVectors;
+/// use neural_collapse::metrics::self_duality;
 ///
 /// let (classifier, means) = (dmatrix![3.0, 0.0; 0.0, 3.0], dmatrix![0.1, 0.0; 0.0, 0.1]);
 /// let means = ClassVectors::columns(&means)?;
@@ -60,7 +61,8 @@ pub fn self_duality(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> 
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassVectors, Spread, duality_cosines};
+/// use neural_collapse::measure::ClassVectors;
+/// use neural_collapse::metrics::{Spread, duality_cosines};
 ///
 /// let (classifier, means) = (dmatrix![3.0, 0.0; 0.0, 3.0], dmatrix![0.1, 0.1; 0.0, 0.1]);
 /// let means = ClassVectors::columns(&means)?;

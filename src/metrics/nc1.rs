@@ -10,7 +10,8 @@ use crate::numerics::scalar::Scalar;
 /// The conventions of NC1, which differ between papers and codes.
 ///
 /// ```
-/// use neural_collapse::{Center, Nc1Options};
+/// use neural_collapse::measure::Center;
+/// use neural_collapse::metrics::Nc1Options;
 ///
 /// // tr(Σ_W Σ_B†) with Σ_B centred at the mean of the class means, not divided by K.
 /// let options = Nc1Options {
@@ -82,7 +83,8 @@ pub struct Nc1 {
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassStatistics, Features, Nc1Options, nc1};
+/// use neural_collapse::{ClassStatistics, Features};
+/// use neural_collapse::metrics::{Nc1Options, nc1};
 ///
 /// // Two classes around (1, 0) and (−1, 0): the deviations of 0.3 across do not count.
 /// let rows = dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3];
@@ -110,7 +112,9 @@ pub fn nc1<T: Scalar>(
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{Center, ClassStatistics, Features, nc1_trace_quotient};
+/// use neural_collapse::{ClassStatistics, Features};
+/// use neural_collapse::measure::Center;
+/// use neural_collapse::metrics::nc1_trace_quotient;
 ///
 /// // The deviations of 0.3 across the means count as those of 0.1 along them.
 /// let rows = dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3];

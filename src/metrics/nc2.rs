@@ -22,7 +22,8 @@ use crate::problem::head::LinearHead;
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassMatrix, LinearHead, nc2};
+/// use neural_collapse::{ClassMatrix, LinearHead};
+/// use neural_collapse::metrics::nc2;
 ///
 /// let head = LinearHead::new(vec![dmatrix![3.0, 0.0; 0.0, 3.0]], None)?;
 /// assert!(nc2(&head, 1, &ClassMatrix::orthogonal_frame(2)?)? < 1e-15);

@@ -26,7 +26,8 @@ use crate::problem::head::LinearHead;
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassMatrix, LinearHead, nc3};
+/// use neural_collapse::{ClassMatrix, LinearHead};
+/// use neural_collapse::metrics::nc3;
 ///
 /// let head = LinearHead::new(vec![dmatrix![1.0, 0.0; 0.0, 2.0]], None)?;
 /// let means = dmatrix![2.0, 0.0; 0.0, 1.0];

@@ -58,7 +58,8 @@ pub struct Nc4 {
 ///
 /// ```
 /// use nalgebra::{dmatrix, dvector};
-/// use neural_collapse::{ClassStatistics, Features, LinearHead, nc4};
+/// use neural_collapse::{ClassStatistics, Features, LinearHead};
+/// use neural_collapse::metrics::nc4;
 ///
 /// let numbers = [2.0, 4.0, -3.0, -1.0];
 /// let data = Features::from_row_major(&numbers, 4, 1)?.with_labels(&[0, 0, 1, 1], 2)?;
@@ -84,7 +85,8 @@ pub fn nc4<T: Scalar>(
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassStatistics, DecisionCounts, Features, LinearHead};
+/// use neural_collapse::{ClassStatistics, Features, LinearHead};
+/// use neural_collapse::metrics::DecisionCounts;
 ///
 /// let numbers = [2.0, 4.0, -3.0, -1.0];
 /// let batch = Features::from_row_major(&numbers, 4, 1)?.with_labels(&[0, 0, 1, 1], 2)?;

@@ -39,7 +39,8 @@ const LANES: usize = 8;
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassVectors, norm_spread};
+/// use neural_collapse::measure::ClassVectors;
+/// use neural_collapse::metrics::norm_spread;
 ///
 /// let means = dmatrix![3.0, 0.0; 4.0, 7.0]; // of lengths 5 and 7
 /// let spread = norm_spread(&ClassVectors::columns(&means)?);
@@ -72,7 +73,9 @@ pub fn norm_spread(vectors: &ClassVectors<'_>) -> Spread {
 /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are less than two classes.
 ///
 /// ```
-/// use neural_collapse::{ClassVectors, cosine_spread, simplex_etf};
+/// use neural_collapse::geometry::simplex_etf;
+/// use neural_collapse::measure::ClassVectors;
+/// use neural_collapse::metrics::cosine_spread;
 ///
 /// let frame = simplex_etf(5)?;
 /// let cosines = cosine_spread(&ClassVectors::columns(&frame)?)?;
@@ -120,7 +123,8 @@ pub struct Equiangularity {
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{ClassVectors, equiangularity};
+/// use neural_collapse::measure::ClassVectors;
+/// use neural_collapse::metrics::equiangularity;
 ///
 /// // Orthogonal rows: every cosine is 0, not −1/2.
 /// let classifier = dmatrix![2.0, 0.0, 0.0; 0.0, 1.0, 0.0; 0.0, 0.0, 3.0];
@@ -159,7 +163,9 @@ pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
 /// As [`cosine_spread`].
 ///
 /// ```
-/// use neural_collapse::{ClassVectors, log_energy, simplex_etf};
+/// use neural_collapse::geometry::simplex_etf;
+/// use neural_collapse::measure::ClassVectors;
+/// use neural_collapse::metrics::log_energy;
 ///
 /// let frame = simplex_etf(3)?;
 /// let energy = log_energy(&ClassVectors::columns(&frame)?)?;
@@ -369,7 +375,7 @@ mod tests {
     /// The deviation of an ETF is below what a difference of squares can resolve.
     #[test]
     fn small_deviations_are_computed_from_the_pairs() {
-        let exact = crate::simplex_etf(40).unwrap();
+        let exact = crate::geometry::simplex_etf(40).unwrap();
         for size in [1e-1, 1e-3, 1e-5, 1e-7, 1e-9, 1e-12] {
             let matrix = &exact + self::vectors(40, 40) * size;
             let vectors = ClassVectors::rows(&matrix).unwrap();

@@ -3,7 +3,7 @@
 /// Mean and standard deviation of some numbers.
 ///
 /// ```
-/// use neural_collapse::Spread;
+/// use neural_collapse::metrics::Spread;
 ///
 /// let spread = Spread::of(&[1.0, 2.0, 3.0, 6.0]);
 /// assert_eq!((spread.mean, spread.deviation), (3.0, 3.5_f64.sqrt()));

@@ -6,7 +6,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result, check_positive};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::models::squared::minimum::ClassGeometry;
+use crate::prediction::geometry::ClassGeometry;
 use crate::problem::counts::{ClassCounts, Run};
 use two_sizes::TwoSizes;
 
@@ -290,7 +290,8 @@ impl LayerPeeledMinimum {
 /// K√(E_W E_H) is out of the range of `f64`.
 ///
 /// ```
-/// use neural_collapse::{ClassCounts, LayerPeeled, layer_peeled_critical_ratio};
+/// use neural_collapse::{ClassCounts, LayerPeeled};
+/// use neural_collapse::models::layer_peeled::layer_peeled_critical_ratio;
 ///
 /// let ratio = layer_peeled_critical_ratio(5, 5, 1.0, 1.0)?;
 /// for (factor, collapsed) in [(0.99, false), (1.01, true)] {

@@ -4,8 +4,8 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::models::squared::minimum::ClassGeometry;
 use crate::numerics::secular::{Centring, SecularPair, secular_pairs};
+use crate::prediction::geometry::ClassGeometry;
 use crate::problem::counts::{ClassCounts, Run, SizeGroup};
 
 /// The simplex-encoded-labels interpolation (SELI): the geometry of classifier and features at every

@@ -24,8 +24,8 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 /// ```
 /// use std::num::NonZeroUsize;
 ///
-/// neural_collapse::limit_threads(NonZeroUsize::new(1)); // from here on, no other threads
-/// neural_collapse::limit_threads(None);
+/// neural_collapse::measure::limit_threads(NonZeroUsize::new(1)); // from here on, no other threads
+/// neural_collapse::measure::limit_threads(None);
 /// ```
 pub fn limit_threads(limit: Option<NonZeroUsize>) {
     LIMIT.store(limit.map_or(0, NonZeroUsize::get), Ordering::Relaxed);

@@ -29,7 +29,8 @@ use crate::problem::regularization::Regularization;
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::{Features, LinearHead, Regularization, balancedness};
+/// use neural_collapse::{Features, LinearHead, Regularization};
+/// use neural_collapse::objective::balancedness;
 ///
 /// let features = dmatrix![2.0, 0.0; 0.0, 0.0]; // HHᵀ = diag(4, 0)
 /// let features = Features::from_sample_columns(&features)?;

@@ -1,9 +1,10 @@
 //! The metrics and the audit of measured networks.
 
 use nalgebra::DMatrix;
+use neural_collapse::measure::{Center, Scalar};
+use neural_collapse::metrics::{Nc1Options, nc1, nc4};
 use neural_collapse::{
-    Center, ClassStatistics, Features, GlobalMinimum, LabeledFeatures, LinearHead, Nc1Options,
-    Regularization, Scalar, audit, nc1, nc4,
+    ClassStatistics, Features, GlobalMinimum, LabeledFeatures, LinearHead, Regularization, audit,
 };
 
 use super::problem::check_message;

@@ -1,9 +1,9 @@
 //! Whole problems and their global minima.
 
 use nalgebra::DMatrix;
-use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassGeometry, Error, GlobalMinimum, Regime, Regularization, Ufm,
-};
+use neural_collapse::models::squared::Regime;
+use neural_collapse::prediction::ClassGeometry;
+use neural_collapse::{Basis, Bias, ClassCounts, Error, GlobalMinimum, Regularization, Ufm};
 
 use super::FEW_ULP;
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Debug;
 
-use neural_collapse::{Minimizer, Potential, Regime};
+use neural_collapse::Potential;
+use neural_collapse::models::squared::{Minimizer, Regime};
 use num_traits::Float;
 
 /// The potential of any depth at any two numbers, in both precisions.

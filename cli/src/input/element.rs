@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use half::{bf16, f16};
-use neural_collapse::Scalar;
+use neural_collapse::measure::Scalar;
 
 /// How one number of an array is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The JSON object of `audit`.
 
-use neural_collapse::{ClassAudit, Compared};
+use neural_collapse::audit::{ClassAudit, Compared};
 use serde::Serialize;
 
 use super::prediction::PredictionReport;

@@ -1,6 +1,7 @@
 //! The tables of `audit`.
 
-use neural_collapse::{Audit, ClassAudit, Compared};
+use neural_collapse::Audit;
+use neural_collapse::audit::{ClassAudit, Compared};
 
 use super::audit::loss_name;
 use super::metric_tables::{METRIC_LEGEND, metric_tables};

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::iter::repeat_n;
 
-use neural_collapse::{Bias, Direction, Geometry, GlobalMinimum, Run};
+use neural_collapse::models::squared::Direction;
+use neural_collapse::problem::Run;
+use neural_collapse::{Bias, Geometry, GlobalMinimum};
 use serde::{Serialize, Serializer};
 
 use super::model::ModelReport;

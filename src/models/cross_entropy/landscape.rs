@@ -53,7 +53,8 @@ pub enum Verdict {
 /// 10 000 classes are left out.
 ///
 /// ```
-/// use neural_collapse::{CrossEntropyUfm, Proof, Regularization, Verdict};
+/// use neural_collapse::{CrossEntropyUfm, Regularization, Verdict};
+/// use neural_collapse::models::cross_entropy::Proof;
 ///
 /// // Theorem A.1 of Dang et al. says that the simplex ETF is optimal here; an octahedron is better.
 /// let ufm = CrossEntropyUfm::new(6, 10, Regularization::new(&[1e-3; 2], 1e-4)?)?;

@@ -57,7 +57,8 @@ impl Phase {
 /// positive and finite.
 ///
 /// ```
-/// use neural_collapse::{Bias, phase_diagram};
+/// use neural_collapse::Bias;
+/// use neural_collapse::models::cross_entropy::phase_diagram;
 ///
 /// // Four classes, two layers: a square between the simplex ETF and zero.
 /// let phases = phase_diagram(4, 2, Bias::None)?;

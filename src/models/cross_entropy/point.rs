@@ -10,8 +10,8 @@ use crate::geometry::family::Subset;
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::models::cross_entropy::reduced::{Penalty, Reduced};
 use crate::models::cross_entropy::structure::LogitStructure;
-use crate::models::explicit::{Basis, ExplicitMinimizer, FittedVectors, check_matrices};
 use crate::numerics::linalg::{check_memory, svd_thin};
+use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 use crate::problem::regularization::Bias;
 
 /// A point of a [`CrossEntropyUfm`] with logits of a known structure, with all layers balanced.
@@ -257,7 +257,7 @@ impl CrossEntropyPoint {
     /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
     /// not orthonormal to 10⁻¹⁰, or the matrices do not fit into memory; as
     /// [`trailing_gram`](Self::trailing_gram).
-    pub fn explicit(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
+    pub fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
         let (penalties, widths) = (self.ufm.penalties(), self.ufm.widths());
         let classes = self.ufm.classes();
         check_matrices(penalties, widths, (classes, classes, self.rank()))?;

@@ -25,7 +25,8 @@ const MAX_STEPS: usize = 80;
 /// α^((M−1)/(M+1))/(e^α + K − 1) = u; it is the lower one up to the [`threshold`](Self::threshold).
 ///
 /// ```
-/// use neural_collapse::{Regime, SimplexPotential};
+/// use neural_collapse::models::cross_entropy::SimplexPotential;
+/// use neural_collapse::models::squared::Regime;
 ///
 /// let potential = SimplexPotential::new(10, 3)?;
 /// let minimizer = potential.minimizer(0.01)?;

@@ -74,7 +74,8 @@ impl GlobalMinimum {
 /// beside which no class collapses on its own, [`Error::Unrepresentable`] if P^(1/M) is.
 ///
 /// ```
-/// use neural_collapse::{Regularization, critical_imbalance_ratio};
+/// use neural_collapse::Regularization;
+/// use neural_collapse::models::squared::critical_imbalance_ratio;
 ///
 /// // One layer: N* = √(n_B/(λ_W λ_H)).
 /// let ratio = critical_imbalance_ratio(5, 5, 100, &Regularization::new(&[1e-3], 1e-3)?)?;

@@ -10,41 +10,9 @@ use crate::models::squared::spectrum::{Subspace, spectrum};
 use crate::models::squared::ufm::{Target, Ufm};
 use crate::numerics::decay_roots::energy_unit;
 use crate::numerics::double_double::Twofold;
+use crate::prediction::geometry::{ClassGeometry, Geometry};
 use crate::problem::counts::{ClassCounts, Run, SizeGroup};
 use crate::problem::regularization::Bias;
-
-/// The geometry that classifier and class means take at the global minimum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Geometry {
-    /// Everything is zero.
-    Collapsed,
-    /// Orthogonal vectors of equal length: balanced classes, no bias.
-    OrthogonalFrame,
-    /// A simplex equiangular tight frame: balanced classes, a bias with no or a small penalty.
-    SimplexEtf,
-    /// Orthogonal vectors whose lengths depend on the class sizes: imbalanced classes, no bias.
-    GeneralOrthogonalFrame,
-    /// None of these, but given by the spectrum of the effective target.
-    Spectral,
-}
-
-/// What the global minimum makes of one class.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct ClassGeometry {
-    /// Number of samples n_k.
-    pub count: u64,
-    /// Whether classifier and class mean are zero; `None` if that differs between global minimisers.
-    pub collapsed: Option<bool>,
-    /// ‖w_k‖², w_k the k-th row of W_M; `None` if it differs between global minimisers.
-    pub classifier_norm_squared: Option<f64>,
-    /// ‖h_k‖², h_k the class mean; `None` if it differs between global minimisers.
-    pub feature_norm_squared: Option<f64>,
-}
 
 /// The global minimum of a [`Ufm`].
 ///

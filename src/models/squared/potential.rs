@@ -20,7 +20,8 @@ use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
 /// tables of the project's `docs/accuracy.md` show the largest errors found.
 ///
 /// ```
-/// use neural_collapse::{Potential, Regime};
+/// use neural_collapse::Potential;
+/// use neural_collapse::models::squared::Regime;
 ///
 /// let potential = Potential::<f64>::new(3)?;
 /// let minimizer = potential.minimizer(0.1)?;
@@ -202,7 +203,8 @@ pub enum Regime {
 /// At a [`Regime::Tie`] the numbers are those of the positive minimiser; the other one is 0.
 ///
 /// ```
-/// use neural_collapse::{Potential, Regime};
+/// use neural_collapse::Potential;
+/// use neural_collapse::models::squared::Regime;
 ///
 /// let tie = Potential::<f64>::new(2)?.minimizer(0.5)?;
 /// assert_eq!((tie.regime(), tie.x(), tie.value(0.5)), (Regime::Tie, 1.0, 1.0));

@@ -18,7 +18,8 @@ use crate::problem::regularization::Bias;
 /// determine each other.
 ///
 /// ```
-/// use neural_collapse::{Bias, ClassCounts, QuasiInterpolation, Regularization, Ufm};
+/// use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
+/// use neural_collapse::models::squared::QuasiInterpolation;
 ///
 /// // Which decay of all M = 3 layers and the features leaves a gap of 5 %?
 /// let gap = QuasiInterpolation::new(10, 0.05)?;

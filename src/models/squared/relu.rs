@@ -1,9 +1,9 @@
 //! The non-negative minimiser, which a ReLU between the layers leaves as it is.
 
 use crate::error::{Error, Result};
-use crate::models::explicit::{Basis, ExplicitMinimizer};
 use crate::models::squared::minimum::GlobalMinimum;
 use crate::models::squared::ufm::Target;
+use crate::prediction::explicit::{Basis, ExplicitPoint};
 use crate::problem::regularization::Bias;
 
 impl GlobalMinimum {
@@ -48,7 +48,7 @@ impl GlobalMinimum {
     ///
     /// Source: Tirer & Bruna, *Extended Unconstrained Features Model for Exploring Deep Neural
     /// Collapse* (ICML 2022), the theorem on two layers with ReLU, for any depth and class sizes.
-    pub fn nonnegative_minimizer(&self) -> Result<ExplicitMinimizer> {
+    pub fn nonnegative_minimizer(&self) -> Result<ExplicitPoint> {
         let problem = self.problem();
         if let Target::Matrix(_) = problem.target() {
             return Err(Error::NoClosedForm {

@@ -7,10 +7,6 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::{Argument, Error, Result, Size};
 use crate::geometry::frame::check_orthonormal;
-use crate::models::squared::direction::Direction;
-use crate::models::squared::minimum::GlobalMinimum;
-use crate::models::squared::spectrum::Subspace;
-use crate::models::squared::ufm::{Target, Ufm};
 use crate::numerics::linalg::{check_memory, orthonormal_columns};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
@@ -47,13 +43,13 @@ pub enum Basis {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct ExplicitMinimizer {
+pub struct ExplicitPoint {
     head: LinearHead,
     columns: DMatrix<f64>,
     counts: Option<ClassCounts>,
 }
 
-impl ExplicitMinimizer {
+impl ExplicitPoint {
     /// The layers W₁, …, W_M and the bias b.
     #[must_use]
     pub fn head(&self) -> &LinearHead {
@@ -90,34 +86,6 @@ impl ExplicitMinimizer {
             }
         }
         Ok(DMatrix::from_vec(dimension, samples, features))
-    }
-}
-
-impl GlobalMinimum {
-    /// A global minimiser, with the layers' widths as in the problem, or K where they are unlimited.
-    ///
-    /// Wₘ = V_(m+1) diag(√(t/λₘ)) Vₘᵀ and H = V₁ diag(√(t/λ_H)) V_Tᵀ, where the energies t and the
-    /// right singular vectors V_T of the target are given, V_(M+1) are its left singular vectors and
-    /// V₁, …, V_M are the orthonormal vectors of `basis`. Of a family, the member is taken that fits the
-    /// first vectors of each direction, as many as possible.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
-    /// not orthonormal to 10⁻¹⁰; [`Error::OutOfRange`] if the matrices do not fit into memory.
-    ///
-    /// Source: the singular value decompositions in Dang et al. (ICML 2023), Lemma D.2 and appendix D.3.
-    pub fn minimizer(&self, basis: &Basis) -> Result<ExplicitMinimizer> {
-        let problem = self.problem();
-        // The rank is no larger than any of the dimensions.
-        let dimensions = (problem.classes(), distinct_samples(problem), problem.rank_limit());
-        check_matrices(problem.penalties(), problem.widths(), dimensions)?;
-        FittedVectors::new(self).assemble(
-            problem.penalties(),
-            problem.widths(),
-            basis,
-            self.bias_of_largest_member().map(DVector::from_vec),
-            problem.counts().cloned(),
-        )
     }
 }
 
@@ -163,25 +131,6 @@ pub(crate) struct FittedVectors {
 }
 
 impl FittedVectors {
-    fn new(minimum: &GlobalMinimum) -> Self {
-        let (mut left, mut right, mut energies) = (Vec::new(), Vec::new(), Vec::new());
-        for direction in minimum.directions() {
-            let rank = *direction.rank().end();
-            if rank > 0 {
-                let vectors = singular_vectors(minimum.problem(), direction);
-                left.push(vectors.0.columns(0, rank).into_owned());
-                right.push(vectors.1.columns(0, rank).into_owned());
-                energies.extend(core::iter::repeat_n(direction.energy(), rank));
-            }
-        }
-        let problem = minimum.problem();
-        Self {
-            left: side_by_side(problem.classes(), &left),
-            right: side_by_side(distinct_samples(problem), &right),
-            energies,
-        }
-    }
-
     /// The matrices of a point with balanced layers, with K for widths that are not limited.
     pub(crate) fn assemble(
         &self,
@@ -190,7 +139,7 @@ impl FittedVectors {
         basis: &Basis,
         bias: Option<DVector<f64>>,
         counts: Option<ClassCounts>,
-    ) -> Result<ExplicitMinimizer> {
+    ) -> Result<ExplicitPoint> {
         let widths = widths_or_classes(penalties, widths, self.left.nrows());
         let hidden = hidden_bases(basis, &widths, self.energies.len())?;
         let above = hidden.iter().skip(1).chain([&self.left]);
@@ -199,7 +148,7 @@ impl FittedVectors {
             .map(|(&decay, (below, above))| self.scaled(above, decay) * below.transpose())
             .collect();
         let columns = self.scaled(&hidden[0], penalties.feature_decay()) * self.right.transpose();
-        Ok(ExplicitMinimizer { head: LinearHead::new(weights, bias)?, columns, counts })
+        Ok(ExplicitPoint { head: LinearHead::new(weights, bias)?, columns, counts })
     }
 
     /// `vectors`·diag(√(t/decay)).
@@ -210,41 +159,6 @@ impl FittedVectors {
         }
         scaled
     }
-}
-
-/// The number of samples that differ: the classes, or all of an arbitrary target.
-fn distinct_samples(problem: &Ufm) -> usize {
-    match problem.target() {
-        Target::Classes(counts) => counts.classes(),
-        Target::Matrix(target) => target.ncols(),
-    }
-}
-
-/// The left and right singular vectors of a direction. For classes, the entry of a right one for a
-/// sample of class k is σ u_k/n_k.
-fn singular_vectors(problem: &Ufm, direction: &Direction) -> (DMatrix<f64>, DMatrix<f64>) {
-    let counts = match (problem.target(), direction.subspace()) {
-        (Target::Classes(counts), _) => counts,
-        (Target::Matrix(_), Subspace::Columns { left, right }) => {
-            return (left.clone(), right.clone());
-        }
-        (Target::Matrix(target), _) => {
-            return (DMatrix::zeros(target.nrows(), 0), DMatrix::zeros(target.ncols(), 0));
-        }
-    };
-    let left = direction.subspace().left_vectors(counts);
-    let mut right = &left * direction.target_squared().sqrt();
-    for run in counts.runs() {
-        let mut rows = right.rows_mut(run.first_class, run.classes);
-        rows /= run.size as f64;
-    }
-    (left, right)
-}
-
-/// Matrices of `rows` rows, joined to one.
-fn side_by_side(rows: usize, parts: &[DMatrix<f64>]) -> DMatrix<f64> {
-    let entries: Vec<f64> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-    DMatrix::from_vec(rows, entries.len() / rows, entries)
 }
 
 /// V₁, …, V_M, each with `rank` orthonormal columns.

@@ -1,0 +1,136 @@
+//! The one interface of all predictions.
+
+pub(crate) mod explicit;
+pub(crate) mod geometry;
+pub(crate) mod verdict;
+
+use core::fmt::Debug;
+use core::ops::RangeInclusive;
+
+use crate::error::Result;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::problem::counts::{ClassCounts, Run};
+use crate::problem::training_objective::TrainingObjective;
+
+pub use explicit::{Basis, ExplicitPoint};
+pub use geometry::{ClassGeometry, Geometry};
+pub use verdict::{Source, Verdict};
+
+/// A singular value with the number of its singular vectors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct SingularValue {
+    /// The singular value.
+    pub value: f64,
+    /// Number of its left singular vectors.
+    pub multiplicity: usize,
+}
+
+impl SingularValue {
+    /// A singular value with its multiplicity.
+    pub(crate) fn new(value: f64, multiplicity: usize) -> Self {
+        Self { value, multiplicity }
+    }
+}
+
+/// What a model predicts: the point that training should reach, with everything that can be measured there.
+///
+/// Layers are numbered from the features to the output, W₁, …, W_M; h_k is the mean of the features of
+/// class k, the k-th column of H̄ (d₁×K). Numbers that differ between the members of a family of global
+/// minimisers are `None`, and class matrices know the whole family.
+pub trait Prediction: Debug + Send + Sync {
+    /// The objective that training minimises, with its decays or budgets.
+    fn training_objective(&self) -> TrainingObjective;
+
+    /// The class counts; `None` for a target matrix without classes.
+    fn counts(&self) -> Option<&ClassCounts>;
+
+    /// Number of outputs K.
+    fn classes(&self) -> usize;
+
+    /// Number of linear layers M.
+    fn depth(&self) -> usize;
+
+    /// The widths d₁, …, d_M, or `None` if they are unlimited.
+    fn widths(&self) -> Option<&[usize]>;
+
+    /// Name of the geometry.
+    fn geometry(&self) -> Geometry;
+
+    /// How far it is proved that this is the global minimum.
+    fn verdict(&self) -> Verdict;
+
+    /// The value of the training objective.
+    fn loss(&self) -> f64;
+
+    /// A number that no value of the training objective is below, by proof; the loss itself where it is proved
+    /// to be the global minimum. `None` if no such number is known.
+    fn lower_bound(&self) -> Option<f64> {
+        self.verdict().is_proved().then(|| self.loss())
+    }
+
+    /// Whether everything but rotations of the hidden spaces is determined.
+    fn is_unique(&self) -> bool;
+
+    /// Whether the lengths are determined. If not, norms and Gram matrices are known up to one common factor
+    /// for the classifier and one for the features.
+    fn has_scale(&self) -> bool {
+        true
+    }
+
+    /// Whether exchanging two classes of one size leaves all matrices as they are. If not, the order of
+    /// the classes is arbitrary, and a measured network has to be matched to it
+    /// ([`ClassMatrix::matching`]).
+    fn is_symmetric(&self) -> bool {
+        true
+    }
+
+    /// The runs of neighbouring classes that are alike, with what becomes of them, in the order of the classes.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`](crate::Error::NotAnswered) for a target matrix without classes, and where the
+    /// matrices are too large.
+    fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>>;
+
+    /// The bias b, one number a class; `None` without a bias and where it differs between members of the family.
+    fn bias(&self) -> Option<Vec<f64>>;
+
+    /// The singular values of the product of the `layers` (from 1 to M), by falling value.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there is no such layer.
+    fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>>;
+
+    /// The singular values of the features H (d₁×N), by falling value.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`](crate::Error::NotAnswered) if they are not known.
+    fn feature_singular_values(&self) -> Result<Vec<SingularValue>>;
+
+    /// The Gram matrix of the rows of the last m = `layers` layers, W_M⋯W_(M−m+1): the target of NC2.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are not so many layers.
+    fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix>;
+
+    /// The Gram matrix H̄ᵀH̄ of the class means.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`](crate::Error::NotAnswered) for a target matrix without classes.
+    fn class_means_gram(&self) -> Result<ClassMatrix>;
+
+    /// The outputs W_M⋯W₁H̄ for the class means, without the bias: the target of NC3.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`](crate::Error::NotAnswered) for a target matrix without classes.
+    fn class_outputs(&self) -> Result<ClassMatrix>;
+
+    /// Matrices W₁, …, W_M, b and H that attain the loss.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) or [`Error::OutOfRange`](crate::Error::OutOfRange) if a given
+    /// basis does not have the right size or is not orthonormal to 10⁻¹⁰, or if the matrices do not fit into
+    /// memory.
+    fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint>;
+}

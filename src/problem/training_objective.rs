@@ -1,0 +1,87 @@
+//! What a model says that training minimises.
+
+use core::fmt;
+
+use crate::problem::regularization::Regularization;
+
+/// How outputs are held against the labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum LossFunction {
+    /// 1/(2N) Σ ‖z − e_y‖² over the N samples, z the outputs and e_y the one-hot target.
+    #[doc(alias = "MSE")]
+    #[cfg_attr(feature = "serde", serde(rename = "mse"))]
+    SquaredError,
+    /// The mean of ln Σ_k exp(z_k − z_y) over the samples.
+    CrossEntropy,
+    /// None: every sample must have the margin z_y − z_k ≥ 1 over every other class k.
+    #[doc(alias = "SVM")]
+    Margin,
+}
+
+impl fmt::Display for LossFunction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::SquaredError => "squared error",
+            Self::CrossEntropy => "cross-entropy",
+            Self::Margin => "margin",
+        })
+    }
+}
+
+/// The objective of a training: a [`LossFunction`] of the outputs, and what keeps weights and features small.
+///
+/// Every prediction carries the objective that it is the minimum of; the loss and the gradient of a measured
+/// network follow from it.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum TrainingObjective {
+    /// The loss function plus Σ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖².
+    Penalized {
+        /// The loss function.
+        loss_function: LossFunction,
+        /// How much of it counts: 1, or ½ for cross-entropy divided by 2N instead of N.
+        factor: f64,
+        /// The decays.
+        regularization: Regularization,
+    },
+    /// The loss function under the budgets 1/K Σ ‖w_k‖² ≤ E_W and 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖² ≤ E_H.
+    Budgeted {
+        /// The loss function.
+        loss_function: LossFunction,
+        /// E_W.
+        weight_energy: f64,
+        /// E_H.
+        feature_energy: f64,
+    },
+    /// The smallest ½‖W‖² + ½‖H‖² under the constraints of the loss function.
+    SmallestNorms {
+        /// The loss function, which here is only a constraint.
+        loss_function: LossFunction,
+    },
+}
+
+impl TrainingObjective {
+    /// The loss function.
+    #[must_use]
+    pub fn loss_function(&self) -> LossFunction {
+        match self {
+            Self::Penalized { loss_function, .. }
+            | Self::Budgeted { loss_function, .. }
+            | Self::SmallestNorms { loss_function } => *loss_function,
+        }
+    }
+
+    /// The decays, if there are any.
+    #[must_use]
+    pub fn regularization(&self) -> Option<&Regularization> {
+        match self {
+            Self::Penalized { regularization, .. } => Some(regularization),
+            Self::Budgeted { .. } | Self::SmallestNorms { .. } => None,
+        }
+    }
+}
