@@ -105,7 +105,7 @@ pub use geometry::ClassMatrix;
 #[doc(inline)]
 pub use measure::{ClassStatistics, Features, LabeledFeatures};
 #[doc(inline)]
-pub use models::cross_entropy::{CrossEntropyUfm, Landscape, Verdict};
+pub use models::cross_entropy::{CrossEntropyUfm, Landscape};
 #[doc(inline)]
 pub use models::layer_peeled::LayerPeeled;
 #[doc(inline)]
@@ -114,7 +114,7 @@ pub use models::squared::{GlobalMinimum, Potential, Ufm};
 pub use models::svm::Seli;
 pub use monitor::{Monitor, Progress};
 #[doc(inline)]
-pub use prediction::{Basis, ExplicitPoint, Geometry, Prediction};
+pub use prediction::{Basis, ExplicitPoint, Geometry, Prediction, Verdict};
 #[doc(inline)]
 pub use problem::{Bias, ClassCounts, LinearHead, Regularization};
 
