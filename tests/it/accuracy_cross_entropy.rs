@@ -7,7 +7,7 @@ use crate::exact::measured::{Unit, Worst, compare_with_documentation};
 use crate::exact::tables::{list, table, ulps};
 use neural_collapse::models::cross_entropy::{LossMean, SimplexPotential, phase_diagram};
 use neural_collapse::models::squared::Regime;
-use neural_collapse::{Bias, CrossEntropyUfm, Regularization};
+use neural_collapse::{Bias, CrossEntropyUfm, Prediction, Regularization};
 
 /// How much a relative error of the strength grows in α: 1/((α e^α/(e^α + K − 1)) − (M−1)/(M+1)).
 fn condition(classes: f64, depth: f64, alpha: f64) -> f64 {
@@ -85,10 +85,10 @@ fn problems() -> Worst {
         record("α", etf.margin(), "alpha", of_alpha);
         record("t", etf.energies()[0].0, "energy", of_alpha);
         record("loss", etf.loss(), "loss", 1.0);
-        let squared = |layer: usize| etf.product_singular_values(layer..=layer).unwrap()[0].powi(2);
+        let squared = |layer: usize| etf.singular_values(layer..=layer).unwrap()[0].value.powi(2);
         record("σ(W₁)²", squared(1), "first_squared", of_alpha);
         record("σ(W_M)²", squared(depth), "last_squared", of_alpha);
-        record("σ(H̄)²", etf.mean_singular_values()[0].powi(2), "mean_squared", of_alpha);
+        record("σ(H̄)²", etf.mean_singular_values()[0].value.powi(2), "mean_squared", of_alpha);
     }
     worst
 }
@@ -107,7 +107,7 @@ fn phase_boundaries_are_within_1e_12() {
     for row in table("phases.csv") {
         let (classes, depth) = (row["classes"].parse().unwrap(), row["depth"].parse().unwrap());
         let exact: f64 = row["strength"].parse().unwrap();
-        let phases = phase_diagram(classes, depth, Bias::None).unwrap();
+        let phases = phase_diagram(classes, depth, Bias::None, 0.0).unwrap();
         let found = phases.windows(2).find(|pair| {
             let names = [pair[0].structure.to_string(), pair[1].structure.to_string()];
             names == [row["below"].as_str(), row["above"].as_str()]

@@ -2,9 +2,9 @@
 //! in full, its gradient, and its minimisation from many starts.
 
 use neural_collapse::models::cross_entropy::{
-    CrossEntropyPoint, LogitStructure, LossMean, Proof, SimplexPotential, phase_diagram,
+    CrossEntropyPoint, LogitStructure, LossMean, SimplexPotential, phase_diagram,
 };
-use neural_collapse::{Basis, Bias, CrossEntropyUfm, Regularization, Verdict};
+use neural_collapse::{Basis, Bias, CrossEntropyUfm, Prediction, Regularization, Verdict};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -120,9 +120,9 @@ proptest! {
     fn no_start_ends_below_the_lower_bound(ufm in problems(), seed: u64) {
         let landscape = ufm.landscape().unwrap();
         let found = objective(&ufm).multi_start(2, seed).loss;
-        prop_assert!(found >= landscape.lower_bound() * (1.0 - 1e-12));
-        prop_assert!(landscape.best().loss() >= landscape.lower_bound() * (1.0 - 1e-13));
-        if let Verdict::ProvedGlobal(_) = landscape.verdict_on_best() {
+        prop_assert!(found >= landscape.lower_bound().unwrap() * (1.0 - 1e-12));
+        prop_assert!(landscape.best().loss() >= landscape.lower_bound().unwrap() * (1.0 - 1e-13));
+        if landscape.verdict().is_proved() {
             prop_assert!(found >= landscape.best().loss() * (1.0 - 1e-12));
         }
     }
@@ -144,11 +144,11 @@ proptest! {
             let gram = means.transpose() * means;
             prop_assert!((&gram - claimed).norm() <= 1e-10 * gram.norm());
             let logits = head.product().unwrap() * means;
-            let claimed = point.logits().unwrap().to_dense().unwrap();
+            let claimed = point.class_outputs().unwrap().to_dense().unwrap();
             prop_assert!((&logits - claimed).norm() <= 1e-10 * logits.norm());
-            let singular = point.product_singular_values(1..=ufm.depth()).unwrap();
+            let singular = point.singular_values(1..=ufm.depth()).unwrap();
             let largest = head.product().unwrap().singular_values().amax();
-            let claimed = singular.first().copied().unwrap_or(0.0);
+            let claimed = singular.first().map_or(0.0, |first| first.value);
             prop_assert!((largest - claimed).abs() <= 1e-10 * largest);
         }
     }
@@ -188,7 +188,7 @@ fn minimisation_reproduces_the_counterexamples() {
         assert!((landscape.simplex_etf().loss() - etf).abs() < 1e-8);
         assert!((landscape.best().loss() - best).abs() < 1e-8);
         assert_eq!(landscape.best().structure().to_string(), name);
-        assert_eq!(landscape.verdict_on_simplex_etf(), Verdict::ProvedNotGlobal(Proof::Pairs));
+        assert!(matches!(landscape.simplex_etf().verdict(), Verdict::Refuted(_)));
         let found = objective(&ufm).multi_start(12, 1).loss;
         assert!((found - landscape.best().loss()).abs() < 1e-9, "{found}");
     }
@@ -241,10 +241,10 @@ fn known_gaps_of_the_list_are_documented() {
     ] {
         let ufm = with_strength(classes, depth, strength, bias);
         let landscape = ufm.landscape().unwrap();
-        assert_eq!(landscape.verdict_on_best(), Verdict::BestKnown);
+        assert_eq!(landscape.verdict().keyword(), "best_known");
         let found = objective(&ufm).multi_start(60, 7).loss;
         assert!(found < landscape.best().loss() - 1e-3, "{classes} {depth}: {found}");
-        assert!(found > landscape.lower_bound());
+        assert!(found > landscape.lower_bound().unwrap());
     }
 }
 
@@ -260,7 +260,7 @@ fn breakpoints_are_ties_and_proofs_agree_with_the_list() {
         (5, 1, Bias::None),
         (2, 4, Bias::Regularized(0.3)),
     ] {
-        let phases = phase_diagram(classes, depth, bias).unwrap();
+        let phases = phase_diagram(classes, depth, bias, 0.0).unwrap();
         assert_eq!((phases[0].from, phases.last().unwrap().to), (0.0, f64::INFINITY));
         assert_eq!(phases.last().unwrap().structure, LogitStructure::Collapsed);
         let potential = SimplexPotential::new(classes, depth).unwrap();
@@ -311,8 +311,7 @@ fn a_verdict_of_not_global_comes_with_a_lower_point() {
                     let ufm = with_strength(classes, depth, strength, bias);
                     let landscape = ufm.landscape().unwrap();
                     let lower = landscape.margin_over_simplex_etf() > 0.0;
-                    let proved =
-                        matches!(landscape.verdict_on_simplex_etf(), Verdict::ProvedNotGlobal(_));
+                    let proved = matches!(landscape.simplex_etf().verdict(), Verdict::Refuted(_));
                     assert_eq!(proved, lower, "K = {classes}, M = {depth}, {bias:?}, {strength}");
                     assert!(lower || decade > 0, "K = {classes}, M = {depth}, {bias:?}");
                 }
@@ -323,7 +322,7 @@ fn a_verdict_of_not_global_comes_with_a_lower_point() {
 
 #[test]
 fn three_classes_fail_in_a_window_only() {
-    let phases = phase_diagram(3, 2, Bias::None).unwrap();
+    let phases = phase_diagram(3, 2, Bias::None, 0.0).unwrap();
     let names: Vec<String> = phases.iter().map(|phase| phase.structure.to_string()).collect();
     assert_eq!(names, ["simplex ETF", "pair ⊕ origin", "zero"]);
 }
@@ -338,7 +337,7 @@ fn extreme_problems_have_answers() {
     assert_eq!(etf.class_means_gram().unwrap().classes(), 1_000_000);
     // Ten million classes as points of a grid have a loss, but no matrix that fits into memory.
     let large = with_strength(10_000_000, 3, 1e-8, Bias::None).landscape().unwrap();
-    assert!(large.best().logits().is_err() && large.best().classifier_gram().is_err());
+    assert!(large.best().class_outputs().is_err() && large.best().trailing_gram(1).is_err());
     assert!(large.best().explicit(&Basis::Standard).is_err());
     assert!(large.best().loss() < large.simplex_etf().loss());
     let weak = with_strength(3, 1, 1e-150, Bias::None).simplex_etf().unwrap();
@@ -356,6 +355,6 @@ fn bad_problems_are_named() {
     let error = ufm.clone().with_widths(&[4, 3]).unwrap_err();
     assert!(error.to_string().starts_with("no closed form is known"), "{error}");
     assert!(ufm.with_widths(&[9]).is_err());
-    assert!(phase_diagram(3, 2, Bias::Regularized(0.0)).is_err());
-    assert!(phase_diagram(1, 2, Bias::None).is_err());
+    assert!(phase_diagram(3, 2, Bias::Regularized(0.0), 0.0).is_err());
+    assert!(phase_diagram(1, 2, Bias::None, 0.0).is_err());
 }
