@@ -2,5 +2,6 @@
 
 pub mod cross_entropy;
 pub mod layer_peeled;
+pub mod nonnegative;
 pub mod squared;
 pub mod svm;

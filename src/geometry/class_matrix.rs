@@ -2,6 +2,7 @@
 
 mod contrasts;
 mod cosine;
+mod kinds;
 mod spectral;
 
 use nalgebra::DMatrix;

@@ -309,7 +309,7 @@ fn an_incomplete_second_pass_is_refused() {
     let mut sums = AuditSums::<f64>::new(&statistics, &head, None).unwrap();
     sums.accumulate(&samples.split(2, |i| i % 2)[0].data()).unwrap();
     let error = sums.audit().unwrap_err().to_string();
-    assert!(error.contains("as in the first pass"), "{error}");
+    assert!(error.contains("but 200 in the first"), "{error}");
 }
 
 /// An audit in batches is that of all samples at once.
@@ -335,7 +335,7 @@ fn audits_of_batches() {
     let balance = parts.balancedness.unwrap().into_iter().zip(whole.balancedness.unwrap());
     assert!(balance.into_iter().all(|(found, expected)| relative_error(found, expected) < 1e-12));
     sums.accumulate(&samples.split(50, |i| i % 50)[0].data()).unwrap();
-    assert!(matches!(sums.audit(), Err(Error::Shape { .. })));
+    assert!(matches!(sums.audit(), Err(Error::SecondPass { .. })));
 }
 
 #[test]

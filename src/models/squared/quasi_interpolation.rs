@@ -77,7 +77,7 @@ impl QuasiInterpolation {
     /// The outputs, bias included; column k belongs to class k.
     ///
     /// ```
-    /// let outputs = neural_collapse::QuasiInterpolation::new(3, 0.125)?.class_outputs();
+    /// let outputs = neural_collapse::models::squared::QuasiInterpolation::new(3, 0.125)?.class_outputs();
     /// assert_eq!((outputs.get(0, 0), outputs.get(1, 0)), (Some(0.875), Some(0.0625)));
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
