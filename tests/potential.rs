@@ -8,7 +8,8 @@
 
 mod support;
 
-use neural_collapse::models::squared::{Minimizer, Regime};
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Minimizer;
 use neural_collapse::{Error, Potential};
 use proptest::prelude::*;
 use roots::{Roots, SimpleConvergency};

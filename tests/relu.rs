@@ -6,7 +6,7 @@
 mod support;
 
 use nalgebra::DMatrix;
-use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Regularization, Ufm};
+use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Prediction, Regularization, Ufm};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
