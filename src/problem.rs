@@ -2,6 +2,7 @@
 
 pub(crate) mod counts;
 pub(crate) mod head;
+pub(crate) mod kinds;
 pub(crate) mod regularization;
 pub(crate) mod target;
 pub(crate) mod training_objective;

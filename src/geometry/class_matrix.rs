@@ -2,6 +2,7 @@
 
 mod contrasts;
 mod cosine;
+mod kinds;
 
 use nalgebra::DMatrix;
 

@@ -70,6 +70,17 @@ impl Grouped {
         Self { partition, diagonal: diagonal.to_vec(), coupling: None }
     }
 
+    /// q_g on the diagonal and c_gh for each pair of groups of classes, which are given by the first class and
+    /// the group of each run of neighbors.
+    pub(crate) fn of_runs(
+        runs: Vec<(usize, usize)>,
+        classes: usize,
+        diagonal: Vec<f64>,
+        coupling: Option<DMatrix<f64>>,
+    ) -> Self {
+        Self { partition: Partition { runs, classes }, diagonal, coupling }
+    }
+
     /// q_g on the diagonal and c_gh for each pair of groups of equal class sizes.
     pub(crate) fn by_size(
         counts: &ClassCounts,

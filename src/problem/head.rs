@@ -277,10 +277,7 @@ mod tests {
             "`weights[1]` has shape 0×1, but must have shape ≥1×≥1, to be a layer"
         );
         let bias = Some(dvector![1.0, 2.0]);
-        assert!(
-            error(vec![dmatrix![1.0]], bias)
-                .starts_with("`bias` has shape 2, but must have shape 1, ")
-        );
+        assert!(error(vec![dmatrix![1.0]], bias).starts_with("`bias` has shape 2, but"));
         let nan = vec![dmatrix![1.0; f64::NAN]];
         assert_eq!(error(nan, None), "`weights[0][(1, 0)]` is NaN, but must be finite");
         let infinite = Some(dvector![f64::INFINITY]);
