@@ -308,8 +308,8 @@ fn an_incomplete_second_pass_is_refused() {
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
     let mut sums = AuditSums::<f64>::new(&statistics, &head, None).unwrap();
     sums.accumulate(&samples.split(2, |i| i % 2)[0].data()).unwrap();
-    let error = sums.audit().unwrap_err().to_string();
-    assert!(error.contains("but 200 in the first"), "{error}");
+    let expected = Error::SecondPass { class: 1, found: 0, expected: 199 };
+    assert_eq!(sums.audit(), Err(expected));
 }
 
 /// An audit in batches is that of all samples at once.
