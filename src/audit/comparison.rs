@@ -119,9 +119,9 @@ impl Measurement {
     /// [`Error::Unrepresentable`] if a number overflows.
     pub fn compare(self, prediction: &dyn Prediction) -> Result<Audit> {
         self.check(prediction)?;
-        let one_layer = match prediction.training_objective() {
-            TrainingObjective::Penalized { .. } => None,
-            _ => Some(self.head().to_one_layer()?),
+        let one_layer = match prediction.training_objective().is_of_one_layer() {
+            true => Some(self.head().to_one_layer()?),
+            false => None,
         };
         let head = one_layer.as_ref().unwrap_or(self.head());
         let outputs = answered(prediction.class_outputs())?;
@@ -222,8 +222,8 @@ impl Measurement {
                 ),
             });
         }
-        let penalized = matches!(prediction.training_objective(), TrainingObjective::Penalized { .. });
-        if penalized && prediction.depth() != self.head().depth() {
+        let one_layer = prediction.training_objective().is_of_one_layer();
+        if !one_layer && prediction.depth() != self.head().depth() {
             let reason = "the number of layers of the prediction";
             return Err(Error::length("weights", self.head().depth(), prediction.depth(), reason));
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nalgebra::DMatrix;
 
 use crate::audit::frames::{FrameDistances, Measured};
+use crate::audit::sums::norm;
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::center::Center;
@@ -15,6 +16,7 @@ use crate::metrics::{AllMetrics, Nc1, Nc4};
 use crate::objective::Objective;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
+use crate::problem::regularization::Bias;
 use crate::problem::training_objective::TrainingObjective;
 
 /// A network as it was measured: what [`AuditSums`](crate::AuditSums) end in, before it is laid beside a prediction.
@@ -35,6 +37,7 @@ pub struct Measurement {
     pub(super) objective: Option<Objective>,
     pub(super) balancedness: Option<Vec<f64>>,
     pub(super) feature_energy: f64,
+    pub(super) features_squared: f64,
     pub(super) metrics: Option<AllMetrics>,
 }
 
@@ -156,10 +159,21 @@ impl Measurement {
         }
     }
 
-    /// ‖∇f‖ relative to the gradient of the penalties alone.
-    pub(super) fn relative_gradient(&self) -> Option<f64> {
+    /// ‖∇f‖ relative to the norm of the gradient of the penalties alone, (λ₁W₁, …, λ_M W_M, λ_H H, λ_b b): near 1
+    /// at random, and 0 at every stationary point.
+    #[must_use]
+    pub fn relative_gradient(&self) -> Option<f64> {
         let objective = self.objective?;
-        let penalties = objective.penalty_gradient_norm;
+        let regularization = self.training_objective.as_ref()?.regularization()?;
+        let layers = self.head.weights().iter().zip(regularization.weight_decays());
+        let weights = layers.map(|(weight, decay)| decay * norm(weight.as_slice()));
+        let features = regularization.feature_decay() * self.features_squared.sqrt();
+        let bias = match (regularization.bias(), self.head.bias()) {
+            (Bias::Regularized(decay), Some(bias)) => decay * norm(bias.as_slice()),
+            _ => 0.0,
+        };
+        let parts: Vec<f64> = weights.chain([features, bias]).collect();
+        let penalties = norm(&parts);
         (penalties > 0.0).then(|| objective.gradient_norm / penalties)
     }
 

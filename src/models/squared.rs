@@ -9,6 +9,7 @@ pub use ufm::Ufm;
 
 mod classes;
 mod collapse;
+mod collapse_order;
 mod direction;
 mod explicit;
 mod minimum;

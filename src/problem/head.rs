@@ -171,6 +171,45 @@ impl LinearHead {
         chain(&self.weights[..layers])
     }
 
+    /// The same head as one layer, the product W_M⋯W₁ of all of them, with the same bias.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if the product overflows.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::LinearHead;
+    ///
+    /// let head = LinearHead::new(vec![dmatrix![2.0, 0.0], dmatrix![3.0; -3.0]], None)?;
+    /// assert_eq!(head.to_one_layer()?.weights(), [dmatrix![6.0, 0.0; -6.0, 0.0]]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn to_one_layer(&self) -> Result<Self> {
+        Self::new(vec![self.product()?], self.bias.clone())
+    }
+
+    /// The same head with its outputs in another order: output k is that of the class `order[k]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one entry for each class, [`Error::OutOfRange`] if one is no class.
+    pub fn with_order(&self, order: &[usize]) -> Result<Self> {
+        if order.len() != self.classes {
+            return Err(Error::length("order", order.len(), self.classes, "one for each class"));
+        }
+        if let Some(index) = order.iter().position(|&class| class >= self.classes) {
+            let argument = Argument::at("order", index);
+            return Err(Error::out_of_range(argument, order[index] as f64, "one of the classes"));
+        }
+        let mut head = self.clone();
+        if let Some(last) = head.weights.last_mut() {
+            *last = last.select_rows(order);
+        }
+        if let Some(bias) = &mut head.bias {
+            *bias = DVector::from_iterator(order.len(), order.iter().map(|&class| bias[class]));
+        }
+        Ok(head)
+    }
+
     /// Refuses features or labels that are not for this head.
     pub(crate) fn check_shape(
         &self,
