@@ -27,6 +27,7 @@ mod extreme_input;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;
+mod nonnegative;
 mod objective;
 mod optimiser;
 mod peers;
