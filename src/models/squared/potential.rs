@@ -16,9 +16,9 @@ use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_rat
 /// the target. The global minimiser is 0 for b above the threshold β_M, and the larger of the two
 /// stationary points below it.
 ///
-/// The type is generic over [`num_traits::Float`]. For `f64` and `f32` the minimiser, the
-/// stationary points and the thresholds are within 1 ulp of the exact value for the given b; the
-/// tables of the project's `docs/accuracy.md` show the largest errors found.
+/// The type is generic over [`num_traits::Float`]. The minimiser, the stationary points and the
+/// thresholds are within 2 ulp of the exact value for the given b in `f64` and within 1 ulp in `f32`;
+/// the tables of the project's `docs/accuracy.md` show the largest errors found, 1 ulp in both.
 ///
 /// ```
 /// use neural_collapse::Potential;
