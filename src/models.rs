@@ -2,6 +2,7 @@
 
 pub mod cross_entropy;
 pub mod layer_peeled;
+pub mod multi_label;
 pub mod nonnegative;
 pub mod squared;
 pub mod svm;
