@@ -1,5 +1,6 @@
 //! The predictions: of the squared loss, and of the models beside it with what is proved about them.
 
+use neural_collapse::Prediction as _;
 use neural_collapse::models::cross_entropy::CrossEntropyPoint;
 use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
 use neural_collapse::prediction::ClassGeometry;
@@ -102,7 +103,7 @@ impl Model {
         let counts = ufm.counts().filter(|counts| counts.is_balanced());
         let counts = counts.ok_or_else(no_closed_form)?;
         let size = counts.runs().next().map_or(0, |run| run.size);
-        let problem = CrossEntropyUfm::new(counts.classes(), size, ufm.penalties().clone())?;
+        let problem = CrossEntropyUfm::new(counts.classes(), size, ufm.regularization().clone())?;
         let problem = match ufm.widths() {
             Some(widths) => problem.with_widths(widths)?,
             None => problem,

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::numerics::secular::{Centring, SecularPair, secular_pairs};
+use crate::numerics::secular::{Centering, SecularPair, secular_pairs};
 use crate::prediction::geometry::ClassGeometry;
 use crate::problem::counts::{ClassCounts, Run, SizeGroup};
 
@@ -59,7 +59,7 @@ impl Seli {
         if counts.classes() < 2 {
             return Err(Error::out_of_range("classes", counts.classes() as f64, "at least 2"));
         }
-        let between = secular_pairs(counts.groups(), Centring::Classes);
+        let between = secular_pairs(&counts.repeated_sizes(), Centering::Plain);
         Ok(Self { counts, between })
     }
 
@@ -132,9 +132,10 @@ impl Seli {
         let norm = |power: fn(f64) -> f64| {
             let group = self.counts.groups()[run.group];
             let share = (group.classes - 1) as f64 / group.classes as f64;
-            let between = self.between.iter().map(|pair| {
-                power(pair.eigenvalue) * pair.entry(self.counts.groups(), run.group).powi(2)
-            });
+            let between = self
+                .between
+                .iter()
+                .map(|pair| power(pair.eigenvalue) * pair.entry(run.size as f64).powi(2));
             share * power(run.size as f64) + between.sum::<f64>()
         };
         ClassGeometry {
@@ -159,6 +160,7 @@ impl Seli {
 
 /// Adds value·uuᵀ by groups.
 fn add_outer_square(sum: &mut DMatrix<f64>, groups: &[SizeGroup], pair: &SecularPair, value: f64) {
-    let entries = DMatrix::from_fn(groups.len(), 1, |group, _| pair.entry(groups, group));
+    let entries =
+        DMatrix::from_fn(groups.len(), 1, |group, _| pair.entry(groups[group].size as f64));
     *sum += &entries * entries.transpose() * value;
 }

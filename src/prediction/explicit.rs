@@ -30,12 +30,12 @@ pub enum Basis {
 /// One global minimiser, or another critical point of known structure: W₁, …, W_M, b and H.
 ///
 /// ```
-/// use neural_collapse::{Basis, ClassCounts, Regularization, Ufm};
+/// use neural_collapse::{Basis, ClassCounts, Prediction, Regularization, Ufm};
 ///
 /// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
 /// let ufm = Ufm::new(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?.with_widths(&[64; 3])?;
 /// let minimum = ufm.global_minimum()?;
-/// let explicit = minimum.minimizer(&Basis::Random(7))?;
+/// let explicit = minimum.explicit(&Basis::Random(7))?;
 /// let product = explicit.head().product()?;
 /// assert_eq!(product.shape(), (4, 64));
 /// // Its Gram matrix is the predicted general orthogonal frame.

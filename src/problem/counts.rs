@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use crate::error::{Argument, Error, Result};
+use crate::numerics::secular::Repeated;
 
 /// Counts above this are not exact as `f64`.
 const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
@@ -24,6 +25,8 @@ const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Vec<(u64, usize)>", into = "Vec<(u64, usize)>"))]
 pub struct ClassCounts {
     runs: Vec<Run>,
     groups: Vec<SizeGroup>,
@@ -173,6 +176,13 @@ impl ClassCounts {
         self.runs.iter().copied()
     }
 
+    /// The distinct sizes as they repeat on the diagonal of diag(n), by falling size.
+    pub(crate) fn repeated_sizes(&self) -> Vec<Repeated> {
+        let repeated =
+            |group: &SizeGroup| Repeated { value: group.size as f64, times: group.classes as f64 };
+        self.groups.iter().map(repeated).collect()
+    }
+
     /// The classes of a group, as runs of neighbours in rising order.
     pub(crate) fn members(&self, group: usize) -> Vec<Range<usize>> {
         let own = self.runs.iter().filter(|run| run.group == group);
@@ -186,6 +196,22 @@ impl ClassCounts {
         }
         let next = self.runs.partition_point(|run| run.first_class <= class);
         self.runs.get(next.checked_sub(1)?).copied()
+    }
+}
+
+/// Runs of (size, number of classes), in the order of the labels.
+impl From<ClassCounts> for Vec<(u64, usize)> {
+    fn from(counts: ClassCounts) -> Self {
+        counts.runs().map(|run| (run.size, run.classes)).collect()
+    }
+}
+
+impl TryFrom<Vec<(u64, usize)>> for ClassCounts {
+    type Error = Error;
+
+    /// As [`ClassCounts::from_runs`].
+    fn try_from(runs: Vec<(u64, usize)>) -> Result<Self> {
+        Self::from_runs(runs)
     }
 }
 

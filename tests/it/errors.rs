@@ -10,8 +10,8 @@ use neural_collapse::measure::{Center, ClassVectors, ProjectedScatter};
 use neural_collapse::metrics::{Nc1Options, equiangularity};
 use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
-    Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead,
-    Potential, Regularization, Result, Ufm,
+    AuditSums, Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures,
+    LinearHead, Potential, Prediction, Regularization, Result, Ufm,
 };
 
 const WIDE: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
@@ -31,6 +31,12 @@ fn different_first_pass() -> Result<()> {
     let by_classes = Nc1Options { center: Center::Classes, ..Nc1Options::default() };
     let other = ProjectedScatter::<f64>::new(&statistics, &by_classes)?;
     ProjectedScatter::<f64>::new(&statistics, &Nc1Options::default())?.merge(&other)
+}
+
+fn incomplete_second_pass() -> Result<()> {
+    let statistics = ClassStatistics::new(&data(&[0, 0, 1, 1], 2)?)?;
+    let head = LinearHead::new(vec![statistics.class_means()?.transpose()], None)?;
+    AuditSums::<f64>::new(&statistics, &head, None)?.audit().map(|_| ())
 }
 
 /// What a call that must fail reports.
@@ -98,6 +104,10 @@ fn rows() -> Vec<(&'static str, Error)> {
             failure(different_first_pass()),
         ),
         (
+            "a second pass over the samples has not visited those of the first",
+            failure(incomplete_second_pass()),
+        ),
+        (
             "the problem is well posed, but nobody has solved it in closed form",
             failure(problem(&[5, 4], &[1e-3], Bias::Regularized(0.1))),
         ),
@@ -125,6 +135,14 @@ fn rows() -> Vec<(&'static str, Error)> {
             "a matrix decomposition does not converge; never seen, as matrices are checked and scaled before",
             Error::NoConvergence { algorithm: "singular value decomposition", iterations: 1000 },
         ),
+        (
+            "a prediction does not determine what was asked for",
+            Error::NotAnswered {
+                question: "the Gram matrix of the class means",
+                reason: "the target matrix has no classes",
+            },
+        ),
+        ("the caller's `Monitor` ended long work", Error::Cancelled),
     ]
 }
 

@@ -4,7 +4,8 @@
 //! How many digits are right is the business of `tests/it/accuracy.rs`; here it is which point is the
 //! minimum.
 
-use neural_collapse::models::squared::{Minimizer, Regime};
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Minimizer;
 use neural_collapse::{Error, Potential};
 use proptest::prelude::*;
 use roots::{Roots, SimpleConvergency};

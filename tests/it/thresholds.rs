@@ -1,8 +1,10 @@
 //! Decisions at the thresholds, number by number: the regime is what exact arithmetic says.
 
 use crate::exact::double_double::DoubleDouble;
-use neural_collapse::models::squared::Regime;
-use neural_collapse::{ClassCounts, Geometry, GlobalMinimum, Potential, Regularization, Ufm};
+use neural_collapse::models::Regime;
+use neural_collapse::{
+    ClassCounts, Geometry, GlobalMinimum, Potential, Prediction, Regularization, Ufm,
+};
 use num_traits::One;
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
@@ -90,7 +92,7 @@ fn two_layers_reach_the_tie_exactly_and_report_it() {
     let class = tie.class(0).unwrap();
     assert_eq!((class.collapsed, class.classifier_norm_squared), (None, None));
     assert_eq!(tie.class(1).unwrap().collapsed, Some(false));
-    assert_eq!(tie.classifier_gram().get(0, 0), None);
+    assert_eq!(tie.trailing_gram(1).unwrap().get(0, 0), None);
     assert_eq!((small.x(), small.loss()), (1.0, 4.0 / 32.0), "x = 1 costs as much as x = 0");
     assert_eq!(tie.smallest_surviving_count(), 4.0);
     assert_eq!(tie.largest_decay_factor(), Some(1.0));

@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::{ClassMatrix, Grouped, Partition};
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::structure::Grouped;
 use crate::problem::counts::ClassCounts;
 
 impl ClassMatrix {
@@ -23,7 +24,6 @@ impl ClassMatrix {
             }
             between[(index, index)] -= *q / group.classes as f64;
         }
-        let partition = Partition::by_size(counts);
-        Self::unique(Grouped { partition, diagonal, coupling: Some(between) })
+        Self::unique(Grouped::by_size(counts, diagonal, Some(between)))
     }
 }

@@ -5,6 +5,7 @@ use crate::models::nonnegative::minimum::NonnegativeMinimum;
 use crate::problem::counts::ClassCounts;
 use crate::problem::kinds::{Kinds, check_list};
 use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::widths::Widths;
 
 /// Cross-entropy on unconstrained features that are not negative, as after a ReLU, with class weights ω and label
 /// smoothing δ:
@@ -95,7 +96,7 @@ impl NonnegativeUfm {
     /// # Errors
     /// [`Error::Shape`] unless there is one width, [`Error::OutOfRange`] if it is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.penalties.check_widths(widths)?;
+        Widths::new(widths, self.penalties.depth())?;
         self.widths = widths.first().map(|&width| [width]);
         Ok(self)
     }

@@ -3,9 +3,10 @@
 use num_traits::Float;
 
 use crate::error::{Error, Result, check_not_negative, check_positive};
+use crate::models::regime::Regime;
 use crate::models::squared::stationary::Solver;
-use crate::numerics::double_double::Twofold;
-use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
+use crate::numerics::double_double::DoubleDouble;
+use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_ratio};
 
 /// The function g(x; b) = 1/(x^M + 1) + b x on x ≥ 0 that decides the size of every singular
 /// direction of a deep linear head, for one depth M.
@@ -21,7 +22,7 @@ use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
 ///
 /// ```
 /// use neural_collapse::Potential;
-/// use neural_collapse::models::squared::Regime;
+/// use neural_collapse::models::Regime;
 ///
 /// let potential = Potential::<f64>::new(3)?;
 /// let minimizer = potential.minimizer(0.1)?;
@@ -38,6 +39,8 @@ use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
 ///
 /// Source: Dang et al. (ICML 2023), appendix D.2.1, where the threshold is derived.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "u32", into = "u32", bound = "T: Float"))]
 pub struct Potential<T> {
     depth: u32,
     threshold: T,
@@ -165,13 +168,29 @@ impl<T: Float> Potential<T> {
     }
 }
 
+/// The depth, as which a potential is stored.
+impl<T: Float> From<Potential<T>> for u32 {
+    fn from(potential: Potential<T>) -> Self {
+        potential.depth()
+    }
+}
+
+impl<T: Float> TryFrom<u32> for Potential<T> {
+    type Error = Error;
+
+    /// As [`Potential::new`].
+    fn try_from(depth: u32) -> Result<Self> {
+        Self::new(depth)
+    }
+}
+
 /// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)), and the same divided by M: both rounded once.
 fn thresholds<T: Float>(depth: u32) -> (T, T) {
     if depth == 1 {
         return (T::one(), T::one());
     }
-    let (m, below) = (from_u32::<T>(depth), Twofold::from(from_u32::<T>(depth - 1)));
-    let denominator = twofold_root(depth - 1, 1, depth).times(m);
+    let (m, below) = (from_u32::<T>(depth), DoubleDouble::from(from_u32::<T>(depth - 1)));
+    let denominator = double_double_root(depth - 1, 1, depth).times(m);
     (below.over(denominator), below.over(denominator.times(m)))
 }
 
@@ -181,21 +200,8 @@ fn fold<T: Float>(depth: u32) -> T {
         return T::one();
     }
     let (m, below) = (from_u32::<T>(depth), from_u32::<T>(depth - 1));
-    let numerator = twofold_root(depth.saturating_add(1), depth - 1, depth);
-    numerator.times(below).times(m + T::one()).over(Twofold::product(from_u32(4), m))
-}
-
-/// Where the global minimum of a [`Potential`] lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum Regime {
-    /// At x = 0 only: the direction collapses.
-    Zero,
-    /// At the threshold of M ≥ 2 layers: x = 0 and x = (M−1)^(1/M) are both global minimisers.
-    Tie,
-    /// At x > 0 only.
-    Positive,
+    let numerator = double_double_root(depth.saturating_add(1), depth - 1, depth);
+    numerator.times(below).times(m + T::one()).over(DoubleDouble::product(from_u32(4), m))
 }
 
 /// The global minimiser of a [`Potential`].
@@ -204,7 +210,7 @@ pub enum Regime {
 ///
 /// ```
 /// use neural_collapse::Potential;
-/// use neural_collapse::models::squared::Regime;
+/// use neural_collapse::models::Regime;
 ///
 /// let tie = Potential::<f64>::new(2)?.minimizer(0.5)?;
 /// assert_eq!((tie.regime(), tie.x(), tie.value(0.5)), (Regime::Tie, 1.0, 1.0));
@@ -270,4 +276,52 @@ pub struct StationaryPoints<T> {
     pub local_minimum: T,
     /// The smaller one, a local maximum of g. There is none for M = 1.
     pub local_maximum: Option<T>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The depths and slopes of a reference table.
+    fn inputs(table: &str) -> Vec<(u32, f64)> {
+        let path = format!("{}/tests/reference/{table}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows = text.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        rows.map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap())).collect()
+    }
+
+    /// The largest number of steps of a solver over a table, with the input that took it.
+    fn most_steps(table: &str, steps: impl Fn(u32, f64) -> Option<usize>) -> (usize, u32, f64) {
+        let counted = inputs(table).into_iter().filter_map(|(m, b)| Some((steps(m, b)?, m, b)));
+        let most = counted.max_by_key(|row| row.0).unwrap();
+        println!("{table}: {most:?}");
+        most
+    }
+
+    #[test]
+    fn the_minimiser_takes_at_most_four_steps() {
+        let most = most_steps("minimizer.csv", |m, b| {
+            let positive = Potential::new(m).unwrap().minimizer(b).unwrap().regime();
+            (positive == Regime::Positive).then(|| Solver::new(m).global(b).steps)
+        });
+        assert!(most.0 <= 4, "{most:?}");
+        let most = most_steps("minimizer.csv", |m, b| {
+            let b = b as f32;
+            let regime = Potential::<f32>::new(m).unwrap().minimizer(b).map(|found| found.regime());
+            (regime == Ok(Regime::Positive)).then(|| Solver::<f32>::new(m).global(b).steps)
+        });
+        assert!(most.0 <= 4, "f32: {most:?}");
+    }
+
+    #[test]
+    fn stationary_points_end_before_the_cap() {
+        let below_fold = |m, b| b < Potential::<f64>::new(m).unwrap().fold();
+        let larger = most_steps("stationary.csv", |m, b| {
+            below_fold(m, b).then(|| Solver::new(m).larger(b).steps)
+        });
+        let smaller = most_steps("stationary.csv", |m, b| {
+            (m > 1 && below_fold(m, b)).then(|| Solver::new(m).smaller(b).steps)
+        });
+        assert!(larger.0 <= 45 && smaller.0 <= 45, "{larger:?}, {smaller:?}");
+    }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use neural_collapse::Potential;
-use neural_collapse::models::squared::{Minimizer, Regime};
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Minimizer;
 use num_traits::Float;
 
 /// The potential of any depth at any two numbers, in both precisions.
