@@ -28,6 +28,7 @@ mod extreme_input;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;
+mod multi_label;
 mod nonnegative;
 mod objective;
 mod optimiser;
