@@ -104,7 +104,7 @@ impl Subspace {
     pub(crate) fn leverage(&self, index: usize, group: SizeGroup) -> f64 {
         match self {
             Self::Classes(own) => f64::from(u8::from(*own == index)),
-            Self::Contrasts(own) if *own == index => 1.0 - (group.classes as f64).recip(),
+            Self::Contrasts(own) if *own == index => 1.0 - (group.class_count as f64).recip(),
             Self::Contrasts(_) => 0.0,
             Self::Constant(GroupVector::AllOnes(classes)) => classes.recip(),
             Self::Constant(vector) => vector.entry(group.size).powi(2),
@@ -118,7 +118,8 @@ impl Subspace {
             Self::Classes(group) => Subset::Span(counts.members(*group)).basis(classes),
             Self::Contrasts(group) => Subset::Contrasts(counts.members(*group)).basis(classes),
             Self::Constant(vector) => {
-                let entries = |run: Run| core::iter::repeat_n(vector.entry(run.size), run.classes);
+                let entries =
+                    |run: Run| core::iter::repeat_n(vector.entry(run.size), run.class_count);
                 DMatrix::from_iterator(classes, 1, counts.runs().flat_map(entries))
             }
         }
@@ -151,7 +152,7 @@ fn plain(counts: &ClassCounts) -> Vec<(TargetValue, Subspace)> {
     let samples = counts.samples() as f64;
     let direction = |(index, group): (usize, SizeGroup)| {
         let value =
-            TargetValue { squared: group.size as f64, multiplicity: group.classes, samples };
+            TargetValue { squared: group.size as f64, multiplicity: group.class_count, samples };
         (value, Subspace::Classes(index))
     };
     counts.sizes().enumerate().map(direction).collect()
@@ -164,7 +165,7 @@ fn centered(counts: &ClassCounts) -> Vec<(TargetValue, Subspace)> {
     let mut between = secular_pairs(&counts.repeated_sizes(), Centering::Weighted).into_iter();
     let mut spectrum = Vec::with_capacity(2 * counts.sizes().len());
     for (index, group) in counts.sizes().enumerate() {
-        let within = value(group.size as f64, group.classes - 1);
+        let within = value(group.size as f64, group.class_count - 1);
         spectrum.push((within, Subspace::Contrasts(index)));
         spectrum.extend(between.next().map(|pair| {
             (value(pair.eigenvalue, 1), Subspace::Constant(GroupVector::Secular(pair)))
