@@ -150,7 +150,7 @@ impl NonnegativeMinimum {
     /// let counts = ClassCounts::from_runs([(100, 3), (10, 2)])?;
     /// let ufm = NonnegativeUfm::new(counts, Regularization::new(&[1e-3], 1e-4)?)?;
     /// let runs = ufm.global_minimum()?.class_runs();
-    /// assert_eq!(runs.iter().map(|(run, _)| run.classes).collect::<Vec<_>>(), [3, 2]);
+    /// assert_eq!(runs.iter().map(|(run, _)| run.class_count).collect::<Vec<_>>(), [3, 2]);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     #[must_use]
