@@ -4,6 +4,7 @@ pub use regime::Regime;
 
 pub mod cross_entropy;
 pub mod layer_peeled;
+pub mod multi_label;
 pub mod nonnegative;
 pub(crate) mod regime;
 pub mod squared;

@@ -18,7 +18,9 @@
 mod accuracy;
 mod accuracy_cross_entropy;
 mod api;
+mod architecture;
 mod bad_input;
+mod conventions;
 mod cross_entropy;
 mod errata;
 mod errors;
@@ -27,6 +29,7 @@ mod extreme_input;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;
+mod multi_label;
 mod nonnegative;
 mod objective;
 mod optimiser;

@@ -59,7 +59,7 @@ fn split<'a>(
     run: &Run,
     bias_of: &'a impl Fn(usize) -> Option<f64>,
 ) -> impl Iterator<Item = (usize, Option<f64>)> + 'a {
-    let (first, length) = (run.first_class, run.classes);
+    let (first, length) = (run.first_class, run.class_count);
     match bias_of(first) {
         None => vec![(length, None)],
         Some(_) => (first..first + length).map(|class| (1, bias_of(class))).collect(),
@@ -69,7 +69,7 @@ fn split<'a>(
 
 impl Serialize for Classes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.runs.iter().flat_map(|(run, class)| repeat_n(class, run.classes)))
+        serializer.collect_seq(self.runs.iter().flat_map(|(run, class)| repeat_n(class, run.class_count)))
     }
 }
 
