@@ -7,6 +7,7 @@
 
 mod comparison;
 mod frames;
+mod inference;
 mod measurement;
 #[cfg(feature = "serde")]
 mod stored;
@@ -15,6 +16,7 @@ mod training;
 
 pub use comparison::{Audit, ClassAudit, Compared};
 pub use frames::{FrameDistance, FrameDistances};
+pub use inference::infer_decays;
 pub use measurement::Measurement;
 pub use sums::{AuditOptions, AuditSums};
 pub use training::{AT_MINIMUM, Arrival, STATIONARY, TrainingVerdict};

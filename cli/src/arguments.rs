@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::builder::{NonEmptyStringValueParser, UnknownArgumentValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
+use neural_collapse::models::AnyModel;
+use neural_collapse::problem::{CodedLoss, LossFunction, TrainingObjective};
+use neural_collapse::{Bias, ClassCounts, Regularization};
 
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
 use crate::input::{Keys, Reading, Request};
 pub(crate) use crate::loss::Loss;
-use crate::model::{Model, Prediction};
-use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias, spread};
+use crate::penalties::{BIAS_SYNTAX, Decay, Penalties, Rates, parse_bias, spread};
 
 /// The closed-form geometry of neural collapse: predict it, and audit trained networks against it
 ///
@@ -102,6 +103,48 @@ pub(crate) struct HeadArguments {
     /// number of classes limit the rank.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     widths: Option<Vec<usize>>,
+
+    /// How decays are meant that training code states.
+    #[command(flatten)]
+    rates: RateArguments,
+}
+
+/// How training code states its decays.
+#[derive(Debug, Args)]
+struct RateArguments {
+    /// The loss in the training code that the decays are rates beside [default: the objective's own]
+    ///
+    /// The objective is 1/(2N) Σ‖z − y‖² or the mean cross-entropy over N samples, plus λ/2 ‖·‖². The `weight_decay` of
+    /// SGD and Adam is λ beside CrossEntropyLoss(); beside MSELoss(), a mean over N·K numbers, all rates are times
+    /// K/2. The decoupled decay of AdamW is no penalty: no objective belongs to it.
+    #[arg(long, value_name = "CODE", value_enum)]
+    decays_beside: Option<Code>,
+
+    /// The code's penalty r/2 Σ‖h‖² is a sum over batches of so many samples: λ_H is r·B/N
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u64).range(1..))]
+    batch_size: Option<u64>,
+}
+
+/// A loss of training code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Code {
+    /// The mean cross-entropy over samples
+    CrossEntropyLoss,
+    /// The squared error, a mean over samples and outputs
+    MseLoss,
+    /// Half the squared error, a mean over samples
+    HalfMse,
+}
+
+impl RateArguments {
+    fn rates(&self) -> Rates {
+        let beside = self.decays_beside.map(|code| match code {
+            Code::CrossEntropyLoss => CodedLoss::CrossEntropy,
+            Code::MseLoss => CodedLoss::MeanSquaredError,
+            Code::HalfMse => CodedLoss::HalfSquaredError,
+        });
+        Rates { beside, batch_size: self.batch_size }
+    }
 }
 
 const PREDICT_EXAMPLES: &str = "\
@@ -222,17 +265,25 @@ pub(crate) struct AuditArguments {
     /// Weight decays λ₁,…,λ_M of the linear layers, from the features to the output
     /// [default: the metadata lambda_w, a JSON list]
     ///
-    /// One value stands for all layers.
+    /// One value stands for all layers. `inferred` takes the decay of a layer from the balance that every stationary
+    /// point has, λ₁‖W₁‖² = … = λ_M‖W_M‖² = λ_H‖H‖².
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
-    pub(crate) weight_decay: Option<Vec<f64>>,
+    pub(crate) weight_decay: Option<Vec<Decay>>,
 
     /// What other programs call the weight decay.
     #[arg(long = "wd", hide = true, value_parser = UnknownArgumentValueParser::suggest_arg("--weight-decay"))]
     wd: Option<String>,
 
-    /// Weight decay λ_H of the features [default: the metadata lambda_h]
+    /// Weight decay λ_H of the features, or `inferred` [default: the metadata lambda_h]
+    ///
+    /// Networks are often trained without one. `inferred` takes that which balances features and first layer; the
+    /// balance of all layers then tells whether the model applies.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub(crate) feature_decay: Option<f64>,
+    pub(crate) feature_decay: Option<Decay>,
+
+    /// How decays are meant that training code states.
+    #[command(flatten)]
+    rates: RateArguments,
 
     /// Bias of the last layer in training: none, unregularized, or its weight decay λ_b
     /// [default: the metadata bias, else unregularized if the file has a bias]
@@ -278,30 +329,35 @@ impl PredictArguments {
     /// The prediction for the loss that is asked for.
     ///
     /// Flags that are missing or do not belong to the loss end the program as bad usage.
-    pub(crate) fn prediction(&self) -> Result<Prediction, CliError> {
-        let counts = || self.counts.read();
-        match (self.loss, self.weight_energy, self.feature_energy) {
-            (Loss::Mse, None, None) => {
-                Ok(Prediction::Squared(self.head.problem(counts)?.global_minimum()?))
-            }
-            (Loss::Ce, None, None) => {
-                let ufm = self.head.problem(counts)?;
-                Ok(Prediction::Other(Model::cross_entropy(&ufm)?))
+    pub(crate) fn model(&self) -> Result<AnyModel, CliError> {
+        let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy) {
+            (Loss::Mse | Loss::Ce, None, None) => {
+                let counts = self.counts.read()?;
+                let regularization = self.head.regularization(&counts)?;
+                let widths = self.head.widths(regularization.depth())?;
+                (TrainingObjective::penalized(self.loss.function(), regularization), widths, counts)
             }
             (Loss::Mse | Loss::Ce, ..) => {
                 misused("--weight-energy and --feature-energy are for --loss layer-peeled")
             }
-            (Loss::LayerPeeled, Some(weights), Some(features)) if self.head.is_absent() => {
-                Ok(Prediction::Other(Model::layer_peeled(counts()?, weights, features)?))
+            (Loss::LayerPeeled, Some(weight_energy), Some(feature_energy))
+                if self.head.is_absent() =>
+            {
+                let loss_function = LossFunction::CrossEntropy;
+                let objective =
+                    TrainingObjective::Budgeted { loss_function, weight_energy, feature_energy };
+                (objective, None, self.counts.read()?)
             }
             (Loss::LayerPeeled, ..) => misused(
                 "--loss layer-peeled takes --counts, --weight-energy and --feature-energy, nothing else",
             ),
             (Loss::UfSvm, None, None) if self.head.is_absent() => {
-                Ok(Prediction::Other(Model::support_vectors(counts()?)?))
+                let loss_function = LossFunction::Margin;
+                (TrainingObjective::SmallestNorms { loss_function }, None, self.counts.read()?)
             }
             (Loss::UfSvm, ..) => misused("--loss uf-svm takes --counts, nothing else"),
-        }
+        };
+        Ok(AnyModel::new(&objective, counts, widths.as_deref())?)
     }
 }
 
@@ -317,11 +373,8 @@ fn misused(message: &str) -> ! {
 }
 
 impl HeadArguments {
-    /// The training problem with the class sizes `counts`.
-    fn problem(
-        &self,
-        counts: impl FnOnce() -> Result<ClassCounts, CliError>,
-    ) -> Result<Ufm, CliError> {
+    /// The decays of the objective.
+    fn regularization(&self, counts: &ClassCounts) -> Result<Regularization, CliError> {
         let (Some(depth), Some(weight_decay), Some(feature_decay)) =
             (self.depth, &self.weight_decay, self.feature_decay)
         else {
@@ -331,24 +384,32 @@ impl HeadArguments {
             let reason = format!("{depth}, but a depth from 1 to {MAX_DEPTH} is expected");
             return Err(CliError::Argument { name: "--depth".into(), reason });
         }
+        let (rates, classes) = (self.rates.rates(), counts.classes());
         let decays = spread("--weight-decay", weight_decay, depth)?;
-        let bias = self.bias.unwrap_or_default();
-        let penalties = Regularization::new(&decays, feature_decay)?.with_bias(bias)?;
-        let ufm = Ufm::new(counts()?, penalties)?;
-        match &self.widths {
-            None => Ok(ufm),
-            Some(widths) => Ok(ufm.with_widths(&spread("--widths", widths, depth)?)?),
-        }
+        let decay = |&rate: &f64| rates.weight_decay(rate, classes);
+        let decays = decays.iter().map(decay).collect::<Result<Vec<_>, _>>()?;
+        let feature_decay = rates.feature_decay(feature_decay, counts.samples(), classes)?;
+        let bias = match self.bias.unwrap_or_default() {
+            Bias::Regularized(rate) => Bias::Regularized(rates.weight_decay(rate, classes)?),
+            bias => bias,
+        };
+        Ok(Regularization::new(&decays, feature_decay)?.with_bias(bias)?)
+    }
+
+    /// The widths of all layers, if they are limited.
+    fn widths(&self, depth: usize) -> Result<Option<Vec<usize>>, CliError> {
+        self.widths.as_ref().map(|widths| spread("--widths", widths, depth)).transpose()
     }
 
     /// Whether none of the flags is given.
     fn is_absent(&self) -> bool {
-        let Self { depth, weight_decay, wd: _, feature_decay, bias, widths } = self;
+        let Self { depth, weight_decay, wd: _, feature_decay, bias, widths, rates } = self;
         depth.is_none()
             && weight_decay.is_none()
             && feature_decay.is_none()
             && bias.is_none()
             && widths.is_none()
+            && rates.rates() == Rates::default()
     }
 }
 
@@ -395,6 +456,7 @@ impl AuditArguments {
             loss: self.loss,
             label_smoothing: self.label_smoothing,
             class_weights: None,
+            rates: self.rates.rates(),
         }
     }
 }

@@ -6,7 +6,7 @@ use neural_collapse::Bias;
 use super::container::{Container, ListedArray};
 use super::error::Problem;
 use crate::loss::Loss;
-use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias};
+use crate::penalties::{BIAS_SYNTAX, Decay, Penalties, parse_bias};
 
 /// The names of the entries.
 const WEIGHT_DECAYS: &str = "lambda_w";
@@ -57,7 +57,7 @@ pub(super) fn complete_penalties(
         penalties.weight_decays = entry(metadata, WEIGHT_DECAYS, expected, parse_decays)?;
     }
     if penalties.feature_decay.is_none() {
-        let parse = |text: &str| text.trim().parse().ok().filter(is_decay);
+        let parse = |text: &str| text.trim().parse().ok().filter(is_decay).map(Decay::Given);
         penalties.feature_decay = entry(metadata, FEATURE_DECAY, "a positive number", parse)?;
     }
     if penalties.bias.is_none() {
@@ -139,7 +139,7 @@ fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
 }
 
 /// One value stands for all layers.
-fn same_decays(one: &[f64], other: &[f64]) -> bool {
+fn same_decays(one: &[Decay], other: &[Decay]) -> bool {
     match (one, other) {
         ([decay], list) | (list, [decay]) => list.iter().all(|other| other == decay),
         _ => one == other,
@@ -147,10 +147,10 @@ fn same_decays(one: &[f64], other: &[f64]) -> bool {
 }
 
 /// A JSON list of weight decays, or one for all layers.
-fn parse_decays(text: &str) -> Option<Vec<f64>> {
+fn parse_decays(text: &str) -> Option<Vec<Decay>> {
     let list = serde_json::from_str(text).ok();
-    let list: Vec<_> = list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))?;
-    list.iter().all(is_decay).then_some(list)
+    let list: Vec<f64> = list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))?;
+    list.iter().all(is_decay).then(|| list.into_iter().map(Decay::Given).collect())
 }
 
 fn is_decay(decay: &f64) -> bool {

@@ -21,7 +21,7 @@ use super::element::{Float, Precision};
 use super::keys::{Keys, Request};
 use super::network::{MeasuredNetwork, read_network};
 use crate::loss::Loss;
-use crate::penalties::Penalties;
+use crate::penalties::{Decay, Penalties};
 
 /// A folder that is removed at the end of a test.
 struct Folder(PathBuf);
@@ -220,8 +220,8 @@ fn safetensors_is_read_with_its_metadata() {
     assert_eq!(whole.features, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let head = whole.network.head;
     assert_eq!(head.weights, [DMatrix::from_row_slice(2, 2, &[1.0, -1.0, 0.5, 0.25])]);
-    assert_eq!(head.penalties.weight_decays, Some(vec![5e-4]));
-    assert_eq!(head.penalties.feature_decay, Some(1e-5));
+    assert_eq!(head.penalties.weight_decays, Some(vec![Decay::Given(5e-4)]));
+    assert_eq!(head.penalties.feature_decay, Some(Decay::Given(1e-5)));
     assert_eq!(head.penalties.bias, Some(Bias::Unregularized));
 }
 
