@@ -1,6 +1,6 @@
 //! Measured features with their labels, and the sums over them that the metrics are made of.
 
-pub use crate::numerics::parallel::limit_threads;
+pub use crate::numerics::parallel::{limit_threads, with_threads};
 pub use crate::numerics::scalar::Scalar;
 pub use center::Center;
 pub use class_vectors::ClassVectors;

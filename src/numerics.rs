@@ -5,6 +5,8 @@ pub(crate) mod bracketed_root;
 pub(crate) mod compensated;
 pub(crate) mod decay_roots;
 pub(crate) mod double_double;
+pub(crate) mod inner_products;
+pub(crate) mod left_factor;
 pub(crate) mod linalg;
 pub(crate) mod nth_root;
 pub(crate) mod parallel;

@@ -265,7 +265,8 @@ fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64
     let data = neural_collapse::Features::from_sample_columns(&features).unwrap();
     let data = data.with_labels(&labels, counts.len()).unwrap();
     let penalties = minimum.problem().penalties();
-    let objective = neural_collapse::objective::Objective::new(&data, explicit.head(), penalties).unwrap();
+    let objective =
+        neural_collapse::objective::Objective::new(&data, explicit.head(), penalties).unwrap();
     (objective.loss(), objective.gradient_norm)
 }
 
