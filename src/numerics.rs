@@ -13,3 +13,4 @@ pub(crate) mod parallel;
 pub(crate) mod scalar;
 pub(crate) mod secular;
 pub(crate) mod simd;
+pub(crate) mod squares;

@@ -66,6 +66,12 @@ pub enum TrainingObjective {
 }
 
 impl TrainingObjective {
+    /// All of a loss function and decays.
+    #[must_use]
+    pub fn penalized(loss_function: LossFunction, regularization: Regularization) -> Self {
+        Self::Penalized { loss_function, factor: 1.0, regularization }
+    }
+
     /// The loss function.
     #[must_use]
     pub fn loss_function(&self) -> LossFunction {
