@@ -2,6 +2,7 @@
 
 pub use regime::Regime;
 
+mod any;
 pub mod cross_entropy;
 pub mod layer_peeled;
 pub mod multi_label;
@@ -9,3 +10,5 @@ pub mod nonnegative;
 pub(crate) mod regime;
 pub mod squared;
 pub mod svm;
+
+pub use any::AnyModel;

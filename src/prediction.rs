@@ -2,6 +2,7 @@
 
 pub(crate) mod explicit;
 pub(crate) mod geometry;
+mod summary;
 pub(crate) mod verdict;
 
 use core::fmt::Debug;
@@ -14,6 +15,7 @@ use crate::problem::training_objective::TrainingObjective;
 
 pub use explicit::{Basis, ExplicitPoint};
 pub use geometry::{ClassGeometry, Geometry};
+pub use summary::Summary;
 pub use verdict::{Source, Verdict};
 
 /// A singular value with the number of its singular vectors.

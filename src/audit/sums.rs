@@ -9,7 +9,7 @@ use crate::measure::center::Center;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::{AllMetricsSums, DecisionCounts, Nc1Options, Nc1Sums};
+use crate::metrics::{MetricSums, DecisionCounts, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 use crate::objective::ObjectiveSums;
 use crate::problem::head::LinearHead;
@@ -35,6 +35,9 @@ pub struct AuditOptions {
     pub objective: Option<TrainingObjective>,
     /// Whether every metric of the library is wanted.
     pub all_metrics: bool,
+    /// Whether the samples are others than those of the statistics: a test set around the class means of its
+    /// training set.
+    pub other_samples: bool,
 }
 
 impl AuditOptions {
@@ -48,6 +51,12 @@ impl AuditOptions {
     #[must_use]
     pub fn with_all_metrics(self, all_metrics: bool) -> Self {
         Self { all_metrics, ..self }
+    }
+
+    /// For other samples than those of the statistics, or for the same.
+    #[must_use]
+    pub fn with_other_samples(self, other_samples: bool) -> Self {
+        Self { other_samples, ..self }
     }
 }
 
@@ -91,7 +100,7 @@ pub struct AuditSums<T: Scalar> {
     decisions: DecisionCounts,
     energy: FeatureEnergy,
     objective: Option<ObjectiveSums>,
-    metrics: Option<AllMetricsSums<T>>,
+    metrics: Option<MetricSums<T>>,
 }
 
 impl<T: Scalar> AuditSums<T> {
@@ -109,7 +118,7 @@ impl<T: Scalar> AuditSums<T> {
         let objective = options.objective.as_ref();
         // First, as it checks that head and decays fit together.
         let sums = objective.map(|objective| objective_sums(&statistics, &head, objective));
-        let metrics = options.all_metrics.then(|| AllMetricsSums::new(&statistics, &head));
+        let metrics = options.all_metrics.then(|| MetricSums::new(&statistics, &head));
         Ok(Self {
             objective: sums.transpose()?.flatten(),
             nc1: Nc1Sums::new(&statistics, &Nc1Options::default())?,
