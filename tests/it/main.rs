@@ -39,6 +39,7 @@ mod published_forms;
 mod relu;
 mod robustness;
 mod seli;
+mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored_problems;
 mod streaming;
