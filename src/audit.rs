@@ -91,10 +91,7 @@ pub fn audit<T: Scalar>(
 /// assert!(audit.nc3.unwrap() < 1e-6); // to the orthogonal frame
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
-pub fn measure<T: Scalar>(
-    data: &LabeledFeatures<'_, T>,
-    head: &LinearHead,
-) -> Result<Measurement> {
+pub fn measure<T: Scalar>(data: &LabeledFeatures<'_, T>, head: &LinearHead) -> Result<Measurement> {
     measure_with(data, head, &AuditOptions::default())
 }
 
@@ -104,7 +101,8 @@ fn measure_with<T: Scalar>(
     head: &LinearHead,
     options: &AuditOptions,
 ) -> Result<Measurement> {
-    let needs_one_layer = options.objective.as_ref().is_some_and(TrainingObjective::is_of_one_layer);
+    let needs_one_layer =
+        options.objective.as_ref().is_some_and(TrainingObjective::is_of_one_layer);
     let one_layer = needs_one_layer.then(|| head.to_one_layer()).transpose()?;
     let head = one_layer.unwrap_or_else(|| head.clone());
     let mut sums = AuditSums::new(ClassStatistics::new(data)?, head, options)?;

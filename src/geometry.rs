@@ -7,4 +7,5 @@ pub(crate) mod class_matrix;
 pub(crate) mod distance;
 pub(crate) mod family;
 pub(crate) mod frame;
+mod matching;
 pub(crate) mod structure;

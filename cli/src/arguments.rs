@@ -330,7 +330,8 @@ impl PredictArguments {
     ///
     /// Flags that are missing or do not belong to the loss end the program as bad usage.
     pub(crate) fn model(&self) -> Result<AnyModel, CliError> {
-        let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy) {
+        let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy)
+        {
             (Loss::Mse | Loss::Ce, None, None) => {
                 let counts = self.counts.read()?;
                 let regularization = self.head.regularization(&counts)?;

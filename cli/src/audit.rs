@@ -48,7 +48,8 @@ impl AuditedNetwork {
             Precision::Single => passes.measure::<f32>(&head, &penalties),
             Precision::Double => passes.measure::<f64>(&head, &penalties),
         }?;
-        let in_file = CliError::in_file(&data.name());
+        let name = data.name();
+        let in_file = CliError::in_file(&name);
         let (audit, model) = compare(measurement, &training).map_err(in_file)?;
         let around_other_means = means.is_some();
         Ok(Self { audit, model, training, facts, label_names, around_other_means })
@@ -63,7 +64,8 @@ fn compare(
     let objective = match (&training.objective, &training.missing) {
         (Some(objective), None) => objective,
         (_, reason) => {
-            let reason = reason.clone().unwrap_or_else(|| "nothing is known of the training".into());
+            let reason =
+                reason.clone().unwrap_or_else(|| "nothing is known of the training".into());
             return Ok((measurement.without_prediction(reason)?, None));
         }
     };
@@ -94,7 +96,8 @@ impl Passes<'_> {
         penalties: &Penalties,
     ) -> Result<(Measurement, Resolved), CliError> {
         let Self { data, means, all_metrics, progress } = *self;
-        let in_file = || CliError::in_file(&data.name());
+        let name = data.name();
+        let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
         progress.start_passes((source.samples() + data.samples()) as u64);
         let (statistics, energy) = first_pass::<T>(source, progress)?;
@@ -110,8 +113,7 @@ impl Passes<'_> {
             options = options.with_objective(objective.clone());
         }
         progress.start_pass("deviations");
-        let mut sums =
-            AuditSums::<T>::new(statistics, head.clone(), &options).map_err(in_file())?;
+        let mut sums = AuditSums::<T>::new(statistics, head.clone(), &options).map_err(in_file())?;
         pass(data, progress, |batch| sums.accumulate(&batch.samples))?;
         progress.end_passes("metrics");
         Ok((sums.measurement().map_err(in_file())?, training))
@@ -124,7 +126,8 @@ fn first_pass<T: Float>(
     progress: &Progress,
 ) -> Result<(ClassStatistics, FeatureEnergy), CliError> {
     progress.start_pass("class means");
-    let in_file = || CliError::in_file(&data.name());
+    let name = data.name();
+    let in_file = || CliError::in_file(&name);
     let (width, classes) = (data.width(), data.classes());
     let mut statistics = ClassStatistics::empty(width, classes).map_err(in_file())?;
     let mut energy = FeatureEnergy::empty(width, classes).map_err(in_file())?;
@@ -163,5 +166,6 @@ fn pass<T: Float>(
         accumulate(batch)?;
         progress.advance(batch.samples.labels().len() as u64);
         Ok(())
-    })
+    })?;
+    Ok(())
 }

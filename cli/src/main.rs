@@ -6,11 +6,8 @@ mod class_sizes;
 mod error;
 mod input;
 mod loss;
-mod model;
-mod passes;
 mod penalties;
 mod progress;
-mod relabelling;
 mod report;
 mod tables;
 
@@ -24,7 +21,7 @@ use audit::AuditedNetwork;
 use error::CliError;
 use input::read_network;
 use progress::Progress;
-use report::{AuditReport, PredictionReport, audit_tables, print};
+use report::{AuditReport, PredictionReport, Versioned, audit_tables, print};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -43,9 +40,8 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
-    let prediction = arguments.prediction()?;
-    let report = PredictionReport::new(&prediction)?;
-    print(arguments.json, &report, || report.to_text())?;
+    let report = PredictionReport::new(&arguments.model()?)?;
+    print(arguments.json, &Versioned::new(&report), || report.to_text())?;
     Ok(())
 }
 

@@ -4,9 +4,7 @@ use std::str::FromStr;
 
 use neural_collapse::audit::infer_decays;
 use neural_collapse::measure::FeatureEnergy;
-use neural_collapse::problem::{
-    CodedFeaturePenalty, CodedLoss, LossFunction, TrainingObjective,
-};
+use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss, LossFunction, TrainingObjective};
 use neural_collapse::{Bias, Error, LinearHead, Regularization};
 
 use crate::error::CliError;
@@ -186,7 +184,8 @@ impl Penalties {
     /// The decays of the objective: converted from the rates of training code, and inferred where that is asked for.
     fn decays(&self, head: &LinearHead, energy: &FeatureEnergy) -> Result<Decays, CliError> {
         let weights = self.weight_decays.as_deref();
-        let weights = weights.map(|given| spread(WEIGHT_DECAYS, given, head.depth())).transpose()?;
+        let weights =
+            weights.map(|given| spread(WEIGHT_DECAYS, given, head.depth())).transpose()?;
         let samples = energy.counts().iter().sum();
         let convert = |decay: Decay| -> Result<Option<f64>, Error> {
             decay.given().map(|rate| self.rates.weight_decay(rate, head.classes())).transpose()

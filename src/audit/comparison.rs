@@ -192,7 +192,9 @@ impl Measurement {
         }
         let loss = self.training_objective().and_then(|objective| self.loss_of(objective));
         Ok(Audit {
-            nc2: distance.as_ref().map_or_else(|| vec![None; head.depth()], |found| found.nc2.clone()),
+            nc2: distance
+                .as_ref()
+                .map_or_else(|| vec![None; head.depth()], |found| found.nc2.clone()),
             nc3: distance.as_ref().and_then(|found| found.nc3),
             nc3_centered: distance.as_ref().and_then(|found| found.nc3_centered),
             nc2_target: target.clone(),
@@ -237,13 +239,13 @@ impl Measurement {
         prediction: Option<&dyn Prediction>,
         matching: Option<&[usize]>,
     ) -> Result<Vec<ClassAudit>> {
-        let classifier = head.classifier_norms()?;
+        let classifier = self.classifier_norms(head);
         let features = self.class_mean_norms();
         let largest = |norms: &[f64]| norms.iter().copied().fold(0.0, f64::max);
         let limits = (COLLAPSED * largest(&classifier), COLLAPSED * largest(features));
         let mut classes = Vec::with_capacity(classifier.len());
-        let sizes = self.counts().class_sizes();
-        for ((&classifier, &feature), count) in classifier.iter().zip(features).zip(sizes) {
+        let sizes = self.statistics.counts();
+        for ((&classifier, &feature), &count) in classifier.iter().zip(features).zip(sizes) {
             classes.push(ClassAudit {
                 count,
                 classifier_norm_squared: measured(square(classifier)?),
@@ -267,12 +269,11 @@ impl Measurement {
                 !matches!(summary.training_objective, TrainingObjective::SmallestNorms { .. });
             Some((loss?, summary.loss)).filter(|_| measurable && summary.loss > 0.0)
         });
-        let predicted_rank = outputs.and_then(ClassMatrix::rank);
         TrainingVerdict::of(&Evidence {
             relative_gradient: self.relative_gradient(),
             losses,
             prediction: prediction.map(|(summary, _)| &summary.verdict),
-            ranks: self.output_rank().zip(predicted_rank),
+            ranks: None,
             shared_directions: self.shared_directions(SHARED_DIRECTION, outputs),
         })
     }
@@ -312,7 +313,7 @@ impl Ordered {
     /// NC3 of the class means as they are, and of the centered ones.
     fn nc3(&self, outputs: Option<&ClassMatrix>) -> Result<(Option<f64>, Option<f64>)> {
         let Some(target) = outputs else { return Ok((None, None)) };
-        let distance = |means| comparable(nc3(&self.head, means, target));
+        let distance = |means| comparable(nc3(means, &self.head, target));
         Ok((distance(&self.class_means)?, distance(&self.centered_means)?))
     }
 }
@@ -385,7 +386,9 @@ fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
 
 fn missing_distance(is_predicted: bool, what: &str) -> String {
     match is_predicted {
-        true => format!("{what}, or what is predicted for it, is zero, so that it has no direction"),
+        true => {
+            format!("{what}, or what is predicted for it, is zero, so that it has no direction")
+        }
         false => format!("the model does not say what {what} must be"),
     }
 }

@@ -68,14 +68,17 @@ impl Measured<'_> {
         let orthogonal = ClassMatrix::orthogonal_frame(classes)?;
         let simplex = ClassMatrix::simplex_etf(classes)?;
         let wide = narrowest.saturating_add(1) >= classes && classes > 1;
-        let seli = (wide && !counts.is_balanced()).then(|| Seli::new(counts.clone())).transpose()?;
+        let seli =
+            (wide && !counts.is_balanced()).then(|| Seli::new(counts.clone())).transpose()?;
         Ok(FrameDistances {
             orthogonal_frame: to(narrowest >= classes, &orthogonal, &orthogonal)?,
             simplex_etf: to(wide, &simplex, &simplex)?,
             seli: match seli {
-                Some(seli) => {
-                    to(true, &Prediction::trailing_gram(&seli, 1)?, &Prediction::class_outputs(&seli)?)?
-                }
+                Some(seli) => to(
+                    true,
+                    &Prediction::trailing_gram(&seli, 1)?,
+                    &Prediction::class_outputs(&seli)?,
+                )?,
                 None => None,
             },
         })
@@ -87,8 +90,8 @@ impl Measured<'_> {
             nc2: (1..=self.head.depth())
                 .map(|layers| comparable(nc2(self.head, layers, gram)))
                 .collect::<Result<_>>()?,
-            nc3: comparable(nc3(self.head, self.class_means, outputs))?,
-            nc3_centered: comparable(nc3(self.head, self.centered_means, outputs))?,
+            nc3: comparable(nc3(self.class_means, self.head, outputs))?,
+            nc3_centered: comparable(nc3(self.centered_means, self.head, outputs))?,
         })
     }
 }

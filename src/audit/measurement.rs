@@ -7,10 +7,8 @@ use nalgebra::DMatrix;
 
 use crate::audit::frames::{FrameDistances, Measured};
 use crate::audit::sums::norm;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::measure::center::Center;
-use crate::measure::class_vectors::ClassVectors;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{AllMetrics, Nc1, Nc4};
 use crate::objective::Objective;
@@ -36,7 +34,7 @@ pub struct Measurement {
     pub(super) nc4: Nc4,
     pub(super) objective: Option<Objective>,
     pub(super) balancedness: Option<Vec<f64>>,
-    pub(super) feature_energy: f64,
+    pub(super) feature_energy: Option<f64>,
     pub(super) features_squared: f64,
     pub(super) metrics: Option<AllMetrics>,
 }
@@ -115,9 +113,10 @@ impl Measurement {
         self.balancedness.as_deref()
     }
 
-    /// 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖², the measured budget E_H of the layer-peeled model.
+    /// 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖², the measured budget E_H of the layer-peeled model; `None` if a class has no
+    /// sample.
     #[must_use]
-    pub fn feature_energy(&self) -> f64 {
+    pub fn feature_energy(&self) -> Option<f64> {
         self.feature_energy
     }
 
@@ -153,8 +152,11 @@ impl Measurement {
     pub(super) fn loss_of(&self, objective: &TrainingObjective) -> Option<f64> {
         let measured = self.objective?;
         match objective {
-            TrainingObjective::Penalized { .. } => Some(measured.loss()),
-            TrainingObjective::Budgeted { .. } => Some(measured.data_term),
+            TrainingObjective::Penalized { .. }
+            | TrainingObjective::WeightedCrossEntropy { .. } => Some(measured.loss()),
+            TrainingObjective::Budgeted { .. } | TrainingObjective::DataTerm { .. } => {
+                Some(measured.data_term)
+            }
             TrainingObjective::SmallestNorms { .. } => None,
         }
     }
@@ -175,6 +177,12 @@ impl Measurement {
         let parts: Vec<f64> = weights.chain([features, bias]).collect();
         let penalties = norm(&parts);
         (penalties > 0.0).then(|| objective.gradient_norm / penalties)
+    }
+
+    /// The norms of the rows of W_M.
+    pub(super) fn classifier_norms(&self, head: &LinearHead) -> Vec<f64> {
+        let rows = head.weights().last().into_iter().flat_map(|weight| weight.row_iter());
+        rows.map(|row| norm(row.transpose().as_slice())).collect()
     }
 
     /// Why numbers are missing that need no prediction.

@@ -6,10 +6,11 @@ use crate::audit::frames::comparable;
 use crate::audit::measurement::Measurement;
 use crate::error::{Error, Result};
 use crate::measure::center::Center;
+use crate::measure::class_means::check_second_pass;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::{MetricSums, DecisionCounts, Nc1Options, Nc1Sums};
+use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 use crate::objective::ObjectiveSums;
 use crate::problem::head::LinearHead;
@@ -101,6 +102,7 @@ pub struct AuditSums<T: Scalar> {
     energy: FeatureEnergy,
     objective: Option<ObjectiveSums>,
     metrics: Option<MetricSums<T>>,
+    other_samples: bool,
 }
 
 impl<T: Scalar> AuditSums<T> {
@@ -115,16 +117,20 @@ impl<T: Scalar> AuditSums<T> {
         options: &AuditOptions,
     ) -> Result<Self> {
         let (statistics, head) = (statistics.into(), head.into());
-        let objective = options.objective.as_ref();
+        let (objective, other) = (options.objective.as_ref(), options.other_samples);
         // First, as it checks that head and decays fit together.
         let sums = objective.map(|objective| objective_sums(&statistics, &head, objective));
-        let metrics = options.all_metrics.then(|| MetricSums::new(&statistics, &head));
+        let metrics =
+            options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
+        let nc1 = Nc1Sums::new(&statistics, &Nc1Options::default())?;
+        let decisions = DecisionCounts::new(&statistics, &head)?;
         Ok(Self {
             objective: sums.transpose()?.flatten(),
-            nc1: Nc1Sums::new(&statistics, &Nc1Options::default())?,
-            decisions: DecisionCounts::new(&statistics, &head)?,
+            nc1: of_other(nc1, Nc1Sums::of_other_samples, other),
+            decisions: of_other(decisions, DecisionCounts::of_other_samples, other),
             energy: FeatureEnergy::empty(statistics.dimension(), statistics.classes())?,
-            metrics: metrics.transpose()?,
+            metrics: metrics.map(|metrics| of_other(metrics, MetricSums::of_other_samples, other)),
+            other_samples: options.other_samples,
             training_objective: options.objective.clone(),
             statistics,
             head,
@@ -196,12 +202,13 @@ impl<T: Scalar> AuditSums<T> {
             Some(objective) => objective.feature_energy()?,
             None => &self.energy,
         };
-        self.statistics.check_second_pass(energy.counts())?;
+        if !self.other_samples {
+            check_second_pass(self.statistics.counts(), energy.counts())?;
+        }
         let class_means = self.statistics.class_means()?;
         let repeated = self.statistics.counts().iter().any(|&count| count > 1);
         let nc1 = if repeated { comparable(self.nc1.nc1())? } else { None };
         let nc4 = self.decisions.nc4()?;
-        let metrics = self.metrics.as_ref().map(|sums| sums.metrics(nc1, &nc4)).transpose()?;
         Ok(Measurement {
             counts: self.statistics.class_counts()?,
             centered_means: self.statistics.centered_means(Center::Samples)?,
@@ -211,14 +218,24 @@ impl<T: Scalar> AuditSums<T> {
             nc4,
             objective: objective.map(ObjectiveSums::objective).transpose()?,
             balancedness: objective.map_or(Ok(None), ObjectiveSums::balancedness)?,
-            feature_energy: energy.mean()?,
+            feature_energy: class_energy(energy),
             features_squared: energy.total(),
-            metrics,
+            metrics: self.metrics.as_ref().map(MetricSums::metrics).transpose()?,
             training_objective: self.training_objective.clone(),
             statistics: Arc::clone(&self.statistics),
             head: Arc::clone(&self.head),
         })
     }
+}
+
+/// The sums as they are, or for other samples than those of the statistics.
+fn of_other<S>(sums: S, convert: fn(S) -> S, other_samples: bool) -> S {
+    if other_samples { convert(sums) } else { sums }
+}
+
+/// The mean energy of the features, if every class has samples.
+fn class_energy(energy: &FeatureEnergy) -> Option<f64> {
+    energy.mean().ok()
 }
 
 /// The sums of an objective that can be evaluated: a margin cannot.

@@ -100,7 +100,8 @@ impl TrainingVerdict {
             ),
             Some(_) => Self::new(
                 Arrival::Unknown,
-                "trained to a stationary point, but there is no prediction to compare it with".into(),
+                "trained to a stationary point, but there is no prediction to compare it with"
+                    .into(),
             ),
             None => Self::new(
                 Arrival::Unknown,
@@ -122,7 +123,9 @@ impl TrainingVerdict {
         }
         Self::new(
             Arrival::BelowBestKnown,
-            format!("the loss is {below} below the best that was known: the network refutes the prediction"),
+            format!(
+                "the loss is {below} below the best that was known: the network refutes the prediction"
+            ),
         )
     }
 
@@ -175,7 +178,13 @@ impl fmt::Display for Short {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.abs() {
             size if size == 0.0 || (0.01..1000.0).contains(&size) => {
-                let decimals = if size >= 10.0 { 0 } else if size >= 1.0 { 1 } else { 3 };
+                let decimals = if size >= 10.0 {
+                    0
+                } else if size >= 1.0 {
+                    1
+                } else {
+                    3
+                };
                 write!(formatter, "{:.*}", decimals, self.0)
             }
             _ => write!(formatter, "{:.1e}", self.0),

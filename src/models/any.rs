@@ -59,14 +59,21 @@ impl AnyModel {
                         Ok(Self::Squared(ufm.global_minimum()?))
                     }
                     LossFunction::CrossEntropy => {
-                        let ufm = CrossEntropyUfm::for_counts(&counts, regularization.clone())?;
+                        let Some(size) = counts.runs().next().filter(|_| counts.is_balanced())
+                        else {
+                            return unknown(
+                                "the cross-entropy loss with classes of different sizes",
+                            );
+                        };
+                        let (classes, size) = (counts.classes(), size.size);
+                        let ufm = CrossEntropyUfm::new(classes, size, regularization.clone())?;
                         let ufm = match widths {
                             Some(widths) => ufm.with_widths(widths)?,
                             None => ufm,
                         };
                         Ok(Self::CrossEntropy(ufm.landscape()?))
                     }
-                    LossFunction::Margin => unknown("a margin beside decays"),
+                    _ => unknown("this loss function beside decays"),
                 }
             }
             TrainingObjective::Budgeted {

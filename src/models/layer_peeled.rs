@@ -1,5 +1,6 @@
 //! The layer-peeled model: cross-entropy with constraints on the norms, and its minority collapse.
 
+mod prediction;
 mod two_sizes;
 
 use nalgebra::DMatrix;

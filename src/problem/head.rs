@@ -188,7 +188,7 @@ impl LinearHead {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn to_one_layer(&self) -> Result<Self> {
-        Self::new(vec![self.product()?], self.bias.clone())
+        Self::new(vec![self.product()?], self.bias().cloned())
     }
 
     /// The same head with its outputs in another order: output k is that of the class `order[k]`.
@@ -203,14 +203,14 @@ impl LinearHead {
             let argument = Argument::at("order", index);
             return Err(Error::out_of_range(argument, order[index] as f64, "one of the classes"));
         }
-        let mut head = self.clone();
-        if let Some(last) = head.weights.last_mut() {
+        let mut weights = self.weights.to_vec();
+        if let Some(last) = weights.last_mut() {
             *last = last.select_rows(order);
         }
-        if let Some(bias) = &mut head.bias {
-            *bias = DVector::from_iterator(order.len(), order.iter().map(|&class| bias[class]));
-        }
-        Ok(head)
+        let reordered = |bias: &DVector<f64>| {
+            DVector::from_iterator(order.len(), order.iter().map(|&class| bias[class]))
+        };
+        Self::new(weights, self.bias().map(reordered))
     }
 
     /// Refuses features or labels that are not for this head.

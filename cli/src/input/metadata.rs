@@ -118,6 +118,16 @@ pub(crate) struct UnknownEntry {
     pub(crate) meant: Option<&'static str>,
 }
 
+impl std::fmt::Display for UnknownEntry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "`{}` is not understood", self.name)?;
+        match self.meant {
+            Some(meant) => write!(formatter, "; is `{meant}` meant?"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What other programs call the hyper-parameters.
 fn meant(name: &str) -> Option<&'static str> {
     let plain: String = name.to_lowercase().replace(['_', '-', ' ', '.'], "");
@@ -149,7 +159,8 @@ fn same_decays(one: &[Decay], other: &[Decay]) -> bool {
 /// A JSON list of weight decays, or one for all layers.
 fn parse_decays(text: &str) -> Option<Vec<Decay>> {
     let list = serde_json::from_str(text).ok();
-    let list: Vec<f64> = list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))?;
+    let list: Vec<f64> =
+        list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))?;
     list.iter().all(is_decay).then(|| list.into_iter().map(Decay::Given).collect())
 }
 

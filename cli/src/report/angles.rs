@@ -22,7 +22,9 @@ pub(super) fn angles(prediction: &dyn Prediction) -> Result<Option<Vec<Angle>>, 
         return Ok(None);
     };
     let grams = match (prediction.trailing_gram(1), prediction.class_means_gram()) {
-        (Err(Error::NotAnswered { .. }), _) | (_, Err(Error::NotAnswered { .. })) => return Ok(None),
+        (Err(Error::NotAnswered { .. }), _) | (_, Err(Error::NotAnswered { .. })) => {
+            return Ok(None);
+        }
         (classifier, means) => (classifier?, means?),
     };
     let angle = |counts, [i, j]: [usize; 2]| Angle {

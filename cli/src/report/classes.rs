@@ -69,7 +69,8 @@ fn split<'a>(
 
 impl Serialize for Classes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.runs.iter().flat_map(|(run, class)| repeat_n(class, run.class_count)))
+        serializer
+            .collect_seq(self.runs.iter().flat_map(|(run, class)| repeat_n(class, run.class_count)))
     }
 }
 

@@ -113,7 +113,7 @@ fn label_directions(seli: &Seli) -> Vec<(usize, LogitDirection)> {
     let direction = |(logit, multiplicity): (f64, usize)| {
         (multiplicity, LogitDirection { logit, energy: logit, s: logit.sqrt() })
     };
-    seli.label_singular_values().map(direction).collect()
+    seli.singular_values().map(direction).collect()
 }
 
 /// Runs of equal directions with their lengths: in class order without bias, else by falling σ².
@@ -136,7 +136,7 @@ fn directions_of_classes(minimum: &GlobalMinimum) -> Vec<(usize, TargetDirection
     let runs = minimum.counts().into_iter().flat_map(|counts| counts.runs());
     runs.flat_map(|run| {
         let first = used[run.group];
-        used[run.group] += run.classes;
+        used[run.group] += run.class_count;
         split(&directions[run.group], first..used[run.group], minimum)
     })
     .collect()

@@ -179,7 +179,8 @@ impl Limits {
         if let Some(first) = self.collapse_factors.first() {
             facts.push(number("decays × this: first collapse", first.factor));
         }
-        if let Some(last) = self.collapse_factors.last().filter(|_| self.collapse_factors.len() > 1) {
+        if let Some(last) = self.collapse_factors.last().filter(|_| self.collapse_factors.len() > 1)
+        {
             facts.push(number("decays × this: all collapse", last.factor));
         }
         facts.extend(self.strength.map(|strength| number("strength u", strength)));

@@ -72,12 +72,24 @@ impl ProblemReport {
     /// The problem as a table.
     pub(super) fn to_table(&self) -> String {
         let classes = match self.counts.runs().len() {
-            1 => format!("{} of {}", self.counts.classes(), self.samples / self.counts.classes() as u64),
+            1 => format!(
+                "{} of {}",
+                self.counts.classes(),
+                self.samples / self.counts.classes() as u64
+            ),
             _ => self.counts.classes().to_string(),
         };
-        let mut facts = vec![fact("samples N", self.samples.to_string()), fact("classes K", classes)];
+        let mut facts =
+            vec![fact("samples N", self.samples.to_string()), fact("classes K", classes)];
         match &self.constraints {
-            Constraints::Decays { depth, weight_decay, feature_decay, bias, widths, rank_limit } => {
+            Constraints::Decays {
+                depth,
+                weight_decay,
+                feature_decay,
+                bias,
+                widths,
+                rank_limit,
+            } => {
                 facts.push(fact("linear layers M", depth.to_string()));
                 facts.extend(decay_facts(weight_decay, Some(*feature_decay), *bias));
                 let widths = widths.as_deref().map_or("not limited".into(), list_numbers);
@@ -150,10 +162,7 @@ fn describe_bias(bias: Bias) -> String {
 }
 
 /// Writes the counts one by one: they are kept as runs.
-fn serialize_counts<S: Serializer>(
-    counts: &ClassCounts,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn serialize_counts<S: Serializer>(counts: &ClassCounts, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(counts.runs().flat_map(|run| repeat_n(run.size, run.class_count)))
 }
 

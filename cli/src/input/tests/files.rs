@@ -96,7 +96,10 @@ fn any_file_may_state_the_hyper_parameters() {
     let penalties =
         files(&[("lambda_w", "1e-4"), ("bias", "none")]).unwrap().network.head.penalties;
     assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(1e-4)]));
-    assert_eq!((penalties.feature_decay, penalties.bias), (Some(Decay::Given(1e-5)), Some(Bias::None)));
+    assert_eq!(
+        (penalties.feature_decay, penalties.bias),
+        (Some(Decay::Given(1e-5)), Some(Bias::None))
+    );
     let message = "c.safetensors: the metadata `lambda_h` is not the same as in b.safetensors; give the files of one \
                    network only";
     assert_eq!(files(&[("lambda_h", "1e-4")]).unwrap_err(), message);
