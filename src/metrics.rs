@@ -12,6 +12,7 @@ mod nc3;
 mod nc4;
 mod shape;
 mod spread;
+mod tag_average;
 mod trace_quotient;
 
 pub use crate::measure::projected::Nc1Part;
@@ -25,4 +26,5 @@ pub use nc3::nc3;
 pub use nc4::{DecisionCounts, DecisionPart, DecisionShares, Nc4, nc4};
 pub use shape::{Equiangularity, Shape, cosine_spread, equiangularity, log_energy, norm_spread};
 pub use spread::Spread;
+pub use tag_average::{TagAverage, tag_average_residuals};
 pub use trace_quotient::nc1_trace_quotient;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result, check_shape};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::projected::add_counts;
 use crate::measure::version::Version;
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::sum_of_squares;
@@ -36,7 +36,7 @@ pub struct FeatureEnergy {
     counts: Vec<u64>,
     /// Σᵢ ‖h_ki‖² of each class.
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofolds"))]
-    squares: Vec<Twofold<f64>>,
+    squares: Vec<DoubleDouble<f64>>,
 }
 
 /// [`FeatureEnergy`] as it is read, before it is known whether the parts fit together.
@@ -48,7 +48,7 @@ struct StoredEnergy {
     dimension: usize,
     counts: Vec<u64>,
     #[serde(with = "crate::measure::stored::twofolds")]
-    squares: Vec<Twofold<f64>>,
+    squares: Vec<DoubleDouble<f64>>,
 }
 
 #[cfg(feature = "serde")]
@@ -89,7 +89,7 @@ impl FeatureEnergy {
                 return Err(Error::out_of_range(argument, 0.0, "at least 1"));
             }
         }
-        let squares = vec![Twofold::from(0.0); classes];
+        let squares = vec![DoubleDouble::from(0.0); classes];
         Ok(Self { version: Version, dimension, counts: vec![0; classes], squares })
     }
 
@@ -155,7 +155,7 @@ impl FeatureEnergy {
     /// [`Error::EmptyClass`] for the first class without a sample.
     pub fn class_energies(&self) -> Result<Vec<f64>> {
         let classes = self.squares.iter().zip(&self.counts).enumerate();
-        let energy = |(class, (square, &count)): (usize, (&Twofold<f64>, &u64))| match count {
+        let energy = |(class, (square, &count)): (usize, (&DoubleDouble<f64>, &u64))| match count {
             0 => Err(Error::EmptyClass { argument: "labels", class }),
             count => Ok(square.value() / count as f64),
         };
@@ -174,7 +174,7 @@ impl FeatureEnergy {
     /// ‖H‖² = Σₖ Σᵢ ‖h_ki‖².
     #[must_use]
     pub fn total(&self) -> f64 {
-        let zero = Twofold::from(0.0);
+        let zero = DoubleDouble::from(0.0);
         self.squares.iter().fold(zero, |total, &square| total + square).value()
     }
 }

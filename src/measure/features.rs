@@ -111,7 +111,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// use neural_collapse::Features;
     ///
     /// let error = Features::from_row_major(&[1.0, 2.0, 3.0], 2, 2).unwrap_err();
-    /// assert_eq!(error.to_string(), "`numbers` has shape 3, but must have shape 2·2 = 4");
+    /// assert_eq!(error.to_string(), "`numbers` has shape 3, but must have shape 4, the product of samples and dimension");
     /// ```
     pub fn from_row_major(numbers: &'a [T], samples: usize, dimension: usize) -> Result<Self> {
         let Some(length) = samples.checked_mul(dimension) else {

@@ -10,7 +10,7 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::layers::FirstLayers;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::left_factor::LeftFactor;
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
@@ -35,7 +35,7 @@ pub(crate) struct ProjectedScatter<T: Scalar> {
 #[derive(Debug, Clone, PartialEq)]
 struct Sums {
     counts: Vec<u64>,
-    projected: Twofold<f64>,
+    projected: DoubleDouble<f64>,
 }
 
 /// What a [`Nc1Sums`](crate::metrics::Nc1Sums) has added up.
@@ -50,7 +50,7 @@ pub struct Nc1Part {
     counts: Vec<u64>,
     /// Σ ‖B†(h − h_k)‖² of all classes.
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofold"))]
-    projected: Twofold<f64>,
+    projected: DoubleDouble<f64>,
 }
 
 impl<T: Scalar> ProjectedScatter<T> {
@@ -172,10 +172,10 @@ impl<T: Scalar> ProjectedScatter<T> {
 
 impl Sums {
     fn new(classes: usize) -> Self {
-        Self { counts: vec![0; classes], projected: Twofold::from(0.0) }
+        Self { counts: vec![0; classes], projected: DoubleDouble::from(0.0) }
     }
 
-    fn merge(&mut self, counts: &[u64], projected: Twofold<f64>) {
+    fn merge(&mut self, counts: &[u64], projected: DoubleDouble<f64>) {
         add_counts(&mut self.counts, counts);
         self.projected = self.projected + projected;
     }

@@ -10,7 +10,7 @@ use crate::measure::class_sums::ClassSums;
 use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 
 /// [`ClassStatistics`]; matrices are stored column by column, so class by class.
 #[derive(Serialize, Deserialize)]
@@ -176,10 +176,10 @@ impl<T: Finite> Finite for Option<T> {
 
 /// A sum of squares in two numbers, as a pair.
 pub(crate) mod twofold {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, Twofold, square_sum};
+    use super::{Deserialize, Deserializer, DoubleDouble, Serialize, Serializer, square_sum};
 
     pub(crate) fn serialize<S: Serializer>(
-        sum: &Twofold<f64>,
+        sum: &DoubleDouble<f64>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         sum.parts().serialize(serializer)
@@ -187,17 +187,17 @@ pub(crate) mod twofold {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Twofold<f64>, D::Error> {
+    ) -> Result<DoubleDouble<f64>, D::Error> {
         square_sum(<[f64; 2]>::deserialize(deserializer)?)
     }
 }
 
 /// Several of them.
 pub(crate) mod twofolds {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, Twofold, square_sum};
+    use super::{Deserialize, Deserializer, DoubleDouble, Serialize, Serializer, square_sum};
 
     pub(crate) fn serialize<S: Serializer>(
-        sums: &[Twofold<f64>],
+        sums: &[DoubleDouble<f64>],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         let parts: Vec<[f64; 2]> = sums.iter().map(|sum| sum.parts()).collect();
@@ -206,14 +206,14 @@ pub(crate) mod twofolds {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Vec<Twofold<f64>>, D::Error> {
+    ) -> Result<Vec<DoubleDouble<f64>>, D::Error> {
         let parts = Vec::<[f64; 2]>::deserialize(deserializer)?;
         parts.into_iter().map(square_sum).collect()
     }
 }
 
-fn square_sum<E: de::Error>([high, low]: [f64; 2]) -> Result<Twofold<f64>, E> {
-    let sum = Twofold::sum(high, low);
+fn square_sum<E: de::Error>([high, low]: [f64; 2]) -> Result<DoubleDouble<f64>, E> {
+    let sum = DoubleDouble::sum(high, low);
     if sum.value().is_finite() && sum.value() >= 0.0 {
         return Ok(sum);
     }

@@ -12,7 +12,7 @@ use crate::measure::layers::FirstLayers;
 use crate::measure::projected::add_counts;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::left_factor::LeftFactor;
 use crate::numerics::linalg::power_of_two;
 use crate::numerics::scalar::Scalar;
@@ -52,7 +52,7 @@ pub struct ClassVariances<T: Scalar> {
     visited: Visited,
     counts: Vec<u64>,
     /// Σ ‖h − h_k‖² of each class, in squares of the scale of the deviations and the unit of the layers.
-    squares: Vec<Twofold<f64>>,
+    squares: Vec<DoubleDouble<f64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ pub struct VariancePart {
     counts: Vec<u64>,
     /// Σ ‖h − h_k‖² of each class.
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofolds"))]
-    squares: Vec<Twofold<f64>>,
+    squares: Vec<DoubleDouble<f64>>,
 }
 
 /// Variances and the means that they are held against, in one unit.
@@ -125,7 +125,7 @@ impl<T: Scalar> ClassVariances<T> {
     fn build(statistics: &ClassStatistics, layers: Option<Layers<T>>) -> Result<Self> {
         let means = statistics.shared_means()?;
         let scale = power_of_two(&means.centered(Center::Samples)).max(f64::MIN_POSITIVE);
-        let squares = vec![Twofold::from(0.0); means.classes()];
+        let squares = vec![DoubleDouble::from(0.0); means.classes()];
         let counts = vec![0; means.classes()];
         let deviations = Deviations::new(means, scale);
         Ok(Self { deviations, layers, visited: Visited::default(), counts, squares })
@@ -147,7 +147,7 @@ impl<T: Scalar> ClassVariances<T> {
     /// they were.
     pub fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         let mut counts = vec![0; self.counts.len()];
-        let mut squares = vec![Twofold::from(0.0); self.counts.len()];
+        let mut squares = vec![DoubleDouble::from(0.0); self.counts.len()];
         let layers = self.layers.as_ref().map(|layers| &layers.product);
         self.deviations.for_each_square(batch, layers, |label, square| {
             counts[label] += 1;
@@ -157,7 +157,7 @@ impl<T: Scalar> ClassVariances<T> {
         Ok(())
     }
 
-    fn add(&mut self, counts: &[u64], squares: &[Twofold<f64>]) {
+    fn add(&mut self, counts: &[u64], squares: &[DoubleDouble<f64>]) {
         add_counts(&mut self.counts, counts);
         for (square, &other) in self.squares.iter_mut().zip(squares) {
             *square = *square + other;
@@ -249,7 +249,7 @@ impl<T: Scalar> ClassVariances<T> {
     fn variances(&self) -> Result<Vec<Option<f64>>> {
         self.visited.check(self.deviations.means().counts(), &self.counts)?;
         let sums = self.squares.iter().zip(&self.counts);
-        let variance = |(sum, &count): (&Twofold<f64>, &u64)| match sum.value() {
+        let variance = |(sum, &count): (&DoubleDouble<f64>, &u64)| match sum.value() {
             square if square.is_finite() => Ok((count > 0).then(|| square / count as f64)),
             _ => Err(too_large()),
         };

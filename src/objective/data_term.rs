@@ -3,47 +3,74 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
-use crate::problem::training_objective::LossFunction;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// A loss function whose values over samples can be summed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum DataTerm {
     SquaredError,
-    CrossEntropy,
+    CrossEntropy {
+        /// ω, one number a class; empty if all are 1.
+        class_weights: Vec<f64>,
+        /// δ.
+        label_smoothing: f64,
+    },
 }
 
 impl DataTerm {
-    /// [`Error::NotAnswered`] for a margin, which is a constraint and has no value.
-    pub(super) fn new(loss_function: LossFunction) -> Result<Self> {
-        match loss_function {
+    /// The data term of an objective for K = `classes`.
+    ///
+    /// [`Error::NotAnswered`] for a margin, which is a constraint and has no value, and for samples with more than
+    /// one label.
+    pub(super) fn new(objective: &TrainingObjective, classes: usize) -> Result<Self> {
+        if let TrainingObjective::WeightedCrossEntropy { class_weights, label_smoothing, .. } =
+            objective
+        {
+            if !class_weights.is_empty() && class_weights.len() != classes {
+                let reason = "one for each class";
+                return Err(Error::length("class_weights", class_weights.len(), classes, reason));
+            }
+            let (class_weights, label_smoothing) = (class_weights.clone(), *label_smoothing);
+            return Ok(Self::CrossEntropy { class_weights, label_smoothing });
+        }
+        let question = "the objective of a measured network";
+        match objective.loss_function() {
             LossFunction::SquaredError => Ok(Self::SquaredError),
-            LossFunction::CrossEntropy => Ok(Self::CrossEntropy),
-            LossFunction::Margin => Err(Error::NotAnswered {
-                question: "the objective of a measured network",
-                reason: "a margin is a constraint, which a network meets or not",
-            }),
+            LossFunction::CrossEntropy => {
+                Ok(Self::CrossEntropy { class_weights: Vec::new(), label_smoothing: 0.0 })
+            }
+            LossFunction::PickAllLabels => {
+                Err(Error::NotAnswered { question, reason: "its samples have several labels" })
+            }
+            LossFunction::Margin | LossFunction::ScaledMargin | LossFunction::SupportMargin => {
+                let reason = "a margin is a constraint, which a network meets or not";
+                Err(Error::NotAnswered { question, reason })
+            }
         }
     }
 
-    /// A number that tells it from the other.
-    pub(super) fn key(self) -> u64 {
+    /// Numbers that tell it from others.
+    pub(super) fn words(&self) -> Vec<u64> {
         match self {
-            Self::SquaredError => 0,
-            Self::CrossEntropy => 1,
+            Self::SquaredError => vec![0],
+            Self::CrossEntropy { class_weights, label_smoothing } => {
+                let numbers = [*label_smoothing].into_iter().chain(class_weights.iter().copied());
+                core::iter::once(1).chain(numbers.map(f64::to_bits)).collect()
+            }
         }
     }
 
     /// What the sum of [`residuals`](Self::residuals) over N samples is divided by.
-    pub(super) fn divisor(self, samples: f64) -> f64 {
+    pub(super) fn divisor(&self, samples: f64) -> f64 {
         match self {
             Self::SquaredError => 2.0 * samples,
-            Self::CrossEntropy => samples,
+            Self::CrossEntropy { .. } => samples,
         }
     }
 
     /// Turns the outputs for a block of samples into R, N times the derivative of the data term by
     /// them, and returns the sum of their losses.
-    pub(super) fn residuals(self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
+    pub(super) fn residuals(&self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
         let columns = outputs.column_iter_mut().zip(labels);
         match self {
             Self::SquaredError => columns
@@ -52,15 +79,30 @@ impl DataTerm {
                     column.norm_squared()
                 })
                 .sum(),
-            Self::CrossEntropy => columns
+            Self::CrossEntropy { class_weights, label_smoothing } => columns
                 .map(|(mut column, &label)| {
-                    let loss = softmax(column.as_mut_slice(), label);
-                    column[label] -= 1.0;
-                    loss
+                    let weight = class_weights.get(label).copied().unwrap_or(1.0);
+                    weighted_softmax(column.as_mut_slice(), label, weight, *label_smoothing)
                 })
                 .sum(),
         }
     }
+}
+
+/// Turns outputs z into ω(p − (1−δ)e_y − δ1/K), p the probabilities, and returns
+/// ω CE(z, (1−δ)e_y + δ1/K) = ω(−ln p_y + δ(z_y − mean z)).
+fn weighted_softmax(outputs: &mut [f64], label: usize, weight: f64, smoothing: f64) -> f64 {
+    let classes = outputs.len() as f64;
+    let excess = match smoothing > 0.0 {
+        true => outputs.iter().map(|output| (outputs[label] - output) / classes).sum::<f64>(),
+        false => 0.0,
+    };
+    let loss = softmax(outputs, label) + smoothing * excess;
+    outputs[label] -= 1.0 - smoothing;
+    if smoothing > 0.0 || weight != 1.0 {
+        outputs.iter_mut().for_each(|output| *output = weight * (*output - smoothing / classes));
+    }
+    weight * loss
 }
 
 /// Turns outputs into probabilities and returns −ln of that of the label.

@@ -83,15 +83,19 @@ impl Problem {
         objective: &TrainingObjective,
         samples: u64,
     ) -> Result<Self> {
-        let data_term = DataTerm::new(objective.loss_function())?;
+        let data_term = DataTerm::new(objective, head.classes())?;
         let (factor, regularization) = match objective {
             TrainingObjective::Penalized { factor, regularization, .. } => {
                 check(head, regularization)?;
                 (*factor, Some(regularization.clone()))
             }
-            TrainingObjective::Budgeted { .. } | TrainingObjective::SmallestNorms { .. } => {
-                (1.0, None)
+            TrainingObjective::WeightedCrossEntropy { regularization, .. } => {
+                check(head, regularization)?;
+                (1.0, Some(regularization.clone()))
             }
+            TrainingObjective::Budgeted { .. }
+            | TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::DataTerm { .. } => (1.0, None),
         };
         if samples == 0 {
             return Err(Error::Empty { argument: "features" });

@@ -234,7 +234,7 @@ impl ObjectiveSums {
     fn fingerprint(&self) -> u64 {
         let Problem { head, data_term, factor, regularization, .. } = &self.problem;
         let has_gram = u64::from(self.totals.features_gram.is_some());
-        let words = [data_term.key(), factor.to_bits(), has_gram];
+        let words = data_term.words().into_iter().chain([factor.to_bits(), has_gram]);
         let fingerprint = Fingerprint::new().words(self.counts.iter().copied()).words(words);
         let fingerprint =
             fingerprint.layers(head.weights()).numbers(head.bias().into_iter().flatten());

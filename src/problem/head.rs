@@ -55,7 +55,7 @@ impl LinearHead {
     /// let error = LinearHead::new(vec![first, second], None).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "`weights[1]` has shape 1×3, but must have shape d×2, for the 2 outputs of `weights[0]`",
+    ///     "`weights[1]` has shape 1×3, but must have shape d×2, for the outputs of the layer before",
     /// );
     /// ```
     pub fn new(weights: Vec<DMatrix<f64>>, bias: Option<DVector<f64>>) -> Result<Self> {
@@ -277,10 +277,10 @@ mod tests {
         let empty = vec![dmatrix![1.0], DMatrix::zeros(0, 1)];
         assert_eq!(
             error(empty, None),
-            "`weights[1]` has shape 0×1, but must have shape at least 1×1"
+            "`weights[1]` has shape 0×1, but must have shape ≥1×≥1, to be a layer"
         );
         let bias = Some(dvector![1.0, 2.0]);
-        assert!(error(vec![dmatrix![1.0]], bias).starts_with("`bias` has shape 2×1"));
+        assert!(error(vec![dmatrix![1.0]], bias).starts_with("`bias` has shape 2, but"));
         let nan = vec![dmatrix![1.0; f64::NAN]];
         assert_eq!(error(nan, None), "`weights[0][(1, 0)]` is NaN, but must be finite");
         let infinite = Some(dvector![f64::INFINITY]);
