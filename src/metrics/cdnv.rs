@@ -62,6 +62,7 @@ pub fn cdnv<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,
 ) -> Result<Cdnv> {
+    statistics.check_shape("features", data.features().dimension(), data.classes())?;
     let mut variances = ClassVariances::new(statistics)?.of_other_samples();
     variances.accumulate(data)?;
     variances.cdnv()

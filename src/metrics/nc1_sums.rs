@@ -61,6 +61,7 @@ pub fn nc1<T: Scalar>(
     statistics: &ClassStatistics,
     options: &Nc1Options,
 ) -> Result<Nc1> {
+    statistics.check_shape("features", data.features().dimension(), data.classes())?;
     let mut sums = Nc1Sums::new(statistics, options)?.of_other_samples();
     sums.accumulate(data)?;
     sums.nc1()

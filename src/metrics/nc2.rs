@@ -12,7 +12,7 @@ use crate::problem::head::LinearHead;
 ///
 /// The target T is I for NC2ᴼᶠ, I − 11ᵀ/K for NC2ᴱᵀᶠ and diag(x_k^m) for NC2ᴳᴼᶠ: take
 /// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
-/// [`GlobalMinimum::trailing_gram`](crate::GlobalMinimum::trailing_gram) for the same m. Of a family,
+/// [`Prediction::trailing_gram`](crate::Prediction::trailing_gram) for the same m. Of a family,
 /// the nearest member counts.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use crate::problem::head::LinearHead;
 /// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). The target T is I for
 /// NC3ᴼᶠ, I − 11ᵀ/K for NC3ᴱᵀᶠ and diag(x_k^M/(x_k^M + 1)) for NC3ᴳᴼᶠ: take
 /// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
-/// [`GlobalMinimum::class_outputs`](crate::GlobalMinimum::class_outputs). Of a family, the nearest
+/// [`Prediction::class_outputs`](crate::Prediction::class_outputs). Of a family, the nearest
 /// member counts.
 ///
 /// # Errors

@@ -211,7 +211,6 @@ impl ClassCounts {
     /// assert_eq!(labels, [0, 0, 1, 2, 2, 2]);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
-    #[must_use]
     pub fn labels(&self) -> impl Iterator<Item = usize> {
         let classes = self.runs.iter().flat_map(|run| run.classes().map(|class| (class, run.size)));
         classes.flat_map(|(class, size)| (0..size).map(move |_| class))
