@@ -6,6 +6,7 @@ pub(crate) mod compensated;
 pub(crate) mod decay_roots;
 pub(crate) mod double_double;
 pub(crate) mod linalg;
+pub(crate) mod magnitude;
 pub(crate) mod nth_root;
 pub(crate) mod parallel;
 pub(crate) mod scalar;
