@@ -8,6 +8,7 @@ pub(crate) mod double_double;
 pub(crate) mod inner_products;
 pub(crate) mod left_factor;
 pub(crate) mod linalg;
+pub(crate) mod magnitude;
 pub(crate) mod nth_root;
 pub(crate) mod parallel;
 pub(crate) mod scalar;
