@@ -367,6 +367,7 @@ mod tests {
     use crate::measure::features::Features;
     use nalgebra::dmatrix;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     fn statistics(numbers: &[f64], labels: &[usize], dimension: usize) -> ClassStatistics {
         let features = Features::from_row_major(numbers, labels.len(), dimension).unwrap();
@@ -378,6 +379,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         /// Any split into batches, merged in any order, gives the same means.
         #[test]
         fn merging_is_associative_and_commutative(
