@@ -6,10 +6,11 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::scatter::{ProjectedScatter, Wanted};
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc4, nc2, nc3};
-use crate::models::squared::minimum::GlobalMinimum;
-use crate::models::squared::ufm::Ufm;
+use crate::models::squared::GlobalMinimum;
+use crate::models::squared::Ufm;
 use crate::numerics::scalar::Scalar;
 use crate::objective::{Objective, ObjectiveSums};
+use crate::prediction::Prediction;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::Regularization;
@@ -21,12 +22,12 @@ const COLLAPSED: f64 = 1e-6;
 /// What was measured on a network, beside what the theory predicts for it.
 ///
 /// ```
-/// use neural_collapse::{Basis, ClassCounts, Features, Regularization, Ufm, audit};
+/// use neural_collapse::{Basis, ClassCounts, Features, Prediction, Regularization, Ufm, audit};
 ///
 /// // The explicit global minimiser stands in for a trained network.
 /// let penalties = Regularization::new(&[5e-4, 5e-4], 5e-4)?;
 /// let ufm = Ufm::new(ClassCounts::new(&[6, 3, 3])?, penalties.clone())?.with_widths(&[8, 8])?;
-/// let network = ufm.global_minimum()?.minimizer(&Basis::Random(1))?;
+/// let network = ufm.global_minimum()?.explicit(&Basis::Random(1))?;
 ///
 /// let features = network.features()?;
 /// let labels = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2];
@@ -295,7 +296,9 @@ impl<'a> Targets<'a> {
         } else {
             None
         };
-        let outputs = prediction.and_then(GlobalMinimum::class_outputs).or_else(|| frame.clone());
+        let outputs = prediction
+            .and_then(|prediction| prediction.class_outputs().ok())
+            .or_else(|| frame.clone());
         Ok(Self { prediction, frame, outputs })
     }
 
@@ -321,7 +324,7 @@ fn audit_classes(
     let limit = |norms: &[f64]| COLLAPSED * norms.iter().copied().fold(0.0, f64::max);
     let limits = (limit(&classifier), limit(&features));
     let predicted = |class: usize| prediction.and_then(|prediction| prediction.class(class));
-    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.classes));
+    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.class_count));
     let norms = classifier.iter().zip(&features).zip(sizes).enumerate();
     norms
         .map(|(class, ((&classifier, &feature), count))| {

@@ -8,6 +8,7 @@ mod nc3;
 mod nc4;
 mod shape;
 mod spread;
+mod tag_average;
 
 pub(crate) use cdnv::cdnv_of;
 pub use cdnv::{Cdnv, cdnv};
@@ -18,3 +19,4 @@ pub use nc3::nc3;
 pub use nc4::{DecisionCounts, DecisionShares, Nc4, nc4};
 pub use shape::{Equiangularity, cosine_spread, equiangularity, log_energy, norm_spread};
 pub use spread::Spread;
+pub use tag_average::{TagAverage, tag_average_residuals};

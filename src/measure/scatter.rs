@@ -9,7 +9,7 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::projector::Projector;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::linalg::{LeftFactor, power_of_two};
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
@@ -83,9 +83,9 @@ pub struct ProjectedSums {
     /// Samples of each class.
     pub(crate) counts: Vec<u64>,
     /// Σ ‖h − h_k‖² of each class, in squares of the scale of the deviations.
-    pub(crate) squares: Vec<Twofold<f64>>,
+    pub(crate) squares: Vec<DoubleDouble<f64>>,
     /// Σ ‖B†(h − h_k)‖² of all classes.
-    pub(crate) projected: Twofold<f64>,
+    pub(crate) projected: DoubleDouble<f64>,
 }
 
 /// What a scatter is to be used for.
@@ -164,7 +164,7 @@ impl<T: Scalar> ProjectedScatter<T> {
             None => (None, power_of_two(&statistics.centred_means(options.center)?)),
         };
         let layers = layers.filter(|_| wanted != Wanted::Projection);
-        let zero = Twofold::from(0.0);
+        let zero = DoubleDouble::from(0.0);
         let squares = if wanted == Wanted::Projection { 0 } else { statistics.classes() };
         let deviations = Deviations::new(statistics, scale)?;
         // Sums that never leave this crate need none.
@@ -414,7 +414,7 @@ impl ProjectedSums {
 
     /// The sums of no samples.
     fn none(&self) -> Self {
-        let zero = Twofold::from(0.0);
+        let zero = DoubleDouble::from(0.0);
         Self {
             fingerprint: self.fingerprint,
             counts: vec![0; self.counts.len()],

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::measure::pooled::PooledScatter;
 use crate::measure::scatter::ProjectedSums;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 
 /// The version that is written and the only one that is read.
 const VERSION: u32 = 1;
@@ -142,7 +142,7 @@ impl<'de> Deserialize<'de> for ProjectedSums {
         check_length("squares", stored.squares.len(), Some(stored.counts.len()))?;
         check_finite("squares", stored.squares.as_flattened())?;
         check_finite("projected", &stored.projected)?;
-        let twofold = |[high, low]: [f64; 2]| Twofold::sum(high, low);
+        let twofold = |[high, low]: [f64; 2]| DoubleDouble::sum(high, low);
         Ok(Self {
             fingerprint: stored.fingerprint,
             counts: stored.counts,

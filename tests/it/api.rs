@@ -3,12 +3,13 @@
 use neural_collapse::audit::{ClassAudit, Compared};
 use neural_collapse::measure::{PooledScatter, ProjectedScatter};
 use neural_collapse::metrics::{Nc1, Nc1Options, Nc4};
+use neural_collapse::models::Regime;
 use neural_collapse::models::cross_entropy::{
     CrossEntropyPoint, SimplexMinimizer, SimplexPotential,
 };
 use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
 use neural_collapse::models::squared::{
-    Direction, Minimizer, QuasiInterpolation, Regime, StationaryPoints,
+    Direction, Minimizer, QuasiInterpolation, StationaryPoints,
 };
 use neural_collapse::objective::Objective;
 use neural_collapse::prediction::ClassGeometry;

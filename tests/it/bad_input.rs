@@ -6,7 +6,8 @@ use neural_collapse::geometry::{
 };
 use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassMatrix, Error, GlobalMinimum, Regularization, Result, Ufm,
+    Basis, Bias, ClassCounts, ClassMatrix, Error, GlobalMinimum, Prediction, Regularization,
+    Result, Ufm,
 };
 
 /// Numbers that are no penalty.
@@ -101,11 +102,11 @@ fn problems() {
 fn layers_of_a_minimum() {
     let minimum = minimum(&[30, 20], &[1e-3; 3], Bias::None);
     for layers in [0..=1, 0..=0, 4..=4, usize::MAX..=usize::MAX] {
-        assert_names(minimum.product_singular_values(layers), "layers.start()");
+        assert_names(minimum.direction_singular_values(layers), "layers.start()");
     }
     #[expect(clippy::reversed_empty_ranges, reason = "the input that is tested")]
     for layers in [1..=4, 3..=2, 2..=0, 1..=usize::MAX] {
-        assert_names(minimum.product_singular_values(layers), "layers.end()");
+        assert_names(minimum.direction_singular_values(layers), "layers.end()");
     }
     for layers in [0, 4, usize::MAX] {
         assert_names(minimum.trailing_gram(layers), "layers");
@@ -114,7 +115,7 @@ fn layers_of_a_minimum() {
     assert_eq!(minimum.class(usize::MAX), None);
     assert_eq!(minimum.classifier_norm_ratio(0, 2), None);
     assert_eq!(minimum.feature_norm_ratio(usize::MAX, 0), None);
-    let gram = minimum.classifier_gram();
+    let gram = minimum.trailing_gram(1).unwrap();
     assert_eq!((gram.get(0, 2), gram.get(2, 0), gram.get(usize::MAX, 0)), (None, None, None));
 }
 
@@ -123,14 +124,14 @@ fn given_bases() {
     let problem = ufm(&[30, 20], &[1e-3; 2], Bias::None).with_widths(&[4, 3]).unwrap();
     let minimum = problem.global_minimum().unwrap();
     let good = || vec![DMatrix::identity(4, 2), DMatrix::identity(3, 2)];
-    assert!(minimum.minimizer(&Basis::Given(good())).is_ok());
+    assert!(minimum.explicit(&Basis::Given(good())).is_ok());
     let with = |layer: usize, matrix: DMatrix<f64>| {
         let mut matrices = good();
         matrices[layer] = matrix;
-        minimum.minimizer(&Basis::Given(matrices))
+        minimum.explicit(&Basis::Given(matrices))
     };
-    assert_names(minimum.minimizer(&Basis::Given(vec![])), "basis");
-    assert_names(minimum.minimizer(&Basis::Given(vec![DMatrix::identity(4, 2)])), "basis");
+    assert_names(minimum.explicit(&Basis::Given(vec![])), "basis");
+    assert_names(minimum.explicit(&Basis::Given(vec![DMatrix::identity(4, 2)])), "basis");
     for shape in [(0, 0), (2, 3), (3, 1), (4, 2), (3, 0)] {
         assert_names(with(1, DMatrix::identity(shape.0, shape.1)), "basis[1]");
     }
@@ -160,11 +161,11 @@ fn explicit_minimisers_that_do_not_fit_into_memory() {
     ] {
         let minimum = problem.global_minimum().unwrap();
         for basis in [Basis::Standard, Basis::Random(1)] {
-            assert!(minimum.minimizer(&basis).is_err(), "{problem:?}");
+            assert!(minimum.explicit(&basis).is_err(), "{problem:?}");
         }
     }
     let minimum = balanced(2, 1 << 53).global_minimum().unwrap();
-    assert_names(minimum.minimizer(&Basis::Standard).unwrap().features(), "samples");
+    assert_names(minimum.explicit(&Basis::Standard).unwrap().features(), "samples");
 }
 
 #[test]
@@ -247,7 +248,7 @@ fn families_of_huge_problems() {
         let minimum = ufm.global_minimum().unwrap();
         let last = minimum.problem().classes() - 1;
         assert_eq!(minimum.class(last).unwrap().classifier_norm_squared, None, "{bias:?}");
-        let gram = minimum.classifier_gram();
+        let gram = minimum.trailing_gram(1).unwrap();
         assert!(!gram.is_unique(), "{bias:?}");
         // Both ends are in the same run or in runs of equal sizes, the middle may be between them.
         assert_eq!((gram.get(0, last), gram.get(last, last)), (None, None), "{bias:?}");

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use nalgebra::DMatrix;
-use neural_collapse::{Bias, ClassCounts, Geometry, GlobalMinimum, Potential, Regularization, Ufm};
+use neural_collapse::{
+    Bias, ClassCounts, Geometry, GlobalMinimum, Potential, Prediction, Regularization, Ufm,
+};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use safetensors::SafeTensors;
@@ -222,8 +224,10 @@ fn section_c_2_2_decay() {
         let minimum = predicted(&[2000, 495, 495, 10], &[decay], decay);
         minimum
             .class_runs()
+            .unwrap()
+            .into_iter()
             .flat_map(|(run, class)| {
-                std::iter::repeat_n(class.classifier_norm_squared.unwrap(), run.classes)
+                std::iter::repeat_n(class.classifier_norm_squared.unwrap(), run.class_count)
             })
             .collect()
     };
@@ -238,6 +242,87 @@ fn section_c_2_2_decay() {
     }
     // The class of ten samples is at zero in print and collapses with 3e-3, but not with 5e-4.
     assert!(trained[3] < 1e-20 && claimed[3] > 1.6, "{trained:?}, {claimed:?}");
+}
+
+/// Half of the last digit that is printed, with a little for the sums of rounded numbers.
+const PRINTED_DIGIT: f64 = 0.005 + 1e-9;
+
+/// Section C.2.2, W_diff: squared distances of classifiers for seven classes of 1000 samples and three of one, M = 1.
+/// The decay is said to be 1e-5, and the small distances to show minority collapse; they belong to 1e-4, where no class
+/// collapses.
+#[test]
+fn section_c_2_2_w_diff_decay() {
+    let counts = [[1000; 7].as_slice(), &[1; 3]].concat();
+    // One layer has no local minima but the global ones; the rows of W are orthogonal there.
+    let squared_norms = |decay: f64| {
+        let objective =
+            MseObjective::from_counts(&counts, &[decay], decay, Bias::None, &[counts.len()]);
+        let start = aligned(&objective, 0.9..1.0, &mut SmallRng::seed_from_u64(1));
+        let point = objective.unpack(&minimise(&objective, &start).parameters);
+        let gram = &point.weights[0] * point.weights[0].transpose();
+        assert!((&gram - DMatrix::from_diagonal(&gram.diagonal())).norm() < 1e-6 * gram.norm());
+        [gram[(0, 0)], gram[(9, 9)]]
+    };
+    // ‖w_i − w_j‖² of two large classes, of a large and a small one, and of two small ones.
+    let distances = |[large, small]: [f64; 2]| [2.0 * large, large + small, 2.0 * small];
+    let printed = [(61.66, 61.84), (31.13, 31.22), (0.60, 0.60)];
+
+    let at_1e4 = squared_norms(1e-4);
+    for (got, (least, most)) in distances(at_1e4).into_iter().zip(printed) {
+        // Training has come within 0.3 % of the minimum, from below.
+        assert!(got > most - PRINTED_DIGIT && got < least * 1.003 + PRINTED_DIGIT, "{got}");
+    }
+    let at_1e5 = distances(squared_norms(1e-5));
+    for (got, (_, most)) in at_1e5.into_iter().zip(printed) {
+        assert!(got > most + 1.0, "with 1e-5 {got}, printed {most}");
+    }
+
+    // The classifiers of the small classes are as far apart as orthogonal vectors of their length are: no collapse.
+    let decay = 1e-4;
+    let minimum = predicted(&[1000, 1000, 1000, 1000, 1000, 1000, 1000, 1, 1, 1], &[decay], decay);
+    let library = [0, 9].map(|k| minimum.class(k).unwrap().classifier_norm_squared.unwrap());
+    for (got, wanted) in library.into_iter().zip(at_1e4) {
+        assert!((got - wanted).abs() < MINIMISED * at_1e4[0], "{library:?}, {at_1e4:?}");
+    }
+    assert!(minimum.smallest_surviving_count() < 0.5, "a = 0.49: a class of one sample survives");
+    // Two decays are two unknowns, and both follow from the printed distances: ‖w_k‖² = √(n_kλ_H/λ_W) − Nλ_H.
+    let [large, small] = [(61.66 + 61.84) / 4.0, 0.60 / 2.0];
+    let root = (large - small) / (1000_f64.sqrt() - 1.0);
+    let feature_decay = (root - small) / 7003.0;
+    assert!((root - 1.0).abs() < 0.01 && relative(feature_decay, 1e-4) < 0.01, "{feature_decay}");
+}
+
+/// Equation (8), M = 3: with the decays of section 5.2 the class of ten samples is kept at the global minimum, and the
+/// row of zeros that is printed belongs to a local one, or to other decays.
+#[test]
+fn equation_8_fourth_row() {
+    let counts = [2000, 495, 495, 10];
+    let objective =
+        |decay: f64| MseObjective::from_counts(&counts, &[decay; 3], decay, Bias::None, &[4; 3]);
+    let (claimed, start) = {
+        let objective = objective(5e-4);
+        let start = aligned(&objective, 0.9..1.0, &mut SmallRng::seed_from_u64(1));
+        (objective, start)
+    };
+    let kept = minimise(&claimed, &start);
+    // The same start, with what the fourth class has in it taken out.
+    let mut point = claimed.unpack(&start);
+    point.weights[2].row_mut(3).fill(0.0);
+    point.features.columns_mut(2990, 10).fill(0.0);
+    let dropped = minimise(&claimed, &claimed.pack(&point));
+
+    let row = |outcome: &Outcome| squared_rows(&claimed.unpack(&outcome.parameters).weights[2])[3];
+    assert!(dropped.gradient_norm < 1e-9 && row(&dropped) < 1e-12, "{:e}", row(&dropped));
+    assert!((row(&kept) - 1.4615).abs() < 5e-5, "{}", row(&kept));
+    assert!(kept.loss < dropped.loss, "kept {}, dropped {}", kept.loss, dropped.loss);
+
+    let minimum = predicted(&[2000, 495, 495, 10], &[5e-4; 3], 5e-4);
+    assert!(relative(minimum.loss(), kept.loss) < 1e-9, "{}, {}", minimum.loss(), kept.loss);
+    let library = minimum.class(3).unwrap().classifier_norm_squared.unwrap();
+    assert!(relative(library, row(&kept)) < 1e-4, "{library}");
+    // With the decay that belongs to W₁ of the same section, zero is what the theorem says.
+    let minimum = predicted(&[2000, 495, 495, 10], &[3e-3; 3], 3e-3);
+    assert_eq!(minimum.class(3).unwrap().classifier_norm_squared, Some(0.0));
 }
 
 /// The places x > 0 where a/n = x^(M−1)/(x^M + 1)², found as changes of sign on a grid.

@@ -11,7 +11,7 @@ use neural_collapse::metrics::{Nc1Options, equiangularity};
 use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
     AuditSums, Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures,
-    LinearHead, Potential, Regularization, Result, Ufm,
+    LinearHead, Potential, Prediction, Regularization, Result, Ufm,
 };
 
 const WIDE: [f64; 4] = [1.0, 2.0, 3.0, 5.0];

@@ -4,7 +4,8 @@ use nalgebra::DMatrix;
 use neural_collapse::measure::{Center, Scalar};
 use neural_collapse::metrics::{Nc1Options, nc1, nc4};
 use neural_collapse::{
-    ClassStatistics, Features, GlobalMinimum, LabeledFeatures, LinearHead, Regularization, audit,
+    ClassStatistics, Features, GlobalMinimum, LabeledFeatures, LinearHead, Prediction,
+    Regularization, audit,
 };
 
 use super::problem::check_message;
