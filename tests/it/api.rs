@@ -76,18 +76,22 @@ types! {
         Spread
         StationaryPoints<f64>;
     Value:
+        AllMetrics
         Audit
         Basis
         Block
+        ByCenter<f64>
         ClassAudit
         ClassCounts
         ClassMatrix
         ClassStatistics
         CrossEntropyPoint
         CrossEntropyUfm
+        DecisionPart
         Direction
         Error
         ExplicitPoint
+        FeatureEnergy
         Geometry
         GlobalMinimum
         Landscape
@@ -95,42 +99,41 @@ types! {
         LayerPeeledMinimum
         LinearHead
         LogitStructure
+        MetricPart
         MultiLabelMinimum
         MultiLabelUfm
+        Nc1Part
         Nc4
         NonnegativeMinimum
         NonnegativeUfm
         Objective
+        ObjectivePart
         Phase
         PooledScatter
-        ProjectedScatter<f32>
-        ProjectedSums
         QuasiInterpolation
         Regularization
         Seli
+        Shape
         Source
         TagAverage
         TrainingObjective
         Ufm
+        VariancePart
         Verdict;
     Shared:
         AuditSums<'static, f64>
+        ClassVariances<f32>
         ClassVectors<'static>
         DecisionCounts
         Features<'static, f32>
         LabeledFeatures<'static, f64>
-        ObjectiveSums<'static>;
+        MetricSums<f32>
+        Nc1Sums<f64>
+        ObjectiveSums;
 }
 
 /// Predictions and monitors are passed as objects.
 const _: fn(&dyn Prediction, &dyn Monitor) = |_, _| {};
-
-/// Features are views.
-const _: fn() = || {
-    fn copied<T: Copy>() {}
-    copied::<Features<'static, f32>>();
-    copied::<LabeledFeatures<'static, f64>>();
-};
 
 #[test]
 fn every_public_type_is_listed() {

@@ -128,7 +128,7 @@ fn equal_counts() -> impl Strategy<Value = Vec<usize>> {
 
 /// Entries in (−1, 1), with fewer samples than outputs or more.
 fn random_matrix() -> impl Strategy<Value = DMatrix<f64>> {
-    (1..=CLASSES, 1usize..=12).prop_flat_map(|(rows, columns)| {
+    (1..=CLASSES, 1_usize..=12).prop_flat_map(|(rows, columns)| {
         vec(-1.0..1.0, rows * columns)
             .prop_map(move |entries| DMatrix::from_vec(rows, columns, entries))
     })
@@ -147,7 +147,7 @@ fn free_bias() -> impl Strategy<Value = Bias> {
 
 /// λ_b from where the bias is as good as free to where it is as good as absent.
 fn regularized() -> impl Strategy<Value = Bias> {
-    (-2.0..1.5).prop_map(|exponent| Bias::Regularized(10f64.powf(exponent)))
+    (-2.0..1.5).prop_map(|exponent| Bias::Regularized(10_f64.powf(exponent)))
 }
 
 /// Adds decays and widths to a target.
@@ -179,7 +179,7 @@ fn strength() -> impl Strategy<Value = (f64, f64)> {
 
 /// Logarithms of the ratios of λ₁, …, λ_M, λ_H to a common scale: all 1, or 1/3 to 3, or 1/10 to 10.
 fn decay_ratios(depth: usize) -> impl Strategy<Value = Vec<f64>> {
-    let spread = prop_oneof![Just(0.0), Just(3f64.ln()), Just(10f64.ln())];
+    let spread = prop_oneof![Just(0.0), Just(3_f64.ln()), Just(10_f64.ln())];
     (spread, vec(-1.0..1.0, depth + 1))
         .prop_map(|(spread, ratios)| ratios.into_iter().map(|ratio| spread * ratio).collect())
 }
