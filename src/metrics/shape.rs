@@ -461,7 +461,7 @@ mod tests {
     fn small_deviations_are_computed_from_the_pairs() {
         let exact = crate::geometry::Frame::simplex_etf(40).unwrap().into_vectors();
         for size in [1e-1, 1e-3, 1e-5, 1e-7, 1e-9, 1e-12] {
-            let matrix = &exact + self::vectors(40, 40) * size;
+            let matrix = &exact + vectors(40, 40) * size;
             let vectors = ClassVectors::rows(&matrix).unwrap();
             let norms = vectors.positive_norms().unwrap();
             let direct = visit_cosines(&vectors, &norms, Precision::Double).spread();

@@ -282,7 +282,7 @@ mod tests {
             check_svd(&DMatrix::from_fn(
                 n,
                 n,
-                |i, j| if i == j { 10f64.powi(-(i as i32)) } else { 0.0 },
+                |i, j| if i == j { 10_f64.powi(-(i as i32)) } else { 0.0 },
             ));
         }
         check_svd(&(random(130, 2) * random(2, 128)));

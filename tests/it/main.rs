@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "in a test a broken invariant is a failure, and what was measured is shown"
 )]
 #![allow(
