@@ -324,7 +324,7 @@ fn audit_classes(
     let limit = |norms: &[f64]| COLLAPSED * norms.iter().copied().fold(0.0, f64::max);
     let limits = (limit(&classifier), limit(&features));
     let predicted = |class: usize| prediction.and_then(|prediction| prediction.class(class));
-    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.classes));
+    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.class_count));
     let norms = classifier.iter().zip(&features).zip(sizes).enumerate();
     norms
         .map(|(class, ((&classifier, &feature), count))| {

@@ -51,8 +51,12 @@ impl AuditedNetwork {
         all_metrics: bool,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let MeasuredNetwork { data, head: Head { file, weights, bias, penalties: given, .. } } =
-            network;
+        if network.means.is_some() {
+            let reason = "an audit around the class means of another file is not made yet".into();
+            return Err(CliError::Argument { name: "--means".into(), reason });
+        }
+        let MeasuredNetwork { data, head, .. } = network;
+        let Head { file, weights, bias, penalties: given, .. } = head;
         let file = file.display().to_string();
         let head = LinearHead::new(weights, bias).map_err(CliError::in_file(&file))?;
         let penalties = given.of_head(&head)?;

@@ -176,9 +176,9 @@ fn pass<T: Float>(
     progress: &Progress,
     mut accumulate: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
 ) -> Result<(), CliError> {
-    data.for_each_batch(|batch| {
+    Ok(data.for_each_batch(|batch| {
         accumulate(batch)?;
         progress.advance(batch.samples.labels().len() as u64);
         Ok(())
-    })
+    })?)
 }

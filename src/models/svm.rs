@@ -84,7 +84,7 @@ impl Seli {
     /// ```
     pub fn singular_values(&self) -> impl Iterator<Item = (f64, usize)> + '_ {
         let within =
-            self.counts.sizes().map(|group| ((group.size as f64).sqrt(), group.classes - 1));
+            self.counts.sizes().map(|group| ((group.size as f64).sqrt(), group.class_count - 1));
         let between = self.between.iter().map(|pair| Some((pair.eigenvalue.sqrt(), 1)));
         let pairs = within.zip(between.chain(core::iter::repeat(None)));
         let values = pairs.flat_map(|(within, between)| core::iter::once(within).chain(between));
@@ -131,7 +131,7 @@ impl Seli {
     fn geometry(&self, run: Run) -> ClassGeometry {
         let norm = |power: fn(f64) -> f64| {
             let group = self.counts.groups()[run.group];
-            let share = (group.classes - 1) as f64 / group.classes as f64;
+            let share = (group.class_count - 1) as f64 / group.class_count as f64;
             let between = self
                 .between
                 .iter()

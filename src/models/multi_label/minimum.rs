@@ -21,7 +21,7 @@ pub struct MultiLabelMinimum {
     sizes: Vec<f64>,
     /// s.
     singular_value: f64,
-    loss: f64,
+    pub(crate) loss: f64,
 }
 
 impl MultiLabelMinimum {
@@ -56,12 +56,6 @@ impl MultiLabelMinimum {
     #[must_use]
     pub fn problem(&self) -> &MultiLabelUfm {
         &self.problem
-    }
-
-    /// The objective at the global minimum.
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.loss
     }
 
     /// α_m, by which the logits of a sample's m tags exceed all others; `None` if no sample has m tags. It is of no

@@ -105,7 +105,7 @@ impl Prediction for MultiLabelMinimum {
     }
 
     fn loss(&self) -> f64 {
-        self.loss()
+        self.loss
     }
 
     fn is_unique(&self) -> bool {

@@ -3,6 +3,7 @@
 use crate::error::{Argument, Error, Result};
 use crate::models::multi_label::minimum::MultiLabelMinimum;
 use crate::problem::regularization::Regularization;
+use crate::problem::widths::Widths;
 
 /// Pick-all-labels cross-entropy on unconstrained features, where a sample carries a set S of tags out of K and
 /// every set of m tags has the same number n_m of samples:
@@ -39,7 +40,7 @@ pub struct MultiLabelUfm {
     classes: usize,
     set_sizes: Vec<SetSize>,
     penalties: Regularization,
-    widths: Option<[usize; 1]>,
+    widths: Option<Widths>,
 }
 
 /// All sets of one number of tags.
@@ -96,12 +97,12 @@ impl MultiLabelUfm {
     /// [`Error::Shape`] unless there is one width, [`Error::OutOfRange`] if it is 0, [`Error::NoClosedForm`] if it is
     /// below K − 1.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.penalties.check_widths(widths)?;
+        let checked = Widths::new(widths, self.penalties.depth())?;
         if widths.iter().any(|&width| width + 1 < self.classes) {
             let problem = "the pick-all-labels loss with features of less than K − 1 dimensions";
             return Err(Error::NoClosedForm { problem });
         }
-        self.widths = widths.first().map(|&width| [width]);
+        self.widths = Some(checked);
         Ok(self)
     }
 
@@ -129,7 +130,7 @@ impl MultiLabelUfm {
     /// The dimension of the features, or `None` if it is unlimited.
     #[must_use]
     pub fn widths(&self) -> Option<&[usize]> {
-        self.widths.as_ref().map(<[usize; 1]>::as_slice)
+        self.widths.as_ref().map(Widths::as_slice)
     }
 
     /// Number of samples N, as a floating-point number: it may be beyond 2⁶⁴.
