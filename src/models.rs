@@ -7,5 +7,6 @@ pub mod layer_peeled;
 pub mod multi_label;
 pub mod nonnegative;
 pub(crate) mod regime;
+pub mod soft_labels;
 pub mod squared;
 pub mod svm;

@@ -94,7 +94,7 @@ impl Measured<'_> {
     }
 
     fn centred(&self, center: Center) -> DMatrix<f64> {
-        self.statistics.centred_means(center).unwrap()
+        self.statistics.centered_means(center).unwrap()
     }
 
     fn etf(&self) -> ClassMatrix {
@@ -106,7 +106,7 @@ impl Measured<'_> {
     }
 
     fn nc3(&self, means: &DMatrix<f64>) -> f64 {
-        nc3(&self.network.head, means, &self.etf()).unwrap()
+        nc3(means, &self.network.head, &self.etf()).unwrap()
     }
 
     /// The last layer and the centred means that it is given.
@@ -154,7 +154,7 @@ fn of_this_crate(quantity: &str, m: &Measured<'_>) -> Option<Call> {
         "quotient" => ("`nc1_trace_quotient`", m.quotient(Samples)),
         "quotient classes" => ("`nc1_trace_quotient`, `Center::Classes`", m.quotient(Classes)),
         "quotient total" => ("q/(1+q), q = `nc1_trace_quotient`", 1.0 / (1.0 + m.quotient(Samples).recip())),
-        "cdnv" => ("`cdnv`", cdnv(&m.data, &m.statistics).unwrap().mean),
+        "cdnv" => ("`cdnv`", cdnv(&m.data, &m.statistics).unwrap().mean.unwrap()),
         "nc2 etf 1" => ("`nc2`, one layer", m.nc2(1, &m.etf())),
         "nc2 etf 2" => ("`nc2`, two layers", m.nc2(2, &m.etf())),
         "nc2 of 2" => ("`nc2`, `ClassMatrix::orthogonal_frame`", m.nc2(2, &ClassMatrix::orthogonal_frame(3).unwrap())),
@@ -268,7 +268,7 @@ fn random_features_have_the_documented_values() {
             [
                 m.nc1(Center::Samples, true),
                 m.quotient(Center::Samples),
-                cdnv(&m.data, &m.statistics).unwrap().mean,
+                cdnv(&m.data, &m.statistics).unwrap().mean.unwrap(),
                 m.nc2(1, &m.etf()),
                 m.nc2(1, &ClassMatrix::orthogonal_frame(classes).unwrap()),
                 m.nc3(&m.statistics.class_means().unwrap()),
@@ -328,9 +328,9 @@ fn perfect_frames_have_the_documented_values() {
         network.measure(|m| {
             let means = m.statistics.class_means().unwrap();
             close(m.nc1(Center::Samples, true), 0.0);
-            close(cdnv(&m.data, &m.statistics).unwrap().mean, 0.0);
+            close(cdnv(&m.data, &m.statistics).unwrap().mean.unwrap(), 0.0);
             close(m.nc2(1, &target), 0.0);
-            close(nc3(&m.network.head, &means, &target).unwrap(), 0.0);
+            close(nc3(&means, &m.network.head, &target).unwrap(), 0.0);
             close(m.agreement(&m.network.head), 1.0);
             let vectors = ClassVectors::columns(&means).unwrap();
             let angles = equiangularity(&vectors).unwrap();

@@ -26,6 +26,7 @@ mod errata;
 mod errors;
 mod exact;
 mod extreme_input;
+mod generalized_seli;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;
@@ -40,6 +41,7 @@ mod published_forms;
 mod relu;
 mod robustness;
 mod seli;
+mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored_problems;
 mod streaming;
