@@ -67,7 +67,7 @@ pub enum TrainingObjective {
     WeightedCrossEntropy {
         /// The decays.
         regularization: Regularization,
-        /// ω, one number a class; empty if all are 1.
+        /// ω, one number for each class; empty if all are 1.
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,
