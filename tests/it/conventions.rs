@@ -221,7 +221,8 @@ fn the_library_has_the_values_of_the_definitions() {
         }
         let call = call.map_or("–", |(call, _)| call);
         let convention = convention.replace("FAULT:", "**fault**:");
-        writeln!(lines, "| {metric} | {convention} | {place} | {} | {call} |", digits(value)).unwrap();
+        writeln!(lines, "| {metric} | {convention} | {place} | {} | {call} |", digits(value))
+            .unwrap();
     }
     assert!(compared > 30, "{compared}");
     compare_with_documentation(&lines);
