@@ -27,9 +27,9 @@ const MANY_CLASSES: usize = 8192;
 /// use nalgebra::dmatrix;
 /// use neural_collapse::measure::ClassVectors;
 ///
-/// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: a row a class
+/// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: one class per row
 /// assert_eq!(ClassVectors::rows(&classifier)?.classes(), 2);
-/// let means = classifier.transpose(); // d×K: a column a class
+/// let means = classifier.transpose(); // d×K: one class per column
 /// assert_eq!(ClassVectors::columns(&means)?.dimension(), 3);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```

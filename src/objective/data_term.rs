@@ -10,7 +10,7 @@ use crate::problem::training_objective::{LossFunction, TrainingObjective};
 pub(super) enum DataTerm {
     SquaredError,
     CrossEntropy {
-        /// ω, one number a class; empty if all are 1.
+        /// ω, one number for each class; empty if all are 1.
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,

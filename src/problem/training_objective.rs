@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::problem::regularization::Regularization;
 
-/// How outputs are held against the labels.
+/// The data term of a training objective: how outputs are compared with the labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -67,7 +67,7 @@ pub enum TrainingObjective {
     WeightedCrossEntropy {
         /// The decays.
         regularization: Regularization,
-        /// ω, one number a class; empty if all are 1.
+        /// ω, one number for each class; empty if all are 1.
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,
@@ -124,7 +124,7 @@ impl TrainingObjective {
         }
     }
 
-    /// Whether it belongs to a model of one layer without decays, which speaks of the product of all layers.
+    /// Whether it belongs to a model of one layer without decays, which predicts only the product of all layers.
     #[must_use]
     pub fn is_of_one_layer(&self) -> bool {
         matches!(self, Self::Budgeted { .. } | Self::SmallestNorms { .. })
