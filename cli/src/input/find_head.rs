@@ -53,7 +53,7 @@ pub(crate) fn find_weights(
         layers.iter().map(|layer| layer.outputs).filter(|&end| end > wanted.classes).collect();
     let exact = match wanted.classes {
         // One output tells two classes apart by its sign.
-        classes @ (1 | 2) => vec![classes, 1],
+        2 => vec![2, 1],
         classes => vec![classes],
     };
     // A table of embeddings is the classifier where they are tied, so that there is no other.
