@@ -3,12 +3,11 @@
 use std::iter::repeat_n;
 
 use neural_collapse::audit::Compared;
-use neural_collapse::metrics::{nc2, nc3};
+use neural_collapse::metrics::{AllMetrics, nc2, nc3};
 use neural_collapse::{
     Audit, ClassCounts, ClassMatrix, ClassStatistics, Error, LinearHead, Regularization, Ufm,
 };
 
-use crate::all_metrics::AllMetrics;
 use crate::arguments::Loss;
 use crate::error::CliError;
 use crate::input::{DataSet, Float, Head, MeasuredNetwork, Precision};
@@ -311,7 +310,7 @@ impl AuditedNetwork {
                 comparable(target.as_ref(), |target| nc2(&head, layers, target))
             })
             .collect::<Result<_, _>>()?;
-        self.audit.nc3 = comparable(outputs, |target| nc3(&head, &means, target))?;
+        self.audit.nc3 = comparable(outputs, |target| nc3(&means, &head, target))?;
         Ok(())
     }
 

@@ -22,8 +22,8 @@ pub(crate) enum CliError {
     Measurement {
         /// Name of the file.
         file: String,
-        /// What is wrong.
-        error: Error,
+        /// What is wrong; in a box, so that results stay small.
+        error: Box<Error>,
     },
 
     /// A number or list is bad.
@@ -94,7 +94,7 @@ impl CliError {
     /// Adds the name of the file that the library found a mistake in.
     pub(crate) fn in_file(file: &str) -> impl FnOnce(Error) -> Self {
         let file = file.to_string();
-        |error| Self::Measurement { file, error }
+        |error| Self::Measurement { file, error: Box::new(error) }
     }
 
     /// The message as one line: names from files may contain line breaks and control characters.

@@ -1,6 +1,5 @@
 //! The command line of `neural-collapse`.
 
-mod all_metrics;
 mod arguments;
 mod audit;
 mod class_sizes;
