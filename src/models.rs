@@ -1,5 +1,6 @@
 //! The models whose global minima are known or searched for, a folder for each loss.
 
+pub mod convex;
 pub mod cross_entropy;
 pub mod layer_peeled;
 pub mod squared;

@@ -56,6 +56,11 @@ pub(crate) fn left_svd(matrix: &DMatrix<f64>) -> Result<Svd> {
     svd(matrix, Wanted { u: true, v: false })
 }
 
+/// The singular values alone, by falling size: several times cheaper than with vectors.
+pub(crate) fn singular_values(matrix: &DMatrix<f64>) -> Result<DVector<f64>> {
+    Ok(svd(matrix, Wanted { u: false, v: false })?.singular_values)
+}
+
 /// Which singular vectors to compute; the others are left as empty matrices.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
@@ -268,6 +273,7 @@ mod tests {
             assert!(defect.amax() < tolerance, "{:?}: {}", matrix.shape(), defect.amax());
         }
         let only_values = left_svd(matrix).unwrap().singular_values;
+        assert_eq!(singular_values(matrix).unwrap(), values);
         assert_eq!(only_values, values);
         let left = left_svd(matrix).unwrap();
         assert_eq!((left.u, left.singular_values, left.v.len()), (u, values, 0));
