@@ -7,3 +7,4 @@ pub(crate) mod class_matrix;
 pub(crate) mod distance;
 pub(crate) mod family;
 pub(crate) mod frame;
+pub(crate) mod structure;

@@ -1,6 +1,7 @@
 //! The predictions: of the squared loss, and of the models beside it with what is proved about them.
 
-use neural_collapse::models::cross_entropy::{CrossEntropyPoint, LogitStructure, Proof};
+use neural_collapse::Prediction as _;
+use neural_collapse::models::cross_entropy::CrossEntropyPoint;
 use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
 use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::problem::Run;
@@ -11,9 +12,8 @@ use neural_collapse::{
 use serde::Serialize;
 
 use crate::arguments::Loss;
-use crate::tables::NEGLIGIBLE;
 
-/// Structures without a simple Gram matrix need K² numbers and a decomposition: not for more classes.
+/// Structures that are not symmetric need K² numbers and a decomposition: not for more classes.
 const MAX_DENSE_CLASSES: usize = 1000;
 
 /// The prediction for a loss.
@@ -92,20 +92,6 @@ impl ClassNorms {
             feature_norm_squared: feature,
         }
     }
-
-    /// A class that has the norms on the diagonals of two Gram matrices.
-    fn of_grams(count: u64, grams: &(ClassMatrix, ClassMatrix), class: usize) -> Self {
-        Self::new(count, grams.0.get(class, class), grams.1.get(class, class))
-    }
-
-    fn norms(&self) -> [f64; 2] {
-        [self.classifier_norm_squared, self.feature_norm_squared].map(Option::unwrap_or_default)
-    }
-
-    fn is_alike(&self, other: &Self, least: [f64; 2]) -> bool {
-        let pairs = self.norms().into_iter().zip(other.norms()).zip(least);
-        pairs.into_iter().all(|((norm, other), least)| (norm - other).abs() <= least)
-    }
 }
 
 impl Model {
@@ -117,7 +103,7 @@ impl Model {
         let counts = ufm.counts().filter(|counts| counts.is_balanced());
         let counts = counts.ok_or_else(no_closed_form)?;
         let size = counts.runs().next().map_or(0, |run| run.size);
-        let problem = CrossEntropyUfm::new(counts.classes(), size, ufm.penalties().clone())?;
+        let problem = CrossEntropyUfm::new(counts.classes(), size, ufm.regularization().clone())?;
         let problem = match ufm.widths() {
             Some(widths) => problem.with_widths(widths)?,
             None => problem,
@@ -170,7 +156,7 @@ impl Model {
     /// The geometry, in words.
     pub(crate) fn geometry(&self) -> String {
         match self {
-            Self::CrossEntropy(landscape) => structure_name(landscape.best().structure()),
+            Self::CrossEntropy(landscape) => landscape.geometry().to_string(),
             Self::LayerPeeled(minimum) if minimum.minority_collapsed() => {
                 "minority collapse".into()
             }
@@ -185,7 +171,7 @@ impl Model {
     /// How much is proved about the point: `proved` global, or only the `best_known`.
     pub(crate) fn proof(&self) -> &'static str {
         match self {
-            Self::CrossEntropy(landscape) => verdict_name(landscape.verdict_on_best()),
+            Self::CrossEntropy(landscape) => landscape.verdict().keyword(),
             Self::LayerPeeled(_) | Self::SupportVectors(_) => "proved",
         }
     }
@@ -208,8 +194,8 @@ impl Model {
 
     /// The simplex ETF of cross-entropy: its loss and what is known about it.
     pub(crate) fn simplex_etf(&self) -> Option<(f64, &'static str)> {
-        let landscape = self.landscape()?;
-        Some((landscape.simplex_etf().loss(), verdict_name(landscape.verdict_on_simplex_etf())))
+        let etf = self.landscape()?.simplex_etf();
+        Some((etf.loss(), etf.verdict().keyword()))
     }
 
     /// b, if the model has one.
@@ -246,25 +232,20 @@ impl Model {
 
     /// Runs of equal neighbouring classes, in the order of the labels; without norms if there are too many.
     pub(crate) fn class_runs(&self) -> Result<Vec<(usize, ClassNorms)>, Error> {
-        let whole = |(run, class): (Run, ClassGeometry)| (run.classes, class.into());
+        let whole = |(run, class): (Run, ClassGeometry)| (run.class_count, class.into());
         match self {
-            Self::CrossEntropy(_) => self.balanced_class_runs(),
+            Self::CrossEntropy(_) if self.is_too_large() => Ok(self.runs_without_norms()),
+            Self::CrossEntropy(landscape) => {
+                Ok(landscape.class_runs()?.into_iter().map(whole).collect())
+            }
             Self::LayerPeeled(minimum) => Ok(minimum.class_runs().map(whole).collect()),
             Self::SupportVectors(seli) => Ok(seli.class_runs().map(whole).collect()),
         }
     }
 
-    fn balanced_class_runs(&self) -> Result<Vec<(usize, ClassNorms)>, Error> {
-        let classes = self.counts().classes();
-        let count = self.counts().samples() / classes as u64;
-        let Some(grams) = self.trailing_gram(1)?.zip(self.class_means_gram()?) else {
-            return Ok(vec![(classes, ClassNorms::new(count, None, None))]);
-        };
-        let class = |class: usize| ClassNorms::of_grams(count, &grams, class);
-        Ok(match self.is_symmetric() {
-            true => vec![(classes, class(0))],
-            false => merge_alike(&(0..classes).map(class).collect::<Vec<_>>()),
-        })
+    fn runs_without_norms(&self) -> Vec<(usize, ClassNorms)> {
+        let runs = self.counts().runs();
+        runs.map(|run| (run.class_count, ClassNorms::new(run.size, None, None))).collect()
     }
 
     /// The Gram matrix of the class means; `None` if it is too large.
@@ -281,7 +262,7 @@ impl Model {
     pub(crate) fn class_outputs(&self) -> Result<Option<ClassMatrix>, Error> {
         match self {
             Self::CrossEntropy(_) if self.is_too_large() => Ok(None),
-            Self::CrossEntropy(landscape) => landscape.best().logits().map(Some),
+            Self::CrossEntropy(landscape) => landscape.class_outputs().map(Some),
             Self::LayerPeeled(minimum) => Ok(Some(minimum.class_outputs())),
             Self::SupportVectors(seli) => Ok(Some(seli.class_outputs())),
         }
@@ -289,10 +270,7 @@ impl Model {
 
     /// Whether classes of one size are alike, in any order: not so where they form pairs or polygons.
     pub(crate) fn is_symmetric(&self) -> bool {
-        self.landscape().is_none_or(|landscape| {
-            let structure = landscape.best().structure();
-            matches!(structure, LogitStructure::SimplexEtf | LogitStructure::Collapsed)
-        })
+        self.landscape().is_none_or(|landscape| landscape.is_symmetric())
     }
 
     /// Whether it is too large to be looked at class by class.
@@ -310,81 +288,29 @@ impl Model {
 
 fn logit_directions(point: &CrossEntropyPoint) -> Result<Vec<LogitDirection>, Error> {
     let logits = point.logit_singular_values().iter();
-    let layers = point.product_singular_values(1..=1)?;
+    let layers = point.singular_values(1..=1)?;
     let energies = point.energies().into_iter().zip(layers);
     let directions = logits.zip(energies).map(|(&(logit, _), ((energy, multiplicity), s))| {
-        LogitDirection { logit, energy, s, multiplicity }
+        LogitDirection { logit, energy, s: s.value, multiplicity }
     });
     Ok(directions.collect())
 }
 
-/// Gives neighbours whose norms differ by rounding errors only the same ones, and those that are as small as
-/// rounding errors zero.
-fn merge_alike(classes: &[ClassNorms]) -> Vec<(usize, ClassNorms)> {
-    let largest = |side: usize| classes.iter().map(|class| class.norms()[side]).fold(0.0, f64::max);
-    let least = [largest(0) * NEGLIGIBLE, largest(1) * NEGLIGIBLE];
-    let mut runs: Vec<(usize, ClassNorms)> = Vec::new();
-    for class in classes {
-        let [classifier, feature] = class.norms();
-        let clean = |norm: f64, least: f64| Some(if norm > least { norm } else { 0.0 });
-        let cleaned =
-            ClassNorms::new(class.count, clean(classifier, least[0]), clean(feature, least[1]));
-        match runs.last_mut() {
-            Some((length, last)) if last.is_alike(&cleaned, least) => *length += 1,
-            _ => runs.push((1, cleaned)),
-        }
-    }
-    runs
-}
-
-fn structure_name(structure: &LogitStructure) -> String {
-    match structure {
-        LogitStructure::Collapsed => "collapsed".into(),
-        _ => structure.to_string(),
-    }
-}
-
-fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::ProvedGlobal(_) => "proved",
-        Verdict::ProvedNotGlobal(_) => "proved_not_global",
-        _ => "best_known",
-    }
-}
-
+/// How far the best point is proved, and why the simplex ETF is not global where that is proved.
 fn cross_entropy_statement(landscape: &Landscape) -> String {
-    match landscape.verdict_on_best() {
-        Verdict::ProvedGlobal(Proof::OneLayer) => {
-            "proved: Theorem 3.1 of Zhu et al. (NeurIPS 2021), global for one layer".into()
-        }
-        Verdict::ProvedGlobal(Proof::TwoClasses) => {
-            "proved: with two classes the problem is convex in the logits, at every depth".into()
-        }
-        Verdict::ProvedGlobal(_) => {
-            "proved: no logits are below the lower bound, which zero attains".into()
-        }
-        _ => best_known_statement(landscape),
+    let verdict = landscape.verdict();
+    if verdict.is_proved() {
+        return verdict.to_string();
     }
-}
-
-/// What is known about the simplex ETF that Theorem A.1 claims, where nothing is proved about the best point.
-fn best_known_statement(landscape: &Landscape) -> String {
-    let best = structure_name(landscape.best().structure());
+    let best = landscape.geometry();
     let theorem = "Theorem A.1 of Dang et al. (ICML 2023)";
-    let why = match landscape.verdict_on_simplex_etf() {
-        Verdict::ProvedNotGlobal(Proof::Pairs) => {
-            "by Theorem 1 of Garrod & Keating (arXiv 2410.23169)"
-        }
-        Verdict::ProvedNotGlobal(Proof::PairAndOrigin) => "as a pair and a class at zero are lower",
-        Verdict::ProvedNotGlobal(_) => "as this point is lower",
-        _ => {
-            return format!(
-                "best known: nothing is known to be below this point ({best}); {theorem} claims that it is \
-                 global, which is not proved for two or more layers"
-            );
-        }
-    };
-    format!(
-        "best known: {best}; the simplex ETF of {theorem} is proved not to be the global minimum, {why}"
-    )
+    match landscape.simplex_etf().verdict() {
+        Verdict::Refuted(source) => format!(
+            "best known: {best}; the simplex ETF of {theorem} is proved not to be the global minimum: {source}"
+        ),
+        _ => format!(
+            "best known: nothing is known to be below this point ({best}); {theorem} claims that it is global, \
+             which is not proved for two or more layers"
+        ),
+    }
 }

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../tests/properties/mod.rs"]
+#[path = "../../tests/it/properties/mod.rs"]
 #[allow(dead_code, reason = "each target checks some of the properties")]
 mod properties;
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result, Size};
-use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS, Grouped};
+use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
+use crate::geometry::structure::Grouped;
 use crate::numerics::linalg::{StridedView, check_finite, gram, multiply, product, transposed};
 use crate::numerics::parallel;
 

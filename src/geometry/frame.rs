@@ -128,7 +128,7 @@ pub(crate) fn check_orthonormal(
     let defect = basis.transpose() * basis - DMatrix::identity(basis.ncols(), basis.ncols());
     if defect.iter().any(|entry| entry.abs() > ORTHONORMALITY) {
         let expected = "at most 1e-10 (largest entry): its columns must be orthonormal";
-        let argument = Argument { name: "basisᵀbasis − I", place };
+        let argument = Argument { name: "(basisᵀbasis − I)", place };
         return Err(Error::out_of_range(argument, defect.amax(), expected));
     }
     Ok(())

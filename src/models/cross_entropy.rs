@@ -6,15 +6,18 @@
 //! sizes, `point` derives everything else, `landscape` and `phases` compare.
 
 mod candidates;
+mod class_runs;
 mod landscape;
 mod phases;
 mod point;
 mod problem;
 mod reduced;
 mod simplex;
+mod smoothing;
 mod structure;
+mod verdict;
 
-pub use landscape::{Landscape, Proof, Verdict};
+pub use landscape::Landscape;
 pub use phases::{Phase, phase_diagram};
 pub use point::CrossEntropyPoint;
 pub use problem::{CrossEntropyUfm, LossMean};

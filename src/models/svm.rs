@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::numerics::secular::{Centring, SecularPair, secular_pairs};
+use crate::numerics::secular::{Centering, SecularPair, secular_pairs};
 use crate::prediction::geometry::ClassGeometry;
 use crate::problem::counts::{ClassCounts, Run, SizeGroup};
 
@@ -59,7 +59,7 @@ impl Seli {
         if counts.classes() < 2 {
             return Err(Error::out_of_range("classes", counts.classes() as f64, "at least 2"));
         }
-        let between = secular_pairs(counts.groups(), Centring::Classes);
+        let between = secular_pairs(&counts.repeated_sizes(), Centering::Plain);
         Ok(Self { counts, between })
     }
 
@@ -84,7 +84,7 @@ impl Seli {
     /// ```
     pub fn singular_values(&self) -> impl Iterator<Item = (f64, usize)> + '_ {
         let within =
-            self.counts.sizes().map(|group| ((group.size as f64).sqrt(), group.classes - 1));
+            self.counts.sizes().map(|group| ((group.size as f64).sqrt(), group.class_count - 1));
         let between = self.between.iter().map(|pair| Some((pair.eigenvalue.sqrt(), 1)));
         let pairs = within.zip(between.chain(core::iter::repeat(None)));
         let values = pairs.flat_map(|(within, between)| core::iter::once(within).chain(between));
@@ -131,10 +131,11 @@ impl Seli {
     fn geometry(&self, run: Run) -> ClassGeometry {
         let norm = |power: fn(f64) -> f64| {
             let group = self.counts.groups()[run.group];
-            let share = (group.classes - 1) as f64 / group.classes as f64;
-            let between = self.between.iter().map(|pair| {
-                power(pair.eigenvalue) * pair.entry(self.counts.groups(), run.group).powi(2)
-            });
+            let share = (group.class_count - 1) as f64 / group.class_count as f64;
+            let between = self
+                .between
+                .iter()
+                .map(|pair| power(pair.eigenvalue) * pair.entry(run.size as f64).powi(2));
             share * power(run.size as f64) + between.sum::<f64>()
         };
         ClassGeometry {
@@ -159,6 +160,7 @@ impl Seli {
 
 /// Adds value·uuᵀ by groups.
 fn add_outer_square(sum: &mut DMatrix<f64>, groups: &[SizeGroup], pair: &SecularPair, value: f64) {
-    let entries = DMatrix::from_fn(groups.len(), 1, |group, _| pair.entry(groups, group));
+    let entries =
+        DMatrix::from_fn(groups.len(), 1, |group, _| pair.entry(groups[group].size as f64));
     *sum += &entries * entries.transpose() * value;
 }

@@ -30,12 +30,12 @@ pub enum Basis {
 /// One global minimiser, or another critical point of known structure: W₁, …, W_M, b and H.
 ///
 /// ```
-/// use neural_collapse::{Basis, ClassCounts, Regularization, Ufm};
+/// use neural_collapse::{Basis, ClassCounts, Prediction, Regularization, Ufm};
 ///
 /// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
 /// let ufm = Ufm::new(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?.with_widths(&[64; 3])?;
 /// let minimum = ufm.global_minimum()?;
-/// let explicit = minimum.minimizer(&Basis::Random(7))?;
+/// let explicit = minimum.explicit(&Basis::Random(7))?;
 /// let product = explicit.head().product()?;
 /// assert_eq!(product.shape(), (4, 64));
 /// // Its Gram matrix is the predicted general orthogonal frame.
@@ -46,10 +46,26 @@ pub enum Basis {
 pub struct ExplicitPoint {
     head: LinearHead,
     columns: DMatrix<f64>,
-    counts: Option<ClassCounts>,
+    copies: Copies,
+}
+
+/// How many samples have the features of each column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Copies {
+    /// Those of the classes, whose means the columns are.
+    Classes(ClassCounts),
+    /// So many, which are no classes: contexts or sets of tags.
+    Kinds(ClassCounts),
+    /// One each.
+    Samples,
 }
 
 impl ExplicitPoint {
+    /// A point with these layers and features.
+    pub(crate) fn new(head: LinearHead, columns: DMatrix<f64>, copies: Copies) -> Self {
+        Self { head, columns, copies }
+    }
+
     /// The layers W₁, …, W_M and the bias b.
     #[must_use]
     pub fn head(&self) -> &LinearHead {
@@ -59,7 +75,14 @@ impl ExplicitPoint {
     /// The class means H̄, d₁ × K; `None` for an arbitrary target, which has no classes.
     #[must_use]
     pub fn class_means(&self) -> Option<&DMatrix<f64>> {
-        self.counts.is_some().then_some(&self.columns)
+        matches!(self.copies, Copies::Classes(_)).then_some(&self.columns)
+    }
+
+    /// The distinct features, a column each: the class means, or the features of each context, set of tags or
+    /// sample.
+    #[must_use]
+    pub fn distinct_features(&self) -> &DMatrix<f64> {
+        &self.columns
     }
 
     /// The features H, d₁ × N, a column a sample: for classes, n_0 times the mean of class 0, then n_1
@@ -68,7 +91,7 @@ impl ExplicitPoint {
     /// # Errors
     /// [`Error::OutOfRange`] if the matrix does not fit into memory.
     pub fn features(&self) -> Result<DMatrix<f64>> {
-        let Some(counts) = &self.counts else {
+        let (Copies::Classes(counts) | Copies::Kinds(counts)) = &self.copies else {
             return Ok(self.columns.clone());
         };
         let dimension = self.columns.nrows();
@@ -79,7 +102,7 @@ impl ExplicitPoint {
         let mut features = Vec::new();
         features.try_reserve_exact(entries).map_err(|_| too_large())?;
         for run in counts.runs() {
-            for class in run.first_class..run.first_class + run.classes {
+            for class in run.classes() {
                 for _ in 0..run.size {
                     features.extend_from_slice(self.columns.column(class).as_slice());
                 }
@@ -140,6 +163,19 @@ impl FittedVectors {
         bias: Option<DVector<f64>>,
         counts: Option<ClassCounts>,
     ) -> Result<ExplicitPoint> {
+        let copies = counts.map_or(Copies::Samples, Copies::Classes);
+        self.assemble_with(penalties, widths, basis, bias, copies)
+    }
+
+    /// [`assemble`](Self::assemble) for columns that stand for any number of samples.
+    pub(crate) fn assemble_with(
+        &self,
+        penalties: &Regularization,
+        widths: Option<&[usize]>,
+        basis: &Basis,
+        bias: Option<DVector<f64>>,
+        copies: Copies,
+    ) -> Result<ExplicitPoint> {
         let widths = widths_or_classes(penalties, widths, self.left.nrows());
         let hidden = hidden_bases(basis, &widths, self.energies.len())?;
         let above = hidden.iter().skip(1).chain([&self.left]);
@@ -148,7 +184,7 @@ impl FittedVectors {
             .map(|(&decay, (below, above))| self.scaled(above, decay) * below.transpose())
             .collect();
         let columns = self.scaled(&hidden[0], penalties.feature_decay()) * self.right.transpose();
-        Ok(ExplicitPoint { head: LinearHead::new(weights, bias)?, columns, counts })
+        Ok(ExplicitPoint::new(LinearHead::new(weights, bias)?, columns, copies))
     }
 
     /// `vectors`·diag(√(t/decay)).

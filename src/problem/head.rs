@@ -1,6 +1,7 @@
 //! The linear layers after the features.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector};
 
@@ -27,10 +28,12 @@ use crate::numerics::linalg::{check_finite_at, power_of_two};
 /// assert_eq!(head.product()?, DMatrix::from_element(3, 8, 1.0));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// A clone shares the matrices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearHead {
     /// Never empty.
-    weights: Vec<DMatrix<f64>>,
+    weights: Arc<Vec<DMatrix<f64>>>,
     bias: Option<DVector<f64>>,
     classes: usize,
     feature_dimension: usize,
@@ -52,7 +55,7 @@ impl LinearHead {
     /// let error = LinearHead::new(vec![first, second], None).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "`weights[1]` has shape 1×3, but must have shape d×2, for the 2 outputs of `weights[0]`",
+    ///     "`weights[1]` has shape 1×3, but must have shape d×2, for the outputs of the layer before",
     /// );
     /// ```
     pub fn new(weights: Vec<DMatrix<f64>>, bias: Option<DVector<f64>>) -> Result<Self> {
@@ -74,7 +77,7 @@ impl LinearHead {
             }
             check_finite_at(bias, |row, _| Argument::at("bias", row))?;
         }
-        Ok(Self { weights, bias, classes, feature_dimension })
+        Ok(Self { weights: Arc::new(weights), bias, classes, feature_dimension })
     }
 
     /// Number of layers M.
@@ -274,10 +277,10 @@ mod tests {
         let empty = vec![dmatrix![1.0], DMatrix::zeros(0, 1)];
         assert_eq!(
             error(empty, None),
-            "`weights[1]` has shape 0×1, but must have shape at least 1×1"
+            "`weights[1]` has shape 0×1, but must have shape ≥1×≥1, to be a layer"
         );
         let bias = Some(dvector![1.0, 2.0]);
-        assert!(error(vec![dmatrix![1.0]], bias).starts_with("`bias` has shape 2×1"));
+        assert!(error(vec![dmatrix![1.0]], bias).starts_with("`bias` has shape 2, but"));
         let nan = vec![dmatrix![1.0; f64::NAN]];
         assert_eq!(error(nan, None), "`weights[0][(1, 0)]` is NaN, but must be finite");
         let infinite = Some(dvector![f64::INFINITY]);

@@ -19,6 +19,16 @@ pub enum LossFunction {
     /// None: every sample must have the margin z_y − z_k ≥ 1 over every other class k.
     #[doc(alias = "SVM")]
     Margin,
+    /// None: every sample must have δ_y z_y − δ_k z_k ≥ m_y for every other class k, with scales δ and margins m
+    /// of the classes.
+    #[doc(alias("CDT", "LDT", "VS"))]
+    ScaledMargin,
+    /// None: on the support of its soft label every sample must have equal outputs, which exceed those of every
+    /// other class by 1 at least.
+    SupportMargin,
+    /// The mean over the samples of the sum over their tags y of ln Σ_k exp(z_k − z_y).
+    #[doc(alias = "PAL")]
+    PickAllLabels,
 }
 
 impl fmt::Display for LossFunction {
@@ -27,6 +37,9 @@ impl fmt::Display for LossFunction {
             Self::SquaredError => "squared error",
             Self::CrossEntropy => "cross-entropy",
             Self::Margin => "margin",
+            Self::ScaledMargin => "scaled margin",
+            Self::SupportMargin => "support margin",
+            Self::PickAllLabels => "pick-all-labels",
         })
     }
 }
@@ -49,6 +62,18 @@ pub enum TrainingObjective {
         /// The decays.
         regularization: Regularization,
     },
+    /// 1/N Σ ω_y CE(z, (1−δ)e_y + δ1/K) over the N samples plus the penalties: cross-entropy with class weights
+    /// and label smoothing.
+    WeightedCrossEntropy {
+        /// The decays.
+        regularization: Regularization,
+        /// ω, one number a class; empty if all are 1.
+        class_weights: Vec<f64>,
+        /// δ.
+        label_smoothing: f64,
+        /// Whether features are constrained to be non-negative, as after a ReLU.
+        nonnegative_features: bool,
+    },
     /// The loss function under the budgets 1/K Σ ‖w_k‖² ≤ E_W and 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖² ≤ E_H.
     Budgeted {
         /// The loss function.
@@ -63,16 +88,29 @@ pub enum TrainingObjective {
         /// The loss function, which here is only a constraint.
         loss_function: LossFunction,
     },
+    /// The loss function alone: what can be evaluated where decays are not known.
+    DataTerm {
+        /// The loss function.
+        loss_function: LossFunction,
+    },
 }
 
 impl TrainingObjective {
+    /// All of a loss function and decays.
+    #[must_use]
+    pub fn penalized(loss_function: LossFunction, regularization: Regularization) -> Self {
+        Self::Penalized { loss_function, factor: 1.0, regularization }
+    }
+
     /// The loss function.
     #[must_use]
     pub fn loss_function(&self) -> LossFunction {
         match self {
             Self::Penalized { loss_function, .. }
             | Self::Budgeted { loss_function, .. }
-            | Self::SmallestNorms { loss_function } => *loss_function,
+            | Self::SmallestNorms { loss_function }
+            | Self::DataTerm { loss_function } => *loss_function,
+            Self::WeightedCrossEntropy { .. } => LossFunction::CrossEntropy,
         }
     }
 
@@ -80,8 +118,15 @@ impl TrainingObjective {
     #[must_use]
     pub fn regularization(&self) -> Option<&Regularization> {
         match self {
-            Self::Penalized { regularization, .. } => Some(regularization),
-            Self::Budgeted { .. } | Self::SmallestNorms { .. } => None,
+            Self::Penalized { regularization, .. }
+            | Self::WeightedCrossEntropy { regularization, .. } => Some(regularization),
+            Self::Budgeted { .. } | Self::SmallestNorms { .. } | Self::DataTerm { .. } => None,
         }
+    }
+
+    /// Whether it belongs to a model of one layer without decays, which speaks of the product of all layers.
+    #[must_use]
+    pub fn is_of_one_layer(&self) -> bool {
+        matches!(self, Self::Budgeted { .. } | Self::SmallestNorms { .. })
     }
 }

@@ -1,6 +1,6 @@
 //! Angles between the vectors of a Gram matrix.
 
-use super::ClassMatrix;
+use crate::geometry::class_matrix::ClassMatrix;
 
 impl ClassMatrix {
     /// The cosine of the angle between the vectors of classes i and j, if this is their Gram matrix:

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, check_positive};
 use crate::models::cross_entropy::candidates::{Candidate, candidates};
+use crate::models::cross_entropy::problem::check_smoothing;
 use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::simplex::SimplexPotential;
 use crate::models::cross_entropy::structure::LogitStructure;
@@ -43,7 +44,7 @@ impl Phase {
 /// The phase diagram of K classes and M layers: the structures with the lowest known losses, from weak to
 /// strong penalties.
 ///
-/// The strength u = (n λ_H Πλₘ)^(1/(M+1)) of the mean loss 1/N (for 1/(2N): twice that) decides, beside
+/// Labels are smoothed by δ = `label_smoothing`, 0 for hard ones. The strength u = (n λ_H Πλₘ)^(1/(M+1)) of the mean loss 1/N (for 1/(2N): twice that) decides, beside
 /// the bias, of which the penalty is λ_b (for 1/(2N): 2λ_b).
 ///
 /// Breakpoints are where two losses tie, to about 1e-12 relatively; where one structure goes over into
@@ -54,24 +55,30 @@ impl Phase {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] if there are less than two classes, no layer, or a decay of the bias that is not
-/// positive and finite.
+/// positive and finite, or a smoothing outside of 0 ≤ δ < 1.
 ///
 /// ```
 /// use neural_collapse::Bias;
 /// use neural_collapse::models::cross_entropy::phase_diagram;
 ///
 /// // Four classes, two layers: a square between the simplex ETF and zero.
-/// let phases = phase_diagram(4, 2, Bias::None)?;
+/// let phases = phase_diagram(4, 2, Bias::None, 0.0)?;
 /// let names: Vec<String> = phases.iter().map(|phase| phase.structure.to_string()).collect();
 /// assert_eq!(names, ["simplex ETF", "2 × pair", "zero"]);
 /// assert!(phases[0].to == phases[1].from && phases[2].to == f64::INFINITY);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
-pub fn phase_diagram(classes: usize, depth: usize, bias: Bias) -> Result<Vec<Phase>> {
+pub fn phase_diagram(
+    classes: usize,
+    depth: usize,
+    bias: Bias,
+    label_smoothing: f64,
+) -> Result<Vec<Phase>> {
     if let Bias::Regularized(decay) = bias {
         check_positive("bias_decay", decay)?;
     }
-    let potential = SimplexPotential::new(classes, depth)?;
+    check_smoothing(label_smoothing)?;
+    let potential = SimplexPotential::new(classes, depth)?.with_label_smoothing(label_smoothing)?;
     let diagram = Diagram { potential, classes, depth, bias };
     let mut phases = Vec::new();
     let mut from = 0.0;
@@ -103,7 +110,12 @@ struct Diagram {
 
 impl Diagram {
     fn penalty(&self, strength: f64) -> Penalty {
-        Penalty { depth: self.depth, strength, bias: self.bias }
+        Penalty {
+            depth: self.depth,
+            strength,
+            bias: self.bias,
+            smoothing: self.potential.label_smoothing(),
+        }
     }
 
     /// Strengths on a logarithmic grid, the last one beyond every structure.

@@ -7,12 +7,17 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::geometry::family::Subset;
+use crate::models::cross_entropy::class_runs::{MOST_CLASSES, class_runs, too_many_classes};
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::models::cross_entropy::reduced::{Penalty, Reduced};
 use crate::models::cross_entropy::structure::LogitStructure;
+use crate::models::cross_entropy::verdict::verdict;
 use crate::numerics::linalg::{check_memory, svd_thin};
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
+use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Verdict};
+use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::regularization::Bias;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// A point of a [`CrossEntropyUfm`] with logits of a known structure, with all layers balanced.
 ///
@@ -21,7 +26,7 @@ use crate::problem::regularization::Bias;
 /// times that of H, and n λ_H times that of the class means.
 ///
 /// ```
-/// use neural_collapse::{Basis, CrossEntropyUfm, Regularization};
+/// use neural_collapse::{Basis, CrossEntropyUfm, Prediction, Regularization};
 ///
 /// let ufm = CrossEntropyUfm::new(4, 25, Regularization::new(&[1e-3; 2], 1e-4)?)?;
 /// let etf = ufm.simplex_etf()?;
@@ -39,6 +44,7 @@ pub struct CrossEntropyPoint {
     structure: LogitStructure,
     sizes: Vec<f64>,
     measures: Measures,
+    verdict: Verdict,
 }
 
 /// What the sizes decide.
@@ -58,14 +64,20 @@ impl CrossEntropyPoint {
         structure: LogitStructure,
         sizes: Vec<f64>,
     ) -> Result<Self> {
-        let penalty = with_all_biases(ufm.penalty());
+        let penalty = with_all_biases(Penalty::of(&ufm));
         let measures = match structure.reduced(ufm.classes(), penalty.bias) {
-            None => simplex_or_zero(&ufm, &structure, &sizes)?,
+            None => simplex_or_zero(&ufm, &structure, &sizes),
             Some(reduced) => general(&reduced, &sizes, &penalty),
         };
-        let point = Self { ufm, structure, sizes, measures };
+        let verdict = verdict(&ufm, &structure);
+        let point = Self { ufm, structure, sizes, measures, verdict };
         point.check_range()?;
         Ok(point)
+    }
+
+    /// The same point with another verdict, from a comparison with others.
+    pub(crate) fn with_verdict(self, verdict: Verdict) -> Self {
+        Self { verdict, ..self }
     }
 
     /// Everything that is derived from the energies must be representable.
@@ -101,12 +113,6 @@ impl CrossEntropyPoint {
         &self.sizes[..self.structure.size_count()]
     }
 
-    /// The objective at this point.
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.ufm.loss_mean().factor() * self.measures.value
-    }
-
     /// The smallest amount by which the output of the right class exceeds that of a wrong one; α for
     /// a simplex ETF. Negative if some classes are not told apart.
     #[must_use]
@@ -139,38 +145,20 @@ impl CrossEntropyPoint {
         self.ufm.mean_decay() * singular_value.powf(exponent)
     }
 
-    /// The singular values √(t^(j−i+1)/(λ_i⋯λ_j)) of the product W_j ⋯ W_i of the layers i..=j,
-    /// numbered 1, …, M from the features, one for each of the [`energies`](Self::energies).
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] if the range is empty or leaves 1, …, M.
-    pub fn product_singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<f64>> {
-        let penalties = self.ufm.penalties();
-        let layers = penalties.layer_indices(&layers)?;
-        let value = |(energy, _)| penalties.product_singular_value(layers.clone(), energy);
-        Ok(self.energies().into_iter().map(value).collect())
-    }
-
-    /// The singular values √(t/λ_H) of H (d₁×N), one for each of the [`energies`](Self::energies).
+    /// The singular values √(t/(n λ_H)) of the class means H̄ (d₁×K) that are positive, by falling value.
     #[must_use]
-    pub fn feature_singular_values(&self) -> Vec<f64> {
-        let decay = self.ufm.penalties().feature_decay();
-        self.energies().into_iter().map(|(energy, _)| (energy / decay).sqrt()).collect()
+    pub fn mean_singular_values(&self) -> Vec<SingularValue> {
+        let decay = self.ufm.penalties().feature_decay() * self.ufm.samples_per_class() as f64;
+        self.of_energies(|energy| (energy / decay).sqrt())
     }
 
-    /// The singular values √(t/(n λ_H)) of the class means H̄ (d₁×K), one for each of the
-    /// [`energies`](Self::energies).
-    #[must_use]
-    pub fn mean_singular_values(&self) -> Vec<f64> {
-        let samples = (self.ufm.samples_per_class() as f64).sqrt();
-        self.feature_singular_values().into_iter().map(|value| value / samples).collect()
+    /// The singular values of a factor as a function of the energy.
+    fn of_energies(&self, value: impl Fn(f64) -> f64) -> Vec<SingularValue> {
+        let energies = self.energies().into_iter();
+        energies.map(|(energy, m)| SingularValue::new(value(energy), m)).collect()
     }
 
-    /// The logits Z = W_M⋯W₁H̄ of the class means, without the bias; column k belongs to class k.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] if the K² numbers of a structure that is no simplex ETF do not fit into memory.
-    pub fn logits(&self) -> Result<ClassMatrix> {
+    fn logits(&self) -> Result<ClassMatrix> {
         Ok(match self.structure {
             LogitStructure::SimplexEtf => self.scaled_simplex_etf(self.sizes[0]),
             LogitStructure::Collapsed => self.scaled_simplex_etf(0.0),
@@ -189,36 +177,6 @@ impl CrossEntropyPoint {
         Ok(self.structure.logits(classes, &self.sizes))
     }
 
-    /// The Gram matrix W^m (W^m)ᵀ of the product W^m = W_M⋯W_(M−m+1) of the last m layers (K×K), with the
-    /// eigenvalues t^m/(λ_M⋯λ_(M−m+1)).
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] unless 1 ≤ m ≤ M. For a structure that is no simplex ETF also
-    /// [`Error::OutOfRange`] if K² numbers do not fit into memory, and [`Error::NoConvergence`] if the
-    /// singular vectors were not found.
-    pub fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        let penalties = self.ufm.penalties();
-        penalties.check_trailing(layers)?;
-        self.gram(Side::Left, |energy| penalties.trailing_eigenvalue(layers, energy))
-    }
-
-    /// The Gram matrix W_M W_Mᵀ of the classifier.
-    ///
-    /// # Errors
-    /// As [`trailing_gram`](Self::trailing_gram).
-    pub fn classifier_gram(&self) -> Result<ClassMatrix> {
-        self.trailing_gram(1)
-    }
-
-    /// The Gram matrix H̄ᵀH̄ of the class means, with the eigenvalues t/(n λ_H).
-    ///
-    /// # Errors
-    /// As [`trailing_gram`](Self::trailing_gram).
-    pub fn class_means_gram(&self) -> Result<ClassMatrix> {
-        let decay = self.ufm.penalties().feature_decay() * self.ufm.samples_per_class() as f64;
-        self.gram(Side::Right, |energy| energy / decay)
-    }
-
     fn gram(&self, side: Side, eigenvalue: impl Fn(f64) -> f64) -> Result<ClassMatrix> {
         if let LogitStructure::SimplexEtf | LogitStructure::Collapsed = self.structure {
             let value = self.energies().first().map_or(0.0, |&(energy, _)| eigenvalue(energy));
@@ -232,42 +190,6 @@ impl CrossEntropyPoint {
         let values = fitted.energies.iter().map(|&energy| eigenvalue(energy));
         let diagonal = DVector::from_iterator(vectors.ncols(), values);
         Ok(ClassMatrix::dense(&vectors * DMatrix::from_diagonal(&diagonal) * vectors.transpose()))
-    }
-
-    /// b; `None` without one.
-    ///
-    /// With an unregularised bias the outputs' probabilities do not change when a multiple of 1 is
-    /// added: this is the b with Σ b_k = 0. With a regularised one it is unique. It is zero for every
-    /// structure that treats all classes alike.
-    #[must_use]
-    pub fn bias(&self) -> Option<Vec<f64>> {
-        if self.ufm.penalties().bias() == Bias::None {
-            return None;
-        }
-        let kinds = self.structure.kinds(self.ufm.classes());
-        let biases = &self.sizes[self.structure.size_count()..];
-        let of_kind =
-            |(kind, count)| core::iter::repeat_n(biases.get(kind).copied().unwrap_or(0.0), count);
-        Some(kinds.into_iter().enumerate().flat_map(of_kind).collect())
-    }
-
-    /// The matrices W₁, …, W_M, b and H of this point, with K for widths that are not limited.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::OutOfRange`] if a given basis does not have the right size or is
-    /// not orthonormal to 10⁻¹⁰, or the matrices do not fit into memory; as
-    /// [`trailing_gram`](Self::trailing_gram).
-    pub fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, widths) = (self.ufm.penalties(), self.ufm.widths());
-        let classes = self.ufm.classes();
-        check_matrices(penalties, widths, (classes, classes, self.rank()))?;
-        self.fitted()?.assemble(
-            penalties,
-            widths,
-            basis,
-            self.bias().map(DVector::from_vec),
-            Some(self.ufm.counts().clone()),
-        )
     }
 
     /// The singular vectors of the logits of all samples; right ones have n equal entries a class.
@@ -293,6 +215,133 @@ impl CrossEntropyPoint {
     }
 }
 
+impl Prediction for CrossEntropyPoint {
+    fn training_objective(&self) -> TrainingObjective {
+        TrainingObjective::Penalized {
+            loss_function: LossFunction::CrossEntropy,
+            factor: self.ufm.loss_mean().factor(),
+            regularization: self.ufm.penalties().clone(),
+        }
+    }
+
+    fn counts(&self) -> Option<&ClassCounts> {
+        Some(self.ufm.counts())
+    }
+
+    fn classes(&self) -> usize {
+        self.ufm.classes()
+    }
+
+    fn depth(&self) -> usize {
+        self.ufm.depth()
+    }
+
+    fn widths(&self) -> Option<&[usize]> {
+        self.ufm.widths()
+    }
+
+    fn geometry(&self) -> Geometry {
+        match &self.structure {
+            LogitStructure::Collapsed => Geometry::Collapsed,
+            LogitStructure::SimplexEtf => Geometry::SimplexEtf,
+            structure => Geometry::Structure(structure.to_string().into()),
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.verdict.clone()
+    }
+
+    fn loss(&self) -> f64 {
+        self.ufm.loss_mean().factor() * self.measures.value
+    }
+
+    /// True: the global minimisers of one structure differ by rotations of the hidden spaces and by the order
+    /// of the classes only.
+    fn is_unique(&self) -> bool {
+        true
+    }
+
+    fn is_symmetric(&self) -> bool {
+        matches!(self.structure, LogitStructure::SimplexEtf | LogitStructure::Collapsed)
+    }
+
+    /// # Errors
+    /// [`Error::NotAnswered`] for a structure of more than 1000 classes that is not symmetric, as its K² numbers
+    /// would have to be decomposed; as [`trailing_gram`](Prediction::trailing_gram).
+    fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
+        if !self.is_symmetric() && self.ufm.classes() > MOST_CLASSES {
+            return Err(too_many_classes());
+        }
+        let grams = [self.trailing_gram(1)?, self.class_means_gram()?];
+        Ok(class_runs(self.ufm.counts(), self.is_symmetric(), &grams))
+    }
+
+    /// With an unregularised bias the outputs' probabilities do not change when a multiple of 1 is
+    /// added: this is the b with Σ b_k = 0. With a regularised one it is unique. It is zero for every
+    /// structure that treats all classes alike.
+    fn bias(&self) -> Option<Vec<f64>> {
+        if self.ufm.penalties().bias() == Bias::None {
+            return None;
+        }
+        let kinds = self.structure.kinds(self.ufm.classes());
+        let biases = &self.sizes[self.structure.size_count()..];
+        let of_kind =
+            |(kind, count)| core::iter::repeat_n(biases.get(kind).copied().unwrap_or(0.0), count);
+        Some(kinds.into_iter().enumerate().flat_map(of_kind).collect())
+    }
+
+    /// Those that are positive: √(t^(j−i+1)/(λ_i⋯λ_j)) for the layers i..=j.
+    fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
+        let penalties = self.ufm.penalties();
+        let layers = penalties.layer_indices(&layers)?;
+        Ok(self.of_energies(|energy| penalties.product_singular_value(layers.clone(), energy)))
+    }
+
+    /// Those that are positive: √(t/λ_H).
+    fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
+        let decay = self.ufm.penalties().feature_decay();
+        Ok(self.of_energies(|energy| (energy / decay).sqrt()))
+    }
+
+    /// It has the eigenvalues t^m/(λ_M⋯λ_(M−m+1)).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless 1 ≤ m ≤ M. For a structure that is no simplex ETF also
+    /// [`Error::OutOfRange`] if K² numbers do not fit into memory, and [`Error::NoConvergence`] if the
+    /// singular vectors were not found.
+    fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
+        let penalties = self.ufm.penalties();
+        penalties.check_trailing(layers)?;
+        self.gram(Side::Left, |energy| penalties.trailing_eigenvalue(layers, energy))
+    }
+
+    /// It has the eigenvalues t/(n λ_H).
+    fn class_means_gram(&self) -> Result<ClassMatrix> {
+        let decay = self.ufm.penalties().feature_decay() * self.ufm.samples_per_class() as f64;
+        self.gram(Side::Right, |energy| energy / decay)
+    }
+
+    /// The logits Z of the class means, without the bias; column k belongs to class k.
+    fn class_outputs(&self) -> Result<ClassMatrix> {
+        self.logits()
+    }
+
+    /// With K for widths that are not limited.
+    fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
+        let (penalties, widths) = (self.ufm.penalties(), self.ufm.widths());
+        let classes = self.ufm.classes();
+        check_matrices(penalties, widths, (classes, classes, self.rank()))?;
+        self.fitted()?.assemble(
+            penalties,
+            widths,
+            basis,
+            self.bias().map(DVector::from_vec),
+            Some(self.ufm.counts().clone()),
+        )
+    }
+}
+
 /// Which singular vectors.
 #[derive(Debug, Clone, Copy)]
 enum Side {
@@ -301,21 +350,15 @@ enum Side {
 }
 
 /// The two structures with a scalar problem of their own.
-fn simplex_or_zero(
-    ufm: &CrossEntropyUfm,
-    structure: &LogitStructure,
-    sizes: &[f64],
-) -> Result<Measures> {
+fn simplex_or_zero(ufm: &CrossEntropyUfm, structure: &LogitStructure, sizes: &[f64]) -> Measures {
     let classes = ufm.classes();
     match (structure, sizes) {
-        (LogitStructure::SimplexEtf, &[alpha]) => Ok(Measures {
+        (LogitStructure::SimplexEtf, &[alpha]) => Measures {
             singular_values: vec![(alpha, classes - 1)],
             margin: alpha,
-            value: ufm.simplex_potential()?.value_unchecked(alpha, ufm.strength()),
-        }),
-        _ => {
-            Ok(Measures { singular_values: Vec::new(), margin: 0.0, value: (classes as f64).ln() })
-        }
+            value: ufm.simplex_potential().value_unchecked(alpha, ufm.strength()),
+        },
+        _ => Measures { singular_values: Vec::new(), margin: 0.0, value: (classes as f64).ln() },
     }
 }
 
@@ -338,5 +381,22 @@ fn with_all_biases(penalty: Penalty) -> Penalty {
     match penalty.bias {
         Bias::Regularized(_) => penalty,
         _ => Penalty { bias: Bias::Regularized(0.0), ..penalty },
+    }
+}
+
+impl CrossEntropyUfm {
+    /// The best point with logits α(I − 11ᵀ/K): a simplex ETF, or zero where that is better.
+    ///
+    /// It is a critical point for every λ_b ≥ 0, and the global minimum of Theorem A.1.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if a squared singular value is out of the range of `f64`.
+    pub fn simplex_etf(&self) -> Result<CrossEntropyPoint> {
+        let minimizer = self.simplex_potential().minimizer_unchecked(self.strength());
+        if minimizer.alpha() == 0.0 {
+            return CrossEntropyPoint::new(self.clone(), LogitStructure::Collapsed, Vec::new());
+        }
+        let sizes = vec![minimizer.alpha()];
+        CrossEntropyPoint::new(self.clone(), LogitStructure::SimplexEtf, sizes)
     }
 }

@@ -1,14 +1,9 @@
 //! The unconstrained features model with the cross-entropy loss: what is trained, checked once.
 
 use crate::error::{Error, Result};
-use crate::models::cross_entropy::landscape::Landscape;
-use crate::models::cross_entropy::point::CrossEntropyPoint;
-use crate::models::cross_entropy::reduced::Penalty;
-use crate::models::cross_entropy::simplex::SimplexPotential;
-use crate::models::cross_entropy::structure::LogitStructure;
-use crate::numerics::decay_roots::mean_decay;
 use crate::problem::counts::ClassCounts;
-use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::regularization::Regularization;
+use crate::problem::widths::Widths;
 
 /// What the sum of the losses of all N samples is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,18 +29,19 @@ impl LossMean {
 /// samples each:
 ///
 /// ```math
-/// min  c/N Σ CE(W_M ⋯ W₁ h_ki + b, k) + Σₘ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²,   c = 1 or 1/2
+/// min  c/N Σ CE(W_M ⋯ W₁ h_ki + b, y_k) + Σₘ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²,   c = 1 or 1/2
 /// ```
 ///
+/// with y_k = (1 − δ) e_k + δ/K 1, δ = 0 unless labels are [smoothed](Self::with_label_smoothing).
 /// Features of one class coincide at every global minimum. With logits Z for the K class means, the
 /// objective is c·F, with
 ///
 /// ```math
-/// F(Z, b) = 1/K Σ_k CE(Z_k + b, k) + (M+1)/2 · u · Σ_i σ_i(Z)^(2/(M+1)) + λ_b/(2c) ‖b‖²,
+/// F(Z, b) = 1/K Σ_k CE(Z_k + b, y_k) + (M+1)/2 · u · Σ_i σ_i(Z)^(2/(M+1)) + λ_b/(2c) ‖b‖²,
 /// u = (n λ_H λ₁ ⋯ λ_M)^(1/(M+1)) / c,
 /// ```
 ///
-/// so that K, M, u and the bias decide everything. The simplex ETF is a critical point of it, by
+/// so that K, M, u, δ and the bias decide everything. The simplex ETF is a critical point of it, by
 /// Theorem A.1 the only candidate for a global minimum; that is true for one layer or two classes,
 /// but not in general: [`landscape`](Self::landscape) compares it with structures of lower rank.
 ///
@@ -68,6 +64,7 @@ pub struct CrossEntropyUfm {
     samples_per_class: u64,
     penalties: Regularization,
     loss_mean: LossMean,
+    label_smoothing: f64,
     widths: Option<Vec<usize>>,
     mean_decay: f64,
 }
@@ -84,9 +81,17 @@ impl CrossEntropyUfm {
             return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
         }
         let counts = ClassCounts::balanced(classes, samples_per_class)?;
-        let mean_decay = mean_decay(samples_per_class as f64, &penalties)?;
+        let mean_decay = penalties.mean_decay(samples_per_class as f64)?;
         let loss_mean = LossMean::default();
-        Ok(Self { counts, samples_per_class, penalties, loss_mean, widths: None, mean_decay })
+        Ok(Self {
+            counts,
+            samples_per_class,
+            penalties,
+            loss_mean,
+            label_smoothing: 0.0,
+            widths: None,
+            mean_decay,
+        })
     }
 
     /// The same problem with another mean of the losses.
@@ -94,6 +99,35 @@ impl CrossEntropyUfm {
     pub fn with_loss_mean(mut self, loss_mean: LossMean) -> Self {
         self.loss_mean = loss_mean;
         self
+    }
+
+    /// The same problem with smoothed labels: the target of class k is (1 − δ) e_k + δ/K 1.
+    ///
+    /// With the logits centered, 1ᵀZ = 0, this adds δ·tr(Z)/K to F. The probabilities that minimise the loss
+    /// are no longer 0 and 1, so that no logit grows without bound as the penalties vanish; and the simplex ETF
+    /// is the global minimum at every depth once they are small enough
+    /// ([`SimplexPotential::proved_simplex`](super::SimplexPotential::proved_simplex)).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless 0 ≤ δ < 1.
+    ///
+    /// ```
+    /// use neural_collapse::{CrossEntropyUfm, Prediction, Regularization};
+    ///
+    /// // With hard labels an octahedron has a lower loss here; with δ = 0.1 it is the simplex ETF.
+    /// let ufm = CrossEntropyUfm::new(6, 10, Regularization::new(&[1e-4; 2], 1e-4)?)?;
+    /// assert_eq!(ufm.landscape()?.geometry().to_string(), "3 × pair");
+    /// let smoothed = ufm.with_label_smoothing(0.1)?;
+    /// assert_eq!(smoothed.landscape()?.geometry().to_string(), "simplex ETF");
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: the model of Zhou et al. (NeurIPS 2022) and Guo et al. (arXiv 2402.03979); the theorem is proved
+    /// in the project's `docs/cross-entropy.md`.
+    pub fn with_label_smoothing(mut self, smoothing: f64) -> Result<Self> {
+        check_smoothing(smoothing)?;
+        self.label_smoothing = smoothing;
+        Ok(self)
     }
 
     /// The same problem with the widths d₁, …, d_M: `widths[m − 1]` is the number of inputs of Wₘ,
@@ -104,7 +138,7 @@ impl CrossEntropyUfm {
     /// [`Error::NoClosedForm`] if one is below K − 1, as then the simplex ETF does not fit and nothing
     /// is known in closed form.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.penalties.check_widths(widths)?;
+        Widths::new(widths, self.depth())?;
         if widths.iter().any(|&width| width + 1 < self.classes()) {
             return Err(Error::NoClosedForm {
                 problem: "the cross-entropy loss with a width below K − 1, the rank of a simplex ETF",
@@ -150,6 +184,12 @@ impl CrossEntropyUfm {
         self.loss_mean
     }
 
+    /// δ, 0 for hard labels.
+    #[must_use]
+    pub fn label_smoothing(&self) -> f64 {
+        self.label_smoothing
+    }
+
     /// The widths d₁, …, d_M, or `None` if they are unlimited.
     #[must_use]
     pub fn widths(&self) -> Option<&[usize]> {
@@ -175,44 +215,12 @@ impl CrossEntropyUfm {
     pub(crate) fn mean_decay(&self) -> f64 {
         self.mean_decay
     }
+}
 
-    /// The penalties as F sees them: the bias with λ_b/c.
-    pub(crate) fn penalty(&self) -> Penalty {
-        let bias = match self.penalties.bias() {
-            Bias::Regularized(decay) => Bias::Regularized(decay / self.loss_mean.factor()),
-            bias => bias,
-        };
-        Penalty { depth: self.depth(), strength: self.strength(), bias }
+/// What must be true of a label smoothing δ.
+pub(crate) fn check_smoothing(smoothing: f64) -> Result<()> {
+    if (0.0..1.0).contains(&smoothing) {
+        return Ok(());
     }
-
-    /// The scalar problem of the simplex ETF for this K and M.
-    ///
-    /// # Errors
-    /// None in fact: K and M have been checked.
-    pub fn simplex_potential(&self) -> Result<SimplexPotential> {
-        SimplexPotential::new(self.classes(), self.depth())
-    }
-
-    /// The best point with logits α(I − 11ᵀ/K): a simplex ETF, or zero where that is better.
-    ///
-    /// It is a critical point for every λ_b ≥ 0, and the global minimum of Theorem A.1.
-    ///
-    /// # Errors
-    /// [`Error::Unrepresentable`] if a squared singular value is out of the range of `f64`.
-    pub fn simplex_etf(&self) -> Result<CrossEntropyPoint> {
-        let minimizer = self.simplex_potential()?.minimizer_unchecked(self.strength());
-        if minimizer.alpha() == 0.0 {
-            return CrossEntropyPoint::new(self.clone(), LogitStructure::Collapsed, Vec::new());
-        }
-        let sizes = vec![minimizer.alpha()];
-        CrossEntropyPoint::new(self.clone(), LogitStructure::SimplexEtf, sizes)
-    }
-
-    /// The simplex ETF beside zero and every other structure known for these K, M and bias.
-    ///
-    /// # Errors
-    /// As [`simplex_etf`](Self::simplex_etf).
-    pub fn landscape(&self) -> Result<Landscape> {
-        Landscape::new(self)
-    }
+    Err(Error::out_of_range("label_smoothing", smoothing, "at least 0 and below 1"))
 }

@@ -3,7 +3,7 @@
 //! Where the logits depend on sizes θ ∈ ℝᵈ linearly, and the classes form a few kinds,
 //!
 //! ```text
-//! F(θ) = Σ_o w_o ln Σ_t m_t exp(−⟨g_t, θ⟩) + (M+1)/2 · u · Σ_i m_i (Σ_j q_ij θ_j²)^(1/(M+1)) + λ_b/2 Σ_j r_j θ_j²
+//! F(θ) = Σ_o w_o (ln Σ_t m_t exp(−⟨g_t, θ⟩) + δ Σ_t m_t ⟨g_t, θ⟩/Σ_t m_t) + (M+1)/2 · u · Σ_i m_i (Σ_j q_ij θ_j²)^(1/(M+1)) + λ_b/2 Σ_j r_j θ_j²
 //! ```
 //!
 //! with, for each kind o of classes, the multiplicities m and gaps ⟨g, θ⟩ between the right logit and
@@ -11,6 +11,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::numerics::linalg::solve_positive_definite;
 use crate::problem::regularization::Bias;
 
@@ -28,6 +29,24 @@ pub(crate) struct Penalty {
     pub(crate) strength: f64,
     /// With λ_b as F sees it.
     pub(crate) bias: Bias,
+    /// δ, as smoothed labels add a term that is linear in the logits.
+    pub(crate) smoothing: f64,
+}
+
+impl Penalty {
+    /// The penalties of a problem as F sees them: the bias with λ_b/c.
+    pub(crate) fn of(ufm: &CrossEntropyUfm) -> Self {
+        let bias = match ufm.penalties().bias() {
+            Bias::Regularized(decay) => Bias::Regularized(decay / ufm.loss_mean().factor()),
+            bias => bias,
+        };
+        Self {
+            depth: ufm.depth(),
+            strength: ufm.strength(),
+            bias,
+            smoothing: ufm.label_smoothing(),
+        }
+    }
 }
 
 /// Classes that play the same role.
@@ -39,9 +58,9 @@ pub(crate) struct Kind {
     pub(crate) wrong: Vec<(f64, Vec<f64>)>,
 }
 
-/// Singular values of the logits.
+/// Equal singular values of the logits, as a function of θ.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SingularValue {
+pub(crate) struct SingularForm {
     pub(crate) multiplicity: usize,
     /// The q_j of the square Σ q_j θ_j².
     pub(crate) squares: Vec<f64>,
@@ -51,7 +70,7 @@ pub(crate) struct SingularValue {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reduced {
     pub(crate) kinds: Vec<Kind>,
-    pub(crate) singular_values: Vec<SingularValue>,
+    pub(crate) singular_values: Vec<SingularForm>,
     /// r_j: how many classes have the bias θ_j, 0 for what is no bias.
     pub(crate) bias_counts: Vec<f64>,
     /// Sizes to be scaled for a start.
@@ -69,7 +88,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-impl SingularValue {
+impl SingularForm {
     pub(crate) fn value(&self, sizes: &[f64]) -> f64 {
         self.squares.iter().zip(sizes).map(|(q, size)| q * size * size).sum::<f64>().sqrt()
     }
@@ -88,6 +107,17 @@ impl Kind {
         (sum + smallest.exp()).ln() - smallest
     }
 
+    /// The mean of all gaps, that of the right logit included: its multiple δ is what smoothed labels add.
+    fn mean_gap(&self, sizes: &[f64]) -> f64 {
+        let sum: f64 = self.wrong.iter().map(|(m, gap)| m * dot(gap, sizes)).sum();
+        sum / self.classes()
+    }
+
+    /// The number of logits of one class.
+    fn classes(&self) -> f64 {
+        self.wrong.iter().fold(1.0, |sum, (m, _)| sum + m)
+    }
+
     /// The smallest gap.
     pub(crate) fn smallest_gap(&self, sizes: &[f64]) -> f64 {
         self.wrong.iter().map(|(_, gap)| dot(gap, sizes)).fold(f64::INFINITY, f64::min)
@@ -96,13 +126,18 @@ impl Kind {
 
 impl Reduced {
     pub(crate) fn value(&self, sizes: &[f64], penalty: &Penalty) -> f64 {
-        let fit: f64 = self.kinds.iter().map(|kind| kind.weight * kind.loss(sizes)).sum();
+        let smoothing = penalty.smoothing;
+        let loss = |kind: &Kind| match smoothing {
+            0.0 => kind.loss(sizes),
+            _ => kind.loss(sizes) + smoothing * kind.mean_gap(sizes),
+        };
+        let fit: f64 = self.kinds.iter().map(|kind| kind.weight * loss(kind)).sum();
         fit + self.penalty(sizes, penalty)
     }
 
     fn penalty(&self, sizes: &[f64], penalty: &Penalty) -> f64 {
         let factors = penalty.depth as f64 + 1.0;
-        let power = |value: &SingularValue| {
+        let power = |value: &SingularForm| {
             value.multiplicity as f64 * value.value(sizes).powf(2.0 / factors)
         };
         let singular: f64 = self.singular_values.iter().map(power).sum();
@@ -127,11 +162,13 @@ impl Reduced {
                 .iter()
                 .fold(smallest.exp(), |sum, (m, gap)| sum + m * (smallest - dot(gap, sizes)).exp());
             let mut mean = DVector::zeros(dimension);
+            let smoothed = kind.weight * penalty.smoothing / kind.classes();
             for (m, gap) in &kind.wrong {
                 let share = m * (smallest - dot(gap, sizes)).exp() / total;
                 let gap = DVector::from_column_slice(gap);
                 hessian.ger(kind.weight * share, &gap, &gap, 1.0);
                 mean.axpy(share, &gap, 1.0);
+                gradient.axpy(smoothed * m, &gap, 1.0);
             }
             gradient.axpy(-kind.weight, &mean, 1.0);
             hessian.ger(-kind.weight, &mean, &mean, 1.0);
@@ -225,7 +262,7 @@ impl Reduced {
             (sizes, here, damping) = (next, there, damping / 8.0);
             damping = if damping < 1e-9 { 0.0 } else { damping };
         }
-        let alive = |value: &SingularValue| value.value(&sizes) > 1e-6;
+        let alive = |value: &SingularForm| value.value(&sizes) > 1e-6;
         let value = self.value(&sizes, penalty);
         self.singular_values.iter().all(alive).then_some((sizes, value))
     }

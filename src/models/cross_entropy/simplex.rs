@@ -1,9 +1,11 @@
 //! The scalar problem of the simplex ETF under cross-entropy: its thresholds and its minimiser.
 
 use crate::error::{Error, Result, check_not_negative, check_positive};
-use crate::models::squared::potential::Regime;
+use crate::models::cross_entropy::problem::{CrossEntropyUfm, check_smoothing};
+use crate::models::cross_entropy::smoothing::Neighbourhood;
+use crate::models::regime::Regime;
 use crate::numerics::bracketed_root::sign_change;
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::nth_root::root_of_ratio;
 
 /// Cap on the Newton iterations. Far from the fold 6 are enough; close to it each step halves the
@@ -13,20 +15,22 @@ const MAX_STEPS: usize = 80;
 /// The loss of logits α(I − 11ᵀ/K) as a function of their size α ≥ 0:
 ///
 /// ```math
-/// F(α; u) = ln(1 + (K−1) e^(−α)) + (M+1)/2 · (K−1) · u · α^(2/(M+1))
+/// F(α; u) = ln(1 + (K−1) e^(−α)) + δ (K−1) α/K + (M+1)/2 · (K−1) · u · α^(2/(M+1))
 /// ```
 ///
 /// The *strength* u is (n P)^(1/(M+1)), the geometric mean of all decays λ₁, …, λ_M and n λ_H, for n
-/// samples a class. The first term is the cross-entropy of every sample, the second the least
-/// penalty that layers and features can have for these logits. At α = 0 the loss is ln K.
+/// samples a class; δ is the label smoothing, 0 unless it is [set](Self::with_label_smoothing). The first
+/// two terms are the cross-entropy of every sample, the last one is the least penalty that layers and
+/// features can have for these logits. At α = 0 the loss is ln K.
 ///
-/// For one layer F has one minimum, at α > 0 iff u < 1/K. For M ≥ 2 layers 0 is always a local
+/// For one layer F has one minimum, at α > 0 iff u < (1 − δ)/K. For M ≥ 2 layers 0 is always a local
 /// minimum, and up to the [`fold`](Self::fold) there is another one at the larger root of
-/// α^((M−1)/(M+1))/(e^α + K − 1) = u; it is the lower one up to the [`threshold`](Self::threshold).
+/// α^((M−1)/(M+1)) · (1/(e^α + K − 1) − δ/K) = u; it is the lower one up to the
+/// [`threshold`](Self::threshold).
 ///
 /// ```
 /// use neural_collapse::models::cross_entropy::SimplexPotential;
-/// use neural_collapse::models::squared::Regime;
+/// use neural_collapse::models::Regime;
 ///
 /// let potential = SimplexPotential::new(10, 3)?;
 /// let minimizer = potential.minimizer(0.01)?;
@@ -50,6 +54,8 @@ pub struct SimplexPotential {
     /// K − 1.
     others: f64,
     depth: f64,
+    /// δ.
+    smoothing: f64,
     threshold: f64,
     fold: f64,
     /// Where F(α) = F(0) at the threshold, and where the stationary points merge at the fold.
@@ -69,21 +75,57 @@ impl SimplexPotential {
         if depth == 0 {
             return Err(Error::out_of_range("depth", 0.0, "at least 1"));
         }
-        let (others, depth) = ((classes - 1) as f64, depth as f64);
-        if depth == 1.0 {
-            let threshold = (others + 1.0).recip();
-            return Ok(Self { others, depth, threshold, fold: threshold, tie: 0.0, merger: 0.0 });
-        }
-        let (tie, merger) = (tie(others, depth), merger(others, depth));
-        // u = 2 (ln K − ln(1 + (K−1)e^(−α)))/((M+1)(K−1) α^p) is largest at the tie, and
-        // α^q/(e^α + K − 1) at the merger: neither feels an error of its position.
-        let power = tie.powf(2.0 / (depth + 1.0));
-        let threshold = 2.0 * gain(tie, others) / ((depth + 1.0) * others * power);
-        let fold = merger.powf((depth - 1.0) / (depth + 1.0)) / (merger.exp() + others);
-        Ok(Self { others, depth, threshold, fold, tie, merger })
+        Ok(Self::unchecked(classes, depth, 0.0))
     }
 
-    /// The largest strength u for which the simplex ETF is not worse than α = 0; 1/K for M = 1.
+    /// The same potential for labels that are smoothed to (1 − δ) e_k + δ/K 1.
+    ///
+    /// From δ > 0 on the cross-entropy itself has a smallest value, at
+    /// α = ln(1 + K(1 − δ)/δ), which no penalty lets α exceed.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless 0 ≤ δ < 1.
+    ///
+    /// ```
+    /// use neural_collapse::models::cross_entropy::SimplexPotential;
+    ///
+    /// // One layer: smoothing acts as δ/K more strength.
+    /// let plain = SimplexPotential::new(10, 1)?;
+    /// let smoothed = plain.with_label_smoothing(0.1)?;
+    /// let (a, b) = (smoothed.minimizer(0.02)?.alpha(), plain.minimizer(0.03)?.alpha());
+    /// assert!((a - b).abs() < 1e-14);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn with_label_smoothing(&self, smoothing: f64) -> Result<Self> {
+        check_smoothing(smoothing)?;
+        Ok(Self::unchecked(self.others as usize + 1, self.depth as usize, smoothing))
+    }
+
+    /// The potential for checked arguments.
+    fn unchecked(classes: usize, depth: usize, smoothing: f64) -> Self {
+        let (others, depth) = ((classes - 1) as f64, depth as f64);
+        let bare =
+            Self { others, depth, smoothing, threshold: 0.0, fold: 0.0, tie: 0.0, merger: 0.0 };
+        if depth == 1.0 {
+            let threshold = (1.0 - smoothing) / (others + 1.0);
+            return Self { threshold, fold: threshold, ..bare };
+        }
+        let (tie, merger) = (bare.find_tie(), bare.find_merger());
+        // u = 2 (ln K − fit(α))/((M+1)(K−1) α^p) is largest at the tie, and α^q · slope at the merger:
+        // neither feels an error of its position.
+        let power = tie.powf(2.0 / (depth + 1.0));
+        let threshold = 2.0 * bare.gain(tie) / ((depth + 1.0) * others * power);
+        let fold = merger.powf(bare.exponent()) * bare.slope(merger);
+        Self { threshold, fold, tie, merger, ..bare }
+    }
+
+    /// δ.
+    #[must_use]
+    pub fn label_smoothing(&self) -> f64 {
+        self.smoothing
+    }
+
+    /// The largest strength u for which the simplex ETF is not worse than α = 0; (1 − δ)/K for M = 1.
     ///
     /// The collapse threshold of n·P is its (M+1)-th power.
     #[must_use]
@@ -91,7 +133,7 @@ impl SimplexPotential {
         self.threshold
     }
 
-    /// The largest strength u for which F has a local minimum at α > 0; 1/K for M = 1.
+    /// The largest strength u for which F has a local minimum at α > 0; (1 − δ)/K for M = 1.
     #[must_use]
     pub fn fold(&self) -> f64 {
         self.fold
@@ -110,7 +152,12 @@ impl SimplexPotential {
 
     pub(crate) fn value_unchecked(&self, alpha: f64, strength: f64) -> f64 {
         let penalty = (self.depth + 1.0) / 2.0 * self.others * self.energy(alpha, strength);
-        (self.others * (-alpha).exp()).ln_1p() + penalty
+        (self.others * (-alpha).exp()).ln_1p() + self.smoothing_term(alpha) + penalty
+    }
+
+    /// δ (K−1) α/K.
+    fn smoothing_term(&self, alpha: f64) -> f64 {
+        self.smoothing * (self.others / (self.others + 1.0)) * alpha
     }
 
     /// u·α^(2/(M+1)), the energy t of each of the K−1 singular directions.
@@ -118,7 +165,7 @@ impl SimplexPotential {
         strength * alpha.powf(2.0 / (self.depth + 1.0))
     }
 
-    /// The derivative F′(α; u) = (K−1)·(u α^(−(M−1)/(M+1)) − 1/(e^α + K − 1)).
+    /// The derivative F′(α; u) = (K−1)·(u α^(−(M−1)/(M+1)) + δ/K − 1/(e^α + K − 1)).
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if `alpha` or `strength` is not positive and finite.
@@ -126,7 +173,7 @@ impl SimplexPotential {
         check_positive("alpha", alpha)?;
         check_positive("strength", strength)?;
         let pull = strength / alpha.powf(self.exponent());
-        Ok(self.others * (pull - (alpha.exp() + self.others).recip()))
+        Ok(self.others * (pull - self.slope(alpha)))
     }
 
     /// The global minimiser of F over α ≥ 0.
@@ -172,6 +219,25 @@ impl SimplexPotential {
         self.threshold * self.spread()
     }
 
+    /// The strength u up to which the simplex ETF is the global minimum over *all* logits and biases, by proof.
+    ///
+    /// It is the [`threshold`](Self::threshold) for one layer or two classes. For M ≥ 2 it is 0 without label
+    /// smoothing; with it, it is positive, as the smoothed cross-entropy has one minimiser, of full rank,
+    /// near which the loss is convex.
+    ///
+    /// Source: the project's `docs/cross-entropy.md`.
+    #[must_use]
+    pub fn proved_simplex(&self) -> f64 {
+        if self.depth == 1.0 || self.others == 1.0 {
+            return self.threshold;
+        }
+        if self.smoothing == 0.0 {
+            return 0.0;
+        }
+        let minimiser = self.largest_alpha();
+        Neighbourhood::new(self.others, self.depth, self.smoothing, minimiser).largest_strength()
+    }
+
     /// The least F with the penalty (M+1)/2·u·((K−1)α)^(2/(M+1)) of one singular value.
     pub(crate) fn lower_bound(&self, strength: f64) -> f64 {
         let reduced = strength / self.spread();
@@ -189,10 +255,61 @@ impl SimplexPotential {
         (self.depth - 1.0) / (self.depth + 1.0)
     }
 
-    /// The larger root of α^q/(e^α + K − 1) = u.
+    /// The α at which the smoothed cross-entropy is smallest, infinite without smoothing.
+    pub(crate) fn largest_alpha(&self) -> f64 {
+        ((self.others + 1.0) * (1.0 - self.smoothing) / self.smoothing).ln_1p()
+    }
+
+    /// 1/(e^α + K − 1) − δ/K, what a larger α gains in each of the K − 1 directions.
+    fn slope(&self, alpha: f64) -> f64 {
+        if self.smoothing == 0.0 {
+            return (alpha.exp() + self.others).recip();
+        }
+        let share = (self.others * (-alpha).exp() + 1.0).recip();
+        let rest = (self.largest_alpha() - alpha).exp_m1().max(0.0);
+        self.smoothing * rest * share / (self.others + 1.0)
+    }
+
+    /// ln K less the cross-entropy at α.
+    fn gain(&self, alpha: f64) -> f64 {
+        gain(alpha, self.others) - self.smoothing_term(alpha)
+    }
+
+    /// Where F is stationary and equals F(0): gain/(α · slope of the gain) = (M+1)/2.
+    ///
+    /// The gain is concave, so that its ratio to α times its slope is at least 1, and it rises with α.
+    fn find_tie(&self) -> f64 {
+        let level = ((self.depth + 1.0) / 2.0).ln();
+        let log_slope = |alpha: f64| match self.smoothing {
+            0.0 => self.others.ln() - alpha - (self.others * (-alpha).exp()).ln_1p(),
+            _ => (self.others * self.slope(alpha)).ln(),
+        };
+        let excess = |alpha: f64| self.gain(alpha).ln() - alpha.ln() - log_slope(alpha) - level;
+        let high = 2.0 * (self.others.ln() + level) + 10.0;
+        let high = high.min(self.largest_alpha());
+        sign_change(1e-3 * high.min(1.0), high, excess)
+    }
+
+    /// The maximum of α^q · slope, where α e^α/(e^α + K − 1) · 1/(e^α + K − 1)/slope = q.
+    fn find_merger(&self) -> f64 {
+        let exponent = self.exponent();
+        let share = |alpha: f64| (1.0 + self.others * (-alpha).exp()).recip();
+        let excess = |alpha: f64| match self.smoothing {
+            0.0 => alpha * share(alpha) - exponent,
+            _ => alpha * (share(alpha).powi(2) * (-alpha).exp() / self.slope(alpha)) - exponent,
+        };
+        sign_change(0.0, (self.others.ln() + 2.0).min(self.largest_alpha()), excess)
+    }
+
+    /// The larger root of α^q · slope = u.
     fn larger_root(&self, strength: f64) -> f64 {
         if self.depth == 1.0 {
             return self.root_of_one_layer(strength);
+        }
+        if self.smoothing > 0.0 {
+            let excess =
+                |alpha: f64| strength / alpha.powf(self.exponent()) / self.slope(alpha) - 1.0;
+            return sign_change(self.merger, self.largest_alpha(), excess);
         }
         // φ(α) = ln α^q − ln(e^α + K − 1) is concave and falls to the right of the merger: from a
         // start to the right of the root Newton's iteration falls towards it without passing it.
@@ -211,10 +328,13 @@ impl SimplexPotential {
         alpha
     }
 
-    /// α = ln((1 − (K−1)u)/u) = ln(1 + (1 − K u)/u) for one layer, with 1 − K u rounded once.
+    /// α = ln((1 − (K−1)v)/v) = ln(1 + (1 − K v)/v) with v = u + δ/K for one layer; 1 − K v = 1 − δ − K u
+    /// is rounded once without smoothing.
     fn root_of_one_layer(&self, strength: f64) -> f64 {
-        let excess = (-(self.others + 1.0)).mul_add(strength, 1.0) / strength;
-        if excess.is_finite() { excess.ln_1p() } else { -strength.ln() }
+        let classes = self.others + 1.0;
+        let whole = strength + self.smoothing / classes;
+        let excess = (-classes).mul_add(strength, 1.0 - self.smoothing) / whole;
+        if excess.is_finite() { excess.ln_1p() } else { -whole.ln() }
     }
 
     /// A Newton step for φ(α) = ln u, relative to α. The residual is that of u(e^α + K − 1) = α^q near
@@ -226,7 +346,7 @@ impl SimplexPotential {
         // u e^α in two factors, neither of which overflows.
         let half = (alpha / 2.0).exp();
         let fitted = if alpha < 600.0 {
-            Twofold::product(strength, alpha.exp()).value() + strength * self.others
+            DoubleDouble::product(strength, alpha.exp()).value() + strength * self.others
         } else {
             strength * half * half
         };
@@ -240,6 +360,14 @@ impl SimplexPotential {
     }
 }
 
+impl CrossEntropyUfm {
+    /// The scalar problem of the simplex ETF for this K, M and label smoothing.
+    #[must_use]
+    pub fn simplex_potential(&self) -> SimplexPotential {
+        SimplexPotential::unchecked(self.classes(), self.depth(), self.label_smoothing())
+    }
+}
+
 /// ln K − ln(1 + (K−1) e^(−α)), what logits of size α gain over none.
 fn gain(alpha: f64, others: f64) -> f64 {
     let classes = others + 1.0;
@@ -248,25 +376,6 @@ fn gain(alpha: f64, others: f64) -> f64 {
         return -(-lost).ln_1p();
     }
     -((1.0 + others * (-alpha).exp()) / classes).ln()
-}
-
-/// The root of gain(α)·(e^α + K − 1)/((K−1) α) = (M+1)/2, where F is stationary and equals F(0).
-///
-/// The gain is concave, so that its ratio to α times its slope is at least 1, and it rises with α.
-fn tie(others: f64, depth: f64) -> f64 {
-    let level = ((depth + 1.0) / 2.0).ln();
-    let excess = |alpha: f64| {
-        let slope = others.ln() - alpha - (others * (-alpha).exp()).ln_1p();
-        gain(alpha, others).ln() - alpha.ln() - slope - level
-    };
-    sign_change(1e-3, 2.0 * (others.ln() + level) + 10.0, excess)
-}
-
-/// The root of α e^α/(e^α + K − 1) = (M−1)/(M+1), the maximum of α^q/(e^α + K − 1).
-fn merger(others: f64, depth: f64) -> f64 {
-    let exponent = (depth - 1.0) / (depth + 1.0);
-    let excess = |alpha: f64| alpha / (1.0 + others * (-alpha).exp()) - exponent;
-    sign_change(0.0, others.ln() + 2.0, excess)
 }
 
 /// The global minimiser of a [`SimplexPotential`].

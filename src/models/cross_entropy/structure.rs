@@ -5,7 +5,7 @@ use core::fmt;
 
 use nalgebra::DMatrix;
 
-use crate::models::cross_entropy::reduced::{Kind, Reduced, SingularValue};
+use crate::models::cross_entropy::reduced::{Kind, Reduced, SingularForm};
 use crate::problem::regularization::Bias;
 
 /// How the logits of a [`Block`] of classes are arranged.
@@ -178,12 +178,12 @@ impl Layout {
         gap
     }
 
-    fn singular_value(&self, multiplicity: usize, squares: &[(usize, f64)]) -> SingularValue {
+    fn singular_value(&self, multiplicity: usize, squares: &[(usize, f64)]) -> SingularForm {
         let mut all = vec![0.0; self.dimension()];
         for &(index, square) in squares {
             all[index] = square;
         }
-        SingularValue { multiplicity, squares: all }
+        SingularForm { multiplicity, squares: all }
     }
 
     /// Sizes as given, and for each of them and of the biases one start with another proportion.
@@ -220,6 +220,11 @@ impl LogitStructure {
             Self::Antiprism => Some(antiprism(classes)),
             Self::Product(factors) => Some(product(factors, classes)),
         }
+    }
+
+    /// How a point with this structure is found, in words.
+    pub(crate) fn found_by(&self) -> String {
+        format!("the closed form of the structure {self}")
     }
 
     /// The numbers of classes of each kind, in the order of the classes; only the first two structures

@@ -1,0 +1,13 @@
+//! The program as its users run it: all integration tests in one program, so that they are linked once.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod audit;
+mod command_line;
+mod loss;
+mod metrics;
+#[cfg(target_os = "linux")]
+mod progress;
+mod readme;
+mod shards;
+mod support;

@@ -1,0 +1,50 @@
+//! All integration tests of the library in one program, so that they are linked once.
+//!
+//! `tests/memory.rs` stays apart: it measures the peak memory of its process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "in a test a broken invariant is a failure, and what was measured is shown"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "modules shared with the fuzz targets are written as a library is"
+)]
+
+mod accuracy;
+mod accuracy_cross_entropy;
+mod api;
+mod architecture;
+mod bad_input;
+mod conventions;
+mod cross_entropy;
+mod errata;
+mod errors;
+mod exact;
+mod extreme_input;
+mod layer_peeled;
+mod metamorphic;
+mod metrics;
+mod multi_label;
+mod nonnegative;
+mod objective;
+mod optimiser;
+mod peers;
+mod potential;
+mod properties;
+mod published_forms;
+mod relu;
+mod robustness;
+mod seli;
+#[cfg(feature = "serde")]
+mod stored_problems;
+mod streaming;
+mod support;
+mod theorems;
+mod threads;
+mod thresholds;
+mod traps;
