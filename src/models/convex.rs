@@ -1,10 +1,15 @@
-//! One-layer models as convex programs.
+//! One layer with any class sizes, class weights or soft labels: convex programs, solved with a certificate.
+
+pub use minimum::ConvexMinimum;
+pub use problem::ConvexUfm;
 
 mod certificate;
 mod column;
 mod curvature;
 mod data;
+mod minimum;
 mod newton;
+mod problem;
 mod solver;
 mod state;
 mod tangent;

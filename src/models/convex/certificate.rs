@@ -5,8 +5,8 @@
 //! therefore proves that no point is below Σ w_j Entropy(y′_j) (docs/convex.md has the argument for every
 //! bias, for budgets and for the squared loss).
 
-use super::data::{Column, Data, Fidelity};
-use super::state::State;
+use crate::models::convex::data::{Column, Data, Fidelity};
+use crate::models::convex::state::State;
 use crate::error::Result;
 use crate::numerics::linalg::singular_values;
 use crate::problem::regularization::Bias;

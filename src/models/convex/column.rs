@@ -1,7 +1,7 @@
 //! One column: the loss of a sample's logits, its gradient, and the best contrast with the siblings.
 
-use super::data::{Column, Data, Fidelity};
-use super::state::State;
+use crate::models::convex::data::{Column, Data, Fidelity};
+use crate::models::convex::state::State;
 
 /// Which contrasts q the columns have.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,8 @@
 
 use nalgebra::{DMatrix, DVector, DVectorViewMut};
 
-use super::data::{Data, Fidelity};
-use super::state::{State, solve};
+use crate::models::convex::data::{Data, Fidelity};
+use crate::models::convex::state::{State, solve};
 use crate::problem::regularization::Bias;
 
 /// The second derivative of the data term in X.

@@ -91,6 +91,11 @@ impl Data {
         Self { fidelity, rows, columns, labels, bias }
     }
 
+    /// m_i of each row.
+    pub(super) fn row_members(&self) -> Vec<f64> {
+        self.rows.clone()
+    }
+
     /// K.
     pub(super) fn classes(&self) -> f64 {
         self.rows.iter().sum()

@@ -2,8 +2,9 @@
 
 use nalgebra::DMatrix;
 
-use super::curvature::Curvature;
-use super::tangent::{Frame, Tangent};
+use crate::models::convex::curvature::Curvature;
+use crate::models::convex::tangent::{Frame, Tangent};
+use crate::error::Result;
 
 /// Cap on the conjugate gradients of one step.
 const MAX_ITERATIONS: usize = 1000;
@@ -37,7 +38,8 @@ pub(super) fn newton_step(
     gradient: &DMatrix<f64>,
     curvature: &Curvature<'_>,
     price: f64,
-) -> Option<Step> {
+    report: &dyn Fn() -> Result<()>,
+) -> Result<Option<Step>> {
     let mut residual = frame.project(gradient);
     residual.scale(price.recip());
     frame.add_norm_gradient(&mut residual);
@@ -45,7 +47,7 @@ pub(super) fn newton_step(
     let start = residual.norm();
     let distance = start / (frame.rank() as f64).sqrt();
     if !(distance > 0.0 && distance.is_finite()) {
-        return None;
+        return Ok(None);
     }
     let goal = start * distance.max(FINAL_ACCURACY / distance).min(0.1);
     let damping = DAMPING * distance.min(1.0).powi(2) * curvature.largest_here() / price;
@@ -65,6 +67,7 @@ pub(super) fn newton_step(
     let mut search = preconditioner.apply(&residual);
     let mut product = residual.dot(&search);
     for _ in 0..MAX_ITERATIONS {
+        report()?;
         let image = apply(&search);
         let bend = search.dot(&image);
         if !(bend > 0.0 && bend.is_finite() && product > 0.0) {
@@ -88,5 +91,5 @@ pub(super) fn newton_step(
     }
     let step = Step { first: frame.expand(&solution), second: frame.bend(&solution) };
     let finite = |matrix: &DMatrix<f64>| matrix.iter().all(|entry| entry.is_finite());
-    (finite(&step.first) && finite(&step.second)).then_some(step)
+    Ok((finite(&step.first) && finite(&step.second)).then_some(step))
 }

@@ -8,19 +8,25 @@
 
 use nalgebra::DMatrix;
 
-use super::certificate::Restraint;
-use super::column::Contrasts;
-use super::curvature::Curvature;
-use super::data::Data;
-use super::newton::{Step, newton_step};
-use super::state::State;
-use super::tangent::Frame;
+use crate::models::convex::certificate::Restraint;
+use crate::models::convex::column::Contrasts;
+use crate::models::convex::curvature::Curvature;
+use crate::models::convex::data::Data;
+use crate::models::convex::newton::{Step, newton_step};
+use crate::models::convex::state::State;
+use crate::models::convex::tangent::Frame;
 use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{Svd, svd_thin};
 
+/// What a monitor hears of.
+const STAGE: &str = "convex program";
+
 /// The relative gap at which the method ends.
 const GAP: f64 = 1e-12;
+
+/// Relative size of falls of the objective that rounding errors can hide.
+const NOISE: f64 = 1e-14;
 
 /// Cap on the proximal steps.
 const MAX_STEPS: u64 = 2000;
@@ -71,11 +77,11 @@ pub(crate) fn solve(
         found => found,
     };
     let Some(mut current) = candidate else { return Ok(None) };
+    monitor.report(STAGE, 0, None)?;
     search.certify(&mut current)?;
     let mut best_bound = current.lower_bound;
     while current.objective - best_bound > GAP * current.objective && current.steps < MAX_STEPS {
-        monitor.report("convex program", current.steps, None)?;
-        let Some(mut next) = search.next(&current)? else { break };
+        let Some(mut next) = search.next(&current, monitor)? else { break };
         next.steps = current.steps + 1;
         best_bound = best_bound.max(next.lower_bound);
         current = next;
@@ -94,50 +100,60 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// A better point, if there is one.
-    fn next(&self, current: &Solution) -> Result<Option<Solution>> {
+    fn next(&self, current: &Solution, monitor: &dyn Monitor) -> Result<Option<Solution>> {
         let matrix = current.frame.matrix();
-        if let Some(step) = self.newton_step(current) {
+        if let Some(step) = self.newton_step(current, monitor)? {
             let longest = (LONGEST / self.data.largest_change(&step.first)).min(1.0);
             for length in LENGTHS {
                 let trial = step.from(&matrix, length * longest);
                 let candidate = self.proximal_step(&trial, &current.state.bias, None)?;
-                if let Some(found) = self.if_better(current, candidate)? {
+                if let Some(found) = self.if_lower(current, candidate, self.enough(current))? {
                     return Ok(Some(found));
                 }
             }
         }
         for curvature in [None, Some(self.steepest)] {
             let candidate = self.proximal_step(&matrix, &current.state.bias, curvature)?;
-            if let Some(found) = self.if_better(current, candidate)? {
+            if let Some(found) = self.if_lower(current, candidate, 0.0)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    fn newton_step(&self, current: &Solution) -> Option<Step> {
+    fn newton_step(&self, current: &Solution, monitor: &dyn Monitor) -> Result<Option<Step>> {
         if current.frame.rank() == 0 {
-            return None;
-        }
-        let curvature = Curvature::new(self.data, &current.state)?;
-        newton_step(&current.frame, &current.state.gradient, &curvature, self.price)
-    }
-
-    /// The candidate with its lower bound, if the objective falls by a quarter of what a proximal step
-    /// guarantees at least, or, where that is below the rounding errors, the gap halves.
-    fn if_better(&self, current: &Solution, found: Option<Solution>) -> Result<Option<Solution>> {
-        let Some(mut found) = found else { return Ok(None) };
-        let gap = current.gap();
-        let radius = 2.0 * current.objective / self.price;
-        let reach = 2.0 * self.steepest * radius * radius;
-        let enough = 0.25 * gap * (gap / reach).min(0.5);
-        let noise = 1e-14 * current.objective;
-        let fall = current.objective - found.objective;
-        if fall < -noise {
             return Ok(None);
         }
+        let Some(curvature) = Curvature::new(self.data, &current.state) else { return Ok(None) };
+        let gradient = &current.state.gradient;
+        newton_step(&current.frame, gradient, &curvature, self.price, &|| {
+            monitor.report(STAGE, current.steps, None)
+        })
+    }
+
+    /// A quarter of the fall that a proximal step guarantees at this gap: Newton's steps have to do as well.
+    fn enough(&self, current: &Solution) -> f64 {
+        let gap = current.gap();
+        let radius = 2.0 * current.objective / self.price;
+        0.25 * gap * (gap / (2.0 * self.steepest * radius * radius)).min(0.5)
+    }
+
+    /// The candidate with its lower bound, if the objective falls by `enough` at least, or, where that
+    /// is below the rounding errors, the gap halves.
+    fn if_lower(
+        &self,
+        current: &Solution,
+        candidate: Option<Solution>,
+        enough: f64,
+    ) -> Result<Option<Solution>> {
+        let noise = NOISE * current.objective;
+        let fall = |found: &Solution| current.objective - found.objective;
+        let Some(mut found) = candidate.filter(|found| fall(found) >= -noise) else {
+            return Ok(None);
+        };
         self.certify(&mut found)?;
-        let better = fall >= enough.max(noise) || found.gap() < 0.5 * gap;
+        let better = fall(&found) >= enough.max(noise) || found.gap() < 0.5 * current.gap();
         Ok(better.then_some(found))
     }
 

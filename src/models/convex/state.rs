@@ -2,8 +2,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::column::{Contrasts, Fit, Rows};
-use super::data::{Data, Fidelity};
+use crate::models::convex::column::{Contrasts, Fit, Rows};
+use crate::models::convex::data::{Data, Fidelity};
 use crate::numerics::linalg::{inverse_cholesky, product, transposed};
 use crate::problem::regularization::Bias;
 
