@@ -2,6 +2,7 @@
 
 pub use regime::Regime;
 
+pub mod convex;
 pub mod cross_entropy;
 pub mod layer_peeled;
 pub mod multi_label;

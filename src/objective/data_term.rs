@@ -42,6 +42,9 @@ impl DataTerm {
             LossFunction::PickAllLabels => {
                 Err(Error::NotAnswered { question, reason: "its samples have several labels" })
             }
+            LossFunction::SoftLabels => {
+                Err(Error::NotAnswered { question, reason: "its labels are with the model" })
+            }
             LossFunction::Margin | LossFunction::ScaledMargin | LossFunction::SupportMargin => {
                 let reason = "a margin is a constraint, which a network meets or not";
                 Err(Error::NotAnswered { question, reason })

@@ -26,6 +26,10 @@ pub enum LossFunction {
     /// None: on the support of its soft label every sample must have equal outputs, which exceed those of every
     /// other class by 1 at least.
     SupportMargin,
+    /// The mean over the samples of Σ_k y_k ln Σ_j exp(z_j − z_k) with soft labels y, which the model holds, and
+    /// weights of its samples if it has some.
+    #[doc(alias = "distillation")]
+    SoftLabels,
     /// The mean over the samples of the sum over their tags y of ln Σ_k exp(z_k − z_y).
     #[doc(alias = "PAL")]
     PickAllLabels,
@@ -40,6 +44,7 @@ impl fmt::Display for LossFunction {
             Self::ScaledMargin => "scaled margin",
             Self::SupportMargin => "support margin",
             Self::PickAllLabels => "pick-all-labels",
+            Self::SoftLabels => "cross-entropy with soft labels",
         })
     }
 }
