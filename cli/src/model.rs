@@ -6,8 +6,8 @@ use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
 use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::problem::Run;
 use neural_collapse::{
-    ClassCounts, ClassMatrix, CrossEntropyUfm, Error, GlobalMinimum, Landscape, LayerPeeled,
-    Prediction as _, Seli, Ufm, Verdict,
+    ClassCounts, ClassMatrix, CrossEntropyUfm, Error, GlobalMinimum, Landscape, LayerPeeled, Seli,
+    Ufm, Verdict,
 };
 use serde::Serialize;
 
@@ -232,7 +232,7 @@ impl Model {
 
     /// Runs of equal neighbouring classes, in the order of the labels; without norms if there are too many.
     pub(crate) fn class_runs(&self) -> Result<Vec<(usize, ClassNorms)>, Error> {
-        let whole = |(run, class): (Run, ClassGeometry)| (run.classes, class.into());
+        let whole = |(run, class): (Run, ClassGeometry)| (run.class_count, class.into());
         match self {
             Self::CrossEntropy(_) if self.is_too_large() => Ok(self.runs_without_norms()),
             Self::CrossEntropy(landscape) => {
@@ -245,7 +245,7 @@ impl Model {
 
     fn runs_without_norms(&self) -> Vec<(usize, ClassNorms)> {
         let runs = self.counts().runs();
-        runs.map(|run| (run.classes, ClassNorms::new(run.size, None, None))).collect()
+        runs.map(|run| (run.class_count, ClassNorms::new(run.size, None, None))).collect()
     }
 
     /// The Gram matrix of the class means; `None` if it is too large.

@@ -38,7 +38,7 @@ const MANY_CLASSES: usize = 8192;
 ///
 /// Whether class means are centred is up to the caller:
 /// [`ClassStatistics::class_means`](crate::ClassStatistics::class_means) are not,
-/// [`ClassStatistics::centred_means`](crate::ClassStatistics::centred_means) are.
+/// [`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means) are.
 #[derive(Debug, Clone)]
 pub struct ClassVectors<'a> {
     /// Borrowed, or divided by `unit` if the numbers are very large or small.

@@ -121,7 +121,7 @@ impl LayerPeeled {
         Ok(match self.counts.groups() {
             [large, small] => {
                 let sizes = [large.size as f64, small.size as f64];
-                let classes = [large.classes as f64, small.classes as f64];
+                let classes = [large.class_count as f64, small.class_count as f64];
                 LayerPeeledMinimum::of_two_sizes(problem, aspect, sizes, classes)
             }
             _ => LayerPeeledMinimum::balanced(problem, aspect),
@@ -223,7 +223,7 @@ impl LayerPeeledMinimum {
     #[must_use]
     pub fn minority_collapsed(&self) -> bool {
         let minority = self.problem.counts.sizes().zip(&self.within).nth(1);
-        minority.is_some_and(|(group, &within)| group.classes > 1 && within == 0.0)
+        minority.is_some_and(|(group, &within)| group.class_count > 1 && within == 0.0)
     }
 
     /// The Gram matrix W Wᵀ of the classifier.
@@ -266,7 +266,7 @@ impl LayerPeeledMinimum {
 
     fn geometry(&self, run: Run) -> ClassGeometry {
         let group = run.group;
-        let members = self.problem.counts.groups()[group].classes as f64;
+        let members = self.problem.counts.groups()[group].class_count as f64;
         let within = self.within[group] * (members - 1.0) / members;
         let norm = |vector: &[f64]| within + self.between * vector[group] * vector[group];
         ClassGeometry {

@@ -3,7 +3,7 @@
 pub use collapse::critical_imbalance_ratio;
 pub use direction::Direction;
 pub use minimum::GlobalMinimum;
-pub use potential::{Minimizer, Potential, StationaryPoints};
+pub use potential::{Minimizer, Potential, StationaryPoints, beta, minimize_g, tau};
 pub use quasi_interpolation::QuasiInterpolation;
 pub use ufm::Ufm;
 

@@ -102,7 +102,7 @@ impl ExplicitPoint {
         let mut features = Vec::new();
         features.try_reserve_exact(entries).map_err(|_| too_large())?;
         for run in counts.runs() {
-            for class in run.first_class..run.first_class + run.classes {
+            for class in run.classes() {
                 for _ in 0..run.size {
                     features.extend_from_slice(self.columns.column(class).as_slice());
                 }

@@ -19,7 +19,7 @@ const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
 /// let counts = ClassCounts::new(&[50, 200, 100, 50])?;
 /// assert_eq!((counts.classes(), counts.samples()), (4, 400));
 /// assert_eq!(counts.count(3), Some(50));
-/// assert_eq!(counts.sizes().map(|group| (group.size, group.classes)).collect::<Vec<_>>(),
+/// assert_eq!(counts.sizes().map(|group| (group.size, group.class_count)).collect::<Vec<_>>(),
 ///            [(200, 1), (100, 1), (50, 2)]);
 /// assert!(ClassCounts::balanced(10_000_000, 600)?.is_balanced());
 /// # Ok::<(), neural_collapse::Error>(())
@@ -42,7 +42,7 @@ pub struct Run {
     /// Index of the first of these classes.
     pub first_class: usize,
     /// Number of these classes.
-    pub classes: usize,
+    pub class_count: usize,
     /// Number of samples in each of them.
     pub size: u64,
     /// Index of their [`SizeGroup`].
@@ -57,7 +57,24 @@ pub struct SizeGroup {
     /// Number of samples in each of these classes.
     pub size: u64,
     /// Number of these classes.
-    pub classes: usize,
+    pub class_count: usize,
+}
+
+impl Run {
+    /// These classes.
+    ///
+    /// ```
+    /// use neural_collapse::ClassCounts;
+    ///
+    /// let counts = ClassCounts::new(&[200, 50, 50])?;
+    /// let ranges: Vec<_> = counts.runs().map(|run| run.classes()).collect();
+    /// assert_eq!(ranges, [0..1, 1..3]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn classes(&self) -> Range<usize> {
+        self.first_class..self.first_class + self.class_count
+    }
 }
 
 impl ClassCounts {
@@ -114,8 +131,8 @@ impl ClassCounts {
             return Err(Error::out_of_range("counts.sum()", sum, "at most 2⁶⁴ − 1"));
         };
         match self.runs.last_mut() {
-            Some(run) if run.size == size => run.classes += classes,
-            _ => self.runs.push(Run { first_class, classes, size, group: 0 }),
+            Some(run) if run.size == size => run.class_count += classes,
+            _ => self.runs.push(Run { first_class, class_count: classes, size, group: 0 }),
         }
         (self.classes, self.samples) = (all_classes, samples);
         Ok(())
@@ -128,8 +145,8 @@ impl ClassCounts {
         for index in order {
             let run = &mut self.runs[index];
             match self.groups.last_mut() {
-                Some(group) if group.size == run.size => group.classes += run.classes,
-                _ => self.groups.push(SizeGroup { size: run.size, classes: run.classes }),
+                Some(group) if group.size == run.size => group.class_count += run.class_count,
+                _ => self.groups.push(SizeGroup { size: run.size, class_count: run.class_count }),
             }
             run.group = self.groups.len() - 1;
         }
@@ -178,15 +195,32 @@ impl ClassCounts {
 
     /// The distinct sizes as they repeat on the diagonal of diag(n), by falling size.
     pub(crate) fn repeated_sizes(&self) -> Vec<Repeated> {
-        let repeated =
-            |group: &SizeGroup| Repeated { value: group.size as f64, times: group.classes as f64 };
+        let repeated = |group: &SizeGroup| Repeated {
+            value: group.size as f64,
+            times: group.class_count as f64,
+        };
         self.groups.iter().map(repeated).collect()
+    }
+
+    /// The labels of samples that come class by class: n_0 times 0, n_1 times 1, …
+    ///
+    /// ```
+    /// use neural_collapse::ClassCounts;
+    ///
+    /// let labels: Vec<usize> = ClassCounts::new(&[2, 1, 3])?.labels().collect();
+    /// assert_eq!(labels, [0, 0, 1, 2, 2, 2]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn labels(&self) -> impl Iterator<Item = usize> {
+        let classes = self.runs.iter().flat_map(|run| run.classes().map(|class| (class, run.size)));
+        classes.flat_map(|(class, size)| (0..size).map(move |_| class))
     }
 
     /// The classes of a group, as runs of neighbours in rising order.
     pub(crate) fn members(&self, group: usize) -> Vec<Range<usize>> {
         let own = self.runs.iter().filter(|run| run.group == group);
-        own.map(|run| run.first_class..run.first_class + run.classes).collect()
+        own.map(Run::classes).collect()
     }
 
     /// The run that a class belongs to.
@@ -202,7 +236,7 @@ impl ClassCounts {
 /// Runs of (size, number of classes), in the order of the labels.
 impl From<ClassCounts> for Vec<(u64, usize)> {
     fn from(counts: ClassCounts) -> Self {
-        counts.runs().map(|run| (run.size, run.classes)).collect()
+        counts.runs().map(|run| (run.size, run.class_count)).collect()
     }
 }
 
@@ -223,9 +257,9 @@ mod tests {
     fn runs_keep_the_order_and_groups_fall() {
         let counts = ClassCounts::new(&[5, 9, 9, 5, 5, 7]).unwrap();
         let runs: Vec<_> =
-            counts.runs().map(|run| (run.first_class, run.classes, run.group)).collect();
+            counts.runs().map(|run| (run.first_class, run.class_count, run.group)).collect();
         assert_eq!(runs, [(0, 1, 2), (1, 2, 0), (3, 2, 2), (5, 1, 1)]);
-        let groups: Vec<_> = counts.sizes().map(|group| (group.size, group.classes)).collect();
+        let groups: Vec<_> = counts.sizes().map(|group| (group.size, group.class_count)).collect();
         assert_eq!(groups, [(9, 2), (7, 1), (5, 3)]);
         assert_eq!(
             (0..7).map(|class| counts.count(class)).collect::<Vec<_>>(),

@@ -88,16 +88,28 @@ pub enum TrainingObjective {
         /// The loss function, which here is only a constraint.
         loss_function: LossFunction,
     },
+    /// The loss function alone: what can be evaluated where decays are not known.
+    DataTerm {
+        /// The loss function.
+        loss_function: LossFunction,
+    },
 }
 
 impl TrainingObjective {
+    /// All of a loss function and decays.
+    #[must_use]
+    pub fn penalized(loss_function: LossFunction, regularization: Regularization) -> Self {
+        Self::Penalized { loss_function, factor: 1.0, regularization }
+    }
+
     /// The loss function.
     #[must_use]
     pub fn loss_function(&self) -> LossFunction {
         match self {
             Self::Penalized { loss_function, .. }
             | Self::Budgeted { loss_function, .. }
-            | Self::SmallestNorms { loss_function } => *loss_function,
+            | Self::SmallestNorms { loss_function }
+            | Self::DataTerm { loss_function } => *loss_function,
             Self::WeightedCrossEntropy { .. } => LossFunction::CrossEntropy,
         }
     }
@@ -108,7 +120,13 @@ impl TrainingObjective {
         match self {
             Self::Penalized { regularization, .. }
             | Self::WeightedCrossEntropy { regularization, .. } => Some(regularization),
-            Self::Budgeted { .. } | Self::SmallestNorms { .. } => None,
+            Self::Budgeted { .. } | Self::SmallestNorms { .. } | Self::DataTerm { .. } => None,
         }
+    }
+
+    /// Whether it belongs to a model of one layer without decays, which speaks of the product of all layers.
+    #[must_use]
+    pub fn is_of_one_layer(&self) -> bool {
+        matches!(self, Self::Budgeted { .. } | Self::SmallestNorms { .. })
     }
 }

@@ -46,7 +46,7 @@ fn minimiser() -> Worst {
         let share = ulps(minimizer.unfitted_share(), &row["residual_share"]);
         worst.record("x", 2.0, ulps(minimizer.x(), &row["x"]), &input);
         worst.record("x^M", 8.0, ulps(minimizer.power(), &row["x_pow_depth"]), &input);
-        worst.record("g(x)", 8.0, ulps(minimizer.value(b), &row["g"]), &input);
+        worst.record("g(x)", 8.0, ulps(minimizer.value(), &row["g"]), &input);
         worst.record("1/(x^M+1)", 8.0, share, &input);
     }
     worst

@@ -1,8 +1,8 @@
 //! What every public type can do, so that a change that takes it away is noticed.
 
 use neural_collapse::audit::{ClassAudit, Compared};
-use neural_collapse::measure::{PooledScatter, ProjectedScatter};
-use neural_collapse::metrics::{Nc1, Nc1Options, Nc4};
+use neural_collapse::measure::PooledScatter;
+use neural_collapse::metrics::{Nc1, Nc1Options, Nc1Sums, Nc4};
 use neural_collapse::models::Regime;
 use neural_collapse::models::cross_entropy::{
     CrossEntropyPoint, SimplexMinimizer, SimplexPotential,
@@ -59,7 +59,7 @@ assert_all!(
     Objective,
     PooledScatter,
     Potential<f64>,
-    ProjectedScatter<f32>,
+    Nc1Sums<f32>,
     QuasiInterpolation,
     Regime,
     Regularization,
@@ -74,7 +74,7 @@ assert_all!(
 
 #[test]
 fn borrowed_features_can_be_shared_and_printed() {
-    fn shared<T: Send + Sync + Copy + std::fmt::Debug>(value: T) -> String {
+    fn shared<T: Send + Sync + Clone + std::fmt::Debug>(value: T) -> String {
         format!("{value:?}")
     }
     let numbers = [1.0_f32, 2.0];

@@ -227,7 +227,7 @@ fn section_c_2_2_decay() {
             .unwrap()
             .into_iter()
             .flat_map(|(run, class)| {
-                std::iter::repeat_n(class.classifier_norm_squared.unwrap(), run.classes)
+                std::iter::repeat_n(class.classifier_norm_squared.unwrap(), run.class_count)
             })
             .collect()
     };

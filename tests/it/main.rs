@@ -18,7 +18,9 @@
 mod accuracy;
 mod accuracy_cross_entropy;
 mod api;
+mod architecture;
 mod bad_input;
+mod conventions;
 mod cross_entropy;
 mod errata;
 mod errors;

@@ -408,7 +408,7 @@ impl Network {
         Measured {
             nc1: nc1(&data, &statistics, &Nc1Options::default()).unwrap().value,
             nc2: nc2(&head, 2, &target).unwrap(),
-            nc3: nc3(&head, &statistics.class_means().unwrap(), &target).unwrap(),
+            nc3: nc3(&statistics.class_means().unwrap(), &head, &target).unwrap(),
             nc4: [shares.agreement, shares.head_accuracy, shares.nearest_mean_accuracy],
         }
     }

@@ -53,7 +53,7 @@ fn results_are_written() {
     assert_eq!((&class["count"], &class["collapsed"]), (&200.into(), &false.into()));
     let minimizer = Potential::<f64>::new(2).unwrap().minimizer(0.5).unwrap();
     let text = serde_json::to_string(&minimizer).unwrap();
-    assert_eq!(text, r#"{"regime":"tie","x":1.0,"power":1.0}"#);
+    assert_eq!(text, r#"{"regime":"tie","slope":0.5,"x":1.0,"power":1.0}"#);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Accumulators that are fed batches and merged: any split, any order, the same result.
 
-use neural_collapse::measure::{Center, PooledScatter, ProjectedScatter};
-use neural_collapse::metrics::{DecisionCounts, Nc1Options, nc1, nc1_trace_quotient};
+use neural_collapse::measure::{Center, ClassVariances, PooledScatter};
+use neural_collapse::metrics::{DecisionCounts, Nc1Options, Nc1Sums, nc1, nc1_trace_quotient};
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::{
     AuditSums, ClassStatistics, Error, Features, LabeledFeatures, LinearHead, Regularization, audit,
@@ -59,10 +59,34 @@ impl Samples {
         pooled
     }
 
-    fn projected(&self, statistics: &ClassStatistics) -> ProjectedScatter<f64> {
-        let mut scatter = ProjectedScatter::new(statistics, &Nc1Options::default()).unwrap();
-        scatter.accumulate(&self.data()).unwrap();
-        scatter
+    fn projected(&self, statistics: &ClassStatistics) -> Projected {
+        let mut projected = Projected::new(statistics).unwrap();
+        projected.accumulate(&self.data()).unwrap();
+        projected
+    }
+}
+
+/// All that is summed in a second pass for the variants of NC1.
+#[derive(Debug, Clone, PartialEq)]
+struct Projected {
+    nc1: Nc1Sums<f64>,
+    variances: ClassVariances<f64>,
+}
+
+impl Projected {
+    fn new(statistics: &ClassStatistics) -> Result<Self, Error> {
+        let nc1 = Nc1Sums::new(statistics, &Nc1Options::default())?;
+        Ok(Self { nc1, variances: ClassVariances::new(statistics)? })
+    }
+
+    fn accumulate(&mut self, batch: &LabeledFeatures<'_, f64>) -> Result<(), Error> {
+        self.nc1.accumulate(batch)?;
+        self.variances.accumulate(batch)
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        self.nc1.merge(&other.nc1)?;
+        self.variances.merge(&other.variances)
     }
 }
 
@@ -75,12 +99,12 @@ fn relative_error(found: f64, expected: f64) -> f64 {
 fn pooled_metrics(scatter: &PooledScatter) -> [f64; 3] {
     let options = Nc1Options::default();
     let quotient = scatter.trace_quotient(Center::Samples).unwrap();
-    [scatter.nc1(&options).unwrap().value, quotient, scatter.cdnv().unwrap().mean]
+    [scatter.nc1(&options).unwrap().value, quotient, scatter.cdnv().unwrap().mean.unwrap()]
 }
 
-fn projected_metrics(scatter: &ProjectedScatter<f64>) -> [f64; 3] {
-    let quotient = scatter.trace_quotient(Center::Samples).unwrap();
-    [scatter.nc1().unwrap().value, quotient, scatter.cdnv().unwrap().mean]
+fn projected_metrics(Projected { nc1, variances }: &Projected) -> [f64; 3] {
+    let quotient = variances.trace_quotient(Center::Samples).unwrap();
+    [nc1.nc1().unwrap().value, quotient, variances.cdnv().unwrap().mean.unwrap()]
 }
 
 proptest! {
@@ -101,7 +125,7 @@ proptest! {
         let statistics = ClassStatistics::new(&samples.data()).unwrap();
 
         let mut batches = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
-        let mut projected = ProjectedScatter::new(&statistics, &Nc1Options::default()).unwrap();
+        let mut projected = Projected::new(&statistics).unwrap();
         let mut sequence = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
         for part in order {
             batches.accumulate(&parts[part].data()).unwrap();
@@ -164,10 +188,11 @@ fn an_empty_accumulator_has_no_metrics() {
     assert_eq!(pooled.within_class_covariance().unwrap_err(), empty);
     assert_eq!(pooled.class_variances(), [None; CLASSES]);
     let statistics = ClassStatistics::new(&Samples::new(1, 50, 0.1, 1.0).data()).unwrap();
-    let projected = ProjectedScatter::<f64>::new(&statistics, &Nc1Options::default()).unwrap();
-    assert_eq!(projected.nc1().unwrap_err(), empty);
-    assert_eq!(projected.trace_quotient(Center::Samples).unwrap_err(), empty);
-    assert!(matches!(projected.cdnv(), Err(Error::EmptyClass { class: 0, .. })));
+    let Projected { nc1, variances } = Projected::new(&statistics).unwrap();
+    assert_eq!(nc1.nc1().unwrap_err(), empty);
+    assert_eq!(variances.trace_quotient(Center::Samples).unwrap_err(), empty);
+    assert_eq!(variances.cdnv().unwrap_err(), empty);
+    assert_eq!(variances.class_variances().unwrap_err(), empty);
     assert!(PooledScatter::empty(0, 1).is_err() && PooledScatter::empty(1, 0).is_err());
     assert!(PooledScatter::empty(usize::MAX, 1).is_err());
 }
@@ -196,9 +221,9 @@ fn what_does_not_belong_together_is_refused() {
     assert!(pooled.merge(&PooledScatter::empty(DIMENSION, 3).unwrap()).is_err());
     assert!(pooled.merge(&PooledScatter::empty(4, CLASSES).unwrap()).is_err());
     let mut projected = samples.projected(&statistics);
-    let options = Nc1Options { center: Center::Classes, ..Nc1Options::default() };
-    let other = ProjectedScatter::new(&statistics, &options).unwrap();
-    assert_eq!(projected.merge(&other), Err(Error::DifferentFirstPass));
+    let options = Nc1Options::default().with_center(Center::Classes);
+    let other = Nc1Sums::new(&statistics, &options).unwrap();
+    assert_eq!(projected.nc1.merge(&other), Err(Error::DifferentFirstPass));
     let wide = Features::from_row_major(&[1.0; 12], 2, 6).unwrap();
     assert!(projected.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
     assert!(pooled.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
@@ -285,7 +310,7 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
     assert_eq!(sums.audit().unwrap(), expected);
     for cross_entropy in [false, true] {
         let sums = match cross_entropy {
-            false => ObjectiveSums::new(&statistics, &head, &penalties),
+            false => ObjectiveSums::squared_error(&statistics, &head, &penalties),
             true => ObjectiveSums::cross_entropy(&statistics, &head, &penalties),
         };
         let mut sums = sums.unwrap().with_balancedness().unwrap();
@@ -293,7 +318,7 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
         sums.accumulate(&good).unwrap();
         assert_eq!(sums.balancedness().unwrap(), expected.balancedness);
         let objective = match cross_entropy {
-            false => Objective::new(&good, &head, &penalties),
+            false => Objective::squared_error(&good, &head, &penalties),
             true => Objective::cross_entropy(&good, &head, &penalties),
         };
         assert_eq!(sums.objective(), objective);
@@ -352,7 +377,7 @@ fn covariance_of_one_pass_is_that_of_two() {
 #[cfg(feature = "serde")]
 mod stored {
     use super::*;
-    use neural_collapse::measure::ProjectedSums;
+    use neural_collapse::metrics::Nc1Part;
 
     #[test]
     fn what_is_written_can_be_read() {
@@ -368,10 +393,12 @@ mod stored {
         for (found, expected) in pooled_metrics(&read).into_iter().zip(pooled_metrics(&pooled)) {
             assert!(relative_error(found, expected) < 1e-14);
         }
-        let text = serde_json::to_string(projected.sums()).unwrap();
-        let sums: ProjectedSums = serde_json::from_str(&text).unwrap();
-        let mut merged = ProjectedScatter::new(&statistics, &Nc1Options::default()).unwrap();
-        merged.merge_sums(&sums).unwrap();
+        let read: Nc1Part =
+            serde_json::from_str(&serde_json::to_string(&projected.nc1.part()).unwrap()).unwrap();
+        let mut merged = Projected::new(&statistics).unwrap();
+        merged.nc1.merge_part(&read).unwrap();
+        let text = serde_json::to_string(&projected.variances.part()).unwrap();
+        merged.variances.merge_part(&serde_json::from_str(&text).unwrap()).unwrap();
         for (found, expected) in
             projected_metrics(&merged).into_iter().zip(projected_metrics(&projected))
         {
@@ -400,15 +427,24 @@ mod stored {
             let found = statistics_error(&good.replace(from, to));
             assert!(found.contains(error), "{found}");
         }
-        let pooled =
-            format!(r#"{{"version":1,"statistics":{good},"scatter":[1.0],"squares":[1,0]}}"#);
+        let pooled = format!(
+            r#"{{"version":1,"statistics":{good},"unit":0.5,"scatter":[1.0],"squares":[1,0]}}"#
+        );
         assert!(serde_json::from_str::<PooledScatter>(&pooled).is_ok());
-        for (from, to) in [("[1.0]", "[1.0,2.0]"), ("[1,0]}", "[-1,0]}"), ("[1,0]}", "[1]}")] {
+        for (from, to) in [
+            ("[1.0]", "[1.0,2.0]"),
+            ("[1,0]}", "[-1,0]}"),
+            ("[1,0]}", "[1]}"),
+            ("0.5", "0.6"),
+            ("0.5", "0"),
+            ("0.5", "-1"),
+        ] {
             assert!(serde_json::from_str::<PooledScatter>(&pooled.replace(from, to)).is_err());
         }
-        let sums =
-            r#"{"version":1,"fingerprint":7,"counts":[1],"squares":[[1,0]],"projected":[1,0]}"#;
-        assert!(serde_json::from_str::<ProjectedSums>(sums).is_ok());
-        assert!(serde_json::from_str::<ProjectedSums>(&sums.replace("[[1,0]]", "[]")).is_err());
+        let part = r#"{"version":1,"fingerprint":7,"counts":[1],"projected":[1,0]}"#;
+        assert!(serde_json::from_str::<Nc1Part>(part).is_ok());
+        for (from, to) in [("[1,0]", "[-1,0]"), (":1,", ":2,"), ("[1,0]", "[1e308,1e308]")] {
+            assert!(serde_json::from_str::<Nc1Part>(&part.replace(from, to)).is_err());
+        }
     }
 }

@@ -263,7 +263,8 @@ fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64
     let data = data.with_labels(&labels, counts.len()).unwrap();
     let penalties = minimum.problem().regularization();
     let objective =
-        neural_collapse::objective::Objective::new(&data, explicit.head(), penalties).unwrap();
+        neural_collapse::objective::Objective::squared_error(&data, explicit.head(), penalties)
+            .unwrap();
     (objective.loss(), objective.gradient_norm)
 }
 

@@ -175,7 +175,7 @@ fn directions_of_classes(
     let mut used = vec![0; directions.len()];
     minimum.class_runs().into_iter().flatten().flat_map(move |(run, _)| {
         let first = used[run.group];
-        used[run.group] += run.classes;
+        used[run.group] += run.class_count;
         split(&directions[run.group], first..used[run.group], first_decay)
     })
 }
@@ -218,7 +218,7 @@ fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassNorm
         .class_runs()
         .into_iter()
         .flatten()
-        .map(|(run, class): (Run, _)| (run.classes, class.into()))
+        .map(|(run, class): (Run, _)| (run.class_count, class.into()))
 }
 
 fn direction_table(minimum: &GlobalMinimum) -> String {
@@ -238,7 +238,7 @@ fn direction_table(minimum: &GlobalMinimum) -> String {
 fn squared_class_table(minimum: &GlobalMinimum) -> String {
     let has_bias = minimum.problem().regularization().bias() != Bias::None;
     let with_bias = |(run, class): (Run, _)| {
-        (run.classes, (ClassNorms::from(class), minimum.bias_of_class(run.first_class)))
+        (run.class_count, (ClassNorms::from(class), minimum.bias_of_class(run.first_class)))
     };
     class_table(minimum.class_runs().into_iter().flatten().map(with_bias), has_bias)
 }
@@ -309,7 +309,7 @@ fn serialize_bias<S: Serializer>(
     if entries().any(|(_, entry)| entry.is_none()) {
         return serializer.serialize_none();
     }
-    serializer.collect_seq(entries().flat_map(|(run, entry)| repeat_n(entry, run.classes)))
+    serializer.collect_seq(entries().flat_map(|(run, entry)| repeat_n(entry, run.class_count)))
 }
 
 /// Writes the directions one by one.

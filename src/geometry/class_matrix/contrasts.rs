@@ -19,10 +19,10 @@ impl ClassMatrix {
     ) -> Self {
         let mut diagonal = within.to_vec();
         for (index, (group, q)) in counts.sizes().zip(&mut diagonal).enumerate() {
-            if group.classes == 1 {
+            if group.class_count == 1 {
                 *q = 0.0;
             }
-            between[(index, index)] -= *q / group.classes as f64;
+            between[(index, index)] -= *q / group.class_count as f64;
         }
         Self::unique(Grouped::by_size(counts, diagonal, Some(between)))
     }

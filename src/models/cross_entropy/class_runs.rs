@@ -37,7 +37,7 @@ pub(crate) fn class_runs(
         [0, 1].map(|side| NEGLIGIBLE * all.iter().map(|norms| norms[side]).fold(0.0, f64::max));
     let mut runs: Vec<(Run, Norms)> = Vec::new();
     for run in counts.runs() {
-        for class in run.first_class..run.first_class + run.classes {
+        for class in run.classes() {
             let found = all.get(class).copied().unwrap_or_default();
             let cleaned =
                 [0, 1].map(|side| if found[side] > least[side] { found[side] } else { 0.0 });
@@ -46,8 +46,8 @@ pub(crate) fn class_runs(
                     && (0..2).all(|side| (norms[side] - cleaned[side]).abs() <= least[side])
             };
             match runs.last_mut() {
-                Some(last) if alike(last) => last.0.classes += 1,
-                _ => runs.push((Run { first_class: class, classes: 1, ..run }, cleaned)),
+                Some(last) if alike(last) => last.0.class_count += 1,
+                _ => runs.push((Run { first_class: class, class_count: 1, ..run }, cleaned)),
             }
         }
     }

@@ -244,8 +244,8 @@ impl NonnegativeUfm {
 /// ```
 #[must_use]
 pub fn margin_equalizing_weights(counts: &ClassCounts) -> Vec<f64> {
-    let roots = counts.sizes().map(|group| group.classes as f64 * (group.size as f64).sqrt());
+    let roots = counts.sizes().map(|group| group.class_count as f64 * (group.size as f64).sqrt());
     let factor = counts.samples() as f64 / roots.sum::<f64>();
-    let weights = counts.runs().map(|run| (factor / (run.size as f64).sqrt(), run.classes));
+    let weights = counts.runs().map(|run| (factor / (run.size as f64).sqrt(), run.class_count));
     weights.flat_map(|(weight, classes)| core::iter::repeat_n(weight, classes)).collect()
 }

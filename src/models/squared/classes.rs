@@ -157,7 +157,8 @@ impl GlobalMinimum {
     pub(crate) fn bias_of_largest_member(&self) -> Option<Vec<f64>> {
         match self.problem().target() {
             Target::Classes(counts) => {
-                let entry = |run: Run| Some((self.largest_bias_of_size(run.size)?, run.classes));
+                let entry =
+                    |run: Run| Some((self.largest_bias_of_size(run.size)?, run.class_count));
                 let entries = counts.runs().map(entry).collect::<Option<Vec<_>>>()?;
                 let repeated = |(entry, classes)| core::iter::repeat_n(entry, classes);
                 Some(entries.into_iter().flat_map(repeated).collect())

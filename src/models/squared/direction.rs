@@ -19,7 +19,6 @@ pub struct Direction {
     target: TargetValue,
     kept: usize,
     scale: f64,
-    slope: f64,
     minimizer: Minimizer<f64>,
 }
 
@@ -45,7 +44,7 @@ impl Direction {
         }
         let minimizer = potential.minimizer_unchecked(slope);
         let kept = target.multiplicity.min(room);
-        Ok(Self { target, kept, scale, slope, minimizer })
+        Ok(Self { target, kept, scale, minimizer })
     }
 
     /// σ², the square of the singular value of the effective target.
@@ -138,7 +137,7 @@ impl Direction {
     #[must_use]
     pub fn loss(&self) -> f64 {
         let dropped = (self.target.multiplicity - self.kept) as f64;
-        let kept = self.kept as f64 * self.minimizer.value(self.slope);
+        let kept = self.kept as f64 * self.minimizer.value();
         self.target.squared * (kept + dropped) / (2.0 * self.target.samples)
     }
 }

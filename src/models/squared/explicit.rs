@@ -75,7 +75,7 @@ fn class_vectors(
     let left = subspace.left_vectors(&vectors.counts);
     let mut right = &left * direction.target_squared().sqrt();
     for run in vectors.counts.runs() {
-        let mut rows = right.rows_mut(run.first_class, run.classes);
+        let mut rows = right.rows_mut(run.first_class, run.class_count);
         rows /= run.size as f64;
     }
     (left, right)

@@ -16,9 +16,12 @@ use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_rat
 /// the target. The global minimiser is 0 for b above the threshold β_M, and the larger of the two
 /// stationary points below it.
 ///
-/// The type is generic over [`num_traits::Float`]. For `f64` and `f32` the minimiser, the
-/// stationary points and the thresholds are within 1 ulp of the exact value for the given b; the
-/// tables of the project's `docs/accuracy.md` show the largest errors found.
+/// Making one costs a few roots (some 200 ns), each question to it much less: make it once for a depth and
+/// reuse it. [`tau`], [`beta`] and [`minimize_g`] are for single numbers.
+///
+/// The type is generic over [`num_traits::Float`]. The minimizer, the stationary
+/// points and the thresholds are within 2 ulp of the exact value for the given b in `f64` and within 1 ulp in
+/// `f32`; the tables of the project's `docs/accuracy.md` show the largest errors found.
 ///
 /// ```
 /// use neural_collapse::Potential;
@@ -38,6 +41,7 @@ use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_rat
 /// ```
 ///
 /// Source: Dang et al. (ICML 2023), appendix D.2.1, where the threshold is derived.
+#[doc(alias = "g")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "u32", into = "u32", bound = "T: Float"))]
@@ -77,12 +81,14 @@ impl<T: Float> Potential<T> {
     /// global minimum iff its ratio is below it. τ₁ = 1, τ₂ = 1/4.
     ///
     /// Source: Theorems 3.1 and 4.4.
+    #[doc(alias = "tau_M")]
     #[must_use]
     pub fn threshold(&self) -> T {
         self.threshold
     }
 
     /// The threshold β_M = M τ_M of the slope b. β₁ = 1, β₂ = 1/2.
+    #[doc(alias = "beta_M")]
     #[must_use]
     pub fn slope_threshold(&self) -> T {
         self.slope_threshold
@@ -104,7 +110,39 @@ impl<T: Float> Potential<T> {
     pub fn value(&self, x: T, b: T) -> Result<T> {
         check_not_negative("x", x)?;
         check_positive("b", b)?;
-        Ok((power(x, self.depth) + T::one()).recip() + b * x)
+        Ok(self.value_unchecked(x, b))
+    }
+
+    fn value_unchecked(&self, x: T, b: T) -> T {
+        (power(x, self.depth) + T::one()).recip() + b * x
+    }
+
+    /// [`value`](Self::value), or NaN where that is an error: for closures that must return a number.
+    ///
+    /// ```
+    /// use neural_collapse::Potential;
+    ///
+    /// let potential = Potential::<f64>::new(3)?;
+    /// let values: Vec<f64> =
+    ///     [-1.0, 0.0, 1.0].iter().map(|&x| potential.value_or_nan(x, 0.25)).collect();
+    /// assert!(values[0].is_nan() && values[1..] == [1.0, 0.75]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn value_or_nan(&self, x: T, b: T) -> T {
+        self.value(x, b).unwrap_or_else(|_| T::nan())
+    }
+
+    /// [`derivative`](Self::derivative), or NaN where that is an error.
+    #[must_use]
+    pub fn derivative_or_nan(&self, x: T, b: T) -> T {
+        self.derivative(x, b).unwrap_or_else(|_| T::nan())
+    }
+
+    /// The x of the [`minimizer`](Self::minimizer), or NaN where that is an error.
+    #[must_use]
+    pub fn minimizer_or_nan(&self, b: T) -> T {
+        self.minimizer(b).map_or_else(|_| T::nan(), |minimizer| minimizer.x())
     }
 
     /// The derivative g′(x; b) = b − M x^(M−1)/(x^M + 1)².
@@ -132,16 +170,30 @@ impl<T: Float> Potential<T> {
 
     /// [`minimizer`](Self::minimizer) of a slope that is known to be positive and finite.
     pub(crate) fn minimizer_unchecked(&self, b: T) -> Minimizer<T> {
-        if b > self.slope_threshold || (self.depth == 1 && b == self.slope_threshold) {
-            return Minimizer { regime: Regime::Zero, x: T::zero(), power: T::zero() };
+        let regime = self.regime(b);
+        let (x, power) = match regime {
+            Regime::Zero => (T::zero(), T::zero()),
+            Regime::Tie => {
+                let power = from_u32::<T>(self.depth - 1);
+                (root_of_ratio(power, T::one(), self.depth), power)
+            }
+            Regime::Positive => {
+                let root = self.solver.global(b);
+                (root.x, root.power)
+            }
+        };
+        Minimizer { regime, slope: b, x, power }
+    }
+
+    /// Where the minimum of a slope lies that is known to be positive and finite.
+    pub(crate) fn regime(&self, b: T) -> Regime {
+        if b < self.slope_threshold {
+            Regime::Positive
+        } else if b == self.slope_threshold && self.depth > 1 {
+            Regime::Tie
+        } else {
+            Regime::Zero
         }
-        if b == self.slope_threshold {
-            let power = from_u32::<T>(self.depth - 1);
-            let x = root_of_ratio(power, T::one(), self.depth);
-            return Minimizer { regime: Regime::Tie, x, power };
-        }
-        let root = self.solver.global(b);
-        Minimizer { regime: Regime::Positive, x: root.x, power: root.power }
     }
 
     /// The positive stationary points of g, or `None` if `b` is above the [`fold`](Self::fold).
@@ -184,6 +236,68 @@ impl<T: Float> TryFrom<u32> for Potential<T> {
     }
 }
 
+/// The threshold τ_M = (M−1)^((M−1)/M)/M² of a head of `depth` M linear layers: a direction of the squared loss
+/// collapses iff its ratio a/σ² is above it.
+///
+/// [`Potential::threshold`] for one depth; within 2 ulp.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if the depth is 0.
+///
+/// ```
+/// use neural_collapse::models::squared::tau;
+///
+/// assert_eq!((tau(1)?, tau(2)?), (1.0, 0.25));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Theorems 3.1 and 4.4 of Dang et al. (ICML 2023).
+#[doc(alias = "tau_M")]
+#[doc(alias = "τ_M")]
+pub fn tau(depth: u32) -> Result<f64> {
+    Potential::new(depth).map(|potential| potential.threshold())
+}
+
+/// The threshold β_M = M τ_M of the slope b in g(x; b), for `depth` M linear layers.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if the depth is 0.
+///
+/// ```
+/// use neural_collapse::models::squared::beta;
+///
+/// assert_eq!((beta(1)?, beta(2)?), (1.0, 0.5));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Theorems 3.1 and 4.4 of Dang et al. (ICML 2023).
+#[doc(alias = "beta_M")]
+#[doc(alias = "β_M")]
+pub fn beta(depth: u32) -> Result<f64> {
+    Potential::new(depth).map(|potential| potential.slope_threshold())
+}
+
+/// The global minimizer of g(x; b) = 1/(x^M + 1) + b x over x ≥ 0 for M = `depth` and b = `slope`.
+///
+/// For many slopes and one depth, [`Potential::minimizer`] is faster.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if the depth is 0 or the slope not positive and finite.
+///
+/// ```
+/// use neural_collapse::models::squared::minimize_g;
+///
+/// // One layer: x = 1/√b − 1.
+/// assert_eq!(minimize_g(1, 0.25)?.x(), 1.0);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Dang et al. (ICML 2023), appendix D.2.1.
+#[doc(alias = "g")]
+pub fn minimize_g(depth: u32, slope: f64) -> Result<Minimizer<f64>> {
+    Potential::new(depth)?.minimizer(slope)
+}
+
 /// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)), and the same divided by M: both rounded once.
 fn thresholds<T: Float>(depth: u32) -> (T, T) {
     if depth == 1 {
@@ -213,13 +327,14 @@ fn fold<T: Float>(depth: u32) -> T {
 /// use neural_collapse::models::Regime;
 ///
 /// let tie = Potential::<f64>::new(2)?.minimizer(0.5)?;
-/// assert_eq!((tie.regime(), tie.x(), tie.value(0.5)), (Regime::Tie, 1.0, 1.0));
+/// assert_eq!((tie.regime(), tie.x(), tie.value()), (Regime::Tie, 1.0, 1.0));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Minimizer<T> {
     regime: Regime,
+    slope: T,
     x: T,
     power: T,
 }
@@ -260,10 +375,16 @@ impl<T: Float> Minimizer<T> {
         (self.power + T::one()).recip()
     }
 
-    /// The minimum g(x; b), with the `b` that this is the minimiser of.
+    /// The slope b that this is the minimizer for.
     #[must_use]
-    pub fn value(&self, b: T) -> T {
-        self.unfitted_share() + b * self.x
+    pub fn slope(&self) -> T {
+        self.slope
+    }
+
+    /// The minimum g(x; b).
+    #[must_use]
+    pub fn value(&self) -> T {
+        self.unfitted_share() + self.slope * self.x
     }
 }
 

@@ -120,7 +120,7 @@ impl Sides<'_> {
             Subspace::Contrasts(group) => {
                 let scaled = self.scaled(*group, value);
                 sum.diagonal[*group] += scaled;
-                let classes = self.vectors.counts.groups()[*group].classes;
+                let classes = self.vectors.counts.groups()[*group].class_count;
                 sum.coupling()[(*group, *group)] -= scaled / classes as f64;
             }
             Subspace::Constant(vector) => *sum.coupling() += self.outer_product(vector, value),

@@ -104,7 +104,7 @@ impl Subspace {
     pub(crate) fn leverage(&self, index: usize, group: SizeGroup) -> f64 {
         match self {
             Self::Classes(own) => f64::from(u8::from(*own == index)),
-            Self::Contrasts(own) if *own == index => 1.0 - (group.classes as f64).recip(),
+            Self::Contrasts(own) if *own == index => 1.0 - (group.class_count as f64).recip(),
             Self::Contrasts(_) => 0.0,
             Self::Constant(GroupVector::AllOnes(classes)) => classes.recip(),
             Self::Constant(vector) => vector.entry(group.size).powi(2),
@@ -118,7 +118,8 @@ impl Subspace {
             Self::Classes(group) => Subset::Span(counts.members(*group)).basis(classes),
             Self::Contrasts(group) => Subset::Contrasts(counts.members(*group)).basis(classes),
             Self::Constant(vector) => {
-                let entries = |run: Run| core::iter::repeat_n(vector.entry(run.size), run.classes);
+                let entries =
+                    |run: Run| core::iter::repeat_n(vector.entry(run.size), run.class_count);
                 DMatrix::from_iterator(classes, 1, counts.runs().flat_map(entries))
             }
         }
@@ -151,7 +152,7 @@ fn plain(counts: &ClassCounts) -> Vec<(TargetValue, Subspace)> {
     let samples = counts.samples() as f64;
     let direction = |(index, group): (usize, SizeGroup)| {
         let value =
-            TargetValue { squared: group.size as f64, multiplicity: group.classes, samples };
+            TargetValue { squared: group.size as f64, multiplicity: group.class_count, samples };
         (value, Subspace::Classes(index))
     };
     counts.sizes().enumerate().map(direction).collect()
@@ -164,7 +165,7 @@ fn centered(counts: &ClassCounts) -> Vec<(TargetValue, Subspace)> {
     let mut between = secular_pairs(&counts.repeated_sizes(), Centering::Weighted).into_iter();
     let mut spectrum = Vec::with_capacity(2 * counts.sizes().len());
     for (index, group) in counts.sizes().enumerate() {
-        let within = value(group.size as f64, group.classes - 1);
+        let within = value(group.size as f64, group.class_count - 1);
         spectrum.push((within, Subspace::Contrasts(index)));
         spectrum.extend(between.next().map(|pair| {
             (value(pair.eigenvalue, 1), Subspace::Constant(GroupVector::Secular(pair)))
@@ -189,28 +190,35 @@ fn shared(counts: &ClassCounts, bias_decay: f64) -> Vec<(TargetValue, Subspace)>
     spectrum
 }
 
-/// The singular value decomposition of a target matrix. Neighbouring singular values within the
-/// rounding error of the decomposition are one value, as the vectors can be told apart no further.
+/// How far computed singular values of one value may lie apart, in ulp of the largest: some 2√n were found for
+/// n×n matrices up to n = 600.
+fn spread_in_ulp(size: usize) -> f64 {
+    4.0 + 4.0 * (size as f64).sqrt()
+}
+
+/// The singular value decomposition of a target matrix. Singular values that rounding errors may have torn apart
+/// are one value, as their vectors can be told apart no further; those that it may have lifted from 0 are left out.
 fn numerical(target: DMatrix<f64>) -> Result<Spectrum> {
     let samples = target.ncols() as f64;
-    let size = target.nrows().max(target.ncols()) as f64;
+    let spread = spread_in_ulp(target.nrows().max(target.ncols()));
     let svd = svd_thin(&target)?;
-    let values = svd.singular_values.as_slice();
-    let noise = values.first().map_or(0.0, |largest| largest * size * f64::EPSILON);
-    let (mut found, mut vectors) = (Vec::new(), Vec::new());
+    let mut rest = svd.singular_values.as_slice();
+    let noise = rest.first().map_or(0.0, |largest| largest * spread * f64::EPSILON);
+    let (mut values, mut vectors) = (Vec::new(), Vec::new());
     let mut first = 0;
-    while first < values.len() && values[first] > noise {
-        let tail = values[first..].windows(2);
-        let multiplicity = 1 + tail.take_while(|pair| pair[0] - pair[1] <= noise).count();
-        let mean = values[first..first + multiplicity].iter().sum::<f64>() / multiplicity as f64;
-        found.push(TargetValue { squared: mean * mean, multiplicity, samples });
+    while let Some(&largest) = rest.first().filter(|&&largest| largest > noise) {
+        // All within the spread of the first: a chain of neighbors could reach any distance.
+        let multiplicity = rest.partition_point(|value| largest - value <= noise);
+        let mean = rest[..multiplicity].iter().sum::<f64>() / multiplicity as f64;
+        values.push(TargetValue { squared: mean * mean, multiplicity, samples });
         vectors.push(Columns {
             left: svd.u.columns(first, multiplicity).into_owned(),
             right: svd.v.columns(first, multiplicity).into_owned(),
         });
         first += multiplicity;
+        rest = &rest[multiplicity..];
     }
-    Ok(Spectrum { values: found, vectors: SingularVectors::Matrix(vectors) })
+    Ok(Spectrum { values, vectors: SingularVectors::Matrix(vectors) })
 }
 
 /// Y(I − 11ᵀ/N).
@@ -221,4 +229,46 @@ fn center_rows(target: &DMatrix<f64>) -> DMatrix<f64> {
         column -= &mean;
     }
     centered
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DVector;
+
+    use super::*;
+    use crate::problem::regularization::Regularization;
+
+    /// The σ of a diagonal target with entries 1 − i·step·ε, each repeated as often as it was merged.
+    fn merged(size: usize, step: f64) -> Vec<f64> {
+        let entry = |i: usize| 1.0 - i as f64 * step * f64::EPSILON;
+        let diagonal = DVector::from_fn(size, |i, _| entry(i));
+        let regularization = Regularization::new(&[1e-4], 1e-4).unwrap();
+        let ufm = Ufm::from_target(DMatrix::from_diagonal(&diagonal), regularization).unwrap();
+        let values = spectrum(&ufm).unwrap().values;
+        values.iter().flat_map(|value| vec![value.squared.sqrt(); value.multiplicity]).collect()
+    }
+
+    #[test]
+    fn chains_of_close_singular_values_keep_their_ends_apart() {
+        for (size, step) in [(400, 360.0), (400, 10.0), (50, 1.0), (5, 6.0), (7, 20.0)] {
+            let found = merged(size, step);
+            assert_eq!(found.len(), size);
+            for (i, value) in found.iter().enumerate() {
+                let error = (value - 1.0) / f64::EPSILON + i as f64 * step;
+                assert!(error.abs() <= spread_in_ulp(size), "{size}, {step}: {i} by {error} ulp");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_singular_values_are_one() {
+        // An orthogonal matrix: the reflection I − 2vvᵀ.
+        for size in [2, 5, 30, 200] {
+            let v = DVector::from_fn(size, |i, _| (i as f64 * 1.7).sin()).normalize();
+            let target = DMatrix::identity(size, size) - &v * v.transpose() * 2.0;
+            let regularization = Regularization::new(&[1e-4], 1e-4).unwrap();
+            let ufm = Ufm::from_target(target, regularization).unwrap();
+            assert_eq!(spectrum(&ufm).unwrap().values.len(), 1, "{size}");
+        }
+    }
 }

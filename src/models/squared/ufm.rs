@@ -53,7 +53,8 @@ impl Ufm {
     /// A problem with an arbitrary target matrix Y (K × N, one sample per column): label smoothing,
     /// several labels a sample, regression.
     ///
-    /// Its singular values are found numerically, to a few ulp of the largest one.
+    /// Its singular values are found numerically, to 4 + 4√max(K, N) ulp of the largest one, and those closer
+    /// together than that are taken for one.
     ///
     /// # Errors
     /// [`Error::Empty`] if the matrix has no entry, [`Error::OutOfRange`] if one is not finite,

@@ -244,6 +244,6 @@ impl Seli {
 #[must_use]
 pub fn simplex_margins(counts: &ClassCounts) -> Vec<f64> {
     let mean = counts.samples() as f64 / counts.classes() as f64;
-    let margins = counts.runs().map(|run| ((mean / run.size as f64).sqrt(), run.classes));
+    let margins = counts.runs().map(|run| ((mean / run.size as f64).sqrt(), run.class_count));
     margins.flat_map(|(margin, classes)| core::iter::repeat_n(margin, classes)).collect()
 }

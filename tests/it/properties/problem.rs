@@ -110,7 +110,7 @@ fn check_minimum(minimum: &GlobalMinimum, input: &Input) {
 
 fn check_classes(minimum: &GlobalMinimum, input: &Input) {
     let counts = minimum.problem().counts().unwrap();
-    let classes: usize = minimum.class_runs().unwrap().iter().map(|(run, _)| run.classes).sum();
+    let classes: usize = minimum.class_runs().unwrap().iter().map(|(run, _)| run.class_count).sum();
     assert_eq!(classes, counts.classes(), "{input:?}");
     for (run, class) in minimum.class_runs().unwrap() {
         assert_eq!(minimum.class(run.first_class), Some(class), "{input:?}");

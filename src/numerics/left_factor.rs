@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{multiply, transposed};
+use crate::numerics::linalg::{multiply, product, transposed};
 use crate::numerics::scalar::Scalar;
 
 /// Up to so many rows, a general matrix product takes longer to copy the columns into its own order than to
@@ -51,10 +51,8 @@ impl<T: Scalar> LeftFactor<T> {
     /// This matrix times `block`, in `f64`.
     pub(crate) fn times(&self, block: &DMatrix<f64>) -> DMatrix<f64> {
         match self {
-            Self::FewRows(transpose) => {
-                super::product(&transposed(&transpose.map(Into::into)), block)
-            }
-            Self::ManyRows(matrix) => super::product(&matrix.map(Into::into), block),
+            Self::FewRows(transpose) => product(&transposed(&transpose.map(Into::into)), block),
+            Self::ManyRows(matrix) => product(&matrix.map(Into::into), block),
         }
     }
 }

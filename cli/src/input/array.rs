@@ -1,91 +1,9 @@
-//! What the two file formats have in common: named arrays, and perhaps named strings.
+//! A stored array: its header is read, its numbers are not.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
-use std::path::Path;
+use std::io::{self, Read};
 
 use super::element::{ByteOrder, Element, Float, Precision, read_floats, read_integers};
-use super::error::{KeyList, Problem};
-use super::npz::NpzArchive;
-use super::safetensors::SafetensorsArchive;
-
-/// A file of named arrays.
-pub(crate) trait Archive {
-    /// The names of the arrays, sorted.
-    fn keys(&self) -> Vec<String>;
-
-    /// The array of this name; `None` if there is none.
-    fn open(&mut self, key: &str) -> Option<Result<StoredArray<'_>, Problem>>;
-
-    /// The metadata string of this name.
-    fn metadata(&self, name: &str) -> Option<&str>;
-}
-
-impl dyn Archive + '_ {
-    /// Whether there is an array of this name.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.keys().iter().any(|present| present == key)
-    }
-
-    /// The array of this name; the names there are if it is missing.
-    pub(crate) fn find(
-        &mut self,
-        key: &str,
-        purpose: impl Into<String>,
-    ) -> Result<StoredArray<'_>, Problem> {
-        if !self.has(key) {
-            let available = KeyList(self.keys());
-            return Err(Problem::MissingKey {
-                key: key.into(),
-                purpose: purpose.into(),
-                available,
-            });
-        }
-        // Present as it is listed: `None` would mean that an archive contradicts itself.
-        self.open(key).unwrap_or_else(|| Err(Problem::bad_array(key, "it cannot be found")))
-    }
-}
-
-/// Where the bytes of a file come from: the file, or memory in tests.
-pub(crate) trait Source: Read + Seek {}
-
-impl<S: Read + Seek> Source for S {}
-
-/// Opens `path`: by its extension, else by its first bytes.
-pub(crate) fn open_archive(path: &Path) -> Result<Box<dyn Archive>, Problem> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
-    }
-    open_source(BufReader::new(file), path)
-}
-
-/// Opens `source`, the content of the file `path`.
-pub(crate) fn open_source<'a>(
-    mut source: impl Source + 'a,
-    path: &Path,
-) -> Result<Box<dyn Archive + 'a>, Problem> {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
-        Some("safetensors") => Ok(Box::new(SafetensorsArchive::new(source)?)),
-        Some("npz") => Ok(Box::new(NpzArchive::new(source)?)),
-        _ => match first_bytes(&mut source)? {
-            [b'P', b'K', 3 | 5, ..] => Ok(Box::new(NpzArchive::new(source)?)),
-            [.., b'{'] => Ok(Box::new(SafetensorsArchive::new(source)?)),
-            _ => Err(Problem::UnknownFormat),
-        },
-    }
-}
-
-/// The first nine bytes, zeros where the file is shorter.
-fn first_bytes(source: &mut impl Source) -> io::Result<[u8; 9]> {
-    let mut start = Vec::new();
-    source.take(9).read_to_end(&mut start)?;
-    source.rewind()?;
-    let mut bytes = [0; 9];
-    bytes[..start.len()].copy_from_slice(&start);
-    Ok(bytes)
-}
+use super::error::Problem;
 
 /// Order of the numbers of a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,15 +56,13 @@ impl StoredArray<'_> {
     }
 
     /// Appends the next `count` integers to `numbers`.
-    pub(crate) fn read_integers(
-        &mut self,
-        count: usize,
-        numbers: &mut Vec<i128>,
-    ) -> Result<(), Problem> {
+    fn read_integers(&mut self, count: usize, numbers: &mut Vec<i128>) -> Result<(), Problem> {
         let (bytes, order) = (&mut self.bytes, self.byte_order);
         self.element
             .and_then(|element| read_integers(bytes, element, order, count, numbers))
-            .ok_or_else(|| self.wrong_type("an integer type"))?
+            .ok_or_else(|| {
+                self.wrong_type("integers, truth values or whole floating-point numbers")
+            })?
             .map_err(|error| self.unreadable(&error))
     }
 
@@ -155,13 +71,45 @@ impl StoredArray<'_> {
         self.element.and_then(Element::precision).ok_or_else(|| self.not_floats())
     }
 
-    /// The sizes of a matrix with at least one row and column.
+    /// The sizes of a matrix, which may be empty. Sizes of 1 at the end do not count: N×C×1×1 after pooling, or the
+    /// kernel of a 1×1 convolution.
     pub(crate) fn matrix_shape(&self, meaning: &str) -> Result<[usize; 2], Problem> {
-        match *self.shape {
-            [rows, columns] if rows > 0 && columns > 0 => Ok([rows, columns]),
-            [_, _] => Err(self.wrong_shape(format!("a matrix ({meaning}) that is not empty"))),
+        match *without_ones(&self.shape) {
+            [rows, columns] => Ok([rows, columns]),
             _ => Err(self.wrong_shape(format!("a matrix ({meaning})"))),
         }
+    }
+
+    /// The sizes of a matrix with at least one row and column.
+    pub(crate) fn full_matrix_shape(&self, meaning: &str) -> Result<[usize; 2], Problem> {
+        match self.matrix_shape(meaning)? {
+            [0, _] | [_, 0] => {
+                Err(self.wrong_shape(format!("a matrix ({meaning}) that is not empty")))
+            }
+            shape => Ok(shape),
+        }
+    }
+
+    /// Appends the next `count` labels to `codes`: integers, truth values, or whole floating-point numbers. The error
+    /// has the first number that is none of these.
+    pub(crate) fn read_codes(
+        &mut self,
+        count: usize,
+        codes: &mut Vec<i128>,
+    ) -> Result<Result<(), NotWhole>, Problem> {
+        if self.precision().is_err() {
+            return self.read_integers(count, codes).map(Ok);
+        }
+        let mut numbers: Vec<f64> = Vec::new();
+        self.read_floats(count, &mut numbers)?;
+        for (index, &value) in numbers.iter().enumerate() {
+            // Beyond 2⁵³ not every integer is a number.
+            if value.fract() != 0.0 || value.abs() > 9_007_199_254_740_992.0 {
+                return Ok(Err(NotWhole { index, value }));
+            }
+            codes.push(value as i128);
+        }
+        Ok(Ok(()))
     }
 
     /// A [`Problem::Shape`] of this array.
@@ -182,7 +130,35 @@ impl StoredArray<'_> {
         self.wrong_type("f64, f32, f16 or bf16")
     }
 
+    /// Whether it has Python objects instead of numbers.
+    pub(crate) fn has_objects(&self) -> bool {
+        self.plain_name() == "O"
+    }
+
+    /// NumPy's name of the type without the order of bytes.
+    fn plain_name(&self) -> &str {
+        self.element_name.trim_start_matches(['<', '>', '=', '|'])
+    }
+
     fn wrong_type(&self, expected: &'static str) -> Problem {
+        let key = &self.key;
+        // Types that are well known but cannot be read.
+        match self.plain_name() {
+            "O" => {
+                let reason = format!(
+                    "it has Python objects (dtype=object), which only unpickling could read; save each array by \
+                     itself, as in np.savez('OUT.npz', {key}=np.stack(...))"
+                );
+                return Problem::bad_array(key, reason);
+            }
+            "f16" | "f12" => {
+                let reason = format!(
+                    "it has numbers in extended precision (longdouble); save {key}.astype('f8') instead"
+                );
+                return Problem::bad_array(key, reason);
+            }
+            _ => {}
+        }
         Problem::DataType { key: self.key.clone(), found: self.element_name.clone(), expected }
     }
 
@@ -205,6 +181,21 @@ impl StoredArray<'_> {
             Err(error) => Err(self.unreadable(&error)),
         }
     }
+}
+
+/// The first number among labels that is not a whole one; NaN and infinities are none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NotWhole {
+    /// Its index among the numbers read.
+    pub(crate) index: usize,
+    /// The number.
+    pub(crate) value: f64,
+}
+
+/// The sizes without those of 1 after the first two.
+pub(crate) fn without_ones(shape: &[usize]) -> &[usize] {
+    let ones = shape.iter().skip(2).rev().take_while(|&&size| size == 1).count();
+    shape.get(..shape.len() - ones).unwrap_or(shape)
 }
 
 /// The number of entries of an array, if it is a number at all.

@@ -9,9 +9,10 @@ use std::io::{Read, SeekFrom};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::archive::{Archive, Layout, Source, StoredArray};
-use super::element::{ByteOrder, Element};
-use super::error::Problem;
+use super::super::array::{Layout, StoredArray};
+use super::super::container::{Container, Source};
+use super::super::element::{ByteOrder, Element};
+use super::super::error::Problem;
 
 /// Length of the number at the start of the file that tells the length of the header.
 const PREFIX: u64 = 8;
@@ -40,7 +41,7 @@ impl<S: Source> SafetensorsArchive<S> {
     }
 }
 
-impl<S: Source> Archive for SafetensorsArchive<S> {
+impl<S: Source> Container for SafetensorsArchive<S> {
     fn keys(&self) -> Vec<String> {
         let sorted: BTreeMap<_, _> = self.header.tensors().into_iter().collect();
         sorted.into_keys().collect()
@@ -57,8 +58,11 @@ impl<S: Source> Archive for SafetensorsArchive<S> {
         Some(Ok(stored_array(key, info, bytes)))
     }
 
-    fn metadata(&self, name: &str) -> Option<&str> {
-        self.header.metadata().as_ref()?.get(name).map(String::as_str)
+    fn metadata(&self) -> Vec<(String, String)> {
+        let entries = self.header.metadata().iter().flatten();
+        let sorted: BTreeMap<_, _> =
+            entries.map(|(name, text)| (name.clone(), text.clone())).collect();
+        sorted.into_iter().collect()
     }
 }
 
@@ -80,6 +84,7 @@ fn element(dtype: Dtype) -> Option<Element> {
         Dtype::F32 => Element::F32,
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::Bf16,
+        Dtype::BOOL => Element::Bool,
         Dtype::I8 => Element::I8,
         Dtype::I16 => Element::I16,
         Dtype::I32 => Element::I32,

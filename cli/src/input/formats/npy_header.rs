@@ -7,8 +7,8 @@
 
 use std::io::{self, Read};
 
-use super::archive::Layout;
-use super::element::{ByteOrder, Element};
+use super::super::array::Layout;
+use super::super::element::{ByteOrder, Element};
 
 /// What the header of a `.npy` file says.
 #[derive(Debug, PartialEq)]
@@ -120,6 +120,7 @@ fn element(description: &str) -> Option<Element> {
         "f2" => Element::F16,
         // NumPy has no bfloat16: the type of the package ml_dtypes is written as two opaque bytes.
         "V2" => Element::Bf16,
+        "b1" | "?" => Element::Bool,
         "i1" => Element::I8,
         "i2" => Element::I16,
         "i4" => Element::I32,
