@@ -2,6 +2,7 @@
 
 pub mod cross_entropy;
 pub mod layer_peeled;
+pub mod low_rank;
 pub mod nonnegative;
 pub mod squared;
 pub mod svm;

@@ -5,6 +5,7 @@ pub(crate) mod bracketed_root;
 pub(crate) mod compensated;
 pub(crate) mod decay_roots;
 pub(crate) mod double_double;
+pub(crate) mod lbfgs;
 pub(crate) mod linalg;
 pub(crate) mod nth_root;
 pub(crate) mod parallel;

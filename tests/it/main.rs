@@ -24,6 +24,7 @@ mod errata;
 mod errors;
 mod exact;
 mod extreme_input;
+mod landscape_search;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;
