@@ -3,8 +3,10 @@
 pub use regime::Regime;
 
 mod any;
+pub mod convex;
 pub mod cross_entropy;
 pub mod layer_peeled;
+pub mod low_rank;
 pub mod multi_label;
 pub mod nonnegative;
 pub(crate) mod regime;

@@ -153,7 +153,8 @@ impl Measurement {
         let measured = self.objective?;
         match objective {
             TrainingObjective::Penalized { .. }
-            | TrainingObjective::WeightedCrossEntropy { .. } => Some(measured.loss()),
+            | TrainingObjective::WeightedCrossEntropy { .. }
+            | TrainingObjective::WeightedSquaredError { .. } => Some(measured.loss()),
             TrainingObjective::Budgeted { .. } | TrainingObjective::DataTerm { .. } => {
                 Some(measured.data_term)
             }
