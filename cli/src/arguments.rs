@@ -6,6 +6,7 @@ use clap::builder::{NonEmptyStringValueParser, UnknownArgumentValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use neural_collapse::models::AnyModel;
+use neural_collapse::models::low_rank::Search;
 use neural_collapse::problem::{CodedLoss, LossFunction, TrainingObjective};
 use neural_collapse::{Bias, ClassCounts, Regularization};
 
@@ -13,7 +14,8 @@ use crate::class_sizes::CountsSource;
 use crate::error::CliError;
 use crate::input::{Keys, Reading, Request};
 pub(crate) use crate::loss::Loss;
-use crate::penalties::{BIAS_SYNTAX, Decay, Penalties, Rates, parse_bias, spread};
+use crate::penalties::{BIAS_SYNTAX, Decay, LabelTreatment, Penalties, Rates, parse_bias, spread};
+use crate::progress::Progress;
 
 /// The closed-form geometry of neural collapse: predict it, and audit trained networks against it
 ///
@@ -58,6 +60,14 @@ pub(crate) struct PredictArguments {
     /// The head and its penalties.
     #[command(flatten)]
     pub(crate) head: HeadArguments,
+
+    /// How the loss treats labels.
+    #[command(flatten)]
+    labels: LabelArguments,
+
+    /// How much is searched for.
+    #[command(flatten)]
+    search: SearchArguments,
 
     /// The budget E_W of the layer-peeled model: the mean of the squared norms of the classifier's rows
     #[arg(long, value_name = "E_W", allow_hyphen_values = true)]
@@ -123,6 +133,63 @@ struct RateArguments {
     /// The code's penalty r/2 Σ‖h‖² is a sum over batches of so many samples: λ_H is r·B/N
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u64).range(1..))]
     batch_size: Option<u64>,
+}
+
+/// How the cross-entropy treats classes, labels and features.
+#[derive(Debug, Args)]
+pub(crate) struct LabelArguments {
+    /// Weights ω of the classes in the cross-entropy: a list as --counts takes, 1x5,2.5x5
+    /// [default: 1, or the metadata class_weights]
+    ///
+    /// A weight multiplies the loss of a sample, and the sum is divided by the number N of samples; PyTorch divides by
+    /// the sum of the weights instead.
+    #[arg(long, value_name = "LIST", value_parser = class_weights)]
+    class_weights: Option<ClassWeights>,
+
+    /// Label smoothing δ of the cross-entropy, from 0 to 1 [default: 0, or the metadata label_smoothing]
+    #[arg(long, value_name = "NUMBER", value_parser = smoothing)]
+    label_smoothing: Option<f64>,
+
+    /// Features are non-negative, as after a ReLU (cross-entropy, one layer)
+    #[arg(long)]
+    nonnegative_features: bool,
+}
+
+/// One weight for each class.
+#[derive(Debug, Clone, PartialEq)]
+struct ClassWeights(Vec<f64>);
+
+impl LabelArguments {
+    fn treatment(&self) -> LabelTreatment {
+        LabelTreatment {
+            label_smoothing: self.label_smoothing,
+            class_weights: self.class_weights.clone().map(|ClassWeights(weights)| weights),
+            nonnegative_features: self.nonnegative_features,
+        }
+    }
+}
+
+/// How much is searched for numerically.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArguments {
+    /// Starts at each rank of the numerical search for lower losses under cross-entropy with several layers; 0 for none
+    /// [default: 25 for up to 20 classes, else 0]
+    #[arg(long, value_name = "STARTS")]
+    search: Option<usize>,
+}
+
+/// Up to so many classes a search takes about a second.
+const SEARCHED_CLASSES: usize = 20;
+
+impl SearchArguments {
+    /// The search for so many classes, if there is one.
+    pub(crate) fn search(&self, classes: usize) -> Option<Search> {
+        match self.search {
+            Some(0) => None,
+            Some(starts) => Some(Search::default().with_starts(starts)),
+            None => (classes <= SEARCHED_CLASSES).then(Search::default),
+        }
+    }
 }
 
 /// A loss of training code.
@@ -258,9 +325,13 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) label_names: Option<PathBuf>,
 
-    /// Label smoothing of the cross-entropy in training [default: the metadata label_smoothing]
-    #[arg(long, value_name = "NUMBER", value_parser = smoothing)]
-    pub(crate) label_smoothing: Option<f64>,
+    /// How the loss treats labels.
+    #[command(flatten)]
+    treatment: LabelArguments,
+
+    /// How much is searched for.
+    #[command(flatten)]
+    pub(crate) search: SearchArguments,
 
     /// Weight decays λ₁,…,λ_M of the linear layers, from the features to the output
     /// [default: the metadata lambda_w, a JSON list]
@@ -329,14 +400,20 @@ impl PredictArguments {
     /// The prediction for the loss that is asked for.
     ///
     /// Flags that are missing or do not belong to the loss end the program as bad usage.
-    pub(crate) fn model(&self) -> Result<AnyModel, CliError> {
+    pub(crate) fn model(&self, progress: &Progress) -> Result<AnyModel, CliError> {
         let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy)
         {
             (Loss::Mse | Loss::Ce, None, None) => {
                 let counts = self.counts.read()?;
                 let regularization = self.head.regularization(&counts)?;
                 let widths = self.head.widths(regularization.depth())?;
-                (TrainingObjective::penalized(self.loss.function(), regularization), widths, counts)
+                let labels = self.labels.treatment();
+                if self.loss != Loss::Ce && !labels.is_plain() {
+                    misused(
+                        "--class-weights, --label-smoothing and --nonnegative-features are for --loss ce",
+                    )
+                }
+                (labels.objective(self.loss, regularization), widths, counts)
             }
             (Loss::Mse | Loss::Ce, ..) => {
                 misused("--weight-energy and --feature-energy are for --loss layer-peeled")
@@ -358,7 +435,11 @@ impl PredictArguments {
             }
             (Loss::UfSvm, ..) => misused("--loss uf-svm takes --counts, nothing else"),
         };
-        Ok(AnyModel::new(&objective, counts, widths.as_deref())?)
+        let widths = widths.as_deref();
+        Ok(match self.search.search(counts.classes()) {
+            Some(search) => AnyModel::searched(&objective, counts, widths, &search, progress),
+            None => AnyModel::new(&objective, counts, widths),
+        }?)
     }
 }
 
@@ -455,8 +536,7 @@ impl AuditArguments {
             feature_decay: self.feature_decay,
             bias: self.bias,
             loss: self.loss,
-            label_smoothing: self.label_smoothing,
-            class_weights: None,
+            labels: self.treatment.treatment(),
             rates: self.rates.rates(),
         }
     }
@@ -465,6 +545,25 @@ impl AuditArguments {
 fn temperature(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
     number.ok_or_else(|| "a positive number is expected".into())
+}
+
+/// Numbers separated by commas, each with the number of classes that it stands for: `1x5,2.5x5`.
+fn class_weights(text: &str) -> Result<ClassWeights, String> {
+    let mut weights = Vec::new();
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let (weight, repeat) = item.split_once(['x', 'X']).unwrap_or((item, "1"));
+        let (Ok(weight), Ok(repeat)) = (weight.parse::<f64>(), repeat.parse::<usize>()) else {
+            return Err(format!("`{item}` is neither a weight nor `WEIGHTxCLASSES`"));
+        };
+        if !(weight > 0.0 && weight.is_finite()) || repeat == 0 {
+            return Err(format!("`{item}`: weights must be positive and finite"));
+        }
+        if weights.try_reserve(repeat).is_err() {
+            return Err(format!("`{item}` is for more classes than fit into memory"));
+        }
+        weights.extend(std::iter::repeat_n(weight, repeat));
+    }
+    Ok(ClassWeights(weights))
 }
 
 fn smoothing(text: &str) -> Result<f64, String> {

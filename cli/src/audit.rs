@@ -6,6 +6,7 @@ use neural_collapse::models::AnyModel;
 use neural_collapse::problem::TrainingObjective;
 use neural_collapse::{Audit, ClassStatistics, Error, LinearHead};
 
+use crate::arguments::{AuditArguments, Metrics};
 use crate::error::CliError;
 use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precision};
 use crate::penalties::{Penalties, Resolved};
@@ -29,10 +30,10 @@ pub(crate) struct AuditedNetwork {
 }
 
 impl AuditedNetwork {
-    /// Audits `network`; with `all_metrics`, every metric of the library is measured.
+    /// Audits `network` as the arguments want it.
     pub(crate) fn new(
         network: MeasuredNetwork,
-        all_metrics: bool,
+        arguments: &AuditArguments,
         progress: &Progress,
     ) -> Result<Self, CliError> {
         let MeasuredNetwork { data, means, head, label_names, facts } = network;
@@ -43,6 +44,7 @@ impl AuditedNetwork {
             Some(means) => data.precision().max(means.precision()),
             None => data.precision(),
         };
+        let all_metrics = arguments.metrics == Metrics::All;
         let passes = Passes { data: &data, means: means.as_ref(), all_metrics, progress };
         let (measurement, training) = match precision {
             Precision::Single => passes.measure::<f32>(&head, &penalties),
@@ -50,7 +52,8 @@ impl AuditedNetwork {
         }?;
         let name = data.name();
         let in_file = CliError::in_file(&name);
-        let (audit, model) = compare(measurement, &training).map_err(in_file)?;
+        let (audit, model) =
+            compare(measurement, &training, arguments, progress).map_err(in_file)?;
         let around_other_means = means.is_some();
         Ok(Self { audit, model, training, facts, label_names, around_other_means })
     }
@@ -60,6 +63,8 @@ impl AuditedNetwork {
 fn compare(
     measurement: Measurement,
     training: &Resolved,
+    arguments: &AuditArguments,
+    progress: &Progress,
 ) -> Result<(Audit, Option<AnyModel>), Error> {
     let objective = match (&training.objective, &training.missing) {
         (Some(objective), None) => objective,
@@ -70,7 +75,12 @@ fn compare(
         }
     };
     let widths = measurement.head().widths();
-    match AnyModel::new(objective, measurement.counts().clone(), Some(&widths)) {
+    let counts = measurement.counts().clone();
+    let model = match arguments.search.search(counts.classes()) {
+        Some(search) => AnyModel::searched(objective, counts, Some(&widths), &search, progress),
+        None => AnyModel::new(objective, counts, Some(&widths)),
+    };
+    match model {
         Ok(model) => Ok((measurement.compare(model.prediction())?, Some(model))),
         Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. })) => {
             Ok((measurement.without_prediction(error.to_string())?, None))

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, AuditArguments, Command, Metrics, PredictArguments};
+use arguments::{Arguments, AuditArguments, Command, PredictArguments};
 use audit::AuditedNetwork;
 use error::CliError;
 use input::read_network;
@@ -40,7 +40,10 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
-    let report = PredictionReport::new(&arguments.model()?)?;
+    let report = {
+        let progress = Progress::start("searching");
+        PredictionReport::new(&arguments.model(&progress)?)?
+    };
     print(arguments.json, &Versioned::new(&report), || report.to_text())?;
     Ok(())
 }
@@ -55,5 +58,5 @@ fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
 fn measure(arguments: &AuditArguments) -> Result<AuditedNetwork, CliError> {
     let progress = Progress::start("reading");
     let network = read_network(&arguments.request())?;
-    AuditedNetwork::new(network, arguments.metrics == Metrics::All, &progress)
+    AuditedNetwork::new(network, arguments, &progress)
 }

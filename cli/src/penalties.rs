@@ -67,10 +67,69 @@ pub(crate) struct Penalties {
     pub(crate) loss: Option<Loss>,
     /// How decays are meant.
     pub(crate) rates: Rates,
-    /// The label smoothing of the cross-entropy.
+    /// How the loss treats labels.
+    pub(crate) labels: LabelTreatment,
+}
+
+/// How the cross-entropy treats classes, labels and features, beyond the plain one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct LabelTreatment {
+    /// The label smoothing δ.
     pub(crate) label_smoothing: Option<f64>,
-    /// The weights of the classes in the loss.
+    /// The weights ω of the classes.
     pub(crate) class_weights: Option<Vec<f64>>,
+    /// Whether features are non-negative, as after a ReLU.
+    pub(crate) nonnegative_features: bool,
+}
+
+impl LabelTreatment {
+    /// The objective of a loss with decays.
+    pub(crate) fn objective(
+        &self,
+        loss: Loss,
+        regularization: Regularization,
+    ) -> TrainingObjective {
+        if loss != Loss::Ce || self.is_plain() {
+            return TrainingObjective::penalized(loss.function(), regularization);
+        }
+        TrainingObjective::WeightedCrossEntropy {
+            regularization,
+            class_weights: self.class_weights.clone().unwrap_or_default(),
+            label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            nonnegative_features: self.nonnegative_features,
+        }
+    }
+
+    /// What the training had that no model of its loss covers, in words.
+    fn uncovered(&self, loss: Option<Loss>) -> Option<&'static str> {
+        if loss == Some(Loss::Ce) {
+            return None;
+        }
+        if self.label_smoothing.is_some_and(|smoothing| smoothing != 0.0) {
+            return Some("label smoothing is covered beside cross-entropy only (--loss ce)");
+        }
+        let weights = self.class_weights.as_deref().unwrap_or_default();
+        if weights.iter().any(|&weight| weight != 1.0) {
+            return Some("class weights are covered beside cross-entropy only (--loss ce)");
+        }
+        self.nonnegative_features
+            .then_some("non-negative features are covered beside cross-entropy only (--loss ce)")
+    }
+
+    /// Whether all of it is as in the plain loss.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.label_smoothing.unwrap_or(0.0) == 0.0
+            && self.class_weights.iter().flatten().all(|&weight| weight == 1.0)
+            && !self.nonnegative_features
+    }
+
+    fn or(self, others: Self) -> Self {
+        Self {
+            label_smoothing: self.label_smoothing.or(others.label_smoothing),
+            class_weights: self.class_weights.or(others.class_weights),
+            nonnegative_features: self.nonnegative_features || others.nonnegative_features,
+        }
+    }
 }
 
 /// The objective of a training run, or why it is not known.
@@ -117,7 +176,7 @@ impl Penalties {
             weight_decays: decays.weight_decays().map(<[f64]>::to_vec),
             inferred_feature_decay: decays.inferred_feature_decay(),
             objective: None,
-            missing: self.uncovered().map(String::from),
+            missing: self.labels.uncovered(loss).map(String::from),
         };
         let data_term = |loss_function| Some(TrainingObjective::DataTerm { loss_function });
         resolved.objective = match (loss, decays) {
@@ -133,7 +192,7 @@ impl Penalties {
             (Some(loss @ (Loss::Mse | Loss::Ce)), Decays::All { weights, features, .. }) => {
                 let regularization =
                     Regularization::new(&weights, features)?.with_bias(resolved.bias)?;
-                Some(TrainingObjective::penalized(loss.function(), regularization))
+                Some(self.labels.objective(loss, regularization))
             }
             (Some(loss @ (Loss::Mse | Loss::Ce)), Decays::Missing { reason, .. }) => {
                 resolved.missing.get_or_insert(reason.into());
@@ -154,8 +213,7 @@ impl Penalties {
             bias: self.bias.or(others.bias),
             loss: self.loss.or(others.loss),
             rates: self.rates,
-            label_smoothing: self.label_smoothing.or(others.label_smoothing),
-            class_weights: self.class_weights.or(others.class_weights),
+            labels: self.labels.or(others.labels),
         }
     }
 
@@ -213,18 +271,6 @@ impl Penalties {
                 Decays::Missing { reason: missing(weights.is_some(), features.is_some()), weights }
             }
         })
-    }
-
-    /// What the loss was trained with that no model here covers, in words.
-    fn uncovered(&self) -> Option<&'static str> {
-        if self.label_smoothing.is_some_and(|smoothing| smoothing != 0.0) {
-            return Some(
-                "no model here covers label smoothing (--label-smoothing or the metadata `label_smoothing`)",
-            );
-        }
-        let weights = self.class_weights.as_deref().unwrap_or_default();
-        let weighted = weights.iter().zip(weights.iter().skip(1)).any(|(one, other)| one != other);
-        weighted.then_some("no model here covers class weights (the metadata `class_weights`)")
     }
 
     /// Without a setting, a bias is taken as not penalized.

@@ -192,8 +192,12 @@ impl Penalized<'_> {
         }
         let Some(search) = effort.search else {
             return unknown(match self.is_wide() {
-                true => "cross-entropy with several layers and classes of different sizes or weights",
-                false => "the cross-entropy loss with a width below K − 1, the rank of a simplex ETF",
+                true => {
+                    "cross-entropy with several layers and classes of different sizes or weights"
+                }
+                false => {
+                    "the cross-entropy loss with a width below K − 1, the rank of a simplex ETF"
+                }
             });
         };
         let problem = LowRankProblem::cross_entropy(self.counts, self.regularization.clone())?;

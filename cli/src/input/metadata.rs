@@ -68,14 +68,15 @@ pub(super) fn complete_penalties(
         let parse = |text: &str| Loss::from_str(text, true).ok();
         penalties.loss = entry(metadata, LOSS, "`mse` or `cross_entropy`", parse)?;
     }
-    if penalties.label_smoothing.is_none() {
+    if penalties.labels.label_smoothing.is_none() {
         let parse =
             |text: &str| text.trim().parse().ok().filter(|value| (0.0..1.0).contains(value));
-        penalties.label_smoothing = entry(metadata, SMOOTHING, "a number from 0 to 1", parse)?;
+        penalties.labels.label_smoothing =
+            entry(metadata, SMOOTHING, "a number from 0 to 1", parse)?;
     }
-    if penalties.class_weights.is_none() {
+    if penalties.labels.class_weights.is_none() {
         let expected = "a JSON list of numbers";
-        penalties.class_weights =
+        penalties.labels.class_weights =
             entry(metadata, CLASS_WEIGHTS, expected, |text| serde_json::from_str(text).ok())?;
     }
     Ok(penalties)
@@ -90,7 +91,7 @@ pub(super) fn contradiction(
 ) -> Option<&'static str> {
     let decays = one.weight_decays.as_deref().zip(other.weight_decays.as_deref());
     let decays = decays.filter(|_| given.weight_decays.is_none());
-    let weights = (one.class_weights.as_ref(), other.class_weights.as_ref());
+    let weights = (one.labels.class_weights.as_ref(), other.labels.class_weights.as_ref());
     let differ = [
         (WEIGHT_DECAYS, decays.is_some_and(|(one, other)| !same_decays(one, other))),
         (
@@ -99,7 +100,7 @@ pub(super) fn contradiction(
         ),
         (BIAS, given.bias.is_none() && differ(one.bias, other.bias)),
         (LOSS, differ(one.loss, other.loss)),
-        (SMOOTHING, differ(one.label_smoothing, other.label_smoothing)),
+        (SMOOTHING, differ(one.labels.label_smoothing, other.labels.label_smoothing)),
         (CLASS_WEIGHTS, differ(weights.0, weights.1)),
     ];
     differ.into_iter().find(|(_, differ)| *differ).map(|(name, _)| name)
