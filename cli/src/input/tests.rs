@@ -236,8 +236,8 @@ fn flags_overrule_metadata_even_if_it_is_nonsense() {
         [("lambda_w", "?"), ("lambda_h", "?"), ("bias", "true"), ("loss_function", "hinge")];
     let file = safetensors_file(&small_network(), &metadata);
     let given = Penalties {
-        weight_decays: Some(vec![1.0]),
-        feature_decay: Some(2.0),
+        weight_decays: Some(vec![Decay::Given(1.0)]),
+        feature_decay: Some(Decay::Given(2.0)),
         bias: Some(Bias::Regularized(3.0)),
         loss: Some(Loss::Ce),
         ..Penalties::default()

@@ -39,7 +39,7 @@ fn samples(means: &[f64]) -> Network {
 }
 
 fn audit(path: &Path, flags: &str) -> Value {
-    support::json(&format!("audit {} {flags} --json", path.display()))
+    super::support::json(&format!("audit {} {flags} --json", path.display()))
 }
 
 fn error(path: &Path, flags: &str) -> String {
@@ -248,12 +248,12 @@ fn files_of_pytorch_are_read() {
     let line = |head: &str| {
         format!("audit {folder}/features.pt {folder}/labels.pt {folder}/{head} --json")
     };
-    let expected = support::json(&format!("audit {folder}/stored.npz --json"));
-    assert_eq!(support::json(&line("state_dict.pt")), expected);
+    let expected = super::support::json(&format!("audit {folder}/stored.npz --json"));
+    assert_eq!(super::support::json(&line("state_dict.pt")), expected);
     let by_file = format!(
         "audit {folder}/state_dict.pt --features {folder}/features.pt --labels {folder}/labels.pt --json"
     );
-    assert_eq!(support::json(&by_file), expected);
+    assert_eq!(super::support::json(&by_file), expected);
     let message = error_line(&line("module.pt"));
     assert!(message.contains("module.pt: is a torch.save file of more than tensors"), "{message}");
 }

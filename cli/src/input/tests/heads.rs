@@ -221,7 +221,7 @@ fn one_output_is_half_of_two() {
     let folder = Folder::new();
     let file = folder.write("a.npz", &container(Format::Npz, &arrays));
     let given = Penalties {
-        weight_decays: Some(vec![1e-3]),
+        weight_decays: Some(vec![Decay::Given(1e-3)]),
         bias: Some(Bias::Regularized(1e-4)),
         ..Penalties::default()
     };
@@ -233,7 +233,7 @@ fn one_output_is_half_of_two() {
     assert_eq!(network.head.bias, Some(DVector::from_vec(vec![-1.5, 1.5])));
     assert!(network.facts.has_one_output && network.facts.assumptions.len() == 1);
     // λ/2 ‖w‖² is the same penalty as 2λ/2 (‖w/2‖² + ‖w/2‖²).
-    assert_eq!(network.head.penalties.weight_decays, Some(vec![2e-3]));
+    assert_eq!(network.head.penalties.weight_decays, Some(vec![Decay::Given(2e-3)]));
     assert_eq!(network.head.penalties.bias, Some(Bias::Regularized(2e-4)));
 }
 

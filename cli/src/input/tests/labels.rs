@@ -214,9 +214,9 @@ fn hyper_parameters_may_be_arrays() {
     let files = vec![folder.write("a.npz", &container(Format::Npz, &arrays))];
     let network = read_network(&Request { files, ..Request::default() }).unwrap();
     let penalties = network.head.penalties;
-    assert_eq!(penalties.weight_decays, Some(vec![5e-4]));
-    assert_eq!(penalties.feature_decay, Some(1e-5));
-    assert_eq!(penalties.label_smoothing, Some(0.1));
+    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(5e-4)]));
+    assert_eq!(penalties.feature_decay, Some(Decay::Given(1e-5)));
+    assert_eq!(penalties.labels.label_smoothing, Some(0.1));
 }
 
 #[test]
