@@ -12,3 +12,5 @@ pub(crate) mod parallel;
 pub(crate) mod scalar;
 pub(crate) mod secular;
 pub(crate) mod simd;
+#[cfg(feature = "serde")]
+pub(crate) mod stored;

@@ -25,6 +25,7 @@ mod errors;
 mod exact;
 mod extreme_input;
 mod layer_peeled;
+mod matching;
 mod metamorphic;
 mod metrics;
 mod nonnegative;
