@@ -32,7 +32,7 @@ fn objective(
 ) -> Result<Objective> {
     let head = LinearHead::new(vec![parameters.weight.clone()], None)?;
     let features = Features::from_sample_columns(&parameters.features)?;
-    Objective::new(&features.with_labels(labels, head.classes())?, &head, penalties)
+    Objective::squared_error(&features.with_labels(labels, head.classes())?, &head, penalties)
 }
 
 fn main() -> Result<()> {

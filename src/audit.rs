@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::measure::class_means::check_second_pass;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::measure::scatter::{ProjectedScatter, Wanted};
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc4, nc2, nc3};
+use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc1Sums, Nc4, nc2, nc3};
 use crate::models::squared::GlobalMinimum;
 use crate::models::squared::Ufm;
 use crate::numerics::scalar::Scalar;
@@ -153,9 +153,9 @@ pub struct AuditSums<'a, T: Scalar> {
     statistics: &'a ClassStatistics,
     head: &'a LinearHead,
     penalties: Option<&'a Regularization>,
-    scatter: ProjectedScatter<T>,
+    scatter: Nc1Sums<T>,
     decisions: DecisionCounts,
-    objective: Option<ObjectiveSums<'a>>,
+    objective: Option<ObjectiveSums>,
 }
 
 impl<'a, T: Scalar> AuditSums<'a, T> {
@@ -169,8 +169,9 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
         penalties: Option<&'a Regularization>,
     ) -> Result<Self> {
         // First, as it checks that head and penalties fit together.
-        let objective = penalties
-            .map(|penalties| ObjectiveSums::new(statistics, head, penalties)?.with_balancedness());
+        let objective = penalties.map(|penalties| {
+            ObjectiveSums::squared_error(statistics, head, penalties)?.with_balancedness()
+        });
         let objective = objective.transpose()?;
         Ok(Self {
             statistics,
@@ -178,12 +179,7 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
             penalties,
             objective,
             decisions: DecisionCounts::new(statistics, head)?,
-            scatter: ProjectedScatter::build(
-                statistics,
-                &Nc1Options::default(),
-                None,
-                Wanted::Projection,
-            )?,
+            scatter: Nc1Sums::new(statistics, &Nc1Options::default())?,
         })
     }
 
@@ -218,7 +214,7 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
     /// As [`audit`], and [`Error::Shape`] if a class had not as many samples as in the first pass.
     pub fn audit(&self) -> Result<Audit> {
         let Self { statistics, head, penalties, .. } = *self;
-        statistics.check_second_pass(self.scatter.counts())?;
+        check_second_pass(statistics.counts(), self.scatter.counts())?;
         let nc4 = self.decisions.nc4()?;
         let counts = ClassCounts::new(statistics.counts())?;
         let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
@@ -241,7 +237,7 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
                 })
                 .collect::<Result<_>>()?,
             nc3: match &targets.outputs {
-                Some(target) => comparable(nc3(head, &class_means, target))?,
+                Some(target) => comparable(nc3(&class_means, head, target))?,
                 None => None,
             },
             nc4,

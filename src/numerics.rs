@@ -5,6 +5,9 @@ pub(crate) mod bracketed_root;
 pub(crate) mod compensated;
 pub(crate) mod decay_roots;
 pub(crate) mod double_double;
+pub(crate) mod inner_products;
+pub(crate) mod lbfgs;
+pub(crate) mod left_factor;
 pub(crate) mod linalg;
 pub(crate) mod magnitude;
 pub(crate) mod nth_root;
@@ -12,5 +15,6 @@ pub(crate) mod parallel;
 pub(crate) mod scalar;
 pub(crate) mod secular;
 pub(crate) mod simd;
+pub(crate) mod squares;
 #[cfg(feature = "serde")]
 pub(crate) mod stored;

@@ -91,7 +91,7 @@ impl ExplicitPoint {
         &self.columns
     }
 
-    /// The features H, d₁ × N, a column a sample: for classes, n_0 times the mean of class 0, then n_1
+    /// The features H, d₁ × N, one sample per column: for classes, n_0 times the mean of class 0, then n_1
     /// times that of class 1, and so on.
     ///
     /// # Errors

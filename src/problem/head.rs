@@ -1,6 +1,7 @@
 //! The linear layers after the features.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector};
 
@@ -28,12 +29,14 @@ use crate::numerics::scalar::Scalar;
 /// assert_eq!(head.product()?, DMatrix::from_element(3, 8, 1.0));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// A clone shares the matrices.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct LinearHead {
     /// Never empty.
-    weights: Vec<DMatrix<f64>>,
+    weights: Arc<Vec<DMatrix<f64>>>,
     bias: Option<DVector<f64>>,
     classes: usize,
     feature_dimension: usize,
@@ -77,7 +80,7 @@ impl LinearHead {
             }
             check_finite_at(bias, |row, _| Argument::at("bias", row))?;
         }
-        Ok(Self { weights, bias, classes, feature_dimension })
+        Ok(Self { weights: Arc::new(weights), bias, classes, feature_dimension })
     }
 
     /// The layers W₁, …, W_M as frameworks store them: each with the numbers of its matrix row after row, and the

@@ -9,11 +9,7 @@ use neural_collapse::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-fn config(cases: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
-    ProptestConfig { cases, failure_persistence: None, ..default }
-}
+use crate::support::strategies::config;
 
 /// A classification problem with widths that may be unlimited.
 #[derive(Debug, Clone)]
@@ -408,7 +404,7 @@ impl Network {
         Measured {
             nc1: nc1(&data, &statistics, &Nc1Options::default()).unwrap().value,
             nc2: nc2(&head, 2, &target).unwrap(),
-            nc3: nc3(&head, &statistics.class_means().unwrap(), &target).unwrap(),
+            nc3: nc3(&statistics.class_means().unwrap(), &head, &target).unwrap(),
             nc4: [shares.agreement, shares.head_accuracy, shares.nearest_mean_accuracy],
         }
     }
