@@ -8,4 +8,6 @@ pub(crate) mod distance;
 pub(crate) mod family;
 pub(crate) mod frame;
 mod matching;
+#[cfg(feature = "serde")]
+mod stored;
 pub(crate) mod structure;

@@ -16,3 +16,5 @@ pub(crate) mod scalar;
 pub(crate) mod secular;
 pub(crate) mod simd;
 pub(crate) mod squares;
+#[cfg(feature = "serde")]
+pub(crate) mod stored;

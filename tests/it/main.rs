@@ -30,6 +30,7 @@ mod extreme_input;
 mod generalized_seli;
 mod landscape_search;
 mod layer_peeled;
+mod matching;
 mod metamorphic;
 mod metrics;
 mod multi_label;
