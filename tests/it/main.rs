@@ -33,6 +33,7 @@ mod multi_label;
 mod nonnegative;
 mod objective;
 mod optimiser;
+mod parts;
 mod peers;
 mod potential;
 mod properties;
