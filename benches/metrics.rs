@@ -51,20 +51,20 @@ fn bench_type<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         let mut group = criterion.benchmark_group(format!("{name}/{type_name}"));
         group.sample_size(10);
         group.bench_function("statistics", |b| {
-            b.iter(|| ClassStatistics::new(black_box(&data)).unwrap())
+            b.iter(|| ClassStatistics::new(black_box(&data)).unwrap());
         });
         group.bench_function("nc1", |b| b.iter(|| nc1(&data, &statistics, &options).unwrap()));
         group.bench_function("nc1_trace_quotient", |b| {
-            b.iter(|| nc1_trace_quotient(&data, &statistics, options.center).unwrap())
+            b.iter(|| nc1_trace_quotient(&data, &statistics, options.center).unwrap());
         });
         group.bench_function("cdnv", |b| b.iter(|| cdnv(&data, &statistics).unwrap()));
         group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
         group.bench_function("objective", |b| {
-            b.iter(|| Objective::squared_error(&data, &head, &decays).unwrap())
+            b.iter(|| Objective::squared_error(&data, &head, &decays).unwrap());
         });
         group.bench_function("audit", |b| b.iter(|| audit(&data, &head, Some(&decays)).unwrap()));
         group.bench_function("audit without penalties", |b| {
-            b.iter(|| audit(&data, &head, None).unwrap())
+            b.iter(|| audit(&data, &head, None).unwrap());
         });
         if type_name == "f64" {
             // These do not see the features.

@@ -9,11 +9,9 @@ use crate::error::{Error, Result};
 use crate::numerics::linalg::{
     StridedView, check_finite, gram, multiply, power_of_two, transposed,
 };
+use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
-
-/// Products of numbers of magnitudes within 1/this … this are far from over- and underflow.
-const COMFORTABLE: f64 = 1e70;
 
 /// Classes of one tile of pairs: few, so that all threads have tiles …
 const TILE: usize = 256;
@@ -29,9 +27,9 @@ const MANY_CLASSES: usize = 8192;
 /// use nalgebra::dmatrix;
 /// use neural_collapse::measure::ClassVectors;
 ///
-/// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: a row a class
+/// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: one class per row
 /// assert_eq!(ClassVectors::rows(&classifier)?.classes(), 2);
-/// let means = classifier.transpose(); // d×K: a column a class
+/// let means = classifier.transpose(); // d×K: one class per column
 /// assert_eq!(ClassVectors::columns(&means)?.dimension(), 3);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -109,7 +107,7 @@ impl<'a> ClassVectors<'a> {
         }
         check_finite("vectors", matrix)?;
         let largest = matrix.amax();
-        let comfortable = largest == 0.0 || (COMFORTABLE.recip()..COMFORTABLE).contains(&largest);
+        let comfortable = largest == 0.0 || is_comfortable(largest);
         let unit = if comfortable { 1.0 } else { power_of_two(matrix) };
         let matrix =
             if comfortable { Cow::Borrowed(matrix) } else { Cow::Owned(matrix.clone() / unit) };

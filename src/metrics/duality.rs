@@ -52,8 +52,7 @@ pub fn self_duality(means: &ClassVectors<'_>, classifier: &ClassVectors<'_>) -> 
 /// ```
 ///
 /// All are 1 if the network is self-dual; a [`Spread::of`](crate::metrics::Spread::of) them with a small
-/// deviation but a mean below 1 is *uniform* duality. What W and the means are is said at
-/// [`self_duality`].
+/// deviation but a mean below 1 is *uniform* duality. W and the means are those of [`self_duality`].
 ///
 /// # Errors
 /// [`Error::Shape`] if the two have different numbers of classes or dimensions, [`Error::ZeroVector`] if

@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "in a test a broken invariant is a failure, and what was measured is shown"
 )]
 #![allow(
@@ -26,6 +27,8 @@ mod errata;
 mod errors;
 mod exact;
 mod extreme_input;
+mod generalized_seli;
+mod landscape_search;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;
@@ -41,6 +44,7 @@ mod published_forms;
 mod relu;
 mod robustness;
 mod seli;
+mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored_problems;
 mod streaming;

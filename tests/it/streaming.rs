@@ -25,8 +25,8 @@ proptest! {
         count in CLASSES..300,
         // A large common mean rounds the deviations, and so what batches of few samples have as theirs.
         (deviation, offset) in prop::sample::select(vec![(0.3, 0.0), (0.3, 10.0), (1e-3, 0.0)]),
-        order in Just([0usize, 1, 2, 3, 4]).prop_shuffle(),
-        stride in 1usize..40,
+        order in Just([0_usize, 1, 2, 3, 4]).prop_shuffle(),
+        stride in 1_usize..40,
     ) {
         let samples = Samples::new(seed, count, deviation, offset);
         let parts = samples.split(5, |i| (i / stride + i * i % 3) % 5);
