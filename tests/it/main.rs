@@ -37,6 +37,7 @@ mod multi_label;
 mod nonnegative;
 mod objective;
 mod optimiser;
+mod parts;
 mod peers;
 mod potential;
 mod properties;
