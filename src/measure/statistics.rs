@@ -28,7 +28,7 @@ use crate::problem::counts::ClassCounts;
 /// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1], 2)?;
 /// let statistics = ClassStatistics::new(&data)?;
 /// assert_eq!(statistics.counts(), [2, 1]);
-/// assert_eq!(statistics.class_means()?, dmatrix![2.0, 0.0; 0.0, 5.0]); // a column a class
+/// assert_eq!(statistics.class_means()?, dmatrix![2.0, 0.0; 0.0, 5.0]); // one class per column
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ impl ClassStatistics {
         ClassCounts::new(&self.counts)
     }
 
-    /// The class means h_k = 1/n_k Σᵢ h_ki, a d×K matrix with a column a class: the paper's H̄.
+    /// The class means h_k = 1/n_k Σᵢ h_ki, a d×K matrix with one class per column: the paper's H̄.
     ///
     /// # Errors
     /// [`Error::EmptyClass`] for the first class without a sample.

@@ -27,6 +27,8 @@ mod errata;
 mod errors;
 mod exact;
 mod extreme_input;
+mod generalized_seli;
+mod landscape_search;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;
@@ -41,6 +43,7 @@ mod published_forms;
 mod relu;
 mod robustness;
 mod seli;
+mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored_problems;
 mod streaming;
