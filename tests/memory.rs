@@ -70,8 +70,8 @@ fn ten_million_samples() {
         Some((before, after)) => assert!(after - before < 32_000, "{} kB", after - before),
         // Not by `eprintln`, which is not shown where a test passes.
         None => {
-            writeln!(std::io::stderr(), "not measured: this system does not tell the peak memory")
-                .unwrap()
+            let note = "not measured: this system does not tell the peak memory";
+            writeln!(std::io::stderr(), "{note}").unwrap();
         }
     }
 }
