@@ -64,13 +64,7 @@ const LIBRARY_DEBTS: &[(&str, &str)] = &[
 
 /// The same of the program.
 const PROGRAM_DEBTS: &[(&str, &str)] = &[
-    ("input::archive", "input::npz"),
-    ("input::archive", "input::safetensors"),
-    ("input::head", "input::network"),
-    ("input::metadata", "arguments"),
-    ("input::shard", "input::network"),
     ("model", "arguments"),
-    ("penalties", "arguments"),
     ("report::model", "report::prediction"),
 ];
 

@@ -1,15 +1,11 @@
 //! Networks as people have them: each of these was once read in silence as another one, or refused without a word on
 //! what to do.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
-
-mod support;
-
 use std::path::Path;
 
+use crate::support::network::Network;
+use crate::support::{self, error_line, run, text};
 use serde_json::Value;
-use support::network::Network;
-use support::{error_line, run, text};
 
 /// Classes, and samples of each.
 const CLASSES: usize = 4;
