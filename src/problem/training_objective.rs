@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::problem::regularization::Regularization;
 
-/// How outputs are held against the labels.
+/// The data term of a training objective: how outputs are compared with the labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -26,6 +26,10 @@ pub enum LossFunction {
     /// None: on the support of its soft label every sample must have equal outputs, which exceed those of every
     /// other class by 1 at least.
     SupportMargin,
+    /// The mean over the samples of Σ_k y_k ln Σ_j exp(z_j − z_k) with soft labels y, which the model holds, and
+    /// weights of its samples if it has some.
+    #[doc(alias = "distillation")]
+    SoftLabels,
     /// The mean over the samples of the sum over their tags y of ln Σ_k exp(z_k − z_y).
     #[doc(alias = "PAL")]
     PickAllLabels,
@@ -40,6 +44,7 @@ impl fmt::Display for LossFunction {
             Self::ScaledMargin => "scaled margin",
             Self::SupportMargin => "support margin",
             Self::PickAllLabels => "pick-all-labels",
+            Self::SoftLabels => "cross-entropy with soft labels",
         })
     }
 }
@@ -67,12 +72,22 @@ pub enum TrainingObjective {
     WeightedCrossEntropy {
         /// The decays.
         regularization: Regularization,
-        /// ω, one number a class; empty if all are 1.
+        /// ω, one number for each class; empty if all are 1.
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,
         /// Whether features are constrained to be non-negative, as after a ReLU.
         nonnegative_features: bool,
+    },
+    /// 1/(2N) Σ ω_y ‖z − (1−δ)e_y − δ1/K‖² over the N samples plus the penalties: the squared loss with class
+    /// weights and label smoothing.
+    WeightedSquaredError {
+        /// The decays.
+        regularization: Regularization,
+        /// ω, one number a class; empty if all are 1.
+        class_weights: Vec<f64>,
+        /// δ.
+        label_smoothing: f64,
     },
     /// The loss function under the budgets 1/K Σ ‖w_k‖² ≤ E_W and 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖² ≤ E_H.
     Budgeted {
@@ -111,6 +126,7 @@ impl TrainingObjective {
             | Self::SmallestNorms { loss_function }
             | Self::DataTerm { loss_function } => *loss_function,
             Self::WeightedCrossEntropy { .. } => LossFunction::CrossEntropy,
+            Self::WeightedSquaredError { .. } => LossFunction::SquaredError,
         }
     }
 
@@ -119,12 +135,13 @@ impl TrainingObjective {
     pub fn regularization(&self) -> Option<&Regularization> {
         match self {
             Self::Penalized { regularization, .. }
-            | Self::WeightedCrossEntropy { regularization, .. } => Some(regularization),
+            | Self::WeightedCrossEntropy { regularization, .. }
+            | Self::WeightedSquaredError { regularization, .. } => Some(regularization),
             Self::Budgeted { .. } | Self::SmallestNorms { .. } | Self::DataTerm { .. } => None,
         }
     }
 
-    /// Whether it belongs to a model of one layer without decays, which speaks of the product of all layers.
+    /// Whether it belongs to a model of one layer without decays, which predicts only the product of all layers.
     #[must_use]
     pub fn is_of_one_layer(&self) -> bool {
         matches!(self, Self::Budgeted { .. } | Self::SmallestNorms { .. })

@@ -101,14 +101,32 @@ fn random_problem(rng: &mut SmallRng, classes: usize) -> (Vec<Vec<usize>>, Vec<u
     (lists, samples)
 }
 
+/// One support is the union of two others, so that the rank is below the number of contexts.
+fn dependent_problem(rng: &mut SmallRng, classes: usize) -> (Vec<Vec<usize>>, Vec<u64>) {
+    let (mut lists, mut samples) = random_problem(rng, classes);
+    let share: Vec<usize> = (0..classes).map(|_| rng.random_range(0..4)).collect();
+    let of = |shares: &[usize]| (0..classes).filter(|&k| shares.contains(&share[k])).collect();
+    let added: [Vec<usize>; 3] = [of(&[0]), of(&[1]), of(&[0, 1])];
+    for list in added.into_iter().filter(|list| !list.is_empty()) {
+        lists.push(list);
+        samples.push(rng.random_range(1..20));
+    }
+    lists.drain(..lists.len().saturating_sub(5));
+    samples.drain(..samples.len().saturating_sub(5));
+    (lists, samples)
+}
+
 /// Where the certificate says so, nothing feasible is shorter; where it denies it, something is. Bounds hold.
 #[test]
 fn certificates_are_right() {
     let mut rng = SmallRng::seed_from_u64(4);
     let mut seen = [0; 4];
-    for index in 0..120 {
-        let classes = 4 + index % 4;
-        let (lists, samples) = random_problem(&mut rng, classes);
+    for index in 0..160 {
+        let classes = 4 + index % 4 + 2 * (index % 2);
+        let (lists, samples) = match index % 2 {
+            0 => random_problem(&mut rng, classes),
+            _ => dependent_problem(&mut rng, classes),
+        };
         let found = minimum(classes, &lists, &samples);
         let (norm, certificate) = (found.loss(), found.certificate());
         let other = norm_by_admm(classes, &lists, &samples, 3000);
