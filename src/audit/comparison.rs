@@ -128,7 +128,7 @@ impl Measurement {
         let matching = match outputs.as_ref() {
             Some(target) if !prediction.is_symmetric() => {
                 let measured = head.product()? * self.class_means();
-                Some(target.matching(&measured)?)
+                Some(target.matching_within_sizes(&measured, self.counts())?)
             }
             _ => None,
         };

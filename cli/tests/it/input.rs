@@ -1,12 +1,10 @@
 //! Networks as people have them: each of these was once read in silence as another one, or refused without a word on
 //! what to do.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
-
 use std::path::Path;
 
-use super::support::network::Network;
-use super::support::{error_line, run, text};
+use crate::support::network::Network;
+use crate::support::{self, error_line, run, text};
 use serde_json::Value;
 
 /// Classes, and samples of each.

@@ -1,5 +1,6 @@
 //! Files that PyTorch wrote (`make_pt.py`), and pickles that do more than hold tensors.
 
+use super::damage::damage_every;
 use super::*;
 use crate::input::keys::Reading;
 
