@@ -54,7 +54,7 @@ pub struct Audit {
     pub nc4: Nc4,
     /// The objective with its gradient; `None` without penalties.
     pub objective: Option<Objective>,
-    /// The residuals of the layers' balance, as [`balancedness`](crate::balancedness) gives them; `None` without penalties.
+    /// The residuals of the layers' balance, as [`balancedness`](crate::objective::balancedness) gives them; `None` without penalties.
     pub balancedness: Option<Vec<f64>>,
     /// Measured and predicted norms of every class.
     pub classes: Vec<ClassAudit>,
