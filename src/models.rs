@@ -5,6 +5,7 @@ pub use regime::Regime;
 pub mod convex;
 pub mod cross_entropy;
 pub mod layer_peeled;
+pub mod low_rank;
 pub mod multi_label;
 pub mod nonnegative;
 pub(crate) mod regime;

@@ -6,6 +6,7 @@ pub(crate) mod compensated;
 pub(crate) mod decay_roots;
 pub(crate) mod double_double;
 pub(crate) mod inner_products;
+pub(crate) mod lbfgs;
 pub(crate) mod left_factor;
 pub(crate) mod linalg;
 pub(crate) mod magnitude;

@@ -1,5 +1,6 @@
 //! The one interface of all predictions.
 
+mod class_runs;
 pub(crate) mod explicit;
 pub(crate) mod geometry;
 pub(crate) mod verdict;

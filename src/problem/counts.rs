@@ -268,20 +268,6 @@ impl ClassCounts {
         self.groups.iter().map(repeated).collect()
     }
 
-    /// The labels of samples that come class by class: n_0 times 0, n_1 times 1, …
-    ///
-    /// ```
-    /// use neural_collapse::ClassCounts;
-    ///
-    /// let labels: Vec<usize> = ClassCounts::new(&[2, 1, 3])?.labels().collect();
-    /// assert_eq!(labels, [0, 0, 1, 2, 2, 2]);
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    pub fn labels(&self) -> impl Iterator<Item = usize> {
-        let classes = self.runs.iter().flat_map(|run| run.classes().map(|class| (class, run.size)));
-        classes.flat_map(|(class, size)| (0..size).map(move |_| class))
-    }
-
     /// The classes of a group, as runs of neighbours in rising order.
     pub(crate) fn members(&self, group: usize) -> Vec<Range<usize>> {
         let own = self.runs.iter().filter(|run| run.group == group);

@@ -79,6 +79,16 @@ pub enum TrainingObjective {
         /// Whether features are constrained to be non-negative, as after a ReLU.
         nonnegative_features: bool,
     },
+    /// 1/(2N) Σ ω_y ‖z − (1−δ)e_y − δ1/K‖² over the N samples plus the penalties: the squared loss with class
+    /// weights and label smoothing.
+    WeightedSquaredError {
+        /// The decays.
+        regularization: Regularization,
+        /// ω, one number a class; empty if all are 1.
+        class_weights: Vec<f64>,
+        /// δ.
+        label_smoothing: f64,
+    },
     /// The loss function under the budgets 1/K Σ ‖w_k‖² ≤ E_W and 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖² ≤ E_H.
     Budgeted {
         /// The loss function.
@@ -116,6 +126,7 @@ impl TrainingObjective {
             | Self::SmallestNorms { loss_function }
             | Self::DataTerm { loss_function } => *loss_function,
             Self::WeightedCrossEntropy { .. } => LossFunction::CrossEntropy,
+            Self::WeightedSquaredError { .. } => LossFunction::SquaredError,
         }
     }
 
@@ -124,7 +135,8 @@ impl TrainingObjective {
     pub fn regularization(&self) -> Option<&Regularization> {
         match self {
             Self::Penalized { regularization, .. }
-            | Self::WeightedCrossEntropy { regularization, .. } => Some(regularization),
+            | Self::WeightedCrossEntropy { regularization, .. }
+            | Self::WeightedSquaredError { regularization, .. } => Some(regularization),
             Self::Budgeted { .. } | Self::SmallestNorms { .. } | Self::DataTerm { .. } => None,
         }
     }

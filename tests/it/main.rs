@@ -28,6 +28,7 @@ mod errors;
 mod exact;
 mod extreme_input;
 mod generalized_seli;
+mod landscape_search;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;

@@ -8,6 +8,7 @@
 
 use nalgebra::DMatrix;
 
+use crate::error::Result;
 use crate::models::convex::certificate::Restraint;
 use crate::models::convex::column::Contrasts;
 use crate::models::convex::curvature::Curvature;
@@ -15,7 +16,6 @@ use crate::models::convex::data::Data;
 use crate::models::convex::newton::{Step, newton_step};
 use crate::models::convex::state::State;
 use crate::models::convex::tangent::Frame;
-use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{Svd, svd_thin};
 
@@ -68,8 +68,7 @@ pub(crate) fn solve(
     start: Option<(DMatrix<f64>, Vec<f64>)>,
     monitor: &dyn Monitor,
 ) -> Result<Option<Solution>> {
-    let (point, bias) =
-        start.unwrap_or_else(|| (data.start(price), vec![0.0; data.rows.len()]));
+    let (point, bias) = start.unwrap_or_else(|| (data.start(price), vec![0.0; data.rows.len()]));
     let search = Search { data, price, steepest: data.lipschitz_constant() };
     let zeros = || DMatrix::zeros(point.nrows(), point.ncols());
     let candidate = match search.proximal_step(&point, &bias, None)? {

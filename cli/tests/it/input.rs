@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
-mod support;
 
 use std::path::Path;
 
