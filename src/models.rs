@@ -2,7 +2,9 @@
 
 pub use regime::Regime;
 
+pub mod contrastive;
 pub mod cross_entropy;
+pub mod fixed_head;
 pub mod layer_peeled;
 pub mod multi_label;
 pub mod nonnegative;

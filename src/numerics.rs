@@ -14,3 +14,4 @@ pub(crate) mod scalar;
 pub(crate) mod secular;
 pub(crate) mod simd;
 pub(crate) mod squares;
+pub(crate) mod wright_omega;

@@ -2,6 +2,7 @@
 
 pub(crate) mod explicit;
 pub(crate) mod geometry;
+pub(crate) mod nonnegative;
 pub(crate) mod verdict;
 
 use core::fmt::Debug;

@@ -34,10 +34,26 @@ impl DataTerm {
             return Ok(Self::CrossEntropy { class_weights, label_smoothing });
         }
         let question = "the objective of a measured network";
+        match objective {
+            TrainingObjective::FixedSimplexHead { .. } => {
+                return Err(Error::NotAnswered {
+                    question,
+                    reason: "its classifier is not trained",
+                });
+            }
+            TrainingObjective::UnitVectors { .. } => {
+                let reason = "its features have the length 1";
+                return Err(Error::NotAnswered { question, reason });
+            }
+            _ => {}
+        }
         match objective.loss_function() {
             LossFunction::SquaredError => Ok(Self::SquaredError),
             LossFunction::CrossEntropy => {
                 Ok(Self::CrossEntropy { class_weights: Vec::new(), label_smoothing: 0.0 })
+            }
+            LossFunction::SupervisedContrastive => {
+                Err(Error::NotAnswered { question, reason: "it is a loss of pairs of samples" })
             }
             LossFunction::PickAllLabels => {
                 Err(Error::NotAnswered { question, reason: "its samples have several labels" })
