@@ -3,9 +3,11 @@
 pub use regime::Regime;
 
 pub mod contrastive;
+pub mod convex;
 pub mod cross_entropy;
 pub mod fixed_head;
 pub mod layer_peeled;
+pub mod low_rank;
 pub mod multi_label;
 pub mod nonnegative;
 pub(crate) mod regime;

@@ -53,7 +53,6 @@ impl<F: Fn(Progress) -> ControlFlow<()> + Sync> Monitor for F {
 }
 
 impl dyn Monitor + '_ {
-    #[allow(dead_code, reason = "the searches are to come")]
     /// Reports that `done` of `total` steps are done.
     ///
     /// # Errors

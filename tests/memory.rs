@@ -1,6 +1,8 @@
 //! Ten million samples through accumulators that do not grow.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::io::Write as _;
+
 use neural_collapse::measure::PooledScatter;
 use neural_collapse::metrics::{Nc1Options, Nc1Sums};
 use neural_collapse::{ClassStatistics, Features};
@@ -64,7 +66,12 @@ fn ten_million_samples() {
         assert_eq!(found.rank, 2);
     }
     // All samples would take 160 MB.
-    if let (Some(before), Some(after)) = (before, peak_memory()) {
-        assert!(after - before < 32_000, "{} kB", after - before);
+    match before.zip(peak_memory()) {
+        Some((before, after)) => assert!(after - before < 32_000, "{} kB", after - before),
+        // Not by `eprintln`, which is not shown where a test passes.
+        None => {
+            writeln!(std::io::stderr(), "not measured: this system does not tell the peak memory")
+                .unwrap()
+        }
     }
 }

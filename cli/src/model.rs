@@ -270,7 +270,7 @@ impl Model {
 
     /// Whether classes of one size are alike, in any order: not so where they form pairs or polygons.
     pub(crate) fn is_symmetric(&self) -> bool {
-        self.landscape().is_none_or(|landscape| landscape.is_symmetric())
+        self.landscape().is_none_or(Landscape::is_symmetric)
     }
 
     /// Whether it is too large to be looked at class by class.

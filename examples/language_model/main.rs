@@ -59,7 +59,7 @@ fn main() -> neural_collapse::Result<()> {
     for (name, target) in [
         ("orthogonal frame", ClassMatrix::orthogonal_frame(classes)?),
         ("simplex ETF", ClassMatrix::simplex_etf(classes)?),
-        ("general orthogonal frame", ClassMatrix::general_orthogonal_frame(&lengths)?),
+        ("general orthogonal frame", ClassMatrix::diagonal(&lengths)?),
     ] {
         timed(&format!("NC2 to the {name}"), || nc2(&head, 1, &target))?;
         timed(&format!("NC3 to the {name}"), || nc3(&means, &head, &target))?;

@@ -41,6 +41,7 @@ impl ClassMatrix {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there is no class.
+    #[doc(alias = "OF")]
     pub fn orthogonal_frame(classes: usize) -> Result<Self> {
         check_classes(classes)?;
         Ok(Self::unique(Grouped::single(classes, 1.0, 0.0)))
@@ -51,6 +52,7 @@ impl ClassMatrix {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there is no class.
+    #[doc(alias = "ETF")]
     pub fn simplex_etf(classes: usize) -> Result<Self> {
         check_classes(classes)?;
         Ok(Self::unique(Grouped::single(classes, 1.0, -(classes as f64).recip())))
@@ -61,14 +63,19 @@ impl ClassMatrix {
         Self { base: Structure::Dense(matrix), family: None }
     }
 
-    /// The Gram matrix diag(‖v_k‖²) of a general orthogonal frame, from the squared lengths of its
-    /// vectors. Zero is allowed, for collapsed classes.
+    /// A diagonal matrix with entries that are not negative: the Gram matrix diag(‖v_k‖²) of a general orthogonal
+    /// frame, from the *squared* lengths of its vectors. Zero is allowed, for collapsed classes, though
+    /// Definition 2.1 asks for positive lengths.
+    ///
+    /// [`Frame::general_orthogonal`](crate::geometry::Frame::general_orthogonal) makes the vectors of given lengths.
     ///
     /// # Errors
-    /// [`Error::Empty`] without a class, [`Error::OutOfRange`] if a length is negative or not finite.
+    /// [`Error::Empty`] without a class, [`Error::OutOfRange`] if an entry is negative or not finite.
     ///
     /// Source: Dang et al. (ICML 2023), Definition 2.1.
-    pub fn general_orthogonal_frame(squared_lengths: &[f64]) -> Result<Self> {
+    #[doc(alias = "GOF")]
+    #[doc(alias = "general orthogonal frame")]
+    pub fn diagonal(squared_lengths: &[f64]) -> Result<Self> {
         if squared_lengths.is_empty() {
             return Err(Error::Empty { argument: "squared_lengths" });
         }

@@ -27,8 +27,8 @@ const BLOCK_ENTRIES: usize = 1 << 20;
 /// | the numbers are in                                      | constructor                              |
 /// |---------------------------------------------------------|------------------------------------------|
 /// | the memory of a C-ordered N×d array (NumPy, PyTorch)    | [`from_row_major`](Self::from_row_major) |
-/// | a nalgebra matrix N×d, a row a sample                   | [`from_sample_rows`](Self::from_sample_rows) |
-/// | a nalgebra matrix d×N, a column a sample (the paper's H) | [`from_sample_columns`](Self::from_sample_columns) |
+/// | a nalgebra matrix N×d, one sample per row                 | [`from_sample_rows`](Self::from_sample_rows) |
+/// | a nalgebra matrix d×N, one sample per column (the paper's H) | [`from_sample_columns`](Self::from_sample_columns) |
 ///
 /// The first and the last are the fastest, as each sample is contiguous in memory.
 ///

@@ -150,7 +150,7 @@ mod tests {
             let data = features.with_labels(&labels, samples).unwrap();
             let chunks: Vec<_> = data.chunks().collect();
             assert!(chunks.len() > 2);
-            let seen: Vec<_> = chunks.iter().flat_map(|chunk| chunk.labels()).copied().collect();
+            let seen: Vec<_> = chunks.iter().flat_map(LabeledFeatures::labels).copied().collect();
             assert_eq!(seen, labels);
             let found = chunks.iter().find_map(|chunk| chunk.features().check().err());
             let found = found.unwrap().to_string();

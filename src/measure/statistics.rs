@@ -28,7 +28,7 @@ use crate::problem::counts::ClassCounts;
 /// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1], 2)?;
 /// let statistics = ClassStatistics::new(&data)?;
 /// assert_eq!(statistics.counts(), [2, 1]);
-/// assert_eq!(statistics.class_means()?, dmatrix![2.0, 0.0; 0.0, 5.0]); // a column a class
+/// assert_eq!(statistics.class_means()?, dmatrix![2.0, 0.0; 0.0, 5.0]); // one class per column
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ impl ClassStatistics {
         ClassCounts::new(&self.counts)
     }
 
-    /// The class means h_k = 1/n_k Σᵢ h_ki, a d×K matrix with a column a class: the paper's H̄.
+    /// The class means h_k = 1/n_k Σᵢ h_ki, a d×K matrix with one class per column: the paper's H̄.
     ///
     /// # Errors
     /// [`Error::EmptyClass`] for the first class without a sample.
@@ -286,6 +286,7 @@ mod tests {
     use crate::measure::features::Features;
     use nalgebra::dmatrix;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     fn statistics(numbers: &[f64], labels: &[usize], dimension: usize) -> ClassStatistics {
         let features = Features::from_row_major(numbers, labels.len(), dimension).unwrap();
@@ -297,12 +298,14 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         /// Any split into batches, merged in any order, gives the same means.
         #[test]
         fn merging_is_associative_and_commutative(
-            samples in prop::collection::vec((prop::array::uniform2(-1e3..1e3), 0usize..3, 0usize..4), 3..60),
+            samples in prop::collection::vec((prop::array::uniform2(-1e3..1e3), 0_usize..3, 0_usize..4), 3..60),
             offset in prop::sample::select(vec![0.0, 1e4, 1e12]),
-            order in Just([0usize, 1, 2, 3]).prop_shuffle(),
+            order in Just([0_usize, 1, 2, 3]).prop_shuffle(),
         ) {
             let part = |piece: Option<usize>| {
                 let chosen = samples.iter().filter(|sample| piece.is_none_or(|p| p == sample.2));

@@ -98,7 +98,8 @@ impl<'de> Deserialize<'de> for PooledScatter {
         if squares.iter().any(|&square| square < 0.0) {
             return Err(de::Error::custom("`squares` must not be negative"));
         }
-        if !(unit.is_normal() && unit > 0.0 && unit.log2().exp2() == unit) {
+        let digits = unit.to_bits() & ((1 << (f64::MANTISSA_DIGITS - 1)) - 1);
+        if !(unit.is_normal() && unit > 0.0 && digits == 0) {
             return Err(de::Error::custom(format!("`unit` is {unit}, but must be a power of two")));
         }
         let mut scatter = DMatrix::zeros(dimension, dimension);

@@ -322,14 +322,15 @@ impl<T: Scalar> PartialEq for MetricSums<T> {
     }
 }
 
-/// `None` for a metric that is not defined: where all means or a vector are zero, for too few classes, or out of the
-/// range of numbers.
+/// `None` for a metric that is not defined: where all means or a vector are zero, for too few classes, without
+/// samples of a class, or out of the range of numbers.
 pub(crate) fn defined<M>(metric: Result<M>) -> Result<Option<M>> {
     match metric {
         Ok(metric) => Ok(Some(metric)),
         Err(
             Error::ZeroNorm { .. }
             | Error::ZeroVector { .. }
+            | Error::EmptyClass { .. }
             | Error::OutOfRange { .. }
             | Error::Unrepresentable { .. }
             | Error::NoConvergence { .. },

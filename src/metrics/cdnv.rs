@@ -33,7 +33,8 @@ pub struct Cdnv {
 /// V(i, j) = (σ_i² + σ_j²) / (2 ‖h_i − h_j‖²),    σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖²,    i ≠ j
 /// ```
 ///
-/// Unlike [`nc1`](crate::metrics::nc1) it treats classes and not directions alike, and needs no inverse. Pairs of
+/// Unlike [`nc1`](crate::metrics::nc1) it gives every pair of classes, not every direction, the same weight, and it
+/// needs no inverse. Pairs of
 /// classes with exactly equal means are counted apart; means that merely should be equal give huge
 /// values, which [`largest`](Cdnv::largest) shows. Every pair is visited, in O(K² d) operations and
 /// without a K×K matrix. `statistics` are usually those of `data`.
@@ -62,6 +63,7 @@ pub fn cdnv<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,
 ) -> Result<Cdnv> {
+    statistics.check_shape("features", data.features().dimension(), data.classes())?;
     let mut variances = ClassVariances::new(statistics)?.of_other_samples();
     variances.accumulate(data)?;
     variances.cdnv()

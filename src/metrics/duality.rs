@@ -12,7 +12,7 @@ use crate::measure::class_vectors::ClassVectors;
 /// W is the classifier, for a deep head the product of the layers after the features in question, and M
 /// has the class means as columns, centered in the source
 /// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). It is a distance, between 0
-/// and 2; the source's figure 5 shows its square. Unlike [`nc3`](crate::nc3) it needs no target, but both
+/// and 2; the source's figure 5 shows its square. Unlike [`nc3`](crate::metrics::nc3) it needs no target, but both
 /// have to be in the space of the features.
 ///
 /// # Errors
@@ -51,9 +51,8 @@ pub fn self_duality(means: &ClassVectors<'_>, classifier: &ClassVectors<'_>) -> 
 /// ⟨w_k, m_k⟩ / (‖w_k‖ ‖m_k‖)
 /// ```
 ///
-/// All are 1 if the network is self-dual; a [`Spread::of`](crate::Spread::of) them with a small
-/// deviation but a mean below 1 is *uniform* duality. What W and the means are is said at
-/// [`self_duality`].
+/// All are 1 if the network is self-dual; a [`Spread::of`](crate::metrics::Spread::of) them with a small
+/// deviation but a mean below 1 is *uniform* duality. W and the means are those of [`self_duality`].
 ///
 /// # Errors
 /// [`Error::Shape`] if the two have different numbers of classes or dimensions, [`Error::ZeroVector`] if

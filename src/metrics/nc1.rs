@@ -21,7 +21,7 @@ pub struct Nc1Options {
     /// Whether the trace is divided by the number of classes K; it is by default.
     pub divide_by_classes: bool,
     /// Directions in which the class means differ by less than this share of what they differ by in
-    /// the first direction count as directions in which they do not differ at all (see [`nc1`]).
+    /// the first direction count as directions in which they do not differ at all (see [`nc1`](crate::metrics::nc1)).
     /// 10⁻⁶ by default.
     pub rank_cutoff: f64,
 }

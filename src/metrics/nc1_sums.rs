@@ -18,7 +18,8 @@ use crate::problem::head::LinearHead;
 /// ```
 ///
 /// † is the pseudo-inverse. Papyan, Han & Donoho, *Prevalence of neural collapse* (PNAS 2020); in this
-/// form Dang et al. (ICML 2023, C.1.1). It is computed as 1/N ΣₖΣᵢ ‖B†(h_ki − h_k)‖² with
+/// form Dang et al. (ICML 2023, C.1.1). The trace is computed as
+/// 1/N ΣₖΣᵢ ‖B†(h_ki − h_k)‖² with
 /// B = \[h_k − h_G\]/√K from the deviations themselves, in N·d·min(K, d) operations and without a d×d
 /// matrix: deviations of 10⁻¹² of the means give as accurate a number as large ones, and if all are
 /// zero so is NC1.
@@ -27,7 +28,7 @@ use crate::problem::head::LinearHead;
 /// Σ_B† inverts what the class means differ by, and only that. Where they do not differ (in d−K+1
 /// directions always; in one more for each pair of classes whose means coincide, as under minority
 /// collapse) rounding errors and unfinished training leave tiny differences, and inverting these
-/// would give a number of any size. With singular values σ₁ ≥ σ₂ ≥ … of B the directions kept are
+/// could give any number. With singular values σ₁ ≥ σ₂ ≥ … of B the directions kept are
 /// those with σᵢ > `rank_cutoff` · σ₁. The default of 10⁻⁶ lies between what is measured for means that
 /// should coincide (10⁻⁸ after convergence, 10⁻⁷ from the rounding of `f32` features) and the
 /// smallest true differences (above 10⁻⁴, even with a thousand classes). The rank found is part of
@@ -61,6 +62,7 @@ pub fn nc1<T: Scalar>(
     statistics: &ClassStatistics,
     options: &Nc1Options,
 ) -> Result<Nc1> {
+    statistics.check_shape("features", data.features().dimension(), data.classes())?;
     let mut sums = Nc1Sums::new(statistics, options)?.of_other_samples();
     sums.accumulate(data)?;
     sums.nc1()

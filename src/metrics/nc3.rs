@@ -9,15 +9,16 @@ use crate::problem::head::LinearHead;
 /// NC3: the normalised distance of the outputs for the class means to a target,
 ///
 /// ```math
-/// NC3 = ‖ W_M⋯W₁H̄/‖W_M⋯W₁H̄‖ − T/‖T‖ ‖    (Frobenius norms).
+/// NC3 = ‖ W_M⋯W₁H̄/‖W_M⋯W₁H̄‖ − Θ/‖Θ‖ ‖    (Frobenius norms).
 /// ```
 ///
 /// `class_means` is H̄, d×K: not centered in the paper's formula
-/// ([`ClassStatistics::class_means`](crate::ClassStatistics::class_means)), centered in its authors' code
-/// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). The target T is I for
+/// ([`ClassStatistics::class_means`](crate::ClassStatistics::class_means)), centered in its authors' code for
+/// balanced classes
+/// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). The target Θ is I for
 /// NC3ᴼᶠ, I − 11ᵀ/K for NC3ᴱᵀᶠ and diag(x_k^M/(x_k^M + 1)) for NC3ᴳᴼᶠ: take
 /// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
-/// [`GlobalMinimum::class_outputs`](crate::GlobalMinimum::class_outputs). Of a family, the nearest
+/// [`Prediction::class_outputs`](crate::Prediction::class_outputs). Of a family, the nearest
 /// member counts.
 ///
 /// # Errors

@@ -73,12 +73,12 @@ pub fn norm_spread(vectors: &ClassVectors<'_>) -> Spread {
 /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are less than two classes.
 ///
 /// ```
-/// use neural_collapse::geometry::simplex_etf;
+/// use neural_collapse::geometry::Frame;
 /// use neural_collapse::measure::ClassVectors;
 /// use neural_collapse::metrics::cosine_spread;
 ///
-/// let frame = simplex_etf(5)?;
-/// let cosines = cosine_spread(&ClassVectors::columns(&frame)?)?;
+/// let frame = Frame::simplex_etf(5)?;
+/// let cosines = cosine_spread(&ClassVectors::columns(frame.vectors())?)?;
 /// assert!((cosines.mean + 0.25).abs() < 1e-15 && cosines.deviation < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -173,12 +173,12 @@ pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
 /// As [`cosine_spread`].
 ///
 /// ```
-/// use neural_collapse::geometry::simplex_etf;
+/// use neural_collapse::geometry::Frame;
 /// use neural_collapse::measure::ClassVectors;
 /// use neural_collapse::metrics::log_energy;
 ///
-/// let frame = simplex_etf(3)?;
-/// let energy = log_energy(&ClassVectors::columns(&frame)?)?;
+/// let frame = Frame::simplex_etf(3)?;
+/// let energy = log_energy(&ClassVectors::columns(frame.vectors())?)?;
 /// assert!((energy.mean + 0.5 * 3.0_f64.ln()).abs() < 1e-15 && energy.deviation < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -459,9 +459,9 @@ mod tests {
     /// The deviation of an ETF is below what a difference of squares can resolve.
     #[test]
     fn small_deviations_are_computed_from_the_pairs() {
-        let exact = crate::geometry::simplex_etf(40).unwrap();
+        let exact = crate::geometry::Frame::simplex_etf(40).unwrap().into_vectors();
         for size in [1e-1, 1e-3, 1e-5, 1e-7, 1e-9, 1e-12] {
-            let matrix = &exact + self::vectors(40, 40) * size;
+            let matrix = &exact + vectors(40, 40) * size;
             let vectors = ClassVectors::rows(&matrix).unwrap();
             let norms = vectors.positive_norms().unwrap();
             let direct = visit_cosines(&vectors, &norms, Precision::Double).spread();

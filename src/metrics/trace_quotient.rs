@@ -39,6 +39,7 @@ pub fn nc1_trace_quotient<T: Scalar>(
     statistics: &ClassStatistics,
     center: Center,
 ) -> Result<f64> {
+    statistics.check_shape("features", data.features().dimension(), data.classes())?;
     let mut variances = ClassVariances::new(statistics)?.of_other_samples();
     variances.accumulate(data)?;
     variances.trace_quotient(center)

@@ -5,9 +5,13 @@
 //! solves the simplex ETF, `structure` lists the other structures, `reduced` minimises over their
 //! sizes, `point` derives everything else, `landscape` and `phases` compare.
 
+mod block;
 mod candidates;
-mod class_runs;
+mod catalog;
+mod codes;
+mod forms;
 mod landscape;
+mod numerical;
 mod phases;
 mod point;
 mod problem;
@@ -17,9 +21,11 @@ mod smoothing;
 mod structure;
 mod verdict;
 
-pub use landscape::Landscape;
+pub use block::{Block, BlockShape};
+pub use codes::SphericalCode;
+pub use landscape::{Landscape, SearchResult};
 pub use phases::{Phase, phase_diagram};
 pub use point::CrossEntropyPoint;
 pub use problem::{CrossEntropyUfm, LossMean};
 pub use simplex::{SimplexMinimizer, SimplexPotential};
-pub use structure::{Block, BlockShape, LogitStructure};
+pub use structure::{LogitStructure, NumericalStructure};

@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result, check_positive};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::prediction::geometry::ClassGeometry;
-use crate::problem::counts::{ClassCounts, Run};
+use crate::problem::counts::{ClassCounts, Run, is_exact};
 use two_sizes::TwoSizes;
 
 /// The layer-peeled model: cross-entropy on unconstrained features with a budget for the norms,
@@ -315,7 +315,7 @@ pub fn layer_peeled_critical_ratio(
         ("majority_classes", majority_classes, 1, "between 1 and 2⁵³"),
         ("minority_classes", minority_classes, 2, "between 2 and 2⁵³"),
     ] {
-        if value < least || value > 1 << f64::MANTISSA_DIGITS {
+        if value < least || !is_exact(value) {
             return Err(Error::out_of_range(argument, value as f64, expected));
         }
     }

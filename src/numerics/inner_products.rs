@@ -1,7 +1,9 @@
 //! Inner products of the columns of two matrices, AᵀB.
 //!
 //! A general matrix product copies its operands into another order first. Here they are read along their columns
-//! as they lie in memory, which is faster where A has few columns: see `benches/metrics.rs`, "rows of a projection".
+//! as they lie in memory. For 512 numbers in a column and blocks of 128 columns that is 12 (`f32`) and 4 times (`f64`)
+//! faster where A has 9 columns, and as fast in `f64` where it has 64. `cargo bench --bench metrics -- projection`
+//! crosses the border from these products to general ones.
 
 #[cfg(not(feature = "simd"))]
 pub(crate) use general::inner_products;
@@ -221,11 +223,8 @@ mod vectors {
                 (rights[c], right_rests[c]) = T::split::<S>(vector);
             }
             let length = lefts[0].len();
-            for r in 0..R {
-                lefts[r] = &lefts[r][..length];
-            }
-            for c in 0..C {
-                rights[c] = &rights[c][..length];
+            for vector in lefts.iter_mut().chain(&mut rights) {
+                *vector = &vector[..length];
             }
             let mut sums = [[T::zeros(simd); R]; C];
             for i in 0..length {

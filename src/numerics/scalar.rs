@@ -45,7 +45,7 @@ impl Scalar for f32 {
     }
 
     fn rounded(value: f64) -> Self {
-        value as f32
+        value as Self
     }
 
     fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {

@@ -7,14 +7,18 @@ use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// A loss function whose values over samples can be summed.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum DataTerm {
+pub(super) struct DataTerm {
+    kind: Kind,
+    /// ω, one number a class; empty if all are 1.
+    class_weights: Vec<f64>,
+    /// δ.
+    label_smoothing: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
     SquaredError,
-    CrossEntropy {
-        /// ω, one number a class; empty if all are 1.
-        class_weights: Vec<f64>,
-        /// δ.
-        label_smoothing: f64,
-    },
+    CrossEntropy,
 }
 
 impl DataTerm {
@@ -23,23 +27,22 @@ impl DataTerm {
     /// [`Error::NotAnswered`] for a margin, which is a constraint and has no value, and for samples with more than
     /// one label.
     pub(super) fn new(objective: &TrainingObjective, classes: usize) -> Result<Self> {
-        if let TrainingObjective::WeightedCrossEntropy { class_weights, label_smoothing, .. } =
-            objective
-        {
-            if !class_weights.is_empty() && class_weights.len() != classes {
-                let reason = "one for each class";
-                return Err(Error::length("class_weights", class_weights.len(), classes, reason));
+        let (class_weights, label_smoothing) = match objective {
+            TrainingObjective::WeightedCrossEntropy { class_weights, label_smoothing, .. }
+            | TrainingObjective::WeightedSquaredError { class_weights, label_smoothing, .. } => {
+                (class_weights.clone(), *label_smoothing)
             }
-            let (class_weights, label_smoothing) = (class_weights.clone(), *label_smoothing);
-            return Ok(Self::CrossEntropy { class_weights, label_smoothing });
+            _ => (Vec::new(), 0.0),
+        };
+        if !class_weights.is_empty() && class_weights.len() != classes {
+            let reason = "one for each class";
+            return Err(Error::length("class_weights", class_weights.len(), classes, reason));
         }
         let question = "the objective of a measured network";
         match objective {
             TrainingObjective::FixedSimplexHead { .. } => {
-                return Err(Error::NotAnswered {
-                    question,
-                    reason: "its classifier is not trained",
-                });
+                let reason = "its classifier is not trained";
+                return Err(Error::NotAnswered { question, reason });
             }
             TrainingObjective::UnitVectors { .. } => {
                 let reason = "its features have the length 1";
@@ -47,67 +50,73 @@ impl DataTerm {
             }
             _ => {}
         }
-        match objective.loss_function() {
-            LossFunction::SquaredError => Ok(Self::SquaredError),
-            LossFunction::CrossEntropy => {
-                Ok(Self::CrossEntropy { class_weights: Vec::new(), label_smoothing: 0.0 })
-            }
+        let kind = match objective.loss_function() {
+            LossFunction::SquaredError => Kind::SquaredError,
+            LossFunction::CrossEntropy => Kind::CrossEntropy,
             LossFunction::SupervisedContrastive => {
-                Err(Error::NotAnswered { question, reason: "it is a loss of pairs of samples" })
+                let reason = "it is a loss of pairs of samples";
+                return Err(Error::NotAnswered { question, reason });
             }
-            LossFunction::PickAllLabels => {
-                Err(Error::NotAnswered { question, reason: "its samples have several labels" })
+            LossFunction::PickAllLabels | LossFunction::SoftLabels => {
+                let reason = "its samples have no single label";
+                return Err(Error::NotAnswered { question, reason });
             }
             LossFunction::Margin | LossFunction::ScaledMargin | LossFunction::SupportMargin => {
                 let reason = "a margin is a constraint, which a network meets or not";
-                Err(Error::NotAnswered { question, reason })
+                return Err(Error::NotAnswered { question, reason });
             }
-        }
+        };
+        Ok(Self { kind, class_weights, label_smoothing })
     }
 
     /// Numbers that tell it from others.
     pub(super) fn words(&self) -> Vec<u64> {
-        match self {
-            Self::SquaredError => vec![0],
-            Self::CrossEntropy { class_weights, label_smoothing } => {
-                let numbers = [*label_smoothing].into_iter().chain(class_weights.iter().copied());
-                core::iter::once(1).chain(numbers.map(f64::to_bits)).collect()
-            }
-        }
+        let numbers = [self.label_smoothing].into_iter().chain(self.class_weights.iter().copied());
+        core::iter::once(self.kind as u64).chain(numbers.map(f64::to_bits)).collect()
     }
 
     /// What the sum of [`residuals`](Self::residuals) over N samples is divided by.
     pub(super) fn divisor(&self, samples: f64) -> f64 {
-        match self {
-            Self::SquaredError => 2.0 * samples,
-            Self::CrossEntropy { .. } => samples,
+        match self.kind {
+            Kind::SquaredError => 2.0 * samples,
+            Kind::CrossEntropy => samples,
         }
     }
 
     /// Turns the outputs for a block of samples into R, N times the derivative of the data term by
     /// them, and returns the sum of their losses.
     pub(super) fn residuals(&self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
+        let of_sample = match self.kind {
+            Kind::SquaredError => squared_error,
+            Kind::CrossEntropy => cross_entropy,
+        };
         let columns = outputs.column_iter_mut().zip(labels);
-        match self {
-            Self::SquaredError => columns
-                .map(|(mut column, &label)| {
-                    column[label] -= 1.0;
-                    column.norm_squared()
-                })
-                .sum(),
-            Self::CrossEntropy { class_weights, label_smoothing } => columns
-                .map(|(mut column, &label)| {
-                    let weight = class_weights.get(label).copied().unwrap_or(1.0);
-                    weighted_softmax(column.as_mut_slice(), label, weight, *label_smoothing)
-                })
-                .sum(),
-        }
+        columns
+            .map(|(mut column, &label)| {
+                let weight = self.class_weights.get(label).copied().unwrap_or(1.0);
+                of_sample(column.as_mut_slice(), label, weight, self.label_smoothing)
+            })
+            .sum()
     }
+}
+
+/// Turns outputs z into ω(z − y), y = (1−δ)e_y + δ1/K, and returns ω‖z − y‖².
+fn squared_error(outputs: &mut [f64], label: usize, weight: f64, smoothing: f64) -> f64 {
+    let classes = outputs.len() as f64;
+    outputs[label] -= 1.0 - smoothing;
+    if smoothing > 0.0 {
+        outputs.iter_mut().for_each(|output| *output -= smoothing / classes);
+    }
+    let square: f64 = outputs.iter().map(|output| output * output).sum();
+    if weight != 1.0 {
+        outputs.iter_mut().for_each(|output| *output *= weight);
+    }
+    weight * square
 }
 
 /// Turns outputs z into ω(p − (1−δ)e_y − δ1/K), p the probabilities, and returns
 /// ω CE(z, (1−δ)e_y + δ1/K) = ω(−ln p_y + δ(z_y − mean z)).
-fn weighted_softmax(outputs: &mut [f64], label: usize, weight: f64, smoothing: f64) -> f64 {
+fn cross_entropy(outputs: &mut [f64], label: usize, weight: f64, smoothing: f64) -> f64 {
     let classes = outputs.len() as f64;
     let excess = match smoothing > 0.0 {
         true => outputs.iter().map(|output| (outputs[label] - output) / classes).sum::<f64>(),

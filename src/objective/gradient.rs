@@ -89,7 +89,8 @@ impl Problem {
                 check(head, regularization)?;
                 (*factor, Some(regularization.clone()))
             }
-            TrainingObjective::WeightedCrossEntropy { regularization, .. } => {
+            TrainingObjective::WeightedCrossEntropy { regularization, .. }
+            | TrainingObjective::WeightedSquaredError { regularization, .. } => {
                 check(head, regularization)?;
                 (1.0, Some(regularization.clone()))
             }

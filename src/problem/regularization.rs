@@ -92,7 +92,13 @@ impl Regularization {
         Ok(Self { weight_decays, layers, feature_decay, bias: Bias::None })
     }
 
-    /// The same penalties with another treatment of the bias.
+    /// λ₁, …, λ_M and λ_H multiplied by a factor.
+    pub(crate) fn scaled(&self, factor: f64) -> Result<Self> {
+        let decays: Vec<f64> = self.weight_decays.iter().map(|decay| decay * factor).collect();
+        Self::new(&decays, self.feature_decay * factor)?.with_bias(self.bias)
+    }
+
+    /// The same decays with another treatment of the bias.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if the decay of a regularised bias is not positive and finite.

@@ -13,7 +13,7 @@ use crate::problem::counts::ClassCounts;
 pub(crate) enum Target {
     /// One-hot vectors.
     Classes(ClassCounts),
-    /// Any matrix that is not empty and has finite entries, a column a sample.
+    /// Any matrix that is not empty and has finite entries, one sample per column.
     Matrix(DMatrix<f64>),
 }
 
@@ -73,7 +73,7 @@ mod stored {
     #[serde(rename = "Target", rename_all = "snake_case", deny_unknown_fields)]
     pub(super) enum Stored {
         Counts(ClassCounts),
-        /// Entries column by column, a column a sample.
+        /// Entries column by column, one sample per column.
         Matrix {
             outputs: usize,
             samples: usize,

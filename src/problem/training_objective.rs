@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::problem::regularization::Regularization;
 
-/// How outputs are held against the labels.
+/// The data term of a training objective: how outputs are compared with the labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -26,6 +26,10 @@ pub enum LossFunction {
     /// None: on the support of its soft label every sample must have equal outputs, which exceed those of every
     /// other class by 1 at least.
     SupportMargin,
+    /// The mean over the samples of Σ_k y_k ln Σ_j exp(z_j − z_k) with soft labels y, which the model holds, and
+    /// weights of its samples if it has some.
+    #[doc(alias = "distillation")]
+    SoftLabels,
     /// The mean over the samples of the sum over their tags y of ln Σ_k exp(z_k − z_y).
     #[doc(alias = "PAL")]
     PickAllLabels,
@@ -44,6 +48,7 @@ impl fmt::Display for LossFunction {
             Self::SupportMargin => "support margin",
             Self::PickAllLabels => "pick-all-labels",
             Self::SupervisedContrastive => "supervised contrastive",
+            Self::SoftLabels => "cross-entropy with soft labels",
         })
     }
 }
@@ -71,7 +76,7 @@ pub enum TrainingObjective {
     WeightedCrossEntropy {
         /// The decays.
         regularization: Regularization,
-        /// ω, one number a class; empty if all are 1.
+        /// ω, one number for each class; empty if all are 1.
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,
@@ -96,6 +101,16 @@ pub enum TrainingObjective {
         temperature: f64,
         /// Whether features are constrained to be non-negative, as after a ReLU.
         nonnegative_features: bool,
+    },
+    /// 1/(2N) Σ ω_y ‖z − (1−δ)e_y − δ1/K‖² over the N samples plus the penalties: the squared loss with class
+    /// weights and label smoothing.
+    WeightedSquaredError {
+        /// The decays.
+        regularization: Regularization,
+        /// ω, one number a class; empty if all are 1.
+        class_weights: Vec<f64>,
+        /// δ.
+        label_smoothing: f64,
     },
     /// The loss function under the budgets 1/K Σ ‖w_k‖² ≤ E_W and 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖² ≤ E_H.
     Budgeted {
@@ -137,6 +152,7 @@ impl TrainingObjective {
             Self::WeightedCrossEntropy { .. } | Self::FixedSimplexHead { .. } => {
                 LossFunction::CrossEntropy
             }
+            Self::WeightedSquaredError { .. } => LossFunction::SquaredError,
         }
     }
 
@@ -145,7 +161,8 @@ impl TrainingObjective {
     pub fn regularization(&self) -> Option<&Regularization> {
         match self {
             Self::Penalized { regularization, .. }
-            | Self::WeightedCrossEntropy { regularization, .. } => Some(regularization),
+            | Self::WeightedCrossEntropy { regularization, .. }
+            | Self::WeightedSquaredError { regularization, .. } => Some(regularization),
             Self::Budgeted { .. }
             | Self::SmallestNorms { .. }
             | Self::FixedSimplexHead { .. }
@@ -154,7 +171,7 @@ impl TrainingObjective {
         }
     }
 
-    /// Whether it belongs to a model of one layer without decays, which speaks of the product of all layers.
+    /// Whether it belongs to a model of one layer without decays, which predicts only the product of all layers.
     #[must_use]
     pub fn is_of_one_layer(&self) -> bool {
         matches!(self, Self::Budgeted { .. } | Self::SmallestNorms { .. })

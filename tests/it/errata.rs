@@ -43,7 +43,7 @@ impl Trained {
         (1..=depth).map(|layer| self.matrix(&format!("classifier.{layer}.weight"))).collect()
     }
 
-    /// H, a column a sample.
+    /// H, one sample per column.
     fn features(&self) -> DMatrix<f64> {
         self.matrix("features").transpose()
     }

@@ -182,7 +182,8 @@ fn every_variant_has_a_row() {
     let (_, rest) = source.split_once("pub enum Error {").unwrap();
     let (variants, _) = rest.split_once("\n}\n").unwrap();
     let is_variant = |line: &&str| {
-        line.starts_with("    ") && line[4..].starts_with(|c: char| c.is_ascii_uppercase())
+        let name = line.strip_prefix("    ");
+        name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
     };
     let found: Vec<String> = rows().iter().map(|(_, error)| variant(error)).collect();
     let mut variants = variants.lines().filter(is_variant).peekable();

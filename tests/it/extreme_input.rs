@@ -2,6 +2,7 @@
 
 use nalgebra::dmatrix;
 use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Direction;
 use neural_collapse::{
     Basis, Bias, ClassCounts, Error, Geometry, GlobalMinimum, Prediction, Regularization, Ufm,
 };
@@ -161,7 +162,7 @@ fn one_class_and_fewer_samples_than_outputs() {
         let minimum =
             Ufm::from_target(target.clone(), penalties).unwrap().global_minimum().unwrap();
         check(&minimum, "N < K");
-        assert!(minimum.directions().iter().map(|d| d.multiplicity()).sum::<usize>() <= 2);
+        assert!(minimum.directions().iter().map(Direction::multiplicity).sum::<usize>() <= 2);
     }
 }
 

@@ -1,13 +1,18 @@
 //! A fixed simplex ETF: features for any soft label against descents, and limits.
 
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::geometry::simplex_etf;
 use neural_collapse::models::fixed_head::{FixedHeadUfm, FixedSimplexHead};
 use neural_collapse::{Basis, ClassCounts, Prediction};
 use proptest::prelude::*;
 
 use crate::support::lbfgs::{Smooth, minimise};
 use crate::support::strategies;
+
+/// The simplex ETF √(K/(K−1)) (I − 11ᵀ/K) of unit vectors.
+fn unit_simplex(classes: usize) -> DMatrix<f64> {
+    let k = classes as f64;
+    DMatrix::<f64>::identity(classes, classes).add_scalar(-1.0 / k) * (k / (k - 1.0)).sqrt()
+}
 
 /// CE(W h, y) + λ/2 ‖h‖² as a function of h.
 struct OneSample {
@@ -57,7 +62,7 @@ fn features_minimize_the_loss_for_any_label() {
         let classes = label.len();
         let head = FixedSimplexHead::new(classes, norm_squared, decay).unwrap();
         let response = head.response(&label).unwrap();
-        let layer = simplex_etf(classes).unwrap() * f64::sqrt(norm_squared);
+        let layer = unit_simplex(classes) * f64::sqrt(norm_squared);
         let objective = OneSample { layer: layer.clone(), label: label.clone().into(), decay };
         let found = minimise(&objective, &vec![0.1; classes]);
         assert!((found.loss - response.loss).abs() < 1e-13, "{}, {}", found.loss, response.loss);

@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "in a test a broken invariant is a failure, and what was measured is shown"
 )]
 #![allow(
@@ -29,6 +30,7 @@ mod exact;
 mod extreme_input;
 mod fixed_head;
 mod generalized_seli;
+mod landscape_search;
 mod layer_peeled;
 mod metamorphic;
 mod metrics;

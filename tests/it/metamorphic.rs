@@ -9,11 +9,7 @@ use neural_collapse::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-fn config(cases: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
-    ProptestConfig { cases, failure_persistence: None, ..default }
-}
+use crate::support::strategies::config;
 
 /// A classification problem with widths that may be unlimited.
 #[derive(Debug, Clone)]

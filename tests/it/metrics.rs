@@ -6,7 +6,7 @@ use neural_collapse::metrics::{Nc1, Nc1Options, nc1, nc4};
 use neural_collapse::objective::{Objective, balancedness};
 use neural_collapse::{Bias, ClassStatistics, Error, Features, LinearHead, Regularization};
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Samples in rows, their labels and the number of classes.
 #[derive(Debug, Clone)]
@@ -93,8 +93,8 @@ proptest! {
     #[test]
     fn nc1_is_the_trace_of_its_definition(
         seed in any::<u64>(),
-        (dimension, classes) in (1usize..12, 2usize..12),
-        extra in 0usize..600,
+        (dimension, classes) in (1_usize..12, 2_usize..12),
+        extra in 0_usize..600,
         center in prop::sample::select(vec![Center::Samples, Center::Classes]),
         divide_by_classes in any::<bool>(),
     ) {
@@ -108,7 +108,7 @@ proptest! {
 
     /// Metrics do not depend on how the features lie in memory.
     #[test]
-    fn layouts_agree(seed in any::<u64>(), samples in 3usize..600, dimension in 1usize..8) {
+    fn layouts_agree(seed in any::<u64>(), samples in 3_usize..600, dimension in 1_usize..8) {
         let sample = Sample::new(seed, samples, dimension, 3, 0.1);
         let columns = sample.rows.transpose();
         let data = [

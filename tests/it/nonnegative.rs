@@ -299,7 +299,7 @@ fn bad_input_is_refused() {
         assert!(ufm.clone().with_label_smoothing(smoothing).is_err());
     }
     assert!(ufm.clone().with_widths(&[2]).unwrap().global_minimum().is_err());
-    assert!(ufm.clone().smallest_surviving_count(f64::INFINITY).is_err());
+    assert!(ufm.smallest_surviving_count(f64::INFINITY).is_err());
     let minimum = ufm.global_minimum().unwrap();
     let negative = Basis::Given(vec![-DMatrix::<f64>::identity(3, 3)]);
     assert!(minimum.explicit(&negative).unwrap_err().to_string().contains("not negative"));

@@ -4,6 +4,7 @@
 use approx::{assert_relative_eq, assert_ulps_eq};
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Direction;
 use neural_collapse::{
     Basis, Bias, ClassCounts, ClassMatrix, ExplicitPoint, GlobalMinimum, Prediction,
     Regularization, Ufm,
@@ -64,7 +65,7 @@ fn class_means(features: &DMatrix<f64>, counts: &[usize]) -> DMatrix<f64> {
 /// The predicted singular values, each as often as it occurs, in descending order.
 fn expanded(values: &[f64], minimum: &GlobalMinimum) -> Vec<f64> {
     let directions = values.iter().zip(minimum.directions());
-    let repeated = |(&value, direction): (&f64, &neural_collapse::models::squared::Direction)| {
+    let repeated = |(&value, direction): (&f64, &Direction)| {
         std::iter::repeat_n(value, *direction.rank().end())
     };
     let mut values: Vec<f64> = directions.flat_map(repeated).collect();
@@ -321,7 +322,7 @@ fn tied_classes_share_too_few_dimensions_in_any_way() {
     let minimum = ufm.global_minimum().unwrap();
     assert_eq!(minimum.problem().rank_limit(), 3);
     assert!(!minimum.is_unique());
-    let ranks: Vec<_> = minimum.directions().iter().map(|direction| direction.rank()).collect();
+    let ranks: Vec<_> = minimum.directions().iter().map(Direction::rank).collect();
     assert_eq!(ranks, [1..=1, 2..=2, 0..=0]);
     let collapsed: Vec<_> = (0..5).map(|class| minimum.class(class).unwrap().collapsed).collect();
     assert_eq!(collapsed, [None, Some(false), None, None, Some(true)]);

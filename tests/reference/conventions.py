@@ -20,6 +20,11 @@ BALANCED_CODE = "Dang et al.'s code for balanced classes"
 WU = "Wu & Papyan 2024, rhubarbwu/neural-collapse"
 TOOLBOX = "felixsh/nc-toolbox"
 SEEN = "seen in public codes"
+METRICS = {  # by the first word of a quantity
+    "nc1": "NC1", "quotient": "quotient of traces", "cdnv": "CDNV", "nc2": "NC2", "nc3": "NC3",
+    "self-duality": "self-duality", "duality": "alignment by class", "norms": "equal norms", "cosines": "equal angles",
+    "etf": "largest angles", "energy": "logarithmic energy", "nc4": "NC4", "root": "NRC3", "cholesky": "NRC3",
+}
 
 
 def read():
@@ -60,9 +65,9 @@ def within_between(h, y):
     _, _, by_classes, centred = scatters(h, y, "classes")
     trace = lambda between: np.trace(within @ inverse(between, k - 1))
     yield "nc1", "centred at the mean of all samples, divided by K", f"{DANG}; {ZHU}", trace(by_samples) / k
-    yield "nc1 undivided", "the same, not divided by K", "", trace(by_samples)
+    yield "nc1 undivided", "centred at the mean of all samples, not divided", "", trace(by_samples)
     yield "nc1 classes", "centred at the mean of the class means, divided by K", WU, trace(by_classes) / k
-    yield "nc1 classes undivided", "the same, not divided by K", PAPYAN, trace(by_classes)
+    yield "nc1 classes undivided", "centred at the mean of the class means, not divided", PAPYAN, trace(by_classes)
     yield "nc1 dimension", "divided by the dimension d instead of K", SEEN, trace(by_samples) / h.shape[1]
     yield "nc1 lost factor", "FAULT: Σ_B without its 1/K, and divided by K all the same", SEEN, np.trace(
         within @ inverse(k * by_samples, k - 1)) / k
@@ -71,11 +76,11 @@ def within_between(h, y):
     _, twin_within, twin_between, _ = scatters(twins, y, "samples")
     yield "nc1 twins", "means of classes 1 and 2 moved to 1.4e-7 of each other", "", np.trace(
         twin_within @ inverse(twin_between, 1)) / k
-    yield "nc1 twins pinv", "FAULT: the same with the default cut-off of numpy.linalg.pinv", SEEN, np.trace(
+    yield "nc1 twins pinv", "FAULT: those means, and the default cut-off of numpy.linalg.pinv", SEEN, np.trace(
         twin_within @ np.linalg.pinv(twin_between)) / k
     quotient = np.trace(within) / np.trace(by_samples)
     yield "quotient", "tr Σ_W / tr Σ_B, centred at the mean of all samples", "Tirer & Bruna 2022", quotient
-    yield "quotient classes", "centred at the mean of the class means", WU, np.trace(within) / np.trace(by_classes)
+    yield "quotient classes", "tr Σ_W / tr Σ_B, centred at the mean of the class means", WU, np.trace(within) / np.trace(by_classes)
     yield "quotient total", "tr Σ_W / (tr Σ_W + tr Σ_B)", f"Rangamani et al. 2023, {TOOLBOX}", quotient / (1 + quotient)
 
 
@@ -98,8 +103,8 @@ def structure(h, y, first, last):
     etf, of = np.eye(k) - 1 / k, np.eye(k)
     yield "nc2 etf 1", "m = 1: the last layer's W_M W_Mᵀ, target ETF", f"{DANG}; {ZHU}", distance(last @ last.T, etf)
     yield "nc2 etf 2", "m = 2: all of W₂W₁, target ETF", DANG, distance(product @ product.T, etf)
-    yield "nc2 of 2", "the same, target OF", DANG, distance(product @ product.T, of)
-    yield "nc2 etf 2 squared", "the square of the distance to the ETF", SEEN, distance(product @ product.T, etf) ** 2
+    yield "nc2 of 2", "m = 2, target OF", DANG, distance(product @ product.T, of)
+    yield "nc2 etf 2 squared", "m = 2, target ETF, squared", SEEN, distance(product @ product.T, etf) ** 2
     yield "nc2 means", "of class means centred at their mean, target ETF", WU, distance(
         centred_at_means @ centred_at_means.T, etf)
     yield "nc3", "H̄ not centred, target ETF", DANG, distance(product @ means.T, etf)
@@ -110,12 +115,12 @@ def structure(h, y, first, last):
     inputs = centred @ first.T  # what W_M takes
     yield "self-duality", "‖W/‖W‖ − H̄ᵀ/‖H̄‖‖, H̄ centred at the mean of all samples", TOOLBOX, distance(last, inputs)
     inputs_at_means = centred_at_means @ first.T
-    yield "self-duality classes", "centred at the mean of the class means", "", distance(last, inputs_at_means)
-    yield "self-duality squared", "the square of that", PAPYAN, distance(last, inputs_at_means) ** 2
+    yield "self-duality classes", "H̄ centred at the mean of the class means", "", distance(last, inputs_at_means)
+    yield "self-duality squared", "H̄ centred at the mean of the class means, squared", PAPYAN, distance(last, inputs_at_means) ** 2
     cosines = unit(last) @ unit(inputs).T
     own = np.diag(cosines)
     yield "duality cosine", "mean of cos(w_k, h_k − h_G)", "", own.mean()
-    yield "duality deviation", "their standard deviation", "Wu & Papyan 2024", own.std()
+    yield "duality deviation", "standard deviation of cos(w_k, h_k − h_G)", "Wu & Papyan 2024", own.std()
     yield "duality products", "variance of the products w_k·(h_k − h̄), not cosines", WU, (
         last * inputs_at_means).sum(axis=1).var(ddof=1)
     yield "duality others", "FAULT: mean cosine of w_k and the means of later classes", TOOLBOX, cosines[
@@ -128,17 +133,17 @@ def shape(h, y):
     centred_at_means = scatters(h, y, "classes")[3]
     norms, norms_at_means = (np.linalg.norm(v, axis=1) for v in (centred, centred_at_means))
     yield "norms", "deviation/mean, divisor K, centred at the mean of all samples", "", norms.std() / norms.mean()
-    yield "norms classes", "centred at the mean of the class means", "", norms_at_means.std() / norms_at_means.mean()
-    yield "norms sample", "the same with the divisor K − 1 (torch.std)", PAPYAN, (
+    yield "norms classes", "deviation/mean, divisor K, centred at the mean of the class means", "", norms_at_means.std() / norms_at_means.mean()
+    yield "norms sample", "deviation/mean, divisor K − 1 (torch.std), centred at the mean of the class means", PAPYAN, (
         norms_at_means.std(ddof=1) / norms_at_means.mean())
     cosines = pairs(unit(centred) @ unit(centred).T)
     yield "cosines", "standard deviation of the cosines, centred at the mean of all samples", "", cosines.std()
-    yield "etf deviation", "mean of │cos + 1/(K−1)│", "Papyan et al. 2020", np.abs(cosines + 1 / (k - 1)).mean()
+    yield "etf deviation", "mean of │cos + 1/(K−1)│, centred at the mean of all samples", "Papyan et al. 2020", np.abs(cosines + 1 / (k - 1)).mean()
     at_means = pairs(unit(centred_at_means) @ unit(centred_at_means).T)
-    yield "etf deviation classes", "centred at the mean of the class means", PAPYAN, np.abs(at_means + 1 / (k - 1)).mean()
+    yield "etf deviation classes", "mean of │cos + 1/(K−1)│, centred at the mean of the class means", PAPYAN, np.abs(at_means + 1 / (k - 1)).mean()
     yield "etf deviation signed", "mean of cos + 1/(K−1), with its sign", TOOLBOX, (cosines + 1 / (k - 1)).mean()
     energy = pairs(-np.log(np.linalg.norm(unit(centred)[:, None] - unit(centred)[None], axis=2) + np.eye(k)))
-    yield "energy", "mean of ln 1/‖u_i − u_j‖", "Liu et al. 2023", energy.mean()
+    yield "energy", "mean of ln 1/‖u_i − u_j‖, centred at the mean of all samples", "Liu et al. 2023", energy.mean()
     yield "energy variance", "variance over the pairs, centred at the mean of the class means", WU, pairs(-np.log(
         np.linalg.norm(unit(centred_at_means)[:, None] - unit(centred_at_means)[None], axis=2) + np.eye(k))).var()
 
@@ -168,11 +173,11 @@ def regression():
 
 def main():
     h, y, first, last, bias = read()
-    print("quantity|convention|where|value")
+    print("quantity|metric|convention|where|value")
     for block in (within_between(h, y), cdnv(h, y), structure(h, y, first, last), shape(h, y),
                   decisions(h, y, last @ first, bias), regression()):
         for name, convention, where, value in block:
-            print(f"{name}|{convention}|{where}|{float(value)!r}")
+            print(f"{name}|{METRICS[name.split()[0]]}|{convention}|{where or '–'}|{float(value)!r}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ pub(crate) fn find(
     let fits = |chain: &[Matrix]| is_chain(chain, inputs, ends);
     let (stacks, singles): (Vec<_>, Vec<_>) =
         stacks(matrices).into_iter().partition(|stack| is_numbered(stack) && fits(stack));
-    let singles = singles.into_iter().flatten().map(|matrix| vec![matrix]).filter(|one| fits(one));
+    // Of layers that do not fit together the last one may still be a head, with the features before it.
+    let lasts = singles.into_iter().filter_map(|mut stack| stack.pop());
+    let singles = lasts.map(|matrix| vec![matrix]).filter(|one| fits(one));
     let mut chains: Vec<_> = stacks.into_iter().chain(singles).collect();
     let chain = match (chains.pop(), chains.is_empty()) {
         (Some(chain), true) => chain,
@@ -221,6 +223,8 @@ mod tests {
         assert_eq!(found(&[("c.2.weight", 9, 4), ("c.3.weight", 3, 9)]), "?");
         // Layers of an MLP.
         assert_eq!(found(&[("fc1.weight", 9, 4), ("fc2.weight", 3, 9)]), "?");
+        // A layer that more layers follow.
+        assert_eq!(found(&[("c.1.weight", 3, 4), ("c.2.weight", 3, 5)]), "?");
         // A way around a part of the stack.
         assert_eq!(found(&[("c.0.weight", 9, 4), ("c.1.weight", 3, 9), ("x", 9, 9)]), "?");
         let squares: Vec<_> = (0..300).map(|index| format!("square{index}")).collect();

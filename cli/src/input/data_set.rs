@@ -25,6 +25,12 @@ impl DataSet {
         Self { shards, labels_key: labels_key.into(), classes, block_bytes: BLOCK_BYTES }
     }
 
+    /// The same samples without files that have none, whose features may have any width.
+    pub(super) fn without_empty_shards(mut self) -> Self {
+        self.shards.retain(|shard| !shard.labels.classes.is_empty());
+        self
+    }
+
     /// The same samples with the classes counted among the `present` ones of `all` outputs.
     pub(super) fn renumbered(mut self, present: &[usize], all: usize) -> Self {
         if present.len() == all {

@@ -6,7 +6,7 @@ use super::error::{InputError, Problem};
 use super::keys::{Keys, NO_BIAS, Reading};
 use super::listing::{Listed, Name, resolve};
 use super::names::{
-    Blocks, Numbered, bias_names, is_embedding, is_optimizer_state, own_bias_names,
+    Blocks, Numbered, bias_names, is_bias, is_embedding, is_optimizer_state, own_bias_names,
 };
 use super::samples::SampleNames;
 
@@ -53,7 +53,7 @@ pub(crate) fn find_weights(
         layers.iter().map(|layer| layer.outputs).filter(|&end| end > wanted.classes).collect();
     let exact = match wanted.classes {
         // One output tells two classes apart by its sign.
-        classes @ (1 | 2) => vec![classes, 1],
+        2 => vec![2, 1],
         classes => vec![classes],
     };
     // A table of embeddings is the classifier where they are tied, so that there is no other.
@@ -61,6 +61,10 @@ pub(crate) fn find_weights(
     for (matrices, ends) in ways {
         match chain::find(matrices, wanted.width, ends) {
             Ok(chain) => return Ok(names(chain)),
+            // A single stack that does take the features is broken further on: reading it says where.
+            Err(NoChain::Several(_)) if is_single_stack(matrices, wanted.width) => {
+                return Ok(chain::stacks(matrices).into_iter().flat_map(names).collect());
+            }
             Err(NoChain::Several(first)) => return Err(several(files, wanted, matrices, &first)),
             Err(NoChain::None) => {}
         }
@@ -80,6 +84,16 @@ pub(crate) fn find_weights(
         // Reading it says what is missing or wrong.
         None if all.is_empty() => Ok(vec![Name::anywhere("classifier.1.weight")]),
         None => Err(none(files, wanted, &layers, &tables)),
+    }
+}
+
+/// Whether there is nothing but one stack without gaps, whose first layer takes the features.
+fn is_single_stack(matrices: &[Matrix], width: usize) -> bool {
+    match &chain::stacks(matrices)[..] {
+        [stack] => {
+            chain::is_numbered(stack) && stack.first().is_some_and(|first| first.inputs == width)
+        }
+        _ => false,
     }
 }
 
@@ -119,6 +133,7 @@ fn matrices(files: &[Listed], samples: &SampleNames, reading: &Reading) -> Vec<M
                 && rows > 0
                 && columns > 0
                 && !samples.include(file, &array.key)
+                && !is_bias(&array.key)
                 && !is_optimizer_state(&array.key)
                 && !blocks.contain(&array.key)
                 && !matrices.iter().any(|matrix| matrix.key == array.key);
@@ -135,7 +150,11 @@ fn matrices(files: &[Listed], samples: &SampleNames, reading: &Reading) -> Vec<M
 
 fn blocks(files: &[Listed]) -> Blocks {
     let arrays = files.iter().flat_map(|file| &file.arrays);
-    Blocks::find(arrays.filter(|array| array.shape.len() >= 2).map(|array| array.key.as_str()))
+    Blocks::find(
+        arrays
+            .filter(|array| array.shape.iter().filter(|&&size| size > 1).count() >= 2)
+            .map(|array| array.key.as_str()),
+    )
 }
 
 /// The first file that has one of these matrices, to be named in a message.

@@ -187,7 +187,7 @@ fn read_penalties(
     for file in own.into_iter().chain(others) {
         let stated = complete_penalties(&file.metadata, given);
         let stated = stated.map_err(|problem| problem.in_file(&file.path))?;
-        if let Some(name) = contradiction(&penalties, &stated) {
+        if let Some(name) = contradiction(&penalties, &stated, given) {
             let what = format!("the metadata `{name}`");
             let problem = Problem::Contradiction { what, file: stated_in };
             return Err(problem.in_file(&file.path));

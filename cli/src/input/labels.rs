@@ -167,7 +167,7 @@ fn fraction(key: &str, first: usize, not_whole: NotWhole) -> Problem {
     Problem::bad_array(
         key,
         format!(
-            "it is {value} at [{index}], but whole numbers, one-hot rows or truth values are expected; --labels \
+            "it is {value:?} at [{index}], but whole numbers, one-hot rows or truth values are expected; --labels \
              names another array"
         ),
     )

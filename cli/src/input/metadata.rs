@@ -81,14 +81,23 @@ pub(super) fn complete_penalties(
     Ok(penalties)
 }
 
-/// The name of the first entry that two files state differently; what one of them leaves open is no contradiction.
-pub(super) fn contradiction(one: &Penalties, other: &Penalties) -> Option<&'static str> {
+/// The name of the first entry that two files state differently. What one of them leaves open is no contradiction,
+/// nor is what a flag gives for both: that may be any number, even one that is unequal to itself.
+pub(super) fn contradiction(
+    one: &Penalties,
+    other: &Penalties,
+    given: &Penalties,
+) -> Option<&'static str> {
     let decays = one.weight_decays.as_deref().zip(other.weight_decays.as_deref());
+    let decays = decays.filter(|_| given.weight_decays.is_none());
     let weights = (one.class_weights.as_ref(), other.class_weights.as_ref());
     let differ = [
         (WEIGHT_DECAYS, decays.is_some_and(|(one, other)| !same_decays(one, other))),
-        (FEATURE_DECAY, differ(one.feature_decay, other.feature_decay)),
-        (BIAS, differ(one.bias, other.bias)),
+        (
+            FEATURE_DECAY,
+            given.feature_decay.is_none() && differ(one.feature_decay, other.feature_decay),
+        ),
+        (BIAS, given.bias.is_none() && differ(one.bias, other.bias)),
         (LOSS, differ(one.loss, other.loss)),
         (SMOOTHING, differ(one.label_smoothing, other.label_smoothing)),
         (CLASS_WEIGHTS, differ(weights.0, weights.1)),

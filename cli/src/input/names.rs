@@ -81,6 +81,14 @@ pub(crate) fn own_bias_names(weight: &str) -> Vec<String> {
     names
 }
 
+/// Whether the array is a bias by its name, though it may have the shape of a matrix.
+pub(crate) fn is_bias(key: &str) -> bool {
+    let last = parts(key).next_back().map_or(key, |(_, part)| part);
+    let is_letter = Numbered::parse(key)
+        .is_some_and(|name| name.suffix.is_empty() && ["b", "b_"].contains(&name.prefix));
+    ["bias", "b"].contains(&last) || is_letter
+}
+
 /// Whether the array is a part of an optimiser's state, which has the shapes of what is optimised.
 pub(crate) fn is_optimizer_state(key: &str) -> bool {
     const MOMENTS: [&str; 6] =
@@ -165,6 +173,7 @@ mod tests {
             ("W2", "b"),
         ] {
             assert!(bias_names(weight).iter().any(|name| name == bias), "{weight}");
+            assert!(is_bias(bias) && !is_bias(weight), "{weight}");
         }
     }
 

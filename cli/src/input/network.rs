@@ -188,7 +188,7 @@ fn read_head<'a>(
         bias: head.bias_key.clone(),
         features: files.names.features.key.clone(),
         labels: files.names.labels.key.clone(),
-        has_one_output: head.outputs() == 1 && classes <= 2,
+        has_one_output: head.outputs() == 1 && classes == 2,
         ..Facts::default()
     };
     for file in &all {

@@ -28,8 +28,6 @@ impl<'a> Present<'a> {
     /// The data set of `shards`. The first one tells which classes there are, for its class means count; others need
     /// not have samples of each.
     pub(super) fn count(&mut self, shards: Vec<Shard>) -> Result<DataSet, InputError> {
-        let shards: Vec<_> =
-            shards.into_iter().filter(|shard| !shard.labels.classes.is_empty()).collect();
         let mut is_present = vec![false; self.all];
         for &class in shards.iter().flat_map(|shard| &shard.labels.classes) {
             is_present.get_mut(class).into_iter().for_each(|present| *present = true);
@@ -52,7 +50,7 @@ impl<'a> Present<'a> {
                 }
             }
         }
-        Ok(whole.renumbered(self.outputs(), self.all))
+        Ok(whole.without_empty_shards().renumbered(self.outputs(), self.all))
     }
 
     fn refuse_empty_classes(&self, present: &[usize], data: &DataSet) -> Result<(), InputError> {

@@ -1,17 +1,16 @@
-//! The structures that compete with the simplex ETF for given K, M and bias.
+//! The best sizes of every structure, for a given strength of the penalties.
 
-use crate::models::cross_entropy::reduced::Penalty;
-use crate::models::cross_entropy::structure::{Block, BlockShape, LogitStructure, product};
+use core::cmp::Reverse;
+
+use crate::models::cross_entropy::block::{Block, BlockShape};
+use crate::models::cross_entropy::catalog::{partition_blocks, structures};
+use crate::models::cross_entropy::forms::{direct_sum, product};
+use crate::models::cross_entropy::reduced::{Penalty, Reduced};
+use crate::models::cross_entropy::structure::LogitStructure;
 use crate::problem::regularization::Bias;
 
-/// The largest simplices and polygons that a direct sum is made of, unless it is one polygon.
-const LARGEST_BLOCK: usize = 24;
-/// The largest polygon that is tried: neighbours are 20/k² apart, which does not pay.
-const LARGEST_POLYGON: usize = 1000;
 /// The most classes for which the best partition into blocks is searched.
 const MOST_PARTITIONED: usize = 10_000;
-/// The most products that are listed: 2^10 has 41.
-const MOST_PRODUCTS: usize = 64;
 
 /// A structure with its best sizes and F.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,28 +32,36 @@ impl Candidate {
 impl LogitStructure {
     /// The best sizes of this structure, or `None` if it has no local minimum.
     pub(crate) fn minimize(&self, classes: usize, penalty: &Penalty) -> Option<Candidate> {
-        if let Self::Product(factors) = self {
-            return self.minimize_factors(factors, classes, penalty);
-        }
-        let reduced = self.reduced(classes, penalty.bias)?;
-        let (mut sizes, value) = reduced.minimize(penalty)?;
-        self.complete_biases(classes, &mut sizes, penalty.bias);
-        Some(Candidate { structure: self.clone(), sizes, value })
+        let parts = self.parts(classes, penalty.bias);
+        self.minimize_parts(&parts, classes, penalty)
     }
 
-    /// The best sizes of a product, factor by factor.
-    fn minimize_factors(
+    /// The functions whose sum is F: one for each factor of a product, and one for everything else.
+    fn parts(&self, classes: usize, bias: Bias) -> Vec<Reduced> {
+        match self {
+            Self::Product(factors) => {
+                factors.iter().map(|&factor| product(&[factor], classes)).collect()
+            }
+            _ => self.reduced(classes, bias).into_iter().collect(),
+        }
+    }
+
+    fn minimize_parts(
         &self,
-        factors: &[Block],
+        parts: &[Reduced],
         classes: usize,
         penalty: &Penalty,
     ) -> Option<Candidate> {
+        if parts.is_empty() {
+            return None;
+        }
         let (mut sizes, mut value) = (Vec::new(), 0.0);
-        for &factor in factors {
-            let (size, loss) = product(&[factor], classes).minimize(penalty)?;
+        for part in parts {
+            let (size, loss) = part.minimize(penalty)?;
             sizes.extend(size);
             value += loss;
         }
+        self.complete_biases(classes, &mut sizes, penalty.bias);
         Some(Candidate { structure: self.clone(), sizes, value })
     }
 
@@ -75,153 +82,81 @@ impl LogitStructure {
     }
 }
 
-/// Every competitor of the simplex ETF that has a local minimum, zero left out.
-pub(crate) fn candidates(classes: usize, penalty: &Penalty) -> Vec<Candidate> {
-    let mut structures = fixed(classes, penalty.bias);
-    let best_sum = best_direct_sum(classes, penalty);
-    structures.extend(best_sum.filter(|sum| !structures.contains(sum)));
-    let mut found: Vec<Candidate> = Vec::new();
-    for structure in &structures {
-        let new = structure.minimize(classes, penalty);
-        found.extend(new.filter(|new| !found.iter().any(|old| old.is_same_point(new))));
-    }
-    found
+/// Every competitor of the simplex ETF, made ready once for all strengths.
+#[derive(Debug, Clone)]
+pub(crate) struct Competitors {
+    classes: usize,
+    structures: Vec<(LogitStructure, Vec<Reduced>)>,
+    /// The blocks of a partition, as parts of K classes.
+    blocks: Vec<(Block, Reduced)>,
 }
 
-/// The structures that are tried whatever the strength.
-fn fixed(classes: usize, bias: Bias) -> Vec<LogitStructure> {
-    let polygon = |k| Block::new(BlockShape::Polygon, k, 1);
-    let pairs = |copies| Block::new(BlockShape::Simplex, 2, copies);
-    let mut list = Vec::new();
-    let room = classes <= LARGEST_POLYGON;
-    if classes >= 5 && room {
-        list.push(LogitStructure::DirectSum(vec![polygon(classes)]));
+impl Competitors {
+    pub(crate) fn new(classes: usize, bias: Bias) -> Self {
+        let structures = structures(classes, bias).into_iter();
+        let structures = structures.map(|structure| {
+            let parts = structure.parts(classes, bias);
+            (structure, parts)
+        });
+        let blocks =
+            if classes <= MOST_PARTITIONED { partition_blocks(classes) } else { Vec::new() };
+        // Without a bias the blocks of a direct sum do not see each other.
+        let blocks = blocks.into_iter().map(|b| (b, direct_sum(&[b], classes, Bias::None)));
+        Self { classes, structures: structures.collect(), blocks: blocks.collect() }
     }
-    if classes >= 4 && classes.is_multiple_of(2) {
-        list.push(LogitStructure::DirectSum(vec![pairs(classes / 2)]));
-    }
-    if classes >= 6 && classes.is_multiple_of(2) && room {
-        list.push(LogitStructure::Antiprism);
-    }
-    if classes >= 5 && !classes.is_multiple_of(2) {
-        list.push(LogitStructure::Pyramid(pairs(classes / 2)));
-    }
-    if classes >= 6 && room {
-        list.push(LogitStructure::Pyramid(polygon(classes - 1)));
-    }
-    list.extend(products(classes).into_iter().map(LogitStructure::Product));
-    if bias != Bias::None {
-        list.extend(with_bias(classes).into_iter().map(LogitStructure::DirectSum));
-    }
-    list
-}
 
-/// Products of simplices, and those in which large factors are polygons.
-fn products(classes: usize) -> Vec<Vec<Block>> {
-    let mut factorisations = Vec::new();
-    extend_products(classes, 2, &mut Vec::new(), &mut factorisations);
-    let blocks = |factors: &[usize], smallest_polygon: usize| -> Vec<Block> {
-        let polygons = smallest_polygon..=LARGEST_POLYGON;
-        let shape = |k| {
-            if polygons.contains(&k) { BlockShape::Polygon } else { BlockShape::Simplex }
+    /// Those that have a local minimum, with their best sizes.
+    pub(crate) fn candidates(&self, penalty: &Penalty) -> Vec<Candidate> {
+        let mut found: Vec<Candidate> = Vec::new();
+        let mut add = |new: Option<Candidate>| {
+            found.extend(new.filter(|new| !found.iter().any(|old| old.is_same_point(new))));
         };
-        factors.iter().map(|&k| Block::new(shape(k), k, 1)).collect()
-    };
-    let both = |factors: &Vec<usize>| [blocks(factors, usize::MAX), blocks(factors, 5)];
-    let mut list: Vec<_> = factorisations.iter().flat_map(both).collect();
-    list.dedup();
-    list
-}
-
-/// Direct sums of a main part and one more block, which a bias sets apart from each other.
-fn with_bias(classes: usize) -> Vec<Vec<Block>> {
-    let mut list = Vec::new();
-    for rest in 1..=classes.min(LARGEST_BLOCK) / 2 {
-        let main = classes - rest;
-        for first in main_parts(main) {
-            list.extend(single_blocks(rest).into_iter().map(|last| vec![first, last]));
+        for (structure, parts) in &self.structures {
+            add(structure.minimize_parts(parts, self.classes, penalty));
         }
+        let best_sum = self.best_direct_sum(penalty);
+        let new_sum = best_sum.filter(|sum| !self.structures.iter().any(|(s, _)| s == sum));
+        add(new_sum.and_then(|sum| sum.minimize(self.classes, penalty)));
+        found
     }
-    list
-}
 
-/// One block of k classes, or k/2 pairs.
-fn main_parts(classes: usize) -> Vec<Block> {
-    let mut parts = single_blocks(classes);
-    if classes >= 4 && classes.is_multiple_of(2) {
-        parts.push(Block::new(BlockShape::Simplex, 2, classes / 2));
-    }
-    parts
-}
-
-/// The blocks of k classes.
-fn single_blocks(classes: usize) -> Vec<Block> {
-    let shapes: &[BlockShape] = match classes {
-        1 => &[BlockShape::Origin],
-        2..=4 => &[BlockShape::Simplex],
-        12 => &[BlockShape::Simplex, BlockShape::Polygon, BlockShape::Icosahedron],
-        _ if classes > LARGEST_POLYGON => &[BlockShape::Simplex],
-        _ => &[BlockShape::Simplex, BlockShape::Polygon],
-    };
-    shapes.iter().map(|&shape| Block::new(shape, classes, 1)).collect()
-}
-
-/// All ways to write `rest` as a product of at least two rising factors.
-fn extend_products(
-    rest: usize,
-    smallest: usize,
-    chosen: &mut Vec<usize>,
-    list: &mut Vec<Vec<usize>>,
-) {
-    let mut factor = smallest;
-    while factor * factor <= rest && list.len() < MOST_PRODUCTS {
-        if rest.is_multiple_of(factor) {
-            chosen.push(factor);
-            list.push(chosen.iter().copied().chain([rest / factor]).collect());
-            extend_products(rest / factor, factor, chosen, list);
-            chosen.pop();
+    /// The best direct sum without a bias, if it is not one simplex or zero.
+    ///
+    /// Without a bias the loss is a sum over the blocks, as a block sees of the others their number of
+    /// classes only. So the best partition of K follows from the best partitions of smaller numbers.
+    fn best_direct_sum(&self, penalty: &Penalty) -> Option<LogitStructure> {
+        if self.blocks.is_empty() {
+            return None;
         }
-        factor += 1;
-    }
-}
-
-/// The best direct sum without a bias, if it is not one simplex or zero.
-///
-/// Without a bias the loss is a sum over the blocks, as a block sees of the others their number of
-/// classes only. So the best partition of K follows from the best partitions of smaller numbers.
-fn best_direct_sum(classes: usize, penalty: &Penalty) -> Option<LogitStructure> {
-    if classes > MOST_PARTITIONED {
-        return None;
-    }
-    let without_bias = Penalty { bias: Bias::None, ..*penalty };
-    let mut costs = vec![(Block::new(BlockShape::Origin, 1, 1), origin_cost(classes))];
-    for size in 2..=classes.min(LARGEST_BLOCK) {
-        for block in single_blocks(size) {
-            let part = LogitStructure::DirectSum(vec![block]);
-            costs.extend(part.minimize(classes, &without_bias).map(|found| (block, found.value)));
+        let without_bias = Penalty { bias: Bias::None, ..*penalty };
+        let origin = (Block::new(BlockShape::Origin, 1, 1), origin_cost(self.classes));
+        let costs = self
+            .blocks
+            .iter()
+            .filter_map(|(block, reduced)| Some((*block, reduced.minimize(&without_bias)?.1)));
+        let costs: Vec<(Block, f64)> = core::iter::once(origin).chain(costs).collect();
+        let mut best: Vec<(f64, Option<Block>)> = vec![(0.0, None)];
+        for total in 1..=self.classes {
+            let options = costs.iter().filter(|(block, _)| block.classes <= total);
+            let choice = options
+                .map(|(block, cost)| (best[total - block.classes].0 + cost, Some(*block)))
+                .min_by(|a, b| a.0.total_cmp(&b.0))?;
+            best.push(choice);
         }
-    }
-    let mut best: Vec<(f64, Option<Block>)> = vec![(0.0, None)];
-    for total in 1..=classes {
-        let options = costs.iter().filter(|(block, _)| block.classes <= total);
-        let choice = options
-            .map(|(block, cost)| (best[total - block.classes].0 + cost, Some(*block)))
-            .min_by(|a, b| a.0.total_cmp(&b.0))?;
-        best.push(choice);
-    }
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut rest = classes;
-    while let Some(block) = best.get(rest)?.1 {
-        rest -= block.classes;
-        match blocks.iter_mut().find(|b| (b.shape, b.classes) == (block.shape, block.classes)) {
-            Some(same) => same.copies += 1,
-            None => blocks.push(block),
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut rest = self.classes;
+        while let Some(block) = best.get(rest)?.1 {
+            rest -= block.classes;
+            match blocks.iter_mut().find(|b| (b.shape, b.classes) == (block.shape, block.classes)) {
+                Some(same) => same.copies += 1,
+                None => blocks.push(block),
+            }
         }
+        blocks.sort_by_key(|block| Reverse((block.classes, block.copies)));
+        let trivial = matches!(blocks[..], [Block { shape, copies, .. }]
+            if shape == BlockShape::Origin || (shape == BlockShape::Simplex && copies == 1));
+        (!trivial).then_some(LogitStructure::DirectSum(blocks))
     }
-    blocks.sort_by_key(|block| core::cmp::Reverse((block.classes, block.copies)));
-    let trivial = matches!(blocks[..], [Block { shape, copies, .. }]
-        if shape == BlockShape::Origin || (shape == BlockShape::Simplex && copies == 1));
-    (!trivial).then_some(LogitStructure::DirectSum(blocks))
 }
 
 /// What one class at the origin adds to F.

@@ -1,7 +1,7 @@
 //! The phase diagram: which structure is the lowest for which strength of the penalties.
 
 use crate::error::{Result, check_positive};
-use crate::models::cross_entropy::candidates::{Candidate, candidates};
+use crate::models::cross_entropy::candidates::{Candidate, Competitors};
 use crate::models::cross_entropy::problem::check_smoothing;
 use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::simplex::SimplexPotential;
@@ -79,7 +79,8 @@ pub fn phase_diagram(
     }
     check_smoothing(label_smoothing)?;
     let potential = SimplexPotential::new(classes, depth)?.with_label_smoothing(label_smoothing)?;
-    let diagram = Diagram { potential, classes, depth, bias };
+    let competitors = Competitors::new(classes, bias);
+    let diagram = Diagram { potential, classes, depth, bias, competitors };
     let mut phases = Vec::new();
     let mut from = 0.0;
     let grid = diagram.grid();
@@ -106,6 +107,8 @@ struct Diagram {
     classes: usize,
     depth: usize,
     bias: Bias,
+    /// Made ready once for all strengths.
+    competitors: Competitors,
 }
 
 impl Diagram {
@@ -133,7 +136,7 @@ impl Diagram {
         let etf = self.candidate(&LogitStructure::SimplexEtf, strength);
         let mut list: Vec<Candidate> = etf.into_iter().collect();
         if self.depth > 1 && self.classes > 2 {
-            list.extend(candidates(self.classes, &self.penalty(strength)));
+            list.extend(self.competitors.candidates(&self.penalty(strength)));
         }
         let zero = Candidate {
             structure: LogitStructure::Collapsed,

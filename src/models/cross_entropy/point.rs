@@ -7,7 +7,6 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::geometry::family::Subset;
-use crate::models::cross_entropy::class_runs::{MOST_CLASSES, class_runs, too_many_classes};
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::models::cross_entropy::reduced::{Penalty, Reduced};
 use crate::models::cross_entropy::structure::LogitStructure;
@@ -18,6 +17,9 @@ use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Verd
 use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::regularization::Bias;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
+
+/// Structures that are not symmetric need K² numbers and a decomposition: not for more classes.
+const MOST_CLASSES: usize = 1000;
 
 /// A point of a [`CrossEntropyUfm`] with logits of a known structure, with all layers balanced.
 ///
@@ -43,6 +45,8 @@ pub struct CrossEntropyPoint {
     ufm: CrossEntropyUfm,
     structure: LogitStructure,
     sizes: Vec<f64>,
+    /// Z and b of a point that was found numerically.
+    numbers: Option<(DMatrix<f64>, Vec<f64>)>,
     measures: Measures,
     verdict: Verdict,
 }
@@ -70,7 +74,24 @@ impl CrossEntropyPoint {
             Some(reduced) => general(&reduced, &sizes, &penalty),
         };
         let verdict = verdict(&ufm, &structure);
-        let point = Self { ufm, structure, sizes, measures, verdict };
+        let point = Self { ufm, structure, sizes, numbers: None, measures, verdict };
+        point.check_range()?;
+        Ok(point)
+    }
+
+    /// A point that was found numerically, with logits Z, biases b and F.
+    pub(crate) fn numerical(
+        ufm: CrossEntropyUfm,
+        structure: LogitStructure,
+        logits: DMatrix<f64>,
+        bias: Vec<f64>,
+        singular_values: Vec<(f64, usize)>,
+        value: f64,
+    ) -> Result<Self> {
+        let measures = Measures { singular_values, margin: smallest_margin(&logits, &bias), value };
+        let verdict = verdict(&ufm, &structure);
+        let numbers = Some((logits, bias));
+        let point = Self { ufm, structure, sizes: Vec::new(), numbers, measures, verdict };
         point.check_range()?;
         Ok(point)
     }
@@ -173,6 +194,9 @@ impl CrossEntropyPoint {
 
     fn dense_logits(&self) -> Result<DMatrix<f64>> {
         let classes = self.ufm.classes();
+        if let Some((logits, _)) = &self.numbers {
+            return Ok(logits.clone());
+        }
         check_memory("classes", classes as f64, classes.checked_mul(classes))?;
         Ok(self.structure.logits(classes, &self.sizes))
     }
@@ -217,10 +241,20 @@ impl CrossEntropyPoint {
 
 impl Prediction for CrossEntropyPoint {
     fn training_objective(&self) -> TrainingObjective {
-        TrainingObjective::Penalized {
-            loss_function: LossFunction::CrossEntropy,
-            factor: self.ufm.loss_mean().factor(),
-            regularization: self.ufm.penalties().clone(),
+        let (factor, regularization) =
+            (self.ufm.loss_mean().factor(), self.ufm.penalties().clone());
+        let label_smoothing = self.ufm.label_smoothing();
+        if label_smoothing == 0.0 {
+            let loss_function = LossFunction::CrossEntropy;
+            return TrainingObjective::Penalized { loss_function, factor, regularization };
+        }
+        let class_weights =
+            if factor == 1.0 { Vec::new() } else { vec![factor; self.ufm.classes()] };
+        TrainingObjective::WeightedCrossEntropy {
+            regularization,
+            class_weights,
+            label_smoothing,
+            nonnegative_features: false,
         }
     }
 
@@ -271,10 +305,13 @@ impl Prediction for CrossEntropyPoint {
     /// would have to be decomposed; as [`trailing_gram`](Prediction::trailing_gram).
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
         if !self.is_symmetric() && self.ufm.classes() > MOST_CLASSES {
-            return Err(too_many_classes());
+            return Err(Error::NotAnswered {
+                question: "the norms of every class",
+                reason: "the structure is not symmetric and has more than 1000 classes",
+            });
         }
         let grams = [self.trailing_gram(1)?, self.class_means_gram()?];
-        Ok(class_runs(self.ufm.counts(), self.is_symmetric(), &grams))
+        Ok(ClassGeometry::runs(self.ufm.counts(), self.is_symmetric(), &grams))
     }
 
     /// With an unregularised bias the outputs' probabilities do not change when a multiple of 1 is
@@ -283,6 +320,9 @@ impl Prediction for CrossEntropyPoint {
     fn bias(&self) -> Option<Vec<f64>> {
         if self.ufm.penalties().bias() == Bias::None {
             return None;
+        }
+        if let Some((_, bias)) = &self.numbers {
+            return Some(bias.clone());
         }
         let kinds = self.structure.kinds(self.ufm.classes());
         let biases = &self.sizes[self.structure.size_count()..];
@@ -349,6 +389,18 @@ enum Side {
     Right,
 }
 
+/// The smallest amount by which the right output exceeds a wrong one.
+fn smallest_margin(logits: &DMatrix<f64>, bias: &[f64]) -> f64 {
+    let mut smallest = f64::INFINITY;
+    for (class, column) in logits.column_iter().enumerate() {
+        let outputs = column.iter().zip(bias).map(|(z, b)| z + b).enumerate();
+        let right = outputs.clone().find(|(output, _)| *output == class).map_or(0.0, |o| o.1);
+        let wrong = outputs.filter(|(output, _)| *output != class).map(|(_, output)| output);
+        smallest = smallest.min(right - wrong.fold(f64::NEG_INFINITY, f64::max));
+    }
+    smallest
+}
+
 /// The two structures with a scalar problem of their own.
 fn simplex_or_zero(ufm: &CrossEntropyUfm, structure: &LogitStructure, sizes: &[f64]) -> Measures {
     let classes = ufm.classes();
@@ -364,7 +416,7 @@ fn simplex_or_zero(ufm: &CrossEntropyUfm, structure: &LogitStructure, sizes: &[f
 
 /// All others, from their loss as a function of θ with a bias for every kind of classes.
 fn general(reduced: &Reduced, sizes: &[f64], penalty: &Penalty) -> Measures {
-    let values = reduced.singular_values.iter();
+    let values = reduced.singular_forms.iter();
     let mut singular_values: Vec<_> =
         values.map(|value| (value.value(sizes), value.multiplicity)).collect();
     singular_values.sort_by(|a, b| b.0.total_cmp(&a.0));

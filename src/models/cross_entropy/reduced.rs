@@ -70,7 +70,7 @@ pub(crate) struct SingularForm {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reduced {
     pub(crate) kinds: Vec<Kind>,
-    pub(crate) singular_values: Vec<SingularForm>,
+    pub(crate) singular_forms: Vec<SingularForm>,
     /// r_j: how many classes have the bias θ_j, 0 for what is no bias.
     pub(crate) bias_counts: Vec<f64>,
     /// Sizes to be scaled for a start.
@@ -140,7 +140,7 @@ impl Reduced {
         let power = |value: &SingularForm| {
             value.multiplicity as f64 * value.value(sizes).powf(2.0 / factors)
         };
-        let singular: f64 = self.singular_values.iter().map(power).sum();
+        let singular: f64 = self.singular_forms.iter().map(power).sum();
         let bias = match penalty.bias {
             Bias::Regularized(decay) => {
                 let squares = self.bias_counts.iter().zip(sizes).map(|(r, size)| r * size * size);
@@ -185,7 +185,7 @@ impl Reduced {
         hessian: &mut DMatrix<f64>,
     ) {
         let factors = penalty.depth as f64 + 1.0;
-        for value in &self.singular_values {
+        for value in &self.singular_forms {
             let square = value.value(sizes).powi(2);
             // d/ds of (M+1)/2 · u · m · s^(1/(M+1)), s the square.
             let first = penalty.strength * value.multiplicity as f64 / 2.0
@@ -264,7 +264,7 @@ impl Reduced {
         }
         let alive = |value: &SingularForm| value.value(&sizes) > 1e-6;
         let value = self.value(&sizes, penalty);
-        self.singular_values.iter().all(alive).then_some((sizes, value))
+        self.singular_forms.iter().all(alive).then_some((sizes, value))
     }
 }
 

@@ -113,6 +113,7 @@ impl MultiLabelUfm {
     }
 
     /// Every number m of tags that occurs, with the number n_m of samples of each set of m tags.
+    #[must_use]
     pub fn samples_per_set(&self) -> impl ExactSizeIterator<Item = (usize, u64)> + '_ {
         self.set_sizes.iter().map(|size| (size.tags, size.samples))
     }

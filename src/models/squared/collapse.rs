@@ -1,18 +1,28 @@
 //! Minority collapse backwards: which sizes, decays and imbalances a class survives.
 
 use crate::error::{Error, Result};
+use crate::models::regime::Regime;
+use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
 use crate::models::squared::potential::Potential;
 use crate::numerics::nth_root::root_of_ratio;
+use crate::problem::counts::check_count;
 use crate::problem::regularization::{Bias, Regularization};
+
+/// How many neighboring numbers [`GlobalMinimum::largest_decay_factor`] looks at: rounding errors of the decays
+/// and of a need fewer.
+const MAX_NEIGHBORS: usize = 64;
 
 impl GlobalMinimum {
     /// The largest factor by which all of λ₁, …, λ_M and λ_H can be multiplied before a direction that
     /// the widths have room for collapses: (τ_M σ²/a)^(M/(M+1)) for the first to go. Below 1 if one has
     /// collapsed already; `None` if there is no direction.
     ///
-    /// Without a bias, directions are classes. The all-ones direction beside a regularised bias is not
-    /// counted, as no class hangs on it, and the penalty of the bias stays as it is.
+    /// Without a bias, directions are classes. The all-ones direction beside a regularized bias is not
+    /// counted, as no class hangs on it, and the decay of the bias stays as it is.
+    ///
+    /// Rounding is on the safe side: with the decays multiplied by this number all directions survive (at M ≥ 2 they
+    /// may be at the tie), with the next larger number one collapses.
     ///
     /// ```
     /// use neural_collapse::{ClassCounts, Regularization, Ufm};
@@ -27,16 +37,46 @@ impl GlobalMinimum {
     /// Source: Theorem 4.4 of Dang et al. (ICML 2023); a grows with the factor to the power (M+1)/M.
     #[must_use]
     pub fn largest_decay_factor(&self) -> Option<f64> {
+        let weakest = self.weakest_direction()?;
+        let margin = self.threshold() / weakest.ratio();
+        let mut factor = power_of_depth(margin, self.problem().regularization().layers());
+        for _ in 0..MAX_NEIGHBORS {
+            if self.survives(weakest, factor) {
+                break;
+            }
+            factor = factor.next_down();
+        }
+        for _ in 0..MAX_NEIGHBORS {
+            if !self.survives(weakest, factor.next_up()) {
+                break;
+            }
+            factor = factor.next_up();
+        }
+        Some(factor)
+    }
+
+    /// The first direction to collapse among those that the widths have room for, but for the all-ones
+    /// direction.
+    fn weakest_direction(&self) -> Option<&Direction> {
         let mut room = self.problem().rank_limit();
         let reachable = self.directions().iter().take_while(|direction| {
             let any = room > 0;
             room -= direction.multiplicity().min(room);
             any
         });
-        let counted = reachable.filter(|&direction| self.all_ones() != Some(direction));
-        let margins = counted.map(|direction| self.threshold() / direction.ratio());
-        let least = margins.reduce(f64::min)?;
-        Some(power_of_depth(least, self.problem().regularization().layers()))
+        let counted = reachable.filter(|&direction| !self.is_all_ones(direction));
+        counted.max_by(|a, b| a.ratio().total_cmp(&b.ratio()))
+    }
+
+    /// Whether a direction survives if all decays are multiplied by a factor.
+    fn survives(&self, direction: &Direction, factor: f64) -> bool {
+        let scaled = self.problem().regularization().scaled(factor);
+        let samples = direction.effective_samples();
+        let unit = scaled.and_then(|decays| decays.energy_unit(samples));
+        unit.is_ok_and(|unit| {
+            let slope = direction.slope_for(samples * unit, self.potential());
+            self.potential().regime(slope) != Regime::Zero
+        })
     }
 }
 
@@ -73,9 +113,7 @@ pub fn critical_imbalance_ratio(
         ("minority_classes", minority_classes),
         ("minority_size", minority_size),
     ] {
-        if value == 0 || value > 1 << f64::MANTISSA_DIGITS {
-            return Err(Error::out_of_range(argument, value as f64, "between 1 and 2⁵³"));
-        }
+        check_count(argument, value)?;
     }
     if regularization.bias() != Bias::None {
         return Err(Error::NoClosedForm {

@@ -32,7 +32,7 @@ impl Direction {
         potential: &Potential<f64>,
     ) -> Result<Self> {
         let scale = target.samples * unit;
-        let slope = f64::from(potential.depth()) * scale / target.squared;
+        let slope = slope(scale, target.squared, potential);
         for (quantity, value) in [
             ("the squared singular value of the target", target.squared),
             ("the scale a = N (N λ_H Πλₘ)^(1/M)", scale),
@@ -45,6 +45,11 @@ impl Direction {
         let minimizer = potential.minimizer_unchecked(slope);
         let kept = target.multiplicity.min(room);
         Ok(Self { target, kept, scale, minimizer })
+    }
+
+    /// The slope M a/σ² with another scale a.
+    pub(crate) fn slope_for(&self, scale: f64, potential: &Potential<f64>) -> f64 {
+        slope(scale, self.target.squared, potential)
     }
 
     /// σ², the square of the singular value of the effective target.
@@ -140,6 +145,11 @@ impl Direction {
         let kept = self.kept as f64 * self.minimizer.value();
         self.target.squared * (kept + dropped) / (2.0 * self.target.samples)
     }
+}
+
+/// M a/σ².
+fn slope(scale: f64, target_squared: f64, potential: &Potential<f64>) -> f64 {
+    f64::from(potential.depth()) * scale / target_squared
 }
 
 /// What is written of a direction: all of its numbers.

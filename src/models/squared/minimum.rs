@@ -149,6 +149,11 @@ impl GlobalMinimum {
         &self.directions
     }
 
+    /// The scalar function of every direction.
+    pub(crate) fn potential(&self) -> &Potential<f64> {
+        &self.potential
+    }
+
     /// The singular vectors of the effective target.
     pub(crate) fn vectors(&self) -> &SingularVectors {
         &self.vectors
@@ -171,6 +176,13 @@ impl GlobalMinimum {
             }
             SingularVectors::Matrix(_) => None,
         }
+    }
+
+    /// Whether one of the [`directions`](Self::directions) is the all-ones direction that a regularized bias
+    /// shares.
+    pub(crate) fn is_all_ones(&self, direction: &Direction) -> bool {
+        // The same object, as a bias with a huge decay leaves equal numbers to another direction.
+        self.all_ones().is_some_and(|all_ones| core::ptr::eq(all_ones, direction))
     }
 
     /// The singular values of the product W_j ⋯ W_i of the layers i..=j, numbered 1, …, M from the

@@ -56,7 +56,7 @@ impl Prediction for GlobalMinimum {
             }
             (Target::Classes(_), Bias::None) => Geometry::GeneralOrthogonalFrame,
             (Target::Classes(counts), _) if !counts.is_balanced() => Geometry::Spectral,
-            _ if self.all_ones() == Some(last_alive) => Geometry::Spectral,
+            _ if self.is_all_ones(last_alive) => Geometry::Spectral,
             _ => Geometry::SimplexEtf,
         }
     }

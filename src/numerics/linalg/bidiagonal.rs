@@ -23,11 +23,11 @@ pub(crate) trait Vectors: Sized {
 }
 
 impl Vectors for DMatrix<f64> {
-    fn new(vectors: impl FnOnce() -> DMatrix<f64>) -> Self {
+    fn new(vectors: impl FnOnce() -> Self) -> Self {
         vectors()
     }
 
-    fn map(self, change: impl FnOnce(DMatrix<f64>) -> DMatrix<f64>) -> Self {
+    fn map(self, change: impl FnOnce(Self) -> Self) -> Self {
         change(self)
     }
 

@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Direction;
 use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::{
     Basis, Bias, ClassCounts, Error, GlobalMinimum, Prediction, Regularization, Ufm,
@@ -120,7 +121,7 @@ fn check_classes(minimum: &GlobalMinimum, input: &Input) {
         assert_eq!(class.collapsed.is_none(), classifier_norm_squared.is_none(), "{input:?}");
     }
     assert_eq!(minimum.class(counts.classes()), None);
-    let multiplicity: usize = minimum.directions().iter().map(|d| d.multiplicity()).sum();
+    let multiplicity: usize = minimum.directions().iter().map(Direction::multiplicity).sum();
     let dropped = usize::from(minimum.problem().regularization().bias() == Bias::Unregularized);
     assert_eq!(multiplicity, counts.classes() - dropped, "{input:?}");
     // The vector of more classes than memory can hold is not asked for.

@@ -1,0 +1,225 @@
+//! The structures that compete with the simplex ETF for given K and bias.
+
+use crate::models::cross_entropy::block::{Block, BlockShape, triangular_root};
+use crate::models::cross_entropy::codes::SphericalCode;
+use crate::models::cross_entropy::structure::LogitStructure;
+use crate::problem::regularization::Bias;
+
+/// The largest simplices and polygons that a direct sum is made of, unless it is one polygon.
+const LARGEST_BLOCK: usize = 24;
+/// The largest polygon that is tried: neighbours are 20/k² apart, which does not pay.
+const LARGEST_POLYGON: usize = 1000;
+/// The most products that are listed: 2^10 has 41.
+const MOST_PRODUCTS: usize = 64;
+/// The most classes of a circulant with two frequencies, of one with three, and of one that is a block.
+const MOST_TWO_FREQUENCIES: usize = 100;
+const MOST_THREE_FREQUENCIES: usize = 24;
+const MOST_BLOCK_FREQUENCIES: usize = 12;
+
+/// The structures that are tried whatever the strength.
+pub(crate) fn structures(classes: usize, bias: Bias) -> Vec<LogitStructure> {
+    let polygon = |k| Block::new(BlockShape::Polygon, k, 1);
+    let pairs = |copies| Block::new(BlockShape::Simplex, 2, copies);
+    let room = classes <= LARGEST_POLYGON;
+    let mut list: Vec<LogitStructure> = Vec::new();
+    if classes >= 4 && classes.is_multiple_of(2) {
+        list.push(LogitStructure::DirectSum(vec![pairs(classes / 2)]));
+    }
+    if classes >= 6 && classes.is_multiple_of(2) && room {
+        list.push(LogitStructure::antiprism(classes));
+    }
+    let wholes = single_blocks(classes).into_iter().filter(|b| b.shape != BlockShape::Simplex);
+    let wholes = wholes.chain(circulants(classes));
+    list.extend(wholes.map(|block| LogitStructure::DirectSum(vec![block])));
+    if classes >= 5 && !classes.is_multiple_of(2) {
+        list.push(LogitStructure::Pyramid(pairs(classes / 2)));
+    }
+    if classes >= 6 && room {
+        list.push(LogitStructure::Pyramid(polygon(classes - 1)));
+    }
+    list.extend(products(classes).into_iter().map(LogitStructure::Product));
+    if bias != Bias::None {
+        list.extend(with_bias(classes).into_iter().map(LogitStructure::DirectSum));
+    }
+    let mut different: Vec<LogitStructure> = Vec::new();
+    for structure in list {
+        if !different.contains(&structure) {
+            different.push(structure);
+        }
+    }
+    different
+}
+
+/// The blocks that the best partition of K classes is made of, beside classes at the origin.
+pub(crate) fn partition_blocks(classes: usize) -> Vec<Block> {
+    let mut list: Vec<Block> = Vec::new();
+    for size in 2..=classes {
+        let singles = single_blocks(size).into_iter();
+        list.extend(singles.filter(|block| size <= LARGEST_BLOCK || is_special(block.shape)));
+        if size <= MOST_BLOCK_FREQUENCIES {
+            list.extend(circulants(size));
+        }
+        if size >= LARGEST_POLYGON {
+            break;
+        }
+    }
+    list
+}
+
+/// Whether a shape is found for few numbers of classes only.
+fn is_special(shape: BlockShape) -> bool {
+    matches!(shape, BlockShape::Triangular | BlockShape::Code(_))
+}
+
+/// Products of simplices, and those in which large factors are polygons.
+fn products(classes: usize) -> Vec<Vec<Block>> {
+    let mut factorisations = Vec::new();
+    extend_products(classes, 2, &mut Vec::new(), &mut factorisations);
+    let blocks = |factors: &[usize], smallest_polygon: usize| -> Vec<Block> {
+        let polygons = smallest_polygon..=LARGEST_POLYGON;
+        let shape = |k| {
+            if polygons.contains(&k) { BlockShape::Polygon } else { BlockShape::Simplex }
+        };
+        factors.iter().map(|&k| Block::new(shape(k), k, 1)).collect()
+    };
+    let both = |factors: &Vec<usize>| [blocks(factors, usize::MAX), blocks(factors, 5)];
+    let mut list: Vec<_> = factorisations.iter().flat_map(both).collect();
+    list.dedup();
+    list
+}
+
+/// Direct sums of a main part and a second one, which a bias sets apart from each other.
+fn with_bias(classes: usize) -> Vec<Vec<Block>> {
+    let mut list = Vec::new();
+    for rest in 1..=classes.min(LARGEST_BLOCK) / 2 {
+        let main = classes - rest;
+        let mut seconds = parts(rest);
+        if rest >= 2 {
+            seconds.push(Block::new(BlockShape::Origin, 1, rest));
+        }
+        for first in parts(main) {
+            list.extend(seconds.iter().map(|&second| vec![first, second]));
+        }
+    }
+    list
+}
+
+/// One block of k classes, or k/2 pairs.
+fn parts(classes: usize) -> Vec<Block> {
+    let mut parts = single_blocks(classes);
+    if classes >= 4 && classes.is_multiple_of(2) {
+        parts.push(Block::new(BlockShape::Simplex, 2, classes / 2));
+    }
+    parts
+}
+
+/// The blocks of k classes with one size.
+fn single_blocks(classes: usize) -> Vec<Block> {
+    let mut shapes = match classes {
+        1 => vec![BlockShape::Origin],
+        2..=4 => vec![BlockShape::Simplex],
+        _ if classes > LARGEST_POLYGON => vec![BlockShape::Simplex],
+        _ => vec![BlockShape::Simplex, BlockShape::Polygon],
+    };
+    let things = triangular_root(classes);
+    if things >= 5 && things * (things - 1) / 2 == classes {
+        shapes.push(BlockShape::Triangular);
+    }
+    let codes = SphericalCode::ALL.into_iter().filter(|code| code.vectors() == classes);
+    shapes.extend(codes.map(BlockShape::Code));
+    shapes.into_iter().map(|shape| Block::new(shape, classes, 1)).collect()
+}
+
+/// The circulants of k classes with two or three frequencies, one for each set of those that are the same up
+/// to the order of the classes.
+fn circulants(classes: usize) -> Vec<Block> {
+    let Ok(half) = u16::try_from(classes / 2) else { return Vec::new() };
+    if !(5..=MOST_TWO_FREQUENCIES).contains(&classes) {
+        return Vec::new();
+    }
+    let mut list = Vec::new();
+    for low in 1..half {
+        for middle in low + 1..=half {
+            list.push([low, middle, 0]);
+            if classes <= MOST_THREE_FREQUENCIES {
+                list.extend((middle + 1..=half).map(|high| [low, middle, high]));
+            }
+        }
+    }
+    let canonical = list.into_iter().filter(|&frequencies| is_canonical(frequencies, classes));
+    canonical
+        .map(|frequencies| Block::new(BlockShape::Circulant(frequencies), classes, 1))
+        .collect()
+}
+
+/// Whether frequencies tell all classes apart, and are the smallest of those that renumbering the classes of
+/// the circle leads to.
+fn is_canonical(frequencies: [u16; 3], classes: usize) -> bool {
+    let used = frequencies.into_iter().map(usize::from).filter(|&frequency| frequency > 0);
+    if used.clone().fold(classes, greatest_common_divisor) > 1 {
+        return false;
+    }
+    let own: Vec<usize> = used.collect();
+    let units = (2..classes).filter(|&unit| greatest_common_divisor(unit, classes) == 1);
+    let mut others = units.map(|unit| {
+        let image = |frequency: &usize| {
+            let image = frequency * unit % classes;
+            image.min(classes - image)
+        };
+        let mut images: Vec<usize> = own.iter().map(image).collect();
+        images.sort_unstable();
+        images
+    });
+    others.all(|other| own <= other)
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// All ways to write `rest` as a product of at least two rising factors.
+fn extend_products(
+    rest: usize,
+    smallest: usize,
+    chosen: &mut Vec<usize>,
+    list: &mut Vec<Vec<usize>>,
+) {
+    let mut factor = smallest;
+    while factor * factor <= rest && list.len() < MOST_PRODUCTS {
+        if rest.is_multiple_of(factor) {
+            chosen.push(factor);
+            list.push(chosen.iter().copied().chain([rest / factor]).collect());
+            extend_products(rest / factor, factor, chosen, list);
+            chosen.pop();
+        }
+        factor += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circulants_are_listed_once_each() {
+        // Pairs of different frequencies of five classes are all {1, 2}.
+        let names = |k| circulants(k).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(5), ["5-circulant(1,2)"]);
+        assert_eq!(
+            names(6),
+            ["6-circulant(1,2)", "6-circulant(1,2,3)", "6-antiprism", "6-circulant(2,3)"]
+        );
+        assert!(names(12).contains(&"12-circulant(2,3)".to_string()));
+        assert!(circulants(4).is_empty() && circulants(101).is_empty());
+    }
+
+    #[test]
+    fn every_structure_has_all_classes() {
+        for classes in [3, 4, 7, 10, 12, 16, 24, 27, 36, 240] {
+            for structure in structures(classes, Bias::Unregularized) {
+                let kinds: usize = structure.kinds(classes).iter().sum();
+                assert_eq!(kinds, classes, "{structure}");
+            }
+        }
+    }
+}

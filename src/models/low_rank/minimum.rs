@@ -1,0 +1,240 @@
+//! The lowest point that a search has found, with everything that can be measured there.
+
+use core::ops::RangeInclusive;
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::Result;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::models::low_rank::problem::LowRankProblem;
+use crate::models::low_rank::search::Found;
+use crate::models::low_rank::symmetry::symmetry;
+use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
+use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Verdict};
+use crate::problem::counts::{ClassCounts, Run};
+use crate::problem::regularization::Bias;
+use crate::problem::training_objective::TrainingObjective;
+
+/// The lowest point of a [`LowRankProblem`] that a search has found: an upper bound of the minimum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LowRankMinimum {
+    problem: LowRankProblem,
+    found: Found,
+    /// c·u σ^(2/(M+1)), one for each singular value.
+    energies: Vec<f64>,
+    automorphisms: Option<u128>,
+    orbits: Vec<usize>,
+}
+
+impl LowRankMinimum {
+    pub(crate) fn new(problem: LowRankProblem, mut found: Found) -> Self {
+        if problem.penalties().bias() == Bias::Unregularized {
+            let mean = found.bias.iter().sum::<f64>() / found.bias.len() as f64;
+            found.bias.iter_mut().for_each(|b| *b -= mean);
+        }
+        let exponent = 2.0 / (problem.penalties().depth() as f64 + 1.0);
+        let energies =
+            found.singular_values.iter().map(|value| problem.strength() * value.powf(exponent));
+        let kinds = kinds(&problem, &found);
+        let symmetry = symmetry(&found.outputs, &kinds);
+        Self {
+            energies: energies.collect(),
+            automorphisms: symmetry.order,
+            orbits: symmetry.orbits,
+            problem,
+            found,
+        }
+    }
+
+    /// The problem.
+    #[must_use]
+    pub fn problem(&self) -> &LowRankProblem {
+        &self.problem
+    }
+
+    /// The rank of the outputs.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.found.singular_values.len()
+    }
+
+    /// The outputs Z (K×K) for the class means, without the bias; column k belongs to class k.
+    #[must_use]
+    pub fn outputs(&self) -> &DMatrix<f64> {
+        &self.found.outputs
+    }
+
+    /// How many starts ended at this loss, and how many there were.
+    #[must_use]
+    pub fn hits(&self) -> (usize, usize) {
+        (self.found.hits, self.found.starts)
+    }
+
+    /// The largest entry of the gradient with respect to the factors of Z and to b.
+    #[must_use]
+    pub fn gradient(&self) -> f64 {
+        self.found.gradient
+    }
+
+    /// Whether no direction has negative curvature; `None` if the problem is too large to tell.
+    #[must_use]
+    pub fn is_local_minimum(&self) -> Option<bool> {
+        self.found.is_minimum
+    }
+
+    /// How many exchanges of classes of one size and weight leave Z and b as they are; `None` if that could
+    /// not be found.
+    #[must_use]
+    pub fn automorphisms(&self) -> Option<u128> {
+        self.automorphisms
+    }
+
+    /// The orbit of every class under these exchanges, numbered from 0.
+    #[must_use]
+    pub fn orbits(&self) -> &[usize] {
+        &self.orbits
+    }
+
+    fn classes_are_alike(&self) -> bool {
+        let sizes = self.problem.counts().sizes().count();
+        let orbits = self.orbits.iter().max().map_or(0, |last| last + 1);
+        let mut factorials =
+            self.problem.counts().sizes().map(|group| 1..=group.class_count as u128);
+        let all = factorials
+            .try_fold(1_u128, |all, mut numbers| numbers.try_fold(all, u128::checked_mul));
+        orbits == sizes && all.is_some() && self.automorphisms == all
+    }
+
+    /// A function of the energies, one for each singular value.
+    fn of_energies(&self, value: impl Fn(f64) -> f64) -> Vec<SingularValue> {
+        self.energies.iter().map(|&energy| SingularValue::new(value(energy), 1)).collect()
+    }
+
+    /// V (diag(n))^(−1/2): the right singular vectors of the outputs of all samples, a row for each class.
+    fn right_vectors(&self) -> DMatrix<f64> {
+        let mut right = self.found.right.clone();
+        for (mut row, size) in right.row_iter_mut().zip(self.problem.class_sizes()) {
+            row /= size.sqrt();
+        }
+        right
+    }
+}
+
+/// What an exchange of classes must keep: size, weight and bias.
+fn kinds(problem: &LowRankProblem, found: &Found) -> Vec<Vec<f64>> {
+    let largest = found.outputs.amax().max(f64::MIN_POSITIVE);
+    let sizes = problem.class_sizes().into_iter().enumerate();
+    sizes
+        .map(|(class, size)| {
+            let weight = problem.class_weights().get(class).copied().unwrap_or(1.0);
+            let bias = found.bias.get(class).copied().unwrap_or(0.0);
+            vec![size * largest, weight * largest, bias]
+        })
+        .collect()
+}
+
+/// V diag(values) Vᵀ.
+fn gram(vectors: &DMatrix<f64>, values: impl Iterator<Item = f64>) -> ClassMatrix {
+    let diagonal = DVector::from_iterator(vectors.ncols(), values);
+    ClassMatrix::dense(vectors * DMatrix::from_diagonal(&diagonal) * vectors.transpose())
+}
+
+impl Prediction for LowRankMinimum {
+    fn training_objective(&self) -> TrainingObjective {
+        self.problem.training_objective()
+    }
+
+    fn counts(&self) -> Option<&ClassCounts> {
+        Some(self.problem.counts())
+    }
+
+    fn classes(&self) -> usize {
+        self.problem.counts().classes()
+    }
+
+    fn depth(&self) -> usize {
+        self.problem.penalties().depth()
+    }
+
+    fn widths(&self) -> Option<&[usize]> {
+        self.problem.widths()
+    }
+
+    fn geometry(&self) -> Geometry {
+        match self.rank() {
+            0 => Geometry::Collapsed,
+            rank => Geometry::Structure(format!("numerical, rank {rank}").into()),
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        let (hits, starts) = self.hits();
+        let rank = self.rank();
+        let found_by = format!("a numerical search, rank {rank}, {hits} of {starts} starts");
+        Verdict::BestKnown { found_by: found_by.into() }
+    }
+
+    fn loss(&self) -> f64 {
+        self.found.value
+    }
+
+    /// True as far as a search can tell: what it reports is one point.
+    fn is_unique(&self) -> bool {
+        true
+    }
+
+    fn is_symmetric(&self) -> bool {
+        self.classes_are_alike()
+    }
+
+    fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
+        let grams = [self.trailing_gram(1)?, self.class_means_gram()?];
+        Ok(ClassGeometry::runs(self.problem.counts(), self.is_symmetric(), &grams))
+    }
+
+    fn bias(&self) -> Option<Vec<f64>> {
+        (self.problem.penalties().bias() != Bias::None).then(|| self.found.bias.clone())
+    }
+
+    /// Those that are positive.
+    fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
+        let penalties = self.problem.penalties();
+        let layers = penalties.layer_indices(&layers)?;
+        Ok(self.of_energies(|energy| penalties.product_singular_value(layers.clone(), energy)))
+    }
+
+    /// Those that are positive.
+    fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
+        let decay = self.problem.penalties().feature_decay();
+        Ok(self.of_energies(|energy| (energy / decay).sqrt()))
+    }
+
+    fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
+        let penalties = self.problem.penalties();
+        penalties.check_trailing(layers)?;
+        let values = self.energies.iter().map(|&t| penalties.trailing_eigenvalue(layers, t));
+        Ok(gram(&self.found.left, values))
+    }
+
+    fn class_means_gram(&self) -> Result<ClassMatrix> {
+        let decay = self.problem.penalties().feature_decay();
+        Ok(gram(&self.right_vectors(), self.energies.iter().map(|energy| energy / decay)))
+    }
+
+    fn class_outputs(&self) -> Result<ClassMatrix> {
+        Ok(ClassMatrix::dense(self.found.outputs.clone()))
+    }
+
+    fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
+        let (penalties, widths) = (self.problem.penalties(), self.problem.widths());
+        let classes = self.classes();
+        check_matrices(penalties, widths, (classes, classes, self.rank()))?;
+        let vectors = FittedVectors {
+            left: self.found.left.clone(),
+            right: self.right_vectors(),
+            energies: self.energies.clone(),
+        };
+        let bias = self.bias().map(DVector::from_vec);
+        vectors.assemble(penalties, widths, basis, bias, Some(self.problem.counts().clone()))
+    }
+}

@@ -1,0 +1,359 @@
+//! The search for the lowest minimum, from many starts at every rank.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::models::low_rank::objective::{Objective, Terms};
+use crate::models::low_rank::polish::polish;
+use crate::models::low_rank::starts::start;
+use crate::monitor::Monitor;
+use crate::numerics::lbfgs::{Descent, Stop, descend, largest};
+use crate::numerics::linalg::svd_thin;
+use crate::numerics::parallel;
+
+/// Ranks up to this one all have starts; beyond it only some, and the largest.
+const ALL_RANKS: usize = 8;
+/// A rough descent: enough to tell one minimum from another. Gradients are relative to the price of energy, which
+/// the loss balances at a minimum.
+const ROUGH: Stop = Stop { iterations: 600, gradient: 1e-5, decrease: 1e-7 };
+/// A descent as far as it goes.
+const FINE: Stop = Stop { iterations: 4000, gradient: 1e-13, decrease: 0.0 };
+/// Relative difference of losses of one minimum after rough descents, for counting them, and for choosing those
+/// that are looked at more closely.
+const COUNTED: f64 = 1e-5;
+const SAME: f64 = 1e-6;
+/// Rough minima that are looked at more closely.
+const FINALISTS: usize = 6;
+/// Singular values below this share of the largest are none.
+const DEAD: f64 = 1e-8;
+/// Escapes from saddle points.
+const MOST_ESCAPES: usize = 3;
+
+/// How a numerical search is done: from how many starts, at which ranks, with which random numbers.
+///
+/// The same search of the same problem gives the same bits on one machine, whatever the number of threads.
+///
+/// ```
+/// use neural_collapse::models::low_rank::Search;
+///
+/// let thorough = Search::default().with_starts(200).with_seed(1);
+/// assert_eq!((thorough.starts(), thorough.seed()), (200, 1));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Search {
+    starts: usize,
+    seed: u64,
+    largest_rank: Option<usize>,
+}
+
+impl Default for Search {
+    /// 25 starts at each rank.
+    fn default() -> Self {
+        Self { starts: 25, seed: 0, largest_rank: None }
+    }
+}
+
+impl Search {
+    /// The same search from so many starts at each rank.
+    #[must_use]
+    pub fn with_starts(mut self, starts: usize) -> Self {
+        self.starts = starts;
+        self
+    }
+
+    /// The same search with other random numbers.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The same search without starts above a rank. A descent may lower the rank, but not raise it.
+    #[must_use]
+    pub fn with_largest_rank(mut self, rank: usize) -> Self {
+        self.largest_rank = Some(rank);
+        self
+    }
+
+    /// Starts at each rank.
+    #[must_use]
+    pub fn starts(&self) -> usize {
+        self.starts
+    }
+
+    /// What the random numbers are made from.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The largest rank of a start, if it is limited.
+    #[must_use]
+    pub fn largest_rank(&self) -> Option<usize> {
+        self.largest_rank
+    }
+
+    /// The ranks that have starts: 1, …, 8, then half as many again each time, and the largest.
+    fn ranks(&self, limit: usize) -> Vec<usize> {
+        let limit = self.largest_rank.map_or(limit, |largest| largest.min(limit));
+        let mut ranks: Vec<usize> = (1..=limit.min(ALL_RANKS)).collect();
+        let mut next = ALL_RANKS * 3 / 2;
+        while next < limit {
+            ranks.push(next);
+            next += next / 2;
+        }
+        if limit > ALL_RANKS {
+            ranks.push(limit);
+        }
+        ranks
+    }
+}
+
+/// The lowest minimum that a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found {
+    /// Z, K×K, without the bias.
+    pub(crate) outputs: DMatrix<f64>,
+    /// U, σ and V of Z diag(ν) on its rank.
+    pub(crate) left: DMatrix<f64>,
+    pub(crate) singular_values: Vec<f64>,
+    pub(crate) right: DMatrix<f64>,
+    /// b, empty without one.
+    pub(crate) bias: Vec<f64>,
+    /// F.
+    pub(crate) value: f64,
+    /// The largest entry of the gradient.
+    pub(crate) gradient: f64,
+    /// Whether no direction has negative curvature; `None` if that is not known.
+    pub(crate) is_minimum: Option<bool>,
+    /// Starts that ended at this value, and all of them.
+    pub(crate) hits: usize,
+    pub(crate) starts: usize,
+}
+
+/// A rough end of a descent.
+struct End {
+    rank: usize,
+    descent: Descent,
+}
+
+/// The criteria for an objective, whose gradient has the size of the price.
+fn stop(objective: &Objective, relative: Stop) -> Stop {
+    Stop { gradient: relative.gradient * objective.price(), ..relative }
+}
+
+/// Searches all ranks up to `limit`; `given` are further starts (rank, parameters).
+///
+/// # Errors
+/// [`Error::Cancelled`]; [`Error::NoConvergence`] if a decomposition fails or no descent has a finite value.
+pub(crate) fn search(
+    objective: &Objective,
+    limit: usize,
+    given: &[(usize, Vec<f64>)],
+    options: &Search,
+    monitor: &dyn Monitor,
+) -> Result<Found> {
+    let ranks = options.ranks(limit);
+    let random =
+        ranks.iter().flat_map(|&rank| (0..options.starts).map(move |number| (rank, number)));
+    let tasks: Vec<(usize, usize)> = core::iter::once((0, 0)).chain(random).collect();
+    let total = (tasks.len() + given.len()) as u64;
+    let progress =
+        Progress { monitor, total, done: AtomicU64::new(0), ended: AtomicBool::new(false) };
+    let operations = tasks.len().saturating_mul(objective.classes.pow(2) * 100_000);
+    let rough = stop(objective, ROUGH);
+    let ends = parallel::map(
+        tasks.len() + given.len(),
+        operations,
+        || (),
+        |(), index| {
+            progress.step()?;
+            let (rank, point) = match (tasks.get(index), index.checked_sub(tasks.len())) {
+                (Some(&(rank, number)), _) => (rank, start(objective, rank, number, options.seed)),
+                (None, further) => given.get(further?).cloned()?,
+            };
+            let descent = descend(&mut Terms::new(objective, rank), point, &rough);
+            Some(End { rank, descent })
+        },
+    );
+    if progress.ended.load(Ordering::Relaxed) {
+        return Err(Error::Cancelled);
+    }
+    let mut ends: Vec<End> = ends.into_iter().flatten().collect();
+    ends.retain(|end| end.descent.value.is_finite());
+    // A stable sort: equal values keep the order of the starts.
+    ends.sort_by(|a, b| a.descent.value.total_cmp(&b.descent.value));
+    let chosen = finalists(&ends);
+    let polished = parallel::map(
+        chosen.len(),
+        operations,
+        || (),
+        |(), index| {
+            progress.check()?;
+            Some(finish(objective, &ends[chosen[index]]))
+        },
+    );
+    if progress.ended.load(Ordering::Relaxed) {
+        return Err(Error::Cancelled);
+    }
+    let polished: Vec<Found> = polished.into_iter().flatten().collect::<Result<_>>()?;
+    let best = polished.into_iter().min_by(|a, b| a.value.total_cmp(&b.value));
+    let no_convergence =
+        Error::NoConvergence { algorithm: "search for a minimum", iterations: ends.len() };
+    let mut best = best.ok_or(no_convergence)?;
+    let level = best.value + COUNTED * best.value.abs();
+    best.hits = ends.iter().filter(|end| end.descent.value <= level).count().max(1);
+    best.starts = ends.len();
+    Ok(best)
+}
+
+/// Counts the starts that are done, for a monitor that may end the work.
+struct Progress<'a> {
+    monitor: &'a dyn Monitor,
+    total: u64,
+    done: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Progress<'_> {
+    /// Another start begins; `None` if the work shall end.
+    fn step(&self) -> Option<()> {
+        let done = self.done.fetch_add(1, Ordering::Relaxed);
+        self.report(done)
+    }
+
+    fn check(&self) -> Option<()> {
+        self.report(self.done.load(Ordering::Relaxed))
+    }
+
+    fn report(&self, done: u64) -> Option<()> {
+        if !self.ended.load(Ordering::Relaxed)
+            && self.monitor.report("searching for a lower minimum", done, Some(self.total)).is_err()
+        {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        (!self.ended.load(Ordering::Relaxed)).then_some(())
+    }
+}
+
+/// The lowest ends that differ from each other, by index.
+fn finalists(ends: &[End]) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::new();
+    for (index, end) in ends.iter().enumerate() {
+        let value = end.descent.value;
+        let close = |&other: &usize| value - ends[other].descent.value <= SAME * value.abs();
+        if !chosen.last().is_some_and(close) {
+            chosen.push(index);
+        }
+        if chosen.len() == FINALISTS {
+            break;
+        }
+    }
+    chosen
+}
+
+/// Follows a rough end as far as it goes: to a minimum, without the terms that have vanished.
+fn finish(objective: &Objective, end: &End) -> Result<Found> {
+    let fine = stop(objective, FINE);
+    let mut terms = Terms::new(objective, end.rank);
+    let mut descent = descend(&mut terms, end.descent.point.clone(), &fine);
+    let mut is_minimum = None;
+    let mut rank = end.rank;
+    for _ in 0..=MOST_ESCAPES {
+        let reduced = without_dead_terms(objective, rank, &descent)?;
+        rank = reduced.0;
+        terms = Terms::new(objective, rank);
+        descent = descend(&mut terms, reduced.1, &fine);
+        (descent, is_minimum) = polish(&mut terms, descent);
+        if is_minimum != Some(false) {
+            break;
+        }
+        let nudged = nudged(&descent.point);
+        descent = descend(&mut terms, nudged, &fine);
+    }
+    found(objective, rank, &descent, is_minimum)
+}
+
+/// The point moved a little, in a direction without structure.
+fn nudged(point: &[f64]) -> Vec<f64> {
+    let size = 1e-3 * largest(point);
+    let golden = (5.0_f64.sqrt() - 1.0) / 2.0;
+    let shift = |index: usize| ((index as f64 + 1.0) * golden).fract() - 0.5;
+    point.iter().enumerate().map(|(index, x)| x + size * shift(index)).collect()
+}
+
+/// Z diag(ν).
+fn product(objective: &Objective, rank: usize, point: &[f64]) -> DMatrix<f64> {
+    let classes = objective.classes;
+    let (left, right) = point.split_at(rank * classes);
+    let left = DMatrix::from_column_slice(classes, rank, left);
+    let mut right = DMatrix::from_column_slice(classes, rank, &right[..rank * classes]);
+    for (mut column, c) in right.column_iter_mut().zip(left.column_iter()) {
+        let energy = (column.norm_squared() + c.norm_squared()) / 2.0;
+        column *= energy.powf(objective.exponent());
+    }
+    left * right.transpose()
+}
+
+/// The parameters of the singular value decomposition, with the terms that are alive.
+fn without_dead_terms(
+    objective: &Objective,
+    rank: usize,
+    descent: &Descent,
+) -> Result<(usize, Vec<f64>)> {
+    let classes = objective.classes;
+    let svd = svd_thin(&product(objective, rank, &descent.point))?;
+    let least = DEAD * svd.singular_values.iter().copied().fold(0.0, f64::max);
+    let alive = svd.singular_values.iter().take(rank).filter(|&&value| value > least).count();
+    let mut point = Vec::with_capacity(objective.parameters(alive));
+    for side in [&svd.u, &svd.v] {
+        for (column, &value) in side.column_iter().zip(svd.singular_values.iter()).take(alive) {
+            let root = objective.energy(value).sqrt();
+            point.extend(column.iter().map(|entry| entry * root));
+        }
+    }
+    point.extend_from_slice(&descent.point[2 * rank * classes..]);
+    Ok((alive, point))
+}
+
+/// What is wanted of a point.
+fn found(
+    objective: &Objective,
+    rank: usize,
+    descent: &Descent,
+    is_minimum: Option<bool>,
+) -> Result<Found> {
+    let classes = objective.classes;
+    let svd = svd_thin(&product(objective, rank, &descent.point))?;
+    let left = svd.u.columns(0, rank).into_owned();
+    let right = svd.v.columns(0, rank).into_owned();
+    let singular_values: Vec<f64> = svd.singular_values.iter().take(rank).copied().collect();
+    let diagonal = DMatrix::from_diagonal(&svd.singular_values.rows(0, rank).into_owned());
+    let mut outputs = &left * diagonal * right.transpose();
+    for (mut column, scale) in outputs.column_iter_mut().zip(&objective.scales) {
+        column /= *scale;
+    }
+    let bias = descent.point[2 * rank * classes..].to_vec();
+    let mut scratch = outputs.as_slice().to_vec();
+    let energy: f64 = singular_values.iter().map(|&value| objective.energy(value)).sum();
+    let shift = if bias.is_empty() { vec![0.0; classes] } else { bias.clone() };
+    let value = objective.data_term(&mut scratch, &shift)
+        + objective.price() * energy
+        + objective.bias_penalty(&bias);
+    let gradient = largest(&descent.gradient);
+    Ok(Found {
+        outputs,
+        left,
+        singular_values,
+        right,
+        bias,
+        value,
+        gradient,
+        is_minimum,
+        hits: 0,
+        starts: 0,
+    })
+}

@@ -1,0 +1,236 @@
+//! Minimisation of smooth functions by L-BFGS.
+
+use core::ops::ControlFlow;
+use std::collections::VecDeque;
+
+/// Pairs of steps and gradient differences that are remembered.
+const MEMORY: usize = 12;
+/// Sufficient decrease and curvature: the constants of the weak Wolfe conditions.
+const DECREASE: f64 = 1e-4;
+const CURVATURE: f64 = 0.9;
+/// Cap on the evaluations of one line search.
+const MOST_TRIALS: usize = 40;
+/// A rise of this relative size is a rounding error.
+const ROUNDING: f64 = 1e-14;
+
+/// Evaluates a function at a point and writes its gradient.
+pub(crate) trait Smooth {
+    /// The value; `gradient` has the length of `point` and is overwritten.
+    fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64;
+}
+
+/// When to stop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
+    /// Largest number of iterations.
+    pub(crate) iterations: usize,
+    /// Largest entry of the gradient at a stationary point.
+    pub(crate) gradient: f64,
+    /// Relative decrease over ten iterations that is not worth going on.
+    pub(crate) decrease: f64,
+}
+
+/// A point with its value and gradient.
+#[derive(Debug, Clone)]
+pub(crate) struct Descent {
+    pub(crate) point: Vec<f64>,
+    pub(crate) gradient: Vec<f64>,
+    pub(crate) value: f64,
+}
+
+/// Descends from a point. The result is never above the start.
+pub(crate) fn descend(function: &mut impl Smooth, start: Vec<f64>, stop: &Stop) -> Descent {
+    let mut gradient = vec![0.0; start.len()];
+    let value = function.evaluate(&start, &mut gradient);
+    let mut here = Descent { point: start, gradient, value };
+    let mut memory = Memory::default();
+    let mut checkpoint = here.value;
+    for iteration in 1..=stop.iterations {
+        if !here.value.is_finite() || largest(&here.gradient) <= stop.gradient {
+            break;
+        }
+        let direction = memory.direction(&here.gradient);
+        let ControlFlow::Continue(there) =
+            line_search(function, &here, &direction, memory.is_empty())
+        else {
+            // A direction from old curvature may fail where the plain gradient does not.
+            if memory.is_empty() {
+                break;
+            }
+            memory = Memory::default();
+            continue;
+        };
+        memory.remember(&here, &there);
+        here = there;
+        if iteration % 10 == 0 {
+            if checkpoint - here.value <= stop.decrease * here.value.abs() {
+                break;
+            }
+            checkpoint = here.value;
+        }
+    }
+    here
+}
+
+/// Steps, gradient differences and their inner products, the newest last.
+#[derive(Default)]
+struct Memory {
+    pairs: VecDeque<(Vec<f64>, Vec<f64>, f64)>,
+}
+
+impl Memory {
+    fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    fn remember(&mut self, here: &Descent, there: &Descent) {
+        let step = difference(&there.point, &here.point);
+        let change = difference(&there.gradient, &here.gradient);
+        let product = dot(&step, &change);
+        if product <= f64::EPSILON * dot(&change, &change).sqrt() * dot(&step, &step).sqrt() {
+            return;
+        }
+        if self.pairs.len() == MEMORY {
+            self.pairs.pop_front();
+        }
+        self.pairs.push_back((step, change, product));
+    }
+
+    /// Minus the inverse Hessian that the pairs suggest, times the gradient.
+    fn direction(&self, gradient: &[f64]) -> Vec<f64> {
+        let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
+        let mut factors = Vec::with_capacity(self.pairs.len());
+        for (step, change, product) in self.pairs.iter().rev() {
+            let factor = dot(step, &direction) / product;
+            add_scaled(&mut direction, -factor, change);
+            factors.push(factor);
+        }
+        if let Some((_, change, product)) = self.pairs.back() {
+            let scale = product / dot(change, change);
+            direction.iter_mut().for_each(|d| *d *= scale);
+        }
+        for ((step, change, product), factor) in self.pairs.iter().zip(factors.into_iter().rev()) {
+            let correction = factor - dot(change, &direction) / product;
+            add_scaled(&mut direction, correction, step);
+        }
+        direction
+    }
+}
+
+/// A step along a direction that decreases the value and flattens the slope enough; `Break` if there is none.
+fn line_search(
+    function: &mut impl Smooth,
+    here: &Descent,
+    direction: &[f64],
+    first: bool,
+) -> ControlFlow<(), Descent> {
+    let slope = dot(direction, &here.gradient);
+    if slope.is_nan() || slope >= 0.0 {
+        return ControlFlow::Break(());
+    }
+    let (mut low, mut high) = (0.0, f64::INFINITY);
+    let mut step = if first { first_step(here, direction) } else { 1.0 };
+    let mut best: Option<Descent> = None;
+    for _ in 0..MOST_TRIALS {
+        let point: Vec<f64> = here.point.iter().zip(direction).map(|(x, d)| x + step * d).collect();
+        let mut gradient = vec![0.0; point.len()];
+        let value = function.evaluate(&point, &mut gradient);
+        let there = Descent { point, gradient, value };
+        let new_slope = dot(direction, &there.gradient);
+        // Close to a minimum the values are all rounding errors, and the slope alone is to be trusted.
+        let level = here.value + ROUNDING * here.value.abs();
+        let flat = there.value <= level && new_slope <= (2.0 * DECREASE - 1.0) * slope;
+        let lower = there.value <= here.value + DECREASE * step * slope || flat;
+        if !lower || !there.value.is_finite() {
+            let curvature = 2.0 * (there.value - here.value - step * slope);
+            let parabola = -slope * step * step / curvature;
+            high = step;
+            step = if low == 0.0 && parabola.is_finite() {
+                parabola.clamp(0.1 * step, 0.5 * step)
+            } else {
+                f64::midpoint(low, high)
+            };
+        } else if new_slope < CURVATURE * slope {
+            low = step;
+            step = if high.is_finite() { f64::midpoint(low, high) } else { 2.5 * step };
+            best = Some(there);
+        } else {
+            return ControlFlow::Continue(there);
+        }
+    }
+    best.filter(|there| there.value < here.value)
+        .map_or(ControlFlow::Break(()), ControlFlow::Continue)
+}
+
+/// A first step that moves no coordinate by more than a tenth of the largest one.
+fn first_step(here: &Descent, direction: &[f64]) -> f64 {
+    0.1 * largest(&here.point).max(1e-3) / largest(direction)
+}
+
+/// The largest absolute entry.
+pub(crate) fn largest(numbers: &[f64]) -> f64 {
+    numbers.iter().fold(0.0, |largest: f64, number| largest.max(number.abs()))
+}
+
+/// The inner product, summed in four lanes.
+#[inline(always)]
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (fours, others) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f64 = fours.remainder().iter().zip(others.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in fours.zip(others) {
+        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            *lane += x * y;
+        }
+    }
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
+}
+
+/// a + factor·b, in place.
+#[inline(always)]
+pub(crate) fn add_scaled(a: &mut [f64], factor: f64, b: &[f64]) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a += factor * b;
+    }
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rosenbrock's function in pairs of coordinates.
+    struct Valleys;
+
+    impl Smooth for Valleys {
+        fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
+            let mut value = 0.0;
+            for (x, g) in point.chunks_exact(2).zip(gradient.chunks_exact_mut(2)) {
+                let (across, along) = (x[1] - x[0] * x[0], 1.0 - x[0]);
+                value += 100.0 * across * across + along * along;
+                g[0] = -400.0 * across * x[0] - 2.0 * along;
+                g[1] = 200.0 * across;
+            }
+            value
+        }
+    }
+
+    #[test]
+    fn valleys_are_followed_to_their_end() {
+        let stop = Stop { iterations: 500, gradient: 1e-12, decrease: 0.0 };
+        let end = descend(&mut Valleys, vec![-1.2, 1.0, 0.3, -2.0], &stop);
+        assert!(end.point.iter().all(|x| (x - 1.0).abs() < 1e-11), "{end:?}");
+    }
+
+    #[test]
+    fn inner_products_of_every_length() {
+        for length in 0..12_usize {
+            let numbers: Vec<f64> = (1..=length).map(|n| n as f64).collect();
+            let expected = length * (length + 1) * (2 * length + 1) / 6;
+            assert_eq!(dot(&numbers, &numbers), expected as f64);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The norms of all classes, from the Gram matrices of a point.
+
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::prediction::geometry::ClassGeometry;
+use crate::problem::counts::{ClassCounts, Run};
+
+/// Relative size below which squared norms, and differences between them, are rounding errors.
+const NEGLIGIBLE: f64 = 1e-12;
+
+/// The squared norms of a class: of its classifier and of its mean.
+type Norms = [f64; 2];
+
+impl ClassGeometry {
+    /// The runs of neighbours with the same norms. Numbers as small as rounding errors become zero, and neighbours
+    /// that differ by no more become equal.
+    pub(crate) fn runs(
+        counts: &ClassCounts,
+        symmetric: bool,
+        grams: &[ClassMatrix; 2],
+    ) -> Vec<(Run, Self)> {
+        let norms =
+            |class: usize| grams.each_ref().map(|gram| gram.get(class, class).unwrap_or(0.0));
+        if symmetric {
+            return counts.runs().map(|run| (run, geometry(run, norms(run.first_class)))).collect();
+        }
+        let all: Vec<Norms> = (0..counts.classes()).map(norms).collect();
+        let least =
+            [0, 1].map(|side| NEGLIGIBLE * all.iter().map(|norms| norms[side]).fold(0.0, f64::max));
+        let mut runs: Vec<(Run, Norms)> = Vec::new();
+        for run in counts.runs() {
+            for class in run.classes() {
+                let found = all.get(class).copied().unwrap_or_default();
+                let cleaned =
+                    [0, 1].map(|side| if found[side] > least[side] { found[side] } else { 0.0 });
+                let alike = |(last, norms): &(Run, Norms)| {
+                    last.size == run.size
+                        && (0..2).all(|side| (norms[side] - cleaned[side]).abs() <= least[side])
+                };
+                match runs.last_mut() {
+                    Some(last) if alike(last) => last.0.class_count += 1,
+                    _ => runs.push((Run { first_class: class, class_count: 1, ..run }, cleaned)),
+                }
+            }
+        }
+        runs.into_iter().map(|(run, norms)| (run, geometry(run, norms))).collect()
+    }
+}
+
+fn geometry(run: Run, [classifier, feature]: Norms) -> ClassGeometry {
+    ClassGeometry {
+        count: run.size,
+        collapsed: Some([classifier, feature] == [0.0, 0.0]),
+        classifier_norm_squared: Some(classifier),
+        feature_norm_squared: Some(feature),
+    }
+}
