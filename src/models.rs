@@ -3,8 +3,10 @@
 pub use regime::Regime;
 
 mod any;
+pub mod contrastive;
 pub mod convex;
 pub mod cross_entropy;
+pub mod fixed_head;
 pub mod layer_peeled;
 pub mod low_rank;
 pub mod multi_label;

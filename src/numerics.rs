@@ -18,3 +18,4 @@ pub(crate) mod simd;
 pub(crate) mod squares;
 #[cfg(feature = "serde")]
 pub(crate) mod stored;
+pub(crate) mod wright_omega;

@@ -4,6 +4,7 @@ mod class_runs;
 pub(crate) mod explicit;
 pub(crate) mod geometry;
 mod summary;
+pub(crate) mod nonnegative;
 pub(crate) mod verdict;
 
 use core::fmt::Debug;

@@ -96,6 +96,8 @@ impl Problem {
             }
             TrainingObjective::Budgeted { .. }
             | TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::FixedSimplexHead { .. }
+            | TrainingObjective::UnitVectors { .. }
             | TrainingObjective::DataTerm { .. } => (1.0, None),
         };
         if samples == 0 {
