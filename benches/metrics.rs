@@ -9,8 +9,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use nalgebra::DMatrix;
 use neural_collapse::measure::{ClassVectors, Scalar};
 use neural_collapse::metrics::{
-    Nc1Options, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
-    nc1_trace_quotient, nc2, nc3, nc4, norm_spread, self_duality,
+    Nc1Options, Nc1Sums, all_metrics, cdnv, cosine_spread, duality_cosines, equiangularity,
+    log_energy, nc1, nc1_trace_quotient, nc2, nc3, nc4, norm_spread, self_duality,
 };
 use neural_collapse::objective::Objective;
 use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead, Regularization, audit};
@@ -51,38 +51,81 @@ fn bench_type<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         let mut group = criterion.benchmark_group(format!("{name}/{type_name}"));
         group.sample_size(10);
         group.bench_function("statistics", |b| {
-            b.iter(|| ClassStatistics::new(black_box(&data)).unwrap())
+            b.iter(|| ClassStatistics::new(black_box(&data)).unwrap());
         });
         group.bench_function("nc1", |b| b.iter(|| nc1(&data, &statistics, &options).unwrap()));
         group.bench_function("nc1_trace_quotient", |b| {
-            b.iter(|| nc1_trace_quotient(&data, &statistics, options.center).unwrap())
+            b.iter(|| nc1_trace_quotient(&data, &statistics, options.center).unwrap());
         });
         group.bench_function("cdnv", |b| b.iter(|| cdnv(&data, &statistics).unwrap()));
         group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
         group.bench_function("objective", |b| {
-            b.iter(|| Objective::new(&data, &head, &decays).unwrap())
+            b.iter(|| Objective::squared_error(&data, &head, &decays).unwrap());
         });
         group.bench_function("audit", |b| b.iter(|| audit(&data, &head, Some(&decays)).unwrap()));
         group.bench_function("audit without penalties", |b| {
-            b.iter(|| audit(&data, &head, None).unwrap())
+            b.iter(|| audit(&data, &head, None).unwrap());
         });
         if type_name == "f64" {
             // These do not see the features.
             group.bench_function("nc2", |b| b.iter(|| nc2(&head, 1, &etf).unwrap()));
-            group.bench_function("nc3", |b| b.iter(|| nc3(&head, &means, &etf).unwrap()));
+            group.bench_function("nc3", |b| b.iter(|| nc3(&means, &head, &etf).unwrap()));
             group.bench_function("norm_spread", |b| b.iter(|| norm_spread(&columns)));
             group.bench_function("cosine_spread", |b| b.iter(|| cosine_spread(&columns).unwrap()));
             group.bench_function("equiangularity", |b| b.iter(|| equiangularity(&rows).unwrap()));
             group.bench_function("log_energy", |b| b.iter(|| log_energy(&columns).unwrap()));
-            group.bench_function("self_duality", |b| b.iter(|| self_duality(&rows, &columns)));
+            group.bench_function("self_duality", |b| b.iter(|| self_duality(&columns, &rows)));
             group
-                .bench_function("duality_cosines", |b| b.iter(|| duality_cosines(&rows, &columns)));
+                .bench_function("duality_cosines", |b| b.iter(|| duality_cosines(&columns, &rows)));
         }
         group.finish();
     }
 }
 
+/// Batches as a training loop has them: what is done once a call must not cost more than the samples.
+fn bench_small(criterion: &mut Criterion) {
+    let (samples, dimension, classes) = (32, 512, 10);
+    let (numbers, labels) = collapsed::<f32>(samples, dimension, classes);
+    let features = Features::from_row_major(&numbers, samples, dimension).unwrap();
+    let data = features.with_labels(&labels, classes).unwrap();
+    let statistics = ClassStatistics::new(&data).unwrap();
+    let means = statistics.class_means().unwrap();
+    let head = LinearHead::new(vec![means.transpose()], None).unwrap();
+    let options = Nc1Options::default();
+    let mut group = criterion.benchmark_group("batch of 32");
+    group.bench_function("statistics", |b| {
+        b.iter(|| ClassStatistics::new(black_box(&data)).unwrap())
+    });
+    group.bench_function("nc1", |b| b.iter(|| nc1(&data, &statistics, &options).unwrap()));
+    group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
+    group.bench_function("all metrics", |b| {
+        b.iter(|| all_metrics(&data, &statistics, &head).unwrap())
+    });
+    group.finish();
+}
+
+/// Up to 32 directions are projected on by inner products, more by general matrix products.
+fn bench_projection<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
+    let (samples, dimension) = (4096, 512);
+    let mut group = criterion.benchmark_group(format!("projection/{type_name}"));
+    for directions in [4, 9, 32, 33, 64] {
+        let classes = directions + 1;
+        let (numbers, labels) = collapsed::<T>(samples, dimension, classes);
+        let features = Features::from_row_major(&numbers, samples, dimension).unwrap();
+        let data = features.with_labels(&labels, classes).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let sums = Nc1Sums::<T>::new(&statistics, &Nc1Options::default()).unwrap();
+        group.bench_function(format!("{directions} directions"), |b| {
+            b.iter(|| sums.clone().accumulate(&data).unwrap())
+        });
+    }
+    group.finish();
+}
+
 fn benches(criterion: &mut Criterion) {
+    bench_small(criterion);
+    bench_projection::<f32>(criterion, "f32");
+    bench_projection::<f64>(criterion, "f64");
     bench_type::<f32>(criterion, "f32");
     bench_type::<f64>(criterion, "f64");
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use nalgebra::DMatrix;
-use neural_collapse::{Bias, ClassCounts, Features, LinearHead, Regularization, Ufm, audit};
+use neural_collapse::{
+    Bias, ClassCounts, Features, LinearHead, Prediction, Regularization, Ufm, audit,
+};
 use safetensors::SafeTensors;
 
 fn predict(criterion: &mut Criterion) {

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use neural_collapse::{
-    Basis, ClassCounts, Features, LinearHead, Regularization, Result, Ufm, audit,
+    Basis, ClassCounts, Features, LinearHead, Prediction, Regularization, Result, Ufm, audit,
 };
 
 fn main() -> Result<()> {
@@ -12,7 +12,7 @@ fn main() -> Result<()> {
     let sizes = [30_u64, 20, 10];
     let penalties = Regularization::new(&[1e-3, 1e-3], 1e-3)?;
     let ufm = Ufm::new(ClassCounts::new(&sizes)?, penalties.clone())?.with_widths(&[8, 8])?;
-    let network = ufm.global_minimum()?.minimizer(&Basis::Random(5))?;
+    let network = ufm.global_minimum()?.explicit(&Basis::Random(5))?;
     let disturbed = |matrix: &nalgebra::DMatrix<f64>, seed: f64| {
         let size = 0.01 * matrix.norm() / (matrix.len() as f64).sqrt();
         let mut index = 0.0;

@@ -5,7 +5,9 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::objective::Objective;
-use neural_collapse::{Basis, ClassCounts, Features, LinearHead, Regularization, Result, Ufm};
+use neural_collapse::{
+    Basis, ClassCounts, Features, LinearHead, Prediction, Regularization, Result, Ufm,
+};
 
 /// The parameters of a one-layer head on free features.
 struct Parameters {
@@ -30,7 +32,7 @@ fn objective(
 ) -> Result<Objective> {
     let head = LinearHead::new(vec![parameters.weight.clone()], None)?;
     let features = Features::from_sample_columns(&parameters.features)?;
-    Objective::new(&features.with_labels(labels, head.classes())?, &head, penalties)
+    Objective::squared_error(&features.with_labels(labels, head.classes())?, &head, penalties)
 }
 
 fn main() -> Result<()> {
@@ -44,7 +46,7 @@ fn main() -> Result<()> {
     let minimum = ufm.global_minimum()?;
     println!("claimed global minimum: {:.12}", minimum.loss());
 
-    let explicit = minimum.minimizer(&Basis::Random(1))?;
+    let explicit = minimum.explicit(&Basis::Random(1))?;
     let weight = explicit.head().product()?;
     let features = explicit.features()?;
     let scale = |matrix: &DMatrix<f64>| matrix.norm() / (matrix.len() as f64).sqrt();

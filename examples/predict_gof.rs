@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
-use neural_collapse::{ClassCounts, Regularization, Result, Ufm};
+use neural_collapse::{ClassCounts, Prediction, Regularization, Result, Ufm};
 
 fn main() -> Result<()> {
     let counts = ClassCounts::new(&[200, 100, 50, 50])?;
@@ -11,7 +11,9 @@ fn main() -> Result<()> {
         let minimum = Ufm::new(counts.clone(), penalties)?.global_minimum()?;
         println!("M = {depth}: {:?}, loss {:.9}", minimum.geometry(), minimum.loss());
         println!("  a = {:.4e}, threshold τ_M = {:.4}", minimum.scale(), minimum.threshold());
-        for (direction, s_k) in minimum.directions().iter().zip(minimum.s_k()) {
+        for (direction, s_k) in
+            minimum.directions().iter().zip(minimum.direction_singular_values(1..=1)?)
+        {
             println!(
                 "  n = {:>3}, {} of them: x = {:.5}, s = {:.5}, outputs reach {:.2} % of their target",
                 direction.target_squared(),

@@ -2,14 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::measure::class_means::check_second_pass;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::measure::scatter::{ProjectedScatter, Wanted};
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc4, nc2, nc3};
-use crate::models::squared::minimum::GlobalMinimum;
-use crate::models::squared::ufm::Ufm;
+use crate::metrics::{DecisionCounts, Nc1, Nc1Options, Nc1Sums, Nc4, nc2, nc3};
+use crate::models::squared::GlobalMinimum;
+use crate::models::squared::Ufm;
 use crate::numerics::scalar::Scalar;
 use crate::objective::{Objective, ObjectiveSums};
+use crate::prediction::Prediction;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::Regularization;
@@ -21,12 +22,12 @@ const COLLAPSED: f64 = 1e-6;
 /// What was measured on a network, beside what the theory predicts for it.
 ///
 /// ```
-/// use neural_collapse::{Basis, ClassCounts, Features, Regularization, Ufm, audit};
+/// use neural_collapse::{Basis, ClassCounts, Features, Prediction, Regularization, Ufm, audit};
 ///
 /// // The explicit global minimiser stands in for a trained network.
 /// let penalties = Regularization::new(&[5e-4, 5e-4], 5e-4)?;
 /// let ufm = Ufm::new(ClassCounts::new(&[6, 3, 3])?, penalties.clone())?.with_widths(&[8, 8])?;
-/// let network = ufm.global_minimum()?.minimizer(&Basis::Random(1))?;
+/// let network = ufm.global_minimum()?.explicit(&Basis::Random(1))?;
 ///
 /// let features = network.features()?;
 /// let labels = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2];
@@ -152,9 +153,9 @@ pub struct AuditSums<'a, T: Scalar> {
     statistics: &'a ClassStatistics,
     head: &'a LinearHead,
     penalties: Option<&'a Regularization>,
-    scatter: ProjectedScatter<T>,
+    scatter: Nc1Sums<T>,
     decisions: DecisionCounts,
-    objective: Option<ObjectiveSums<'a>>,
+    objective: Option<ObjectiveSums>,
 }
 
 impl<'a, T: Scalar> AuditSums<'a, T> {
@@ -168,8 +169,9 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
         penalties: Option<&'a Regularization>,
     ) -> Result<Self> {
         // First, as it checks that head and penalties fit together.
-        let objective = penalties
-            .map(|penalties| ObjectiveSums::new(statistics, head, penalties)?.with_balancedness());
+        let objective = penalties.map(|penalties| {
+            ObjectiveSums::squared_error(statistics, head, penalties)?.with_balancedness()
+        });
         let objective = objective.transpose()?;
         Ok(Self {
             statistics,
@@ -177,12 +179,7 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
             penalties,
             objective,
             decisions: DecisionCounts::new(statistics, head)?,
-            scatter: ProjectedScatter::build(
-                statistics,
-                &Nc1Options::default(),
-                None,
-                Wanted::Projection,
-            )?,
+            scatter: Nc1Sums::new(statistics, &Nc1Options::default())?,
         })
     }
 
@@ -217,7 +214,7 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
     /// As [`audit`], and [`Error::Shape`] if a class had not as many samples as in the first pass.
     pub fn audit(&self) -> Result<Audit> {
         let Self { statistics, head, penalties, .. } = *self;
-        statistics.check_second_pass(self.scatter.counts())?;
+        check_second_pass(statistics.counts(), self.scatter.counts())?;
         let nc4 = self.decisions.nc4()?;
         let counts = ClassCounts::new(statistics.counts())?;
         let (prediction, not_predictable) = match penalties.map(|p| predict(&counts, head, p)) {
@@ -240,7 +237,7 @@ impl<'a, T: Scalar> AuditSums<'a, T> {
                 })
                 .collect::<Result<_>>()?,
             nc3: match &targets.outputs {
-                Some(target) => comparable(nc3(head, &class_means, target))?,
+                Some(target) => comparable(nc3(&class_means, head, target))?,
                 None => None,
             },
             nc4,
@@ -295,7 +292,9 @@ impl<'a> Targets<'a> {
         } else {
             None
         };
-        let outputs = prediction.and_then(GlobalMinimum::class_outputs).or_else(|| frame.clone());
+        let outputs = prediction
+            .and_then(|prediction| prediction.class_outputs().ok())
+            .or_else(|| frame.clone());
         Ok(Self { prediction, frame, outputs })
     }
 
@@ -321,7 +320,7 @@ fn audit_classes(
     let limit = |norms: &[f64]| COLLAPSED * norms.iter().copied().fold(0.0, f64::max);
     let limits = (limit(&classifier), limit(&features));
     let predicted = |class: usize| prediction.and_then(|prediction| prediction.class(class));
-    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.classes));
+    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.class_count));
     let norms = classifier.iter().zip(&features).zip(sizes).enumerate();
     norms
         .map(|(class, ((&classifier, &feature), count))| {

@@ -129,6 +129,14 @@ pub enum Error {
         /// Why there is no answer.
         reason: &'static str,
     },
+    /// A text does not say what it should.
+    #[error("`{text}` is not {expected}")]
+    Syntax {
+        /// The text.
+        text: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// Long work was ended by the caller's [`Monitor`](crate::Monitor).
     #[error("the work was cancelled")]
     Cancelled,

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use neural_collapse::geometry::ClassMatrix;
-//! use neural_collapse::{Basis, Bias, ClassCounts, Geometry, Regularization, Ufm};
+//! use neural_collapse::{Basis, Bias, ClassCounts, Geometry, Prediction, Regularization, Ufm};
 //!
 //! // Four classes, three linear layers, every weight decay 5e-4, no bias.
 //! let counts = ClassCounts::new(&[200, 100, 50, 50])?;
@@ -24,13 +24,13 @@
 //! assert!(minimum.smallest_surviving_count() < 1.0);
 //!
 //! // Matrices that attain the minimum, in a random rotation.
-//! let explicit = minimum.minimizer(&Basis::Random(1))?;
+//! let explicit = minimum.explicit(&Basis::Random(1))?;
 //! assert_eq!(explicit.head().depth(), 3);
 //!
 //! // Balanced classes with an unregularised bias: a simplex equiangular tight frame.
 //! let counts = ClassCounts::balanced(10, 600)?;
 //! let balanced = Ufm::new(counts, penalties.with_bias(Bias::Unregularized)?)?.global_minimum()?;
-//! let gram = balanced.classifier_gram().to_dense().unwrap();
+//! let gram = balanced.trailing_gram(1)?.to_dense().unwrap();
 //! assert!(ClassMatrix::simplex_etf(10)?.distance(&gram)? < 1e-14);
 //! # Ok::<(), neural_collapse::Error>(())
 //! ```
@@ -71,12 +71,13 @@
 //! | [`audit`](mod@audit) | a network beside its prediction |
 //! | [`error`] | the error type, with places and values as data |
 //!
-//! Matrices are those of [nalgebra](https://nalgebra.org) 0.35. No input makes this crate panic, and it prints nothing.
+//! Matrices are those of [nalgebra](https://nalgebra.org) 0.35, which is re-exported as [`nalgebra`]. No input makes this crate panic, and it prints nothing.
 //! The derivations, the list of metrics and the measured accuracy are in the folder
 //! `docs` of the repository (`theory.md`, `metrics.md`, `accuracy.md`).
 //!
 //! # Features of this crate
 //!
+//! * `random` (on by default): random orthonormal vectors for explicit matrices, `Basis::Random`.
 //! * `simd` (on by default): loops are compiled for several generations of processors and the best version is chosen
 //!   when the program runs. Without it only matrix products use vector units.
 //! * `serde`: problems and results can be serialised. What is read goes through the constructors, so that it is as valid
@@ -95,6 +96,9 @@ mod numerics;
 pub mod objective;
 pub mod prediction;
 pub mod problem;
+
+/// The matrices of all arguments and results.
+pub use nalgebra;
 
 #[doc(inline)]
 pub use audit::{Audit, AuditSums, audit};

@@ -1,8 +1,14 @@
 //! The models whose global minima are known or searched for, a folder for each loss.
 
+pub use regime::Regime;
+
+pub mod convex;
 pub mod cross_entropy;
 pub mod layer_peeled;
 pub mod low_rank;
+pub mod multi_label;
 pub mod nonnegative;
+pub(crate) mod regime;
+pub mod soft_labels;
 pub mod squared;
 pub mod svm;

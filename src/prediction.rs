@@ -94,7 +94,7 @@ pub trait Prediction: Debug + Send + Sync {
     /// matrices are too large.
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>>;
 
-    /// The bias b, one number a class; `None` without a bias and where it differs between members of the family.
+    /// The bias b, one number for each class; `None` without a bias and where it differs between members of the family.
     fn bias(&self) -> Option<Vec<f64>>;
 
     /// The singular values of the product of the `layers` (from 1 to M), by falling value.

@@ -1,10 +1,12 @@
-//! What every model is given, checked once: class counts, decays and bias, the linear head.
+//! What every model is given, checked once: class counts and targets, decays and bias, widths, the linear head.
 
 pub(crate) mod counts;
 pub(crate) mod head;
 pub(crate) mod kinds;
 pub(crate) mod regularization;
+pub(crate) mod target;
 pub(crate) mod training_objective;
+pub(crate) mod widths;
 
 pub use counts::{ClassCounts, Run, SizeGroup};
 pub use head::LinearHead;

@@ -1,8 +1,10 @@
 //! Ten million samples through accumulators that do not grow.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use neural_collapse::measure::{PooledScatter, ProjectedScatter};
-use neural_collapse::metrics::Nc1Options;
+use std::io::Write as _;
+
+use neural_collapse::measure::PooledScatter;
+use neural_collapse::metrics::{Nc1Options, Nc1Sums};
 use neural_collapse::{ClassStatistics, Features};
 
 const SAMPLES: usize = 10_000_000;
@@ -50,7 +52,7 @@ fn ten_million_samples() {
         statistics.accumulate(&batch).unwrap();
     });
     let options = Nc1Options::default();
-    let mut projected = ProjectedScatter::new(&statistics, &options).unwrap();
+    let mut projected = Nc1Sums::new(&statistics, &options).unwrap();
     for_each_batch(&mut |numbers, labels| {
         let features = Features::from_row_major(numbers, labels.len(), DIMENSION).unwrap();
         projected.accumulate(&features.with_labels(labels, CLASSES).unwrap()).unwrap();
@@ -64,7 +66,12 @@ fn ten_million_samples() {
         assert_eq!(found.rank, 2);
     }
     // All samples would take 160 MB.
-    if let (Some(before), Some(after)) = (before, peak_memory()) {
-        assert!(after - before < 32_000, "{} kB", after - before);
+    match before.zip(peak_memory()) {
+        Some((before, after)) => assert!(after - before < 32_000, "{} kB", after - before),
+        // Not by `eprintln`, which is not shown where a test passes.
+        None => {
+            writeln!(std::io::stderr(), "not measured: this system does not tell the peak memory")
+                .unwrap()
+        }
     }
 }

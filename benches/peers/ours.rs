@@ -42,7 +42,7 @@ fn measure<T: Scalar>(
     let statistics = ClassStatistics::new(&data)?;
     let nc1 = nc1(&data, &statistics, &Nc1Options::default())?.value;
     let etf = ClassMatrix::simplex_etf(classes)?;
-    Ok([nc1, nc2(head, 1, &etf)?, nc3(head, &statistics.class_means()?, &etf)?])
+    Ok([nc1, nc2(head, 1, &etf)?, nc3(&statistics.class_means()?, head, &etf)?])
 }
 
 fn report<T: Scalar>(folder: &Path, name: &str, numbers: &[T]) {

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, UnknownArgumentValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
 
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
-use crate::input::Keys;
+use crate::input::{Keys, Reading, Request};
+pub(crate) use crate::loss::Loss;
 use crate::model::{Model, Prediction};
 use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias, spread};
 
@@ -33,36 +34,6 @@ pub(crate) enum Command {
     Predict(PredictArguments),
     /// Measure a trained network and compare it with the prediction
     Audit(AuditArguments),
-}
-
-/// What is minimised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Loss {
-    /// The mean squared error
-    #[default]
-    #[value(alias = "mean-squared-error", alias = "squared")]
-    Mse,
-    /// Cross-entropy, balanced classes
-    #[value(alias = "cross-entropy", alias = "cross_entropy")]
-    Ce,
-    /// The layer-peeled model: cross-entropy with budgets for the norms
-    #[value(alias = "layer_peeled")]
-    LayerPeeled,
-    /// The support vector machine on free features: cross-entropy for vanishing weight decay
-    #[value(alias = "uf_svm", alias = "seli")]
-    UfSvm,
-}
-
-impl Loss {
-    /// The name in the JSON output and in the metadata of files.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Mse => "mse",
-            Self::Ce => "cross_entropy",
-            Self::LayerPeeled => "layer_peeled",
-            Self::UfSvm => "uf_svm",
-        }
-    }
 }
 
 /// The numbers of a training problem.
@@ -112,6 +83,10 @@ pub(crate) struct HeadArguments {
     /// One value stands for all layers.
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
     weight_decay: Option<Vec<f64>>,
+
+    /// What other programs call the weight decay.
+    #[arg(long = "wd", hide = true, value_parser = UnknownArgumentValueParser::suggest_arg("--weight-decay"))]
+    wd: Option<String>,
 
     /// Weight decay λ_H of the features
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
@@ -164,13 +139,14 @@ pub(crate) enum Metrics {
 #[derive(Debug, Args)]
 #[command(after_help = AUDIT_EXAMPLES)]
 pub(crate) struct AuditArguments {
-    /// A .safetensors or .npz file with features, labels and the weights of the linear layers
+    /// Files with features, labels and the weights of the linear layers: .safetensors, .npz, .npy, .pt and .pth of
+    /// torch.save, or the *.index.json of a sharded checkpoint
     ///
-    /// Several files are one data set, its samples in the order of the files. Each has the weights, features with
-    /// labels, or both. Weights and bias are those of the first file that has weights, metadata may be in any file;
-    /// others may repeat but not contradict them. Features are read in blocks, so they may be larger than the
-    /// memory, unless they are in Fortran order.
-    #[arg(value_name = "FILE", required = true)]
+    /// Several files are one data set, its samples in the order of the files. Each has features, labels, both, or any
+    /// part of the head; features and labels in different files belong together in the order of the files. Metadata
+    /// may be in any file; no file may contradict another. Features are read in blocks, so they may be larger than the
+    /// memory, unless they are in Fortran order. Nothing in a file is executed.
+    #[arg(value_name = "FILE", required_unless_present = "features")]
     pub(crate) files: Vec<PathBuf>,
 
     /// What was minimised [default: the metadata loss_function, else mse]
@@ -178,22 +154,70 @@ pub(crate) struct AuditArguments {
     pub(crate) loss: Option<Loss>,
 
     /// Names of the weight matrices W₁,…,W_M (outputs × inputs), from the features to the output
-    /// [default: classifier.1.weight,…,classifier.M.weight]
+    /// [default: found by their shapes, if there is only one way]
+    ///
+    /// Only a linear chain may be named: weights do not show activations between layers or biases of hidden layers,
+    /// and a head with either is another function than the product of its matrices. Without names, all matrices under
+    /// one prefix that are numbered without gaps from 0 or 1 and lead from the features to the classes are taken, or a
+    /// single matrix that does, unless others could be meant. A name may also be a .npy file.
     #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) weights: Option<Vec<String>>,
 
-    /// Name of the features (samples × width) [default: features]
+    /// Name of the features (samples × width), or a .npy file [default: features]
+    ///
+    /// They are what the first linear layer takes. Sizes of 1 after the width do not count, as after pooling.
     #[arg(long, value_name = "KEY")]
     pub(crate) features: Option<String>,
 
-    /// Name of the labels, an integer from 0 for each sample [default: labels]
+    /// Name of the labels, or a .npy file [default: labels]
+    ///
+    /// Whole numbers of any type, one for each sample, or one-hot rows.
     #[arg(long, value_name = "KEY")]
     pub(crate) labels: Option<String>,
 
-    /// Name of the bias of the last layer [default: classifier.bias, if it is there]
+    /// Name of the bias of the last layer, or none to leave it out [default: that beside the weights, if there is one]
     #[arg(long, value_name = "KEY")]
     pub(crate) bias_key: Option<String>,
+
+    /// The weights are stored as inputs × outputs, as kernels of Keras and Flax are
+    #[arg(long)]
+    pub(crate) transposed: bool,
+
+    /// The label of the first class
+    #[arg(long, value_name = "LABEL", default_value_t = 0, allow_hyphen_values = true)]
+    pub(crate) first_label: i64,
+
+    /// Leave out samples with these labels, as -100
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) ignore_label: Vec<i64>,
+
+    /// Leave out outputs that are the class of no sample, as those of a background or of classes not in the files
+    #[arg(long)]
+    pub(crate) present_classes: bool,
+
+    /// Divide features and rows of the classifier by their norms: a cosine classifier of one layer
+    #[arg(long)]
+    pub(crate) normalize: bool,
+
+    /// The temperature that the cosines of --normalize are divided by
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, requires = "normalize")]
+    #[arg(value_parser = temperature)]
+    pub(crate) temperature: f64,
+
+    /// Files of the training set: measure the samples around its class means, as test sets are
+    ///
+    /// Its features and labels have the names of the others.
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pub(crate) means: Vec<PathBuf>,
+
+    /// A text file with a name for each class, one per line or as a JSON list, for tables
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_names: Option<PathBuf>,
+
+    /// Label smoothing of the cross-entropy in training [default: the metadata label_smoothing]
+    #[arg(long, value_name = "NUMBER", value_parser = smoothing)]
+    pub(crate) label_smoothing: Option<f64>,
 
     /// Weight decays λ₁,…,λ_M of the linear layers, from the features to the output
     /// [default: the metadata lambda_w, a JSON list]
@@ -201,6 +225,10 @@ pub(crate) struct AuditArguments {
     /// One value stands for all layers.
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) weight_decay: Option<Vec<f64>>,
+
+    /// What other programs call the weight decay.
+    #[arg(long = "wd", hide = true, value_parser = UnknownArgumentValueParser::suggest_arg("--weight-decay"))]
+    wd: Option<String>,
 
     /// Weight decay λ_H of the features [default: the metadata lambda_h]
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
@@ -225,16 +253,19 @@ pub(crate) struct AuditArguments {
 }
 
 const AUDIT_EXAMPLES: &str = "\
-Numbers may be f64, f32, f16 or bf16, labels of any integer type. Without weight decays, from flags or the \
-metadata of a .safetensors file, every metric that needs none is still printed.
+Numbers may be f64, f32, f16 or bf16. Without weight decays, from flags or the metadata of a file, every metric that \
+needs none is still printed.
 
 Examples:
   A file with the default names, weight decays in its metadata:
     neural-collapse audit network.safetensors
 
   Other names, and weight decays from the command line:
-    neural-collapse audit network.npz --features h --labels y \\
-        --weights fc1.weight,fc2.weight --weight-decay 5e-4 --feature-decay 1e-5 --bias none
+    neural-collapse audit network.npz --features h --labels y --weights head.weight \\
+        --weight-decay 5e-4 --feature-decay 1e-5 --bias none
+
+  A PyTorch checkpoint with the head, features and labels in files of their own:
+    neural-collapse audit checkpoint.pt --features h.npy --labels y.npy --present-classes
 
   Samples in several files, the weights in another one, every metric as JSON:
     neural-collapse audit head.npz shard-0.safetensors shard-1.safetensors \\
@@ -312,7 +343,7 @@ impl HeadArguments {
 
     /// Whether none of the flags is given.
     fn is_absent(&self) -> bool {
-        let Self { depth, weight_decay, feature_decay, bias, widths } = self;
+        let Self { depth, weight_decay, wd: _, feature_decay, bias, widths } = self;
         depth.is_none()
             && weight_decay.is_none()
             && feature_decay.is_none()
@@ -322,8 +353,20 @@ impl HeadArguments {
 }
 
 impl AuditArguments {
+    /// All that is said of the files.
+    pub(crate) fn request(&self) -> Request {
+        Request {
+            files: self.files.clone(),
+            means: self.means.clone(),
+            keys: self.keys(),
+            reading: self.reading(),
+            given: self.penalties(),
+            label_names: self.label_names.clone(),
+        }
+    }
+
     /// The names of the arrays.
-    pub(crate) fn keys(&self) -> Keys {
+    fn keys(&self) -> Keys {
         Keys {
             features: self.features.clone(),
             labels: self.labels.clone(),
@@ -332,15 +375,38 @@ impl AuditArguments {
         }
     }
 
+    /// How the arrays are to be understood.
+    fn reading(&self) -> Reading {
+        Reading {
+            first_label: self.first_label,
+            ignored_labels: self.ignore_label.clone(),
+            present_classes: self.present_classes,
+            temperature: self.normalize.then_some(self.temperature),
+            transposed: self.transposed,
+        }
+    }
+
     /// The penalties given by flags.
-    pub(crate) fn penalties(&self) -> Penalties {
+    fn penalties(&self) -> Penalties {
         Penalties {
             weight_decays: self.weight_decay.clone(),
             feature_decay: self.feature_decay,
             bias: self.bias,
             loss: self.loss,
+            label_smoothing: self.label_smoothing,
+            class_weights: None,
         }
     }
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "a positive number is expected".into())
+}
+
+fn smoothing(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
+    number.ok_or_else(|| "a number from 0 to 1 is expected".into())
 }
 
 fn bias(text: &str) -> Result<Bias, String> {

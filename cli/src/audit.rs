@@ -3,12 +3,11 @@
 use std::iter::repeat_n;
 
 use neural_collapse::audit::Compared;
-use neural_collapse::metrics::{nc2, nc3};
+use neural_collapse::metrics::{AllMetrics, nc2, nc3};
 use neural_collapse::{
     Audit, ClassCounts, ClassMatrix, ClassStatistics, Error, LinearHead, Regularization, Ufm,
 };
 
-use crate::all_metrics::AllMetrics;
 use crate::arguments::Loss;
 use crate::error::CliError;
 use crate::input::{DataSet, Float, Head, MeasuredNetwork, Precision};
@@ -51,8 +50,12 @@ impl AuditedNetwork {
         all_metrics: bool,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let MeasuredNetwork { data, head: Head { file, weights, bias, penalties: given, .. } } =
-            network;
+        if network.means.is_some() {
+            let reason = "an audit around the class means of another file is not made yet".into();
+            return Err(CliError::Argument { name: "--means".into(), reason });
+        }
+        let MeasuredNetwork { data, head, .. } = network;
+        let Head { file, weights, bias, penalties: given, .. } = head;
         let file = file.display().to_string();
         let head = LinearHead::new(weights, bias).map_err(CliError::in_file(&file))?;
         let penalties = given.of_head(&head)?;
@@ -307,7 +310,7 @@ impl AuditedNetwork {
                 comparable(target.as_ref(), |target| nc2(&head, layers, target))
             })
             .collect::<Result<_, _>>()?;
-        self.audit.nc3 = comparable(outputs, |target| nc3(&head, &means, target))?;
+        self.audit.nc3 = comparable(outputs, |target| nc3(&means, &head, target))?;
         Ok(())
     }
 

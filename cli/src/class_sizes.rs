@@ -8,29 +8,6 @@ use neural_collapse::ClassCounts;
 
 use crate::error::CliError;
 
-/// Parses a list separated by commas, spaces or line breaks.
-fn parse_counts(text: &str) -> Result<ClassCounts, String> {
-    let separators = |character: char| character == ',' || character.is_whitespace();
-    let items = text.split(separators).filter(|item| !item.is_empty());
-    let runs = items.map(parse_run).collect::<Result<Vec<_>, _>>()?;
-    if runs.is_empty() {
-        return Err("there are no classes".into());
-    }
-    ClassCounts::from_runs(runs).map_err(|error| error.to_string())
-}
-
-/// The size and the number of classes of `50` or `50x2`: ten million equal classes are one entry.
-fn parse_run(item: &str) -> Result<(u64, usize), String> {
-    let (size, repeat) = item.split_once(['x', 'X']).unwrap_or((item, "1"));
-    let (Ok(size), Ok(repeat)) = (size.parse(), repeat.parse()) else {
-        return Err(format!("`{item}` is neither a class size nor `SIZExCLASSES`"));
-    };
-    if size == 0 || repeat == 0 {
-        return Err(format!("`{item}` has a zero, but classes have at least one sample"));
-    }
-    Ok((size, repeat))
-}
-
 /// Where the class sizes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CountsSource {
@@ -64,7 +41,10 @@ impl CountsSource {
             Self::StandardInput => ("standard input".into(), read_standard_input()),
         };
         let text = text.map_err(|error| CliError::Unreadable { name: name.clone(), error })?;
-        parse_counts(&text).map_err(|reason| CliError::Argument { name, reason })
+        text.parse().map_err(|error: neural_collapse::Error| CliError::Argument {
+            name,
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -76,27 +56,6 @@ fn read_standard_input() -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_and_runs_are_parsed() {
-        let sizes = parse_counts("200,100,50x2\n 7").unwrap();
-        assert_eq!(sizes, ClassCounts::new(&[200, 100, 50, 50, 7]).unwrap());
-    }
-
-    #[test]
-    fn huge_runs_are_not_expanded() {
-        let sizes = parse_counts("1x18446744073709551615").unwrap();
-        assert_eq!(sizes.runs().len(), 1);
-    }
-
-    #[test]
-    fn other_texts_are_errors() {
-        for text in
-            ["", ",", "0", "5x0", "-5", "2.5", "5x", "x5", "5x5x5", "a", "2x9999999999999999999"]
-        {
-            assert!(parse_counts(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn sources_are_recognised() {

@@ -4,7 +4,6 @@ use std::io;
 
 use neural_collapse::Error;
 
-use crate::input::InputError;
 use crate::tables::shortest_number;
 
 /// Why the program failed, in one line.
@@ -12,7 +11,7 @@ use crate::tables::shortest_number;
 pub(crate) enum CliError {
     /// The file with the measurements is bad.
     #[error(transparent)]
-    Input(#[from] InputError),
+    Input(Box<dyn std::error::Error + Send + Sync>),
 
     /// The library refuses the numbers.
     #[error(transparent)]
@@ -57,12 +56,24 @@ impl From<Error> for CliError {
             Error::OutOfRange { argument, value, expected } => match flag(argument.name) {
                 Some(flag) => Self::Argument {
                     name: flag.into(),
-                    reason: format!("{}, but must be {expected}", shortest_number(*value)),
+                    reason: format!(
+                        "{}, but must be {expected}{}",
+                        shortest_number(*value),
+                        hint(argument.name, *value)
+                    ),
                 },
                 None => Self::Problem(error),
             },
             _ => Self::Problem(error),
         }
+    }
+}
+
+/// What is meant by a value that is refused, where that is plain.
+fn hint(argument: &str, value: f64) -> &'static str {
+    match argument {
+        "bias_decay" if value == 0.0 => "; a bias without weight decay is `unregularized`",
+        _ => "",
     }
 }
 

@@ -1,11 +1,11 @@
 //! The command line of `neural-collapse`.
 
-mod all_metrics;
 mod arguments;
 mod audit;
 mod class_sizes;
 mod error;
 mod input;
+mod loss;
 mod model;
 mod passes;
 mod penalties;
@@ -58,6 +58,6 @@ fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
 /// Everything up to the printing, and with it the progress, has come to its end when this returns.
 fn measure(arguments: &AuditArguments) -> Result<AuditedNetwork, CliError> {
     let progress = Progress::start("reading");
-    let network = read_network(&arguments.files, &arguments.keys(), &arguments.penalties())?;
+    let network = read_network(&arguments.request())?;
     AuditedNetwork::new(network, arguments.metrics == Metrics::All, &progress)
 }

@@ -1,12 +1,13 @@
 //! The predictions: of the squared loss, and of the models beside it with what is proved about them.
 
+use neural_collapse::Prediction as _;
 use neural_collapse::models::cross_entropy::CrossEntropyPoint;
 use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
 use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::problem::Run;
 use neural_collapse::{
-    ClassCounts, ClassMatrix, CrossEntropyUfm, Error, GlobalMinimum, Landscape, LayerPeeled,
-    Prediction as _, Seli, Ufm, Verdict,
+    ClassCounts, ClassMatrix, CrossEntropyUfm, Error, GlobalMinimum, Landscape, LayerPeeled, Seli,
+    Ufm, Verdict,
 };
 use serde::Serialize;
 
@@ -102,7 +103,7 @@ impl Model {
         let counts = ufm.counts().filter(|counts| counts.is_balanced());
         let counts = counts.ok_or_else(no_closed_form)?;
         let size = counts.runs().next().map_or(0, |run| run.size);
-        let problem = CrossEntropyUfm::new(counts.classes(), size, ufm.penalties().clone())?;
+        let problem = CrossEntropyUfm::new(counts.classes(), size, ufm.regularization().clone())?;
         let problem = match ufm.widths() {
             Some(widths) => problem.with_widths(widths)?,
             None => problem,
@@ -231,7 +232,7 @@ impl Model {
 
     /// Runs of equal neighbouring classes, in the order of the labels; without norms if there are too many.
     pub(crate) fn class_runs(&self) -> Result<Vec<(usize, ClassNorms)>, Error> {
-        let whole = |(run, class): (Run, ClassGeometry)| (run.classes, class.into());
+        let whole = |(run, class): (Run, ClassGeometry)| (run.class_count, class.into());
         match self {
             Self::CrossEntropy(_) if self.is_too_large() => Ok(self.runs_without_norms()),
             Self::CrossEntropy(landscape) => {
@@ -244,7 +245,7 @@ impl Model {
 
     fn runs_without_norms(&self) -> Vec<(usize, ClassNorms)> {
         let runs = self.counts().runs();
-        runs.map(|run| (run.classes, ClassNorms::new(run.size, None, None))).collect()
+        runs.map(|run| (run.class_count, ClassNorms::new(run.size, None, None))).collect()
     }
 
     /// The Gram matrix of the class means; `None` if it is too large.
@@ -269,7 +270,7 @@ impl Model {
 
     /// Whether classes of one size are alike, in any order: not so where they form pairs or polygons.
     pub(crate) fn is_symmetric(&self) -> bool {
-        self.landscape().is_none_or(|landscape| landscape.is_symmetric())
+        self.landscape().is_none_or(Landscape::is_symmetric)
     }
 
     /// Whether it is too large to be looked at class by class.

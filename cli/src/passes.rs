@@ -1,9 +1,10 @@
 //! The two passes over the samples: class means, then everything that is measured around them.
 
+use neural_collapse::measure::FeatureEnergy;
+use neural_collapse::metrics::{AllMetrics, MetricSums};
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::{Audit, AuditSums, Bias, ClassStatistics, Error, LinearHead, Regularization};
 
-use crate::all_metrics::{AllMetrics, MetricSums};
 use crate::arguments::Loss;
 use crate::error::CliError;
 use crate::input::{Batch, DataSet, Float};
@@ -64,7 +65,7 @@ impl Plan<'_> {
             .map_err(CliError::in_file(&name))?;
         pass(data, progress, |batch| sums.accumulate(batch))?;
         progress.end_passes("metrics");
-        sums.measured(self, statistics).map_err(CliError::in_file(&name))
+        sums.measured().map_err(CliError::in_file(&name))
     }
 
     /// The penalties beside the cross-entropy. The layer-peeled model has none: they are asked for, but do not
@@ -86,7 +87,7 @@ impl Plan<'_> {
 /// What the second pass adds up, all of it while a block is in memory.
 struct Sums<'a, T: Float> {
     audit: AuditSums<'a, T>,
-    cross_entropy: Option<ObjectiveSums<'a>>,
+    cross_entropy: Option<ObjectiveSums>,
     feature_energy: Option<FeatureEnergy>,
     metrics: Option<MetricSums<T>>,
 }
@@ -99,7 +100,7 @@ impl<'a, T: Float> Sums<'a, T> {
     ) -> Result<Self, Error> {
         let head = plan.model;
         let squared = plan.penalties.filter(|_| plan.loss == Loss::Mse);
-        let energy = || FeatureEnergy::new(statistics.classes());
+        let energy = || FeatureEnergy::empty(statistics.dimension(), statistics.classes());
         Ok(Self {
             audit: AuditSums::new(statistics, head, squared)?,
             cross_entropy: cross_entropy
@@ -111,8 +112,11 @@ impl<'a, T: Float> Sums<'a, T> {
                     }
                 })
                 .transpose()?,
-            feature_energy: (plan.loss == Loss::LayerPeeled).then(energy),
-            metrics: plan.all_metrics.then(|| MetricSums::new(statistics, plan.network)),
+            feature_energy: (plan.loss == Loss::LayerPeeled).then(energy).transpose()?,
+            metrics: plan
+                .all_metrics
+                .then(|| MetricSums::new(statistics, plan.network))
+                .transpose()?,
         })
     }
 
@@ -122,7 +126,7 @@ impl<'a, T: Float> Sums<'a, T> {
             sums.accumulate(&batch.samples)?;
         }
         if let Some(energy) = &mut self.feature_energy {
-            energy.accumulate(batch);
+            energy.accumulate(&batch.samples)?;
         }
         if let Some(sums) = &mut self.metrics {
             sums.accumulate(&batch.samples)?;
@@ -130,43 +134,16 @@ impl<'a, T: Float> Sums<'a, T> {
         Ok(())
     }
 
-    fn measured(self, plan: &Plan<'_>, statistics: &ClassStatistics) -> Result<Measured, Error> {
+    fn measured(self) -> Result<Measured, Error> {
         let audit = self.audit.audit()?;
         let cross_entropy = self.cross_entropy.as_ref();
-        let metrics =
-            self.metrics.map(|sums| AllMetrics::new(&sums, statistics, plan.network, &audit));
         Ok(Measured {
             cross_entropy: cross_entropy.map(ObjectiveSums::objective).transpose()?,
             balancedness: cross_entropy.map_or(Ok(None), ObjectiveSums::balancedness)?,
-            feature_energy: self.feature_energy.map(|energy| energy.mean()),
-            metrics,
+            feature_energy: self.feature_energy.map(|energy| energy.mean()).transpose()?,
+            metrics: self.metrics.map(|sums| sums.metrics()).transpose()?,
             audit,
         })
-    }
-}
-
-/// Sum of the squared norms and number of the samples of each class.
-struct FeatureEnergy(Vec<(f64, f64)>);
-
-impl FeatureEnergy {
-    fn new(classes: usize) -> Self {
-        Self(vec![(0.0, 0.0); classes])
-    }
-
-    fn accumulate<T: Float>(&mut self, batch: &Batch<'_, T>) {
-        let width = batch.samples.features().dimension();
-        for (sample, &label) in batch.numbers.chunks(width).zip(batch.samples.labels()) {
-            let squares = sample.iter().map(|&number| number.into() * number.into());
-            let (sum, samples) = &mut self.0[label];
-            *sum += squares.sum::<f64>();
-            *samples += 1.0;
-        }
-    }
-
-    /// The mean over the classes of their means.
-    fn mean(&self) -> f64 {
-        let means = self.0.iter().map(|(sum, samples)| sum / samples);
-        means.sum::<f64>() / self.0.len() as f64
     }
 }
 
@@ -176,9 +153,9 @@ fn pass<T: Float>(
     progress: &Progress,
     mut accumulate: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
 ) -> Result<(), CliError> {
-    data.for_each_batch(|batch| {
+    Ok(data.for_each_batch(|batch| {
         accumulate(batch)?;
         progress.advance(batch.samples.labels().len() as u64);
         Ok(())
-    })
+    })?)
 }

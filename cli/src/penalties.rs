@@ -2,8 +2,8 @@
 
 use neural_collapse::{Bias, LinearHead, Regularization};
 
-use crate::arguments::Loss;
 use crate::error::CliError;
+use crate::loss::Loss;
 
 /// The weight decays of the layers, in the user's words.
 const WEIGHT_DECAYS: &str = "the weight decays (--weight-decay or the metadata `lambda_w`)";
@@ -19,6 +19,10 @@ pub(crate) struct Penalties {
     pub(crate) bias: Option<Bias>,
     /// What they are penalties beside.
     pub(crate) loss: Option<Loss>,
+    /// The label smoothing of the cross-entropy.
+    pub(crate) label_smoothing: Option<f64>,
+    /// The weights of the classes in the loss.
+    pub(crate) class_weights: Option<Vec<f64>>,
 }
 
 impl Penalties {
@@ -27,6 +31,9 @@ impl Penalties {
     /// A setting for the bias that contradicts the file is refused, even where nothing depends on it.
     pub(crate) fn of_head(&self, head: &LinearHead) -> Result<Option<Regularization>, CliError> {
         let bias = self.bias_of_head(head)?;
+        if self.uncovered().is_some() {
+            return Ok(None);
+        }
         let (Some(weight_decays), Some(feature_decay)) = (&self.weight_decays, self.feature_decay)
         else {
             return Ok(None);
@@ -42,11 +49,48 @@ impl Penalties {
             feature_decay: self.feature_decay.or(others.feature_decay),
             bias: self.bias.or(others.bias),
             loss: self.loss.or(others.loss),
+            label_smoothing: self.label_smoothing.or(others.label_smoothing),
+            class_weights: self.class_weights.or(others.class_weights),
         }
+    }
+
+    /// The penalties of the two-class head that a head with one output stands for.
+    ///
+    /// The output z is the difference of two outputs ±z/2, whose rows together have half of the squared norm: the same
+    /// penalty needs twice the weight decay in the last of `depth` layers, and twice that of the bias.
+    pub(crate) fn of_two_outputs(mut self, depth: usize) -> Self {
+        self.weight_decays = self.weight_decays.map(|decays| {
+            let mut decays = match decays[..] {
+                [decay] => vec![decay; depth],
+                _ => decays,
+            };
+            decays.last_mut().into_iter().for_each(|decay| *decay *= 2.0);
+            decays
+        });
+        self.bias = self.bias.map(|bias| match bias {
+            Bias::Regularized(decay) => Bias::Regularized(2.0 * decay),
+            other => other,
+        });
+        self
+    }
+
+    /// What the loss was trained with that no model here covers, in words.
+    fn uncovered(&self) -> Option<&'static str> {
+        if self.label_smoothing.is_some_and(|smoothing| smoothing != 0.0) {
+            return Some(
+                "no model here covers label smoothing (--label-smoothing or the metadata `label_smoothing`)",
+            );
+        }
+        let weights = self.class_weights.as_deref().unwrap_or_default();
+        let weighted = weights.iter().zip(weights.iter().skip(1)).any(|(one, other)| one != other);
+        weighted.then_some("no model here covers class weights (the metadata `class_weights`)")
     }
 
     /// Why the penalties are not all known, in words; `None` if they are.
     pub(crate) fn missing(&self) -> Option<&'static str> {
+        if let Some(reason) = self.uncovered() {
+            return Some(reason);
+        }
         match (&self.weight_decays, self.feature_decay) {
             (Some(_), Some(_)) => None,
             (None, Some(_)) => Some(

@@ -59,15 +59,15 @@ fn main() -> neural_collapse::Result<()> {
     for (name, target) in [
         ("orthogonal frame", ClassMatrix::orthogonal_frame(classes)?),
         ("simplex ETF", ClassMatrix::simplex_etf(classes)?),
-        ("general orthogonal frame", ClassMatrix::general_orthogonal_frame(&lengths)?),
+        ("general orthogonal frame", ClassMatrix::diagonal(&lengths)?),
     ] {
         timed(&format!("NC2 to the {name}"), || nc2(&head, 1, &target))?;
-        timed(&format!("NC3 to the {name}"), || nc3(&head, &means, &target))?;
+        timed(&format!("NC3 to the {name}"), || nc3(&means, &head, &target))?;
     }
     for weights in head.weights() {
         let (rows, columns) = (ClassVectors::rows(weights)?, ClassVectors::columns(&means)?);
-        timed("self-duality", || self_duality(&rows, &columns))?;
-        timed("duality", || duality_cosines(&rows, &columns).map(|cosines| Spread::of(&cosines)))?;
+        timed("self-duality", || self_duality(&columns, &rows))?;
+        timed("duality", || duality_cosines(&columns, &rows).map(|cosines| Spread::of(&cosines)))?;
         for (name, vectors) in [("means", &columns), ("classifier", &rows)] {
             timed(&format!("norms of the {name}"), || Ok(norm_spread(vectors)))?;
             timed(&format!("cosines of the {name}"), || cosine_spread(vectors))?;

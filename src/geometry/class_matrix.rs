@@ -3,14 +3,13 @@
 mod contrasts;
 mod cosine;
 mod kinds;
-mod spectral;
 
 use nalgebra::DMatrix;
 
 use crate::error::{Argument, Error, Result, check_not_negative};
 use crate::geometry::family::{Family, Subset};
+use crate::geometry::structure::{Grouped, Structure};
 use crate::numerics::linalg::check_finite;
-use crate::problem::counts::ClassCounts;
 
 /// A K×K matrix that is the same for classes of the same kind: the Gram matrix of a frame, or the
 /// predicted Gram matrix or outputs of a [`GlobalMinimum`](crate::GlobalMinimum).
@@ -37,158 +36,15 @@ pub struct ClassMatrix {
     family: Option<Family>,
 }
 
-/// A matrix without freedom.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Structure {
-    Grouped(Grouped),
-    Dense(DMatrix<f64>),
-}
-
-/// diag(q_g) plus c_gh for each pair of groups.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Grouped {
-    partition: Partition,
-    diagonal: Vec<f64>,
-    coupling: Option<DMatrix<f64>>,
-}
-
-/// The classes 0, …, K−1 divided into groups, as runs of neighbours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Partition {
-    /// First class and group of each run.
-    runs: Vec<(usize, usize)>,
-    classes: usize,
-}
-
-impl Partition {
-    /// All classes in one group.
-    fn single(classes: usize) -> Self {
-        Self { runs: vec![(0, 0)], classes }
-    }
-
-    /// The groups of equal sizes.
-    fn by_size(counts: &ClassCounts) -> Self {
-        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
-        Self { runs, classes: counts.classes() }
-    }
-
-    fn group_of(&self, class: usize) -> usize {
-        let next = self.runs.partition_point(|&(first, _)| first <= class);
-        self.runs[next - 1].1
-    }
-
-    /// The group of every class.
-    fn groups(&self) -> Vec<usize> {
-        let ends = self.runs.iter().skip(1).map(|&(first, _)| first).chain([self.classes]);
-        let runs = self.runs.iter().zip(ends);
-        runs.flat_map(|(&(first, group), end)| core::iter::repeat_n(group, end - first)).collect()
-    }
-}
-
-impl Grouped {
-    fn to_dense(&self) -> DMatrix<f64> {
-        let groups = self.class_groups();
-        DMatrix::from_fn(groups.len(), groups.len(), |i, j| {
-            self.entry(i == j, groups[i], groups[j])
-        })
-    }
-
-    fn get(&self, i: usize, j: usize) -> f64 {
-        self.entry(i == j, self.partition.group_of(i), self.partition.group_of(j))
-    }
-
-    /// The group of every class.
-    pub(crate) fn class_groups(&self) -> Vec<usize> {
-        self.partition.groups()
-    }
-
-    /// The entry for a class of group g and one of group h, which may be the same class.
-    pub(crate) fn entry(&self, same_class: bool, g: usize, h: usize) -> f64 {
-        let on_diagonal = if same_class { self.diagonal[g] } else { 0.0 };
-        on_diagonal + self.coupling.as_ref().map_or(0.0, |coupling| coupling[(g, h)])
-    }
-
-    /// q_g for every group.
-    pub(crate) fn diagonal(&self) -> &[f64] {
-        &self.diagonal
-    }
-
-    /// The constants c_gh, if any is not zero.
-    pub(crate) fn coupling(&self) -> Option<&DMatrix<f64>> {
-        self.coupling.as_ref()
-    }
-
-    /// The matrix divided by its largest number, so that the squares of its entries are in range; `None`
-    /// if it is zero.
-    pub(crate) fn unit_scale(&self) -> Option<Self> {
-        let numbers = self.diagonal.iter().chain(self.coupling.iter().flatten());
-        let largest = numbers.fold(0.0, |largest: f64, number| largest.max(number.abs()));
-        (largest > 0.0).then(|| Self {
-            partition: self.partition.clone(),
-            diagonal: self.diagonal.iter().map(|number| number / largest).collect(),
-            coupling: self.coupling.as_ref().map(|coupling| coupling / largest),
-        })
-    }
-
-    /// The Frobenius norm.
-    pub(crate) fn norm(&self) -> f64 {
-        let groups = self.class_groups();
-        let mut classes = vec![0.0; self.diagonal.len()];
-        for group in groups {
-            classes[group] += 1.0;
-        }
-        let Some(coupling) = &self.coupling else {
-            let squares = self.diagonal.iter().zip(&classes).map(|(q, classes)| q * q * classes);
-            return squares.sum::<f64>().sqrt();
-        };
-        let mut sum = 0.0;
-        for (g, &classes_g) in classes.iter().enumerate() {
-            let (q, c) = (self.diagonal[g], coupling[(g, g)]);
-            // m diagonal entries q + c, and the other entries of the block c.
-            sum += classes_g * ((q + c).powi(2) - c * c);
-            for (h, &classes_h) in classes.iter().enumerate() {
-                sum += classes_g * classes_h * coupling[(g, h)].powi(2);
-            }
-        }
-        sum.sqrt()
-    }
-}
-
-impl Structure {
-    pub(crate) fn to_dense(&self) -> DMatrix<f64> {
-        match self {
-            Self::Grouped(grouped) => grouped.to_dense(),
-            Self::Dense(matrix) => matrix.clone(),
-        }
-    }
-
-    pub(crate) fn get(&self, i: usize, j: usize) -> f64 {
-        match self {
-            Self::Grouped(grouped) => grouped.get(i, j),
-            Self::Dense(matrix) => matrix[(i, j)],
-        }
-    }
-
-    fn classes(&self) -> usize {
-        match self {
-            Self::Grouped(grouped) => grouped.partition.classes,
-            Self::Dense(matrix) => matrix.nrows(),
-        }
-    }
-}
-
 impl ClassMatrix {
     /// The Gram matrix I of the orthogonal frame of K = `classes` vectors.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there is no class.
+    #[doc(alias = "OF")]
     pub fn orthogonal_frame(classes: usize) -> Result<Self> {
         check_classes(classes)?;
-        Ok(Self::unique(Grouped {
-            partition: Partition::single(classes),
-            diagonal: vec![1.0],
-            coupling: None,
-        }))
+        Ok(Self::unique(Grouped::single(classes, 1.0, 0.0)))
     }
 
     /// The Gram matrix I − 11ᵀ/K of the simplex equiangular tight frame of K = `classes` vectors, up to
@@ -196,13 +52,10 @@ impl ClassMatrix {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there is no class.
+    #[doc(alias = "ETF")]
     pub fn simplex_etf(classes: usize) -> Result<Self> {
         check_classes(classes)?;
-        Ok(Self::unique(Grouped {
-            partition: Partition::single(classes),
-            diagonal: vec![1.0],
-            coupling: Some(DMatrix::from_element(1, 1, -(classes as f64).recip())),
-        }))
+        Ok(Self::unique(Grouped::single(classes, 1.0, -(classes as f64).recip())))
     }
 
     /// A square matrix without structure.
@@ -210,27 +63,26 @@ impl ClassMatrix {
         Self { base: Structure::Dense(matrix), family: None }
     }
 
-    /// The Gram matrix diag(‖v_k‖²) of a general orthogonal frame, from the squared lengths of its
-    /// vectors. Zero is allowed, for collapsed classes.
+    /// A diagonal matrix with entries that are not negative: the Gram matrix diag(‖v_k‖²) of a general orthogonal
+    /// frame, from the *squared* lengths of its vectors. Zero is allowed, for collapsed classes, though
+    /// Definition 2.1 asks for positive lengths.
+    ///
+    /// [`Frame::general_orthogonal`](crate::geometry::Frame::general_orthogonal) makes the vectors of given lengths.
     ///
     /// # Errors
-    /// [`Error::Empty`] without a class, [`Error::OutOfRange`] if a length is negative or not finite.
+    /// [`Error::Empty`] without a class, [`Error::OutOfRange`] if an entry is negative or not finite.
     ///
     /// Source: Dang et al. (ICML 2023), Definition 2.1.
-    pub fn general_orthogonal_frame(squared_lengths: &[f64]) -> Result<Self> {
+    #[doc(alias = "GOF")]
+    #[doc(alias = "general orthogonal frame")]
+    pub fn diagonal(squared_lengths: &[f64]) -> Result<Self> {
         if squared_lengths.is_empty() {
             return Err(Error::Empty { argument: "squared_lengths" });
         }
         for (index, &length) in squared_lengths.iter().enumerate() {
             check_not_negative(Argument::at("squared_lengths", index), length)?;
         }
-        let classes = squared_lengths.len();
-        let runs = (0..classes).map(|class| (class, class)).collect();
-        Ok(Self::unique(Grouped {
-            partition: Partition { runs, classes },
-            diagonal: squared_lengths.to_vec(),
-            coupling: None,
-        }))
+        Ok(Self::unique(Grouped::diagonal_matrix(squared_lengths)))
     }
 
     /// The family P_R(I): all orthogonal projectors of rank R = `rank`, which orthogonal frames become
@@ -267,15 +119,19 @@ impl ClassMatrix {
         Ok(Self::free(classes, Subset::Contrasts(all(classes)), rank))
     }
 
-    fn unique(grouped: Grouped) -> Self {
+    /// A structured matrix.
+    pub(crate) fn unique(grouped: Grouped) -> Self {
         Self { base: Structure::Grouped(grouped), family: None }
     }
 
+    /// The family whose members are this matrix plus those of `family`.
+    pub(crate) fn with_family(self, family: Option<Family>) -> Self {
+        Self { family, ..self }
+    }
+
     fn free(classes: usize, subset: Subset, rank: usize) -> Self {
-        let zero =
-            Grouped { partition: Partition::single(classes), diagonal: vec![0.0], coupling: None };
         let family = Family::Projector { subset, value: 1.0, ranks: rank..=rank };
-        Self { base: Structure::Grouped(zero), family: Some(family) }
+        Self::unique(Grouped::single(classes, 0.0, 0.0)).with_family(Some(family))
     }
 
     /// Number of classes K.

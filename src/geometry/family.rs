@@ -5,7 +5,7 @@ use core::ops::{Range, RangeInclusive};
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
-use crate::geometry::class_matrix::Structure;
+use crate::geometry::structure::Structure;
 use crate::numerics::linalg::symmetric_eigen;
 
 /// What a member of a family has beyond the part that all members share.

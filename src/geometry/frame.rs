@@ -1,113 +1,166 @@
 //! The frames themselves: matrices whose columns are the vectors of OF, simplex ETF and GOF.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Argument, Error, Place, Result, Size, check_positive};
-use crate::numerics::linalg::{check_finite, check_finite_at, check_memory};
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::structure::Grouped;
+use crate::numerics::linalg::{check_finite_at, check_memory};
 
 /// How far PᵀP may be from the identity, in every entry.
 const ORTHONORMALITY: f64 = 1e-10;
 
-/// The standard orthogonal frame I/√K: K orthogonal vectors of equal length, of Frobenius norm 1.
+/// One vector for each of K classes: the frames that neural collapse leads to, as the papers define them.
 ///
-/// # Errors
-/// [`Error::OutOfRange`] if there is no class, or so many that the matrix does not fit into memory.
-///
-/// ```
-/// let frame = neural_collapse::geometry::orthogonal_frame(4)?;
-/// assert_eq!(frame, nalgebra::DMatrix::identity(4, 4) * 0.5);
-/// # Ok::<(), neural_collapse::Error>(())
-/// ```
-///
-/// Source: Tirer & Bruna (ICML 2022); Definition 2.1 of Dang et al. (ICML 2023) with equal lengths.
-pub fn orthogonal_frame(classes: usize) -> Result<DMatrix<f64>> {
-    if classes == 0 {
-        return Err(Error::out_of_range("classes", 0.0, "at least 1"));
-    }
-    check_memory("classes", classes as f64, classes.checked_mul(classes))?;
-    Ok(DMatrix::from_diagonal_element(classes, classes, (classes as f64).sqrt().recip()))
-}
-
-/// The standard simplex equiangular tight frame √(K/(K−1))·(I − 11ᵀ/K): K unit vectors with the
-/// pairwise cosine −1/(K−1), the smallest that K vectors can all have.
-///
-/// # Errors
-/// [`Error::OutOfRange`] if there are less than two classes, or so many that the matrix does not fit
-/// into memory.
+/// A `Frame` is the vectors, the columns of [`vectors`](Self::vectors); a [`ClassMatrix`] is a matrix of inner
+/// products or outputs, such as the frame's [`gram`](Self::gram).
 ///
 /// ```
-/// let frame = neural_collapse::geometry::simplex_etf(4)?;
-/// let gram = frame.transpose() * &frame;
+/// use neural_collapse::geometry::Frame;
+///
+/// let etf = Frame::simplex_etf(4)?;
+/// let gram = etf.vectors().transpose() * etf.vectors();
 /// assert!((gram[(0, 0)] - 1.0).abs() < 1e-15 && (gram[(0, 1)] + 1.0 / 3.0).abs() < 1e-15);
+/// assert!((etf.gram().get(0, 1).unwrap() + 1.0 / 3.0).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
-///
-/// Source: Papyan, Han & Donoho (PNAS 2020).
-pub fn simplex_etf(classes: usize) -> Result<DMatrix<f64>> {
-    if classes < 2 {
-        return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
-    }
-    check_memory("classes", classes as f64, classes.checked_mul(classes))?;
-    let k = classes as f64;
-    let factor = (k / (k - 1.0)).sqrt();
-    Ok(DMatrix::from_fn(classes, classes, |i, j| factor * (f64::from(u8::from(i == j)) - 1.0 / k)))
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    vectors: DMatrix<f64>,
+    gram: ClassMatrix,
 }
 
-/// The standard general orthogonal frame diag(a_1, …, a_K)/√(Σ a_k²): orthogonal vectors whose lengths
-/// are proportional to `lengths`.
-///
-/// # Errors
-/// [`Error::Empty`] without a length, [`Error::OutOfRange`] if one is not positive and finite or if
-/// there are so many that the matrix does not fit into memory.
-///
-/// ```
-/// let frame = neural_collapse::geometry::general_orthogonal_frame(&[3.0, 4.0])?;
-/// assert_eq!(frame, nalgebra::dmatrix![0.6, 0.0; 0.0, 0.8]);
-/// # Ok::<(), neural_collapse::Error>(())
-/// ```
-///
-/// Source: Definition 2.1 of Dang et al. (ICML 2023).
-pub fn general_orthogonal_frame(lengths: &[f64]) -> Result<DMatrix<f64>> {
-    if lengths.is_empty() {
-        return Err(Error::Empty { argument: "lengths" });
+impl Frame {
+    /// The standard orthogonal frame I/√K: K orthogonal vectors of equal length, of Frobenius norm 1.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no class, or so many that the matrix does not fit into memory.
+    ///
+    /// ```
+    /// use neural_collapse::geometry::Frame;
+    ///
+    /// let frame = Frame::orthogonal(4)?;
+    /// assert_eq!(*frame.vectors(), nalgebra::DMatrix::identity(4, 4) * 0.5);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: Tirer & Bruna (ICML 2022); Definition 2.1 of Dang et al. (ICML 2023) with equal lengths.
+    #[doc(alias = "OF")]
+    pub fn orthogonal(classes: usize) -> Result<Self> {
+        if classes == 0 {
+            return Err(Error::out_of_range("classes", 0.0, "at least 1"));
+        }
+        check_memory("classes", classes as f64, classes.checked_mul(classes))?;
+        let k = classes as f64;
+        let vectors = DMatrix::from_diagonal_element(classes, classes, k.sqrt().recip());
+        let gram = ClassMatrix::unique(Grouped::single(classes, k.recip(), 0.0));
+        Ok(Self { vectors, gram })
     }
-    for (index, &length) in lengths.iter().enumerate() {
-        check_positive(Argument::at("lengths", index), length)?;
-    }
-    let classes = lengths.len();
-    check_memory("lengths.len()", classes as f64, classes.checked_mul(classes))?;
-    // Dividing by the largest length first keeps the squares in range.
-    let largest = lengths.iter().copied().fold(0.0, f64::max);
-    let norm = lengths.iter().map(|a| (a / largest).powi(2)).sum::<f64>().sqrt();
-    let diagonal = lengths.iter().map(|a| a / largest / norm);
-    Ok(DMatrix::from_diagonal(&nalgebra::DVector::from_iterator(classes, diagonal)))
-}
 
-/// The general version P N of a standard frame N: the same vectors in ℝᵈ, d ≥ K, through a d × K
-/// matrix P with orthonormal columns. Lengths and angles stay as they are.
-///
-/// # Errors
-/// [`Error::Shape`] if P does not have as many columns as N has rows, [`Error::OutOfRange`] if its
-/// entries are not finite or its columns not orthonormal to 10⁻¹⁰.
-///
-/// ```
-/// use nalgebra::dmatrix;
-///
-/// let frame = neural_collapse::geometry::general_orthogonal_frame(&[3.0, 4.0])?;
-/// let embedded = neural_collapse::geometry::embed_frame(&dmatrix![0.0, 1.0; 0.0, 0.0; 1.0, 0.0], &frame)?;
-/// assert_eq!(embedded, dmatrix![0.0, 0.8; 0.0, 0.0; 0.6, 0.0]);
-/// # Ok::<(), neural_collapse::Error>(())
-/// ```
-///
-/// Source: Definition 2.1 of Dang et al. (ICML 2023).
-pub fn embed_frame(basis: &DMatrix<f64>, frame: &DMatrix<f64>) -> Result<DMatrix<f64>> {
-    if basis.ncols() != frame.nrows() {
-        let (expected, reason) = ((Size::Any, frame.nrows()), "for the dimensions of the frame");
-        return Err(Error::shape("basis", basis.shape(), expected, reason));
+    /// The standard simplex equiangular tight frame √(K/(K−1))·(I − 11ᵀ/K): K unit vectors with the
+    /// pairwise cosine −1/(K−1), the smallest that K vectors can all have.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there are less than two classes, or so many that the matrix does not fit
+    /// into memory.
+    ///
+    /// Source: Papyan, Han & Donoho (PNAS 2020).
+    #[doc(alias = "ETF")]
+    #[doc(alias = "simplex equiangular tight frame")]
+    pub fn simplex_etf(classes: usize) -> Result<Self> {
+        if classes < 2 {
+            return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
+        }
+        check_memory("classes", classes as f64, classes.checked_mul(classes))?;
+        let k = classes as f64;
+        let factor = (k / (k - 1.0)).sqrt();
+        let entry = |i, j| factor * (f64::from(u8::from(i == j)) - 1.0 / k);
+        let vectors = DMatrix::from_fn(classes, classes, entry);
+        let between = (k - 1.0).recip();
+        let gram = ClassMatrix::unique(Grouped::single(classes, 1.0 + between, -between));
+        Ok(Self { vectors, gram })
     }
-    check_orthonormal("basis", None, basis)?;
-    check_finite("frame", frame)?;
-    Ok(basis * frame)
+
+    /// The standard general orthogonal frame diag(a_1, …, a_K)/√(Σ a_k²): orthogonal vectors whose lengths
+    /// are proportional to `lengths`.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without a length, [`Error::OutOfRange`] if one is not positive and finite or if
+    /// there are so many that the matrix does not fit into memory.
+    ///
+    /// ```
+    /// use neural_collapse::geometry::Frame;
+    ///
+    /// let frame = Frame::general_orthogonal(&[3.0, 4.0])?;
+    /// assert_eq!(*frame.vectors(), nalgebra::dmatrix![0.6, 0.0; 0.0, 0.8]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: Definition 2.1 of Dang et al. (ICML 2023).
+    #[doc(alias = "GOF")]
+    pub fn general_orthogonal(lengths: &[f64]) -> Result<Self> {
+        if lengths.is_empty() {
+            return Err(Error::Empty { argument: "lengths" });
+        }
+        for (index, &length) in lengths.iter().enumerate() {
+            check_positive(Argument::at("lengths", index), length)?;
+        }
+        let classes = lengths.len();
+        check_memory("lengths.len()", classes as f64, classes.checked_mul(classes))?;
+        // Dividing by the largest length first keeps the squares in range.
+        let largest = lengths.iter().copied().fold(0.0, f64::max);
+        let norm = lengths.iter().map(|a| (a / largest).powi(2)).sum::<f64>().sqrt();
+        let diagonal: Vec<f64> = lengths.iter().map(|a| a / largest / norm).collect();
+        let squares: Vec<f64> = diagonal.iter().map(|a| a * a).collect();
+        let gram = ClassMatrix::unique(Grouped::diagonal_matrix(&squares));
+        Ok(Self { vectors: DMatrix::from_diagonal(&DVector::from_vec(diagonal)), gram })
+    }
+
+    /// The general version P N of a standard frame N: the same vectors in ℝᵈ, d ≥ K, through a d × K
+    /// matrix P with orthonormal columns. Lengths and angles stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if P does not have as many columns as N has rows, [`Error::OutOfRange`] if its
+    /// entries are not finite or its columns not orthonormal to 10⁻¹⁰.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::geometry::Frame;
+    ///
+    /// let basis = dmatrix![0.0, 1.0; 0.0, 0.0; 1.0, 0.0];
+    /// let embedded = Frame::general_orthogonal(&[3.0, 4.0])?.embedded(&basis)?;
+    /// assert_eq!(*embedded.vectors(), dmatrix![0.0, 0.8; 0.0, 0.0; 0.6, 0.0]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: Definition 2.1 of Dang et al. (ICML 2023).
+    pub fn embedded(&self, basis: &DMatrix<f64>) -> Result<Self> {
+        let dimensions = self.vectors.nrows();
+        if basis.ncols() != dimensions {
+            let (expected, reason) = ((Size::Any, dimensions), "for the dimensions of the frame");
+            return Err(Error::shape("basis", basis.shape(), expected, reason));
+        }
+        check_orthonormal("basis", None, basis)?;
+        Ok(Self { vectors: basis * &self.vectors, gram: self.gram.clone() })
+    }
+
+    /// The vectors, one column for each class.
+    #[must_use]
+    pub fn vectors(&self) -> &DMatrix<f64> {
+        &self.vectors
+    }
+
+    /// The matrix whose columns are the vectors.
+    #[must_use]
+    pub fn into_vectors(self) -> DMatrix<f64> {
+        self.vectors
+    }
+
+    /// The inner products of the vectors, with their lengths: of the simplex ETF K/(K−1)·(I − 11ᵀ/K).
+    #[must_use]
+    pub fn gram(&self) -> &ClassMatrix {
+        &self.gram
+    }
 }
 
 /// Checks that PᵀP = I to [`ORTHONORMALITY`].

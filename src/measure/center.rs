@@ -1,8 +1,8 @@
-//! What class means are centred at.
+//! What class means are centered at.
 
 use nalgebra::{DMatrix, DVector};
 
-/// What the class means are centred at.
+/// What the class means are centered at.
 ///
 /// With as many samples in every class both are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -17,8 +17,8 @@ pub enum Center {
     Classes,
 }
 
-/// Subtracts their centre from class means.
-pub(crate) fn centre(means: &mut DMatrix<f64>, counts: &[u64], center: Center) {
+/// Subtracts their center from class means.
+pub(crate) fn subtract_center(means: &mut DMatrix<f64>, counts: &[u64], center: Center) {
     let origin = center_of(means, counts, center);
     means.column_iter_mut().for_each(|mut mean| mean -= &origin);
 }

@@ -9,11 +9,9 @@ use crate::error::{Error, Result};
 use crate::numerics::linalg::{
     StridedView, check_finite, gram, multiply, power_of_two, transposed,
 };
+use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
-
-/// Products of numbers of magnitudes within 1/this … this are far from over- and underflow.
-const COMFORTABLE: f64 = 1e70;
 
 /// Classes of one tile of pairs: few, so that all threads have tiles …
 const TILE: usize = 256;
@@ -29,16 +27,16 @@ const MANY_CLASSES: usize = 8192;
 /// use nalgebra::dmatrix;
 /// use neural_collapse::measure::ClassVectors;
 ///
-/// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: a row a class
+/// let classifier = dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]; // K×d: one class per row
 /// assert_eq!(ClassVectors::rows(&classifier)?.classes(), 2);
-/// let means = classifier.transpose(); // d×K: a column a class
+/// let means = classifier.transpose(); // d×K: one class per column
 /// assert_eq!(ClassVectors::columns(&means)?.dimension(), 3);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
-/// Whether class means are centred is up to the caller:
+/// Whether class means are centered is up to the caller:
 /// [`ClassStatistics::class_means`](crate::ClassStatistics::class_means) are not,
-/// [`ClassStatistics::centred_means`](crate::ClassStatistics::centred_means) are.
+/// [`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means) are.
 #[derive(Debug, Clone)]
 pub struct ClassVectors<'a> {
     /// Borrowed, or divided by `unit` if the numbers are very large or small.
@@ -109,7 +107,7 @@ impl<'a> ClassVectors<'a> {
         }
         check_finite("vectors", matrix)?;
         let largest = matrix.amax();
-        let comfortable = largest == 0.0 || (COMFORTABLE.recip()..COMFORTABLE).contains(&largest);
+        let comfortable = largest == 0.0 || is_comfortable(largest);
         let unit = if comfortable { 1.0 } else { power_of_two(matrix) };
         let matrix =
             if comfortable { Cow::Borrowed(matrix) } else { Cow::Owned(matrix.clone() / unit) };
@@ -146,6 +144,50 @@ impl<'a> ClassVectors<'a> {
     #[must_use]
     pub fn norms(&self) -> Vec<f64> {
         self.squared_norms.iter().map(|square| square.sqrt() * self.unit).collect()
+    }
+
+    /// Their squares ‖v_k‖².
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if one is too large for a floating-point number; one that is too small is 0.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::measure::ClassVectors;
+    ///
+    /// let classifier = dmatrix![3.0, 4.0; 0.0, 1.0];
+    /// assert_eq!(ClassVectors::rows(&classifier)?.norms_squared()?, [25.0, 1.0]);
+    /// assert!(ClassVectors::rows(&(classifier * 1e200))?.norms_squared().is_err());
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn norms_squared(&self) -> Result<Vec<f64>> {
+        let square = |&scaled: &f64| match scaled * self.unit * self.unit {
+            square if square.is_finite() => Ok(square),
+            _ => {
+                let log10 = scaled.log10() + 2.0 * self.unit.log10();
+                Err(Error::Unrepresentable { quantity: "a squared norm", log10 })
+            }
+        };
+        self.squared_norms.iter().map(square).collect()
+    }
+
+    /// The lengths relative to the largest one, at any magnitude; zeros if all vectors are zero. A class whose
+    /// classifier and mean are short beside the others has collapsed.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::measure::ClassVectors;
+    ///
+    /// // The squares of these are zero, but the vectors are not.
+    /// let classifier = dmatrix![3.0, 4.0; 0.0, 1.0] * 1e-170;
+    /// assert_eq!(ClassVectors::rows(&classifier)?.relative_norms(), [1.0, 0.2]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn relative_norms(&self) -> Vec<f64> {
+        let largest = self.squared_norms.iter().copied().fold(0.0, f64::max).sqrt();
+        let divisor = if largest == 0.0 { 1.0 } else { largest };
+        self.squared_norms.iter().map(|square| square.sqrt() / divisor).collect()
     }
 
     /// The unit that all vectors share, a power of two.

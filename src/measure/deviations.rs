@@ -1,15 +1,23 @@
 //! The deviations of samples from the means of their classes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use crate::error::{Error, Result, check_shape};
+use crate::error::{Error, Result};
+use crate::measure::class_means::ClassMeans;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
+use crate::numerics::left_factor::LeftFactor;
 use crate::numerics::linalg::{add_gram, zeros};
+use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::vectorised;
+use crate::numerics::squares::sum_of_squares;
+
+/// Samples whose squared deviations are kept before they are added up.
+const PART: usize = 1 << 18;
 
 /// Σ_W = 1/N ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d: the covariance of the samples around the means of
 /// their classes, which are taken from `statistics`.
@@ -31,87 +39,45 @@ use crate::numerics::simd::vectorised;
 /// assert_eq!(within_class_covariance(&data, &statistics)?, dmatrix![0.5, 0.0; 0.0, 0.0]);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// In batches: [`PooledScatter::within_class_covariance`](crate::measure::PooledScatter::within_class_covariance).
 pub fn within_class_covariance<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,
 ) -> Result<DMatrix<f64>> {
-    let mut scatter = WithinScatter::new(statistics.class_means()?)?;
-    scatter.accumulate(data)?;
-    match data.features().samples() {
-        0 => Err(Error::Empty { argument: "features" }),
-        samples => Ok(scatter.matrix() / samples as f64),
+    let deviations = Deviations::new(statistics.shared_means()?, 1.0);
+    deviations.means.check_shape(data)?;
+    let samples = data.features().samples();
+    if samples == 0 {
+        return Err(Error::Empty { argument: "features" });
     }
-}
-
-/// ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d, for class means that are known.
-#[derive(Debug, Clone)]
-pub(crate) struct WithinScatter {
-    deviations: Deviations,
-    /// Only the lower triangle.
-    sum: DMatrix<f64>,
-}
-
-impl WithinScatter {
-    pub(crate) fn new(class_means: DMatrix<f64>) -> Result<Self> {
-        let dimension = class_means.nrows();
-        let sum = zeros("dimension²", dimension, dimension)?;
-        Ok(Self { deviations: Deviations { class_means, scale: 1.0 }, sum })
+    let dimension = statistics.dimension();
+    let mut sum = zeros("dimension²", dimension, dimension)?;
+    for chunk in data.chunks() {
+        add_gram(&mut sum, &deviations.of(&chunk)?);
     }
-
-    /// Adds the samples of a batch; those before one that is refused have been added.
-    pub(crate) fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        self.deviations.check_shape(batch)?;
-        for chunk in batch.chunks() {
-            add_gram(&mut self.sum, &self.deviations.of(&chunk)?);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn class_means(&self) -> &DMatrix<f64> {
-        self.deviations.class_means()
-    }
-
-    pub(crate) fn matrix(&self) -> DMatrix<f64> {
-        let mut matrix = self.sum.clone();
-        matrix.fill_upper_triangle_with_lower_triangle();
-        matrix
-    }
+    sum.fill_upper_triangle_with_lower_triangle();
+    Ok(sum / samples as f64)
 }
 
 /// The deviations h_ki − h_k of samples from the means of their classes, divided by a scale.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Deviations {
-    class_means: DMatrix<f64>,
+    means: Arc<ClassMeans>,
     scale: f64,
 }
 
 impl Deviations {
-    pub(crate) fn new(statistics: &ClassStatistics, scale: f64) -> Result<Self> {
-        Ok(Self { class_means: statistics.class_means()?, scale })
+    pub(crate) fn new(means: Arc<ClassMeans>, scale: f64) -> Self {
+        Self { means, scale }
     }
 
-    /// Numbers of features and classes.
-    pub(crate) fn shape(&self) -> (usize, usize) {
-        self.class_means.shape()
-    }
-
-    pub(crate) fn class_means(&self) -> &DMatrix<f64> {
-        &self.class_means
+    pub(crate) fn means(&self) -> &ClassMeans {
+        &self.means
     }
 
     pub(crate) fn scale(&self) -> f64 {
         self.scale
-    }
-
-    /// Refuses features of another shape.
-    pub(crate) fn check_shape<T: Scalar>(&self, data: &LabeledFeatures<'_, T>) -> Result<()> {
-        let found = (data.features().dimension(), data.classes());
-        check_shape(
-            "features",
-            found,
-            self.class_means.shape(),
-            "features × classes of the statistics",
-        )
     }
 
     /// The deviations of the samples of a chunk, d×B.
@@ -119,15 +85,49 @@ impl Deviations {
         chunk.columns(|index, sample, out| self.write(out, sample, chunk.labels()[index]))
     }
 
+    /// Calls `add` with the label and ‖F x‖² for every deviation x of a batch, in the order of the samples; F is
+    /// `factor`, or the identity.
+    pub(crate) fn for_each_square<T: Scalar>(
+        &self,
+        batch: &LabeledFeatures<'_, T>,
+        factor: Option<&LeftFactor<T>>,
+        mut add: impl FnMut(usize, f64),
+    ) -> Result<()> {
+        self.means.check_shape(batch)?;
+        let blocks: Vec<_> = batch.features().blocks().collect();
+        let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
+        let rows = factor.map_or(0, LeftFactor::rows);
+        let operations = (rows + 2).saturating_mul(self.means.shape().0);
+        for part in blocks.chunks(PART.div_ceil(size)) {
+            let samples = part.iter().map(ExactSizeIterator::len).sum();
+            let mut squares = vec![0.0; samples];
+            let mut results = vec![Ok(()); part.len()];
+            let work = part.iter().cloned().zip(squares.chunks_mut(size)).zip(&mut results);
+            let operations = operations.saturating_mul(samples);
+            parallel::for_each(work, operations, Scratch::new, |scratch, block| {
+                let ((range, squares), result) = block;
+                *result = self.fill_block(batch, range, &mut scratch.deviations);
+                if result.is_ok() {
+                    scratch.squares(factor, squares);
+                }
+            });
+            results.into_iter().collect::<Result<()>>()?;
+            let first = part.first().map_or(0, |range| range.start);
+            let labels = &batch.labels()[first..first + samples];
+            labels.iter().zip(squares).for_each(|(&label, square)| add(label, square));
+        }
+        Ok(())
+    }
+
     /// Fills the columns of a d×B block with the deviations of a range of samples, subtracted in `f64`
     /// and then rounded, so that small deviations keep all their digits.
-    pub(crate) fn fill_block<T: Scalar, U: Scalar>(
+    fn fill_block<T: Scalar>(
         &self,
         data: &LabeledFeatures<'_, T>,
         range: Range<usize>,
-        block: &mut DMatrix<U>,
+        block: &mut DMatrix<T>,
     ) -> Result<()> {
-        let (first, dimension) = (range.start, self.class_means.nrows());
+        let (first, dimension) = (range.start, self.means.shape().0);
         if block.shape() != (dimension, range.len()) {
             *block = DMatrix::zeros(dimension, range.len());
         }
@@ -140,8 +140,8 @@ impl Deviations {
 
     /// Writes the deviation of a sample of a class.
     fn write<T: Scalar, U: Scalar>(&self, out: &mut [U], sample: &[T], class: usize) {
-        let (dimension, factor) = (self.class_means.nrows(), self.scale.recip());
-        let mean = &self.class_means.as_slice()[class * dimension..][..dimension];
+        let (dimension, factor) = (self.means.shape().0, self.scale.recip());
+        let mean = &self.means.matrix().as_slice()[class * dimension..][..dimension];
         vectorised(
             #[inline(always)]
             || subtract(out, sample, mean, factor),
@@ -154,5 +154,31 @@ impl Deviations {
 fn subtract<T: Scalar, U: Scalar>(out: &mut [U], sample: &[T], mean: &[f64], factor: f64) {
     for ((out, &feature), mean) in out.iter_mut().zip(sample).zip(mean) {
         *out = U::rounded((feature.into() - mean) * factor);
+    }
+}
+
+/// A block of deviations and what they are multiplied to.
+struct Scratch<T: Scalar> {
+    deviations: DMatrix<T>,
+    products: DMatrix<T>,
+}
+
+impl<T: Scalar> Scratch<T> {
+    fn new() -> Self {
+        Self { deviations: DMatrix::zeros(0, 0), products: DMatrix::zeros(0, 0) }
+    }
+
+    /// ‖F x‖² for each deviation x of the block.
+    fn squares(&mut self, factor: Option<&LeftFactor<T>>, squares: &mut [f64]) {
+        let columns = match factor {
+            None => &self.deviations,
+            Some(factor) => {
+                factor.multiply(&self.deviations, &mut self.products);
+                &self.products
+            }
+        };
+        for (square, column) in squares.iter_mut().zip(columns.column_iter()) {
+            *square = sum_of_squares(column.as_slice());
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DMatrixView, Dyn, U1};
 
 use crate::error::{Argument, Error, Place, Result};
-use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::linalg::StridedView;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, is_representable};
@@ -28,8 +27,8 @@ const BLOCK_ENTRIES: usize = 1 << 20;
 /// | the numbers are in                                      | constructor                              |
 /// |---------------------------------------------------------|------------------------------------------|
 /// | the memory of a C-ordered N×d array (NumPy, PyTorch)    | [`from_row_major`](Self::from_row_major) |
-/// | a nalgebra matrix N×d, a row a sample                   | [`from_sample_rows`](Self::from_sample_rows) |
-/// | a nalgebra matrix d×N, a column a sample (the paper's H) | [`from_sample_columns`](Self::from_sample_columns) |
+/// | a nalgebra matrix N×d, one sample per row                 | [`from_sample_rows`](Self::from_sample_rows) |
+/// | a nalgebra matrix d×N, one sample per column (the paper's H) | [`from_sample_columns`](Self::from_sample_columns) |
 ///
 /// The first and the last are the fastest, as each sample is contiguous in memory.
 ///
@@ -162,43 +161,6 @@ impl<'a, T: Scalar> Features<'a, T> {
         match self.sample_axis {
             Axis::Row => self.view.ncols(),
             Axis::Column => self.view.nrows(),
-        }
-    }
-
-    /// The same features with the class of each sample, one of 0, …, K−1 for K = `classes`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if there are not as many labels as samples, [`Error::LabelOutOfRange`] if a
-    /// label is not below `classes`, [`Error::OutOfRange`] if there are no classes.
-    ///
-    /// ```
-    /// use neural_collapse::Features;
-    ///
-    /// let features = Features::from_row_major(&[1.0, 2.0, 3.0], 3, 1)?;
-    /// let error = features.with_labels(&[0, 1, 2], 2).unwrap_err();
-    /// assert_eq!(
-    ///     error.to_string(),
-    ///     "`labels[2]` is 2, but there are 2 classes, numbered from 0",
-    /// );
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    pub fn with_labels(
-        self,
-        labels: &'a [usize],
-        classes: usize,
-    ) -> Result<LabeledFeatures<'a, T>> {
-        if labels.len() != self.samples() {
-            let reason = "one for each sample";
-            return Err(Error::length("labels", labels.len(), self.samples(), reason));
-        }
-        if classes == 0 {
-            return Err(Error::out_of_range("classes", 0.0, "at least 1"));
-        }
-        match labels.iter().enumerate().find(|&(_, &label)| label >= classes) {
-            Some((sample, &label)) => {
-                Err(Error::LabelOutOfRange { sample, label: label as i128, classes })
-            }
-            None => Ok(LabeledFeatures { features: self, labels, classes }),
         }
     }
 
@@ -397,30 +359,6 @@ mod tests {
         }
     }
 
-    /// The name of a bad number is the same whether it is found in the whole or in a chunk.
-    #[test]
-    fn chunks_cover_the_samples_once() {
-        let (samples, dimension) = (700, 5000);
-        let mut numbers = vec![1.0_f32; samples * dimension];
-        numbers[650 * dimension + 7] = f32::NAN;
-        let labels: Vec<usize> = (0..samples).collect();
-        let rows = DMatrix::from_row_slice(samples, dimension, &numbers);
-        for features in [
-            Features::from_row_major(&numbers, samples, dimension).unwrap(),
-            Features::from_sample_rows(&rows).unwrap(),
-        ] {
-            let data = features.with_labels(&labels, samples).unwrap();
-            let chunks: Vec<_> = data.chunks().collect();
-            assert!(chunks.len() > 2);
-            let seen: Vec<_> = chunks.iter().flat_map(|chunk| chunk.labels()).copied().collect();
-            assert_eq!(seen, labels);
-            let found = chunks.iter().find_map(|chunk| chunk.features().check().err());
-            let found = found.unwrap().to_string();
-            assert_eq!(found, features.check().unwrap_err().to_string());
-            assert!(found.starts_with("`features` at sample 650, feature 7, is NaN"), "{found}");
-        }
-    }
-
     #[test]
     fn bad_features_are_named() {
         assert!(matches!(
@@ -440,16 +378,5 @@ mod tests {
         assert!(Features::from_sample_rows(&dmatrix![1e38_f32]).unwrap().check().is_ok());
         assert!(Features::from_sample_rows(&dmatrix![1e140]).unwrap().check().is_ok());
         assert!(Features::from_sample_rows(&dmatrix![-2e140]).unwrap().check().is_err());
-    }
-
-    #[test]
-    fn labels_must_fit() {
-        let features = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
-        assert!(features.with_labels(&[0, 1], 2).is_ok());
-        assert!(features.with_labels(&[0], 2).is_err());
-        assert!(features.with_labels(&[0, 0], 0).is_err());
-        let empty = Features::<f64>::from_row_major(&[], 0, 1).unwrap();
-        assert!(empty.with_labels(&[], 0).is_err());
-        assert!(empty.with_labels(&[], 1).is_ok());
     }
 }

@@ -1,11 +1,13 @@
 //! Features with the class of each sample, and the ways to go through them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use nalgebra::DMatrix;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::measure::features::{Features, ranges};
+use crate::measure::labels::{Label, indices};
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 
@@ -15,11 +17,47 @@ const CHUNK_ENTRIES: usize = 1 << 20;
 /// Features with the class of each sample, made by [`Features::with_labels`].
 ///
 /// There are as many labels as samples, each below the number of classes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LabeledFeatures<'a, T: Scalar> {
-    pub(crate) features: Features<'a, T>,
-    pub(crate) labels: &'a [usize],
-    pub(crate) classes: usize,
+    features: Features<'a, T>,
+    labels: Cow<'a, [usize]>,
+    classes: usize,
+}
+
+impl<'a, T: Scalar> Features<'a, T> {
+    /// The same features with the class of each sample, one of 0, …, K−1 for K = `classes`.
+    ///
+    /// Labels can be any integers; those of type `usize` are borrowed.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not as many labels as samples, [`Error::LabelOutOfRange`] if a
+    /// label is negative or not below `classes`, [`Error::OutOfRange`] if there are no classes.
+    ///
+    /// ```
+    /// use neural_collapse::Features;
+    ///
+    /// let features = Features::from_row_major(&[1.0, 2.0, 3.0], 3, 1)?;
+    /// let error = features.with_labels(&[0, 1, 2], 2).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`labels[2]` is 2, but there are 2 classes, numbered from 0",
+    /// );
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn with_labels<L: Label>(
+        self,
+        labels: &'a [L],
+        classes: usize,
+    ) -> Result<LabeledFeatures<'a, T>> {
+        if labels.len() != self.samples() {
+            let reason = "one for each sample";
+            return Err(Error::length("labels", labels.len(), self.samples(), reason));
+        }
+        if classes == 0 {
+            return Err(Error::out_of_range("classes", 0.0, "at least 1"));
+        }
+        Ok(LabeledFeatures { labels: indices(labels, classes)?, features: self, classes })
+    }
 }
 
 impl<'a, T: Scalar> LabeledFeatures<'a, T> {
@@ -31,8 +69,8 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
 
     /// The class of each sample.
     #[must_use]
-    pub fn labels(&self) -> &'a [usize] {
-        self.labels
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
     }
 
     /// Number of classes K.
@@ -86,9 +124,49 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
     pub(crate) fn chunks(&self) -> impl Iterator<Item = LabeledFeatures<'_, T>> {
         let size = (CHUNK_ENTRIES / self.features.dimension()).max(1);
         ranges(self.labels.len(), size).map(|range| LabeledFeatures {
-            labels: &self.labels[range.clone()],
+            labels: Cow::Borrowed(&self.labels[range.clone()]),
             features: self.features.range(range),
             classes: self.classes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The name of a bad number is the same whether it is found in the whole or in a chunk.
+    #[test]
+    fn chunks_cover_the_samples_once() {
+        let (samples, dimension) = (700, 5000);
+        let mut numbers = vec![1.0_f32; samples * dimension];
+        numbers[650 * dimension + 7] = f32::NAN;
+        let labels: Vec<usize> = (0..samples).collect();
+        let rows = DMatrix::from_row_slice(samples, dimension, &numbers);
+        for features in [
+            Features::from_row_major(&numbers, samples, dimension).unwrap(),
+            Features::from_sample_rows(&rows).unwrap(),
+        ] {
+            let data = features.with_labels(&labels, samples).unwrap();
+            let chunks: Vec<_> = data.chunks().collect();
+            assert!(chunks.len() > 2);
+            let seen: Vec<_> = chunks.iter().flat_map(LabeledFeatures::labels).copied().collect();
+            assert_eq!(seen, labels);
+            let found = chunks.iter().find_map(|chunk| chunk.features().check().err());
+            let found = found.unwrap().to_string();
+            assert_eq!(found, features.check().unwrap_err().to_string());
+            assert!(found.starts_with("`features` at sample 650, feature 7, is NaN"), "{found}");
+        }
+    }
+
+    #[test]
+    fn labels_must_fit() {
+        let features = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
+        assert!(features.with_labels(&[0, 1], 2).is_ok());
+        assert!(features.with_labels(&[0], 2).is_err());
+        assert!(features.with_labels(&[0, 0], 0).is_err());
+        let empty = Features::<f64>::from_row_major(&[], 0, 1).unwrap();
+        assert!(empty.with_labels::<u8>(&[], 0).is_err());
+        assert!(empty.with_labels::<u8>(&[], 1).is_ok());
     }
 }

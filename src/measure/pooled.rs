@@ -3,14 +3,11 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
-use crate::measure::center::Center;
 use crate::measure::deviations::Deviations;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::measure::projector::Projector;
-use crate::measure::scatter::trace_quotient;
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::{Cdnv, Nc1, Nc1Options, cdnv_of};
-use crate::numerics::linalg::{add_gram, product, zeros};
+use crate::measure::variances::VariancesAndMeans;
+use crate::numerics::linalg::{add_gram, power_of_two, zeros};
 use crate::numerics::scalar::Scalar;
 
 /// Class statistics with the within-class scatter Σ (h − h_k)(h − h_k)ᵀ pooled over the classes, in one
@@ -20,8 +17,11 @@ use crate::numerics::scalar::Scalar;
 /// come in any order, and pieces that were computed anywhere can be [merged](Self::merge): means and
 /// scatter are updated by the formulas of Chan, Golub & LeVeque, which subtract nothing large, so deep
 /// collapse keeps its digits. It takes d² + 2dK numbers and d² operations a sample; batches of
-/// a hundred samples and more are fastest. [`ProjectedScatter`](crate::ProjectedScatter) takes two
-/// passes, but no d×d matrix.
+/// a hundred samples and more are fastest. [`Nc1Sums`](crate::metrics::Nc1Sums) and
+/// [`ClassVariances`](crate::measure::ClassVariances) take two passes, but no d×d matrix. From it follow
+/// [`nc1`](Self::nc1), [`trace_quotient`](Self::trace_quotient) and [`cdnv`](Self::cdnv).
+///
+/// Squares are summed in a unit at the size of the largest deviation, so they neither over- nor underflow.
 ///
 /// ```
 /// use neural_collapse::Features;
@@ -43,9 +43,11 @@ use crate::numerics::scalar::Scalar;
 #[derive(Debug, Clone, PartialEq)]
 pub struct PooledScatter {
     pub(crate) statistics: ClassStatistics,
-    /// Σ (h − h_k)(h − h_k)ᵀ.
+    /// A power of two at the size of the largest deviation; the smallest as long as there is none.
+    pub(crate) unit: f64,
+    /// Σ (h − h_k)(h − h_k)ᵀ, in squares of the unit.
     pub(crate) scatter: DMatrix<f64>,
-    /// Σ ‖h − h_k‖² of each class.
+    /// Σ ‖h − h_k‖² of each class, in squares of the unit.
     pub(crate) squares: Vec<f64>,
 }
 
@@ -57,7 +59,8 @@ impl PooledScatter {
     pub fn empty(dimension: usize, classes: usize) -> Result<Self> {
         let statistics = ClassStatistics::empty(dimension, classes)?;
         let scatter = zeros("dimension²", dimension, dimension)?;
-        Ok(Self { statistics, scatter, squares: vec![0.0; classes] })
+        let squares = vec![0.0; classes];
+        Ok(Self { statistics, unit: f64::MIN_POSITIVE, scatter, squares })
     }
 
     /// Adds a batch of samples; one without samples changes nothing.
@@ -90,19 +93,30 @@ impl PooledScatter {
     /// # Errors
     /// [`Error::Shape`] if `other` has another dimension or number of classes.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        let (dimension, classes) = other.scatter_shape();
+        let (dimension, classes) = (other.statistics.dimension(), other.statistics.classes());
         self.statistics.check_shape("other", dimension, classes)?;
         let all: Vec<usize> = (0..classes).collect();
         self.absorb(&other.statistics, &all);
-        self.scatter += &other.scatter;
+        self.raise_unit(other.unit);
+        let factor = other.unit / self.unit;
+        for (entry, other) in self.scatter.iter_mut().zip(&other.scatter) {
+            *entry += other * factor * factor;
+        }
         for (square, other) in self.squares.iter_mut().zip(&other.squares) {
-            *square += other;
+            *square += other * factor * factor;
         }
         Ok(())
     }
 
-    fn scatter_shape(&self) -> (usize, usize) {
-        (self.statistics.dimension(), self.statistics.classes())
+    /// Makes the unit as large as another one.
+    fn raise_unit(&mut self, unit: f64) {
+        if unit > self.unit {
+            let factor = self.unit / unit;
+            self.unit = unit;
+            self.scatter *= factor;
+            self.scatter *= factor;
+            self.squares.iter_mut().for_each(|square| *square = *square * factor * factor);
+        }
     }
 
     /// Adds counts and sums of some classes, and what the means of both parts differ by:
@@ -123,11 +137,8 @@ impl PooledScatter {
                 for (entry, (own, theirs)) in difference.iter_mut().zip(means) {
                     *entry = (own - theirs) * weight;
                 }
-                self.squares[class] += difference.norm_squared();
             }
-            if differences.amax() > 0.0 {
-                add_gram(&mut self.scatter, &differences);
-            }
+            self.add_columns(differences, classes.iter().copied());
         }
         self.scatter.fill_upper_triangle_with_lower_triangle();
         self.statistics.merge_classes(other, classes);
@@ -140,18 +151,26 @@ impl PooledScatter {
         statistics: &ClassStatistics,
         classes: &[usize],
     ) -> Result<()> {
-        let deviations = Deviations::new(statistics, 1.0)?;
+        let deviations = Deviations::new(statistics.shared_means()?, 1.0);
         for chunk in batch.chunks() {
-            let deviations = deviations.of(&chunk)?;
-            for (&label, column) in chunk.labels().iter().zip(deviations.column_iter()) {
-                self.squares[classes[label]] += column.norm_squared();
-            }
-            if deviations.amax() > 0.0 {
-                add_gram(&mut self.scatter, &deviations);
-            }
+            let labels = chunk.labels().iter().map(|&label| classes[label]);
+            self.add_columns(deviations.of(&chunk)?, labels);
         }
         self.scatter.fill_upper_triangle_with_lower_triangle();
         Ok(())
+    }
+
+    /// Adds x xᵀ to the lower triangle and ‖x‖² to a class for every column x.
+    fn add_columns(&mut self, mut columns: DMatrix<f64>, classes: impl Iterator<Item = usize>) {
+        if columns.amax() == 0.0 {
+            return;
+        }
+        self.raise_unit(power_of_two(&columns));
+        columns /= self.unit;
+        for (class, column) in classes.zip(columns.column_iter()) {
+            self.squares[class] += column.norm_squared();
+        }
+        add_gram(&mut self.scatter, &columns);
     }
 
     /// Counts and class means.
@@ -165,52 +184,34 @@ impl PooledScatter {
     /// # Errors
     /// [`Error::Empty`] without samples.
     pub fn within_class_covariance(&self) -> Result<DMatrix<f64>> {
-        Ok(&self.scatter / self.samples()?)
-    }
-
-    /// tr(Σ_W Σ_B†)/K: see [`nc1`](crate::nc1).
-    ///
-    /// # Errors
-    /// As [`nc1`](crate::nc1).
-    pub fn nc1(&self, options: &Nc1Options) -> Result<Nc1> {
-        let samples = self.samples()?;
-        let Projector { directions, scale } = Projector::new(&self.statistics, options, None)?;
-        let (rank, scattered) = (directions.ncols(), product(&self.scatter, &directions));
-        let trace = scattered.dot(&directions) / scale / scale / samples;
-        let classes = self.statistics.classes() as f64;
-        let divisor = if options.divide_by_classes { classes } else { 1.0 };
-        Ok(Nc1 { value: trace / divisor, rank })
-    }
-
-    /// tr Σ_W / tr Σ_B: see [`nc1_trace_quotient`](crate::nc1_trace_quotient).
-    ///
-    /// # Errors
-    /// As [`nc1_trace_quotient`](crate::nc1_trace_quotient).
-    pub fn trace_quotient(&self, center: Center) -> Result<f64> {
-        let within = self.squares.iter().sum::<f64>() / self.samples()?;
-        let means = self.statistics.class_means()?;
-        trace_quotient(within, means, self.statistics.counts(), center)
+        Ok(&self.scatter / self.samples()? * self.unit * self.unit)
     }
 
     /// σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖² of every class, `None` for one without samples.
     #[must_use]
     pub fn class_variances(&self) -> Vec<Option<f64>> {
+        let variance = |variance: f64| variance * self.unit * self.unit;
+        self.variances().map(|found| found.map(variance)).collect()
+    }
+
+    fn variances(&self) -> impl Iterator<Item = Option<f64>> {
         let squares = self.squares.iter().zip(self.statistics.counts());
-        let variance = |(square, &count): (&f64, &u64)| (count > 0).then(|| square / count as f64);
-        squares.map(variance).collect()
+        squares.map(|(square, &count)| (count > 0).then(|| square / count as f64))
     }
 
-    /// Class-distance normalised variances: see [`cdnv`](crate::cdnv).
-    ///
-    /// # Errors
-    /// As [`cdnv`](crate::cdnv).
-    pub fn cdnv(&self) -> Result<Cdnv> {
-        let means = self.statistics.class_means()?;
-        let variances: Vec<f64> = self.class_variances().into_iter().flatten().collect();
-        cdnv_of(&variances, means)
+    /// What the metrics need.
+    pub(crate) fn with_means(&self) -> Result<VariancesAndMeans> {
+        Ok(VariancesAndMeans {
+            within: self.squares.iter().sum::<f64>() / self.samples()?,
+            variances: self.variances().collect(),
+            unit: self.unit,
+            means: self.statistics.class_means()?,
+            counts: self.statistics.counts().to_vec(),
+        })
     }
 
-    fn samples(&self) -> Result<f64> {
+    /// Number of samples N; [`Error::Empty`] without any.
+    pub(crate) fn samples(&self) -> Result<f64> {
         match self.statistics.samples() {
             0 => Err(Error::Empty { argument: "features" }),
             samples => Ok(samples as f64),

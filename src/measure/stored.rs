@@ -6,19 +6,17 @@
 use nalgebra::DMatrix;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::measure::class_sums::ClassSums;
 use crate::measure::pooled::PooledScatter;
-use crate::measure::scatter::ProjectedSums;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::double_double::Twofold;
-
-/// The version that is written and the only one that is read.
-const VERSION: u32 = 1;
+use crate::measure::version::Version;
+use crate::numerics::double_double::DoubleDouble;
 
 /// [`ClassStatistics`]; matrices are stored column by column, so class by class.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredStatistics {
-    version: u32,
+    version: Version<1>,
     dimension: usize,
     counts: Vec<u64>,
     sums: Vec<f64>,
@@ -29,28 +27,19 @@ struct StoredStatistics {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredPooled {
-    version: u32,
+    version: Version<1>,
     statistics: ClassStatistics,
+    /// A power of two.
+    unit: f64,
     scatter: Vec<f64>,
     squares: Vec<f64>,
 }
 
-/// [`ProjectedSums`].
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredSums {
-    version: u32,
-    fingerprint: u64,
-    counts: Vec<u64>,
-    squares: Vec<[f64; 2]>,
-    projected: [f64; 2],
-}
-
 impl Serialize for ClassStatistics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (sums, corrections) = self.parts();
+        let (sums, corrections) = self.sums().parts();
         let stored = StoredStatistics {
-            version: VERSION,
+            version: Version,
             dimension: self.dimension(),
             counts: self.counts().to_vec(),
             sums: sums.as_slice().to_vec(),
@@ -63,7 +52,6 @@ impl Serialize for ClassStatistics {
 impl<'de> Deserialize<'de> for ClassStatistics {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let stored = StoredStatistics::deserialize(deserializer)?;
-        check_version(stored.version)?;
         let (dimension, classes) = (stored.dimension, stored.counts.len());
         if dimension == 0 || classes == 0 {
             return Err(de::Error::custom("`dimension` and `counts` must not be empty"));
@@ -79,7 +67,7 @@ impl<'de> Deserialize<'de> for ClassStatistics {
         if empty.is_some_and(|class| sums.column(class).amax() > 0.0) {
             return Err(de::Error::custom("`sums` of a class without samples must be zero"));
         }
-        Ok(Self::from_parts(stored.counts, sums, corrections))
+        Ok(Self::from_parts(stored.counts, ClassSums::from_parts(sums, corrections)))
     }
 }
 
@@ -87,8 +75,9 @@ impl Serialize for PooledScatter {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let columns = self.scatter.column_iter().enumerate();
         let stored = StoredPooled {
-            version: VERSION,
+            version: Version,
             statistics: self.statistics.clone(),
+            unit: self.unit,
             scatter: columns.flat_map(|(j, column)| column.as_slice()[j..].to_vec()).collect(),
             squares: self.squares.clone(),
         };
@@ -98,9 +87,8 @@ impl Serialize for PooledScatter {
 
 impl<'de> Deserialize<'de> for PooledScatter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let StoredPooled { version, statistics, scatter: triangle, squares } =
+        let StoredPooled { statistics, unit, scatter: triangle, squares, .. } =
             StoredPooled::deserialize(deserializer)?;
-        check_version(version)?;
         let dimension = statistics.dimension();
         let length = dimension.checked_mul(dimension).map(|square| (square + dimension) / 2);
         check_length("scatter", triangle.len(), length)?;
@@ -110,6 +98,10 @@ impl<'de> Deserialize<'de> for PooledScatter {
         if squares.iter().any(|&square| square < 0.0) {
             return Err(de::Error::custom("`squares` must not be negative"));
         }
+        let digits = unit.to_bits() & ((1 << (f64::MANTISSA_DIGITS - 1)) - 1);
+        if !(unit.is_normal() && unit > 0.0 && digits == 0) {
+            return Err(de::Error::custom(format!("`unit` is {unit}, but must be a power of two")));
+        }
         let mut scatter = DMatrix::zeros(dimension, dimension);
         let mut entries = triangle.into_iter();
         for j in 0..dimension {
@@ -118,47 +110,8 @@ impl<'de> Deserialize<'de> for PooledScatter {
             below.zip(&mut entries).for_each(|(place, entry)| *place = entry);
         }
         scatter.fill_upper_triangle_with_lower_triangle();
-        Ok(Self { statistics, scatter, squares })
+        Ok(Self { statistics, unit, scatter, squares })
     }
-}
-
-impl Serialize for ProjectedSums {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let stored = StoredSums {
-            version: VERSION,
-            fingerprint: self.fingerprint,
-            counts: self.counts.clone(),
-            squares: self.squares.iter().map(|square| square.parts()).collect(),
-            projected: self.projected.parts(),
-        };
-        stored.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for ProjectedSums {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let stored = StoredSums::deserialize(deserializer)?;
-        check_version(stored.version)?;
-        check_length("squares", stored.squares.len(), Some(stored.counts.len()))?;
-        check_finite("squares", stored.squares.as_flattened())?;
-        check_finite("projected", &stored.projected)?;
-        let twofold = |[high, low]: [f64; 2]| Twofold::sum(high, low);
-        Ok(Self {
-            fingerprint: stored.fingerprint,
-            counts: stored.counts,
-            squares: stored.squares.into_iter().map(twofold).collect(),
-            projected: twofold(stored.projected),
-        })
-    }
-}
-
-fn check_version<E: de::Error>(version: u32) -> Result<(), E> {
-    if version == VERSION {
-        return Ok(());
-    }
-    Err(E::custom(format!(
-        "version {version} was written by another release; this reads {VERSION}"
-    )))
 }
 
 fn check_length<E: de::Error>(name: &str, found: usize, expected: Option<usize>) -> Result<(), E> {
@@ -174,4 +127,98 @@ fn check_finite<E: de::Error>(name: &str, numbers: &[f64]) -> Result<(), E> {
         None => Ok(()),
         Some(number) => Err(E::custom(format!("`{name}` has {number}, but must be finite"))),
     }
+}
+
+/// Numbers that must be finite.
+pub(crate) mod finite {
+    use super::{Deserialize, Deserializer, Finite, Serialize, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer, T: Serialize>(
+        numbers: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        numbers.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de> + Finite>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let numbers = T::deserialize(deserializer)?;
+        if numbers.is_finite() {
+            return Ok(numbers);
+        }
+        Err(de::Error::custom("numbers must be finite"))
+    }
+}
+
+/// Whether all numbers are.
+pub(crate) trait Finite {
+    fn is_finite(&self) -> bool;
+}
+
+impl Finite for f64 {
+    fn is_finite(&self) -> bool {
+        Self::is_finite(*self)
+    }
+}
+
+impl<T: Finite> Finite for Vec<T> {
+    fn is_finite(&self) -> bool {
+        self.iter().all(T::is_finite)
+    }
+}
+
+impl<T: Finite> Finite for Option<T> {
+    fn is_finite(&self) -> bool {
+        self.iter().all(T::is_finite)
+    }
+}
+
+/// A sum of squares in two numbers, as a pair.
+pub(crate) mod twofold {
+    use super::{Deserialize, Deserializer, DoubleDouble, Serialize, Serializer, square_sum};
+
+    pub(crate) fn serialize<S: Serializer>(
+        sum: &DoubleDouble<f64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        sum.parts().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<DoubleDouble<f64>, D::Error> {
+        square_sum(<[f64; 2]>::deserialize(deserializer)?)
+    }
+}
+
+/// Several of them.
+pub(crate) mod twofolds {
+    use super::{Deserialize, Deserializer, DoubleDouble, Serialize, Serializer, square_sum};
+
+    pub(crate) fn serialize<S: Serializer>(
+        sums: &[DoubleDouble<f64>],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let parts: Vec<[f64; 2]> = sums.iter().map(|sum| sum.parts()).collect();
+        parts.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<DoubleDouble<f64>>, D::Error> {
+        let parts = Vec::<[f64; 2]>::deserialize(deserializer)?;
+        parts.into_iter().map(square_sum).collect()
+    }
+}
+
+fn square_sum<E: de::Error>([high, low]: [f64; 2]) -> Result<DoubleDouble<f64>, E> {
+    let sum = DoubleDouble::sum(high, low);
+    if sum.value().is_finite() && sum.value() >= 0.0 {
+        return Ok(sum);
+    }
+    Err(E::custom(format!(
+        "a sum of squares is {}, but must be finite and not negative",
+        sum.value()
+    )))
 }

@@ -1,15 +1,13 @@
 //! Class-distance normalised variance.
 
-use nalgebra::DMatrix;
-
-use crate::error::Result;
-use crate::measure::center::{Center, centre};
+use crate::error::{Error, Result};
+use crate::measure::center::{Center, subtract_center};
 use crate::measure::class_vectors::{ClassVectors, Precision};
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::measure::scatter::Wanted;
+use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::Nc1Options;
-use crate::metrics::nc1::scatter_of;
+use crate::measure::variances::{ClassVariances, VariancesAndMeans};
+use crate::numerics::linalg::power_of_two;
 use crate::numerics::scalar::Scalar;
 
 /// Below this share of ‖a‖² + ‖b‖², ‖a − b‖² is computed from the differences of the entries, as
@@ -21,10 +19,10 @@ const CLOSE: f64 = 1e-4;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Cdnv {
-    /// Mean over the pairs of classes whose means differ; NaN if no pair's do.
-    pub mean: f64,
+    /// Mean over the pairs of classes whose means differ; `None` if no pair's do.
+    pub mean: Option<f64>,
     /// The largest of these.
-    pub largest: f64,
+    pub largest: Option<f64>,
     /// Number of pairs of classes with equal means, as under minority collapse, which are left out.
     pub coincident_pairs: u64,
 }
@@ -35,16 +33,16 @@ pub struct Cdnv {
 /// V(i, j) = (σ_i² + σ_j²) / (2 ‖h_i − h_j‖²),    σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖²,    i ≠ j
 /// ```
 ///
-/// Unlike [`nc1`](crate::nc1) it treats classes and not directions alike, and needs no inverse. Pairs of
+/// Unlike [`nc1`](crate::metrics::nc1) it gives every pair of classes, not every direction, the same weight, and it
+/// needs no inverse. Pairs of
 /// classes with exactly equal means are counted apart; means that merely should be equal give huge
 /// values, which [`largest`](Cdnv::largest) shows. Every pair is visited, in O(K² d) operations and
 /// without a K×K matrix. `statistics` are usually those of `data`.
 ///
 /// # Errors
-/// [`Error::EmptyClass`](crate::Error::EmptyClass) if a class has no samples,
-/// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are less than two classes,
-/// [`Error::Empty`](crate::Error::Empty) without samples, [`Error::Shape`](crate::Error::Shape) if
-/// `statistics` are of another shape.
+/// [`Error::EmptyClass`] if a class has no samples, [`Error::OutOfRange`] if there are less than two classes,
+/// [`Error::Empty`] without samples, [`Error::Shape`] if `statistics` are of another shape,
+/// [`Error::Unrepresentable`] if variances are too large beside the distances.
 ///
 /// ```
 /// use nalgebra::dmatrix;
@@ -55,7 +53,7 @@ pub struct Cdnv {
 /// let rows = dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3];
 /// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1], 2)?;
 /// let cdnv = cdnv(&data, &ClassStatistics::new(&data)?)?;
-/// assert!((cdnv.mean - 0.1 / 8.0).abs() < 1e-15);
+/// assert!((cdnv.mean.unwrap() - 0.1 / 8.0).abs() < 1e-15);
 /// assert_eq!(cdnv.coincident_pairs, 0);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -65,13 +63,46 @@ pub fn cdnv<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,
 ) -> Result<Cdnv> {
-    scatter_of(data, statistics, &Nc1Options::default(), Wanted::Variances)?.cdnv()
+    statistics.check_shape("features", data.features().dimension(), data.classes())?;
+    let mut variances = ClassVariances::new(statistics)?.of_other_samples();
+    variances.accumulate(data)?;
+    variances.cdnv()
 }
 
-/// The CDNV of class variances and means (d×K) in the same unit.
-pub(crate) fn cdnv_of(variances: &[f64], mut means: DMatrix<f64>) -> Result<Cdnv> {
+impl<T: Scalar> ClassVariances<T> {
+    /// Class-distance normalised variances: see [`cdnv`].
+    ///
+    /// # Errors
+    /// As [`cdnv`], and [`Error::SecondPass`] if a class has not had as many samples as in the statistics.
+    pub fn cdnv(&self) -> Result<Cdnv> {
+        cdnv_of(self.with_means()?)
+    }
+}
+
+impl PooledScatter {
+    /// Class-distance normalised variances: see [`cdnv`].
+    ///
+    /// # Errors
+    /// As [`cdnv`].
+    pub fn cdnv(&self) -> Result<Cdnv> {
+        cdnv_of(self.with_means()?)
+    }
+}
+
+fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
+    let VariancesAndMeans { variances, unit, mut means, .. } = measured;
+    let argument = "the second pass";
+    let variance = |(class, variance): (usize, Option<f64>)| {
+        variance.ok_or(Error::EmptyClass { argument, class })
+    };
+    let mut variances: Vec<f64> =
+        variances.into_iter().enumerate().map(variance).collect::<Result<_>>()?;
     // Distances do not change, and without a common mean their digits are not lost.
-    centre(&mut means, &vec![1; variances.len()], Center::Classes);
+    subtract_center(&mut means, &vec![1; variances.len()], Center::Classes);
+    let common = power_of_two(&means).max(unit);
+    means /= common;
+    let factor = unit / common;
+    variances.iter_mut().for_each(|variance| *variance = *variance * factor * factor);
     let vectors = ClassVectors::columns(&means)?;
     vectors.check_pairs()?;
     let norms = vectors.squared_norms();
@@ -91,12 +122,16 @@ pub(crate) fn cdnv_of(variances: &[f64], mut means: DMatrix<f64>) -> Result<Cdnv
         },
         |sums, part| sums.merge(&part),
     );
-    let unit = vectors.unit() * vectors.unit();
-    Ok(Cdnv {
-        mean: sums.sum / sums.pairs as f64 / unit,
-        largest: sums.largest / unit,
-        coincident_pairs: sums.coincident,
-    })
+    let (unit, mean) = (vectors.unit(), sums.sum / sums.pairs as f64);
+    let [mean, largest] = [mean, sums.largest].map(|value| value / unit / unit);
+    if sums.pairs == 0 {
+        return Ok(Cdnv { mean: None, largest: None, coincident_pairs: sums.coincident });
+    }
+    if !(mean.is_finite() && largest.is_finite()) {
+        let quantity = "the class-distance normalised variance";
+        return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
+    }
+    Ok(Cdnv { mean: Some(mean), largest: Some(largest), coincident_pairs: sums.coincident })
 }
 
 #[derive(Debug, Clone, Default)]

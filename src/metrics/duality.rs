@@ -10,9 +10,9 @@ use crate::measure::class_vectors::ClassVectors;
 /// ```
 ///
 /// W is the classifier, for a deep head the product of the layers after the features in question, and M
-/// has the class means as columns, centred in the source
-/// ([`ClassStatistics::centred_means`](crate::ClassStatistics::centred_means)). It is a distance, between 0
-/// and 2; the source's figure 5 shows its square. Unlike [`nc3`](crate::nc3) it needs no target, but both
+/// has the class means as columns, centered in the source
+/// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). It is a distance, between 0
+/// and 2; the source's figure 5 shows its square. Unlike [`nc3`](crate::metrics::nc3) it needs no target, but both
 /// have to be in the space of the features.
 ///
 /// # Errors
@@ -26,12 +26,12 @@ use crate::measure::class_vectors::ClassVectors;
 ///
 /// let (classifier, means) = (dmatrix![3.0, 0.0; 0.0, 3.0], dmatrix![0.1, 0.0; 0.0, 0.1]);
 /// let means = ClassVectors::columns(&means)?;
-/// assert!(self_duality(&ClassVectors::rows(&classifier)?, &means)? < 1e-15);
+/// assert!(self_duality(&means, &ClassVectors::rows(&classifier)?)? < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
 /// Source: Papyan, Han & Donoho, *Prevalence of neural collapse* (PNAS 2020), (NC3) and figure 5.
-pub fn self_duality(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> Result<f64> {
+pub fn self_duality(means: &ClassVectors<'_>, classifier: &ClassVectors<'_>) -> Result<f64> {
     check(classifier, means)?;
     let norm = |vectors: &ClassVectors<'_>, argument| {
         let norm = vectors.squared_norms().iter().sum::<f64>().sqrt();
@@ -51,9 +51,8 @@ pub fn self_duality(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> 
 /// ⟨w_k, m_k⟩ / (‖w_k‖ ‖m_k‖)
 /// ```
 ///
-/// All are 1 if the network is self-dual; a [`Spread::of`](crate::Spread::of) them with a small
-/// deviation but a mean below 1 is *uniform* duality. What W and the means are is said at
-/// [`self_duality`].
+/// All are 1 if the network is self-dual; a [`Spread::of`](crate::metrics::Spread::of) them with a small
+/// deviation but a mean below 1 is *uniform* duality. W and the means are those of [`self_duality`].
 ///
 /// # Errors
 /// [`Error::Shape`] if the two have different numbers of classes or dimensions, [`Error::ZeroVector`] if
@@ -66,7 +65,7 @@ pub fn self_duality(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> 
 ///
 /// let (classifier, means) = (dmatrix![3.0, 0.0; 0.0, 3.0], dmatrix![0.1, 0.1; 0.0, 0.1]);
 /// let means = ClassVectors::columns(&means)?;
-/// let cosines = duality_cosines(&ClassVectors::rows(&classifier)?, &means)?;
+/// let cosines = duality_cosines(&means, &ClassVectors::rows(&classifier)?)?;
 /// assert!((cosines[1] - 0.5_f64.sqrt()).abs() < 1e-15);
 /// assert!(Spread::of(&cosines).deviation > 0.1); // not uniform
 /// # Ok::<(), neural_collapse::Error>(())
@@ -75,8 +74,8 @@ pub fn self_duality(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> 
 /// Sources: Zhu et al., *A geometric analysis of neural collapse* (NeurIPS 2021) for the cosines; Wu &
 /// Papyan, *Linguistic collapse* (NeurIPS 2024) for their spread, UNC3.
 pub fn duality_cosines(
-    classifier: &ClassVectors<'_>,
     means: &ClassVectors<'_>,
+    classifier: &ClassVectors<'_>,
 ) -> Result<Vec<f64>> {
     check(classifier, means)?;
     let norms = (classifier.positive_norms()?, means.positive_norms()?);

@@ -7,18 +7,18 @@ use crate::problem::head::LinearHead;
 /// NC2ₘ: the normalised distance of the Gram matrix of the last m = `layers` layers to a target,
 ///
 /// ```math
-/// NC2ₘ = ‖ WᵐWᵐᵀ/‖WᵐWᵐᵀ‖ − T/‖T‖ ‖,    Wᵐ = W_M⋯W_(M−m+1)    (Frobenius norms).
+/// NC2ₘ = ‖ LLᵀ/‖LLᵀ‖ − Θ/‖Θ‖ ‖,    L = W_M⋯W_(M−m+1)    (Frobenius norms).
 /// ```
 ///
-/// The target T is I for NC2ᴼᶠ, I − 11ᵀ/K for NC2ᴱᵀᶠ and diag(x_k^m) for NC2ᴳᴼᶠ: take
+/// The target Θ is I for NC2ᴼᶠ, I − 11ᵀ/K for NC2ᴱᵀᶠ and diag(x_k^m) for NC2ᴳᴼᶠ: take
 /// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
-/// [`GlobalMinimum::trailing_gram`](crate::GlobalMinimum::trailing_gram) for the same m. Of a family,
+/// [`Prediction::trailing_gram`](crate::Prediction::trailing_gram) for the same m. Of a family,
 /// the nearest member counts.
 ///
 /// # Errors
 /// [`Error::OutOfRange`](crate::Error::OutOfRange) unless 1 ≤ m ≤ M,
 /// [`Error::Shape`](crate::Error::Shape) if the target is for another number of classes,
-/// [`Error::ZeroNorm`](crate::Error::ZeroNorm) if Wᵐ or the target is zero.
+/// [`Error::ZeroNorm`](crate::Error::ZeroNorm) if L or the target is zero.
 ///
 /// ```
 /// use nalgebra::dmatrix;

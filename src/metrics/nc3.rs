@@ -9,15 +9,16 @@ use crate::problem::head::LinearHead;
 /// NC3: the normalised distance of the outputs for the class means to a target,
 ///
 /// ```math
-/// NC3 = ‖ W_M⋯W₁H̄/‖W_M⋯W₁H̄‖ − T/‖T‖ ‖    (Frobenius norms).
+/// NC3 = ‖ W_M⋯W₁H̄/‖W_M⋯W₁H̄‖ − Θ/‖Θ‖ ‖    (Frobenius norms).
 /// ```
 ///
-/// `class_means` is H̄, d×K: not centred in the paper's formula
-/// ([`ClassStatistics::class_means`](crate::ClassStatistics::class_means)), centred in its authors' code
-/// ([`ClassStatistics::centred_means`](crate::ClassStatistics::centred_means)). The target T is I for
+/// `class_means` is H̄, d×K: not centered in the paper's formula
+/// ([`ClassStatistics::class_means`](crate::ClassStatistics::class_means)), centered in its authors' code for
+/// balanced classes
+/// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). The target Θ is I for
 /// NC3ᴼᶠ, I − 11ᵀ/K for NC3ᴱᵀᶠ and diag(x_k^M/(x_k^M + 1)) for NC3ᴳᴼᶠ: take
 /// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
-/// [`GlobalMinimum::class_outputs`](crate::GlobalMinimum::class_outputs). Of a family, the nearest
+/// [`Prediction::class_outputs`](crate::Prediction::class_outputs). Of a family, the nearest
 /// member counts.
 ///
 /// # Errors
@@ -31,11 +32,11 @@ use crate::problem::head::LinearHead;
 ///
 /// let head = LinearHead::new(vec![dmatrix![1.0, 0.0; 0.0, 2.0]], None)?;
 /// let means = dmatrix![2.0, 0.0; 0.0, 1.0];
-/// assert!(nc3(&head, &means, &ClassMatrix::orthogonal_frame(2)?)? < 1e-15);
+/// assert!(nc3(&means, &head, &ClassMatrix::orthogonal_frame(2)?)? < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
 /// Source: Dang et al. (ICML 2023), C.1.1 and C.2.1.
-pub fn nc3(head: &LinearHead, class_means: &DMatrix<f64>, target: &ClassMatrix) -> Result<f64> {
+pub fn nc3(class_means: &DMatrix<f64>, head: &LinearHead, target: &ClassMatrix) -> Result<f64> {
     target.distance_to_product(&*head.borrowed_product(head.depth())?, class_means)
 }

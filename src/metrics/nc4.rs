@@ -1,14 +1,19 @@
 //! NC4: the classifier decides as the nearest class mean does.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, DVectorView};
 
-use crate::error::{Error, Result, check_shape};
+use crate::error::{Error, Result};
 use crate::measure::center::Center;
+use crate::measure::class_means::{ClassMeans, Visited};
+use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{LeftFactor, power_of_two};
+use crate::measure::version::Version;
+use crate::numerics::left_factor::LeftFactor;
+use crate::numerics::linalg::power_of_two;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::problem::head::LinearHead;
@@ -32,6 +37,7 @@ pub struct DecisionShares {
 #[non_exhaustive]
 pub struct Nc4 {
     /// Over all samples; its `agreement` is the metric NC4.
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub overall: DecisionShares,
     /// Over the samples of each class, `None` for one without samples.
     pub classes: Vec<Option<DecisionShares>>,
@@ -76,12 +82,15 @@ pub fn nc4<T: Scalar>(
     statistics: &ClassStatistics,
     head: &LinearHead,
 ) -> Result<Nc4> {
-    let mut counts = DecisionCounts::new(statistics, head)?;
+    let mut counts = DecisionCounts::new(statistics, head)?.of_other_samples();
     counts.accumulate(data)?;
     counts.nc4()
 }
 
 /// The decisions that [`nc4`] compares, counted batch by batch.
+///
+/// Batches can come in any order, and pieces that were counted elsewhere with equal first passes and heads can be
+/// [merged](Self::merge).
 ///
 /// ```
 /// use nalgebra::dmatrix;
@@ -92,18 +101,31 @@ pub fn nc4<T: Scalar>(
 /// let batch = Features::from_row_major(&numbers, 4, 1)?.with_labels(&[0, 0, 1, 1], 2)?;
 /// let head = LinearHead::new(vec![dmatrix![1.0; -1.0]], None)?;
 /// let mut counts = DecisionCounts::new(&ClassStatistics::new(&batch)?, &head)?;
-/// for _ in 0..3 {
-///     counts.accumulate(&batch)?;
+/// for (number, label) in numbers.chunks(1).zip([0, 0, 1, 1]) {
+///     counts.accumulate(&Features::from_row_major(number, 1, 1)?.with_labels(&[label], 2)?)?;
 /// }
 /// assert_eq!(counts.nc4()?.overall.agreement, 1.0);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct DecisionCounts {
-    /// Numbers of features and classes.
-    shape: (usize, usize),
+    means: Arc<ClassMeans>,
     head: Rule,
     nearest_mean: Rule,
+    /// Of the head.
+    fingerprint: Fingerprint,
+    visited: Visited,
+    classes: Vec<Tally>,
+}
+
+/// What [`DecisionCounts`] have counted: four numbers for each class. With the feature `serde` it can be serialised.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct DecisionPart {
+    version: Version<1>,
+    /// Of the class means and the head that were compared.
+    fingerprint: u64,
     classes: Vec<Tally>,
 }
 
@@ -116,12 +138,24 @@ impl DecisionCounts {
     /// beside the weights.
     pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
         head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
+        let means = statistics.shared_means()?;
+        let bias = head.bias().into_iter().flatten();
         Ok(Self {
-            shape: (head.feature_dimension(), head.classes()),
             head: Rule::of_head(head)?,
-            nearest_mean: Rule::of_nearest_mean(statistics)?,
+            nearest_mean: Rule::of_nearest_mean(&means),
+            means,
+            fingerprint: Fingerprint::new().layers(head.weights()).numbers(bias),
+            visited: Visited::default(),
             classes: vec![Tally::default(); head.classes()],
         })
+    }
+
+    /// The same for samples that are not those of the statistics, such as a test set around the class means of a
+    /// training set. Without this, results before all samples are there are refused.
+    #[must_use]
+    pub fn of_other_samples(mut self) -> Self {
+        self.visited = Visited::OtherSamples;
+        self
     }
 
     /// Adds the samples of a batch; one without samples changes nothing.
@@ -131,9 +165,8 @@ impl DecisionCounts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        let (dimension, classes) = self.shape;
-        let found = (batch.features().dimension(), batch.classes());
-        check_shape("features", found, self.shape, "features × classes of the head")?;
+        self.means.check_shape(batch)?;
+        let (dimension, classes) = self.means.shape();
         let blocks: Vec<_> = batch.features().blocks().collect();
         let samples = batch.features().samples();
         let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
@@ -162,11 +195,57 @@ impl DecisionCounts {
         Ok(decisions.map(|((&label, head), mean)| Decision::new(label, head, mean)).collect())
     }
 
-    /// The shares of all samples so far: see [`nc4`].
+    /// Adds the samples of others.
     ///
     /// # Errors
-    /// [`Error::Empty`] without samples.
+    /// As [`merge_part`](Self::merge_part).
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.merge_part(&other.part())
+    }
+
+    /// What has been counted so far: what the workers of a cluster send back.
+    #[must_use]
+    pub fn part(&self) -> DecisionPart {
+        let classes = self.classes.clone();
+        DecisionPart { version: Version, fingerprint: self.fingerprint(), classes }
+    }
+
+    /// Adds what others have counted.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if that is for other class means or another head.
+    pub fn merge_part(&mut self, other: &DecisionPart) -> Result<()> {
+        if !self.fits(other) {
+            return Err(Error::DifferentFirstPass);
+        }
+        for (class, &other) in self.classes.iter_mut().zip(&other.classes) {
+            *class = class.plus(other);
+        }
+        Ok(())
+    }
+
+    /// Whether a part is of the same first pass and head.
+    pub(crate) fn fits(&self, other: &DecisionPart) -> bool {
+        other.classes.len() == self.classes.len() && other.fingerprint == self.fingerprint()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint.words([self.means.fingerprint()]).value()
+    }
+
+    /// Number of samples of each class in the second pass.
+    #[must_use]
+    pub fn counts(&self) -> Vec<u64> {
+        self.classes.iter().map(|class| class.samples).collect()
+    }
+
+    /// The shares of all samples: see [`nc4`].
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without samples, [`Error::SecondPass`] if a class has not had as many samples as in the
+    /// statistics.
     pub fn nc4(&self) -> Result<Nc4> {
+        self.visited.check(self.means.counts(), &self.counts())?;
         let total = self.classes.iter().copied().fold(Tally::default(), Tally::plus);
         let Some(overall) = total.shares() else {
             return Err(Error::Empty { argument: "features" });
@@ -201,16 +280,16 @@ impl Rule {
 
     /// Smallest distance, which is the largest of ⟨h, m_k⟩ − ⟨h_G, m_k⟩ − ‖m_k‖²/2 with
     /// m_k = h_k − h_G: products of numbers as small as the differences.
-    fn of_nearest_mean(statistics: &ClassStatistics) -> Result<Self> {
-        let center = statistics.center(Center::Classes)?;
-        let means = statistics.centred_means(Center::Classes)?;
+    fn of_nearest_mean(means: &ClassMeans) -> Self {
+        let center = means.center(Center::Classes);
+        let means = means.centered(Center::Classes);
         let size = power_of_two(&means);
         let weights = &means / size;
         let offset = |(weight, mean): (DVectorView<'_, f64>, DVectorView<'_, f64>)| {
             -weight.dot(&center) - weight.dot(&mean) / 2.0
         };
         let offsets = weights.column_iter().zip(means.column_iter()).map(offset).collect();
-        Ok(Self { weights: LeftFactor::transpose_of(&weights), offsets })
+        Self { weights: LeftFactor::transpose_of(&weights), offsets }
     }
 
     /// The class decided for, for each column of a block.
@@ -257,7 +336,34 @@ impl Decision {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+/// [`Tally`] as it is read.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredTally {
+    samples: u64,
+    agreements: u64,
+    head_right: u64,
+    mean_right: u64,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<StoredTally> for Tally {
+    type Error = &'static str;
+
+    fn try_from(stored: StoredTally) -> core::result::Result<Self, Self::Error> {
+        let StoredTally { samples, agreements, head_right, mean_right } = stored;
+        match agreements.max(head_right).max(mean_right) <= samples {
+            true => Ok(Self { samples, agreements, head_right, mean_right }),
+            false => Err("a class has no more decisions than samples"),
+        }
+    }
+}
+
+/// What was decided for the samples of a class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields, try_from = "StoredTally"))]
 struct Tally {
     samples: u64,
     agreements: u64,
@@ -275,10 +381,10 @@ impl Tally {
 
     fn plus(self, other: Self) -> Self {
         Self {
-            samples: self.samples + other.samples,
-            agreements: self.agreements + other.agreements,
-            head_right: self.head_right + other.head_right,
-            mean_right: self.mean_right + other.mean_right,
+            samples: self.samples.saturating_add(other.samples),
+            agreements: self.agreements.saturating_add(other.agreements),
+            head_right: self.head_right.saturating_add(other.head_right),
+            mean_right: self.mean_right.saturating_add(other.mean_right),
         }
     }
 

@@ -73,12 +73,12 @@ pub fn norm_spread(vectors: &ClassVectors<'_>) -> Spread {
 /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are less than two classes.
 ///
 /// ```
-/// use neural_collapse::geometry::simplex_etf;
+/// use neural_collapse::geometry::Frame;
 /// use neural_collapse::measure::ClassVectors;
 /// use neural_collapse::metrics::cosine_spread;
 ///
-/// let frame = simplex_etf(5)?;
-/// let cosines = cosine_spread(&ClassVectors::columns(&frame)?)?;
+/// let frame = Frame::simplex_etf(5)?;
+/// let cosines = cosine_spread(&ClassVectors::columns(frame.vectors())?)?;
 /// assert!((cosines.mean + 0.25).abs() < 1e-15 && cosines.deviation < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -88,9 +88,8 @@ pub fn norm_spread(vectors: &ClassVectors<'_>) -> Spread {
 pub fn cosine_spread(vectors: &ClassVectors<'_>) -> Result<Spread> {
     vectors.check_pairs()?;
     let norms = vectors.positive_norms()?;
-    let many_classes = vectors.classes() > FEW_CLASSES.max(vectors.dimension());
-    let structured = if many_classes { structured_spread(vectors, &norms) } else { None };
-    Ok(structured.unwrap_or_else(|| visit_cosines(vectors, &norms, Precision::Double).spread()))
+    Ok(structured_spread(vectors, &norms)
+        .unwrap_or_else(|| visit_cosines(vectors, &norms, Precision::Double).spread()))
 }
 
 /// Of all pairs of vectors: how far their cosines are from those of a simplex ETF.
@@ -114,9 +113,12 @@ pub struct Equiangularity {
 /// ```
 ///
 /// Every pair is visited, in O(K² d) operations, but not more than a few blocks of cosines are in
-/// memory at a time. With more than 1024 classes and a deviation of the cosines above 10⁻³ they are computed
-/// in `f32`, which leaves nine digits of the means and an error of 10⁻⁷ in the largest deviation.
-/// Where mean and standard deviation are enough, [`cosine_spread`] is faster.
+/// memory at a time. Where mean and standard deviation are enough, [`cosine_spread`] is faster.
+///
+/// # Single precision
+/// With more than 1024 and more than d classes whose cosines deviate by more than 10⁻³, the cosines are computed in
+/// `f32`, twice as fast: `cosines` are still those of [`cosine_spread`], `etf_deviation` has an absolute error
+/// below 10⁻⁸ and `largest_etf_deviation` one below 10⁻⁶.
 ///
 /// # Errors
 /// As [`cosine_spread`].
@@ -138,8 +140,15 @@ pub struct Equiangularity {
 pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
     vectors.check_pairs()?;
     let norms = vectors.positive_norms()?;
-    let found = visit_cosines(vectors, &norms, precision(vectors, &norms));
-    let cosines = found.spread();
+    let (found, cosines) = match Pairs::new(vectors, &norms) {
+        Pairs::Double => {
+            let found = visit_cosines(vectors, &norms, Precision::Double);
+            (found, found.spread())
+        }
+        Pairs::Single(cosines) => {
+            (visit_cosines(vectors, &norms, Precision::SingleCosines(&norms)), cosines)
+        }
+    };
     Ok(Equiangularity {
         cosines,
         etf_deviation: found.deviations.iter().sum::<f64>() / cosines.number as f64,
@@ -157,18 +166,19 @@ pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
 /// The mean is smallest, −½ log(2K/(K−1)), for a simplex ETF, if K ≤ d + 1; the more evenly the directions
 /// are spread over the sphere the smaller it is. It is +∞, with a deviation of NaN, if two directions are
 /// equal. Distances are computed from differences where 2 − 2cos would have lost their
-/// digits. Every pair is visited, in O(K² d) operations and without a K×K matrix.
+/// digits. Every pair is visited, in O(K² d) operations and without a K×K matrix. As in [`equiangularity`], many
+/// cosines that are not alike are computed in `f32`; mean and deviation then have absolute errors below 10⁻⁸.
 ///
 /// # Errors
 /// As [`cosine_spread`].
 ///
 /// ```
-/// use neural_collapse::geometry::simplex_etf;
+/// use neural_collapse::geometry::Frame;
 /// use neural_collapse::measure::ClassVectors;
 /// use neural_collapse::metrics::log_energy;
 ///
-/// let frame = simplex_etf(3)?;
-/// let energy = log_energy(&ClassVectors::columns(&frame)?)?;
+/// let frame = Frame::simplex_etf(3)?;
+/// let energy = log_energy(&ClassVectors::columns(frame.vectors())?)?;
 /// assert!((energy.mean + 0.5 * 3.0_f64.ln()).abs() < 1e-15 && energy.deviation < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -181,8 +191,10 @@ pub fn log_energy(vectors: &ClassVectors<'_>) -> Result<Spread> {
     let norms = vectors.positive_norms()?;
     let classes = vectors.classes() as f64;
     let start = Moments::around(-0.5 * (2.0 * classes / (classes - 1.0)).ln());
-    let precision = precision(vectors, &norms);
-    let close = if precision == Precision::Double { CLOSE } else { CLOSE_IN_SINGLE };
+    let (precision, close) = match Pairs::new(vectors, &norms) {
+        Pairs::Double => (Precision::Double, CLOSE),
+        Pairs::Single(_) => (Precision::SingleCosines(&norms), CLOSE_IN_SINGLE),
+    };
     let energies = vectors.fold_pairs(
         precision,
         &start,
@@ -204,13 +216,55 @@ pub fn log_energy(vectors: &ClassVectors<'_>) -> Result<Spread> {
     Ok(energies.spread())
 }
 
-/// `f32` where there are many classes whose cosines are far from equal.
-fn precision<'a>(vectors: &ClassVectors<'_>, norms: &'a [f64]) -> Precision<'a> {
-    let many = vectors.classes() > FEW_CLASSES.max(vectors.dimension());
-    let structured = if many { structured_spread(vectors, norms) } else { None };
-    match structured {
-        Some(spread) if spread.deviation > WIDE_SPREAD => Precision::SingleCosines(norms),
-        _ => Precision::Double,
+/// All that is told of the shape that a vector for each class makes; what is not defined is `None`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Shape {
+    /// [`norm_spread`].
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::metrics::keys::norms"))]
+    pub norm_spread: Spread,
+    /// The cosines of [`equiangularity`].
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::metrics::keys::spread"))]
+    pub cosine_spread: Option<Spread>,
+    /// [`equiangularity`].
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::metrics::keys::angles"))]
+    pub equiangularity: Option<Equiangularity>,
+    /// [`log_energy`].
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::metrics::keys::spread"))]
+    pub log_energy: Option<Spread>,
+}
+
+impl Shape {
+    /// The shape that the vectors of the classes make.
+    #[must_use]
+    pub fn of(vectors: &ClassVectors<'_>) -> Self {
+        // All that can be wrong is a vector of zeros and a class alone.
+        let angles = equiangularity(vectors).ok();
+        Self {
+            norm_spread: norm_spread(vectors),
+            cosine_spread: angles.map(|angles| angles.cosines),
+            equiangularity: angles,
+            log_energy: log_energy(vectors).ok(),
+        }
+    }
+}
+
+/// How the cosines of all pairs are computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Pairs {
+    /// In `f64`.
+    Double,
+    /// In `f32`: there are many, and they are far from equal. Their spread is known.
+    Single(Spread),
+}
+
+impl Pairs {
+    fn new(vectors: &ClassVectors<'_>, norms: &[f64]) -> Self {
+        match structured_spread(vectors, norms) {
+            Some(spread) if spread.deviation > WIDE_SPREAD => Self::Single(spread),
+            _ => Self::Double,
+        }
     }
 }
 
@@ -314,8 +368,13 @@ fn mean_cosine(vectors: &ClassVectors<'_>, norms: &[f64]) -> f64 {
     (sum.norm_squared() - classes) / (classes * (classes - 1.0))
 }
 
-/// Mean and deviation from ‖U1‖ and ‖UUᵀ‖, unless the deviation loses too many digits.
+/// Mean and deviation from ‖U1‖ and ‖UUᵀ‖ for many classes, unless the deviation loses too many digits.
 fn structured_spread(vectors: &ClassVectors<'_>, norms: &[f64]) -> Option<Spread> {
+    let many_classes = vectors.classes() > FEW_CLASSES.max(vectors.dimension());
+    if many_classes { spread_from_gram(vectors, norms) } else { None }
+}
+
+fn spread_from_gram(vectors: &ClassVectors<'_>, norms: &[f64]) -> Option<Spread> {
     let (classes, dimension) = (vectors.classes() as f64, vectors.dimension() as f64);
     let ordered_pairs = classes * (classes - 1.0);
     let mean = mean_cosine(vectors, norms);
@@ -341,47 +400,72 @@ mod tests {
         let vectors = ClassVectors::rows(&matrix).unwrap();
         let norms = vectors.positive_norms().unwrap();
         let direct = visit_cosines(&vectors, &norms, Precision::Double).spread();
-        let found = structured_spread(&vectors, &norms).unwrap();
+        let found = spread_from_gram(&vectors, &norms).unwrap();
         assert!((found.mean - direct.mean).abs() < 1e-13);
         assert!((found.deviation - direct.deviation).abs() < 1e-10);
         assert_eq!(found.number, direct.number);
         assert_eq!(cosine_spread(&vectors).unwrap(), found);
     }
 
-    /// Cosines that are far from equal may be computed in `f32`.
+    /// log 1/‖u − v‖ of all pairs, from differences.
+    fn energy(vectors: &ClassVectors<'_>, norms: &[f64]) -> Spread {
+        let pairs = (0..norms.len()).flat_map(|j| (0..j).map(move |i| (i, j)));
+        let energies =
+            pairs.map(|(i, j)| -0.5 * vectors.squared_distance((i, norms[i]), (j, norms[j])).ln());
+        Spread::of(&energies.collect::<Vec<_>>())
+    }
+
+    /// On either side of the seam the numbers are those of all pairs in `f64`, up to what is documented.
     #[test]
-    fn single_precision_is_enough_for_wide_spreads() {
-        let matrix = vectors(1300, 40);
+    fn single_precision_has_the_documented_errors() {
+        for (classes, dimension, single) in
+            [(1024, 40, false), (1025, 40, true), (1300, 40, true), (1100, 1100, false)]
+        {
+            let matrix = vectors(classes, dimension);
+            let vectors = ClassVectors::rows(&matrix).unwrap();
+            let norms = vectors.positive_norms().unwrap();
+            let pairs = Pairs::new(&vectors, &norms);
+            assert_eq!(matches!(pairs, Pairs::Single(_)), single, "{classes} {dimension}");
+            let expected = visit_cosines(&vectors, &norms, Precision::Double);
+            let found = equiangularity(&vectors).unwrap();
+            let allowed = |error: f64| if single { error } else { 0.0 };
+            assert!((found.cosines.mean - expected.spread().mean).abs() <= allowed(1e-13));
+            let deviation = found.cosines.deviation - expected.spread().deviation;
+            assert!(deviation.abs() <= allowed(1e-10));
+            let total: f64 = expected.deviations.iter().sum();
+            let mean = total / found.cosines.number as f64;
+            assert!((found.etf_deviation - mean).abs() <= allowed(1e-8));
+            let largest = expected.largest.into_iter().fold(0.0, f64::max);
+            assert!((found.largest_etf_deviation - largest).abs() <= allowed(1e-6));
+            assert_eq!(found.cosines, cosine_spread(&vectors).unwrap());
+            let (found, expected) = (log_energy(&vectors).unwrap(), energy(&vectors, &norms));
+            let allowed = if single { 1e-8 } else { 1e-12 };
+            assert!((found.mean - expected.mean).abs() < allowed);
+            assert!((found.deviation - expected.deviation).abs() < allowed);
+        }
+    }
+
+    /// Cosines that are nearly equal stay in `f64` however many they are.
+    #[test]
+    fn narrow_spreads_are_not_computed_in_single_precision() {
+        let matrix = DMatrix::from_fn(1100, 30, |i, j| {
+            f64::from(u8::from(j == 0)) + 1e-3 * ((i * 30 + j) as f64 * 1.3).sin()
+        });
         let vectors = ClassVectors::rows(&matrix).unwrap();
         let norms = vectors.positive_norms().unwrap();
-        assert_eq!(precision(&vectors, &norms), Precision::SingleCosines(&norms));
-        let double = visit_cosines(&vectors, &norms, Precision::Double);
-        let single = visit_cosines(&vectors, &norms, Precision::SingleCosines(&norms));
-        let (expected, found) = (double.spread(), single.spread());
-        assert_eq!(found.number, expected.number);
-        assert!((found.mean - expected.mean).abs() < 1e-9);
-        assert!((found.deviation - expected.deviation).abs() < 1e-9);
-        let total = |cosines: &Cosines| cosines.deviations.iter().sum::<f64>();
-        assert!((total(&single) / total(&double) - 1.0).abs() < 1e-8);
-        let energy = log_energy(&vectors).unwrap();
-        let few = ClassVectors::rows(&matrix).unwrap();
-        let direct: f64 = (0..1300)
-            .flat_map(|j| (0..j).map(move |i| (i, j)))
-            .map(|(i, j)| -0.5 * few.squared_distance((i, norms[i]), (j, norms[j])).ln())
-            .sum();
-        assert!((energy.mean / (direct / expected.number as f64) - 1.0).abs() < 1e-8);
+        assert_eq!(Pairs::new(&vectors, &norms), Pairs::Double);
     }
 
     /// The deviation of an ETF is below what a difference of squares can resolve.
     #[test]
     fn small_deviations_are_computed_from_the_pairs() {
-        let exact = crate::geometry::simplex_etf(40).unwrap();
+        let exact = crate::geometry::Frame::simplex_etf(40).unwrap().into_vectors();
         for size in [1e-1, 1e-3, 1e-5, 1e-7, 1e-9, 1e-12] {
-            let matrix = &exact + self::vectors(40, 40) * size;
+            let matrix = &exact + vectors(40, 40) * size;
             let vectors = ClassVectors::rows(&matrix).unwrap();
             let norms = vectors.positive_norms().unwrap();
             let direct = visit_cosines(&vectors, &norms, Precision::Double).spread();
-            if let Some(found) = structured_spread(&vectors, &norms) {
+            if let Some(found) = spread_from_gram(&vectors, &norms) {
                 assert!((found.deviation / direct.deviation - 1.0).abs() < 1e-5, "{size}");
             } else {
                 assert!(size < 1e-4);

@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result, check_positive};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::prediction::geometry::ClassGeometry;
-use crate::problem::counts::{ClassCounts, Run};
+use crate::problem::counts::{ClassCounts, Run, is_exact};
 use two_sizes::TwoSizes;
 
 /// The layer-peeled model: cross-entropy on unconstrained features with a budget for the norms,
@@ -121,7 +121,7 @@ impl LayerPeeled {
         Ok(match self.counts.groups() {
             [large, small] => {
                 let sizes = [large.size as f64, small.size as f64];
-                let classes = [large.classes as f64, small.classes as f64];
+                let classes = [large.class_count as f64, small.class_count as f64];
                 LayerPeeledMinimum::of_two_sizes(problem, aspect, sizes, classes)
             }
             _ => LayerPeeledMinimum::balanced(problem, aspect),
@@ -223,7 +223,7 @@ impl LayerPeeledMinimum {
     #[must_use]
     pub fn minority_collapsed(&self) -> bool {
         let minority = self.problem.counts.sizes().zip(&self.within).nth(1);
-        minority.is_some_and(|(group, &within)| group.classes > 1 && within == 0.0)
+        minority.is_some_and(|(group, &within)| group.class_count > 1 && within == 0.0)
     }
 
     /// The Gram matrix W Wᵀ of the classifier.
@@ -266,7 +266,7 @@ impl LayerPeeledMinimum {
 
     fn geometry(&self, run: Run) -> ClassGeometry {
         let group = run.group;
-        let members = self.problem.counts.groups()[group].classes as f64;
+        let members = self.problem.counts.groups()[group].class_count as f64;
         let within = self.within[group] * (members - 1.0) / members;
         let norm = |vector: &[f64]| within + self.between * vector[group] * vector[group];
         ClassGeometry {
@@ -315,7 +315,7 @@ pub fn layer_peeled_critical_ratio(
         ("majority_classes", majority_classes, 1, "between 1 and 2⁵³"),
         ("minority_classes", minority_classes, 2, "between 2 and 2⁵³"),
     ] {
-        if value < least || value > 1 << f64::MANTISSA_DIGITS {
+        if value < least || !is_exact(value) {
             return Err(Error::out_of_range(argument, value as f64, expected));
         }
     }

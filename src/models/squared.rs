@@ -3,19 +3,20 @@
 pub use collapse::critical_imbalance_ratio;
 pub use direction::Direction;
 pub use minimum::GlobalMinimum;
-pub use potential::{Minimizer, Potential, Regime, StationaryPoints};
+pub use potential::{Minimizer, Potential, StationaryPoints, beta, minimize_g, tau};
 pub use quasi_interpolation::QuasiInterpolation;
 pub use ufm::Ufm;
 
-pub(crate) mod collapse;
-pub(crate) mod direction;
+mod classes;
+mod collapse;
+mod direction;
 mod explicit;
-pub(crate) mod minimum;
-pub(crate) mod potential;
-pub(crate) mod quasi_interpolation;
+mod minimum;
+mod potential;
+mod prediction;
+mod quasi_interpolation;
 mod relu;
-pub(crate) mod spectrum;
+mod spectral;
+mod spectrum;
 mod stationary;
-#[cfg(feature = "serde")]
-mod stored;
-pub(crate) mod ufm;
+mod ufm;

@@ -1,46 +1,26 @@
-//! Roots such as (N P)^(1/M) of the decays of a problem, whose product P may be far below the smallest `f64`.
+//! Roots of products of many numbers, such as (N P)^(1/M), whose product may be far outside of the range of `f64`.
 
-use crate::error::{Error, Result};
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::nth_root::{from_u32, root_of_ratio};
-use crate::problem::regularization::Regularization;
 
-/// The unit of energy (N P)^(1/M) of the squared loss, with P = λ_H Πλₘ, within 2 ulp.
-pub(crate) fn energy_unit(samples: f64, penalties: &Regularization) -> Result<f64> {
-    if samples.is_infinite() {
-        let quantity = "the effective number of samples N(1 + λ_b)/λ_b";
-        return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
-    }
-    let unit = root_of_decays(samples, penalties, penalties.depth());
-    unit.map_err(|log10| Error::Unrepresentable {
-        quantity: "the energy scale (N λ_H Πλₘ)^(1/M)",
-        log10,
-    })
+/// The root of a product, too small or too large for an `f64`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct OutOfRange {
+    /// Its decimal logarithm.
+    pub(crate) log10: f64,
 }
 
-/// The mean decay (n P)^(1/(M+1)) of the M layers and the features, which is what the cross-entropy
-/// loss depends on, within 2 ulp.
-pub(crate) fn mean_decay(samples: f64, penalties: &Regularization) -> Result<f64> {
-    let mean = root_of_decays(samples, penalties, penalties.depth().saturating_add(1));
-    mean.map_err(|log10| Error::Unrepresentable {
-        quantity: "the mean decay (n λ_H Πλₘ)^(1/(M+1))",
-        log10,
-    })
-}
-
-/// (samples·P)^(1/degree), or its decimal logarithm if it is out of range.
+/// The root of degree `degree` ≥ 1 of the product of positive finite numbers, within 2 ulp.
 ///
-/// M = 150 layers with λ = 1e-5 have P = 1e-755 and an ordinary M-th root of about 1e-5: the product
-/// is therefore kept as a mantissa in twice the precision and an exponent.
-fn root_of_decays(
-    samples: f64,
-    penalties: &Regularization,
-    degree: usize,
-) -> core::result::Result<f64, f64> {
-    let mut mantissa = Twofold::from(1.0);
+/// 150 numbers of 1e-5 have the product 1e-750 and an ordinary 150th root: the product is therefore kept as a
+/// mantissa in twice the precision and an exponent.
+pub(crate) fn root_of_product(
+    factors: impl IntoIterator<Item = f64>,
+    degree: u32,
+) -> Result<f64, OutOfRange> {
+    let mut mantissa = DoubleDouble::from(1.0);
     let mut exponent = 0_i64;
-    let decays = penalties.weight_decays().iter().copied();
-    for factor in decays.chain([penalties.feature_decay(), samples]) {
+    for factor in factors {
         let (factor_mantissa, factor_exponent) = split(factor);
         mantissa = mantissa.times(factor_mantissa);
         exponent += factor_exponent;
@@ -49,12 +29,11 @@ fn root_of_decays(
             exponent += 1;
         }
     }
-    root_of_product(mantissa.value(), exponent, degree)
+    root_of_scaled(mantissa.value(), exponent, degree)
 }
 
-/// (mantissa·2^exponent)^(1/degree) for a mantissa in [1, 2), or its decimal logarithm.
-fn root_of_product(mantissa: f64, exponent: i64, degree: usize) -> core::result::Result<f64, f64> {
-    let degree = u32::try_from(degree).unwrap_or(u32::MAX);
+/// (mantissa·2^exponent)^(1/degree) for a mantissa in [1, 2).
+fn root_of_scaled(mantissa: f64, exponent: i64, degree: u32) -> Result<f64, OutOfRange> {
     let (whole, rest) =
         (exponent.div_euclid(i64::from(degree)), exponent.rem_euclid(i64::from(degree)));
     let root = if rest < 512 {
@@ -67,7 +46,7 @@ fn root_of_product(mantissa: f64, exponent: i64, degree: usize) -> core::result:
     if scaled.is_normal() {
         return Ok(scaled);
     }
-    Err((root.log2() + whole as f64) * core::f64::consts::LOG10_2)
+    Err(OutOfRange { log10: (root.log2() + whole as f64) * core::f64::consts::LOG10_2 })
 }
 
 /// `value` = mantissa·2^exponent with a mantissa in [1, 2), for a positive finite value.
@@ -98,41 +77,26 @@ fn times_power_of_two(value: f64, exponent: i32) -> f64 {
 mod tests {
     use super::*;
 
-    fn unit(samples: f64, decays: &[f64], feature_decay: f64) -> Result<f64> {
-        energy_unit(samples, &Regularization::new(decays, feature_decay).unwrap())
-    }
-
     #[test]
     fn a_product_below_every_double_has_an_ordinary_root() {
-        // N = 1e5 makes N P = (1e-5)^150 exactly.
-        let got = unit(1e5, &[1e-5; 150], 1e-5).unwrap();
+        // 1e5·1e-5 makes the product (1e-5)^150 exactly.
+        let factors = [1e-5; 151].into_iter().chain([1e5]);
+        let got = root_of_product(factors, 150).unwrap();
         assert!((got / 1e-5 - 1.0).abs() < 4e-16, "{got:e}");
     }
 
     #[test]
     fn exact_powers_are_exact() {
-        assert_eq!(unit(4.0, &[0.25, 0.25], 0.25).unwrap(), 0.25);
-        assert_eq!(
-            unit(1.0, &[2.0_f64.powi(-1074)], 2.0_f64.powi(100)).unwrap(),
-            2.0_f64.powi(-974)
-        );
-        assert_eq!(unit(2.0, &[0.125; 2000], 0.5).unwrap(), 0.125);
+        assert_eq!(root_of_product([0.25, 0.25, 0.25, 4.0], 2), Ok(0.25));
+        let powers = [2.0_f64.powi(-1074), 2.0_f64.powi(100)];
+        assert_eq!(root_of_product(powers, 1), Ok(2.0_f64.powi(-974)));
+        assert_eq!(root_of_product([0.125; 2001].into_iter().chain([8.0]), 2000), Ok(0.125));
     }
 
     #[test]
-    fn a_vanishing_bias_decay_is_an_error_and_not_an_endless_recursion() {
-        use crate::{Bias, ClassCounts, Ufm};
-        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-        let penalties = penalties.with_bias(Bias::Regularized(5e-324)).unwrap();
-        let ufm = Ufm::new(ClassCounts::balanced(3, 5).unwrap(), penalties).unwrap();
-        assert!(matches!(ufm.global_minimum(), Err(Error::Unrepresentable { .. })));
-    }
-
-    #[test]
-    fn an_unrepresentable_scale_is_an_error() {
-        let error = unit(10.0, &[1e-200], 1e-200).unwrap_err();
-        let Error::Unrepresentable { log10, .. } = error else { panic!("{error}") };
+    fn a_root_out_of_range_tells_its_size() {
+        let OutOfRange { log10 } = root_of_product([1e-200, 1e-200, 10.0], 1).unwrap_err();
         assert!((log10 + 399.0).abs() < 1e-9, "{log10}");
-        assert!(unit(10.0, &[1e300], 1e300).is_err());
+        assert!(root_of_product([1e300, 1e300, 10.0], 1).is_err());
     }
 }

@@ -9,12 +9,12 @@ use num_traits::Float;
 
 /// The number `high + low` with |low| ≤ ulp(high)/2.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Twofold<T> {
+pub(crate) struct DoubleDouble<T> {
     high: T,
     low: T,
 }
 
-impl<T: Float> Twofold<T> {
+impl<T: Float> DoubleDouble<T> {
     /// `high + low`, for |low| < |high|.
     pub(crate) fn fast_sum(high: T, low: T) -> Self {
         let sum = high + low;
@@ -81,13 +81,13 @@ impl<T: Float> Twofold<T> {
     }
 }
 
-impl<T: Float> From<T> for Twofold<T> {
+impl<T: Float> From<T> for DoubleDouble<T> {
     fn from(value: T) -> Self {
         Self { high: value, low: T::zero() }
     }
 }
 
-impl<T: Float> core::ops::Add for Twofold<T> {
+impl<T: Float> core::ops::Add for DoubleDouble<T> {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -96,7 +96,7 @@ impl<T: Float> core::ops::Add for Twofold<T> {
     }
 }
 
-impl<T: Float> core::ops::Mul for Twofold<T> {
+impl<T: Float> core::ops::Mul for DoubleDouble<T> {
     type Output = Self;
 
     fn mul(self, other: Self) -> Self {
@@ -106,7 +106,7 @@ impl<T: Float> core::ops::Mul for Twofold<T> {
     }
 }
 
-impl<T: Float> core::ops::Sub for Twofold<T> {
+impl<T: Float> core::ops::Sub for DoubleDouble<T> {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -117,22 +117,22 @@ impl<T: Float> core::ops::Sub for Twofold<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Twofold;
+    use super::DoubleDouble;
 
     #[test]
     fn a_power_carries_what_a_double_cannot() {
         // (1 + ε)³ = 1 + 3ε + 3ε² + ε³: the low part must hold 3ε².
         let epsilon = f64::EPSILON;
-        let cube = Twofold::power(1.0 + epsilon, 3);
+        let cube = DoubleDouble::power(1.0 + epsilon, 3);
         assert_eq!(cube.value(), 1.0 + 3.0 * epsilon);
-        let rest = (cube - Twofold::from(1.0 + 3.0 * epsilon)).value();
+        let rest = (cube - DoubleDouble::from(1.0 + 3.0 * epsilon)).value();
         assert!((rest / (3.0 * epsilon * epsilon) - 1.0).abs() < 1e-10, "{rest:e}");
     }
 
     #[test]
     fn differences_of_products_are_exact() {
         let (a, b) = (1.0 + 2.0_f64.powi(-30), 1.0 - 2.0_f64.powi(-30));
-        let gap = Twofold::from(1.0) - Twofold::product(a, b);
+        let gap = DoubleDouble::from(1.0) - DoubleDouble::product(a, b);
         assert_eq!(gap.value(), 2.0_f64.powi(-60));
     }
 }

@@ -2,7 +2,7 @@
 
 use num_traits::Float;
 
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 
 /// Cap on the Newton steps; three are needed at the most when `powf` has half of the digits right.
 const MAX_STEPS: usize = 8;
@@ -37,17 +37,21 @@ fn polish<T: Float>(start: T, numerator: T, denominator: T, degree: u32) -> T {
 }
 
 /// The root of a ratio of small integers, in twice the precision.
-pub(crate) fn twofold_root<T: Float>(numerator: u32, denominator: u32, degree: u32) -> Twofold<T> {
+pub(crate) fn double_double_root<T: Float>(
+    numerator: u32,
+    denominator: u32,
+    degree: u32,
+) -> DoubleDouble<T> {
     let (numerator, denominator) = (from_u32::<T>(numerator), from_u32::<T>(denominator));
     let root = root_of_ratio(numerator, denominator, degree);
     let step = newton_step(root, numerator, denominator, degree);
-    Twofold::fast_sum(root, root * step)
+    DoubleDouble::fast_sum(root, root * step)
 }
 
 /// (numerator − denominator·yⁿ)/(n·numerator), with the difference in twice the precision.
 fn newton_step<T: Float>(root: T, numerator: T, denominator: T, degree: u32) -> T {
-    let power = Twofold::power(root, degree).times(denominator);
-    (Twofold::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
+    let power = DoubleDouble::power(root, degree).times(denominator);
+    (DoubleDouble::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
 }
 
 /// [`root_of_ratio`] where the powers in [`polish`] would overflow or underflow.
@@ -74,9 +78,9 @@ fn balanced_step<T: Float>(root: T, numerator: T, denominator: T, degree: u32) -
     let middle = (numerator.log2() + denominator.log2()) / from_u32(2);
     let scale = power_of_two(-middle.round());
     let (numerator, denominator) = (numerator * scale, denominator * scale);
-    let half = Twofold::power(root, degree / 2).times(denominator);
-    let power = half * Twofold::power(root, degree - degree / 2);
-    (Twofold::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
+    let half = DoubleDouble::power(root, degree / 2).times(denominator);
+    let power = half * DoubleDouble::power(root, degree - degree / 2);
+    (DoubleDouble::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
 }
 
 /// 2 to the power of a small whole number, exactly for every binary type, which `powf` need not be.

@@ -3,9 +3,10 @@
 //! Work is cut into pieces by its size alone. Whichever thread does a piece, it does the same
 //! arithmetic, and pieces are put together in their order: the same input gives the same bits.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 /// Operations that are worth another thread: a tenth of a millisecond of them.
@@ -14,8 +15,16 @@ const WORTHWHILE: usize = 1 << 19;
 /// The limit set by [`limit_threads`]; 0 if there is none.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
-/// Limits the number of threads that measurements of this process use; `None`, the default, allows
-/// as many as the machine runs at once.
+/// What the machine runs at once, found out once: on Linux that reads files for some 16 µs.
+static CORES: OnceLock<usize> = OnceLock::new();
+
+thread_local! {
+    /// The limit set by [`with_threads`] for what this thread asks for.
+    static LIMIT_HERE: Cell<Option<NonZeroUsize>> = const { Cell::new(None) };
+}
+
+/// Limits the number of threads that measurements use in the whole process; `None`, the default, allows
+/// as many as the machine runs at once. [`with_threads`] sets a limit for single calls.
 ///
 /// Results do not depend on it: on one machine, the same input gives the same bits with any number of
 /// threads, as sums are split by the size of the input alone and put together in a fixed order.
@@ -31,13 +40,47 @@ pub fn limit_threads(limit: Option<NonZeroUsize>) {
     LIMIT.store(limit.map_or(0, NonZeroUsize::get), Ordering::Relaxed);
 }
 
+/// Does `work` with at most `limit` threads for each measurement that it calls on this thread, whatever
+/// [`limit_threads`] says; other threads of the process go on as before.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use neural_collapse::measure::with_threads;
+/// use neural_collapse::{ClassStatistics, Features};
+///
+/// let data = Features::from_row_major(&[1.0, 2.0, 4.0], 3, 1)?.with_labels(&[0, 0, 1], 2)?;
+/// let statistics = with_threads(NonZeroUsize::MIN, || ClassStatistics::new(&data))?;
+/// assert_eq!(statistics.counts(), [2, 1]);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn with_threads<R>(limit: NonZeroUsize, work: impl FnOnce() -> R) -> R {
+    /// Puts the limit back that was there before, also if `work` panics.
+    struct Restored(Option<NonZeroUsize>);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            LIMIT_HERE.set(self.0);
+        }
+    }
+    let _restored = Restored(LIMIT_HERE.replace(Some(limit)));
+    work()
+}
+
 /// The number of threads for so many operations.
 pub(crate) fn threads(operations: usize) -> usize {
-    let allowed = match LIMIT.load(Ordering::Relaxed) {
-        0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
-        limit => limit,
-    };
-    allowed.min(operations / WORTHWHILE + 1)
+    match operations / WORTHWHILE + 1 {
+        // Small work does not even ask how many threads there could be.
+        1 => 1,
+        worthwhile => worthwhile.min(allowed()),
+    }
+}
+
+fn allowed() -> usize {
+    let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match (LIMIT_HERE.get(), LIMIT.load(Ordering::Relaxed)) {
+        (Some(limit), _) => limit.get(),
+        (None, 0) => *CORES.get_or_init(cores),
+        (None, limit) => limit,
+    }
 }
 
 /// Calls `work` for every item, on several threads if `operations` are many. Each thread has a
@@ -96,6 +139,20 @@ mod tests {
         }
         limit_threads(None);
         assert!(map(0, usize::MAX, || (), |(), piece| piece).is_empty());
+    }
+
+    #[test]
+    fn limits_hold_where_they_are_set() {
+        let (one, three) = (NonZeroUsize::MIN, NonZeroUsize::MIN.saturating_add(2));
+        with_threads(three, || {
+            assert_eq!(threads(usize::MAX), 3);
+            assert_eq!(with_threads(one, || threads(usize::MAX)), 1);
+            assert_eq!(threads(usize::MAX), 3);
+            // Small work has one thread whatever is allowed.
+            assert_eq!((threads(0), threads(WORTHWHILE - 1), threads(WORTHWHILE)), (1, 1, 2));
+            assert!(LIMIT_HERE.get() == Some(three));
+        });
+        assert!(LIMIT_HERE.get().is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, RealField};
 
-use crate::numerics::linalg::{inner_products_f32, inner_products_f64};
+use crate::numerics::inner_products::inner_products;
 use crate::numerics::simd::vectorised;
 
 /// The numbers of which features consist: `f32` or `f64`.
@@ -45,11 +45,11 @@ impl Scalar for f32 {
     }
 
     fn rounded(value: f64) -> Self {
-        value as f32
+        value as Self
     }
 
     fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
-        inner_products_f32(left, right, products);
+        inner_products(left, right, products);
     }
 }
 
@@ -68,7 +68,7 @@ impl Scalar for f64 {
     }
 
     fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
-        inner_products_f64(left, right, products);
+        inner_products(left, right, products);
     }
 }
 

@@ -2,11 +2,11 @@
 
 use nalgebra::DMatrix;
 
-use super::check_depth;
 use crate::error::{Error, Result};
 use crate::measure::features::Features;
 use crate::numerics::linalg::{add_gram, gram, transposed, zeros};
 use crate::numerics::scalar::{Scalar, to_f64};
+use crate::objective::check::check_depth;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::Regularization;
 

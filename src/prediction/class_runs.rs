@@ -28,7 +28,7 @@ impl ClassGeometry {
             [0, 1].map(|side| NEGLIGIBLE * all.iter().map(|norms| norms[side]).fold(0.0, f64::max));
         let mut runs: Vec<(Run, Norms)> = Vec::new();
         for run in counts.runs() {
-            for class in run.first_class..run.first_class + run.classes {
+            for class in run.classes() {
                 let found = all.get(class).copied().unwrap_or_default();
                 let cleaned =
                     [0, 1].map(|side| if found[side] > least[side] { found[side] } else { 0.0 });
@@ -37,8 +37,8 @@ impl ClassGeometry {
                         && (0..2).all(|side| (norms[side] - cleaned[side]).abs() <= least[side])
                 };
                 match runs.last_mut() {
-                    Some(last) if alike(last) => last.0.classes += 1,
-                    _ => runs.push((Run { first_class: class, classes: 1, ..run }, cleaned)),
+                    Some(last) if alike(last) => last.0.class_count += 1,
+                    _ => runs.push((Run { first_class: class, class_count: 1, ..run }, cleaned)),
                 }
             }
         }

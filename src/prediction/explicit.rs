@@ -1,13 +1,10 @@
 //! An explicit global minimiser: the matrices themselves.
 
 use nalgebra::{DMatrix, DVector};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::{Argument, Error, Result, Size};
 use crate::geometry::frame::check_orthonormal;
-use crate::numerics::linalg::{check_memory, orthonormal_columns};
+use crate::numerics::linalg::check_memory;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::Regularization;
@@ -19,8 +16,10 @@ use crate::problem::regularization::Regularization;
 pub enum Basis {
     /// The first unit vectors of each space.
     Standard,
-    /// Random orthonormal vectors, drawn uniformly. The same seed gives the same matrices on every
-    /// machine.
+    /// Random orthonormal vectors, drawn uniformly. The same seed draws the same random numbers on every machine;
+    /// the matrices made of them agree to rounding errors, as the last bits of a product depend on the vector
+    /// units of the processor.
+    #[cfg(feature = "random")]
     Random(u64),
     /// A matrix with orthonormal columns for the input space of each layer, d₁ × r₁, …, d_M × r_M.
     /// Each must have as many columns as the minimum has rank; further ones are not used.
@@ -30,12 +29,12 @@ pub enum Basis {
 /// One global minimiser, or another critical point of known structure: W₁, …, W_M, b and H.
 ///
 /// ```
-/// use neural_collapse::{Basis, ClassCounts, Regularization, Ufm};
+/// use neural_collapse::{Basis, ClassCounts, Prediction, Regularization, Ufm};
 ///
 /// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
 /// let ufm = Ufm::new(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?.with_widths(&[64; 3])?;
 /// let minimum = ufm.global_minimum()?;
-/// let explicit = minimum.minimizer(&Basis::Random(7))?;
+/// let explicit = minimum.explicit(&Basis::Random(7))?;
 /// let product = explicit.head().product()?;
 /// assert_eq!(product.shape(), (4, 64));
 /// // Its Gram matrix is the predicted general orthogonal frame.
@@ -85,7 +84,7 @@ impl ExplicitPoint {
         &self.columns
     }
 
-    /// The features H, d₁ × N, a column a sample: for classes, n_0 times the mean of class 0, then n_1
+    /// The features H, d₁ × N, one sample per column: for classes, n_0 times the mean of class 0, then n_1
     /// times that of class 1, and so on.
     ///
     /// # Errors
@@ -102,7 +101,7 @@ impl ExplicitPoint {
         let mut features = Vec::new();
         features.try_reserve_exact(entries).map_err(|_| too_large())?;
         for run in counts.runs() {
-            for class in run.first_class..run.first_class + run.classes {
+            for class in run.classes() {
                 for _ in 0..run.size {
                     features.extend_from_slice(self.columns.column(class).as_slice());
                 }
@@ -201,14 +200,22 @@ impl FittedVectors {
 fn hidden_bases(basis: &Basis, widths: &[usize], rank: usize) -> Result<Vec<DMatrix<f64>>> {
     match basis {
         Basis::Standard => Ok(widths.iter().map(|&width| DMatrix::identity(width, rank)).collect()),
-        Basis::Random(seed) => {
-            let mut generator = ChaCha8Rng::seed_from_u64(*seed);
-            let mut normal = |_, _| StandardNormal.sample(&mut generator);
-            let gaussian = widths.iter().map(|&width| DMatrix::from_fn(width, rank, &mut normal));
-            Ok(gaussian.map(orthonormal_columns).collect())
-        }
+        #[cfg(feature = "random")]
+        Basis::Random(seed) => Ok(random_bases(*seed, widths, rank)),
         Basis::Given(matrices) => given_bases(matrices, widths, rank),
     }
+}
+
+/// Orthonormal columns, uniformly distributed.
+#[cfg(feature = "random")]
+fn random_bases(seed: u64, widths: &[usize], rank: usize) -> Vec<DMatrix<f64>> {
+    use rand_chacha::rand_core::SeedableRng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let mut normal = |_, _| StandardNormal.sample(&mut generator);
+    let gaussian = widths.iter().map(|&width| DMatrix::from_fn(width, rank, &mut normal));
+    gaussian.map(crate::numerics::linalg::orthonormal_columns).collect()
 }
 
 fn given_bases(

@@ -30,6 +30,8 @@ pub enum Geometry {
     LayerPeeled,
     /// The same, with all classes of the smaller size in one point.
     MinorityCollapse,
+    /// The minimum of a convex program, given by its logits.
+    Convex,
     /// A structure with a name of its own, such as `3 × pair` for an octahedron.
     Structure(Cow<'static, str>),
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Geometry {
             Self::SimplexEncodedLabels => "SELI",
             Self::LayerPeeled => "layer-peeled",
             Self::MinorityCollapse => "minority collapse",
+            Self::Convex => "convex",
             Self::Structure(name) => name,
         })
     }

@@ -11,6 +11,14 @@ use std::fmt;
 pub enum Verdict {
     /// It is a global minimum, by this proof.
     Proved(Source),
+    /// Its loss is above the global minimum by no more than the distance to a lower bound of all values, by this
+    /// proof.
+    ProvedWithinGap {
+        /// The bound.
+        lower_bound: f64,
+        /// Why it is one.
+        source: Source,
+    },
     /// It is a global minimum, by this proof, if an assumption holds that is not proved.
     Assuming {
         /// The assumption.
@@ -52,11 +60,12 @@ impl Verdict {
         matches!(self, Self::Proved(_))
     }
 
-    /// One word for programs: `proved`, `assumed`, `best_known` or `proved_not_global`.
+    /// One word for programs: `proved`, `proved_within_gap`, `assumed`, `best_known` or `proved_not_global`.
     #[must_use]
     pub fn keyword(&self) -> &'static str {
         match self {
             Self::Proved(_) => "proved",
+            Self::ProvedWithinGap { .. } => "proved_within_gap",
             Self::Assuming { .. } => "assumed",
             Self::BestKnown { .. } => "best_known",
             Self::Refuted(_) => "proved_not_global",
@@ -74,6 +83,9 @@ impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proved(source) => write!(formatter, "proved: {source}"),
+            Self::ProvedWithinGap { lower_bound, source } => {
+                write!(formatter, "proved within a gap, no value is below {lower_bound}: {source}")
+            }
             Self::Assuming { assumption, source } => {
                 write!(formatter, "proved if {assumption}: {source}")
             }

@@ -1,11 +1,28 @@
 //! How many samples each class has.
 
+use core::fmt;
 use core::ops::Range;
+use core::str::FromStr;
 
 use crate::error::{Argument, Error, Result};
+use crate::numerics::linalg::check_memory;
+use crate::numerics::secular::Repeated;
 
 /// Counts above this are not exact as `f64`.
 const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
+
+/// Whether a count is exact as `f64`.
+pub(crate) fn is_exact(count: u64) -> bool {
+    count <= LARGEST_COUNT
+}
+
+/// What must be true of a number of classes or samples.
+pub(crate) fn check_count(argument: impl Into<Argument>, count: u64) -> Result<()> {
+    if count > 0 && is_exact(count) {
+        return Ok(());
+    }
+    Err(Error::out_of_range(argument, count as f64, "between 1 and 2⁵³"))
+}
 
 /// The class sizes n_0, …, n_(K−1) of a data set.
 ///
@@ -18,12 +35,14 @@ const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
 /// let counts = ClassCounts::new(&[50, 200, 100, 50])?;
 /// assert_eq!((counts.classes(), counts.samples()), (4, 400));
 /// assert_eq!(counts.count(3), Some(50));
-/// assert_eq!(counts.sizes().map(|group| (group.size, group.classes)).collect::<Vec<_>>(),
+/// assert_eq!(counts.sizes().map(|group| (group.size, group.class_count)).collect::<Vec<_>>(),
 ///            [(200, 1), (100, 1), (50, 2)]);
 /// assert!(ClassCounts::balanced(10_000_000, 600)?.is_balanced());
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Vec<(u64, usize)>", into = "Vec<(u64, usize)>"))]
 pub struct ClassCounts {
     runs: Vec<Run>,
     groups: Vec<SizeGroup>,
@@ -39,7 +58,7 @@ pub struct Run {
     /// Index of the first of these classes.
     pub first_class: usize,
     /// Number of these classes.
-    pub classes: usize,
+    pub class_count: usize,
     /// Number of samples in each of them.
     pub size: u64,
     /// Index of their [`SizeGroup`].
@@ -54,7 +73,24 @@ pub struct SizeGroup {
     /// Number of samples in each of these classes.
     pub size: u64,
     /// Number of these classes.
-    pub classes: usize,
+    pub class_count: usize,
+}
+
+impl Run {
+    /// These classes.
+    ///
+    /// ```
+    /// use neural_collapse::ClassCounts;
+    ///
+    /// let counts = ClassCounts::new(&[200, 50, 50])?;
+    /// let ranges: Vec<_> = counts.runs().map(|run| run.classes()).collect();
+    /// assert_eq!(ranges, [0..1, 1..3]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn classes(&self) -> Range<usize> {
+        self.first_class..self.first_class + self.class_count
+    }
 }
 
 impl ClassCounts {
@@ -101,7 +137,7 @@ impl ClassCounts {
         if size == 0 {
             return Err(Error::EmptyClass { argument: "counts", class: first_class });
         }
-        if size > LARGEST_COUNT {
+        if !is_exact(size) {
             return Err(Error::out_of_range(argument(), size as f64, "at most 2⁵³"));
         }
         let total = size.checked_mul(classes as u64).and_then(|new| new.checked_add(self.samples));
@@ -111,8 +147,8 @@ impl ClassCounts {
             return Err(Error::out_of_range("counts.sum()", sum, "at most 2⁶⁴ − 1"));
         };
         match self.runs.last_mut() {
-            Some(run) if run.size == size => run.classes += classes,
-            _ => self.runs.push(Run { first_class, classes, size, group: 0 }),
+            Some(run) if run.size == size => run.class_count += classes,
+            _ => self.runs.push(Run { first_class, class_count: classes, size, group: 0 }),
         }
         (self.classes, self.samples) = (all_classes, samples);
         Ok(())
@@ -125,11 +161,61 @@ impl ClassCounts {
         for index in order {
             let run = &mut self.runs[index];
             match self.groups.last_mut() {
-                Some(group) if group.size == run.size => group.classes += run.classes,
-                _ => self.groups.push(SizeGroup { size: run.size, classes: run.classes }),
+                Some(group) if group.size == run.size => group.class_count += run.class_count,
+                _ => self.groups.push(SizeGroup { size: run.size, class_count: run.class_count }),
             }
             run.group = self.groups.len() - 1;
         }
+    }
+
+    /// The sizes of the classes that the labels of samples are of: `counts[k]` of K = `classes` is how often k
+    /// stands among them.
+    ///
+    /// # Errors
+    /// [`Error::LabelOutOfRange`] if a label is not below K, and as [`ClassCounts::new`].
+    ///
+    /// ```
+    /// use neural_collapse::ClassCounts;
+    ///
+    /// assert_eq!(ClassCounts::of_labels(&[0, 2, 2, 1], 3)?, ClassCounts::new(&[1, 1, 2])?);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn of_labels(labels: &[usize], classes: usize) -> Result<Self> {
+        check_memory("classes", classes as f64, Some(classes))?;
+        let mut counts = vec![0; classes];
+        for (sample, &label) in labels.iter().enumerate() {
+            let count = counts.get_mut(label).ok_or(Error::LabelOutOfRange {
+                sample,
+                label: label as i128,
+                classes,
+            })?;
+            *count += 1;
+        }
+        Self::new(&counts)
+    }
+
+    /// The labels of a data set that is sorted by class: n_0 times 0, then n_1 times 1, and so on, as the samples
+    /// of [`ExplicitPoint::features`](crate::ExplicitPoint::features) are.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if they do not fit into memory.
+    ///
+    /// ```
+    /// use neural_collapse::ClassCounts;
+    ///
+    /// assert_eq!(ClassCounts::new(&[2, 1, 3])?.labels()?, [0, 0, 1, 2, 2, 2]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn labels(&self) -> Result<Vec<usize>> {
+        let samples = self.samples as f64;
+        let fitting = usize::try_from(self.samples).ok();
+        check_memory("samples", samples, fitting)?;
+        let of_class = |class, size| core::iter::repeat_n(class, size as usize);
+        let of_run = |run: &Run| {
+            let size = run.size;
+            run.classes().flat_map(move |class| of_class(class, size))
+        };
+        Ok(self.runs.iter().flat_map(of_run).collect())
     }
 
     /// Number of classes K.
@@ -173,10 +259,19 @@ impl ClassCounts {
         self.runs.iter().copied()
     }
 
+    /// The distinct sizes as they repeat on the diagonal of diag(n), by falling size.
+    pub(crate) fn repeated_sizes(&self) -> Vec<Repeated> {
+        let repeated = |group: &SizeGroup| Repeated {
+            value: group.size as f64,
+            times: group.class_count as f64,
+        };
+        self.groups.iter().map(repeated).collect()
+    }
+
     /// The classes of a group, as runs of neighbours in rising order.
     pub(crate) fn members(&self, group: usize) -> Vec<Range<usize>> {
         let own = self.runs.iter().filter(|run| run.group == group);
-        own.map(|run| run.first_class..run.first_class + run.classes).collect()
+        own.map(Run::classes).collect()
     }
 
     /// The run that a class belongs to.
@@ -189,6 +284,69 @@ impl ClassCounts {
     }
 }
 
+/// `200,100,50x2`: the sizes in the order of the labels, and how many classes of that size follow each other.
+impl fmt::Display for ClassCounts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, run) in self.runs.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            write!(formatter, "{separator}{}", run.size)?;
+            if run.class_count > 1 {
+                write!(formatter, "x{}", run.class_count)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `200,100,50x2`: sizes separated by commas or white space, `50x2` being two classes of 50 samples.
+///
+/// ```
+/// use neural_collapse::ClassCounts;
+///
+/// let counts: ClassCounts = "200, 100, 50x2".parse()?;
+/// assert_eq!(counts, ClassCounts::new(&[200, 100, 50, 50])?);
+/// assert_eq!(counts.to_string(), "200,100,50x2");
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+impl FromStr for ClassCounts {
+    type Err = Error;
+
+    /// [`Error::Syntax`] names the entry that is no class size; otherwise as [`ClassCounts::from_runs`].
+    fn from_str(text: &str) -> Result<Self> {
+        let separators = |character: char| character == ',' || character.is_whitespace();
+        let items = text.split(separators).filter(|item| !item.is_empty());
+        Self::from_runs(items.map(parse_run).collect::<Result<Vec<_>>>()?)
+    }
+}
+
+/// The size and the number of classes of `50` or `50x2`.
+fn parse_run(item: &str) -> Result<(u64, usize)> {
+    let (size, repeat) = item.split_once(['x', 'X']).unwrap_or((item, "1"));
+    match (size.parse(), repeat.parse()) {
+        (Ok(size), Ok(repeat)) if size > 0 && repeat > 0 => Ok((size, repeat)),
+        _ => Err(Error::Syntax {
+            text: item.to_owned(),
+            expected: "a class size `SIZE` or `SIZExCLASSES` with numbers from 1 on",
+        }),
+    }
+}
+
+/// Runs of (size, number of classes), in the order of the labels.
+impl From<ClassCounts> for Vec<(u64, usize)> {
+    fn from(counts: ClassCounts) -> Self {
+        counts.runs().map(|run| (run.size, run.class_count)).collect()
+    }
+}
+
+impl TryFrom<Vec<(u64, usize)>> for ClassCounts {
+    type Error = Error;
+
+    /// As [`ClassCounts::from_runs`].
+    fn try_from(runs: Vec<(u64, usize)>) -> Result<Self> {
+        Self::from_runs(runs)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,14 +355,28 @@ mod tests {
     fn runs_keep_the_order_and_groups_fall() {
         let counts = ClassCounts::new(&[5, 9, 9, 5, 5, 7]).unwrap();
         let runs: Vec<_> =
-            counts.runs().map(|run| (run.first_class, run.classes, run.group)).collect();
+            counts.runs().map(|run| (run.first_class, run.class_count, run.group)).collect();
         assert_eq!(runs, [(0, 1, 2), (1, 2, 0), (3, 2, 2), (5, 1, 1)]);
-        let groups: Vec<_> = counts.sizes().map(|group| (group.size, group.classes)).collect();
+        let groups: Vec<_> = counts.sizes().map(|group| (group.size, group.class_count)).collect();
         assert_eq!(groups, [(9, 2), (7, 1), (5, 3)]);
         assert_eq!(
             (0..7).map(|class| counts.count(class)).collect::<Vec<_>>(),
             [Some(5), Some(9), Some(9), Some(5), Some(5), Some(7), None]
         );
+    }
+
+    #[test]
+    fn texts_are_read_and_written() {
+        let sizes: ClassCounts = "200,100,50x2\n 7".parse().unwrap();
+        assert_eq!(sizes, ClassCounts::new(&[200, 100, 50, 50, 7]).unwrap());
+        assert_eq!(sizes.to_string().parse(), Ok(sizes));
+        let huge: ClassCounts = "1x18446744073709551615".parse().unwrap();
+        assert_eq!(huge.runs().len(), 1);
+        for text in
+            ["", ",", "0", "5x0", "-5", "2.5", "5x", "x5", "5x5x5", "a", "2x9999999999999999999"]
+        {
+            assert!(text.parse::<ClassCounts>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The linear layers after the features.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector};
 
@@ -27,10 +28,12 @@ use crate::numerics::linalg::{check_finite_at, power_of_two};
 /// assert_eq!(head.product()?, DMatrix::from_element(3, 8, 1.0));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// A clone shares the matrices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearHead {
     /// Never empty.
-    weights: Vec<DMatrix<f64>>,
+    weights: Arc<Vec<DMatrix<f64>>>,
     bias: Option<DVector<f64>>,
     classes: usize,
     feature_dimension: usize,
@@ -74,7 +77,7 @@ impl LinearHead {
             }
             check_finite_at(bias, |row, _| Argument::at("bias", row))?;
         }
-        Ok(Self { weights, bias, classes, feature_dimension })
+        Ok(Self { weights: Arc::new(weights), bias, classes, feature_dimension })
     }
 
     /// Number of layers M.

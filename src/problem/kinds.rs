@@ -41,7 +41,7 @@ impl<const P: usize> Kinds<P> {
         let mut known = HashMap::new();
         let uniform = lists.iter().all(Option::is_none);
         for run in counts.runs() {
-            let end = run.first_class + run.classes;
+            let end = run.first_class + run.class_count;
             let mut first_class = run.first_class;
             while first_class < end {
                 let numbers = numbers_of(&lists, first_class);
@@ -90,7 +90,8 @@ impl<const P: usize> Kinds<P> {
     ) -> impl Iterator<Item = (Run, usize)> + 'a {
         self.runs.iter().filter_map(|run| {
             let of_size = counts.run_of(run.first_class)?;
-            let run_of_kind = Run { first_class: run.first_class, classes: run.classes, ..of_size };
+            let run_of_kind =
+                Run { first_class: run.first_class, class_count: run.classes, ..of_size };
             Some((run_of_kind, run.kind))
         })
     }
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!((kinds.kind_of(2), kinds.kind_of(5)), (Some(1), None));
         let runs: Vec<_> = kinds
             .runs(&counts)
-            .map(|(run, k)| (run.first_class, run.classes, run.group, k))
+            .map(|(run, k)| (run.first_class, run.class_count, run.group, k))
             .collect();
         assert_eq!(runs, [(0, 2, 1, 0), (2, 1, 1, 1), (3, 1, 0, 2), (4, 1, 1, 0)]);
     }

@@ -3,6 +3,8 @@
 use core::ops::{Range, RangeInclusive};
 
 use crate::error::{Argument, Error, Result, check_positive};
+use crate::numerics::decay_roots::{OutOfRange, root_of_product};
+use crate::numerics::linalg::check_memory;
 
 /// Whether the last layer has a bias b ∈ ℝᴷ, and how it is penalised.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -37,8 +39,13 @@ pub enum Bias {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct Regularization {
+    /// Never empty.
     weight_decays: Vec<f64>,
+    /// The number of weight decays, less than 2³² − 1.
+    layers: u32,
     feature_decay: f64,
     bias: Bias,
 }
@@ -56,11 +63,42 @@ impl Regularization {
         for (index, &decay) in weight_decays.iter().enumerate() {
             check_positive(Argument::at("weight_decays", index), decay)?;
         }
+        let layers = checked_depth("weight_decays.len()", weight_decays.len())?;
         check_positive("feature_decay", feature_decay)?;
-        Ok(Self { weight_decays: weight_decays.to_vec(), feature_decay, bias: Bias::None })
+        let weight_decays = weight_decays.to_vec();
+        Ok(Self { weight_decays, layers, feature_decay, bias: Bias::None })
     }
 
-    /// The same penalties with another treatment of the bias.
+    /// The same decay λ_W (`weight_decay`) for each of M = `depth` layers, and λ_H (`feature_decay`), without
+    /// a bias.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no layer, or so many that their decays do not fit into memory, or if a
+    /// decay is not positive and finite.
+    ///
+    /// ```
+    /// use neural_collapse::Regularization;
+    ///
+    /// let regularization = Regularization::uniform(3, 5e-4, 1e-5)?;
+    /// assert_eq!(regularization, Regularization::new(&[5e-4; 3], 1e-5)?);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn uniform(depth: usize, weight_decay: f64, feature_decay: f64) -> Result<Self> {
+        let layers = checked_depth("depth", depth)?;
+        check_memory("depth", depth as f64, Some(depth))?;
+        check_positive("weight_decay", weight_decay)?;
+        check_positive("feature_decay", feature_decay)?;
+        let weight_decays = vec![weight_decay; depth];
+        Ok(Self { weight_decays, layers, feature_decay, bias: Bias::None })
+    }
+
+    /// λ₁, …, λ_M and λ_H multiplied by a factor.
+    pub(crate) fn scaled(&self, factor: f64) -> Result<Self> {
+        let decays: Vec<f64> = self.weight_decays.iter().map(|decay| decay * factor).collect();
+        Self::new(&decays, self.feature_decay * factor)?.with_bias(self.bias)
+    }
+
+    /// The same decays with another treatment of the bias.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if the decay of a regularised bias is not positive and finite.
@@ -94,6 +132,33 @@ impl Regularization {
     #[must_use]
     pub fn bias(&self) -> Bias {
         self.bias
+    }
+
+    /// M as a root's degree or a power.
+    pub(crate) fn layers(&self) -> u32 {
+        self.layers
+    }
+
+    /// The unit of energy (N P)^(1/M) of the squared loss, with P = λ_H Πλₘ and N = `samples`, within 2 ulp.
+    pub(crate) fn energy_unit(&self, samples: f64) -> Result<f64> {
+        if samples.is_infinite() {
+            let quantity = "the effective number of samples N(1 + λ_b)/λ_b";
+            return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
+        }
+        self.root_of_decays(samples, self.layers, "the energy scale (N λ_H Πλₘ)^(1/M)")
+    }
+
+    /// The mean decay (n P)^(1/(M+1)) of the M layers and the features, which is what the cross-entropy
+    /// loss depends on, for n = `samples`, within 2 ulp.
+    pub(crate) fn mean_decay(&self, samples: f64) -> Result<f64> {
+        self.root_of_decays(samples, self.layers + 1, "the mean decay (n λ_H Πλₘ)^(1/(M+1))")
+    }
+
+    /// (samples·P)^(1/degree).
+    fn root_of_decays(&self, samples: f64, degree: u32, quantity: &'static str) -> Result<f64> {
+        let factors = self.weight_decays.iter().copied().chain([self.feature_decay, samples]);
+        root_of_product(factors, degree)
+            .map_err(|OutOfRange { log10 }| Error::Unrepresentable { quantity, log10 })
     }
 
     /// The indices, from 0, of the layers numbered from 1.
@@ -130,19 +195,43 @@ impl Regularization {
         }
         Ok(())
     }
+}
 
-    /// Checks that there is a width for each layer, and that none is 0.
-    pub(crate) fn check_widths(&self, widths: &[usize]) -> Result<()> {
-        let depth = self.depth();
-        if widths.len() != depth {
-            let reason = "one width for the inputs of each layer";
-            return Err(Error::length("widths", widths.len(), depth, reason));
+/// M, at least 1 and less than 2³² − 1, so that M + 1 is the degree of a root too.
+fn checked_depth(argument: &'static str, depth: usize) -> Result<u32> {
+    u32::try_from(depth)
+        .ok()
+        .filter(|depth| (1..u32::MAX).contains(depth))
+        .ok_or_else(|| Error::out_of_range(argument, depth as f64, "between 1 and 2³² − 2"))
+}
+
+/// How decays are stored: what is read passes through the constructors.
+#[cfg(feature = "serde")]
+mod stored {
+    use super::{Bias, Regularization};
+    use crate::error::Error;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(deny_unknown_fields, rename = "Regularization")]
+    pub(super) struct Stored {
+        weight_decays: Vec<f64>,
+        feature_decay: f64,
+        #[serde(default)]
+        bias: Bias,
+    }
+
+    impl From<Regularization> for Stored {
+        fn from(regularization: Regularization) -> Self {
+            let Regularization { weight_decays, feature_decay, bias, .. } = regularization;
+            Self { weight_decays, feature_decay, bias }
         }
-        match widths.iter().position(|&width| width == 0) {
-            Some(layer) => {
-                Err(Error::out_of_range(Argument::at("widths", layer), 0.0, "at least 1"))
-            }
-            None => Ok(()),
+    }
+
+    impl TryFrom<Stored> for Regularization {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self, Error> {
+            Self::new(&stored.weight_decays, stored.feature_decay)?.with_bias(stored.bias)
         }
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::problem::regularization::Regularization;
 
-/// How outputs are held against the labels.
+/// The data term of a training objective: how outputs are compared with the labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -26,6 +26,10 @@ pub enum LossFunction {
     /// None: on the support of its soft label every sample must have equal outputs, which exceed those of every
     /// other class by 1 at least.
     SupportMargin,
+    /// The mean over the samples of Σ_k y_k ln Σ_j exp(z_j − z_k) with soft labels y, which the model holds, and
+    /// weights of its samples if it has some.
+    #[doc(alias = "distillation")]
+    SoftLabels,
     /// The mean over the samples of the sum over their tags y of ln Σ_k exp(z_k − z_y).
     #[doc(alias = "PAL")]
     PickAllLabels,
@@ -40,6 +44,7 @@ impl fmt::Display for LossFunction {
             Self::ScaledMargin => "scaled margin",
             Self::SupportMargin => "support margin",
             Self::PickAllLabels => "pick-all-labels",
+            Self::SoftLabels => "cross-entropy with soft labels",
         })
     }
 }
@@ -67,7 +72,7 @@ pub enum TrainingObjective {
     WeightedCrossEntropy {
         /// The decays.
         regularization: Regularization,
-        /// ω, one number a class; empty if all are 1.
+        /// ω, one number for each class; empty if all are 1.
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,
@@ -98,16 +103,28 @@ pub enum TrainingObjective {
         /// The loss function, which here is only a constraint.
         loss_function: LossFunction,
     },
+    /// The loss function alone: what can be evaluated where decays are not known.
+    DataTerm {
+        /// The loss function.
+        loss_function: LossFunction,
+    },
 }
 
 impl TrainingObjective {
+    /// All of a loss function and decays.
+    #[must_use]
+    pub fn penalized(loss_function: LossFunction, regularization: Regularization) -> Self {
+        Self::Penalized { loss_function, factor: 1.0, regularization }
+    }
+
     /// The loss function.
     #[must_use]
     pub fn loss_function(&self) -> LossFunction {
         match self {
             Self::Penalized { loss_function, .. }
             | Self::Budgeted { loss_function, .. }
-            | Self::SmallestNorms { loss_function } => *loss_function,
+            | Self::SmallestNorms { loss_function }
+            | Self::DataTerm { loss_function } => *loss_function,
             Self::WeightedCrossEntropy { .. } => LossFunction::CrossEntropy,
             Self::WeightedSquaredError { .. } => LossFunction::SquaredError,
         }
@@ -120,7 +137,13 @@ impl TrainingObjective {
             Self::Penalized { regularization, .. }
             | Self::WeightedCrossEntropy { regularization, .. }
             | Self::WeightedSquaredError { regularization, .. } => Some(regularization),
-            Self::Budgeted { .. } | Self::SmallestNorms { .. } => None,
+            Self::Budgeted { .. } | Self::SmallestNorms { .. } | Self::DataTerm { .. } => None,
         }
+    }
+
+    /// Whether it belongs to a model of one layer without decays, which predicts only the product of all layers.
+    #[must_use]
+    pub fn is_of_one_layer(&self) -> bool {
+        matches!(self, Self::Budgeted { .. } | Self::SmallestNorms { .. })
     }
 }

@@ -6,8 +6,11 @@
 use crate::exact::double_double::DoubleDouble;
 use crate::exact::measured::{Unit, Worst, compare_with_documentation};
 use crate::exact::tables::{Row, list, table, ulps, ulps_from, ulps_single};
-use neural_collapse::models::squared::{Direction, Regime, critical_imbalance_ratio};
-use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Potential, Regularization, Ufm};
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::{Direction, critical_imbalance_ratio};
+use neural_collapse::{
+    Bias, ClassCounts, GlobalMinimum, Potential, Prediction, Regularization, Ufm,
+};
 use num_traits::Float;
 
 fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(row: &Row, column: &str) -> T {
@@ -43,7 +46,7 @@ fn minimiser() -> Worst {
         let share = ulps(minimizer.unfitted_share(), &row["residual_share"]);
         worst.record("x", 2.0, ulps(minimizer.x(), &row["x"]), &input);
         worst.record("x^M", 8.0, ulps(minimizer.power(), &row["x_pow_depth"]), &input);
-        worst.record("g(x)", 8.0, ulps(minimizer.value(b), &row["g"]), &input);
+        worst.record("g(x)", 8.0, ulps(minimizer.value(), &row["g"]), &input);
         worst.record("1/(x^M+1)", 8.0, share, &input);
     }
     worst
@@ -221,9 +224,12 @@ fn position(row: &Row, minimum: &GlobalMinimum, index: usize) -> usize {
 fn record_directions(row: &Row, minimum: &GlobalMinimum, record: &mut Record<'_>) {
     let problem = minimum.problem();
     let (layers, depth) = (problem.depth(), problem.depth() as f64);
-    let product = minimum.product_singular_values(1..=layers).unwrap();
-    let classifier = minimum.product_singular_values(layers..=layers).unwrap();
-    let (s_k, features) = (minimum.s_k(), minimum.feature_singular_values());
+    let product = minimum.direction_singular_values(1..=layers).unwrap();
+    let classifier = minimum.direction_singular_values(layers..=layers).unwrap();
+    let (s_k, features) = (
+        minimum.direction_singular_values(1..=1).unwrap(),
+        minimum.direction_feature_singular_values(),
+    );
     let outputs = minimum.output_singular_values();
     let column = |name: &str| list::<f64>(&row[name]);
     let twice = |name: &str| -> Vec<DoubleDouble> {
@@ -247,7 +253,7 @@ fn record_directions(row: &Row, minimum: &GlobalMinimum, record: &mut Record<'_>
         record("σ(W_M⋯W₁H)", outputs[position], output.nearest(), of_share);
         // √(N' λ_H x^M), where N' is N or its replacement by a regularised bias.
         let weight = DoubleDouble::from_f64(direction.effective_samples())
-            * DoubleDouble::from_f64(problem.penalties().feature_decay());
+            * DoubleDouble::from_f64(problem.regularization().feature_decay());
         let whole = (weight * x[index].power(u32::try_from(layers).unwrap())).sqrt();
         record("σ(W_M⋯W₁)", product[position], whole.nearest(), of_power);
     }

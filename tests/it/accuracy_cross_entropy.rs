@@ -5,8 +5,8 @@
 
 use crate::exact::measured::{Unit, Worst, compare_with_documentation};
 use crate::exact::tables::{list, table, ulps};
+use neural_collapse::models::Regime;
 use neural_collapse::models::cross_entropy::{LossMean, SimplexPotential, phase_diagram};
-use neural_collapse::models::squared::Regime;
 use neural_collapse::{Bias, CrossEntropyUfm, Prediction, Regularization};
 
 /// How much a relative error of the strength grows in α: 1/((α e^α/(e^α + K − 1)) − (M−1)/(M+1)).

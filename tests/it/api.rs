@@ -1,86 +1,158 @@
 //! What every public type can do, so that a change that takes it away is noticed.
 
-use neural_collapse::audit::{ClassAudit, Compared};
-use neural_collapse::measure::{PooledScatter, ProjectedScatter};
-use neural_collapse::metrics::{Nc1, Nc1Options, Nc4};
-use neural_collapse::models::cross_entropy::{
-    CrossEntropyPoint, SimplexMinimizer, SimplexPotential,
-};
-use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
-use neural_collapse::models::squared::{
-    Direction, Minimizer, QuasiInterpolation, Regime, StationaryPoints,
-};
-use neural_collapse::objective::Objective;
-use neural_collapse::prediction::ClassGeometry;
-use neural_collapse::problem::{Run, SizeGroup};
-use neural_collapse::{
-    Audit, Basis, Bias, ClassCounts, ClassMatrix, ClassStatistics, CrossEntropyUfm, Error,
-    ExplicitPoint, Features, Geometry, GlobalMinimum, LabeledFeatures, LayerPeeled, LinearHead,
-    Potential, Regularization, Seli, Ufm,
-};
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::path::Path;
 
-/// For each type: it can be sent to and shared between threads, copied, compared and printed.
-macro_rules! assert_all {
-    ($($type:ty),* $(,)?) => {
-        $(
-            const _: fn() = || {
-                fn ordinary<T: Send + Sync + Clone + PartialEq + std::fmt::Debug + Unpin>() {}
-                ordinary::<$type>();
-            };
-        )*
+use neural_collapse::audit::*;
+use neural_collapse::error::*;
+use neural_collapse::geometry::*;
+use neural_collapse::measure::*;
+use neural_collapse::metrics::*;
+use neural_collapse::models::cross_entropy::*;
+use neural_collapse::models::layer_peeled::*;
+use neural_collapse::models::multi_label::*;
+use neural_collapse::models::nonnegative::*;
+use neural_collapse::models::squared::*;
+use neural_collapse::models::svm::*;
+use neural_collapse::models::*;
+use neural_collapse::objective::*;
+use neural_collapse::prediction::*;
+use neural_collapse::problem::*;
+use neural_collapse::{Monitor, Progress};
+
+/// Threads can own and share it, it survives a caught panic, and it can be printed.
+trait Shared: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug {}
+impl<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug> Shared for T {}
+
+/// What is computed, kept and compared.
+trait Value: Shared + Clone + PartialEq {}
+impl<T: Shared + Clone + PartialEq> Value for T {}
+
+/// Small plain values.
+trait Plain: Value + Copy {}
+impl<T: Value + Copy> Plain for T {}
+
+/// Lists types and what each of them is.
+macro_rules! types {
+    ($($kind:ident: $($name:ident $(<$($parameter:tt),+>)?)+;)+) => {
+        const _: fn() = || {
+            $($({
+                fn has<T: $kind>() {}
+                has::<$name $(<$($parameter),+>)?>();
+            })+)+
+        };
+        const TYPES: &[&str] = &[$($(stringify!($name)),+),+];
     };
 }
 
-assert_all!(
-    Audit,
-    Basis,
-    Bias,
-    ClassAudit,
-    ClassCounts,
-    ClassGeometry,
-    ClassMatrix,
-    ClassStatistics,
-    Compared<f64>,
-    CrossEntropyPoint,
-    CrossEntropyUfm,
-    Direction,
-    Error,
-    ExplicitPoint,
-    Geometry,
-    GlobalMinimum,
-    LayerPeeled,
-    LayerPeeledMinimum,
-    LinearHead,
-    Minimizer<f32>,
-    Nc1,
-    Nc1Options,
-    Nc4,
-    Objective,
-    PooledScatter,
-    Potential<f64>,
-    ProjectedScatter<f32>,
-    QuasiInterpolation,
-    Regime,
-    Regularization,
-    Run,
-    Seli,
-    SimplexMinimizer,
-    SimplexPotential,
-    SizeGroup,
-    StationaryPoints<f64>,
-    Ufm,
-);
+types! {
+    Plain:
+        Argument
+        Bias
+        BlockShape
+        Cdnv
+        Center
+        ClassGeometry
+        Compared<f64>
+        DecisionShares
+        Equiangularity
+        LossFunction
+        LossMean
+        Minimizer<f32>
+        Nc1
+        Nc1Options
+        Place
+        Potential<f64>
+        Progress
+        Regime
+        Run
+        SimplexMinimizer
+        SimplexPotential
+        SingularValue
+        Size
+        SizeGroup
+        Spread
+        StationaryPoints<f64>;
+    Value:
+        AllMetrics
+        Audit
+        Basis
+        Block
+        ByCenter<f64>
+        ClassAudit
+        ClassCounts
+        ClassMatrix
+        ClassStatistics
+        CrossEntropyPoint
+        CrossEntropyUfm
+        DecisionPart
+        Direction
+        Error
+        ExplicitPoint
+        FeatureEnergy
+        Geometry
+        GlobalMinimum
+        Landscape
+        LayerPeeled
+        LayerPeeledMinimum
+        LinearHead
+        LogitStructure
+        MetricPart
+        MultiLabelMinimum
+        MultiLabelUfm
+        Nc1Part
+        Nc4
+        NonnegativeMinimum
+        NonnegativeUfm
+        Objective
+        ObjectivePart
+        Phase
+        PooledScatter
+        QuasiInterpolation
+        Regularization
+        Seli
+        Shape
+        Source
+        TagAverage
+        TrainingObjective
+        Ufm
+        VariancePart
+        Verdict;
+    Shared:
+        AuditSums<'static, f64>
+        ClassVariances<f32>
+        ClassVectors<'static>
+        DecisionCounts
+        Features<'static, f32>
+        LabeledFeatures<'static, f64>
+        MetricSums<f32>
+        Nc1Sums<f64>
+        ObjectiveSums;
+}
+
+/// Predictions and monitors are passed as objects.
+const _: fn(&dyn Prediction, &dyn Monitor) = |_, _| {};
 
 #[test]
-fn borrowed_features_can_be_shared_and_printed() {
-    fn shared<T: Send + Sync + Copy + std::fmt::Debug>(value: T) -> String {
-        format!("{value:?}")
+fn every_public_type_is_listed() {
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut found = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        // The lint `unreachable_pub` sees to it that what is `pub` is public.
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let declared = line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum "));
+            let name = declared.and_then(|rest| rest.split(|c: char| !c.is_alphanumeric()).next());
+            found.extend(name.map(str::to_owned));
+        }
     }
-    let numbers = [1.0_f32, 2.0];
-    let features = Features::from_row_major(&numbers, 2, 1);
-    let text = features.map(shared);
-    assert!(text.is_ok_and(|text| text.contains("Features")));
-    const _: fn(LabeledFeatures<'static, f64>) -> String = shared;
+    let listed: BTreeSet<String> = TYPES.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(found, listed);
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Bad input: an error that names the argument, never a panic.
 
 use nalgebra::{DMatrix, dmatrix};
-use neural_collapse::geometry::{
-    embed_frame, general_orthogonal_frame, orthogonal_frame, simplex_etf,
-};
+use neural_collapse::geometry::Frame;
 use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassMatrix, Error, GlobalMinimum, Regularization, Result, Ufm,
+    Basis, Bias, ClassCounts, ClassMatrix, Error, GlobalMinimum, Prediction, Regularization,
+    Result, Ufm,
 };
 
 /// Numbers that are no penalty.
@@ -101,11 +100,11 @@ fn problems() {
 fn layers_of_a_minimum() {
     let minimum = minimum(&[30, 20], &[1e-3; 3], Bias::None);
     for layers in [0..=1, 0..=0, 4..=4, usize::MAX..=usize::MAX] {
-        assert_names(minimum.product_singular_values(layers), "layers.start()");
+        assert_names(minimum.direction_singular_values(layers), "layers.start()");
     }
     #[expect(clippy::reversed_empty_ranges, reason = "the input that is tested")]
     for layers in [1..=4, 3..=2, 2..=0, 1..=usize::MAX] {
-        assert_names(minimum.product_singular_values(layers), "layers.end()");
+        assert_names(minimum.direction_singular_values(layers), "layers.end()");
     }
     for layers in [0, 4, usize::MAX] {
         assert_names(minimum.trailing_gram(layers), "layers");
@@ -114,7 +113,7 @@ fn layers_of_a_minimum() {
     assert_eq!(minimum.class(usize::MAX), None);
     assert_eq!(minimum.classifier_norm_ratio(0, 2), None);
     assert_eq!(minimum.feature_norm_ratio(usize::MAX, 0), None);
-    let gram = minimum.classifier_gram();
+    let gram = minimum.trailing_gram(1).unwrap();
     assert_eq!((gram.get(0, 2), gram.get(2, 0), gram.get(usize::MAX, 0)), (None, None, None));
 }
 
@@ -123,14 +122,14 @@ fn given_bases() {
     let problem = ufm(&[30, 20], &[1e-3; 2], Bias::None).with_widths(&[4, 3]).unwrap();
     let minimum = problem.global_minimum().unwrap();
     let good = || vec![DMatrix::identity(4, 2), DMatrix::identity(3, 2)];
-    assert!(minimum.minimizer(&Basis::Given(good())).is_ok());
+    assert!(minimum.explicit(&Basis::Given(good())).is_ok());
     let with = |layer: usize, matrix: DMatrix<f64>| {
         let mut matrices = good();
         matrices[layer] = matrix;
-        minimum.minimizer(&Basis::Given(matrices))
+        minimum.explicit(&Basis::Given(matrices))
     };
-    assert_names(minimum.minimizer(&Basis::Given(vec![])), "basis");
-    assert_names(minimum.minimizer(&Basis::Given(vec![DMatrix::identity(4, 2)])), "basis");
+    assert_names(minimum.explicit(&Basis::Given(vec![])), "basis");
+    assert_names(minimum.explicit(&Basis::Given(vec![DMatrix::identity(4, 2)])), "basis");
     for shape in [(0, 0), (2, 3), (3, 1), (4, 2), (3, 0)] {
         assert_names(with(1, DMatrix::identity(shape.0, shape.1)), "basis[1]");
     }
@@ -160,47 +159,44 @@ fn explicit_minimisers_that_do_not_fit_into_memory() {
     ] {
         let minimum = problem.global_minimum().unwrap();
         for basis in [Basis::Standard, Basis::Random(1)] {
-            assert!(minimum.minimizer(&basis).is_err(), "{problem:?}");
+            assert!(minimum.explicit(&basis).is_err(), "{problem:?}");
         }
     }
     let minimum = balanced(2, 1 << 53).global_minimum().unwrap();
-    assert_names(minimum.minimizer(&Basis::Standard).unwrap().features(), "samples");
+    assert_names(minimum.explicit(&Basis::Standard).unwrap().features(), "samples");
 }
 
 #[test]
 fn frames() {
-    assert_names(orthogonal_frame(0), "classes");
-    assert_names(simplex_etf(0), "classes");
-    assert_names(simplex_etf(1), "classes");
+    assert_names(Frame::orthogonal(0), "classes");
+    assert_names(Frame::simplex_etf(0), "classes");
+    assert_names(Frame::simplex_etf(1), "classes");
     for classes in [10_000_000, 1 << 32, usize::MAX] {
-        assert_names(orthogonal_frame(classes), "classes");
-        assert_names(simplex_etf(classes), "classes");
+        assert_names(Frame::orthogonal(classes), "classes");
+        assert_names(Frame::simplex_etf(classes), "classes");
     }
-    assert_names(general_orthogonal_frame(&[]), "lengths");
+    assert_names(Frame::general_orthogonal(&[]), "lengths");
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0] {
-        assert_names(general_orthogonal_frame(&[1.0, bad]), "lengths[1]");
+        assert_names(Frame::general_orthogonal(&[1.0, bad]), "lengths[1]");
     }
     for size in [5e-324, 1e-320, 1e-300, 1e300, f64::MAX] {
-        let frame = general_orthogonal_frame(&[size, size]).unwrap();
+        let frame = Frame::general_orthogonal(&[size, size]).unwrap().into_vectors();
         let half = 0.5_f64.sqrt();
         assert!((frame - dmatrix![half, 0.0; 0.0, half]).amax() < 1e-15, "{size:e}");
     }
-    let frame = general_orthogonal_frame(&[1e-320, 1e300]).unwrap();
-    assert_eq!(frame, dmatrix![0.0, 0.0; 0.0, 1.0]);
+    let frame = Frame::general_orthogonal(&[1e-320, 1e300]).unwrap();
+    assert_eq!(*frame.vectors(), dmatrix![0.0, 0.0; 0.0, 1.0]);
 
-    let frame = orthogonal_frame(2).unwrap();
+    let frame = Frame::orthogonal(2).unwrap();
     for shape in [(3, 3), (2, 1), (0, 0), (0, 2)] {
-        assert_names(embed_frame(&DMatrix::identity(shape.0, shape.1), &frame), "basis");
+        assert_names(frame.embedded(&DMatrix::identity(shape.0, shape.1)), "basis");
     }
-    assert_names(embed_frame(&DMatrix::identity(1, 2), &frame), "basis");
-    assert_names(embed_frame(&DMatrix::from_element(3, 2, 1.0), &frame), "(basisᵀbasis − I)");
+    assert_names(frame.embedded(&DMatrix::identity(1, 2)), "basis");
+    assert_names(frame.embedded(&DMatrix::from_element(3, 2, 1.0)), "(basisᵀbasis − I)");
     for bad in NOT_FINITE {
         let mut basis = DMatrix::identity(3, 2);
         basis[(2, 0)] = bad;
-        assert_names(embed_frame(&basis, &frame), "basis[(2, 0)]");
-        let mut frame = frame.clone();
-        frame[(0, 1)] = bad;
-        assert_names(embed_frame(&DMatrix::identity(3, 2), &frame), "frame[(0, 1)]");
+        assert_names(frame.embedded(&basis), "basis[(2, 0)]");
     }
 }
 
@@ -208,9 +204,9 @@ fn frames() {
 fn class_matrices() {
     assert_names(ClassMatrix::orthogonal_frame(0), "classes");
     assert_names(ClassMatrix::simplex_etf(0), "classes");
-    assert_names(ClassMatrix::general_orthogonal_frame(&[]), "squared_lengths");
+    assert_names(ClassMatrix::diagonal(&[]), "squared_lengths");
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
-        let frame = ClassMatrix::general_orthogonal_frame(&[1.0, bad]);
+        let frame = ClassMatrix::diagonal(&[1.0, bad]);
         assert_names(frame, "squared_lengths[1]");
     }
     assert_names(ClassMatrix::low_rank_orthogonal_frame(0, 1), "classes");
@@ -247,7 +243,7 @@ fn families_of_huge_problems() {
         let minimum = ufm.global_minimum().unwrap();
         let last = minimum.problem().classes() - 1;
         assert_eq!(minimum.class(last).unwrap().classifier_norm_squared, None, "{bias:?}");
-        let gram = minimum.classifier_gram();
+        let gram = minimum.trailing_gram(1).unwrap();
         assert!(!gram.is_unique(), "{bias:?}");
         // Both ends are in the same run or in runs of equal sizes, the middle may be between them.
         assert_eq!((gram.get(0, last), gram.get(last, last)), (None, None), "{bias:?}");
@@ -263,7 +259,7 @@ fn distances() {
     for target in [
         ClassMatrix::orthogonal_frame(4).unwrap(),
         ClassMatrix::simplex_etf(4).unwrap(),
-        ClassMatrix::general_orthogonal_frame(&lengths).unwrap(),
+        ClassMatrix::diagonal(&lengths).unwrap(),
         ClassMatrix::low_rank_orthogonal_frame(4, 2).unwrap(),
         ClassMatrix::low_rank_simplex_etf(4, 2).unwrap(),
     ] {
@@ -315,7 +311,7 @@ fn distances() {
     let one = ClassMatrix::simplex_etf(1).unwrap();
     assert_names(one.distance(&dmatrix![1.0]), "target");
     assert_names(one.distance_to_gram(&dmatrix![1.0, 2.0]), "target");
-    let collapsed = ClassMatrix::general_orthogonal_frame(&[0.0, 0.0]).unwrap();
+    let collapsed = ClassMatrix::diagonal(&[0.0, 0.0]).unwrap();
     assert_names(collapsed.distance(&DMatrix::identity(2, 2)), "target");
     // Left and right are nonzero, but their product is zero.
     let zero = ClassMatrix::orthogonal_frame(2)
@@ -331,7 +327,7 @@ fn distances_for_many_classes() {
     let rows = DMatrix::from_fn(classes, 3, |i, j| ((i * 3 + j) as f64).sin());
     let lengths = |size: f64| -> ClassMatrix {
         let lengths: Vec<f64> = (0..classes).map(|k| size * (1.0 + (k % 5) as f64)).collect();
-        ClassMatrix::general_orthogonal_frame(&lengths).unwrap()
+        ClassMatrix::diagonal(&lengths).unwrap()
     };
     let wanted = lengths(1.0).distance_to_gram(&rows).unwrap();
     for size in [1e-300, 1e-200, 1e-150, 1e150, 1e200, 1e300] {

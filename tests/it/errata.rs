@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use nalgebra::DMatrix;
-use neural_collapse::{Bias, ClassCounts, Geometry, GlobalMinimum, Potential, Regularization, Ufm};
+use neural_collapse::{
+    Bias, ClassCounts, Geometry, GlobalMinimum, Potential, Prediction, Regularization, Ufm,
+};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use safetensors::SafeTensors;
@@ -41,7 +43,7 @@ impl Trained {
         (1..=depth).map(|layer| self.matrix(&format!("classifier.{layer}.weight"))).collect()
     }
 
-    /// H, a column a sample.
+    /// H, one sample per column.
     fn features(&self) -> DMatrix<f64> {
         self.matrix("features").transpose()
     }
@@ -222,8 +224,10 @@ fn section_c_2_2_decay() {
         let minimum = predicted(&[2000, 495, 495, 10], &[decay], decay);
         minimum
             .class_runs()
+            .unwrap()
+            .into_iter()
             .flat_map(|(run, class)| {
-                std::iter::repeat_n(class.classifier_norm_squared.unwrap(), run.classes)
+                std::iter::repeat_n(class.classifier_norm_squared.unwrap(), run.class_count)
             })
             .collect()
     };

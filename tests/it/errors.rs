@@ -6,12 +6,12 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use nalgebra::{DMatrix, dmatrix};
-use neural_collapse::measure::{Center, ClassVectors, ProjectedScatter};
-use neural_collapse::metrics::{Nc1Options, equiangularity};
+use neural_collapse::measure::{Center, ClassVectors};
+use neural_collapse::metrics::{Nc1Options, Nc1Sums, equiangularity};
 use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
     AuditSums, Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures,
-    LinearHead, Potential, Regularization, Result, Ufm,
+    LinearHead, Potential, Prediction, Regularization, Result, Ufm,
 };
 
 const WIDE: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
@@ -28,9 +28,9 @@ fn problem(counts: &[u64], decays: &[f64], bias: Bias) -> Result<Ufm> {
 
 fn different_first_pass() -> Result<()> {
     let statistics = ClassStatistics::new(&data(&[0, 0, 1, 1], 2)?)?;
-    let by_classes = Nc1Options { center: Center::Classes, ..Nc1Options::default() };
-    let other = ProjectedScatter::<f64>::new(&statistics, &by_classes)?;
-    ProjectedScatter::<f64>::new(&statistics, &Nc1Options::default())?.merge(&other)
+    let by_classes = Nc1Options::default().with_center(Center::Classes);
+    let other = Nc1Sums::<f64>::new(&statistics, &by_classes)?;
+    Nc1Sums::<f64>::new(&statistics, &Nc1Options::default())?.merge(&other)
 }
 
 fn incomplete_second_pass() -> Result<()> {
@@ -182,7 +182,8 @@ fn every_variant_has_a_row() {
     let (_, rest) = source.split_once("pub enum Error {").unwrap();
     let (variants, _) = rest.split_once("\n}\n").unwrap();
     let is_variant = |line: &&str| {
-        line.starts_with("    ") && line[4..].starts_with(|c: char| c.is_ascii_uppercase())
+        let name = line.strip_prefix("    ");
+        name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
     };
     let found: Vec<String> = rows().iter().map(|(_, error)| variant(error)).collect();
     let mut variants = variants.lines().filter(is_variant).peekable();

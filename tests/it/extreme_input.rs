@@ -1,9 +1,10 @@
 //! Extreme input: a finite answer or an error, never a panic, a NaN or an infinity.
 
 use nalgebra::dmatrix;
-use neural_collapse::models::squared::Regime;
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Direction;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, Error, Geometry, GlobalMinimum, Regularization, Ufm,
+    Basis, Bias, ClassCounts, Error, Geometry, GlobalMinimum, Prediction, Regularization, Ufm,
 };
 
 /// Penalties of all magnitudes.
@@ -50,14 +51,18 @@ fn check(minimum: &GlobalMinimum, input: &str) {
     for layers in
         [1..=1, depth..=depth, 1..=depth, 1..=depth.div_ceil(2), depth.div_ceil(2)..=depth]
     {
-        for value in minimum.product_singular_values(layers.clone()).unwrap() {
+        for value in minimum.direction_singular_values(layers.clone()).unwrap() {
             good(&format!("a singular value of layers {layers:?}"), value);
         }
     }
-    minimum.s_k().into_iter().for_each(|value| good("s_k", value));
-    minimum.feature_singular_values().into_iter().for_each(|value| good("σ(H)", value));
+    minimum
+        .direction_singular_values(1..=1)
+        .unwrap()
+        .into_iter()
+        .for_each(|value| good("s_k", value));
+    minimum.direction_feature_singular_values().into_iter().for_each(|value| good("σ(H)", value));
     minimum.output_singular_values().into_iter().for_each(|value| good("σ(WH)", value));
-    for (_, class) in minimum.class_runs() {
+    for (_, class) in minimum.class_runs().into_iter().flatten() {
         good("‖w‖²", class.classifier_norm_squared.unwrap_or(0.0));
         good("‖h‖²", class.feature_norm_squared.unwrap_or(0.0));
     }
@@ -75,10 +80,10 @@ fn check(minimum: &GlobalMinimum, input: &str) {
         return;
     }
     let bias = minimum.bias();
-    assert_eq!(bias.is_some(), problem.penalties().bias() != Bias::None, "{input}: {bias:?}");
+    assert_eq!(bias.is_some(), problem.regularization().bias() != Bias::None, "{input}: {bias:?}");
     bias.into_iter().flatten().for_each(|entry| good("b", entry.abs()));
     let explicit =
-        minimum.minimizer(&Basis::Random(1)).unwrap_or_else(|error| panic!("{input}: {error}"));
+        minimum.explicit(&Basis::Random(1)).unwrap_or_else(|error| panic!("{input}: {error}"));
     for weight in explicit.head().weights() {
         assert!(weight.iter().all(|entry| entry.is_finite()), "{input}: {weight}");
     }
@@ -157,7 +162,7 @@ fn one_class_and_fewer_samples_than_outputs() {
         let minimum =
             Ufm::from_target(target.clone(), penalties).unwrap().global_minimum().unwrap();
         check(&minimum, "N < K");
-        assert!(minimum.directions().iter().map(|d| d.multiplicity()).sum::<usize>() <= 2);
+        assert!(minimum.directions().iter().map(Direction::multiplicity).sum::<usize>() <= 2);
     }
 }
 

@@ -191,8 +191,9 @@ fn extreme_problems() {
             let minimum = minimum(runs, energy, energy);
             let classes = minimum.problem().counts().classes() as f64;
             let norms = |norm: fn(&ClassGeometry) -> Option<f64>| -> f64 {
-                let of_run =
-                    |(run, class): (Run, ClassGeometry)| norm(&class).unwrap() * run.classes as f64;
+                let of_run = |(run, class): (Run, ClassGeometry)| {
+                    norm(&class).unwrap() * run.class_count as f64
+                };
                 minimum.class_runs().map(of_run).sum::<f64>() / classes
             };
             let found = norms(|class| class.classifier_norm_squared);

@@ -3,16 +3,13 @@
 use nalgebra::DMatrix;
 use neural_collapse::metrics::{Nc1Options, nc1, nc2, nc3, nc4};
 use neural_collapse::{
-    Bias, ClassCounts, ClassStatistics, Features, GlobalMinimum, LinearHead, Regularization, Ufm,
+    Bias, ClassCounts, ClassStatistics, Features, GlobalMinimum, LinearHead, Prediction,
+    Regularization, Ufm,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-fn config(cases: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
-    ProptestConfig { cases, failure_persistence: None, ..default }
-}
+use crate::support::strategies::config;
 
 /// A classification problem with widths that may be unlimited.
 #[derive(Debug, Clone)]
@@ -136,11 +133,11 @@ proptest! {
         let counts = order.iter().map(|&class| problem.counts[class]).collect();
         let (before, after) = (problem.minimum(), Problem { counts, ..problem }.minimum());
         prop_assert_eq!(before.loss(), after.loss());
-        prop_assert_eq!(before.s_k(), after.s_k());
+        prop_assert_eq!(before.direction_singular_values(1..=1).unwrap(), after.direction_singular_values(1..=1).unwrap());
         for (new, &old) in order.iter().enumerate() {
             prop_assert_eq!(after.class(new), before.class(old));
             for (column, &other) in order.iter().enumerate() {
-                let gram = (after.classifier_gram().get(new, column), before.classifier_gram());
+                let gram = (after.trailing_gram(1).unwrap().get(new, column), before.trailing_gram(1).unwrap());
                 prop_assert_eq!(gram.0, gram.1.get(old, other));
             }
             let biases = (before.bias(), after.bias());
@@ -167,11 +164,11 @@ proptest! {
         prop_assert_eq!(before.loss(), after.loss());
         prop_assert_eq!(before.output_singular_values(), after.output_singular_values());
         let scale = 2_f64.powi(exponent);
-        let features = before.feature_singular_values();
+        let features = before.direction_feature_singular_values();
         let wanted: Vec<f64> = features.iter().map(|value| value * scale).collect();
-        prop_assert_eq!(after.feature_singular_values(), wanted);
-        let wanted: Vec<f64> = before.s_k().iter().map(|value| value / scale).collect();
-        prop_assert_eq!(after.s_k(), wanted);
+        prop_assert_eq!(after.direction_feature_singular_values(), wanted);
+        let wanted: Vec<f64> = before.direction_singular_values(1..=1).unwrap().iter().map(|value| value / scale).collect();
+        prop_assert_eq!(after.direction_singular_values(1..=1).unwrap(), wanted);
     }
 
     #[test]
@@ -183,9 +180,9 @@ proptest! {
         let (margin, condition) = sensitivity(&before);
         prop_assume!(margin > 1e-13);
         assert_close(after.loss(), before.loss(), 16.0, &problem);
-        let features = before.feature_singular_values();
+        let features = before.direction_feature_singular_values();
         let wanted: Vec<f64> = features.iter().map(|value| value * factor).collect();
-        assert_all_close(&after.feature_singular_values(), &wanted, 16.0 * condition, &problem);
+        assert_all_close(&after.direction_feature_singular_values(), &wanted, 16.0 * condition, &problem);
     }
 
     /// c times as many samples of every class with λ_H/c: the same classifier for the same mean.
@@ -200,7 +197,7 @@ proptest! {
         let (margin, condition) = sensitivity(&before);
         prop_assume!(margin > 1e-13);
         assert_close(after.loss(), before.loss(), 16.0, &problem);
-        assert_all_close(&after.s_k(), &before.s_k(), 16.0 * condition, &problem);
+        assert_all_close(&after.direction_singular_values(1..=1).unwrap(), &before.direction_singular_values(1..=1).unwrap(), 16.0 * condition, &problem);
         for (got, wanted) in norms(&after).into_iter().zip(norms(&before)) {
             for (got, wanted) in got.into_iter().zip(wanted) {
                 prop_assert_eq!(got.is_some(), wanted.is_some());
@@ -354,7 +351,7 @@ proptest! {
             let error = relative(direction.energy(), wanted);
             prop_assert!(error <= 1e-7 * condition, "{direction:?}: {wanted:e}");
         }
-        let grams = (unequal.classifier_gram().to_dense(), equal.classifier_gram().to_dense());
+        let grams = (unequal.trailing_gram(1).unwrap().to_dense(), equal.trailing_gram(1).unwrap().to_dense());
         let (got, wanted) = (grams.0.unwrap(), grams.1.unwrap());
         // The eigenvectors differ, but not the projector on all of them.
         prop_assert!((&got - &wanted).amax() <= 1e-6 * condition * wanted.amax(), "{got} {wanted}");
@@ -407,7 +404,7 @@ impl Network {
         Measured {
             nc1: nc1(&data, &statistics, &Nc1Options::default()).unwrap().value,
             nc2: nc2(&head, 2, &target).unwrap(),
-            nc3: nc3(&head, &statistics.class_means().unwrap(), &target).unwrap(),
+            nc3: nc3(&statistics.class_means().unwrap(), &head, &target).unwrap(),
             nc4: [shares.agreement, shares.head_accuracy, shares.nearest_mean_accuracy],
         }
     }

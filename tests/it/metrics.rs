@@ -6,7 +6,7 @@ use neural_collapse::metrics::{Nc1, Nc1Options, nc1, nc4};
 use neural_collapse::objective::{Objective, balancedness};
 use neural_collapse::{Bias, ClassStatistics, Error, Features, LinearHead, Regularization};
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Samples in rows, their labels and the number of classes.
 #[derive(Debug, Clone)]
@@ -93,13 +93,13 @@ proptest! {
     #[test]
     fn nc1_is_the_trace_of_its_definition(
         seed in any::<u64>(),
-        (dimension, classes) in (1usize..12, 2usize..12),
-        extra in 0usize..600,
+        (dimension, classes) in (1_usize..12, 2_usize..12),
+        extra in 0_usize..600,
         center in prop::sample::select(vec![Center::Samples, Center::Classes]),
         divide_by_classes in any::<bool>(),
     ) {
         let sample = Sample::new(seed, classes + extra, dimension, classes, 0.1);
-        let options = Nc1Options { center, divide_by_classes, ..Nc1Options::default() };
+        let options = Nc1Options::default().with_center(center).with_divide_by_classes(divide_by_classes);
         let expected = sample.dense_nc1(&options);
         let found = sample.nc1(&options).unwrap();
         prop_assert!((found.value - expected).abs() <= 1e-6 * expected);
@@ -108,7 +108,7 @@ proptest! {
 
     /// Metrics do not depend on how the features lie in memory.
     #[test]
-    fn layouts_agree(seed in any::<u64>(), samples in 3usize..600, dimension in 1usize..8) {
+    fn layouts_agree(seed in any::<u64>(), samples in 3_usize..600, dimension in 1_usize..8) {
         let sample = Sample::new(seed, samples, dimension, 3, 0.1);
         let columns = sample.rows.transpose();
         let data = [
@@ -117,9 +117,9 @@ proptest! {
             Features::from_row_major(columns.as_slice(), samples, dimension).unwrap(),
         ]
         .map(|features| features.with_labels(&sample.labels, 3).unwrap());
-        let statistics = data.map(|data| ClassStatistics::new(&data).unwrap());
+        let statistics = data.each_ref().map(|data| ClassStatistics::new(data).unwrap());
         prop_assert!(statistics[0] == statistics[1] && statistics[1] == statistics[2]);
-        let values = data.map(|data| nc1(&data, &statistics[0], &Nc1Options::default()).unwrap());
+        let values = data.each_ref().map(|data| nc1(data, &statistics[0], &Nc1Options::default()).unwrap());
         prop_assert!(values[0] == values[1] && values[1] == values[2]);
     }
 }
@@ -158,7 +158,7 @@ fn coincident_class_means_lower_the_rank() {
         let found = sample.nc1(&Nc1Options::default()).unwrap();
         assert_eq!(found.rank, 2);
         assert_close(found.value, expected, 1e-6);
-        let all = sample.nc1(&Nc1Options { rank_cutoff: 0.0, ..Nc1Options::default() }).unwrap();
+        let all = sample.nc1(&Nc1Options::default().with_rank_cutoff(0.0)).unwrap();
         assert!(difference < 1e-14 || all.rank == 4 && all.value > 1e6, "{all:?}");
     }
 }
@@ -271,7 +271,7 @@ impl Point {
         let (head, features) = self.parts(numbers);
         let features = Features::from_sample_columns(&features).unwrap();
         let data = features.with_labels(&self.labels, self.classes()).unwrap();
-        Objective::new(&data, &head, &self.regularization).unwrap()
+        Objective::squared_error(&data, &head, &self.regularization).unwrap()
     }
 
     /// The objective as it is written down, from dense matrices.
@@ -334,7 +334,7 @@ fn objective_of_many_samples_passes_all_blocks() {
     let data = features.with_labels(&sample.labels, 4).unwrap();
     let head = LinearHead::new(vec![weight.clone()], None).unwrap();
     let regularization = Regularization::new(&[weight_decay], feature_decay).unwrap();
-    let objective = Objective::new(&data, &head, &regularization).unwrap();
+    let objective = Objective::squared_error(&data, &head, &regularization).unwrap();
 
     let h = sample.rows.transpose();
     let mut residuals = &weight * &h;
@@ -359,7 +359,7 @@ fn deviations_that_the_head_removes_cost_no_digits() {
     let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, classes).unwrap();
     let head = LinearHead::new(vec![weight.clone()], None).unwrap();
     let regularization = Regularization::new(&[decay], decay).unwrap();
-    let objective = Objective::new(&data, &head, &regularization).unwrap();
+    let objective = Objective::squared_error(&data, &head, &regularization).unwrap();
     assert!((0.0..1e-30).contains(&objective.data_term), "{}", objective.data_term);
     let expected = decay * (rows.norm_squared() + weight.norm_squared()).sqrt();
     assert_close(objective.gradient_norm, expected, 1e-13);
@@ -370,7 +370,8 @@ fn objective_with_a_class_without_samples() {
     let head = LinearHead::new(vec![DMatrix::from_element(3, 1, 0.5)], None).unwrap();
     let penalties = Regularization::new(&[0.1], 0.1).unwrap();
     let data = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
-    let objective = Objective::new(&data.with_labels(&[0, 2], 3).unwrap(), &head, &penalties);
+    let objective =
+        Objective::squared_error(&data.with_labels(&[0, 2], 3).unwrap(), &head, &penalties);
     // The outputs are (1, 1, 1)/2 and (1, 1, 1).
     assert_close(objective.unwrap().data_term, (3.0 * 0.25 + 2.0) / 4.0, 1e-15);
 }
@@ -385,19 +386,19 @@ fn heads_and_penalties_must_fit_each_other() {
     let plain = Regularization::new(&[0.1], 0.1).unwrap();
     let biased = plain.clone().with_bias(Bias::Unregularized).unwrap();
     assert_eq!(
-        Objective::new(&data, &with, &plain).unwrap_err().to_string(),
+        Objective::squared_error(&data, &with, &plain).unwrap_err().to_string(),
         "`bias` has shape 2, but must have shape 0, as the penalties are those of a head \
          without a bias"
     );
-    assert!(matches!(Objective::new(&data, &without, &biased), Err(Error::Shape { .. })));
+    assert!(matches!(Objective::squared_error(&data, &without, &biased), Err(Error::Shape { .. })));
     let deep = Regularization::new(&[0.1, 0.1], 0.1).unwrap();
     assert_eq!(
-        Objective::new(&data, &without, &deep).unwrap_err().to_string(),
+        Objective::squared_error(&data, &without, &deep).unwrap_err().to_string(),
         "`weight_decays` has shape 2, but must have shape 1, one for each layer of the head"
     );
     assert!(balancedness(data.features(), &without, &deep).is_err());
     let huge = LinearHead::new(vec![DMatrix::from_element(2, 1, 1e200)], None).unwrap();
-    let overflow = Objective::new(&data, &huge, &plain);
+    let overflow = Objective::squared_error(&data, &huge, &plain);
     assert!(matches!(overflow, Err(Error::Unrepresentable { .. })), "{overflow:?}");
     let overflow = balancedness(data.features(), &huge, &plain);
     assert!(matches!(overflow, Err(Error::Unrepresentable { .. })), "{overflow:?}");

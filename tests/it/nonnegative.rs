@@ -117,22 +117,23 @@ fn check_matrices(
     features: &DMatrix<f64>,
 ) {
     let scale = layer.norm().max(means.norm()).max(1.0);
-    let gram = minimum.classifier_gram().to_dense().unwrap();
+    if minimum.is_family() {
+        assert!(minimum.trailing_gram(1).is_err() && !minimum.is_unique());
+        assert_eq!(minimum.class_runs().unwrap()[0].1.classifier_norm_squared, None);
+        return;
+    }
+    let gram = minimum.trailing_gram(1).unwrap().to_dense().unwrap();
     assert!((layer * layer.transpose() - &gram).norm() < 1e-14 * scale * scale);
-    let of_means = NonnegativeMinimum::class_means_gram(minimum).to_dense().unwrap();
+    let of_means = minimum.class_means_gram().unwrap().to_dense().unwrap();
     assert!((means.transpose() * means - &of_means).norm() < 1e-14 * scale * scale);
-    let outputs = NonnegativeMinimum::class_outputs(minimum).to_dense().unwrap();
+    let outputs = minimum.class_outputs().unwrap().to_dense().unwrap();
     assert!((layer * means - outputs).norm() < 1e-14 * scale * scale);
-    for (run, class) in NonnegativeMinimum::class_runs(minimum) {
-        let Some(norm) = class.classifier_norm_squared else { continue };
+    for (run, class) in minimum.class_runs().unwrap() {
+        let norm = class.classifier_norm_squared.unwrap();
         let k = run.first_class;
         assert!((norm - gram[(k, k)]).abs() < 1e-14 * scale * scale);
         let norm = class.feature_norm_squared.unwrap();
         assert!((norm - of_means[(k, k)]).abs() < 1e-14 * scale * scale);
-    }
-    if minimum.is_family() {
-        assert!(minimum.trailing_gram(1).is_err() && !Prediction::is_unique(minimum));
-        return;
     }
     let pairs = [
         (minimum.singular_values(1..=1).unwrap(), layer),
@@ -272,7 +273,7 @@ fn equalizing_weights_equalize() {
     let minimum = Case::new(&counts, &weights, 0.05, (1e-3, 1e-4), Bias::None).minimum();
     let margins: Vec<f64> = (0..4).map(|k| minimum.margin(k).unwrap()).collect();
     assert!(margins.iter().all(|m| (m / margins[0] - 1.0).abs() < 1e-14), "{margins:?}");
-    let cosine = minimum.class_outputs().cosine(0, 1);
+    let cosine = minimum.class_outputs().unwrap().cosine(0, 1);
     assert!(cosine.unwrap() < 0.0);
 }
 
@@ -298,7 +299,7 @@ fn bad_input_is_refused() {
         assert!(ufm.clone().with_label_smoothing(smoothing).is_err());
     }
     assert!(ufm.clone().with_widths(&[2]).unwrap().global_minimum().is_err());
-    assert!(ufm.clone().smallest_surviving_count(f64::INFINITY).is_err());
+    assert!(ufm.smallest_surviving_count(f64::INFINITY).is_err());
     let minimum = ufm.global_minimum().unwrap();
     let negative = Basis::Given(vec![-DMatrix::<f64>::identity(3, 3)]);
     assert!(minimum.explicit(&negative).unwrap_err().to_string().contains("not negative"));

@@ -63,7 +63,7 @@ proptest! {
         let objective = problem.objective();
         let point = random_point(&objective, seed);
         let unpacked = objective.unpack(&point);
-        prop_assert_eq!(objective.pack(&unpacked), point.clone());
+        prop_assert_eq!(&objective.pack(&unpacked), &point);
         let (loss, expected) = (objective.loss(&point), textbook_loss(&problem, &unpacked));
         prop_assert!((loss - expected).abs() <= 1e-13 * expected, "{} and {}", loss, expected);
     }
@@ -166,7 +166,7 @@ proptest! {
 /// Without layers in between the minimum is that of the nuclear norm: singular values are reduced by N √(λ_W λ_H).
 #[test]
 fn the_oracle_knows_soft_thresholding() {
-    let (counts, weight_decay, feature_decay) = ([9usize, 4, 1], 0.01, 0.04);
+    let (counts, weight_decay, feature_decay) = ([9_usize, 4, 1], 0.01, 0.04);
     let objective =
         MseObjective::from_counts(&counts, &[weight_decay], feature_decay, Bias::None, &[3]);
     let samples = 14.0;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
-use neural_collapse::measure::{Center, ClassVectors, PooledScatter, ProjectedScatter};
+use neural_collapse::measure::{Center, ClassVariances, ClassVectors, PooledScatter};
 use neural_collapse::metrics::{
-    Nc1Options, Spread, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
-    nc1_trace_quotient, nc2, nc3, norm_spread, self_duality,
+    Nc1Options, Nc1Sums, Spread, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy,
+    nc1, nc1_trace_quotient, nc2, nc3, norm_spread, self_duality,
 };
 use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead};
 
@@ -118,18 +118,18 @@ fn shape_metrics(
     let head = LinearHead::new(vec![classifier.clone()], None).unwrap();
     let rows = ClassVectors::rows(classifier).unwrap();
     let columns = ClassVectors::columns(centred).unwrap();
-    let duality = Spread::of(&duality_cosines(&rows, &columns).unwrap());
+    let duality = Spread::of(&duality_cosines(&columns, &rows).unwrap());
     let mut values = vector_metrics("means", &columns);
     values.extend(vector_metrics("uncentred", &ClassVectors::columns(means).unwrap()));
     values.extend(vector_metrics("classifier", &rows));
     let others = [
-        ("self-duality", self_duality(&rows, &columns).unwrap()),
+        ("self-duality", self_duality(&columns, &rows).unwrap()),
         ("duality cosine mean", duality.mean),
         ("duality cosine deviation", duality.deviation),
         ("nc2 etf", nc2(&head, 1, &etf).unwrap()),
         ("nc2 of", nc2(&head, 1, &frame).unwrap()),
-        ("nc3 etf", nc3(&head, means, &etf).unwrap()),
-        ("nc3 etf centred", nc3(&head, centred, &etf).unwrap()),
+        ("nc3 etf", nc3(means, &head, &etf).unwrap()),
+        ("nc3 etf centred", nc3(centred, &head, &etf).unwrap()),
         ("means etf", etf.distance_to_gram(&centred.transpose()).unwrap()),
     ];
     values.extend(others.map(|(name, value)| (name.to_owned(), value)));
@@ -137,7 +137,7 @@ fn shape_metrics(
 }
 
 fn options(center: Center) -> Nc1Options {
-    Nc1Options { center, ..Nc1Options::default() }
+    Nc1Options::default().with_center(center)
 }
 
 const CENTERS: [(&str, Center); 2] = [("samples", Center::Samples), ("classes", Center::Classes)];
@@ -157,8 +157,8 @@ fn scatter_metrics(rows: &DMatrix<f64>, labels: &[usize], classes: usize) -> Val
         values.push((format!("trace quotient {name}"), quotient));
         values.push((format!("trace quotient {name}"), pooled.trace_quotient(center).unwrap()));
     }
-    values.push(("cdnv".into(), cdnv(&data, &statistics).unwrap().mean));
-    values.push(("cdnv".into(), pooled.cdnv().unwrap().mean));
+    values.push(("cdnv".into(), cdnv(&data, &statistics).unwrap().mean.unwrap()));
+    values.push(("cdnv".into(), pooled.cdnv().unwrap().mean.unwrap()));
     values
 }
 
@@ -170,12 +170,15 @@ fn layer_metrics(data: &Data, classes: usize) -> Values {
     let mut values = Values::new();
     for (name, center) in CENTERS {
         let options = options(center);
-        let scatter = ProjectedScatter::after_layers(&statistics, &data.head, 1, &options);
+        let scatter = Nc1Sums::after_layers(&statistics, &data.head, 1, &options);
         let mut scatter = scatter.unwrap();
         scatter.accumulate(&samples).unwrap();
         values.push((format!("nc1 {name}"), scatter.nc1().unwrap().value));
-        values.push((format!("trace quotient {name}"), scatter.trace_quotient(center).unwrap()));
-        values.push(("cdnv".into(), scatter.cdnv().unwrap().mean));
+        let mut variances = ClassVariances::after_layers(&statistics, &data.head, 1).unwrap();
+        variances.accumulate(&samples).unwrap();
+        let quotient = variances.trace_quotient(center).unwrap();
+        values.push((format!("trace quotient {name}"), quotient));
+        values.push(("cdnv".into(), variances.cdnv().unwrap().mean.unwrap()));
     }
     values
 }
@@ -190,7 +193,7 @@ fn values_are_those_of_the_definitions() {
         let samples = features.with_labels(&data.labels, case.classes).unwrap();
         let statistics = ClassStatistics::new(&samples).unwrap();
         let means = statistics.class_means().unwrap();
-        let centred = statistics.centred_means(Center::Samples).unwrap();
+        let centred = statistics.centered_means(Center::Samples).unwrap();
         let first = data.head.leading_product(1).unwrap();
         for layer in 0..2 {
             let classifier = data.head.trailing_product(2 - layer).unwrap();

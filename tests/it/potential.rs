@@ -4,7 +4,8 @@
 //! How many digits are right is the business of `tests/it/accuracy.rs`; here it is which point is the
 //! minimum.
 
-use neural_collapse::models::squared::{Minimizer, Regime};
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Minimizer;
 use neural_collapse::{Error, Potential};
 use proptest::prelude::*;
 use roots::{Roots, SimpleConvergency};
@@ -63,7 +64,7 @@ fn no_point_of_a_dense_grid_is_below_the_minimum() {
         for share in [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.999, 1.001, 1.02, 1.1, 1.5, 5.0] {
             let b = share * threshold;
             let minimizer = potential.minimizer(b).unwrap();
-            let got = (minimizer.value(b), minimizer.x());
+            let got = (minimizer.value(), minimizer.x());
             let (value, x, step) = grid_search(depth, b);
             let input = format!("M = {depth}, b = {b:e} = {share} β");
             assert!(
@@ -178,7 +179,7 @@ fn between_threshold_and_fold_the_largest_stationary_point_is_not_the_minimum() 
             assert!(bottom > 1.0, "{input}: g({x:e}) = {bottom:e}");
             let minimizer = potential.minimizer(b).unwrap();
             assert_eq!((minimizer.regime(), minimizer.x()), (Regime::Zero, 0.0), "{input}");
-            assert_eq!(minimizer.value(b), 1.0, "{input}");
+            assert_eq!(minimizer.value(), 1.0, "{input}");
         }
         // Beyond the fold the ground rises everywhere.
         let above = fold * (1.0 + 4.0 * EPSILON);
@@ -205,7 +206,7 @@ fn at_the_threshold_zero_and_the_valley_tie() {
         assert_eq!(at.regime(), Regime::Tie, "M = {depth}");
         // x^M = M − 1 there, and g = 1/M + (M−1)/M = g(0).
         assert_eq!(at.power(), f64::from(depth - 1), "M = {depth}");
-        assert!((at.value(b) - 1.0).abs() <= 2.0 * EPSILON, "M = {depth}: {:e}", at.value(b));
+        assert!((at.value() - 1.0).abs() <= 2.0 * EPSILON, "M = {depth}: {:e}", at.value());
         assert!(below.x() >= at.x() && below.x() <= at.x() * (1.0 + 8.0 * EPSILON), "M = {depth}");
         // The jump: nothing between 0 and (M−1)^(1/M) is ever a minimum.
         assert!(at.x() >= 1.0, "M = {depth}: {:e}", at.x());
@@ -292,10 +293,10 @@ fn check_equations<T: num_traits::Float + std::fmt::Debug>(
         return fail("the shares do not add up", shares);
     }
     if minimizer.regime() == Regime::Zero {
-        let zero = x == 0.0 && power == 0.0 && number(minimizer.value(slope)) == 1.0;
+        let zero = x == 0.0 && power == 0.0 && number(minimizer.value()) == 1.0;
         return if zero { Ok(()) } else { fail("no zero", x) };
     }
-    let height = number(minimizer.value(slope));
+    let height = number(minimizer.value());
     if !within(height, 1.0 + 2.0 * epsilon) {
         return fail("above g(0)", height);
     }
@@ -357,7 +358,7 @@ proptest! {
 
     #[test]
     fn no_other_point_is_lower(depth in depths(), b in slopes(), x in 0.0..1.0_f64) {
-        let minimum = potential(depth).minimizer(b).unwrap().value(b);
+        let minimum = potential(depth).minimizer(b).unwrap().value();
         // From 0 to 1/b, beyond which g > 1; and around the place where x^M is of order 1.
         for x in [x / b, 2.0 * x, x.powf(1.0 / f64::from(depth))] {
             if !x.is_finite() {
@@ -379,7 +380,7 @@ proptest! {
             (potential(depth).minimizer(b).unwrap(), potential(depth).minimizer(larger).unwrap());
         // Each is within an ulp of the truth, so two neighbours may change places by two.
         prop_assert!(after.x() <= before.x() * (1.0 + 2.0 * EPSILON), "{before:?}, {after:?}");
-        let (before, after) = (before.value(b), after.value(larger));
+        let (before, after) = (before.value(), after.value());
         prop_assert!(after >= before * (1.0 - 8.0 * EPSILON), "{before:e}, {after:e}");
     }
 

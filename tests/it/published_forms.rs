@@ -5,7 +5,9 @@ use crate::support::lbfgs::multi_start;
 use crate::support::objective::MseObjective;
 use nalgebra::DMatrix;
 use neural_collapse::models::squared::QuasiInterpolation;
-use neural_collapse::{Bias, ClassCounts, ClassMatrix, GlobalMinimum, Regularization, Ufm};
+use neural_collapse::{
+    Bias, ClassCounts, ClassMatrix, GlobalMinimum, Prediction, Regularization, Ufm,
+};
 
 fn balanced(
     classes: usize,
@@ -52,7 +54,7 @@ fn tirer_and_bruna_without_bias() {
         let rho = (1.0 - c).max(0.0) * (weight / (n * feature)).sqrt();
         let minimum = balanced(classes, size, &[weight], feature, Bias::None);
         close(&minimum.class_means_gram().unwrap(), &(eye(classes) * rho));
-        close(&minimum.classifier_gram(), &(eye(classes) * rho * (n * feature / weight)));
+        close(&minimum.trailing_gram(1).unwrap(), &(eye(classes) * rho * (n * feature / weight)));
         close(&minimum.class_outputs().unwrap(), &(eye(classes) * (1.0 - c).max(0.0)));
     }
 }
@@ -68,7 +70,7 @@ fn tirer_and_bruna_with_a_free_bias() {
         let minimum = balanced(classes, size, &[weight], feature, Bias::Unregularized);
         let expected = eye(classes) * rho - ones(classes) * (rho / k);
         close(&minimum.class_means_gram().unwrap(), &expected);
-        close(&minimum.classifier_gram(), &(expected * (n * feature / weight)));
+        close(&minimum.trailing_gram(1).unwrap(), &(expected * (n * feature / weight)));
         assert!(minimum.bias().unwrap().iter().all(|b| (b - 1.0 / k).abs() < 1e-15));
     }
 }
@@ -93,7 +95,7 @@ fn tirer_and_bruna_with_two_linear_layers() {
         let energy = (product * low * low).cbrt();
         let minimum = balanced(classes, size, &[first, second], feature, Bias::None);
         close(&minimum.class_outputs().unwrap(), &(eye(classes) * low));
-        close(&minimum.classifier_gram(), &(eye(classes) * (energy / second)));
+        close(&minimum.trailing_gram(1).unwrap(), &(eye(classes) * (energy / second)));
         let both = eye(classes) * (energy * energy / (first * second));
         close(&minimum.trailing_gram(2).unwrap(), &both);
         close(&minimum.class_means_gram().unwrap(), &(eye(classes) * (energy / (n * feature))));
@@ -120,7 +122,7 @@ fn zhou_et_al_with_a_bias_penalty() {
             let outputs =
                 (eye(classes) - ones(classes) / k) * contrast + ones(classes) * (shared / k);
             close(&minimum.class_outputs().unwrap(), &outputs);
-            close(&minimum.classifier_gram(), &(&outputs * (n * feature / weight).sqrt()));
+            close(&minimum.trailing_gram(1).unwrap(), &(&outputs * (n * feature / weight).sqrt()));
             close(
                 &minimum.class_means_gram().unwrap(),
                 &(&outputs * (weight / (n * feature)).sqrt()),

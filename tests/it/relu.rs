@@ -2,7 +2,7 @@
 //! where it is not.
 
 use nalgebra::DMatrix;
-use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Regularization, Ufm};
+use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Prediction, Regularization, Ufm};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

@@ -4,16 +4,9 @@ use nalgebra::DMatrix;
 use neural_collapse::{Bias, Potential, Regularization};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use crate::properties::{measured, problem, scalar, spectrum};
-
-/// A fixed seed, so that what passes here passes everywhere. `PROPTEST_CASES` makes it longer.
-fn config(cases: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
-    ProptestConfig { cases, rng_seed: RngSeed::Fixed(3), failure_persistence: None, ..default }
-}
+use crate::support::strategies::config;
 
 /// Numbers of every magnitude, and the special ones.
 fn any_number() -> impl Strategy<Value = f64> {

@@ -19,7 +19,7 @@ fn error<T: serde::de::DeserializeOwned + std::fmt::Debug>(text: &str) -> String
 fn problems_are_stored_readably() {
     let ufm = Ufm::new(counts(), penalties()).unwrap().with_widths(&[64, 32]).unwrap();
     let text = serde_json::to_string(&ufm).unwrap();
-    let expected = r#"{"target":{"counts":[[200,1],[100,1],[50,2]]},"penalties":{"weight_decays":[0.001,0.002],"feature_decay":0.0005,"bias":"none"},"widths":[64,32]}"#;
+    let expected = r#"{"target":{"counts":[[200,1],[100,1],[50,2]]},"regularization":{"weight_decays":[0.001,0.002],"feature_decay":0.0005,"bias":"none"},"widths":[64,32]}"#;
     assert_eq!(text, expected);
     assert_eq!(serde_json::from_str::<Ufm>(&text).unwrap(), ufm);
 }
@@ -53,7 +53,7 @@ fn results_are_written() {
     assert_eq!((&class["count"], &class["collapsed"]), (&200.into(), &false.into()));
     let minimizer = Potential::<f64>::new(2).unwrap().minimizer(0.5).unwrap();
     let text = serde_json::to_string(&minimizer).unwrap();
-    assert_eq!(text, r#"{"regime":"tie","x":1.0,"power":1.0}"#);
+    assert_eq!(text, r#"{"regime":"tie","slope":0.5,"x":1.0,"power":1.0}"#);
 }
 
 #[test]
@@ -74,12 +74,12 @@ fn nothing_invalid_comes_in() {
         let found = error::<Regularization>(&good.replace(from, to));
         assert!(found.contains(message), "{found}");
     }
-    let balanced = format!(r#"{{"target":{{"counts":[[5,2]]}},"penalties":{good}}}"#);
+    let balanced = format!(r#"{{"target":{{"counts":[[5,2]]}},"regularization":{good}}}"#);
     assert!(serde_json::from_str::<Ufm>(&balanced).is_ok());
     let imbalanced = balanced.replace("[[5,2]]", "[[5,2],[4,1]]");
     assert!(error::<Ufm>(&imbalanced).contains("no closed form"));
     let widths = balanced.replace(r#"0.1}}}"#, r#"0.1}},"widths":[3,3]}"#);
     assert!(error::<Ufm>(&widths).contains("`widths` has shape 2"), "{widths}");
-    let matrix = r#"{"target":{"matrix":{"outputs":2,"samples":3,"entries":[1.0]}},"penalties":{"weight_decays":[0.001],"feature_decay":0.0005}}"#;
-    assert!(error::<Ufm>(matrix).contains("1 `entries` are no 2×3 matrix"));
+    let matrix = r#"{"target":{"matrix":{"outputs":2,"samples":3,"entries":[1.0]}},"regularization":{"weight_decays":[0.001],"feature_decay":0.0005}}"#;
+    assert!(error::<Ufm>(matrix).contains("`entries` has shape 1, but must have shape 6"));
 }

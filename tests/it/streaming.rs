@@ -1,8 +1,13 @@
 //! Accumulators that are fed batches and merged: any split, any order, the same result.
 
-use neural_collapse::measure::{Center, PooledScatter, ProjectedScatter};
-use neural_collapse::metrics::{DecisionCounts, Nc1Options, nc1, nc1_trace_quotient};
+use nalgebra::DMatrix;
+use neural_collapse::measure::{Center, ClassVariances, FeatureEnergy, PooledScatter};
+use neural_collapse::metrics::{
+    AllMetrics, DecisionCounts, MetricSums, Nc1Options, Nc1Sums, all_metrics, cdnv, nc1,
+    nc1_trace_quotient,
+};
 use neural_collapse::objective::{Objective, ObjectiveSums};
+use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{
     AuditSums, ClassStatistics, Error, Features, LabeledFeatures, LinearHead, Regularization, audit,
 };
@@ -59,10 +64,34 @@ impl Samples {
         pooled
     }
 
-    fn projected(&self, statistics: &ClassStatistics) -> ProjectedScatter<f64> {
-        let mut scatter = ProjectedScatter::new(statistics, &Nc1Options::default()).unwrap();
-        scatter.accumulate(&self.data()).unwrap();
-        scatter
+    fn projected(&self, statistics: &ClassStatistics) -> Projected {
+        let mut projected = Projected::new(statistics).unwrap();
+        projected.accumulate(&self.data()).unwrap();
+        projected
+    }
+}
+
+/// All that is summed in a second pass for the variants of NC1.
+#[derive(Debug, Clone, PartialEq)]
+struct Projected {
+    nc1: Nc1Sums<f64>,
+    variances: ClassVariances<f64>,
+}
+
+impl Projected {
+    fn new(statistics: &ClassStatistics) -> Result<Self, Error> {
+        let nc1 = Nc1Sums::new(statistics, &Nc1Options::default())?;
+        Ok(Self { nc1, variances: ClassVariances::new(statistics)? })
+    }
+
+    fn accumulate(&mut self, batch: &LabeledFeatures<'_, f64>) -> Result<(), Error> {
+        self.nc1.accumulate(batch)?;
+        self.variances.accumulate(batch)
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        self.nc1.merge(&other.nc1)?;
+        self.variances.merge(&other.variances)
     }
 }
 
@@ -75,12 +104,12 @@ fn relative_error(found: f64, expected: f64) -> f64 {
 fn pooled_metrics(scatter: &PooledScatter) -> [f64; 3] {
     let options = Nc1Options::default();
     let quotient = scatter.trace_quotient(Center::Samples).unwrap();
-    [scatter.nc1(&options).unwrap().value, quotient, scatter.cdnv().unwrap().mean]
+    [scatter.nc1(&options).unwrap().value, quotient, scatter.cdnv().unwrap().mean.unwrap()]
 }
 
-fn projected_metrics(scatter: &ProjectedScatter<f64>) -> [f64; 3] {
-    let quotient = scatter.trace_quotient(Center::Samples).unwrap();
-    [scatter.nc1().unwrap().value, quotient, scatter.cdnv().unwrap().mean]
+fn projected_metrics(Projected { nc1, variances }: &Projected) -> [f64; 3] {
+    let quotient = variances.trace_quotient(Center::Samples).unwrap();
+    [nc1.nc1().unwrap().value, quotient, variances.cdnv().unwrap().mean.unwrap()]
 }
 
 proptest! {
@@ -93,15 +122,15 @@ proptest! {
         count in CLASSES..300,
         // A large common mean rounds the deviations, and so what batches of few samples have as theirs.
         (deviation, offset) in prop::sample::select(vec![(0.3, 0.0), (0.3, 10.0), (1e-3, 0.0)]),
-        order in Just([0usize, 1, 2, 3, 4]).prop_shuffle(),
-        stride in 1usize..40,
+        order in Just([0_usize, 1, 2, 3, 4]).prop_shuffle(),
+        stride in 1_usize..40,
     ) {
         let samples = Samples::new(seed, count, deviation, offset);
         let parts = samples.split(5, |i| (i / stride + i * i % 3) % 5);
         let statistics = ClassStatistics::new(&samples.data()).unwrap();
 
         let mut batches = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
-        let mut projected = ProjectedScatter::new(&statistics, &Nc1Options::default()).unwrap();
+        let mut projected = Projected::new(&statistics).unwrap();
         let mut sequence = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
         for part in order {
             batches.accumulate(&parts[part].data()).unwrap();
@@ -164,10 +193,11 @@ fn an_empty_accumulator_has_no_metrics() {
     assert_eq!(pooled.within_class_covariance().unwrap_err(), empty);
     assert_eq!(pooled.class_variances(), [None; CLASSES]);
     let statistics = ClassStatistics::new(&Samples::new(1, 50, 0.1, 1.0).data()).unwrap();
-    let projected = ProjectedScatter::<f64>::new(&statistics, &Nc1Options::default()).unwrap();
-    assert_eq!(projected.nc1().unwrap_err(), empty);
-    assert_eq!(projected.trace_quotient(Center::Samples).unwrap_err(), empty);
-    assert!(matches!(projected.cdnv(), Err(Error::EmptyClass { class: 0, .. })));
+    let Projected { nc1, variances } = Projected::new(&statistics).unwrap();
+    assert_eq!(nc1.nc1().unwrap_err(), empty);
+    assert_eq!(variances.trace_quotient(Center::Samples).unwrap_err(), empty);
+    assert_eq!(variances.cdnv().unwrap_err(), empty);
+    assert_eq!(variances.class_variances().unwrap_err(), empty);
     assert!(PooledScatter::empty(0, 1).is_err() && PooledScatter::empty(1, 0).is_err());
     assert!(PooledScatter::empty(usize::MAX, 1).is_err());
 }
@@ -196,9 +226,9 @@ fn what_does_not_belong_together_is_refused() {
     assert!(pooled.merge(&PooledScatter::empty(DIMENSION, 3).unwrap()).is_err());
     assert!(pooled.merge(&PooledScatter::empty(4, CLASSES).unwrap()).is_err());
     let mut projected = samples.projected(&statistics);
-    let options = Nc1Options { center: Center::Classes, ..Nc1Options::default() };
-    let other = ProjectedScatter::new(&statistics, &options).unwrap();
-    assert_eq!(projected.merge(&other), Err(Error::DifferentFirstPass));
+    let options = Nc1Options::default().with_center(Center::Classes);
+    let other = Nc1Sums::new(&statistics, &options).unwrap();
+    assert_eq!(projected.nc1.merge(&other), Err(Error::DifferentFirstPass));
     let wide = Features::from_row_major(&[1.0; 12], 2, 6).unwrap();
     assert!(projected.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
     assert!(pooled.accumulate(&wide.with_labels(&[0, 1], CLASSES).unwrap()).is_err());
@@ -285,7 +315,7 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
     assert_eq!(sums.audit().unwrap(), expected);
     for cross_entropy in [false, true] {
         let sums = match cross_entropy {
-            false => ObjectiveSums::new(&statistics, &head, &penalties),
+            false => ObjectiveSums::squared_error(&statistics, &head, &penalties),
             true => ObjectiveSums::cross_entropy(&statistics, &head, &penalties),
         };
         let mut sums = sums.unwrap().with_balancedness().unwrap();
@@ -293,7 +323,7 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
         sums.accumulate(&good).unwrap();
         assert_eq!(sums.balancedness().unwrap(), expected.balancedness);
         let objective = match cross_entropy {
-            false => Objective::new(&good, &head, &penalties),
+            false => Objective::squared_error(&good, &head, &penalties),
             true => Objective::cross_entropy(&good, &head, &penalties),
         };
         assert_eq!(sums.objective(), objective);
@@ -308,8 +338,230 @@ fn an_incomplete_second_pass_is_refused() {
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
     let mut sums = AuditSums::<f64>::new(&statistics, &head, None).unwrap();
     sums.accumulate(&samples.split(2, |i| i % 2)[0].data()).unwrap();
-    let error = sums.audit().unwrap_err().to_string();
-    assert!(error.contains("but 200 in the first"), "{error}");
+    let refused = |error: Error| {
+        assert!(matches!(error, Error::SecondPass { found, expected, .. } if found < expected));
+    };
+    refused(sums.audit().unwrap_err());
+    // Each accumulator refuses it by itself.
+    let half = samples.split(2, |i| i % 2).swap_remove(0);
+    let Projected { nc1, variances } = half.projected(&statistics);
+    refused(nc1.nc1().unwrap_err());
+    refused(variances.class_variances().unwrap_err());
+    refused(variances.trace_quotient(Center::Samples).unwrap_err());
+    refused(variances.cdnv().unwrap_err());
+    let mut decisions = DecisionCounts::new(&statistics, &head).unwrap();
+    decisions.accumulate(&half.data()).unwrap();
+    refused(decisions.nc4().unwrap_err());
+    let mut metrics = MetricSums::new(&statistics, &head).unwrap();
+    metrics.accumulate(&half.data()).unwrap();
+    refused(metrics.metrics().unwrap_err());
+    let penalties = Regularization::new(&[1e-3], 2e-3).unwrap();
+    let objective = ObjectiveSums::squared_error(&statistics, &head, &penalties).unwrap();
+    let mut objective = objective.with_balancedness().unwrap();
+    objective.accumulate(&half.data()).unwrap();
+    refused(objective.objective().unwrap_err());
+    refused(objective.balancedness().unwrap_err());
+    refused(objective.feature_energy().unwrap_err());
+    // Unless it is meant: half of the samples around the means of all.
+    let other = metrics.of_other_samples().metrics().unwrap();
+    let expected = all_metrics(&half.data(), &statistics, &head).unwrap();
+    let nc1 = |metrics: &AllMetrics| metrics.nc1.center_samples.unwrap().value;
+    assert!(relative_error(nc1(&other), nc1(&expected)) < 1e-13);
+    assert_eq!((other.cdnv, expected.cdnv), (None, None)); // half of the classes have no sample
+    assert_eq!(other.nc4, expected.nc4);
+}
+
+/// Every accumulator of a second pass: parts that are counted apart, sent as text and put together in any order are
+/// the whole; those of another first pass or head are refused and change nothing.
+#[test]
+fn a_whole_audit_can_be_computed_in_parts() {
+    let samples = Samples::new(11, 300, 0.2, 0.5);
+    let statistics = ClassStatistics::new(&samples.data()).unwrap();
+    let first = DMatrix::from_fn(6, DIMENSION, |i, j| ((i * 5 + j) as f64).sin());
+    let second = DMatrix::from_fn(CLASSES, 6, |i, j| ((i * 3 + 2 * j) as f64).cos());
+    let head = LinearHead::new(vec![first, second], None).unwrap();
+    let penalties = Regularization::new(&[1e-3, 2e-3], 3e-3).unwrap();
+    let parts = samples.split(4, |i| (i * i + i / 7) % 4);
+
+    let metrics = || MetricSums::<f64>::new(&statistics, &head).unwrap();
+    let objective = || {
+        let sums = ObjectiveSums::cross_entropy(&statistics, &head, &penalties).unwrap();
+        sums.with_balancedness().unwrap()
+    };
+    let (mut whole_metrics, mut whole_objective) = (metrics(), objective());
+    whole_metrics.accumulate(&samples.data()).unwrap();
+    whole_objective.accumulate(&samples.data()).unwrap();
+    let (mut metric_sums, mut objective_sums) = (metrics(), objective());
+    let mut energy = FeatureEnergy::empty(DIMENSION, CLASSES).unwrap();
+    for part in [2, 0, 3, 1] {
+        let data = parts[part].data();
+        let (mut own_metrics, mut own_objective) = (metrics(), objective());
+        own_metrics.accumulate(&data).unwrap();
+        own_objective.accumulate(&data).unwrap();
+        metric_sums.merge_part(&sent(own_metrics.part())).unwrap();
+        objective_sums.merge_part(&sent(own_objective.part())).unwrap();
+        energy.merge(&sent(FeatureEnergy::new(&data).unwrap())).unwrap();
+    }
+    let (found, expected) = (metric_sums.metrics().unwrap(), whole_metrics.metrics().unwrap());
+    assert_eq!(found.nc4, expected.nc4);
+    assert_eq!(found.class_means, expected.class_means);
+    let numbers = |metrics: &AllMetrics| {
+        let nc1 = [metrics.nc1.center_samples, metrics.nc1.center_classes];
+        let nc1 = nc1.into_iter().chain(metrics.nc1_after_layers.clone());
+        let mut numbers: Vec<f64> = nc1.map(|nc1| nc1.unwrap().value).collect();
+        numbers.extend(
+            [metrics.cdnv.unwrap().mean, metrics.nc1_trace_quotient.center_classes]
+                .map(Option::unwrap),
+        );
+        numbers
+    };
+    assert_eq!(numbers(&found).len(), 6);
+    for (found, expected) in numbers(&found).into_iter().zip(numbers(&expected)) {
+        assert!(relative_error(found, expected) < 1e-13);
+    }
+    let (found, expected) =
+        (objective_sums.objective().unwrap(), whole_objective.objective().unwrap());
+    assert!(relative_error(found.loss(), expected.loss()) < 1e-13);
+    assert!(relative_error(found.gradient_norm, expected.gradient_norm) < 1e-13);
+    let balance = |sums: &ObjectiveSums| sums.balancedness().unwrap().unwrap();
+    for (found, expected) in balance(&objective_sums).into_iter().zip(balance(&whole_objective)) {
+        assert!(relative_error(found, expected) < 1e-13);
+    }
+    let expected =
+        neural_collapse::objective::balancedness(samples.data().features(), &head, &penalties);
+    for (found, expected) in balance(&objective_sums).into_iter().zip(expected.unwrap()) {
+        assert!(relative_error(found, expected) < 1e-13);
+    }
+    let squares: f64 = samples.numbers.iter().map(|number| number * number).sum();
+    assert!(relative_error(energy.total(), squares) < 1e-14);
+    let own = objective_sums.feature_energy().unwrap();
+    assert!(relative_error(own.mean().unwrap(), energy.mean().unwrap()) < 1e-14);
+    let norms: Vec<f64> = head.weights().iter().map(DMatrix::norm_squared).collect();
+    assert_eq!(objective_sums.weight_norms_squared().unwrap(), norms);
+
+    // Of another first pass, head or objective.
+    let other = Samples::new(12, 300, 0.2, 0.5);
+    let other = ClassStatistics::new(&other.data()).unwrap();
+    let before = (metric_sums.clone(), objective_sums.part());
+    let foreign = MetricSums::<f64>::new(&other, &head).unwrap();
+    assert_eq!(metric_sums.merge(&foreign), Err(Error::DifferentFirstPass));
+    let weights = head.weights().iter().map(|weight| weight * 2.0).collect();
+    let twice = LinearHead::new(weights, None).unwrap();
+    let foreign = MetricSums::<f64>::new(&statistics, &twice).unwrap();
+    assert_eq!(metric_sums.merge(&foreign), Err(Error::DifferentFirstPass));
+    let strangers = [
+        ObjectiveSums::squared_error(&statistics, &head, &penalties).unwrap(),
+        ObjectiveSums::cross_entropy(&statistics, &head, &penalties).unwrap(),
+        ObjectiveSums::cross_entropy(&statistics, &twice, &penalties).unwrap(),
+        ObjectiveSums::cross_entropy(
+            &statistics,
+            &head,
+            &Regularization::new(&[1e-3, 2e-3], 4e-3).unwrap(),
+        )
+        .unwrap(),
+    ];
+    for foreign in strangers {
+        assert_eq!(objective_sums.merge(&foreign), Err(Error::DifferentFirstPass));
+        assert_eq!(objective_sums.merge_part(&foreign.part()), Err(Error::DifferentFirstPass));
+    }
+    assert_eq!((metric_sums, objective_sums.part()), before);
+}
+
+/// What arrives when something is sent as text.
+#[cfg(feature = "serde")]
+fn sent<P: serde::Serialize + serde::de::DeserializeOwned>(part: P) -> P {
+    serde_json::from_str(&serde_json::to_string(&part).unwrap()).unwrap()
+}
+
+#[cfg(not(feature = "serde"))]
+fn sent<P>(part: P) -> P {
+    part
+}
+
+/// The objective follows from what was minimised: factors scale the data term, budgets leave it alone.
+#[test]
+fn the_objective_is_that_of_the_training() {
+    let samples = Samples::new(3, 60, 0.2, 0.5);
+    let data = samples.data();
+    let weight = DMatrix::from_fn(CLASSES, DIMENSION, |i, j| ((i * 3 + j) as f64).cos());
+    let head = LinearHead::new(vec![weight], None).unwrap();
+    let penalties = Regularization::new(&[1e-3], 3e-3).unwrap();
+    let whole = Objective::cross_entropy(&data, &head, &penalties).unwrap();
+    let halved = TrainingObjective::Penalized {
+        loss_function: LossFunction::CrossEntropy,
+        factor: 0.5,
+        regularization: penalties.clone(),
+    };
+    let half = Objective::new(&data, &head, &halved).unwrap();
+    assert_eq!(half.data_term, whole.data_term / 2.0);
+    assert_eq!(
+        (half.weight_penalty, half.feature_penalty),
+        (whole.weight_penalty, whole.feature_penalty)
+    );
+    // Half of the loss with half of the decays has half of the gradient.
+    let half_decays = TrainingObjective::Penalized {
+        loss_function: LossFunction::CrossEntropy,
+        factor: 0.5,
+        regularization: Regularization::new(&[0.5e-3], 1.5e-3).unwrap(),
+    };
+    let scaled = Objective::new(&data, &head, &half_decays).unwrap();
+    assert!(relative_error(scaled.gradient_norm, whole.gradient_norm / 2.0) < 1e-14);
+    let budgets = TrainingObjective::Budgeted {
+        loss_function: LossFunction::CrossEntropy,
+        weight_energy: 1.0,
+        feature_energy: 1.0,
+    };
+    let budgeted = Objective::new(&data, &head, &budgets).unwrap();
+    assert_eq!((budgeted.loss(), budgeted.weight_penalty), (whole.data_term, 0.0));
+    let statistics = ClassStatistics::new(&data).unwrap();
+    let sums = ObjectiveSums::new(&statistics, &head, &budgets).unwrap();
+    assert!(matches!(sums.with_balancedness(), Err(Error::NotAnswered { .. })));
+    let margin = TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin };
+    assert!(matches!(Objective::new(&data, &head, &margin), Err(Error::NotAnswered { .. })));
+}
+
+/// Squares of these numbers are zero or out of range; none of the results is.
+#[test]
+fn one_pass_at_every_magnitude() {
+    let samples = Samples::new(4, 200, 0.3, 0.0);
+    let expected = pooled_metrics(&samples.pooled());
+    for scale in [1e-280, 1e-170, 1e-160, 1e-80, 1e80, 1e139] {
+        let numbers: Vec<f64> = samples.numbers.iter().map(|number| number * scale).collect();
+        let scaled = Samples { numbers, labels: samples.labels.clone() };
+        let mut batches = PooledScatter::empty(DIMENSION, CLASSES).unwrap();
+        for part in scaled.split(3, |i| i % 3) {
+            batches.merge(&part.pooled()).unwrap();
+        }
+        for scatter in [&scaled.pooled(), &batches] {
+            for (found, expected) in pooled_metrics(scatter).into_iter().zip(expected) {
+                assert!(relative_error(found, expected) < 1e-12, "{scale}: {found} {expected}");
+            }
+        }
+        let statistics = ClassStatistics::new(&scaled.data()).unwrap();
+        let found = projected_metrics(&scaled.projected(&statistics));
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!(relative_error(found, expected) < 1e-12, "{scale}: {found} {expected}");
+        }
+    }
+    // Batches of very different magnitudes: the small ones do not count.
+    let mut mixed = samples.pooled();
+    let numbers: Vec<f64> = samples.numbers.iter().map(|number| number * 1e-170).collect();
+    let tiny = Samples { numbers, labels: samples.labels.clone() };
+    mixed.merge(&tiny.pooled()).unwrap();
+    let mut other = tiny.pooled();
+    other.merge(&samples.pooled()).unwrap();
+    for (found, expected) in pooled_metrics(&mixed).into_iter().zip(pooled_metrics(&other)) {
+        assert!(relative_error(found, expected) < 1e-12);
+    }
+    // Equal means have no distance, and no number that is not one.
+    let equal = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
+    let equal = equal.with_labels(&[0, 0], 1).unwrap();
+    let statistics = ClassStatistics::new(&equal).unwrap();
+    assert!(cdnv(&equal, &statistics).is_err());
+    let equal = Features::from_row_major(&[1.0, 2.0, 2.0, 1.0], 4, 1).unwrap();
+    let equal = equal.with_labels(&[0, 0, 1, 1], 2).unwrap();
+    let found = cdnv(&equal, &ClassStatistics::new(&equal).unwrap()).unwrap();
+    assert_eq!((found.mean, found.largest, found.coincident_pairs), (None, None, 1));
 }
 
 /// An audit in batches is that of all samples at once.
@@ -352,7 +604,7 @@ fn covariance_of_one_pass_is_that_of_two() {
 #[cfg(feature = "serde")]
 mod stored {
     use super::*;
-    use neural_collapse::measure::ProjectedSums;
+    use neural_collapse::metrics::Nc1Part;
 
     #[test]
     fn what_is_written_can_be_read() {
@@ -368,10 +620,12 @@ mod stored {
         for (found, expected) in pooled_metrics(&read).into_iter().zip(pooled_metrics(&pooled)) {
             assert!(relative_error(found, expected) < 1e-14);
         }
-        let text = serde_json::to_string(projected.sums()).unwrap();
-        let sums: ProjectedSums = serde_json::from_str(&text).unwrap();
-        let mut merged = ProjectedScatter::new(&statistics, &Nc1Options::default()).unwrap();
-        merged.merge_sums(&sums).unwrap();
+        let read: Nc1Part =
+            serde_json::from_str(&serde_json::to_string(&projected.nc1.part()).unwrap()).unwrap();
+        let mut merged = Projected::new(&statistics).unwrap();
+        merged.nc1.merge_part(&read).unwrap();
+        let text = serde_json::to_string(&projected.variances.part()).unwrap();
+        merged.variances.merge_part(&serde_json::from_str(&text).unwrap()).unwrap();
         for (found, expected) in
             projected_metrics(&merged).into_iter().zip(projected_metrics(&projected))
         {
@@ -400,15 +654,24 @@ mod stored {
             let found = statistics_error(&good.replace(from, to));
             assert!(found.contains(error), "{found}");
         }
-        let pooled =
-            format!(r#"{{"version":1,"statistics":{good},"scatter":[1.0],"squares":[1,0]}}"#);
+        let pooled = format!(
+            r#"{{"version":1,"statistics":{good},"unit":0.5,"scatter":[1.0],"squares":[1,0]}}"#
+        );
         assert!(serde_json::from_str::<PooledScatter>(&pooled).is_ok());
-        for (from, to) in [("[1.0]", "[1.0,2.0]"), ("[1,0]}", "[-1,0]}"), ("[1,0]}", "[1]}")] {
+        for (from, to) in [
+            ("[1.0]", "[1.0,2.0]"),
+            ("[1,0]}", "[-1,0]}"),
+            ("[1,0]}", "[1]}"),
+            ("0.5", "0.6"),
+            ("0.5", "0"),
+            ("0.5", "-1"),
+        ] {
             assert!(serde_json::from_str::<PooledScatter>(&pooled.replace(from, to)).is_err());
         }
-        let sums =
-            r#"{"version":1,"fingerprint":7,"counts":[1],"squares":[[1,0]],"projected":[1,0]}"#;
-        assert!(serde_json::from_str::<ProjectedSums>(sums).is_ok());
-        assert!(serde_json::from_str::<ProjectedSums>(&sums.replace("[[1,0]]", "[]")).is_err());
+        let part = r#"{"version":1,"fingerprint":7,"counts":[1],"projected":[1,0]}"#;
+        assert!(serde_json::from_str::<Nc1Part>(part).is_ok());
+        for (from, to) in [("[1,0]", "[-1,0]"), (":1,", ":2,"), ("[1,0]", "[1e308,1e308]")] {
+            assert!(serde_json::from_str::<Nc1Part>(&part.replace(from, to)).is_err());
+        }
     }
 }

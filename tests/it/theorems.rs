@@ -3,9 +3,11 @@
 
 use approx::{assert_relative_eq, assert_ulps_eq};
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::models::squared::Regime;
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Direction;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassMatrix, ExplicitPoint, GlobalMinimum, Regularization, Ufm,
+    Basis, Bias, ClassCounts, ClassMatrix, ExplicitPoint, GlobalMinimum, Prediction,
+    Regularization, Ufm,
 };
 use proptest::prelude::*;
 
@@ -63,7 +65,7 @@ fn class_means(features: &DMatrix<f64>, counts: &[usize]) -> DMatrix<f64> {
 /// The predicted singular values, each as often as it occurs, in descending order.
 fn expanded(values: &[f64], minimum: &GlobalMinimum) -> Vec<f64> {
     let directions = values.iter().zip(minimum.directions());
-    let repeated = |(&value, direction): (&f64, &neural_collapse::models::squared::Direction)| {
+    let repeated = |(&value, direction): (&f64, &Direction)| {
         std::iter::repeat_n(value, *direction.rank().end())
     };
     let mut values: Vec<f64> = directions.flat_map(repeated).collect();
@@ -115,12 +117,12 @@ fn check_geometry(
     for first in 1..=depth {
         for last in first..=depth {
             let product = trailing_product(&point.weights[..last], last - first + 1);
-            let predicted = minimum.product_singular_values(first..=last).unwrap();
+            let predicted = minimum.direction_singular_values(first..=last).unwrap();
             let name = format!("singular values of W_{last}⋯W_{first}");
             check_singular_values(&name, &product, &expanded(&predicted, minimum), tolerance)?;
         }
     }
-    let features = expanded(&minimum.feature_singular_values(), minimum);
+    let features = expanded(&minimum.direction_feature_singular_values(), minimum);
     check_singular_values("singular values of H", &point.features, &features, tolerance)?;
     let product = trailing_product(&point.weights, depth);
     let outputs = expanded(&minimum.output_singular_values(), minimum);
@@ -177,7 +179,7 @@ fn check_explicit(
     objective: &MseObjective,
     basis: &Basis,
 ) -> Result<(), TestCaseError> {
-    let point = unpacked(&minimum.minimizer(basis).unwrap());
+    let point = unpacked(&minimum.explicit(basis).unwrap());
     let packed = objective.pack(&point);
     let (loss, claimed) = (objective.loss(&packed), minimum.loss());
     prop_assert!((loss - claimed).abs() <= 1e-13 * claimed.max(1e-3), "{loss} is not {claimed}");
@@ -236,8 +238,8 @@ proptest! {
         let other = ufm(&matrix).global_minimum().unwrap();
         prop_assert!((minimum.loss() - other.loss()).abs() <= 1e-13 * minimum.loss().max(1e-3));
         let pairs = [
-            (minimum.s_k(), other.s_k()),
-            (minimum.feature_singular_values(), other.feature_singular_values()),
+            (minimum.direction_singular_values(1..=1).unwrap(), other.direction_singular_values(1..=1).unwrap()),
+            (minimum.direction_feature_singular_values(), other.direction_feature_singular_values()),
         ];
         for (own, others) in pairs {
             let (own, others) = (expanded(&own, &minimum), expanded(&others, &other));
@@ -251,7 +253,7 @@ proptest! {
 
 /// f at the explicit minimiser, and the norm of its gradient, from the library's own objective.
 fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64, f64) {
-    let explicit = minimum.minimizer(&Basis::Random(11)).unwrap();
+    let explicit = minimum.explicit(&Basis::Random(11)).unwrap();
     let features = explicit.features().unwrap();
     let labels: Vec<usize> = counts
         .iter()
@@ -260,9 +262,10 @@ fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64
         .collect();
     let data = neural_collapse::Features::from_sample_columns(&features).unwrap();
     let data = data.with_labels(&labels, counts.len()).unwrap();
-    let penalties = minimum.problem().penalties();
+    let penalties = minimum.problem().regularization();
     let objective =
-        neural_collapse::objective::Objective::new(&data, explicit.head(), penalties).unwrap();
+        neural_collapse::objective::Objective::squared_error(&data, explicit.head(), penalties)
+            .unwrap();
     (objective.loss(), objective.gradient_norm)
 }
 
@@ -296,13 +299,13 @@ fn at_a_tie_every_rank_is_a_global_minimum() {
     assert_eq!(minimum.class(0).unwrap().collapsed, None);
     assert_eq!(minimum.loss(), 0.5);
 
-    let explicit = unpacked(&minimum.minimizer(&Basis::Standard).unwrap());
+    let explicit = unpacked(&minimum.explicit(&Basis::Standard).unwrap());
     let objective = MseObjective::new(one_hot(&[2, 2]), &[1.0 / 16.0; 2], 1.0, Bias::None, &[2; 2]);
     assert_ulps_eq!(objective.loss(&objective.pack(&explicit)), 0.5, epsilon = 0.0, max_ulps = 4);
     let zero = vec![0.0; objective.dimension()];
     assert_ulps_eq!(objective.loss(&zero), 0.5, epsilon = 0.0, max_ulps = 4);
 
-    let gram = minimum.classifier_gram();
+    let gram = minimum.trailing_gram(1).unwrap();
     let x = 1.0; // (M − 1)^(1/M)
     let energy = minimum.scale() / 4.0 * x;
     let one_class = DMatrix::from_diagonal(&DVector::from_vec(vec![energy * 16.0, 0.0]));
@@ -319,18 +322,18 @@ fn tied_classes_share_too_few_dimensions_in_any_way() {
     let minimum = ufm.global_minimum().unwrap();
     assert_eq!(minimum.problem().rank_limit(), 3);
     assert!(!minimum.is_unique());
-    let ranks: Vec<_> = minimum.directions().iter().map(|direction| direction.rank()).collect();
+    let ranks: Vec<_> = minimum.directions().iter().map(Direction::rank).collect();
     assert_eq!(ranks, [1..=1, 2..=2, 0..=0]);
     let collapsed: Vec<_> = (0..5).map(|class| minimum.class(class).unwrap().collapsed).collect();
     assert_eq!(collapsed, [None, Some(false), None, None, Some(true)]);
 
     // Rotating the tied block of a minimiser by any rotation gives another one.
-    let gram = minimum.classifier_gram();
+    let gram = minimum.trailing_gram(1).unwrap();
     assert_eq!((gram.get(0, 2), gram.get(0, 1), gram.get(4, 4)), (None, Some(0.0), Some(0.0)));
     let (s, c) = 0.7_f64.sin_cos();
     let mut rotation = DMatrix::identity(5, 5);
     (rotation[(0, 0)], rotation[(0, 3)], rotation[(3, 0)], rotation[(3, 3)]) = (c, -s, s, c);
-    let point = unpacked(&minimum.minimizer(&Basis::Random(3)).unwrap());
+    let point = unpacked(&minimum.explicit(&Basis::Random(3)).unwrap());
     let mut rotated = point.clone();
     rotated.weights[1] = &rotation * &point.weights[1];
     let means = class_means_of(&point, &[3, 5, 3, 3, 2]) * rotation.transpose();
@@ -373,7 +376,7 @@ fn a_regularised_bias_leads_from_the_etf_to_the_orthogonal_frame() {
     let rank = |share: f64| *minimum(share).directions().last().unwrap().rank().end();
     assert_eq!((rank(critical * 0.999), rank(critical * 1.001)), (0, 1));
     let distance = |share: f64, frame: ClassMatrix| {
-        frame.distance(&minimum(share).classifier_gram().to_dense().unwrap()).unwrap()
+        frame.distance(&minimum(share).trailing_gram(1).unwrap().to_dense().unwrap()).unwrap()
     };
     assert!(distance(1e-9, ClassMatrix::simplex_etf(classes).unwrap()) < 1e-15);
     assert!(distance(1.0 - 1e-9, ClassMatrix::orthogonal_frame(classes).unwrap()) < 1e-8);

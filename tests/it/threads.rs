@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 
 use nalgebra::DMatrix;
 use neural_collapse::measure::{
-    ClassVectors, PooledScatter, ProjectedScatter, Scalar, limit_threads,
+    ClassVariances, ClassVectors, FeatureEnergy, PooledScatter, Scalar, limit_threads,
 };
-use neural_collapse::metrics::{Nc1Options, cosine_spread, equiangularity, log_energy};
+use neural_collapse::metrics::{Nc1Options, Nc1Sums, cosine_spread, equiangularity, log_energy};
 use neural_collapse::{Audit, ClassStatistics, Features, LinearHead, Regularization, audit};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
@@ -22,7 +22,7 @@ fn measured<T: Scalar>(numbers: &[T], labels: &[usize], head: &LinearHead) -> St
     let features = Features::from_row_major(numbers, SAMPLES, DIMENSION).unwrap();
     let data = features.with_labels(labels, classes).unwrap();
     let statistics = ClassStatistics::new(&data).unwrap();
-    let mut projected = ProjectedScatter::new(&statistics, &Nc1Options::default()).unwrap();
+    let mut projected = Nc1Sums::new(&statistics, &Nc1Options::default()).unwrap();
     projected.accumulate(&data).unwrap();
     let mut pooled = PooledScatter::empty(DIMENSION, classes).unwrap();
     pooled.accumulate(&data).unwrap();
@@ -30,9 +30,12 @@ fn measured<T: Scalar>(numbers: &[T], labels: &[usize], head: &LinearHead) -> St
     let vectors = ClassVectors::columns(&means).unwrap();
     let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
     let audit: Audit = audit(&data, head, Some(&penalties)).unwrap();
-    let scatters = (projected.nc1(), projected.cdnv(), pooled.nc1(&Nc1Options::default()));
+    let mut variances = ClassVariances::new(&statistics).unwrap();
+    variances.accumulate(&data).unwrap();
+    let scatters = (projected.nc1(), variances.cdnv(), pooled.nc1(&Nc1Options::default()));
     let shape = (cosine_spread(&vectors), equiangularity(&vectors), log_energy(&vectors));
-    let sums = (audit.objective, audit.balancedness);
+    let energy = FeatureEnergy::new(&data).unwrap().class_energies();
+    let sums = (audit.objective, audit.balancedness, energy);
     format!("{:?} {:?} {:?} {:?} {:?}", audit.nc1, audit.nc4, sums, scatters, shape)
 }
 

@@ -1,8 +1,10 @@
 //! Decisions at the thresholds, number by number: the regime is what exact arithmetic says.
 
 use crate::exact::double_double::DoubleDouble;
-use neural_collapse::models::squared::Regime;
-use neural_collapse::{ClassCounts, Geometry, GlobalMinimum, Potential, Regularization, Ufm};
+use neural_collapse::models::Regime;
+use neural_collapse::{
+    ClassCounts, Geometry, GlobalMinimum, Potential, Prediction, Regularization, Ufm,
+};
 use num_traits::One;
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
@@ -54,7 +56,7 @@ fn at_the_threshold_both_minimisers_have_the_value_one() {
         let potential = Potential::<f64>::new(depth).unwrap();
         let beta = potential.slope_threshold();
         let tie = potential.minimizer(beta).unwrap();
-        let error = (tie.value(beta) - 1.0).abs();
+        let error = (tie.value() - 1.0).abs();
         assert!(error <= 2.0 * f64::EPSILON, "M = {depth}: g(x) − 1 = {error:e}");
         let below = potential.minimizer(beta.next_down()).unwrap();
         let jump = (below.x() / tie.x() - 1.0).abs();
@@ -90,7 +92,7 @@ fn two_layers_reach_the_tie_exactly_and_report_it() {
     let class = tie.class(0).unwrap();
     assert_eq!((class.collapsed, class.classifier_norm_squared), (None, None));
     assert_eq!(tie.class(1).unwrap().collapsed, Some(false));
-    assert_eq!(tie.classifier_gram().get(0, 0), None);
+    assert_eq!(tie.trailing_gram(1).unwrap().get(0, 0), None);
     assert_eq!((small.x(), small.loss()), (1.0, 4.0 / 32.0), "x = 1 costs as much as x = 0");
     assert_eq!(tie.smallest_surviving_count(), 4.0);
     assert_eq!(tie.largest_decay_factor(), Some(1.0));

@@ -3,8 +3,8 @@
 use neural_collapse::Error;
 
 use super::element::{Float, Precision};
+use super::error::InputError;
 use super::shard::{Batch, Shard};
-use crate::error::CliError;
 
 /// Bytes of the features that are in memory at a time: enough for threads to share, little beside any model.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -25,6 +25,29 @@ impl DataSet {
         Self { shards, labels_key: labels_key.into(), classes, block_bytes: BLOCK_BYTES }
     }
 
+    /// The same samples without files that have none, whose features may have any width.
+    pub(super) fn without_empty_shards(mut self) -> Self {
+        self.shards.retain(|shard| !shard.labels.classes.is_empty());
+        self
+    }
+
+    /// The same samples with the classes counted among the `present` ones of `all` outputs.
+    pub(super) fn renumbered(mut self, present: &[usize], all: usize) -> Self {
+        if present.len() == all {
+            return self;
+        }
+        let mut numbers = vec![0; all];
+        for (number, &output) in present.iter().enumerate() {
+            numbers.get_mut(output).into_iter().for_each(|place| *place = number);
+        }
+        let classes = self.shards.iter_mut().flat_map(|shard| &mut shard.labels.classes);
+        for class in classes {
+            *class = numbers.get(*class).copied().unwrap_or_default();
+        }
+        self.classes = present.len();
+        self
+    }
+
     /// Name of the labels.
     pub(crate) fn labels_key(&self) -> &str {
         &self.labels_key
@@ -32,7 +55,7 @@ impl DataSet {
 
     /// Number of samples N.
     pub(crate) fn samples(&self) -> usize {
-        self.shards.iter().map(|shard| shard.labels.len()).sum()
+        self.shards.iter().map(|shard| shard.labels.classes.len()).sum()
     }
 
     /// Number of classes K.
@@ -42,18 +65,21 @@ impl DataSet {
 
     /// Length d of a feature vector.
     pub(crate) fn width(&self) -> usize {
-        self.shards.first().map_or(0, |shard| shard.features().width)
+        self.shards.first().map_or(0, |shard| shard.features.stored.width)
     }
 
-    /// The precision in which all features are taken: the highest of any file.
+    /// The precision in which all features are taken: the highest of any file, and double precision for quotients.
     pub(crate) fn precision(&self) -> Precision {
-        let precisions = self.shards.iter().map(|shard| shard.features().precision);
+        if self.shards.iter().any(|shard| shard.is_normalized) {
+            return Precision::Double;
+        }
+        let precisions = self.shards.iter().map(|shard| shard.features.stored.precision);
         precisions.max().unwrap_or(Precision::Single)
     }
 
     /// The name for messages: that of the first file, and how many there are beside it.
     pub(crate) fn name(&self) -> String {
-        let first = self.shards.first().map(|shard| shard.file.display().to_string());
+        let first = self.shards.first().map(|shard| shard.features.file.display().to_string());
         let first = first.unwrap_or_default();
         match self.shards.len() {
             0 | 1 => first,
@@ -66,7 +92,7 @@ impl DataSet {
     pub(crate) fn for_each_batch<T: Float>(
         &self,
         mut visit: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
-    ) -> Result<(), CliError> {
+    ) -> Result<(), InputError> {
         self.shards
             .iter()
             .try_for_each(|shard| shard.for_each_batch(self.classes, self.block_bytes, &mut visit))

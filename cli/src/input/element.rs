@@ -16,6 +16,8 @@ pub(crate) enum Element {
     F16,
     /// The upper half of a single-precision number.
     Bf16,
+    /// A truth value: a byte that is 0 or 1.
+    Bool,
     /// A signed integer of 8 bits.
     I8,
     /// A signed integer of 16 bits.
@@ -38,14 +40,14 @@ impl Element {
     /// Bytes of one number.
     pub(crate) fn size(self) -> usize {
         match self {
-            Self::I8 | Self::U8 => 1,
+            Self::Bool | Self::I8 | Self::U8 => 1,
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
         }
     }
 
-    /// The precision that holds every number of this type; `None` for integers.
+    /// The precision that holds every number of this type; `None` for integers and truth values.
     pub(crate) fn precision(self) -> Option<Precision> {
         match self {
             Self::F64 => Some(Precision::Double),
@@ -142,6 +144,7 @@ pub(crate) fn read_integers(
         };
     }
     Some(match element {
+        Element::Bool => read_numbers(reader, order, count, numbers, |[byte]| (byte != 0).into()),
         Element::I8 => read!(i8),
         Element::I16 => read!(i16),
         Element::I32 => read!(i32),

@@ -4,6 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use neural_collapse::Error;
+
+use crate::error::CliError;
+
 /// A problem with a file of measurements.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", file.display())]
@@ -22,20 +26,32 @@ pub(crate) enum Problem {
     Unreadable(#[from] io::Error),
 
     /// Neither the name nor the first bytes tell the format.
-    #[error("is neither a .safetensors nor a .npz file")]
+    #[error(
+        "is in no format that is read: .safetensors, .npz, .npy, .pt or .pth of torch.save, or the *.index.json of a \
+         sharded checkpoint"
+    )]
     UnknownFormat,
+
+    /// A format that is known, but not read.
+    #[error("is {what}; {remedy}")]
+    Foreign {
+        /// The format.
+        what: &'static str,
+        /// How to convert it.
+        remedy: String,
+    },
 
     /// The container is damaged.
     #[error("is not a valid {format} file: {reason}")]
     BadContainer {
-        /// The format: `.safetensors` or `.npz`.
+        /// The format, such as `.safetensors`.
         format: &'static str,
         /// What is wrong.
         reason: String,
     },
 
     /// There is no array of this name.
-    #[error("has no `{key}` ({purpose}); it has {available}")]
+    #[error("has no `{key}` ({purpose}); it has {available}{}", Remedy(*flag))]
     MissingKey {
         /// The name looked for.
         key: String,
@@ -43,10 +59,15 @@ pub(crate) enum Problem {
         purpose: String,
         /// The names there are.
         available: KeyList,
+        /// The flag that gives another name.
+        flag: Option<&'static str>,
     },
 
     /// None of several files has an array of this name.
-    #[error("has no `{key}` ({purpose}), nor has any other file; all they have is {available}")]
+    #[error(
+        "has no `{key}` ({purpose}), nor has any other file; all they have is {available}{}",
+        Remedy(Some(flag))
+    )]
     MissingEverywhere {
         /// The name looked for.
         key: String,
@@ -54,20 +75,41 @@ pub(crate) enum Problem {
         purpose: String,
         /// The names there are in all files.
         available: KeyList,
+        /// The flag that gives another name.
+        flag: &'static str,
     },
 
     /// A file is there twice, under the same name or another.
-    #[error("is given twice")]
+    #[error("is given twice; its samples would count twice")]
     Repeated,
 
-    /// A bias that would be left out.
+    /// The layers of the head cannot be told without guessing.
+    #[error("{0}")]
+    Head(String),
+
+    /// A bias of a layer that is not the last one.
     #[error(
-        "has `{key}`, which would be left out: in the model only the last layer has a bias, \
-         `classifier.bias` or what --bias-key names"
+        "has `{key}`, which would be left out: in the model only the last layer has a bias; give --weights without \
+         the layers up to this one and the features after it, or --bias-key none to leave all biases out"
     )]
-    IgnoredBias {
+    HiddenBias {
         /// Name of the array.
         key: String,
+    },
+
+    /// A vector that may be the bias, but is not used.
+    #[error(
+        "has `{key}`, as long as the {classes} outputs of the last layer, which would be left out{}; --bias-key \
+         {key} takes it as the bias, --bias-key none leaves it out",
+        used.as_ref().map(|used| format!(" beside `{used}`")).unwrap_or_default()
+    )]
+    UnusedBias {
+        /// Name of the array.
+        key: String,
+        /// Outputs of the last layer.
+        classes: usize,
+        /// The bias that is used.
+        used: Option<String>,
     },
 
     /// A file among several serves no purpose.
@@ -82,19 +124,10 @@ pub(crate) enum Problem {
     },
 
     /// Two files say different things of the same network.
-    #[error("{what} is not the same as in {}", file.display())]
+    #[error("{what} is not the same as in {}; give the files of one network only", file.display())]
     Contradiction {
         /// What they differ in.
         what: String,
-        /// The file that has the head.
-        file: PathBuf,
-    },
-
-    /// A file has a part of the head that the head in another file has not.
-    #[error("has `{key}`, but {}, which has the other weights, has not", file.display())]
-    Unmatched {
-        /// Name of the array.
-        key: String,
         /// The file that has the head.
         file: PathBuf,
     },
@@ -109,7 +142,9 @@ pub(crate) enum Problem {
     },
 
     /// An array has numbers of a type that does not serve.
-    #[error("`{key}` has the data type {found}, but {expected} is expected")]
+    #[error(
+        "`{key}` has the data type {found}, but {expected} is expected; convert it before it is saved"
+    )]
     DataType {
         /// Name of the array.
         key: String,
@@ -155,7 +190,7 @@ pub(crate) enum Problem {
     },
 
     /// A label is negative or beyond the last class.
-    #[error("`{key}` is {label} at [{index}], but {expected} is expected")]
+    #[error("`{key}` is {label} at [{index}], but {expected} is expected{}", Remedy(remedy.as_deref()))]
     Label {
         /// Name of the array.
         key: String,
@@ -165,7 +200,34 @@ pub(crate) enum Problem {
         index: usize,
         /// The labels allowed.
         expected: String,
+        /// The flag that helps.
+        remedy: Option<String>,
     },
+
+    /// Classes without samples.
+    #[error(
+        "{} no sample in `{key}`; the head has {outputs} outputs, one for each class; --present-classes leaves out \
+         outputs without samples, --first-label 1 is for labels that count from 1",
+        missing_classes(*class, *others)
+    )]
+    EmptyClasses {
+        /// Name of the labels.
+        key: String,
+        /// The first class without samples.
+        class: usize,
+        /// How many more there are.
+        others: usize,
+        /// Outputs of the head.
+        outputs: usize,
+    },
+
+    /// A number is out of the range that the library allows.
+    #[error("{0}")]
+    Measurement(Error),
+
+    /// Something that one of the flags asks for is not possible.
+    #[error("{0}")]
+    Impossible(String),
 
     /// A metadata string cannot be understood.
     #[error("the metadata `{name}` is `{found}`, but {expected} is expected")]
@@ -188,6 +250,28 @@ impl Problem {
     /// A [`Problem::BadArray`] at `key`.
     pub(crate) fn bad_array(key: &str, reason: impl Into<String>) -> Self {
         Self::BadArray { key: key.into(), reason: reason.into() }
+    }
+}
+
+impl From<InputError> for CliError {
+    fn from(error: InputError) -> Self {
+        Self::Input(Box::new(error))
+    }
+}
+
+/// What to do about it, at the end of a message.
+struct Remedy<'a>(Option<&'a str>);
+
+impl fmt::Display for Remedy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+    }
+}
+
+fn missing_classes(class: usize, others: usize) -> String {
+    match others {
+        0 => format!("class {class} has"),
+        _ => format!("class {class} and {others} more have"),
     }
 }
 
@@ -215,7 +299,7 @@ impl fmt::Display for KeyList {
 }
 
 /// `3×4`, or `(3)` for a vector.
-fn display_shape(shape: &[usize]) -> String {
+pub(crate) fn display_shape(shape: &[usize]) -> String {
     match shape {
         [] => "() (a single number)".into(),
         [length] => format!("({length})"),

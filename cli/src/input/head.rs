@@ -1,164 +1,201 @@
 //! The linear layers after the features, with the hyper-parameters that the metadata state.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::archive::{Archive, StoredArray};
-use super::error::Problem;
+use super::array::StoredArray;
+use super::error::{InputError, Problem};
+use super::keys::Reading;
+use super::listing::{Listed, Name};
 use super::matrix::{check_finite, check_finite_rows, to_rows};
 use super::metadata::{complete_penalties, contradiction};
-use super::network::Keys;
+use super::open::open_container;
+use super::samples::missing;
 use crate::penalties::Penalties;
 
-/// The head of a measured network, and the file that it is in.
+/// The head of a measured network.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
-    /// The file.
+    /// The file with W₁.
     pub(crate) file: PathBuf,
     /// Names of W₁, …, W_M.
     pub(crate) keys: Vec<String>,
     /// W₁, …, W_M, from the features to the output; a row for each output.
     pub(crate) weights: Vec<DMatrix<f64>>,
+    /// Name of the bias.
+    pub(crate) bias_key: Option<String>,
     /// The bias of the last layer.
     pub(crate) bias: Option<DVector<f64>>,
     /// The hyper-parameters given by flags, else by the files.
     pub(crate) penalties: Penalties,
-    /// The file whose metadata completed the hyper-parameters.
-    stated_in: PathBuf,
-}
-
-/// What the weights of the layer at `index` are.
-pub(super) fn purpose(index: usize) -> String {
-    format!("the weights of layer {}", index + 1)
 }
 
 impl Head {
-    /// Reads the head in `file`.
-    pub(super) fn read(
-        archive: &mut dyn Archive,
-        file: &Path,
-        keys: &Keys,
+    /// Reads the layers `weights` of the files.
+    pub(crate) fn read(
+        files: &[Listed],
+        names: &[Name],
+        reading: &Reading,
         given: &Penalties,
-    ) -> Result<Self, Problem> {
-        let penalties = complete_penalties(archive, given)?;
-        let names = keys.all_weights(archive);
-        let weights = read_weights(archive, &names)?;
-        let classes = weights.last().map_or(0, DMatrix::nrows);
-        let bias_key = keys.bias(archive);
-        refuse_other_biases(archive, &names, bias_key)?;
-        let bias = bias_key.map(|key| read_bias(archive, key, classes)).transpose()?;
-        let stated_in = file.to_path_buf();
-        Ok(Self { file: file.into(), keys: names, weights, bias, penalties, stated_in })
+    ) -> Result<Self, InputError> {
+        let mut weights: Vec<DMatrix<f64>> = Vec::with_capacity(names.len());
+        for (index, name) in names.iter().enumerate() {
+            let inputs = weights.last().map(DMatrix::nrows);
+            let purpose = format!("the weights of layer {}", index + 1);
+            weights.push(read_everywhere(
+                files,
+                name,
+                (&purpose, "--weights names others"),
+                |stored| read_weight(stored, inputs, reading.transposed),
+            )?);
+        }
+        let first = names.first().and_then(|name| files.iter().find(|file| name.is_in(file)));
+        let file = first.map(|file| file.path.clone()).unwrap_or_default();
+        let penalties = read_penalties(files, &file, given)?;
+        let keys = names.iter().map(|name| name.key.clone()).collect();
+        Ok(Self { file, keys, weights, bias_key: None, bias: None, penalties })
     }
 
-    /// The number of classes K.
-    pub(crate) fn classes(&self) -> usize {
+    /// The same head with the bias `name` of the files.
+    pub(crate) fn with_bias(mut self, files: &[Listed], name: &Name) -> Result<Self, InputError> {
+        let outputs = self.outputs();
+        let purpose = ("the bias of the last layer", "--bias-key names others");
+        self.bias =
+            Some(read_everywhere(files, name, purpose, |stored| read_bias(stored, outputs))?);
+        self.bias_key = Some(name.key.clone());
+        Ok(self)
+    }
+
+    /// The number of outputs.
+    pub(crate) fn outputs(&self) -> usize {
         self.weights.last().map_or(0, DMatrix::nrows)
     }
 
-    /// Takes the metadata of another file, where they tell more, and refuses a file that has something of another
-    /// head.
-    pub(super) fn join(
-        &mut self,
-        archive: &mut dyn Archive,
-        file: &Path,
-        keys: &Keys,
-        given: &Penalties,
-    ) -> Result<(), Problem> {
-        let stated = complete_penalties(archive, given)?;
-        if let Some(name) = contradiction(&self.penalties, &stated) {
-            let what = format!("the metadata `{name}`");
-            return Err(Problem::Contradiction { what, file: self.stated_in.clone() });
+    /// The head with two outputs that one output z stands for: ±z/2, whose difference it is.
+    pub(crate) fn with_two_outputs(mut self) -> Self {
+        let depth = self.weights.len();
+        if let Some(last) = self.weights.last_mut() {
+            let half = &*last * 0.5;
+            *last = DMatrix::from_fn(2, half.ncols(), |row, column| {
+                if row == 0 { -half[(0, column)] } else { half[(0, column)] }
+            });
         }
-        let penalties = self.penalties.clone().or(stated);
-        if penalties != self.penalties {
-            (self.penalties, self.stated_in) = (penalties, file.into());
+        self.bias = self.bias.map(|bias| {
+            let half = bias.iter().sum::<f64>() * 0.5;
+            DVector::from_vec(vec![-half, half])
+        });
+        self.penalties = self.penalties.of_two_outputs(depth);
+        self
+    }
+
+    /// The head with these outputs only.
+    pub(crate) fn with_outputs(mut self, outputs: &[usize]) -> Self {
+        if let Some(last) = self.weights.last_mut() {
+            *last = last.select_rows(outputs);
         }
-        for key in archive.keys().iter().filter(|key| keys.names_a_layer(key)) {
-            let Some(index) = self.keys.iter().position(|own| own == key) else {
-                return Err(self.unmatched(key));
-            };
-            let weight = read_weight(archive.find(key, purpose(index))?, None)?;
-            if weight != self.weights[index] {
-                return Err(self.differs(format!("`{key}`")));
+        self.bias = self.bias.map(|bias| bias.select_rows(outputs));
+        self
+    }
+
+    /// The cosine classifier with rows of length 1/temperature. Zeros stay as they are.
+    pub(crate) fn normalized(mut self, temperature: f64) -> Result<Self, InputError> {
+        let [weights] = &mut self.weights[..] else {
+            let text = "--normalize is for a head of one layer: a cosine classifier normalizes what enters its last \
+                        layer; name that with --weights and its inputs as the features";
+            return Err(Problem::Impossible(text.into()).in_file(&self.file));
+        };
+        for mut row in weights.row_iter_mut() {
+            let largest = row.amax();
+            if largest > 0.0 {
+                row /= largest;
+                let norm = row.norm();
+                row /= norm * temperature;
             }
         }
-        self.check_bias(archive, keys)
-    }
-
-    fn check_bias(&self, archive: &mut dyn Archive, keys: &Keys) -> Result<(), Problem> {
-        let Some(key) = keys.bias(archive).filter(|key| archive.has(key)) else {
-            return Ok(());
-        };
-        match &self.bias {
-            None => Err(self.unmatched(key)),
-            Some(bias) if read_bias(archive, key, self.classes())? == *bias => Ok(()),
-            Some(_) => Err(self.differs(format!("`{key}`"))),
-        }
-    }
-
-    fn differs(&self, what: String) -> Problem {
-        Problem::Contradiction { what, file: self.file.clone() }
-    }
-
-    fn unmatched(&self, key: &str) -> Problem {
-        Problem::Unmatched { key: key.into(), file: self.file.clone() }
+        Ok(self)
     }
 }
 
-/// Refuses biases beside the weights that are read, `classifier.1.bias` beside `classifier.1.weight`, which would
-/// change the outputs but have no place in the model or go by another name there.
-fn refuse_other_biases(
-    archive: &dyn Archive,
-    weights: &[String],
-    bias: Option<&str>,
-) -> Result<(), Problem> {
-    let siblings =
-        weights.iter().filter_map(|key| Some(format!("{}bias", key.strip_suffix("weight")?)));
-    for key in siblings {
-        if archive.has(&key) && bias != Some(&key) {
-            return Err(Problem::IgnoredBias { key });
+/// Reads an array in the first file that has it; where others have it too, it has to be the same.
+fn read_everywhere<T: PartialEq>(
+    files: &[Listed],
+    name: &Name,
+    (purpose, flag): (&str, &'static str),
+    read: impl Fn(StoredArray<'_>) -> Result<T, Problem>,
+) -> Result<T, InputError> {
+    let read_in = |file: &Listed| {
+        open_container(&file.path)
+            .and_then(|mut container| read(container.find(&name.key, purpose)?))
+            .map_err(|problem| problem.in_file(&file.path))
+    };
+    let mut having = files.iter().filter(|file| name.is_in(file));
+    let first = having.next().ok_or_else(|| missing(files, &name.key, purpose, flag))?;
+    let array = read_in(first)?;
+    for other in having.filter(|other| other.path != first.path) {
+        if read_in(other)? != array {
+            let (what, file) = (format!("`{}`", name.key), first.path.clone());
+            return Err(Problem::Contradiction { what, file }.in_file(&other.path));
         }
     }
-    Ok(())
-}
-
-fn read_weights(archive: &mut dyn Archive, keys: &[String]) -> Result<Vec<DMatrix<f64>>, Problem> {
-    let mut weights: Vec<DMatrix<f64>> = Vec::with_capacity(keys.len());
-    for (index, key) in keys.iter().enumerate() {
-        let inputs = weights.last().map(DMatrix::nrows);
-        weights.push(read_weight(archive.find(key, purpose(index))?, inputs)?);
-    }
-    Ok(weights)
+    Ok(array)
 }
 
 /// Reads a weight matrix that takes `inputs` numbers, if that is known.
-fn read_weight(stored: StoredArray<'_>, inputs: Option<usize>) -> Result<DMatrix<f64>, Problem> {
-    let [rows, columns] = stored.matrix_shape("outputs × inputs")?;
+fn read_weight(
+    stored: StoredArray<'_>,
+    inputs: Option<usize>,
+    transposed: bool,
+) -> Result<DMatrix<f64>, Problem> {
+    let meaning = if transposed { "inputs × outputs" } else { "outputs × inputs" };
+    let [rows, columns] = stored.full_matrix_shape(meaning)?;
+    let (found, outputs) = if transposed { (rows, columns) } else { (columns, rows) };
     if let Some(inputs) = inputs
-        && inputs != columns
+        && inputs != found
     {
-        return Err(
-            stored.wrong_shape(format!("{rows}×{inputs} after a layer of {inputs} outputs"))
-        );
+        let shape = if transposed { [inputs, outputs] } else { [outputs, inputs] };
+        return Err(stored
+            .wrong_shape(format!("{}×{} after a layer of {inputs} outputs", shape[0], shape[1])));
     }
     let (key, layout) = (stored.key.clone(), stored.layout);
     let values = to_rows(stored.into_floats()?, [rows, columns], layout);
     check_finite_rows(&key, &values, 0, columns)?;
-    Ok(DMatrix::from_row_slice(rows, columns, &values))
+    let weight = DMatrix::from_row_slice(rows, columns, &values);
+    Ok(if transposed { weight.transpose() } else { weight })
 }
 
-fn read_bias(
-    archive: &mut dyn Archive,
-    key: &str,
-    classes: usize,
-) -> Result<DVector<f64>, Problem> {
-    let stored = archive.find(key, "the bias of the last layer")?;
-    if stored.shape != [classes] {
-        return Err(stored.wrong_shape(format!("({classes}) for the outputs of the last layer")));
+fn read_bias(stored: StoredArray<'_>, outputs: usize) -> Result<DVector<f64>, Problem> {
+    let fits = [&[outputs][..], &[1, outputs], &[outputs, 1]].contains(&&stored.shape[..]);
+    if !fits {
+        return Err(stored.wrong_shape(format!("({outputs}) for the outputs of the last layer")));
     }
+    let key = stored.key.clone();
     let values = stored.into_floats()?;
-    check_finite(key, &values, |index| format!("[{index}]"))?;
+    check_finite(&key, &values, |index| format!("[{index}]"))?;
     Ok(DVector::from_vec(values))
+}
+
+/// What the flags leave open is looked up in the metadata of the file of the head, then in those of the others, which
+/// may tell more but nothing else.
+fn read_penalties(
+    files: &[Listed],
+    head: &PathBuf,
+    given: &Penalties,
+) -> Result<Penalties, InputError> {
+    let (mut penalties, mut stated_in) = (given.clone(), head.clone());
+    let (own, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.path == *head);
+    for file in own.into_iter().chain(others) {
+        let stated = complete_penalties(&file.metadata, given);
+        let stated = stated.map_err(|problem| problem.in_file(&file.path))?;
+        if let Some(name) = contradiction(&penalties, &stated, given) {
+            let what = format!("the metadata `{name}`");
+            let problem = Problem::Contradiction { what, file: stated_in };
+            return Err(problem.in_file(&file.path));
+        }
+        let more = penalties.clone().or(stated);
+        if more != penalties {
+            (penalties, stated_in) = (more, file.path.clone());
+        }
+    }
+    Ok(penalties)
 }

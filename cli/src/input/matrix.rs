@@ -1,6 +1,6 @@
 //! What is done with the numbers of every stored matrix.
 
-use super::archive::Layout;
+use super::array::Layout;
 use super::error::Problem;
 
 /// Brings the numbers of a matrix into the order row after row.

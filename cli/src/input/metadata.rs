@@ -3,9 +3,9 @@
 use clap::ValueEnum;
 use neural_collapse::Bias;
 
-use super::archive::Archive;
+use super::container::{Container, ListedArray};
 use super::error::Problem;
-use crate::arguments::Loss;
+use crate::loss::Loss;
 use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias};
 
 /// The names of the entries.
@@ -13,43 +13,134 @@ const WEIGHT_DECAYS: &str = "lambda_w";
 const FEATURE_DECAY: &str = "lambda_h";
 const BIAS: &str = "bias";
 const LOSS: &str = "loss_function";
+const SMOOTHING: &str = "label_smoothing";
+const CLASS_WEIGHTS: &str = "class_weights";
 
-/// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias` and `loss_function`. Those that a
-/// flag replaces are not looked at, so that a flag can also overrule an unreadable one.
+/// Entries that say nothing about training, or nothing that is needed.
+const IRRELEVANT: [&str; 2] = ["description", "format"];
+
+/// The more numbers an array has, the less it is a list of hyper-parameters.
+const MAX_NUMBERS: usize = 10_000;
+
+/// Texts of hyper-parameters that are stored as arrays, as in `.npz` files, which have no metadata.
+pub(super) fn from_arrays(
+    container: &mut dyn Container,
+    arrays: &[ListedArray],
+) -> Vec<(String, String)> {
+    let names = [WEIGHT_DECAYS, FEATURE_DECAY, SMOOTHING];
+    let found = arrays.iter().filter(|array| {
+        names.contains(&array.key.as_str()) && array.has_floats && array.shape.len() <= 1
+    });
+    let text = |array: &ListedArray| {
+        let stored = container.open(&array.key)?.ok()?;
+        let is_number = stored.shape.is_empty();
+        let numbers = stored.count().ok().filter(|&count| count <= MAX_NUMBERS);
+        let numbers = numbers.and_then(|_| stored.into_floats().ok())?;
+        let text = match numbers[..] {
+            [number] if is_number => number.to_string(),
+            _ => serde_json::to_string(&numbers).ok()?,
+        };
+        Some((array.key.clone(), text))
+    };
+    found.filter_map(text).collect()
+}
+
+/// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias`, `loss_function`, `label_smoothing` and
+/// `class_weights`. Those that a flag replaces are not looked at, so that a flag can also overrule an unreadable one.
 pub(super) fn complete_penalties(
-    archive: &dyn Archive,
+    metadata: &[(String, String)],
     given: &Penalties,
 ) -> Result<Penalties, Problem> {
     let mut penalties = given.clone();
     if penalties.weight_decays.is_none() {
         let expected = "a JSON list of positive weight decays, such as `[5e-4, 5e-4]`,";
-        penalties.weight_decays = metadata(archive, WEIGHT_DECAYS, expected, parse_decays)?;
+        penalties.weight_decays = entry(metadata, WEIGHT_DECAYS, expected, parse_decays)?;
     }
     if penalties.feature_decay.is_none() {
         let parse = |text: &str| text.trim().parse().ok().filter(is_decay);
-        penalties.feature_decay = metadata(archive, FEATURE_DECAY, "a positive number", parse)?;
+        penalties.feature_decay = entry(metadata, FEATURE_DECAY, "a positive number", parse)?;
     }
     if penalties.bias.is_none() {
         let parse = |text: &str| parse_bias(text).filter(is_bias);
-        penalties.bias = metadata(archive, BIAS, BIAS_SYNTAX, parse)?;
+        penalties.bias = entry(metadata, BIAS, BIAS_SYNTAX, parse)?;
     }
     if penalties.loss.is_none() {
         let parse = |text: &str| Loss::from_str(text, true).ok();
-        penalties.loss = metadata(archive, LOSS, "`mse` or `cross_entropy`", parse)?;
+        penalties.loss = entry(metadata, LOSS, "`mse` or `cross_entropy`", parse)?;
+    }
+    if penalties.label_smoothing.is_none() {
+        let parse =
+            |text: &str| text.trim().parse().ok().filter(|value| (0.0..1.0).contains(value));
+        penalties.label_smoothing = entry(metadata, SMOOTHING, "a number from 0 to 1", parse)?;
+    }
+    if penalties.class_weights.is_none() {
+        let expected = "a JSON list of numbers";
+        penalties.class_weights =
+            entry(metadata, CLASS_WEIGHTS, expected, |text| serde_json::from_str(text).ok())?;
     }
     Ok(penalties)
 }
 
-/// The name of the first entry that two files state differently; what one of them leaves open is no contradiction.
-pub(super) fn contradiction(one: &Penalties, other: &Penalties) -> Option<&'static str> {
+/// The name of the first entry that two files state differently. What one of them leaves open is no contradiction,
+/// nor is what a flag gives for both: that may be any number, even one that is unequal to itself.
+pub(super) fn contradiction(
+    one: &Penalties,
+    other: &Penalties,
+    given: &Penalties,
+) -> Option<&'static str> {
     let decays = one.weight_decays.as_deref().zip(other.weight_decays.as_deref());
+    let decays = decays.filter(|_| given.weight_decays.is_none());
+    let weights = (one.class_weights.as_ref(), other.class_weights.as_ref());
     let differ = [
         (WEIGHT_DECAYS, decays.is_some_and(|(one, other)| !same_decays(one, other))),
-        (FEATURE_DECAY, differ(one.feature_decay, other.feature_decay)),
-        (BIAS, differ(one.bias, other.bias)),
+        (
+            FEATURE_DECAY,
+            given.feature_decay.is_none() && differ(one.feature_decay, other.feature_decay),
+        ),
+        (BIAS, given.bias.is_none() && differ(one.bias, other.bias)),
         (LOSS, differ(one.loss, other.loss)),
+        (SMOOTHING, differ(one.label_smoothing, other.label_smoothing)),
+        (CLASS_WEIGHTS, differ(weights.0, weights.1)),
     ];
     differ.into_iter().find(|(_, differ)| *differ).map(|(name, _)| name)
+}
+
+/// The entries that have no meaning here, with the name of that which may have been meant.
+pub(super) fn unknown(metadata: &[(String, String)]) -> Vec<UnknownEntry> {
+    let known = [WEIGHT_DECAYS, FEATURE_DECAY, BIAS, LOSS, SMOOTHING, CLASS_WEIGHTS];
+    let is_known = |name: &str, text: &str| {
+        known.contains(&name)
+            || IRRELEVANT.contains(&name)
+            // The loss that was reached, not what was minimised.
+            || (name == "loss" && text.trim().parse::<f64>().is_ok())
+    };
+    let unknown = metadata.iter().filter(|(name, text)| !is_known(name, text));
+    unknown.map(|(name, _)| UnknownEntry { name: name.clone(), meant: meant(name) }).collect()
+}
+
+/// An entry of the metadata that is not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnknownEntry {
+    /// Its name.
+    pub(crate) name: String,
+    /// The entry that may have been meant.
+    pub(crate) meant: Option<&'static str>,
+}
+
+/// What other programs call the hyper-parameters.
+fn meant(name: &str) -> Option<&'static str> {
+    let plain: String = name.to_lowercase().replace(['_', '-', ' ', '.'], "");
+    Some(match plain.as_str() {
+        "lambdaw" | "weightdecay" | "weightdecays" | "wd" | "l2" | "decay" | "lambda" => {
+            WEIGHT_DECAYS
+        }
+        "lambdah" | "featuredecay" | "fd" | "lambdafeatures" => FEATURE_DECAY,
+        "bias" | "usebias" | "biasdecay" | "lambdab" => BIAS,
+        "loss" | "lossfunction" | "lossfn" | "criterion" | "objective" => LOSS,
+        "labelsmoothing" | "smoothing" => SMOOTHING,
+        "classweights" | "classweight" => CLASS_WEIGHTS,
+        _ => return None,
+    })
 }
 
 fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
@@ -79,17 +170,17 @@ fn is_bias(bias: &Bias) -> bool {
     !matches!(bias, Bias::Regularized(decay) if !is_decay(decay))
 }
 
-fn metadata<T>(
-    archive: &dyn Archive,
+fn entry<T>(
+    metadata: &[(String, String)],
     name: &'static str,
     expected: &'static str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<T>, Problem> {
-    let Some(text) = archive.metadata(name) else {
+    let Some((_, text)) = metadata.iter().find(|(entry, _)| entry == name) else {
         return Ok(None);
     };
     match parse(text) {
         Some(value) => Ok(Some(value)),
-        None => Err(Problem::Metadata { name, found: text.into(), expected }),
+        None => Err(Problem::Metadata { name, found: text.clone(), expected }),
     }
 }

@@ -1,176 +1,263 @@
 //! The measured network: features and labels in one file or several, and the linear layers after the features.
 
-use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::archive::{Archive, open_archive};
+use super::container::ListedArray;
 use super::data_set::DataSet;
-use super::error::{InputError, KeyList, Problem};
-use super::head::{self, Head};
-use super::shard::{self, Shard};
-use crate::penalties::Penalties;
+use super::error::{InputError, Problem};
+use super::find_head::{Wanted, find_bias, find_weights, given_bias, given_weights, nothing_found};
+use super::head::Head;
+use super::keys::Request;
+use super::label_names;
+use super::labels::Classes;
+use super::listing::{Listed, Name, list, resolve};
+use super::metadata::{UnknownEntry, unknown};
+use super::present::Present;
+use super::samples::{SampleNames, Samples};
 
-/// The names of the arrays in a file.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Keys {
-    /// Name of the features; `features` by default.
-    pub(crate) features: Option<String>,
-    /// Name of the labels; `labels` by default.
-    pub(crate) labels: Option<String>,
-    /// Names of W₁, …, W_M; `classifier.1.weight`, `classifier.2.weight`, … by default.
-    pub(crate) weights: Option<Vec<String>>,
-    /// Name of the bias; `classifier.bias`, if it is there, by default.
-    pub(crate) bias: Option<String>,
-}
-
-/// What was measured of a trained network. The shapes fit together, every number of the head is finite and every
-/// label is below the number of classes; the features are still in the files.
+/// What was measured of a trained network. The shapes fit together, every number of the head is finite, every label
+/// is below the number of classes and every class has a sample; the features are still in the files.
 #[derive(Debug)]
 pub(crate) struct MeasuredNetwork {
     /// The features and the class of each sample.
     pub(crate) data: DataSet,
+    /// The training set around whose class means the samples are measured, if it is another one.
+    pub(crate) means: Option<DataSet>,
     /// The linear layers after the features, and how they were trained.
     pub(crate) head: Head,
+    /// A name for each class.
+    pub(crate) label_names: Option<Vec<String>>,
+    /// How the files were understood.
+    pub(crate) facts: Facts,
 }
 
-/// Reads the network in `files`, all but the features. What `given` leaves open is looked up in the metadata of
-/// the file that has the head, then in those of the others.
-///
-/// A single file has to have everything. Of several, each may have the head, some of the samples or both; the head
-/// is that of the first file that has one, and no other file may contradict it.
-pub(crate) fn read_network(
-    files: &[PathBuf],
-    keys: &Keys,
-    given: &Penalties,
-) -> Result<MeasuredNetwork, InputError> {
-    refuse_repetitions(files)?;
-    let mut head = find_head(files, keys, given)?;
-    let mut shards = Vec::new();
-    for file in files {
-        let shard = open_archive(file)
-            .and_then(|mut archive| {
-                if *file != head.file {
-                    head.join(archive.as_mut(), file, keys, given)?;
-                }
-                read_shard(archive.as_mut(), file, files.len(), keys, &head)
-            })
-            .map_err(|problem| problem.in_file(file))?;
-        shards.extend(shard);
-    }
-    if shards.is_empty() {
-        return Err(nowhere(files, keys.features(), shard::FEATURES));
-    }
-    Ok(MeasuredNetwork { data: DataSet::new(shards, keys.labels(), head.classes()), head })
-}
-
-/// Refuses a file that is there twice, for its samples would count twice.
-fn refuse_repetitions(files: &[PathBuf]) -> Result<(), InputError> {
-    let mut seen = HashSet::new();
-    for file in files {
-        // What cannot be resolved cannot be opened either, and that is reported then.
-        if !seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
-            return Err(Problem::Repeated.in_file(file));
-        }
-    }
-    Ok(())
-}
-
-/// The head in the first file that has one.
-fn find_head(files: &[PathBuf], keys: &Keys, given: &Penalties) -> Result<Head, InputError> {
-    for file in files {
-        let found = open_archive(file).and_then(|mut archive| {
-            let wanted = files.len() == 1 || archive.has(&keys.first_weight());
-            wanted.then(|| Head::read(archive.as_mut(), file, keys, given)).transpose()
-        });
-        if let Some(head) = found.map_err(|problem| problem.in_file(file))? {
-            return Ok(head);
-        }
-    }
-    Err(nowhere(files, &keys.first_weight(), &head::purpose(0)))
-}
-
-/// The samples in one of `files` files, if there are any.
-fn read_shard(
-    archive: &mut dyn Archive,
-    file: &Path,
-    files: usize,
-    keys: &Keys,
-    head: &Head,
-) -> Result<Option<Shard>, Problem> {
-    if files == 1 || archive.has(keys.features()) || archive.has(keys.labels()) {
-        return Shard::read(archive, file, keys, head).map(Some);
-    }
-    match archive.has(&keys.first_weight()) {
-        true => Ok(None),
-        false => Err(Problem::NothingFound {
-            weights: keys.first_weight(),
-            features: keys.features().into(),
-            available: KeyList(archive.keys()),
-        }),
-    }
-}
-
-/// None of the files has an array of this name.
-fn nowhere(files: &[PathBuf], key: &str, purpose: &str) -> InputError {
-    let archives = files.iter().filter_map(|file| open_archive(file).ok());
-    let available: BTreeSet<String> = archives.flat_map(|archive| archive.keys()).collect();
-    let available = KeyList(available.into_iter().collect());
-    let problem =
-        Problem::MissingEverywhere { key: key.into(), purpose: purpose.into(), available };
-    problem.in_file(files.first().map_or(Path::new(""), PathBuf::as_path))
-}
-
-impl Keys {
+/// How the files were understood: what a reader of the numbers has to know to trust them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Facts {
+    /// Names of W₁, …, W_M.
+    pub(crate) weights: Vec<String>,
+    /// Whether they were found, rather than named.
+    pub(crate) weights_were_found: bool,
+    /// Name of the bias.
+    pub(crate) bias: Option<String>,
     /// Name of the features.
-    pub(super) fn features(&self) -> &str {
-        self.features.as_deref().unwrap_or("features")
-    }
-
+    pub(crate) features: String,
     /// Name of the labels.
-    pub(super) fn labels(&self) -> &str {
-        self.labels.as_deref().unwrap_or("labels")
+    pub(crate) labels: String,
+    /// What is not said in the files but follows from a convention, in words.
+    pub(crate) assumptions: Vec<String>,
+    /// Entries of the metadata that are not understood, with their files.
+    pub(crate) unknown_metadata: Vec<(PathBuf, UnknownEntry)>,
+    /// Outputs that are left out, as no sample has them as its class.
+    pub(crate) left_out_outputs: Vec<usize>,
+    /// Samples that are left out, as their labels are to be ignored.
+    pub(crate) ignored_samples: usize,
+    /// Whether the head has one output, read as the difference of two.
+    pub(crate) has_one_output: bool,
+}
+
+/// Reads a network, all but its features.
+///
+/// A single file has to have everything. Of several, each may have the features, the labels, both, or any part of the
+/// head. What flags leave open is looked up in the metadata of the file that has W₁, then in those of the others.
+pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputError> {
+    let files = Files::list(request)?;
+    let samples = files.names.find(&files.data)?;
+    let means = match files.means.is_empty() {
+        true => Vec::new(),
+        false => files.names_of_means().find(&files.means)?,
+    };
+    let width = common_width(&files, &samples, &means)?;
+    let (mut head, mut facts) = read_head(&files, request, width, samples.iter().chain(&means))?;
+    check_columns(samples.iter().chain(&means), head.outputs())?;
+    let classes = Classes::new(head.outputs(), &request.reading);
+    let is_normalized = request.reading.temperature.is_some();
+    let assign = |samples: Vec<Samples>| {
+        let shards = samples.into_iter().map(|samples| samples.assign(&classes, is_normalized));
+        shards.collect::<Result<Vec<_>, _>>()
+    };
+    let (rows, names) = (samples.iter().map(Samples::rows).sum::<usize>(), &files.names);
+    let mut present =
+        Present::new(head.outputs(), &names.labels.key, request.reading.present_classes);
+    let means = (!means.is_empty()).then(|| assign(means)).transpose()?;
+    let means = means.map(|means| present.count(means)).transpose()?;
+    let data = present.count(assign(samples)?)?;
+    facts.ignored_samples = rows - data.samples();
+    facts.left_out_outputs = present.left_out();
+    let label_names = request.label_names.as_ref();
+    let label_names =
+        label_names.map(|path| label_names::read(path, head.outputs())).transpose()?;
+    let label_names = label_names.map(|names| present.select(names));
+    if !facts.left_out_outputs.is_empty() {
+        head = head.with_outputs(present.outputs());
+    }
+    Ok(MeasuredNetwork { data, means, head, label_names, facts })
+}
+
+/// All files, and what is where in them.
+struct Files {
+    data: Vec<Listed>,
+    means: Vec<Listed>,
+    names: SampleNames,
+    weights: Option<Vec<Name>>,
+    bias: Option<Name>,
+}
+
+impl Files {
+    fn list(request: &Request) -> Result<Self, InputError> {
+        let mut data = list(&request.files)?;
+        let keys = &request.keys;
+        let features = resolve(&mut data, keys.features())?;
+        let labels = resolve(&mut data, keys.labels())?;
+        let weights = given_weights(&mut data, keys)?;
+        let bias = given_bias(&mut data, keys)?;
+        let names = SampleNames { features, labels };
+        Ok(Self { data, means: list(&request.means)?, names, weights, bias })
     }
 
-    /// Name of W₁.
-    pub(super) fn first_weight(&self) -> String {
-        let given = self.weights.as_ref().and_then(|keys| keys.first());
-        given.cloned().unwrap_or_else(|| default_weight(1))
-    }
-
-    /// Names of all layers: those given, else `classifier.1.weight`, … as far as they are there without a gap, but
-    /// at least the first.
-    pub(super) fn all_weights(&self, archive: &dyn Archive) -> Vec<String> {
-        if let Some(keys) = &self.weights {
-            return keys.clone();
+    /// The names of features and labels in the files of the training set, where files have other names.
+    fn names_of_means(&self) -> SampleNames {
+        let anywhere = |name: &Name, default: &str| match name.file {
+            None => name.clone(),
+            Some(_) => Name::anywhere(default),
+        };
+        SampleNames {
+            features: anywhere(&self.names.features, "features"),
+            labels: anywhere(&self.names.labels, "labels"),
         }
-        let present = archive.keys();
-        let layers = present.iter().filter_map(|key| layer_number(key)).max().unwrap_or(1);
-        // A gap is reported as a missing key, unless the numbering is not ours at all.
-        let layers = layers.min(present.len()).max(1);
-        (1..=layers).map(default_weight).collect()
     }
 
-    /// Name of the bias in this file: that given, else the default if it is there.
-    pub(super) fn bias<'a>(&'a self, archive: &dyn Archive) -> Option<&'a str> {
-        const DEFAULT: &str = "classifier.bias";
-        self.bias.as_deref().or_else(|| archive.has(DEFAULT).then_some(DEFAULT))
-    }
-
-    /// Whether the name is one that a layer may have.
-    pub(super) fn names_a_layer(&self, key: &str) -> bool {
-        match &self.weights {
-            Some(keys) => keys.iter().any(|given| given == key),
-            None => {
-                layer_number(key).is_some_and(|layer| layer > 0 && default_weight(layer) == key)
-            }
-        }
+    fn all(&self) -> Vec<Listed> {
+        let others =
+            self.means.iter().filter(|means| self.data.iter().all(|file| file.path != means.path));
+        self.data.iter().chain(others).cloned().collect()
     }
 }
 
-fn default_weight(layer: usize) -> String {
-    format!("classifier.{layer}.weight")
+/// The length of the feature vectors of both data sets.
+fn common_width(
+    files: &Files,
+    samples: &[Samples],
+    means: &[Samples],
+) -> Result<(usize, usize), InputError> {
+    let full = |samples: &[Samples]| samples.iter().position(|samples| samples.rows() > 0);
+    let path = files.data.first().map_or(Path::new(""), |file| &file.path);
+    let Some(first) = full(samples) else {
+        let text = format!("has no samples: `{}` has no rows", files.names.features.key);
+        return Err(Problem::Impossible(text).in_file(path));
+    };
+    let width = samples.get(first).map_or(0, Samples::width);
+    match full(means).and_then(|index| means.get(index)) {
+        Some(other) if other.width() != width => Err(Problem::Shape {
+            key: files.names.features.key.clone(),
+            found: other.shape(),
+            expected: format!("{}×{width} as in {}", other.rows(), path.display()),
+        }
+        .in_file(other.file())),
+        _ => Ok((first, width)),
+    }
 }
 
-fn layer_number(key: &str) -> Option<usize> {
-    key.strip_prefix("classifier.")?.strip_suffix(".weight")?.parse().ok()
+/// The head with all that `request` says of it, and what is known so far.
+fn read_head<'a>(
+    files: &Files,
+    request: &Request,
+    (first, width): (usize, usize),
+    samples: impl Iterator<Item = &'a Samples> + Clone,
+) -> Result<(Head, Facts), InputError> {
+    let (all, reading) = (files.all(), &request.reading);
+    let classes = samples.clone().map(|samples| samples.classes(reading)).max().unwrap_or(0);
+    let wanted = Wanted { samples: &files.names, width, classes };
+    let weights = match &files.weights {
+        Some(weights) => weights.clone(),
+        None => find_weights(&all, wanted, reading)?,
+    };
+    let mut head = Head::read(&all, &weights, reading, &request.given)?;
+    if let Some(samples) = samples.clone().nth(first) {
+        check_width(&head, samples, &files.names)?;
+    }
+    let given = (files.bias.clone(), &request.keys);
+    let bias = find_bias(&all, &weights, head.outputs(), given, &files.names)?;
+    if let Some(bias) = &bias {
+        head = head.with_bias(&all, bias)?;
+    }
+    refuse_useless_files(&all, &weights, bias.as_ref(), &files.names)?;
+    let mut facts = Facts {
+        weights: head.keys.clone(),
+        weights_were_found: files.weights.is_none(),
+        bias: head.bias_key.clone(),
+        features: files.names.features.key.clone(),
+        labels: files.names.labels.key.clone(),
+        has_one_output: head.outputs() == 1 && classes == 2,
+        ..Facts::default()
+    };
+    for file in &all {
+        let entries = unknown(&file.metadata).into_iter();
+        facts.unknown_metadata.extend(entries.map(|entry| (file.path.clone(), entry)));
+    }
+    if let Some(temperature) = reading.temperature {
+        head = head.normalized(temperature)?;
+    }
+    if facts.has_one_output {
+        head = head.with_two_outputs();
+        facts.assumptions.push(
+            "the one output z is read as the two outputs ±z/2, with twice the weight decay of the last layer".into(),
+        );
+    }
+    Ok((head, facts))
+}
+
+/// Compares the width of the features with that of the head: the head is to blame if it is in the same file.
+fn check_width(head: &Head, samples: &Samples, names: &SampleNames) -> Result<(), InputError> {
+    let (Some(first), Some(key)) = (head.weights.first(), head.keys.first()) else {
+        return Ok(());
+    };
+    let (rows, inputs, width) = (first.nrows(), first.ncols(), samples.width());
+    let features = &names.features.key;
+    if inputs == width {
+        return Ok(());
+    }
+    if samples.file() == head.file {
+        let expected = format!("{rows}×{width} for the width of `{features}`");
+        return Err(Problem::Shape { key: key.clone(), found: vec![rows, inputs], expected }
+            .in_file(&head.file));
+    }
+    let expected = format!("{}×{inputs} for `{key}` in {}", samples.rows(), head.file.display());
+    Err(Problem::Shape { key: features.clone(), found: samples.shape(), expected }
+        .in_file(samples.file()))
+}
+
+/// One-hot labels have a column for each output.
+fn check_columns<'a>(
+    mut samples: impl Iterator<Item = &'a Samples>,
+    outputs: usize,
+) -> Result<(), InputError> {
+    let wrong =
+        samples.find_map(|samples| samples.columns().filter(|(columns, _)| *columns != outputs));
+    let Some((columns, labels)) = wrong else { return Ok(()) };
+    let rows = labels.codes.len();
+    let expected = format!("{rows}×{outputs}, a column for each output of the head,");
+    Err(Problem::Shape { key: labels.key.clone(), found: vec![rows, columns], expected }
+        .in_file(&labels.file))
+}
+
+/// Refuses a file that was named but serves no purpose: it may be another one than was meant.
+fn refuse_useless_files(
+    files: &[Listed],
+    weights: &[Name],
+    bias: Option<&Name>,
+    samples: &SampleNames,
+) -> Result<(), InputError> {
+    let is_useless = |file: &&Listed| {
+        let is_metadata =
+            |array: &ListedArray| file.metadata.iter().any(|(name, _)| *name == array.key);
+        file.is_named
+            && !file.arrays.iter().all(is_metadata)
+            && !samples.are_in(file)
+            && !weights.iter().chain(bias).any(|name| name.is_in(file))
+    };
+    match files.iter().find(is_useless) {
+        None => Ok(()),
+        Some(file) => Err(nothing_found(file, weights, samples)),
+    }
 }

@@ -1,7 +1,12 @@
 //! Whole files, good and bad.
 
 mod blocks;
+mod containers;
 mod files;
+mod heads;
+mod labels;
+mod torch;
+mod write;
 
 use std::collections::HashMap;
 use std::io::{Cursor, Write};
@@ -18,8 +23,9 @@ use zip::write::SimpleFileOptions;
 
 use super::data_set::DataSet;
 use super::element::{Float, Precision};
-use super::network::{Keys, MeasuredNetwork, read_network};
-use crate::arguments::Loss;
+use super::keys::{Keys, Request};
+use super::network::{MeasuredNetwork, read_network};
+use crate::loss::Loss;
 use crate::penalties::Penalties;
 
 /// A folder that is removed at the end of a test.
@@ -91,7 +97,13 @@ fn read_with(name: &str, bytes: &[u8], keys: &Keys, given: &Penalties) -> Result
 
 /// Reads a network with its features, in blocks of a few numbers.
 fn read_files(files: &[PathBuf], keys: &Keys, given: &Penalties) -> Result<Whole, String> {
-    let network = read_network(files, keys, given);
+    let (keys, given) = (keys.clone(), given.clone());
+    read_request(&Request { files: files.to_vec(), keys, given, ..Request::default() })
+}
+
+/// The same with all that can be said of the files.
+fn read_request(request: &Request) -> Result<Whole, String> {
+    let network = read_network(request);
     let mut network = network.map_err(|error| error.to_string())?;
     let (features, labels) = collect(&mut network.data, 24)?;
     Ok(Whole { network, features, labels })
@@ -228,6 +240,7 @@ fn flags_overrule_metadata_even_if_it_is_nonsense() {
         feature_decay: Some(2.0),
         bias: Some(Bias::Regularized(3.0)),
         loss: Some(Loss::Ce),
+        ..Penalties::default()
     };
     let whole = read_with("a.safetensors", &file, &Keys::default(), &given).unwrap();
     assert_eq!(whole.network.head.penalties, given);
@@ -249,15 +262,16 @@ fn half_precision_and_small_integers_are_read() {
         (key, Dtype::BF16, vec![values.len() / 2, 2], bytes)
     };
     let tensors = [
-        halves("features", &[0.5, 1.0]),
-        brains("classifier.1.weight", &[0.5, -2.0]),
-        ("labels", Dtype::I8, vec![1], vec![0]),
+        halves("features", &[0.5, 1.0, 2.0, -3.0]),
+        brains("classifier.1.weight", &[0.5, -2.0, 1.0, 0.0]),
+        ("labels", Dtype::I8, vec![2], vec![0, 1]),
     ];
     let whole = read("a.safetensors", &safetensors_file(&tensors, &[])).unwrap();
     assert_eq!(whole.network.data.precision(), Precision::Single);
-    assert_eq!(whole.features, [0.5, 1.0]);
-    assert_eq!(whole.network.head.weights, [DMatrix::from_row_slice(1, 2, &[0.5, -2.0])]);
-    assert_eq!(whole.labels, [0]);
+    assert_eq!(whole.features, [0.5, 1.0, 2.0, -3.0]);
+    let weights = DMatrix::from_row_slice(2, 2, &[0.5, -2.0, 1.0, 0.0]);
+    assert_eq!(whole.network.head.weights, [weights]);
+    assert_eq!(whole.labels, [0, 1]);
 }
 
 #[test]
@@ -301,19 +315,26 @@ fn every_mistake_names_file_key_and_expectation() {
             "`features` is NaN at [1, 1], but only finite numbers are allowed",
         ),
         (labels(&[0, 1]), "`labels` has shape (2), but (3) for the rows of `features` is expected"),
-        (labels(&[0, -1, 1]), "`labels` is -1 at [1], but a class from 0 to 1 is expected"),
-        (labels(&[0, 1, 2]), "`labels` is 2 at [2], but a class from 0 to 1 is expected"),
         (
-            singles("labels", &[3], &[0.0; 3]),
-            "`labels` has the data type F32, but an integer type is expected",
+            labels(&[0, -1, 1]),
+            "`labels` is -1 at [1], but a class from 0 to 1 is expected; --ignore-label -1 leaves such samples out",
+        ),
+        (
+            labels(&[0, 1, 2]),
+            "`labels` is 2 at [2], but a class from 0 to 1 is expected; the head has 2 outputs",
+        ),
+        (
+            singles("labels", &[3], &[0.0, 0.5, 1.0]),
+            "`labels`: it is 0.5 at [1], but whole numbers, one-hot rows or truth values are expected; --labels names \
+             another array",
         ),
         (
             ("features", Dtype::I32, vec![3, 2], vec![0; 24]),
-            "`features` has the data type I32, but f64, f32, f16 or bf16 is expected",
+            "`features` has the data type I32, but f64, f32, f16 or bf16 is expected; convert it before it is saved",
         ),
         (
             ("features", Dtype::F8_E4M3, vec![3, 2], vec![0; 6]),
-            "`features` has the data type F8_E4M3, but f64, f32, f16 or bf16 is expected",
+            "`features` has the data type F8_E4M3, but f64, f32, f16 or bf16 is expected; convert it before it is saved",
         ),
         (
             doubles("classifier.1.weight", &[1, 1, 4], &[0.0; 4]),
@@ -342,12 +363,11 @@ fn missing_keys_list_the_keys_there_are() {
     let file = safetensors_file(&small_network()[1..], &[]);
     assert_eq!(
         read("a.safetensors", &file).unwrap_err(),
-        "a.safetensors: has no `features` (the features, a row for each sample); it has `classifier.1.weight`, `labels`"
+        "a.safetensors: has no `features` (the features, one sample per row); it has `classifier.1.weight`, `labels`; \
+         --features names others"
     );
-    let error = read_changed(doubles("classifier.3.weight", &[2, 2], &[0.0; 4])).unwrap_err();
-    assert!(error.contains("has no `classifier.2.weight` (the weights of layer 2)"), "{error}");
     let error = read("a.npz", &npz_file(&[])).unwrap_err();
-    assert!(error.ends_with("it has no arrays at all"), "{error}");
+    assert!(error.ends_with("it has no arrays at all; --features names others"), "{error}");
 }
 
 #[test]
@@ -384,7 +404,10 @@ fn damaged_safetensors_are_errors() {
 fn damaged_npz_are_errors() {
     let error = |bytes: &[u8]| read("a.npz", bytes).unwrap_err();
     assert!(error(b"hello").starts_with("a.npz: is not a valid .npz file: bad zip archive"));
-    let with_weight = |entry: Vec<u8>| error(&npz_file(&[("classifier.1.weight.npy", entry)]));
+    let with_features = |entry: Vec<u8>| {
+        let labels = npy_file("{'descr': '<i8', 'fortran_order': False, 'shape': (0,), }", &[]);
+        error(&npz_file(&[("features.npy", entry), ("labels.npy", labels)]))
+    };
     for (entry, message) in [
         (
             b"\x93NUMPX\x01\x00\x00\x00".to_vec(),
@@ -410,38 +433,78 @@ fn damaged_npz_are_errors() {
             "its shape [9999999999, 9999999999] is absurd",
         ),
     ] {
-        assert_eq!(with_weight(entry), format!("a.npz: `classifier.1.weight`: {message}"));
+        assert_eq!(with_features(entry), format!("a.npz: `features`: {message}"));
     }
-    let complex =
-        npy_file("{'descr': '<c16', 'fortran_order': False, 'shape': (1, 1), }", &[0; 16]);
+    let typed = |name| {
+        with_features(npy_file(
+            &format!("{{'descr': '{name}', 'fortran_order': False, 'shape': (1, 1), }}"),
+            &[0; 16],
+        ))
+    };
     assert_eq!(
-        with_weight(complex),
-        "a.npz: `classifier.1.weight` has the data type <c16, but f64, f32, f16 or bf16 is expected"
+        typed("<c16"),
+        "a.npz: `features` has the data type <c16, but f64, f32, f16 or bf16 is expected; convert it before it is saved"
+    );
+    assert_eq!(
+        typed("<f16"),
+        "a.npz: `features`: it has numbers in extended precision (longdouble); save features.astype('f8') instead"
+    );
+    assert_eq!(
+        typed("|O"),
+        "a.npz: `features`: it has Python objects (dtype=object), which only unpickling could read; save each array by \
+         itself, as in np.savez('OUT.npz', features=np.stack(...))"
+    );
+}
+
+#[test]
+fn a_damaged_layer_is_not_passed_over() {
+    let matrix = |values: &[f64]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }", &bytes)
+    };
+    let labels = npy_file("{'descr': '|i1', 'fortran_order': False, 'shape': (2,), }", &[0, 1]);
+    let damaged = npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }", &[0; 31]);
+    let error = read(
+        "a.npz",
+        &npz_file(&[
+            ("features.npy", matrix(&[1.0, 2.0, 3.0, 4.0])),
+            ("labels.npy", labels),
+            ("classifier.1.weight.npy", matrix(&[1.0, 0.0, 0.0, 1.0])),
+            ("classifier.2.weight.npy", damaged),
+        ]),
+    );
+    assert_eq!(
+        error.unwrap_err(),
+        "a.npz: `classifier.2.weight`: its shape announces 32 bytes of data, 31 follow"
     );
 }
 
 #[test]
 fn unknown_formats_are_errors() {
-    assert_eq!(
-        read("a.txt", b"hello").unwrap_err(),
-        "a.txt: is neither a .safetensors nor a .npz file"
-    );
-    assert_eq!(read("a.txt", b"").unwrap_err(), "a.txt: is neither a .safetensors nor a .npz file");
+    let message = "is in no format that is read: .safetensors, .npz, .npy, .pt or .pth of torch.save, or the \
+                   *.index.json of a sharded checkpoint";
+    assert_eq!(read("a", b"hello").unwrap_err(), format!("a: {message}"));
+    assert_eq!(read("a.dat", b"").unwrap_err(), format!("a.dat: {message}"));
 }
 
 /// Reads every truncation of `file`, and `file` with every byte changed in several ways: whatever comes out,
 /// it comes out as a result.
 fn damage_everywhere(name: &str, file: &[u8]) {
+    damage_every(1, name, file);
+}
+
+/// The same, but only every `step`th byte of a longer file.
+fn damage_every(step: usize, name: &str, file: &[u8]) {
     let folder = Folder::new();
     let read = |bytes: &[u8]| {
         let path = folder.write(name, bytes);
         read_files(&[path], &Keys::default(), &Penalties::default())
     };
-    for length in 0..file.len() {
+    for length in (0..file.len()).step_by(step) {
         assert!(read(&file[..length]).is_err(), "truncated to {length} bytes");
     }
     let mut damaged = file.to_vec();
-    for index in 0..file.len() {
+    for index in (0..file.len()).step_by(step) {
         for change in [0x01, 0x80, 0xff, file[index], file[index] ^ b'9'] {
             damaged[index] = file[index] ^ change;
             let _ = read(&damaged);

@@ -1,10 +1,10 @@
 //! The JSON object of `audit`.
 
 use neural_collapse::audit::{ClassAudit, Compared};
+use neural_collapse::metrics::AllMetrics;
 use serde::Serialize;
 
 use super::prediction::PredictionReport;
-use crate::all_metrics::AllMetrics;
 use crate::arguments::Loss;
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;

@@ -46,7 +46,7 @@ fn network_table(network: &AuditedNetwork) -> String {
     ]);
     match &network.penalties {
         Some(known) => {
-            facts.extend(penalty_facts(known.weight_decays(), known.feature_decay(), known.bias()))
+            facts.extend(penalty_facts(known.weight_decays(), known.feature_decay(), known.bias()));
         }
         None => facts.push(fact("bias", if head.bias().is_some() { "yes" } else { "none" })),
     }

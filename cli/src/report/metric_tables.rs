@@ -1,6 +1,7 @@
 //! The tables that `audit --metrics all` adds.
 
-use crate::all_metrics::{AllMetrics, Shape, Shares};
+use neural_collapse::metrics::{AllMetrics, DecisionShares, Shape};
+
 use crate::tables::{Cell, Run, merge_equal, numbered_table, plain_table};
 
 /// What the symbols mean.
@@ -58,8 +59,8 @@ fn network_table(metrics: &AllMetrics) -> String {
     let row = |name: &str, cell| vec![Cell::Text(name.into()), cell];
     let coincident = cdnv.map_or(Cell::Number(None), |cdnv| Cell::Count(cdnv.coincident_pairs));
     let rows = [
-        row("CDNV, mean", residual(cdnv.map(|cdnv| cdnv.mean))),
-        row("CDNV, largest", residual(cdnv.map(|cdnv| cdnv.largest))),
+        row("CDNV, mean", residual(cdnv.and_then(|cdnv| cdnv.mean))),
+        row("CDNV, largest", residual(cdnv.and_then(|cdnv| cdnv.largest))),
         row("CDNV, coincident", coincident),
         row("self-duality", residual(*self_duality)),
         row("duality cosines, mean", number(cosines.map(|cosines| cosines.mean))),
@@ -73,17 +74,15 @@ fn network_table(metrics: &AllMetrics) -> String {
 
 /// Norms and angles, a row for each metric.
 fn shape_table(metrics: &AllMetrics) -> String {
-    let shapes = [metrics.class_means, metrics.centred_class_means, metrics.classifier];
+    let shapes = [metrics.class_means, metrics.centered_class_means, metrics.classifier];
     let row = |name: &str, cell: fn(Shape) -> Cell| {
         let mut row = vec![Cell::Text(name.into())];
         row.extend(shapes.map(cell));
         row
     };
     let rows = [
-        row("norms, mean", |shape| number(shape.norm_spread.map(|norms| norms.mean))),
-        row("norms, CV", |shape| {
-            residual(shape.norm_spread.map(|norms| norms.coefficient_of_variation))
-        }),
+        row("norms, mean", |shape| number(Some(shape.norm_spread.mean))),
+        row("norms, CV", |shape| residual(Some(shape.norm_spread.coefficient_of_variation()))),
         row("cosines, mean", |shape| number(shape.cosine_spread.map(|cosines| cosines.mean))),
         row("cosines, deviation", |shape| {
             residual(shape.cosine_spread.map(|cosines| cosines.deviation))
@@ -105,8 +104,8 @@ fn class_table(metrics: &AllMetrics) -> String {
     numbered_table("class", &headings, &runs, |&shares| share_cells(shares).into())
 }
 
-fn share_cells(shares: Option<Shares>) -> [Cell; 3] {
-    let share = |share: fn(Shares) -> f64| number(shares.map(share));
+fn share_cells(shares: Option<DecisionShares>) -> [Cell; 3] {
+    let share = |share: fn(DecisionShares) -> f64| number(shares.map(share));
     [
         share(|shares| shares.agreement),
         share(|shares| shares.head_accuracy),

@@ -223,7 +223,7 @@ fn examples(counts: &ClassCounts) -> Vec<(u64, Vec<usize>)> {
     for run in counts.runs() {
         let of_size = examples.entry(run.size).or_default();
         let wanted = 2_usize.saturating_sub(of_size.len());
-        of_size.extend((run.first_class..run.first_class + run.classes).take(wanted));
+        of_size.extend((run.classes()).take(wanted));
     }
     examples.into_iter().rev().collect()
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::iter::repeat_n;
 
+use neural_collapse::Prediction as _;
 use neural_collapse::models::squared::Direction;
 use neural_collapse::problem::Run;
 use neural_collapse::{Bias, Geometry, GlobalMinimum};
@@ -92,7 +93,7 @@ impl<'a> SquaredReport<'a> {
             reason: "it has no classes".into(),
         })?;
         Ok(Self {
-            problem: ProblemReport::new(counts, ufm.penalties(), ufm.widths()),
+            problem: ProblemReport::new(counts, ufm.regularization(), ufm.widths()),
             geometry: geometry_name(minimum.geometry()),
             unique: minimum.is_unique(),
             scale: minimum.scale(),
@@ -150,7 +151,7 @@ fn geometry_name(geometry: Geometry) -> &'static str {
 fn direction_runs(
     minimum: &GlobalMinimum,
 ) -> Box<dyn Iterator<Item = (usize, DirectionReport)> + '_> {
-    if minimum.problem().penalties().bias() == Bias::None {
+    if minimum.problem().regularization().bias() == Bias::None {
         return Box::new(directions_of_classes(minimum));
     }
     let mut directions: Vec<&Direction> = minimum.directions().iter().collect();
@@ -172,15 +173,15 @@ fn directions_of_classes(
     let directions = minimum.directions();
     let first_decay = first_decay(minimum);
     let mut used = vec![0; directions.len()];
-    minimum.class_runs().flat_map(move |(run, _)| {
+    minimum.class_runs().into_iter().flatten().flat_map(move |(run, _)| {
         let first = used[run.group];
-        used[run.group] += run.classes;
+        used[run.group] += run.class_count;
         split(&directions[run.group], first..used[run.group], first_decay)
     })
 }
 
 fn first_decay(minimum: &GlobalMinimum) -> f64 {
-    minimum.problem().penalties().weight_decays().first().copied().unwrap_or(f64::NAN)
+    minimum.problem().regularization().weight_decays().first().copied().unwrap_or(f64::NAN)
 }
 
 /// The vectors `range` of a direction: those that every minimiser fits, those that some fit, the others.
@@ -213,7 +214,11 @@ fn split(
 
 /// Runs of classes, in the order given.
 fn class_runs(minimum: &GlobalMinimum) -> impl Iterator<Item = (usize, ClassNorms)> + '_ {
-    minimum.class_runs().map(|(run, class): (Run, _)| (run.classes, class.into()))
+    minimum
+        .class_runs()
+        .into_iter()
+        .flatten()
+        .map(|(run, class): (Run, _)| (run.class_count, class.into()))
 }
 
 fn direction_table(minimum: &GlobalMinimum) -> String {
@@ -231,11 +236,11 @@ fn direction_table(minimum: &GlobalMinimum) -> String {
 }
 
 fn squared_class_table(minimum: &GlobalMinimum) -> String {
-    let has_bias = minimum.problem().penalties().bias() != Bias::None;
+    let has_bias = minimum.problem().regularization().bias() != Bias::None;
     let with_bias = |(run, class): (Run, _)| {
-        (run.classes, (ClassNorms::from(class), minimum.bias_of_class(run.first_class)))
+        (run.class_count, (ClassNorms::from(class), minimum.bias_of_class(run.first_class)))
     };
-    class_table(minimum.class_runs().map(with_bias), has_bias)
+    class_table(minimum.class_runs().into_iter().flatten().map(with_bias), has_bias)
 }
 
 /// Runs of classes with their biases, if there are any.
@@ -269,7 +274,7 @@ fn collapse_mark(collapsed: Option<bool>) -> &'static str {
 /// What the symbols mean.
 fn legend(minimum: &GlobalMinimum) -> String {
     let problem = minimum.problem();
-    let has_bias = problem.penalties().bias() != Bias::None;
+    let has_bias = problem.regularization().bias() != Bias::None;
     let order = if has_bias { "by falling σ²" } else { "one for each class" };
     let family = match minimum.is_unique() {
         true => "",
@@ -293,13 +298,18 @@ fn serialize_bias<S: Serializer>(
     minimum: &&GlobalMinimum,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let entries =
-        || minimum.class_runs().map(|(run, _)| (run, minimum.bias_of_class(run.first_class)));
+    let entries = || {
+        minimum
+            .class_runs()
+            .into_iter()
+            .flatten()
+            .map(|(run, _)| (run, minimum.bias_of_class(run.first_class)))
+    };
     // All entries are known, or none is.
     if entries().any(|(_, entry)| entry.is_none()) {
         return serializer.serialize_none();
     }
-    serializer.collect_seq(entries().flat_map(|(run, entry)| repeat_n(entry, run.classes)))
+    serializer.collect_seq(entries().flat_map(|(run, entry)| repeat_n(entry, run.class_count)))
 }
 
 /// Writes the directions one by one.

@@ -109,7 +109,7 @@ pub(super) fn serialize_counts<S: Serializer>(
     counts: &&ClassCounts,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(counts.runs().flat_map(|run| repeat_n(run.size, run.classes)))
+    serializer.collect_seq(counts.runs().flat_map(|run| repeat_n(run.size, run.class_count)))
 }
 
 fn serialize_bias<S: Serializer>(bias: &Bias, serializer: S) -> Result<S::Ok, S::Error> {

@@ -286,8 +286,8 @@ fn bad_networks_are_errors_that_say_why() {
         ),
         (
             "float_labels",
-            small().with_doubles("labels", &[3], &[0.0, 1.0, 1.0]),
-            "`labels` has the data type F64",
+            small().with_doubles("labels", &[3], &[0.0, 0.5, 1.0]),
+            "`labels`: it is 0.5 at [1], but whole numbers",
         ),
         (
             "nan_weight",

@@ -46,9 +46,9 @@ fn bad_usage_exits_with_2() {
 #[test]
 fn bad_numbers_exit_with_1_and_one_line() {
     for (line, part) in [
-        ("--counts 5,0 --depth 1", "--counts: `0` has a zero"),
-        ("--counts -5,5 --depth 1", "--counts: `-5` is neither a class size nor `SIZExCLASSES`"),
-        ("--counts , --depth 1", "--counts: there are no classes"),
+        ("--counts 5,0 --depth 1", "--counts: `0` is not a class size"),
+        ("--counts -5,5 --depth 1", "--counts: `-5` is not a class size `SIZE` or `SIZExCLASSES`"),
+        ("--counts , --depth 1", "--counts: `counts` is empty"),
         ("--counts 9999999999999x9999999999999 --depth 1", "--counts: `counts.sum()`"),
         ("--counts 5,5 --depth 0", "--depth: 0, but a depth from 1"),
         (

@@ -4,6 +4,7 @@
 
 mod audit;
 mod command_line;
+mod input;
 mod loss;
 mod metrics;
 #[cfg(target_os = "linux")]

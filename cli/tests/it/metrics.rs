@@ -1,10 +1,10 @@
 //! `audit --metrics all` beside the library on the same numbers.
 
 use nalgebra::DMatrix;
-use neural_collapse::measure::{Center, ClassVectors, ProjectedScatter};
+use neural_collapse::measure::{Center, ClassVectors};
 use neural_collapse::metrics::{
-    DecisionShares, Nc1, Nc1Options, Spread, cdnv, cosine_spread, duality_cosines, equiangularity,
-    log_energy, nc1, nc1_trace_quotient, nc4, norm_spread, self_duality,
+    DecisionShares, Nc1, Nc1Options, Nc1Sums, Spread, cdnv, cosine_spread, duality_cosines,
+    equiangularity, log_energy, nc1, nc1_trace_quotient, nc4, norm_spread, self_duality,
 };
 use neural_collapse::{ClassStatistics, Features, LabeledFeatures, LinearHead};
 use serde_json::{Value, json};
@@ -88,26 +88,25 @@ fn shape_json(vectors: &ClassVectors<'_>) -> Value {
 /// What the library says, in the words of the program.
 fn expected(data: &LabeledFeatures<'_, f64>, head: &LinearHead) -> Value {
     let statistics = ClassStatistics::new(data).unwrap();
-    let options = |center| Nc1Options { center, ..Nc1Options::default() };
+    let options = |center| Nc1Options::default().with_center(center);
     let nc1 = |center| nc1_json(nc1(data, &statistics, &options(center)).unwrap());
     let quotient = |center| nc1_trace_quotient(data, &statistics, center).unwrap();
     let after_layers = (1..=head.depth()).map(|layers| {
         let options = Nc1Options::default();
-        let mut scatter =
-            ProjectedScatter::after_layers(&statistics, head, layers, &options).unwrap();
+        let mut scatter = Nc1Sums::after_layers(&statistics, head, layers, &options).unwrap();
         scatter.accumulate(data).unwrap();
         nc1_json(scatter.nc1().unwrap())
     });
     let cdnv = cdnv(data, &statistics).unwrap();
     let means = statistics.class_means().unwrap();
-    let centred = statistics.centred_means(Center::Samples).unwrap();
+    let centred = statistics.centered_means(Center::Samples).unwrap();
     let classifier = ClassVectors::rows(head.weights().last().unwrap()).unwrap();
     let before_last = match head.depth() {
         1 => centred.clone(),
         depth => head.leading_product(depth - 1).unwrap() * &centred,
     };
     let before_last = ClassVectors::columns(&before_last).unwrap();
-    let cosines = duality_cosines(&classifier, &before_last).unwrap();
+    let cosines = duality_cosines(&before_last, &classifier).unwrap();
     let nc4 = nc4(data, &statistics, head).unwrap();
     let mut decisions = shares_json(nc4.overall);
     decisions["classes"] =
@@ -130,7 +129,7 @@ fn expected(data: &LabeledFeatures<'_, f64>, head: &LinearHead) -> Value {
         "class_means": shape_json(&ClassVectors::columns(&means).unwrap()),
         "centred_class_means": shape_json(&ClassVectors::columns(&centred).unwrap()),
         "classifier": shape_json(&classifier),
-        "self_duality": self_duality(&classifier, &before_last).unwrap(),
+        "self_duality": self_duality(&before_last, &classifier).unwrap(),
         "duality_cosines": spread_json(Spread::of(&cosines)),
         "nc4": decisions,
     })

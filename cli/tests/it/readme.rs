@@ -1,4 +1,4 @@
-//! The README shows what the program really prints.
+//! The README of the project and that of the program show what the program really prints.
 
 use crate::support::{run, text};
 
@@ -35,10 +35,18 @@ fn commands(block: &str) -> Vec<Example> {
 
 #[test]
 fn the_readme_shows_what_the_program_prints() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    // A package without the README has nothing to compare.
-    let Ok(readme) = std::fs::read_to_string(path) else { return };
-    for Example { arguments, output } in examples(&readme) {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let of_the_project = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    // A package without the project around it has one of them to compare.
+    for readme in
+        [own, of_the_project].into_iter().filter_map(|path| std::fs::read_to_string(path).ok())
+    {
+        shows_what_the_program_prints(&readme);
+    }
+}
+
+fn shows_what_the_program_prints(readme: &str) {
+    for Example { arguments, output } in examples(readme) {
         let printed = run(&arguments);
         assert!(printed.status.success(), "{arguments}: {}", text(&printed.stderr));
         let printed = text(&printed.stdout).trim_end();

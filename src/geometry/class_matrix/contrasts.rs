@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::{ClassMatrix, Grouped, Partition};
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::structure::Grouped;
 use crate::problem::counts::ClassCounts;
 
 impl ClassMatrix {
@@ -18,12 +19,11 @@ impl ClassMatrix {
     ) -> Self {
         let mut diagonal = within.to_vec();
         for (index, (group, q)) in counts.sizes().zip(&mut diagonal).enumerate() {
-            if group.classes == 1 {
+            if group.class_count == 1 {
                 *q = 0.0;
             }
-            between[(index, index)] -= *q / group.classes as f64;
+            between[(index, index)] -= *q / group.class_count as f64;
         }
-        let partition = Partition::by_size(counts);
-        Self::unique(Grouped { partition, diagonal, coupling: Some(between) })
+        Self::unique(Grouped::by_size(counts, diagonal, Some(between)))
     }
 }

@@ -1,6 +1,6 @@
 //! Angles between the vectors of a Gram matrix.
 
-use super::ClassMatrix;
+use crate::geometry::class_matrix::ClassMatrix;
 
 impl ClassMatrix {
     /// The cosine of the angle between the vectors of classes i and j, if this is their Gram matrix:
@@ -13,7 +13,7 @@ impl ClassMatrix {
     ///
     /// let etf = ClassMatrix::simplex_etf(5)?;
     /// assert!((etf.cosine(0, 3).unwrap() + 0.25).abs() < 1e-15); // −1/(K−1)
-    /// let collapsed = ClassMatrix::general_orthogonal_frame(&[1.0, 0.0])?;
+    /// let collapsed = ClassMatrix::diagonal(&[1.0, 0.0])?;
     /// assert_eq!(collapsed.cosine(0, 1), None);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```

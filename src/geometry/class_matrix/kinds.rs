@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::{ClassMatrix, Grouped, Partition};
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::structure::Grouped;
 use crate::problem::kinds::Kinds;
 
 impl ClassMatrix {
@@ -13,7 +14,6 @@ impl ClassMatrix {
         diagonal: Vec<f64>,
         coupling: Option<DMatrix<f64>>,
     ) -> Self {
-        let partition = Partition { runs: kinds.starts(), classes: kinds.classes() };
-        Self::unique(Grouped { partition, diagonal, coupling })
+        Self::unique(Grouped::of_runs(kinds.starts(), kinds.classes(), diagonal, coupling))
     }
 }

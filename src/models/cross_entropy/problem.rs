@@ -1,9 +1,9 @@
 //! The unconstrained features model with the cross-entropy loss: what is trained, checked once.
 
 use crate::error::{Error, Result};
-use crate::numerics::decay_roots::mean_decay;
 use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::Regularization;
+use crate::problem::widths::Widths;
 
 /// What the sum of the losses of all N samples is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,7 +81,7 @@ impl CrossEntropyUfm {
             return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
         }
         let counts = ClassCounts::balanced(classes, samples_per_class)?;
-        let mean_decay = mean_decay(samples_per_class as f64, &penalties)?;
+        let mean_decay = penalties.mean_decay(samples_per_class as f64)?;
         let loss_mean = LossMean::default();
         Ok(Self {
             counts,
@@ -138,7 +138,7 @@ impl CrossEntropyUfm {
     /// [`Error::NoClosedForm`] if one is below K − 1, as then the simplex ETF does not fit and nothing
     /// is known in closed form.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.penalties.check_widths(widths)?;
+        Widths::new(widths, self.depth())?;
         if widths.iter().any(|&width| width + 1 < self.classes()) {
             return Err(Error::NoClosedForm {
                 problem: "the cross-entropy loss with a width below K − 1, the rank of a simplex ETF",

@@ -3,9 +3,9 @@
 use crate::error::{Error, Result, check_not_negative, check_positive};
 use crate::models::cross_entropy::problem::{CrossEntropyUfm, check_smoothing};
 use crate::models::cross_entropy::smoothing::Neighbourhood;
-use crate::models::squared::potential::Regime;
+use crate::models::regime::Regime;
 use crate::numerics::bracketed_root::sign_change;
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::nth_root::root_of_ratio;
 
 /// Cap on the Newton iterations. Far from the fold 6 are enough; close to it each step halves the
@@ -30,7 +30,7 @@ const MAX_STEPS: usize = 80;
 ///
 /// ```
 /// use neural_collapse::models::cross_entropy::SimplexPotential;
-/// use neural_collapse::models::squared::Regime;
+/// use neural_collapse::models::Regime;
 ///
 /// let potential = SimplexPotential::new(10, 3)?;
 /// let minimizer = potential.minimizer(0.01)?;
@@ -346,7 +346,7 @@ impl SimplexPotential {
         // u e^α in two factors, neither of which overflows.
         let half = (alpha / 2.0).exp();
         let fitted = if alpha < 600.0 {
-            Twofold::product(strength, alpha.exp()).value() + strength * self.others
+            DoubleDouble::product(strength, alpha.exp()).value() + strength * self.others
         } else {
             strength * half * half
         };

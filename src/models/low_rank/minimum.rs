@@ -98,7 +98,8 @@ impl LowRankMinimum {
     fn classes_are_alike(&self) -> bool {
         let sizes = self.problem.counts().sizes().count();
         let orbits = self.orbits.iter().max().map_or(0, |last| last + 1);
-        let mut factorials = self.problem.counts().sizes().map(|group| 1..=group.classes as u128);
+        let mut factorials =
+            self.problem.counts().sizes().map(|group| 1..=group.class_count as u128);
         let all = factorials
             .try_fold(1_u128, |all, mut numbers| numbers.try_fold(all, u128::checked_mul));
         orbits == sizes && all.is_some() && self.automorphisms == all

@@ -5,10 +5,10 @@ use crate::models::low_rank::minimum::LowRankMinimum;
 use crate::models::low_rank::objective::{DataTerm, Objective};
 use crate::models::low_rank::search::{Search, search};
 use crate::monitor::Monitor;
-use crate::numerics::decay_roots::mean_decay;
 use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::Regularization;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
+use crate::problem::widths::Widths;
 
 /// Classes beyond which the K² outputs of a search are too many.
 const MOST_CLASSES: usize = 1000;
@@ -85,7 +85,7 @@ impl LowRankProblem {
             return Err(Error::out_of_range("counts.classes()", classes as f64, "from 2 to 1000"));
         }
         let mean_count = counts.samples() as f64 / classes as f64;
-        let strength = mean_decay(mean_count, &penalties)?;
+        let strength = penalties.mean_decay(mean_count)?;
         Ok(Self {
             data_term,
             counts,
@@ -134,8 +134,7 @@ impl LowRankProblem {
     /// # Errors
     /// [`Error::Shape`] unless there are M widths, [`Error::OutOfRange`] if one is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.penalties.check_widths(widths)?;
-        self.widths = Some(widths.to_vec());
+        self.widths = Some(Widths::new(widths, self.penalties.depth())?.as_slice().to_vec());
         Ok(self)
     }
 
@@ -238,7 +237,7 @@ impl LowRankProblem {
     /// n_k.
     pub(crate) fn class_sizes(&self) -> Vec<f64> {
         let runs = self.counts.runs();
-        runs.flat_map(|run| core::iter::repeat_n(run.size as f64, run.classes)).collect()
+        runs.flat_map(|run| core::iter::repeat_n(run.size as f64, run.class_count)).collect()
     }
 
     fn objective(&self) -> Objective {

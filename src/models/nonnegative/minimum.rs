@@ -2,8 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::models::nonnegative::problem::NonnegativeUfm;
-use crate::prediction::geometry::ClassGeometry;
-use crate::problem::counts::Run;
 use crate::problem::kinds::{Kind, Kinds};
 use crate::problem::regularization::Bias;
 
@@ -24,7 +22,7 @@ pub struct NonnegativeMinimum {
     kinds: Kinds<1>,
     /// α for each kind.
     margins: Vec<f64>,
-    loss: f64,
+    pub(crate) loss: f64,
 }
 
 impl NonnegativeMinimum {
@@ -72,12 +70,6 @@ impl NonnegativeMinimum {
     #[must_use]
     pub fn problem(&self) -> &NonnegativeUfm {
         &self.problem
-    }
-
-    /// The objective at the global minimum.
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.loss
     }
 
     /// α_k, by which the logit of class k exceeds every other one on its own samples; 0 for a dead class, `None` if
@@ -139,45 +131,6 @@ impl NonnegativeMinimum {
         let classes = self.kinds.classes() as f64;
         let size = |kind| self.direction_norm_squared(kind) * (classes / (classes - 1.0));
         (0..self.margins.len()).map(size).collect()
-    }
-
-    /// The runs of neighboring classes of one size and weight, with the geometry of each of their classes.
-    ///
-    /// ```
-    /// use neural_collapse::models::nonnegative::NonnegativeUfm;
-    /// use neural_collapse::{ClassCounts, Regularization};
-    ///
-    /// let counts = ClassCounts::from_runs([(100, 3), (10, 2)])?;
-    /// let ufm = NonnegativeUfm::new(counts, Regularization::new(&[1e-3], 1e-4)?)?;
-    /// let runs = ufm.global_minimum()?.class_runs();
-    /// assert_eq!(runs.iter().map(|(run, _)| run.classes).collect::<Vec<_>>(), [3, 2]);
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    #[must_use]
-    pub fn class_runs(&self) -> Vec<(Run, ClassGeometry)> {
-        let sizes = self.squared_sizes();
-        let classes = self.kinds.classes() as f64;
-        let kinds = self.kinds.kinds().iter().zip(&sizes);
-        let mean = kinds.map(|(kind, size)| kind.classes as f64 / classes * size).sum::<f64>();
-        let runs = self.kinds.runs(self.problem.counts());
-        runs.map(|(run, kind)| {
-            let own = sizes.get(kind).copied().unwrap_or(f64::NAN);
-            // Row k of W has the entries ν_k on h_k and −ν_j/K on every h_j.
-            let classifier = own * (classes - 2.0) / classes + mean / classes;
-            (run, self.geometry(run.size, kind, classifier))
-        })
-        .collect()
-    }
-
-    fn geometry(&self, count: u64, kind: usize, classifier: f64) -> ClassGeometry {
-        let known = |value| (!self.is_family()).then_some(value);
-        let features = self.feature_norm_squared(kind);
-        ClassGeometry {
-            count,
-            collapsed: known(features).map(|features| features == 0.0),
-            classifier_norm_squared: known(classifier),
-            feature_norm_squared: known(features),
-        }
     }
 }
 

@@ -3,8 +3,11 @@
 use core::ops::RangeInclusive;
 
 use nalgebra::{DMatrix, DVector};
+#[cfg(feature = "random")]
 use rand_chacha::ChaCha8Rng;
+#[cfg(feature = "random")]
 use rand_chacha::rand_core::SeedableRng;
+#[cfg(feature = "random")]
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
 use crate::error::{Argument, Error, Place, Result, Size};
@@ -29,42 +32,29 @@ const FAMILY: &str =
     "with a free bias and two classes, the bias can take over any part of the logits";
 
 impl NonnegativeMinimum {
-    /// The Gram matrix W Wᵀ = C diag(ν²) C with C = I − 11ᵀ/K and v_k = ν_k (e_k − 1/K).
-    #[must_use]
-    pub fn classifier_gram(&self) -> ClassMatrix {
-        let (kinds, sizes) = (self.kinds().kinds(), self.squared_sizes());
-        let classes = self.kinds().classes() as f64;
-        let terms = kinds.iter().zip(&sizes);
-        let mean = terms.map(|(kind, size)| kind.classes as f64 / classes * size).sum::<f64>();
-        let column = DVector::from_vec(sizes.clone());
-        let coupling = DMatrix::from_fn(sizes.len(), sizes.len(), |g, h| {
-            (mean - column[g] - column[h]) / classes
-        });
-        ClassMatrix::from_kinds(self.kinds(), sizes, Some(coupling))
-    }
-
-    /// The Gram matrix diag(‖h_k‖²) of the class means. All samples of a class have the same features.
-    #[must_use]
-    pub fn class_means_gram(&self) -> ClassMatrix {
-        let norms = (0..self.margins().len()).map(|kind| self.feature_norm_squared(kind));
-        ClassMatrix::from_kinds(self.kinds(), norms.collect(), None)
-    }
-
-    /// The logits W H̄ = (I − 11ᵀ/K) diag(α); column k belongs to class k.
-    #[must_use]
-    pub fn class_outputs(&self) -> ClassMatrix {
-        let classes = self.kinds().classes() as f64;
-        let margins = DVector::from_row_slice(self.margins());
-        let size = margins.len();
-        let coupling = DMatrix::from_fn(size, size, |_, h| -margins[h] / classes);
-        ClassMatrix::from_kinds(self.kinds(), self.margins().to_vec(), Some(coupling))
-    }
-
     fn determined(&self, question: &'static str) -> Result<()> {
         if self.is_family() {
             return Err(Error::NotAnswered { question, reason: FAMILY });
         }
         Ok(())
+    }
+
+    /// The mean of ν_k² over the classes.
+    fn mean_squared_size(&self) -> f64 {
+        let classes = self.kinds().classes() as f64;
+        let kinds = self.kinds().kinds().iter().zip(self.squared_sizes());
+        kinds.map(|(kind, size)| kind.classes as f64 / classes * size).sum()
+    }
+
+    fn geometry_of_class(&self, count: u64, kind: usize, classifier: f64) -> ClassGeometry {
+        let known = |value| (!self.is_family()).then_some(value);
+        let features = self.feature_norm_squared(kind);
+        ClassGeometry {
+            count,
+            collapsed: known(features).map(|features| features == 0.0),
+            classifier_norm_squared: known(classifier),
+            feature_norm_squared: known(features),
+        }
     }
 
     /// The positive singular values of W, those of diag(ν) C: ν of every kind once less than it has classes, and
@@ -134,7 +124,7 @@ impl Prediction for NonnegativeMinimum {
     }
 
     fn loss(&self) -> f64 {
-        self.loss()
+        self.loss
     }
 
     fn is_unique(&self) -> bool {
@@ -142,7 +132,16 @@ impl Prediction for NonnegativeMinimum {
     }
 
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
-        Ok(self.class_runs())
+        let (sizes, mean) = (self.squared_sizes(), self.mean_squared_size());
+        let classes = self.kinds().classes() as f64;
+        let runs = self.kinds().runs(self.problem().counts());
+        let runs = runs.map(|(run, kind)| {
+            let own = sizes.get(kind).copied().unwrap_or(f64::NAN);
+            // Row k of W has the entries ν_k on h_k and −ν_j/K on every h_j.
+            let classifier = own * (classes - 2.0) / classes + mean / classes;
+            (run, self.geometry_of_class(run.size, kind, classifier))
+        });
+        Ok(runs.collect())
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
@@ -165,20 +164,34 @@ impl Prediction for NonnegativeMinimum {
         })))
     }
 
+    /// C diag(ν²) C with C = I − 11ᵀ/K and v_k = ν_k (e_k − 1/K).
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
         self.problem().penalties().check_trailing(layers)?;
         self.determined("the classifier's Gram matrix")?;
-        Ok(self.classifier_gram())
+        let (sizes, mean) = (self.squared_sizes(), self.mean_squared_size());
+        let classes = self.kinds().classes() as f64;
+        let column = DVector::from_vec(sizes.clone());
+        let coupling = DMatrix::from_fn(sizes.len(), sizes.len(), |g, h| {
+            (mean - column[g] - column[h]) / classes
+        });
+        Ok(ClassMatrix::from_kinds(self.kinds(), sizes, Some(coupling)))
     }
 
+    /// diag(‖h_k‖²).
     fn class_means_gram(&self) -> Result<ClassMatrix> {
         self.determined("the class means' Gram matrix")?;
-        Ok(self.class_means_gram())
+        let norms = (0..self.margins().len()).map(|kind| self.feature_norm_squared(kind));
+        Ok(ClassMatrix::from_kinds(self.kinds(), norms.collect(), None))
     }
 
+    /// (I − 11ᵀ/K) diag(α).
     fn class_outputs(&self) -> Result<ClassMatrix> {
         self.determined("the outputs for the class means")?;
-        Ok(self.class_outputs())
+        let classes = self.kinds().classes() as f64;
+        let margins = DVector::from_row_slice(self.margins());
+        let size = margins.len();
+        let coupling = DMatrix::from_fn(size, size, |_, h| -margins[h] / classes);
+        Ok(ClassMatrix::from_kinds(self.kinds(), self.margins().to_vec(), Some(coupling)))
     }
 
     /// The features need non-negative orthonormal vectors: of [`Basis::Standard`] the first unit vectors, of
@@ -214,12 +227,14 @@ impl Prediction for NonnegativeMinimum {
 fn nonnegative_vectors(basis: &Basis, width: usize, rank: usize) -> Result<DMatrix<f64>> {
     match basis {
         Basis::Standard => Ok(DMatrix::identity(width, rank)),
+        #[cfg(feature = "random")]
         Basis::Random(seed) => Ok(random_vectors(*seed, width, rank)),
         Basis::Given(matrices) => given_vectors(matrices, width, rank),
     }
 }
 
 /// Every coordinate belongs to one vector; the first ones dealt out give each vector one.
+#[cfg(feature = "random")]
 fn random_vectors(seed: u64, width: usize, rank: usize) -> DMatrix<f64> {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut vectors = DMatrix::zeros(width, rank);
@@ -239,6 +254,7 @@ fn random_vectors(seed: u64, width: usize, rank: usize) -> DMatrix<f64> {
 }
 
 /// A random index from `low` to `high` − 1, or `low` if there is none.
+#[cfg(feature = "random")]
 fn below(generator: &mut ChaCha8Rng, low: usize, high: usize) -> usize {
     Uniform::new(low, high).map_or(low, |uniform| uniform.sample(generator))
 }

@@ -5,6 +5,7 @@ use crate::models::nonnegative::minimum::NonnegativeMinimum;
 use crate::problem::counts::ClassCounts;
 use crate::problem::kinds::{Kinds, check_list};
 use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::widths::Widths;
 
 /// Cross-entropy on unconstrained features that are not negative, as after a ReLU, with class weights ω and label
 /// smoothing δ:
@@ -26,13 +27,13 @@ use crate::problem::regularization::{Bias, Regularization};
 ///
 /// ```
 /// use neural_collapse::models::nonnegative::NonnegativeUfm;
-/// use neural_collapse::{ClassCounts, Regularization};
+/// use neural_collapse::{ClassCounts, Prediction, Regularization};
 ///
 /// let counts = ClassCounts::new(&[500, 100, 20])?;
 /// let penalties = Regularization::new(&[5e-4], 1e-4)?;
 /// let minimum = NonnegativeUfm::new(counts, penalties)?.global_minimum()?;
 /// // Features are orthogonal, and the larger class has the larger margin.
-/// assert_eq!(minimum.class_means_gram().cosine(0, 2), Some(0.0));
+/// assert_eq!(minimum.class_means_gram()?.cosine(0, 2), Some(0.0));
 /// assert!(minimum.margin(0) > minimum.margin(2));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -46,7 +47,7 @@ pub struct NonnegativeUfm {
     penalties: Regularization,
     class_weights: Option<Vec<f64>>,
     label_smoothing: f64,
-    widths: Option<[usize; 1]>,
+    widths: Option<Widths>,
 }
 
 impl NonnegativeUfm {
@@ -95,8 +96,7 @@ impl NonnegativeUfm {
     /// # Errors
     /// [`Error::Shape`] unless there is one width, [`Error::OutOfRange`] if it is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.penalties.check_widths(widths)?;
-        self.widths = widths.first().map(|&width| [width]);
+        self.widths = Some(Widths::new(widths, self.penalties.depth())?);
         Ok(self)
     }
 
@@ -127,7 +127,7 @@ impl NonnegativeUfm {
     /// The dimension of the features, or `None` if it is unlimited.
     #[must_use]
     pub fn widths(&self) -> Option<&[usize]> {
-        self.widths.as_ref().map(<[usize; 1]>::as_slice)
+        self.widths.as_ref().map(Widths::as_slice)
     }
 
     /// λ_W.
@@ -244,8 +244,8 @@ impl NonnegativeUfm {
 /// ```
 #[must_use]
 pub fn margin_equalizing_weights(counts: &ClassCounts) -> Vec<f64> {
-    let roots = counts.sizes().map(|group| group.classes as f64 * (group.size as f64).sqrt());
+    let roots = counts.sizes().map(|group| group.class_count as f64 * (group.size as f64).sqrt());
     let factor = counts.samples() as f64 / roots.sum::<f64>();
-    let weights = counts.runs().map(|run| (factor / (run.size as f64).sqrt(), run.classes));
+    let weights = counts.runs().map(|run| (factor / (run.size as f64).sqrt(), run.class_count));
     weights.flat_map(|(weight, classes)| core::iter::repeat_n(weight, classes)).collect()
 }

@@ -1,40 +1,28 @@
 //! Minority collapse backwards: which sizes, decays and imbalances a class survives.
 
 use crate::error::{Error, Result};
+use crate::models::regime::Regime;
+use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
 use crate::models::squared::potential::Potential;
-use crate::models::squared::spectrum::Subspace;
-use crate::numerics::decay_roots::energy_unit;
 use crate::numerics::nth_root::root_of_ratio;
+use crate::problem::counts::check_count;
 use crate::problem::regularization::{Bias, Regularization};
 
-impl GlobalMinimum {
-    /// The smallest size a/τ_M that a class of this data set may have and survive, the number of
-    /// samples N and the penalties being what they are. It need not be an integer.
-    ///
-    /// With a bias it is the smallest σ² that a direction may have and survive.
-    ///
-    /// ```
-    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
-    ///
-    /// let counts = ClassCounts::new(&[2000, 495, 495, 10])?;
-    /// let minimum = Ufm::new(counts, Regularization::new(&[3e-3], 3e-3)?)?.global_minimum()?;
-    /// assert!((minimum.smallest_surviving_count() - 81.0).abs() < 1e-12); // (3000 · 3e-3)²
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    ///
-    /// Source: Theorems 4.1 and 4.4 of Dang et al. (ICML 2023), solved for n_k.
-    #[must_use]
-    pub fn smallest_surviving_count(&self) -> f64 {
-        self.scale() / self.threshold()
-    }
+/// How many neighboring numbers [`GlobalMinimum::largest_decay_factor`] looks at: rounding errors of the decays
+/// and of a need fewer.
+const MAX_NEIGHBORS: usize = 64;
 
+impl GlobalMinimum {
     /// The largest factor by which all of λ₁, …, λ_M and λ_H can be multiplied before a direction that
     /// the widths have room for collapses: (τ_M σ²/a)^(M/(M+1)) for the first to go. Below 1 if one has
     /// collapsed already; `None` if there is no direction.
     ///
-    /// Without a bias, directions are classes. The all-ones direction beside a regularised bias is not
-    /// counted, as no class hangs on it, and the penalty of the bias stays as it is.
+    /// Without a bias, directions are classes. The all-ones direction beside a regularized bias is not
+    /// counted, as no class hangs on it, and the decay of the bias stays as it is.
+    ///
+    /// Rounding is on the safe side: with the decays multiplied by this number all directions survive (at M ≥ 2 they
+    /// may be at the tie), with the next larger number one collapses.
     ///
     /// ```
     /// use neural_collapse::{ClassCounts, Regularization, Ufm};
@@ -49,16 +37,46 @@ impl GlobalMinimum {
     /// Source: Theorem 4.4 of Dang et al. (ICML 2023); a grows with the factor to the power (M+1)/M.
     #[must_use]
     pub fn largest_decay_factor(&self) -> Option<f64> {
+        let weakest = self.weakest_direction()?;
+        let margin = self.threshold() / weakest.ratio();
+        let mut factor = power_of_depth(margin, self.problem().regularization().layers());
+        for _ in 0..MAX_NEIGHBORS {
+            if self.survives(weakest, factor) {
+                break;
+            }
+            factor = factor.next_down();
+        }
+        for _ in 0..MAX_NEIGHBORS {
+            if !self.survives(weakest, factor.next_up()) {
+                break;
+            }
+            factor = factor.next_up();
+        }
+        Some(factor)
+    }
+
+    /// The first direction to collapse among those that the widths have room for, but for the all-ones
+    /// direction.
+    fn weakest_direction(&self) -> Option<&Direction> {
         let mut room = self.problem().rank_limit();
         let reachable = self.directions().iter().take_while(|direction| {
             let any = room > 0;
             room -= direction.multiplicity().min(room);
             any
         });
-        let counted = reachable.filter(|direction| *direction.subspace() != Subspace::AllOnes);
-        let margins = counted.map(|direction| self.threshold() / direction.ratio());
-        let least = margins.reduce(f64::min)?;
-        Some(power_of_depth(least, self.problem().depth()))
+        let counted = reachable.filter(|&direction| !self.is_all_ones(direction));
+        counted.max_by(|a, b| a.ratio().total_cmp(&b.ratio()))
+    }
+
+    /// Whether a direction survives if all decays are multiplied by a factor.
+    fn survives(&self, direction: &Direction, factor: f64) -> bool {
+        let scaled = self.problem().regularization().scaled(factor);
+        let samples = direction.effective_samples();
+        let unit = scaled.and_then(|decays| decays.energy_unit(samples));
+        unit.is_ok_and(|unit| {
+            let slope = direction.slope_for(samples * unit, self.potential());
+            self.potential().regime(slope) != Regime::Zero
+        })
     }
 }
 
@@ -88,38 +106,31 @@ pub fn critical_imbalance_ratio(
     majority_classes: u64,
     minority_classes: u64,
     minority_size: u64,
-    penalties: &Regularization,
+    regularization: &Regularization,
 ) -> Result<f64> {
     for (argument, value) in [
         ("majority_classes", majority_classes),
         ("minority_classes", minority_classes),
         ("minority_size", minority_size),
     ] {
-        if value == 0 || value > 1 << f64::MANTISSA_DIGITS {
-            return Err(Error::out_of_range(argument, value as f64, "between 1 and 2⁵³"));
-        }
+        check_count(argument, value)?;
     }
-    if penalties.bias() != Bias::None {
+    if regularization.bias() != Bias::None {
         return Err(Error::NoClosedForm {
             problem: "the collapse of single classes beside a bias",
         });
     }
-    let depth = penalties.depth();
-    let potential = Potential::<f64>::new(u32::try_from(depth).unwrap_or(u32::MAX))?;
-    let unit = energy_unit(1.0, penalties)?;
+    let layers = regularization.layers();
+    let potential = Potential::<f64>::new(layers)?;
+    let unit = regularization.energy_unit(1.0)?;
     // N*/n_B = (τ_M/P^(1/M))/(τ_M n_B/P^(1/M))^(1/(M+1)), of which N* alone may overflow.
-    let (threshold, degree) = (potential.threshold(), degree(depth));
-    let root = root_of_ratio(threshold * minority_size as f64, unit, degree);
+    let threshold = potential.threshold();
+    let root = root_of_ratio(threshold * minority_size as f64, unit, layers + 1);
     let imbalance = threshold / root / unit;
     Ok((imbalance - minority_classes as f64) / majority_classes as f64)
 }
 
 /// z^(M/(M+1)) = z/z^(1/(M+1)), accurately.
-fn power_of_depth(z: f64, depth: usize) -> f64 {
-    z / root_of_ratio(z, 1.0, degree(depth))
-}
-
-/// M + 1.
-fn degree(depth: usize) -> u32 {
-    u32::try_from(depth).unwrap_or(u32::MAX).saturating_add(1)
+fn power_of_depth(z: f64, layers: u32) -> f64 {
+    z / root_of_ratio(z, 1.0, layers + 1)
 }

@@ -3,9 +3,9 @@
 use core::ops::RangeInclusive;
 
 use crate::error::{Error, Result};
-use crate::models::squared::potential::{Minimizer, Potential, Regime};
-use crate::models::squared::spectrum::{SpectralGroup, Subspace};
-use crate::problem::counts::SizeGroup;
+use crate::models::regime::Regime;
+use crate::models::squared::potential::{Minimizer, Potential};
+use crate::models::squared::spectrum::TargetValue;
 
 /// A singular value σ of the effective target and what the global minimum makes of it.
 ///
@@ -16,26 +16,25 @@ use crate::problem::counts::SizeGroup;
 /// Source: Dang et al. (ICML 2023), proofs of Theorems 3.1, 4.1 and 4.4.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Direction {
-    group: SpectralGroup,
+    target: TargetValue,
     kept: usize,
     scale: f64,
-    slope: f64,
     minimizer: Minimizer<f64>,
 }
 
 impl Direction {
-    /// The minimum in a group of directions of which the widths leave room for `room`; `unit` is the
-    /// energy unit for the samples of the group.
+    /// The minimum in the directions of one singular value of which the widths leave room for `room`; `unit` is the
+    /// energy unit for the samples of the value.
     pub(crate) fn new(
-        group: SpectralGroup,
+        target: TargetValue,
         room: usize,
         unit: f64,
         potential: &Potential<f64>,
     ) -> Result<Self> {
-        let scale = group.samples * unit;
-        let slope = f64::from(potential.depth()) * scale / group.target_squared;
+        let scale = target.samples * unit;
+        let slope = slope(scale, target.squared, potential);
         for (quantity, value) in [
-            ("the squared singular value of the target", group.target_squared),
+            ("the squared singular value of the target", target.squared),
             ("the scale a = N (N λ_H Πλₘ)^(1/M)", scale),
             ("the slope M a/σ²", slope),
         ] {
@@ -44,35 +43,40 @@ impl Direction {
             }
         }
         let minimizer = potential.minimizer_unchecked(slope);
-        let kept = group.multiplicity.min(room);
-        Ok(Self { group, kept, scale, slope, minimizer })
+        let kept = target.multiplicity.min(room);
+        Ok(Self { target, kept, scale, minimizer })
+    }
+
+    /// The slope M a/σ² with another scale a.
+    pub(crate) fn slope_for(&self, scale: f64, potential: &Potential<f64>) -> f64 {
+        slope(scale, self.target.squared, potential)
     }
 
     /// σ², the square of the singular value of the effective target.
     #[must_use]
     pub fn target_squared(&self) -> f64 {
-        self.group.target_squared
+        self.target.squared
     }
 
     /// Number of left singular vectors that belong to σ.
     #[must_use]
     pub fn multiplicity(&self) -> usize {
-        self.group.multiplicity
+        self.target.multiplicity
     }
 
     /// The ratio a/σ², to be compared with the threshold τ_M.
     ///
-    /// With a regularised bias, the all-ones direction has a scale a of its own.
+    /// With a regularized bias, the all-ones direction has a scale a of its own.
     #[must_use]
     pub fn ratio(&self) -> f64 {
-        self.scale / self.group.target_squared
+        self.scale / self.target.squared
     }
 
     /// The number of samples that the squared error in this direction is divided by, twice: N, but
-    /// N(1 + λ_b)/λ_b for the all-ones direction beside a regularised bias.
+    /// N(1 + λ_b)/λ_b for the all-ones direction beside a regularized bias.
     #[must_use]
     pub fn effective_samples(&self) -> f64 {
-        self.group.samples
+        self.target.samples
     }
 
     /// Whether the direction collapses. At a [`Regime::Tie`] each of its vectors may or may not.
@@ -99,11 +103,11 @@ impl Direction {
         match self.regime() {
             Regime::Zero => true,
             Regime::Tie => false,
-            Regime::Positive => self.kept == self.group.multiplicity,
+            Regime::Positive => self.kept == self.target.multiplicity,
         }
     }
 
-    /// The minimiser x of the potential; 0 if no vector is fitted.
+    /// The minimizer x of the potential; 0 if no vector is fitted.
     #[must_use]
     pub fn x(&self) -> f64 {
         if self.kept == 0 { 0.0 } else { self.minimizer.x() }
@@ -119,7 +123,7 @@ impl Direction {
     /// and λ_H times that of H.
     #[must_use]
     pub fn energy(&self) -> f64 {
-        self.scale / self.group.samples * self.x()
+        self.scale / self.target.samples * self.x()
     }
 
     /// The share x^M/(x^M + 1) of the target that the outputs reach.
@@ -137,28 +141,39 @@ impl Direction {
     /// The contribution to the loss of all vectors of this direction, fitted or not.
     #[must_use]
     pub fn loss(&self) -> f64 {
-        let dropped = (self.group.multiplicity - self.kept) as f64;
-        let kept = self.kept as f64 * self.minimizer.value(self.slope);
-        self.group.target_squared * (kept + dropped) / (2.0 * self.group.samples)
+        let dropped = (self.target.multiplicity - self.kept) as f64;
+        let kept = self.kept as f64 * self.minimizer.value();
+        self.target.squared * (kept + dropped) / (2.0 * self.target.samples)
     }
+}
 
-    pub(crate) fn subspace(&self) -> &Subspace {
-        &self.group.subspace
-    }
+/// M a/σ².
+fn slope(scale: f64, target_squared: f64, potential: &Potential<f64>) -> f64 {
+    f64::from(potential.depth()) * scale / target_squared
+}
 
-    /// The squared length of the projection of a basis vector e_k on this direction's subspace, for a
-    /// class k of the size group `group`.
-    pub(crate) fn leverage(&self, groups: &[SizeGroup], group: usize) -> f64 {
-        match &self.group.subspace {
-            Subspace::Classes(own) => f64::from(u8::from(*own == group)),
-            Subspace::Contrasts(own) if *own == group => {
-                1.0 - (groups[group].classes as f64).recip()
-            }
-            Subspace::Contrasts(_) | Subspace::Columns { .. } => 0.0,
-            Subspace::AllOnes => {
-                groups.iter().map(|group| group.classes as f64).sum::<f64>().recip()
-            }
-            Subspace::Secular(pair) => pair.entry(groups, group).powi(2),
-        }
+/// What is written of a direction: all of its numbers.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Direction {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> core::result::Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let mut written = serializer.serialize_struct("Direction", 12)?;
+        written.serialize_field("target_squared", &self.target_squared())?;
+        written.serialize_field("multiplicity", &self.multiplicity())?;
+        written.serialize_field("ratio", &self.ratio())?;
+        written.serialize_field("effective_samples", &self.effective_samples())?;
+        written.serialize_field("regime", &self.regime())?;
+        written.serialize_field("rank", &self.rank())?;
+        written.serialize_field("x", &self.x())?;
+        written.serialize_field("power", &self.power())?;
+        written.serialize_field("energy", &self.energy())?;
+        written.serialize_field("fitted_share", &self.fitted_share())?;
+        written.serialize_field("unfitted_share", &self.unfitted_share())?;
+        written.serialize_field("loss", &self.loss())?;
+        written.end()
     }
 }

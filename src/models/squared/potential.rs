@@ -3,9 +3,10 @@
 use num_traits::Float;
 
 use crate::error::{Error, Result, check_not_negative, check_positive};
+use crate::models::regime::Regime;
 use crate::models::squared::stationary::Solver;
-use crate::numerics::double_double::Twofold;
-use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
+use crate::numerics::double_double::DoubleDouble;
+use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_ratio};
 
 /// The function g(x; b) = 1/(x^M + 1) + b x on x ≥ 0 that decides the size of every singular
 /// direction of a deep linear head, for one depth M.
@@ -15,13 +16,16 @@ use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
 /// the target. The global minimiser is 0 for b above the threshold β_M, and the larger of the two
 /// stationary points below it.
 ///
-/// The type is generic over [`num_traits::Float`]. For `f64` and `f32` the minimiser, the
-/// stationary points and the thresholds are within 1 ulp of the exact value for the given b; the
-/// tables of the project's `docs/accuracy.md` show the largest errors found.
+/// Making one costs a few roots (some 200 ns), each question to it much less: make it once for a depth and
+/// reuse it. [`tau`], [`beta`] and [`minimize_g`] are for single numbers.
+///
+/// The type is generic over [`num_traits::Float`]. The minimizer, the stationary
+/// points and the thresholds are within 2 ulp of the exact value for the given b in `f64` and within 1 ulp in
+/// `f32`; the tables of the project's `docs/accuracy.md` show the largest errors found.
 ///
 /// ```
 /// use neural_collapse::Potential;
-/// use neural_collapse::models::squared::Regime;
+/// use neural_collapse::models::Regime;
 ///
 /// let potential = Potential::<f64>::new(3)?;
 /// let minimizer = potential.minimizer(0.1)?;
@@ -37,7 +41,10 @@ use crate::numerics::nth_root::{from_u32, power, root_of_ratio, twofold_root};
 /// ```
 ///
 /// Source: Dang et al. (ICML 2023), appendix D.2.1, where the threshold is derived.
+#[doc(alias = "g")]
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "u32", into = "u32", bound = "T: Float"))]
 pub struct Potential<T> {
     depth: u32,
     threshold: T,
@@ -74,12 +81,14 @@ impl<T: Float> Potential<T> {
     /// global minimum iff its ratio is below it. τ₁ = 1, τ₂ = 1/4.
     ///
     /// Source: Theorems 3.1 and 4.4.
+    #[doc(alias = "tau_M")]
     #[must_use]
     pub fn threshold(&self) -> T {
         self.threshold
     }
 
     /// The threshold β_M = M τ_M of the slope b. β₁ = 1, β₂ = 1/2.
+    #[doc(alias = "beta_M")]
     #[must_use]
     pub fn slope_threshold(&self) -> T {
         self.slope_threshold
@@ -101,7 +110,39 @@ impl<T: Float> Potential<T> {
     pub fn value(&self, x: T, b: T) -> Result<T> {
         check_not_negative("x", x)?;
         check_positive("b", b)?;
-        Ok((power(x, self.depth) + T::one()).recip() + b * x)
+        Ok(self.value_unchecked(x, b))
+    }
+
+    fn value_unchecked(&self, x: T, b: T) -> T {
+        (power(x, self.depth) + T::one()).recip() + b * x
+    }
+
+    /// [`value`](Self::value), or NaN where that is an error: for closures that must return a number.
+    ///
+    /// ```
+    /// use neural_collapse::Potential;
+    ///
+    /// let potential = Potential::<f64>::new(3)?;
+    /// let values: Vec<f64> =
+    ///     [-1.0, 0.0, 1.0].iter().map(|&x| potential.value_or_nan(x, 0.25)).collect();
+    /// assert!(values[0].is_nan() && values[1..] == [1.0, 0.75]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn value_or_nan(&self, x: T, b: T) -> T {
+        self.value(x, b).unwrap_or_else(|_| T::nan())
+    }
+
+    /// [`derivative`](Self::derivative), or NaN where that is an error.
+    #[must_use]
+    pub fn derivative_or_nan(&self, x: T, b: T) -> T {
+        self.derivative(x, b).unwrap_or_else(|_| T::nan())
+    }
+
+    /// The x of the [`minimizer`](Self::minimizer), or NaN where that is an error.
+    #[must_use]
+    pub fn minimizer_or_nan(&self, b: T) -> T {
+        self.minimizer(b).map_or_else(|_| T::nan(), |minimizer| minimizer.x())
     }
 
     /// The derivative g′(x; b) = b − M x^(M−1)/(x^M + 1)².
@@ -129,16 +170,30 @@ impl<T: Float> Potential<T> {
 
     /// [`minimizer`](Self::minimizer) of a slope that is known to be positive and finite.
     pub(crate) fn minimizer_unchecked(&self, b: T) -> Minimizer<T> {
-        if b > self.slope_threshold || (self.depth == 1 && b == self.slope_threshold) {
-            return Minimizer { regime: Regime::Zero, x: T::zero(), power: T::zero() };
+        let regime = self.regime(b);
+        let (x, power) = match regime {
+            Regime::Zero => (T::zero(), T::zero()),
+            Regime::Tie => {
+                let power = from_u32::<T>(self.depth - 1);
+                (root_of_ratio(power, T::one(), self.depth), power)
+            }
+            Regime::Positive => {
+                let root = self.solver.global(b);
+                (root.x, root.power)
+            }
+        };
+        Minimizer { regime, slope: b, x, power }
+    }
+
+    /// Where the minimum of a slope lies that is known to be positive and finite.
+    pub(crate) fn regime(&self, b: T) -> Regime {
+        if b < self.slope_threshold {
+            Regime::Positive
+        } else if b == self.slope_threshold && self.depth > 1 {
+            Regime::Tie
+        } else {
+            Regime::Zero
         }
-        if b == self.slope_threshold {
-            let power = from_u32::<T>(self.depth - 1);
-            let x = root_of_ratio(power, T::one(), self.depth);
-            return Minimizer { regime: Regime::Tie, x, power };
-        }
-        let root = self.solver.global(b);
-        Minimizer { regime: Regime::Positive, x: root.x, power: root.power }
     }
 
     /// The positive stationary points of g, or `None` if `b` is above the [`fold`](Self::fold).
@@ -165,13 +220,91 @@ impl<T: Float> Potential<T> {
     }
 }
 
+/// The depth, as which a potential is stored.
+impl<T: Float> From<Potential<T>> for u32 {
+    fn from(potential: Potential<T>) -> Self {
+        potential.depth()
+    }
+}
+
+impl<T: Float> TryFrom<u32> for Potential<T> {
+    type Error = Error;
+
+    /// As [`Potential::new`].
+    fn try_from(depth: u32) -> Result<Self> {
+        Self::new(depth)
+    }
+}
+
+/// The threshold τ_M = (M−1)^((M−1)/M)/M² of a head of `depth` M linear layers: a direction of the squared loss
+/// collapses iff its ratio a/σ² is above it.
+///
+/// [`Potential::threshold`] for one depth; within 2 ulp.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if the depth is 0.
+///
+/// ```
+/// use neural_collapse::models::squared::tau;
+///
+/// assert_eq!((tau(1)?, tau(2)?), (1.0, 0.25));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Theorems 3.1 and 4.4 of Dang et al. (ICML 2023).
+#[doc(alias = "tau_M")]
+#[doc(alias = "τ_M")]
+pub fn tau(depth: u32) -> Result<f64> {
+    Potential::new(depth).map(|potential| potential.threshold())
+}
+
+/// The threshold β_M = M τ_M of the slope b in g(x; b), for `depth` M linear layers.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if the depth is 0.
+///
+/// ```
+/// use neural_collapse::models::squared::beta;
+///
+/// assert_eq!((beta(1)?, beta(2)?), (1.0, 0.5));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Theorems 3.1 and 4.4 of Dang et al. (ICML 2023).
+#[doc(alias = "beta_M")]
+#[doc(alias = "β_M")]
+pub fn beta(depth: u32) -> Result<f64> {
+    Potential::new(depth).map(|potential| potential.slope_threshold())
+}
+
+/// The global minimizer of g(x; b) = 1/(x^M + 1) + b x over x ≥ 0 for M = `depth` and b = `slope`.
+///
+/// For many slopes and one depth, [`Potential::minimizer`] is faster.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if the depth is 0 or the slope not positive and finite.
+///
+/// ```
+/// use neural_collapse::models::squared::minimize_g;
+///
+/// // One layer: x = 1/√b − 1.
+/// assert_eq!(minimize_g(1, 0.25)?.x(), 1.0);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Dang et al. (ICML 2023), appendix D.2.1.
+#[doc(alias = "g")]
+pub fn minimize_g(depth: u32, slope: f64) -> Result<Minimizer<f64>> {
+    Potential::new(depth)?.minimizer(slope)
+}
+
 /// β_M = (M−1)^((M−1)/M)/M = (M−1)/(M·(M−1)^(1/M)), and the same divided by M: both rounded once.
 fn thresholds<T: Float>(depth: u32) -> (T, T) {
     if depth == 1 {
         return (T::one(), T::one());
     }
-    let (m, below) = (from_u32::<T>(depth), Twofold::from(from_u32::<T>(depth - 1)));
-    let denominator = twofold_root(depth - 1, 1, depth).times(m);
+    let (m, below) = (from_u32::<T>(depth), DoubleDouble::from(from_u32::<T>(depth - 1)));
+    let denominator = double_double_root(depth - 1, 1, depth).times(m);
     (below.over(denominator), below.over(denominator.times(m)))
 }
 
@@ -181,21 +314,8 @@ fn fold<T: Float>(depth: u32) -> T {
         return T::one();
     }
     let (m, below) = (from_u32::<T>(depth), from_u32::<T>(depth - 1));
-    let numerator = twofold_root(depth.saturating_add(1), depth - 1, depth);
-    numerator.times(below).times(m + T::one()).over(Twofold::product(from_u32(4), m))
-}
-
-/// Where the global minimum of a [`Potential`] lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum Regime {
-    /// At x = 0 only: the direction collapses.
-    Zero,
-    /// At the threshold of M ≥ 2 layers: x = 0 and x = (M−1)^(1/M) are both global minimisers.
-    Tie,
-    /// At x > 0 only.
-    Positive,
+    let numerator = double_double_root(depth.saturating_add(1), depth - 1, depth);
+    numerator.times(below).times(m + T::one()).over(DoubleDouble::product(from_u32(4), m))
 }
 
 /// The global minimiser of a [`Potential`].
@@ -204,16 +324,17 @@ pub enum Regime {
 ///
 /// ```
 /// use neural_collapse::Potential;
-/// use neural_collapse::models::squared::Regime;
+/// use neural_collapse::models::Regime;
 ///
 /// let tie = Potential::<f64>::new(2)?.minimizer(0.5)?;
-/// assert_eq!((tie.regime(), tie.x(), tie.value(0.5)), (Regime::Tie, 1.0, 1.0));
+/// assert_eq!((tie.regime(), tie.x(), tie.value()), (Regime::Tie, 1.0, 1.0));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Minimizer<T> {
     regime: Regime,
+    slope: T,
     x: T,
     power: T,
 }
@@ -254,10 +375,16 @@ impl<T: Float> Minimizer<T> {
         (self.power + T::one()).recip()
     }
 
-    /// The minimum g(x; b), with the `b` that this is the minimiser of.
+    /// The slope b that this is the minimizer for.
     #[must_use]
-    pub fn value(&self, b: T) -> T {
-        self.unfitted_share() + b * self.x
+    pub fn slope(&self) -> T {
+        self.slope
+    }
+
+    /// The minimum g(x; b).
+    #[must_use]
+    pub fn value(&self) -> T {
+        self.unfitted_share() + self.slope * self.x
     }
 }
 
@@ -270,4 +397,52 @@ pub struct StationaryPoints<T> {
     pub local_minimum: T,
     /// The smaller one, a local maximum of g. There is none for M = 1.
     pub local_maximum: Option<T>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The depths and slopes of a reference table.
+    fn inputs(table: &str) -> Vec<(u32, f64)> {
+        let path = format!("{}/tests/reference/{table}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows = text.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        rows.map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap())).collect()
+    }
+
+    /// The largest number of steps of a solver over a table, with the input that took it.
+    fn most_steps(table: &str, steps: impl Fn(u32, f64) -> Option<usize>) -> (usize, u32, f64) {
+        let counted = inputs(table).into_iter().filter_map(|(m, b)| Some((steps(m, b)?, m, b)));
+        let most = counted.max_by_key(|row| row.0).unwrap();
+        println!("{table}: {most:?}");
+        most
+    }
+
+    #[test]
+    fn the_minimiser_takes_at_most_four_steps() {
+        let most = most_steps("minimizer.csv", |m, b| {
+            let positive = Potential::new(m).unwrap().minimizer(b).unwrap().regime();
+            (positive == Regime::Positive).then(|| Solver::new(m).global(b).steps)
+        });
+        assert!(most.0 <= 4, "{most:?}");
+        let most = most_steps("minimizer.csv", |m, b| {
+            let b = b as f32;
+            let regime = Potential::<f32>::new(m).unwrap().minimizer(b).map(|found| found.regime());
+            (regime == Ok(Regime::Positive)).then(|| Solver::<f32>::new(m).global(b).steps)
+        });
+        assert!(most.0 <= 4, "f32: {most:?}");
+    }
+
+    #[test]
+    fn stationary_points_end_before_the_cap() {
+        let below_fold = |m, b| b < Potential::<f64>::new(m).unwrap().fold();
+        let larger = most_steps("stationary.csv", |m, b| {
+            below_fold(m, b).then(|| Solver::new(m).larger(b).steps)
+        });
+        let smaller = most_steps("stationary.csv", |m, b| {
+            (m > 1 && below_fold(m, b)).then(|| Solver::new(m).smaller(b).steps)
+        });
+        assert!(larger.0 <= 45 && smaller.0 <= 45, "{larger:?}, {smaller:?}");
+    }
 }

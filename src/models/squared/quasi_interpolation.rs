@@ -1,11 +1,9 @@
 //! Outputs that miss their targets by the same small gap for every class.
 
-use nalgebra::DMatrix;
-
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::structure::Grouped;
 use crate::models::squared::minimum::GlobalMinimum;
-use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::Bias;
 
 /// Symmetric quasi-interpolation: for every sample the output is 1 − ε on its class and ε/(K−1) on
@@ -24,8 +22,8 @@ use crate::problem::regularization::Bias;
 /// // Which decay of all M = 3 layers and the features leaves a gap of 5 %?
 /// let gap = QuasiInterpolation::new(10, 0.05)?;
 /// let decay = gap.decay(3, 6000)?;
-/// let penalties = Regularization::new(&[decay; 3], decay)?.with_bias(Bias::Unregularized)?;
-/// let minimum = Ufm::new(ClassCounts::balanced(10, 600)?, penalties)?.global_minimum()?;
+/// let regularization = Regularization::new(&[decay; 3], decay)?.with_bias(Bias::Unregularized)?;
+/// let minimum = Ufm::new(ClassCounts::balanced(10, 600)?, regularization)?.global_minimum()?;
 /// let reached = minimum.quasi_interpolation().unwrap();
 /// assert!((reached.gap() - 0.05).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
@@ -33,9 +31,9 @@ use crate::problem::regularization::Bias;
 ///
 /// Source: Rangamani & Banburski-Fahey, *Neural Collapse in Deep Homogeneous Classifiers and the Role
 /// of Weight Decay* (ICASSP 2022).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QuasiInterpolation {
-    counts: ClassCounts,
+    classes: usize,
     gap: f64,
 }
 
@@ -53,13 +51,13 @@ impl QuasiInterpolation {
         if !(gap >= 0.0 && gap <= largest_gap(classes)) {
             return Err(Error::out_of_range("gap", gap, "between 0 and 1 − 1/K"));
         }
-        Ok(Self { counts: ClassCounts::balanced(classes, 1)?, gap })
+        Ok(Self { classes, gap })
     }
 
     /// Number of classes K.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.counts.classes()
+        self.classes
     }
 
     /// ε.
@@ -84,9 +82,9 @@ impl QuasiInterpolation {
     #[must_use]
     pub fn class_outputs(&self) -> ClassMatrix {
         // The margin times I − 11ᵀ/K, plus 1/K everywhere.
-        let mean = (self.classes() as f64).recip();
-        let everywhere = DMatrix::from_element(1, 1, mean);
-        ClassMatrix::from_contrasts(&self.counts, &[self.margin()], everywhere)
+        let (margin, classes) = (self.margin(), self.classes as f64);
+        let everywhere = classes.recip() - margin / classes;
+        ClassMatrix::unique(Grouped::single(self.classes, margin, everywhere))
     }
 
     /// The weight decay that leaves the gap ε at the global minimum of `depth` layers for N =
@@ -146,8 +144,8 @@ impl GlobalMinimum {
     /// use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
     ///
     /// // One layer: 1/(x + 1) = √b = K√(n λ_W λ_H).
-    /// let penalties = Regularization::new(&[1e-3], 1e-3)?.with_bias(Bias::Unregularized)?;
-    /// let minimum = Ufm::new(ClassCounts::balanced(4, 100)?, penalties)?.global_minimum()?;
+    /// let regularization = Regularization::new(&[1e-3], 1e-3)?.with_bias(Bias::Unregularized)?;
+    /// let minimum = Ufm::new(ClassCounts::balanced(4, 100)?, regularization)?.global_minimum()?;
     /// let gap = minimum.quasi_interpolation().unwrap().gap();
     /// assert!((gap - 0.75 * 0.04).abs() < 1e-15);
     /// # Ok::<(), neural_collapse::Error>(())
@@ -155,12 +153,12 @@ impl GlobalMinimum {
     #[must_use]
     pub fn quasi_interpolation(&self) -> Option<QuasiInterpolation> {
         let counts = self.problem().counts()?;
-        let unregularized = self.problem().penalties().bias() == Bias::Unregularized;
+        let unregularized = self.problem().regularization().bias() == Bias::Unregularized;
         let [direction] = self.directions() else { return None };
         if !unregularized || !counts.is_balanced() || !direction.is_unique() {
             return None;
         }
         let gap = largest_gap(counts.classes()) * direction.unfitted_share();
-        Some(QuasiInterpolation { counts: counts.clone(), gap })
+        Some(QuasiInterpolation { classes: counts.classes(), gap })
     }
 }

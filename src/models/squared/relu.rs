@@ -1,13 +1,13 @@
-//! The non-negative minimiser, which a ReLU between the layers leaves as it is.
+//! The non-negative minimizer, which is unchanged by a ReLU between the layers.
 
 use crate::error::{Error, Result};
 use crate::models::squared::minimum::GlobalMinimum;
-use crate::models::squared::ufm::Target;
 use crate::prediction::explicit::{Basis, ExplicitPoint};
 use crate::problem::regularization::Bias;
+use crate::problem::target::Target;
 
 impl GlobalMinimum {
-    /// The global minimiser whose weights and features are non-negative: for one-hot targets without
+    /// The global minimizer whose weights and features are non-negative: for one-hot targets without
     /// a bias, Wₘ = diag(√(t_k/λₘ)) and h_k = √(t_k/(λ_H n_k)) e_k in the first dimensions of each space.
     ///
     /// A ReLU after the features or after any layer changes nothing for it, so that the minimum of
@@ -17,7 +17,7 @@ impl GlobalMinimum {
     /// 1/(2N) ‖W_M σ(W_(M−1) ⋯ σ(W₁ σ(H))) − Y‖² + Σₘ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖²
     /// ```
     ///
-    /// is at most the linear [`loss`](Self::loss) f*. How far it is the minimum:
+    /// is at most the linear [`loss`](crate::Prediction::loss) f*. How far it is the minimum:
     ///
     /// * **M = 1, σ on the features only**: it is. Replacing H by σ(H) never makes ‖H‖ larger, so the
     ///   problem is the linear one over H ≥ 0, a smaller set.
@@ -38,8 +38,8 @@ impl GlobalMinimum {
     /// ```
     /// use neural_collapse::{ClassCounts, Regularization, Ufm};
     ///
-    /// let penalties = Regularization::new(&[1e-3; 2], 1e-3)?;
-    /// let minimum = Ufm::new(ClassCounts::balanced(4, 10)?, penalties)?.global_minimum()?;
+    /// let regularization = Regularization::new(&[1e-3; 2], 1e-3)?;
+    /// let minimum = Ufm::new(ClassCounts::balanced(4, 10)?, regularization)?.global_minimum()?;
     /// let minimizer = minimum.nonnegative_minimizer()?;
     /// let hidden = &minimizer.head().weights()[0] * minimizer.class_means().unwrap();
     /// assert_eq!(hidden.map(|entry| entry.max(0.0)), hidden); // ReLU changes nothing
@@ -52,13 +52,13 @@ impl GlobalMinimum {
         let problem = self.problem();
         if let Target::Matrix(_) = problem.target() {
             return Err(Error::NoClosedForm {
-                problem: "a non-negative minimiser for an arbitrary target matrix",
+                problem: "a non-negative minimizer for an arbitrary target matrix",
             });
         }
-        if problem.penalties().bias() != Bias::None {
-            return Err(Error::NoClosedForm { problem: "a non-negative minimiser beside a bias" });
+        if problem.regularization().bias() != Bias::None {
+            return Err(Error::NoClosedForm { problem: "a non-negative minimizer beside a bias" });
         }
         // Without a bias the singular vectors are unit vectors, and so is the standard basis.
-        self.minimizer(&Basis::Standard)
+        self.explicit_point(&Basis::Standard)
     }
 }

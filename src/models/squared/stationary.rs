@@ -2,7 +2,7 @@
 
 use num_traits::Float;
 
-use crate::numerics::double_double::Twofold;
+use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::nth_root::{from_u32, power, root_of_ratio};
 
 /// Cap on the Newton iterations. Up to the threshold at most 3 are taken; close to the fold, where each
@@ -161,14 +161,14 @@ impl<T: Float> Solver<T> {
     /// With L(y) = ln(b x(q+1)²/(M q)), y = ln x and q = x^M, it is (e^L − 1)/L′.
     fn accurate_step(&self, x: T, b: T) -> Step<T> {
         let m = from_u32::<T>(self.depth);
-        let q = Twofold::power(x, self.depth);
+        let q = DoubleDouble::power(x, self.depth);
         let q_plus_one = q.plus(T::one());
         let pulled = q.times(m);
         let unfitted = q_plus_one.value().recip();
         let slope = m + T::one() - (m + m) * unfitted;
         let scale = (pulled.value() * slope).recip();
         // b x (q+1)² − M q; the products are ordered so that none overflows before the whole does.
-        let fitted = Twofold::product(b, x) * q_plus_one * q_plus_one;
+        let fitted = DoubleDouble::product(b, x) * q_plus_one * q_plus_one;
         Step { step: (fitted - pulled).value() * scale, power: q.value(), unfitted, slope }
     }
 
@@ -220,67 +220,18 @@ fn root_of_depth_one<T: Float>(b: T) -> Root<T> {
     let x = if is_tiny(b) {
         // Beside 1/√b the 1 vanishes, and an even power of two keeps the residual of √b normal.
         let scale = (T::epsilon() * T::epsilon()).recip();
-        let (root, root_error) = twofold_square_root(b * scale * scale);
-        Twofold::from(T::one()).over(Twofold::fast_sum(root, root_error)) * scale
+        let (root, root_error) = accurate_square_root(b * scale * scale);
+        DoubleDouble::from(T::one()).over(DoubleDouble::fast_sum(root, root_error)) * scale
     } else {
-        let (root, root_error) = twofold_square_root(b);
-        let numerator = Twofold::from(T::one()).plus(-b);
-        numerator.over(Twofold::sum(root, b).plus(root_error))
+        let (root, root_error) = accurate_square_root(b);
+        let numerator = DoubleDouble::from(T::one()).plus(-b);
+        numerator.over(DoubleDouble::sum(root, b).plus(root_error))
     };
     Root { x, power: x, steps: 0 }
 }
 
 /// √b and what its rounding left out.
-fn twofold_square_root<T: Float>(b: T) -> (T, T) {
+fn accurate_square_root<T: Float>(b: T) -> (T, T) {
     let root = b.sqrt();
-    (root, (Twofold::from(b) - Twofold::product(root, root)).value() / (root + root))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::squared::potential::{Potential, Regime};
-
-    /// The depths and slopes of a reference table.
-    fn inputs(table: &str) -> Vec<(u32, f64)> {
-        let path = format!("{}/tests/reference/{table}", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(path).unwrap();
-        let rows = text.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
-        rows.map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap())).collect()
-    }
-
-    /// The largest number of steps of a solver over a table, with the input that took it.
-    fn most_steps(table: &str, steps: impl Fn(u32, f64) -> Option<usize>) -> (usize, u32, f64) {
-        let counted = inputs(table).into_iter().filter_map(|(m, b)| Some((steps(m, b)?, m, b)));
-        let most = counted.max_by_key(|row| row.0).unwrap();
-        println!("{table}: {most:?}");
-        most
-    }
-
-    #[test]
-    fn the_minimiser_takes_at_most_four_steps() {
-        let most = most_steps("minimizer.csv", |m, b| {
-            let positive = Potential::new(m).unwrap().minimizer(b).unwrap().regime();
-            (positive == Regime::Positive).then(|| Solver::new(m).global(b).steps)
-        });
-        assert!(most.0 <= 4, "{most:?}");
-        let most = most_steps("minimizer.csv", |m, b| {
-            let b = b as f32;
-            let regime = Potential::<f32>::new(m).unwrap().minimizer(b).map(|found| found.regime());
-            (regime == Ok(Regime::Positive)).then(|| Solver::<f32>::new(m).global(b).steps)
-        });
-        assert!(most.0 <= 4, "f32: {most:?}");
-    }
-
-    #[test]
-    fn stationary_points_end_before_the_cap() {
-        let below_fold = |m, b| b < Potential::<f64>::new(m).unwrap().fold();
-        let larger = most_steps("stationary.csv", |m, b| {
-            below_fold(m, b).then(|| Solver::new(m).larger(b).steps)
-        });
-        let smaller = most_steps("stationary.csv", |m, b| {
-            (m > 1 && below_fold(m, b)).then(|| Solver::new(m).smaller(b).steps)
-        });
-        assert!(larger.0 <= 45 && smaller.0 <= 45, "{larger:?}, {smaller:?}");
-    }
+    (root, (DoubleDouble::from(b) - DoubleDouble::product(root, root)).value() / (root + root))
 }

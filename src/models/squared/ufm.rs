@@ -3,10 +3,10 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
-use crate::models::squared::minimum::GlobalMinimum;
-use crate::numerics::linalg::check_finite;
 use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::target::Target;
+use crate::problem::widths::Widths;
 
 /// A deep linear head on unconstrained features, trained with the squared loss:
 ///
@@ -17,10 +17,10 @@ use crate::problem::regularization::{Bias, Regularization};
 /// over Wₘ ∈ ℝ^(d_(m+1)×dₘ) with d_(M+1) = K, the features H ∈ ℝ^(d₁×N) and the bias b ∈ ℝᴷ. The
 /// targets Y ∈ ℝ^(K×N) are one-hot vectors given by the class counts, or any matrix.
 ///
-/// Everything is checked here; [`global_minimum`](Self::global_minimum) then always has an answer.
+/// Everything is checked here; [`global_minimum`](Self::global_minimum) then nearly always has an answer.
 ///
 /// ```
-/// use neural_collapse::{ClassCounts, Geometry, Regularization, Ufm};
+/// use neural_collapse::{ClassCounts, Geometry, Prediction, Regularization, Ufm};
 ///
 /// let counts = ClassCounts::new(&[200, 100, 50, 50])?;
 /// let ufm = Ufm::new(counts, Regularization::new(&[5e-4; 3], 5e-4)?)?.with_widths(&[64; 3])?;
@@ -30,55 +30,51 @@ use crate::problem::regularization::{Bias, Regularization};
 /// ```
 ///
 /// Source: problem (3) of Dang et al. (ICML 2023).
+#[doc(alias = "UFM")]
+#[doc(alias = "unconstrained features model")]
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct Ufm {
     target: Target,
-    penalties: Regularization,
-    widths: Option<Vec<usize>>,
-}
-
-/// The targets Y.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Target {
-    /// One-hot vectors.
-    Classes(ClassCounts),
-    /// Any matrix, K × N.
-    Matrix(DMatrix<f64>),
+    regularization: Regularization,
+    widths: Option<Widths>,
 }
 
 impl Ufm {
     /// A classification problem with `counts` samples in the classes.
     ///
     /// # Errors
-    /// [`Error::NoClosedForm`] for a regularised bias with classes of different sizes.
-    pub fn new(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
-        if matches!(penalties.bias(), Bias::Regularized(_)) && !counts.is_balanced() {
-            return Err(Error::NoClosedForm {
-                problem: "a regularised bias with classes of different sizes",
-            });
-        }
-        Ok(Self { target: Target::Classes(counts), penalties, widths: None })
+    /// [`Error::NoClosedForm`] for a regularized bias with classes of different sizes.
+    pub fn new(counts: ClassCounts, regularization: Regularization) -> Result<Self> {
+        Self::of_target(Target::Classes(counts), regularization)
     }
 
-    /// A problem with an arbitrary target matrix Y (K × N, a column a sample): label smoothing,
+    /// A problem with an arbitrary target matrix Y (K × N, one sample per column): label smoothing,
     /// several labels a sample, regression.
     ///
-    /// Its singular values are found numerically, to a few ulp of the largest one.
+    /// Its singular values are found numerically, to 4 + 4√max(K, N) ulp of the largest one, and those closer
+    /// together than that are taken for one.
     ///
     /// # Errors
     /// [`Error::Empty`] if the matrix has no entry, [`Error::OutOfRange`] if one is not finite,
-    /// [`Error::NoClosedForm`] for a regularised bias.
-    pub fn from_target(target: DMatrix<f64>, penalties: Regularization) -> Result<Self> {
-        if target.is_empty() {
-            return Err(Error::Empty { argument: "target" });
+    /// [`Error::NoClosedForm`] for a regularized bias.
+    pub fn from_target(target: DMatrix<f64>, regularization: Regularization) -> Result<Self> {
+        Self::of_target(Target::matrix(target)?, regularization)
+    }
+
+    fn of_target(target: Target, regularization: Regularization) -> Result<Self> {
+        if matches!(regularization.bias(), Bias::Regularized(_)) {
+            let problem = match &target {
+                Target::Classes(counts) if counts.is_balanced() => None,
+                Target::Classes(_) => Some("a regularized bias with classes of different sizes"),
+                Target::Matrix(_) => Some("a regularized bias with an arbitrary target matrix"),
+            };
+            if let Some(problem) = problem {
+                return Err(Error::NoClosedForm { problem });
+            }
         }
-        check_finite("target", &target)?;
-        if matches!(penalties.bias(), Bias::Regularized(_)) {
-            return Err(Error::NoClosedForm {
-                problem: "a regularised bias with an arbitrary target matrix",
-            });
-        }
-        Ok(Self { target: Target::Matrix(target), penalties, widths: None })
+        Ok(Self { target, regularization, widths: None })
     }
 
     /// The same problem with the widths d₁, …, d_M: `widths[m − 1]` is the number of inputs of Wₘ,
@@ -87,18 +83,14 @@ impl Ufm {
     /// # Errors
     /// [`Error::Shape`] unless there are M widths, [`Error::OutOfRange`] if one is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.penalties.check_widths(widths)?;
-        self.widths = Some(widths.to_vec());
+        self.widths = Some(Widths::new(widths, self.depth())?);
         Ok(self)
     }
 
     /// The class counts, or `None` for an arbitrary target matrix.
     #[must_use]
     pub fn counts(&self) -> Option<&ClassCounts> {
-        match &self.target {
-            Target::Classes(counts) => Some(counts),
-            Target::Matrix(_) => None,
-        }
+        self.target.counts()
     }
 
     /// The targets.
@@ -109,51 +101,73 @@ impl Ufm {
     /// Number of outputs K.
     #[must_use]
     pub fn classes(&self) -> usize {
-        match &self.target {
-            Target::Classes(counts) => counts.classes(),
-            Target::Matrix(target) => target.nrows(),
-        }
+        self.target.outputs()
     }
 
     /// Number of samples N.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        match &self.target {
-            Target::Classes(counts) => counts.samples(),
-            Target::Matrix(target) => target.ncols() as u64,
-        }
+        self.target.samples()
     }
 
     /// Number of linear layers M.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.penalties.depth()
+        self.regularization.depth()
     }
 
-    /// The penalties of the objective.
+    /// The decays of the objective and the treatment of the bias.
     #[must_use]
-    pub fn penalties(&self) -> &Regularization {
-        &self.penalties
+    pub fn regularization(&self) -> &Regularization {
+        &self.regularization
     }
 
     /// The widths d₁, …, d_M, or `None` if they are unlimited.
     #[must_use]
     pub fn widths(&self) -> Option<&[usize]> {
-        self.widths.as_deref()
+        self.widths.as_ref().map(Widths::as_slice)
     }
 
     /// R = min(K, d₁, …, d_M), the largest rank that the outputs can have (without the bias).
     #[must_use]
     pub fn rank_limit(&self) -> usize {
-        self.widths.iter().flatten().copied().fold(self.classes(), usize::min)
+        self.widths().into_iter().flatten().copied().fold(self.classes(), usize::min)
+    }
+}
+
+/// How problems are stored: what is read passes through the constructors.
+#[cfg(feature = "serde")]
+mod stored {
+    use super::Ufm;
+    use crate::error::{Error, Result};
+    use crate::problem::regularization::Regularization;
+    use crate::problem::target::Target;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename = "Ufm", deny_unknown_fields)]
+    pub(super) struct Stored {
+        target: Target,
+        regularization: Regularization,
+        #[serde(default)]
+        widths: Option<Vec<usize>>,
     }
 
-    /// The global minimum of the objective.
-    ///
-    /// # Errors
-    /// [`Error::Unrepresentable`] if a scale of the problem is out of the range of `f64`, and
-    /// [`Error::NoConvergence`] if the singular values of an arbitrary target could not be found.
-    pub fn global_minimum(&self) -> Result<GlobalMinimum> {
-        GlobalMinimum::new(self.clone())
+    impl From<Ufm> for Stored {
+        fn from(ufm: Ufm) -> Self {
+            let widths = ufm.widths().map(<[usize]>::to_vec);
+            Self { target: ufm.target, regularization: ufm.regularization, widths }
+        }
+    }
+
+    impl TryFrom<Stored> for Ufm {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            let ufm = Self::of_target(stored.target, stored.regularization)?;
+            match stored.widths {
+                Some(widths) => ufm.with_widths(&widths),
+                None => Ok(ufm),
+            }
+        }
     }
 }

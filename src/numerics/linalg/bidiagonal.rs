@@ -10,18 +10,52 @@
 
 use nalgebra::{DMatrix, linalg::Bidiagonal};
 
-use super::Wanted;
+/// The singular vectors of one side: a matrix with a column for each, or `()` if they are not wanted.
+pub(crate) trait Vectors: Sized {
+    /// What is computed only if it is wanted.
+    fn new(vectors: impl FnOnce() -> DMatrix<f64>) -> Self;
+
+    /// Others computed from these.
+    fn map(self, change: impl FnOnce(DMatrix<f64>) -> DMatrix<f64>) -> Self;
+
+    /// The matrix to change in place.
+    fn as_mut(&mut self) -> Option<&mut DMatrix<f64>>;
+}
+
+impl Vectors for DMatrix<f64> {
+    fn new(vectors: impl FnOnce() -> Self) -> Self {
+        vectors()
+    }
+
+    fn map(self, change: impl FnOnce(Self) -> Self) -> Self {
+        change(self)
+    }
+
+    fn as_mut(&mut self) -> Option<&mut DMatrix<f64>> {
+        Some(self)
+    }
+}
+
+impl Vectors for () {
+    fn new(_: impl FnOnce() -> DMatrix<f64>) -> Self {}
+
+    fn map(self, _: impl FnOnce(DMatrix<f64>) -> DMatrix<f64>) -> Self {}
+
+    fn as_mut(&mut self) -> Option<&mut DMatrix<f64>> {
+        None
+    }
+}
 
 /// An upper bidiagonal matrix on its way to diagonal form; U B Vᵀ stays the same all the time.
-pub(super) struct Iteration {
+pub(super) struct Iteration<U, V> {
     /// Diagonal of B; at the end the singular values, unsorted.
     pub(super) diagonal: Vec<f64>,
     /// Entries right of the diagonal, and a last zero that stays zero.
     above: Vec<f64>,
-    /// U, or an empty matrix if it is not wanted.
-    pub(super) u: DMatrix<f64>,
-    /// V, or an empty matrix if it is not wanted.
-    pub(super) v: DMatrix<f64>,
+    /// U.
+    pub(super) u: U,
+    /// V.
+    pub(super) v: V,
 }
 
 /// What the active block, rows start..end, needs next.
@@ -36,14 +70,13 @@ enum Step {
     Qr { start: usize },
 }
 
-impl Iteration {
+impl<U: Vectors, V: Vectors> Iteration<U, V> {
     /// Reduces a square matrix, not empty, to bidiagonal form.
-    pub(super) fn new(matrix: DMatrix<f64>, wanted: Wanted) -> Self {
+    pub(super) fn new(matrix: DMatrix<f64>) -> Self {
         let reduced = Bidiagonal::new(matrix);
         let mut above = reduced.off_diagonal().as_slice().to_vec();
         above.push(0.0);
-        let u = if wanted.u { reduced.u() } else { DMatrix::zeros(0, 0) };
-        let v = if wanted.v { reduced.v_t().transpose() } else { DMatrix::zeros(0, 0) };
+        let (u, v) = (U::new(|| reduced.u()), V::new(|| reduced.v_t().transpose()));
         Self { diagonal: reduced.diagonal().as_slice().to_vec(), above, u, v }
     }
 
@@ -171,8 +204,8 @@ impl Iteration {
         for (i, value) in self.diagonal.iter_mut().enumerate() {
             if *value < 0.0 {
                 *value = -*value;
-                if !self.v.is_empty() {
-                    self.v.column_mut(i).neg_mut();
+                if let Some(vectors) = self.v.as_mut() {
+                    vectors.column_mut(i).neg_mut();
                 }
             }
         }
@@ -199,11 +232,9 @@ impl Rotation {
         (self.cosine * x + self.sine * y, self.cosine * y - self.sine * x)
     }
 
-    /// Turns two columns of a matrix; nothing to do for an empty one.
-    fn apply(&self, matrix: &mut DMatrix<f64>, first: usize, second: usize) {
-        if matrix.is_empty() {
-            return;
-        }
+    /// Turns two singular vectors.
+    fn apply(&self, vectors: &mut impl Vectors, first: usize, second: usize) {
+        let Some(matrix) = vectors.as_mut() else { return };
         let rows = matrix.nrows();
         let (low, high) = (first.min(second), first.max(second));
         let (head, tail) = matrix.as_mut_slice().split_at_mut(high * rows);

@@ -5,10 +5,9 @@
 
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, Storage, U1};
+use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, RealField, Storage, U1};
 
 use crate::numerics::parallel;
-use crate::numerics::scalar::Scalar;
 
 /// Columns of one piece: enough for the product to run at full speed.
 const WIDTH: usize = 192;
@@ -23,11 +22,11 @@ pub(crate) const SMALL: usize = 8;
 type Operand<T, S> = Matrix<T, Dyn, Dyn, S>;
 
 /// Where the numbers of a matrix or of a view are.
-pub(crate) trait Numbers<T: Scalar>: Storage<T, Dyn, Dyn> + Sync {}
-impl<T: Scalar, S: Storage<T, Dyn, Dyn> + Sync> Numbers<T> for S {}
+pub(crate) trait Numbers<T: RealField + Copy>: Storage<T, Dyn, Dyn> + Sync {}
+impl<T: RealField + Copy, S: Storage<T, Dyn, Dyn> + Sync> Numbers<T> for S {}
 
 /// The transpose of a matrix, as a view.
-pub(crate) fn transposed<T: Scalar>(matrix: &DMatrix<T>) -> StridedView<'_, T> {
+pub(crate) fn transposed<T: RealField + Copy>(matrix: &DMatrix<T>) -> StridedView<'_, T> {
     let (rows, columns) = matrix.shape();
     // Without entries the other stride must be zero, for nalgebra to believe that all of them are there.
     let strides = match (rows, columns) {
@@ -45,7 +44,7 @@ pub(crate) fn transposed<T: Scalar>(matrix: &DMatrix<T>) -> StridedView<'_, T> {
 }
 
 /// `result` = A B on this thread.
-pub(crate) fn multiply<T: Scalar>(
+pub(crate) fn multiply<T: RealField + Copy>(
     result: &mut DMatrixViewMut<'_, T, U1, Dyn>,
     left: &Operand<T, impl Numbers<T>>,
     right: &Operand<T, impl Numbers<T>>,
@@ -58,7 +57,7 @@ pub(crate) fn multiply<T: Scalar>(
 /// nalgebra 0.35 writes out of bounds where it multiplies a small A itself and the rows of A are not
 /// next to each other in memory (its `axcpy` takes the length of the memory for that of a column), so
 /// such a matrix is copied first.
-fn gemm<T: Scalar>(
+fn gemm<T: RealField + Copy>(
     result: &mut DMatrixViewMut<'_, T, U1, Dyn>,
     alpha: T,
     left: &Operand<T, impl Numbers<T>>,
@@ -76,7 +75,7 @@ fn gemm<T: Scalar>(
 }
 
 /// A B.
-pub(crate) fn product<T: Scalar>(
+pub(crate) fn product<T: RealField + Copy>(
     left: &Operand<T, impl Numbers<T>>,
     right: &Operand<T, impl Numbers<T>>,
 ) -> DMatrix<T> {
@@ -133,7 +132,7 @@ pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &DMatrix<f64>) {
 }
 
 /// Calls `work` with pieces of neighbouring columns; `depth` multiplications are needed for an entry.
-fn for_each_piece<T: Scalar>(
+fn for_each_piece<T: RealField + Copy>(
     result: &mut DMatrix<T>,
     depth: usize,
     work: impl Fn(Range<usize>, DMatrixViewMut<'_, T, U1, Dyn>) + Sync,

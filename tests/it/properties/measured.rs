@@ -4,7 +4,8 @@ use nalgebra::DMatrix;
 use neural_collapse::measure::{Center, Scalar};
 use neural_collapse::metrics::{Nc1Options, nc1, nc4};
 use neural_collapse::{
-    ClassStatistics, Features, GlobalMinimum, LabeledFeatures, LinearHead, Regularization, audit,
+    ClassStatistics, Features, GlobalMinimum, LabeledFeatures, LinearHead, Prediction,
+    Regularization, audit,
 };
 
 use super::problem::check_message;
@@ -75,7 +76,7 @@ fn check_statistics<T: Scalar>(
     let samples = statistics.counts().iter().sum::<u64>();
     assert_eq!(samples, input.labels.len() as u64, "{input:?}");
     for center in [Center::Samples, Center::Classes] {
-        let means = statistics.centred_means(center);
+        let means = statistics.centered_means(center);
         let finite = means.map(|means| means.iter().all(|entry| entry.is_finite()));
         assert!(finite.unwrap_or(true), "{input:?}");
     }

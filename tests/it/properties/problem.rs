@@ -1,9 +1,12 @@
 //! Whole problems and their global minima.
 
 use nalgebra::DMatrix;
-use neural_collapse::models::squared::Regime;
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Direction;
 use neural_collapse::prediction::ClassGeometry;
-use neural_collapse::{Basis, Bias, ClassCounts, Error, GlobalMinimum, Regularization, Ufm};
+use neural_collapse::{
+    Basis, Bias, ClassCounts, Error, GlobalMinimum, Prediction, Regularization, Ufm,
+};
 
 use super::FEW_ULP;
 
@@ -96,10 +99,10 @@ fn check_minimum(minimum: &GlobalMinimum, input: &Input) {
     }
     let depth = minimum.problem().depth();
     let singular_values = [
-        minimum.s_k(),
-        minimum.feature_singular_values(),
+        minimum.direction_singular_values(1..=1).unwrap(),
+        minimum.direction_feature_singular_values(),
         minimum.output_singular_values(),
-        minimum.product_singular_values(1..=depth).unwrap(),
+        minimum.direction_singular_values(1..=depth).unwrap(),
     ];
     for values in singular_values {
         assert!(values.iter().copied().all(good), "{input:?}: {values:?}");
@@ -108,9 +111,9 @@ fn check_minimum(minimum: &GlobalMinimum, input: &Input) {
 
 fn check_classes(minimum: &GlobalMinimum, input: &Input) {
     let counts = minimum.problem().counts().unwrap();
-    let classes: usize = minimum.class_runs().map(|(run, _)| run.classes).sum();
+    let classes: usize = minimum.class_runs().unwrap().iter().map(|(run, _)| run.class_count).sum();
     assert_eq!(classes, counts.classes(), "{input:?}");
-    for (run, class) in minimum.class_runs() {
+    for (run, class) in minimum.class_runs().unwrap() {
         assert_eq!(minimum.class(run.first_class), Some(class), "{input:?}");
         let ClassGeometry { classifier_norm_squared, feature_norm_squared, .. } = class;
         let norms = [classifier_norm_squared, feature_norm_squared];
@@ -118,8 +121,8 @@ fn check_classes(minimum: &GlobalMinimum, input: &Input) {
         assert_eq!(class.collapsed.is_none(), classifier_norm_squared.is_none(), "{input:?}");
     }
     assert_eq!(minimum.class(counts.classes()), None);
-    let multiplicity: usize = minimum.directions().iter().map(|d| d.multiplicity()).sum();
-    let dropped = usize::from(minimum.problem().penalties().bias() == Bias::Unregularized);
+    let multiplicity: usize = minimum.directions().iter().map(Direction::multiplicity).sum();
+    let dropped = usize::from(minimum.problem().regularization().bias() == Bias::Unregularized);
     assert_eq!(multiplicity, counts.classes() - dropped, "{input:?}");
     // The vector of more classes than memory can hold is not asked for.
     if counts.classes() <= 1000 {
@@ -142,7 +145,7 @@ fn check_matrices(minimum: &GlobalMinimum, input: &Input) {
     if depth > 12 {
         return;
     }
-    let explicit = minimum.minimizer(&Basis::Standard).unwrap();
+    let explicit = minimum.explicit(&Basis::Standard).unwrap();
     assert!(explicit.head().weights().iter().all(finite), "{input:?}");
     assert!(explicit.class_means().is_none_or(finite), "{input:?}");
 }

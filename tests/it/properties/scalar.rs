@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use neural_collapse::Potential;
-use neural_collapse::models::squared::{Minimizer, Regime};
+use neural_collapse::models::Regime;
+use neural_collapse::models::squared::Minimizer;
 use num_traits::Float;
 
 /// The potential of any depth at any two numbers, in both precisions.
@@ -66,7 +67,7 @@ fn check_minimizer<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: 
     let (fitted, unfitted) = (minimizer.fitted_share(), minimizer.unfitted_share());
     assert!(fitted >= T::zero() && unfitted >= T::zero(), "{input:?}");
     assert!((fitted + unfitted - T::one()).abs() <= few_ulp(), "{input:?}");
-    let value = minimizer.value(b);
+    let value = minimizer.value();
     assert!(value >= T::zero() && value <= T::one() + few_ulp(), "{input:?}: g = {value:?}");
     check_neighbours(potential, b, minimizer);
 }
@@ -74,7 +75,7 @@ fn check_minimizer<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: 
 /// No other x is better, and x falls as b grows.
 fn check_neighbours<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: &Minimizer<T>) {
     let input = (potential.depth(), b, minimizer);
-    let value = minimizer.value(b);
+    let value = minimizer.value();
     for factor in [0.5, 0.999, 1.001, 2.0] {
         let x = minimizer.x() * T::from(factor).unwrap();
         // Where x^M overflows, 1/(x^M + 1) is lost, and g with it.

@@ -23,7 +23,7 @@ pub fn check(runs: &[(u64, usize)]) {
     assert!(values.windows(2).all(|pair| pair[0].0 >= pair[1].0), "{runs:?}: {values:?}");
     assert_eq!(values.iter().map(|value| value.1).sum::<usize>(), counts.classes() - 1, "{runs:?}");
     let sizes: Vec<(f64, f64)> =
-        counts.sizes().map(|group| (group.size as f64, group.classes as f64)).collect();
+        counts.sizes().map(|group| (group.size as f64, group.class_count as f64)).collect();
     let (smallest, largest) = (sizes[sizes.len() - 1].0, sizes[0].0);
     let inside = |value: &(f64, usize)| (smallest..=largest).contains(&value.0);
     assert!(values.iter().all(inside), "{runs:?}: {values:?}");

@@ -35,7 +35,7 @@ struct Block {
 pub struct Unpacked {
     /// W₁, …, W_M.
     pub weights: Vec<DMatrix<f64>>,
-    /// H, a column a sample.
+    /// H, one sample per column.
     pub features: DMatrix<f64>,
     /// b, which is zero where the objective has none.
     pub bias: DVector<f64>,

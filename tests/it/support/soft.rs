@@ -47,7 +47,6 @@ impl SoftObjective {
         });
         let weights = of_samples.iter().map(|&k| class_weights[k] / samples as f64).collect();
         let copies = vec![1.0; samples];
-        let bias = bias;
         Self { labels, weights, copies, weight_decay, feature_decay, bias, dimension, nonnegative }
     }
 

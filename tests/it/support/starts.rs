@@ -94,7 +94,7 @@ fn factor_size(objective: &MseObjective, singular_value: f64) -> f64 {
 fn random_bias(objective: &MseObjective, rng: &mut SmallRng) -> DVector<f64> {
     let share = match objective.bias() {
         Bias::None => 0.0,
-        _ => rng.random_range(0.0..1.5f64).min(1.0),
+        _ => rng.random_range(0.0..1.5_f64).min(1.0),
     };
     objective.target().column_mean() * share
 }

@@ -136,7 +136,7 @@ impl Direction {
 
 /// The minimiser of a function with one local minimum in a bracket.
 fn golden_section(f: impl Fn(f64) -> f64, bracket: std::ops::Range<f64>) -> f64 {
-    let ratio = (5.0f64.sqrt() - 1.0) / 2.0;
+    let ratio = (5.0_f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (bracket.start, bracket.end);
     for _ in 0..REFINEMENTS {
         let (left, right) = (high - ratio * (high - low), low + ratio * (high - low));

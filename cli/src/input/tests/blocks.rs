@@ -16,7 +16,7 @@ fn read_in_blocks(name: &str, bytes: &[u8], block_bytes: usize) -> Result<Vec<f6
 
 fn open(folder: &Folder, name: &str, bytes: &[u8]) -> MeasuredNetwork {
     let path = folder.write(name, bytes);
-    read_network(&[path], &Keys::default(), &Penalties::default()).unwrap()
+    read_network(&Request { files: vec![path], ..Request::default() }).unwrap()
 }
 
 /// Twenty samples of width two; `change` is made to the features.
@@ -115,7 +115,7 @@ fn files_that_change_between_passes_are_errors() {
     let no_features = safetensors_file(&small_network()[1..], &[]);
     let cases: [(&[u8], &str); 5] = [
         (&small, "`features`: it has changed while it was read"),
-        (&no_features, "has no `features` (the features, a row for each sample); it has"),
+        (&no_features, "has no `features` (the features, one sample per row); it has"),
         (&whole[..whole.len() - 1], "is not a valid .safetensors file: it is truncated"),
         (b"", "is not a valid .safetensors file: it is only 0 bytes long"),
         (&twenty_samples(|features| features[39] = f64::INFINITY), "`features` is inf at [19, 1]"),

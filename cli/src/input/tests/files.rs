@@ -27,6 +27,11 @@ fn sample() -> Vec<Tensor> {
     vec![doubles("features", &[1, 2], &[7.0, 8.0]), labels(&[1])]
 }
 
+/// One sample of class 0.
+fn other_sample() -> Vec<Tensor> {
+    vec![doubles("features", &[1, 2], &[-7.0, -8.0]), labels(&[0])]
+}
+
 fn with(mut tensors: Vec<Tensor>, tensor: Tensor) -> Vec<Tensor> {
     tensors.retain(|other| other.0 != tensor.0);
     tensors.push(tensor);
@@ -52,7 +57,7 @@ fn samples_come_in_the_order_of_the_files() {
 
 #[test]
 fn single_precision_stays_single() {
-    let single = || vec![singles("features", &[1, 2], &[0.1, 9.0]), labels(&[0])];
+    let single = || vec![singles("features", &[2, 2], &[0.1, 9.0, 1.0, 2.0]), labels(&[0, 1])];
     let files = [("a.safetensors", head(), &[][..]), ("b.safetensors", single(), &[])];
     assert_eq!(read_all(&files).unwrap().network.data.precision(), Precision::Single);
 }
@@ -67,7 +72,7 @@ fn other_files_may_repeat_the_head() {
     let whole = read_all(&[
         ("head.safetensors", with(head(), bias()), metadata),
         ("a.safetensors", with(with(sample(), single), bias()), repeated),
-        ("b.safetensors", with(sample(), doubles("classifier.0.weight", &[1, 1], &[1.0])), &[]),
+        ("b.safetensors", other_sample(), &[]),
         ("c.safetensors", head(), &[]),
     ]);
     let head = whole.unwrap().network.head;
@@ -84,7 +89,7 @@ fn any_file_may_state_the_hyper_parameters() {
         read_all(&[
             ("a.safetensors", sample(), &[]),
             ("head.safetensors", head(), &[]),
-            ("b.safetensors", sample(), stated),
+            ("b.safetensors", other_sample(), stated),
             ("c.safetensors", sample(), last),
         ])
     };
@@ -92,25 +97,9 @@ fn any_file_may_state_the_hyper_parameters() {
         files(&[("lambda_w", "1e-4"), ("bias", "none")]).unwrap().network.head.penalties;
     assert_eq!(penalties.weight_decays, Some(vec![1e-4]));
     assert_eq!((penalties.feature_decay, penalties.bias), (Some(1e-5), Some(Bias::None)));
-    let message = "c.safetensors: the metadata `lambda_h` is not the same as in b.safetensors";
+    let message = "c.safetensors: the metadata `lambda_h` is not the same as in b.safetensors; give the files of one \
+                   network only";
     assert_eq!(files(&[("lambda_h", "1e-4")]).unwrap_err(), message);
-}
-
-#[test]
-fn a_bias_that_would_be_left_out_is_refused() {
-    let bias = |key| doubles(key, &[2], &[0.5, -0.5]);
-    let message = "a.safetensors: has `classifier.1.bias`, which would be left out: in the model only the \
-                   last layer has a bias, `classifier.bias` or what --bias-key names";
-    for network in [
-        with(small_network(), bias("classifier.1.bias")),
-        with(with(small_network(), bias("classifier.1.bias")), bias("classifier.bias")),
-    ] {
-        assert_eq!(read_all(&[("a.safetensors", network, &[])]).unwrap_err(), message);
-    }
-    let file = safetensors_file(&with(small_network(), bias("classifier.1.bias")), &[]);
-    let keys = Keys { bias: Some("classifier.1.bias".into()), ..Keys::default() };
-    let named = read_with("a.safetensors", &file, &keys, &Penalties::default()).unwrap();
-    assert_eq!(named.network.head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
 }
 
 #[test]
@@ -123,72 +112,64 @@ fn contradictions_name_both_files() {
     ];
     let bias = |value| doubles("classifier.bias", &[2], &[0.5, value]);
     let other_weight = doubles("classifier.1.weight", &[2, 2], &[1.0, -1.0, 0.5, 0.5]);
-    let second_weight = doubles("classifier.2.weight", &[2, 2], &WEIGHTS);
     let cases: [(Tensor, Metadata<'_>, &str); 7] = [
-        (other_weight, &[], "`classifier.1.weight` is not the same as in a.safetensors"),
-        (
-            second_weight,
-            &[],
-            "has `classifier.2.weight`, but a.safetensors, which has the other weights, has not",
-        ),
-        (bias(0.25), &[], "`classifier.bias` is not the same as in a.safetensors"),
-        (
-            bias(0.5),
-            &[("lambda_w", "[1e-4, 2e-4]")],
-            "the metadata `lambda_w` is not the same as in a.safetensors",
-        ),
-        (
-            bias(0.5),
-            &[("lambda_h", "2e-4")],
-            "the metadata `lambda_h` is not the same as in a.safetensors",
-        ),
-        (bias(0.5), &[("bias", "none")], "the metadata `bias` is not the same as in a.safetensors"),
-        (
-            bias(0.5),
-            &[("loss_function", "cross_entropy")],
-            "the metadata `loss_function` is not the same as in a.safetensors",
-        ),
+        (other_weight, &[], "`classifier.1.weight`"),
+        (bias(0.25), &[], "`classifier.bias`"),
+        (bias(0.5), &[("lambda_w", "[1e-4, 2e-4]")], "the metadata `lambda_w`"),
+        (bias(0.5), &[("lambda_h", "2e-4")], "the metadata `lambda_h`"),
+        (bias(0.5), &[("bias", "none")], "the metadata `bias`"),
+        (bias(0.5), &[("loss_function", "cross_entropy")], "the metadata `loss_function`"),
+        (bias(0.5), &[("lambda_w", "[2e-4]")], "the metadata `lambda_w`"),
     ];
-    for (tensor, other_metadata, message) in cases {
+    for (tensor, other_metadata, what) in cases {
         let error = read_all(&[
             ("z.safetensors", sample(), &[]),
             ("a.safetensors", with(small_network(), bias(0.5)), metadata),
             ("b.safetensors", with(sample(), tensor), other_metadata),
         ]);
-        assert_eq!(error.unwrap_err(), format!("b.safetensors: {message}"));
+        let message = "is not the same as in a.safetensors; give the files of one network only";
+        assert_eq!(error.unwrap_err(), format!("b.safetensors: {what} {message}"));
     }
-    let error = read_all(&[
-        ("b.safetensors", with(sample(), bias(0.5)), &[]),
-        ("a.safetensors", head(), &[]),
+}
+
+/// Sharded checkpoints have the weights in one file and the bias in another.
+#[test]
+fn the_head_may_be_spread_over_files() {
+    let bias = doubles("classifier.bias", &[2], &[0.5, -0.5]);
+    let second = doubles("classifier.2.weight", &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    let whole = read_all(&[
+        ("b.safetensors", vec![bias], &[]),
+        ("c.safetensors", with(small_network(), second), &[]),
     ]);
-    let message = "b.safetensors: has `classifier.bias`, but a.safetensors, which has the other weights, has not";
-    assert_eq!(error.unwrap_err(), message);
+    let head = whole.unwrap().network.head;
+    assert_eq!(head.keys, ["classifier.1.weight", "classifier.2.weight"]);
+    assert_eq!(head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
 }
 
 #[test]
 fn mistakes_name_their_file() {
     let narrow = || vec![doubles("features", &[2, 1], &[1.0, 2.0]), labels(&[0, 1])];
     let cases = [
-        (
-            narrow(),
-            "`features` has shape 2×1, but 2×2 for `classifier.1.weight` in a.safetensors is expected",
-        ),
+        (narrow(), "`features` has shape 2×1, but 2×2 as in a.safetensors is expected"),
         (
             with(narrow(), doubles("classifier.1.weight", &[2, 2], &WEIGHTS)),
-            "`features` has shape 2×1, but 2×2 for `classifier.1.weight` in a.safetensors is expected",
+            "`features` has shape 2×1, but 2×2 as in a.safetensors is expected",
         ),
-        (with(sample(), labels(&[2])), "`labels` is 2 at [0], but a class from 0 to 1 is expected"),
+        (
+            with(sample(), labels(&[3])),
+            "`labels` is 3 at [0], but a class from 0 to 1 is expected; the head has 2 outputs",
+        ),
         (
             with(sample(), labels(&[0, 1])),
             "`labels` has shape (2), but (1) for the rows of `features` is expected",
         ),
         (
             sample()[..1].to_vec(),
-            "has no `labels` (the class of each sample, from 0); it has `features`",
+            "has no `labels` (the class of each sample, from 0); it has `features`; --labels names others",
         ),
         (
             sample()[1..].to_vec(),
-            "has no `features` (the features, a row for each sample); it has `labels`",
+            "has no `features` (the features, one sample per row); it has `labels`; --features names others",
         ),
         (
             vec![doubles("x", &[1], &[1.0])],
@@ -217,9 +198,9 @@ fn mistakes_name_their_file() {
 #[test]
 fn some_file_has_weights_and_some_file_has_features() {
     let error = read_all(&[("a.safetensors", sample(), &[]), ("b.safetensors", sample(), &[])]);
-    let message = "a.safetensors: has no `classifier.1.weight` (the weights of layer 1), nor has any other file; all they have is `features`, `labels`";
+    let message = "a.safetensors: has no `classifier.1.weight` (the weights of layer 1), nor has any other file; all they have is `features`, `labels`; --weights names others";
     assert_eq!(error.unwrap_err(), message);
     let error = read_all(&[("a.safetensors", head(), &[]), ("b.safetensors", head(), &[])]);
-    let message = "a.safetensors: has no `features` (the features, a row for each sample), nor has any other file; all they have is `classifier.1.weight`";
+    let message = "a.safetensors: has no `features` (the features, one sample per row), nor has any other file; all they have is `classifier.1.weight`; --features names others";
     assert_eq!(error.unwrap_err(), message);
 }

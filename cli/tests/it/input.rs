@@ -1,0 +1,275 @@
+//! Networks as people have them: each of these was once read in silence as another one, or refused without a word on
+//! what to do.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::network::Network;
+use support::{error_line, run, text};
+
+/// Classes, and samples of each.
+const CLASSES: usize = 4;
+const SAMPLES: usize = 5;
+
+/// The vertices of a simplex, one per row: I − 11ᵀ/K.
+fn simplex() -> Vec<f64> {
+    let entry = |index: usize| f64::from(index % (CLASSES + 1) == 0) - 1.0 / CLASSES as f64;
+    (0..CLASSES * CLASSES).map(entry).collect()
+}
+
+fn scaled(values: &[f64], factor: f64) -> Vec<f64> {
+    values.iter().map(|value| value * factor).collect()
+}
+
+fn labels(first: usize) -> Vec<i64> {
+    (0..CLASSES * SAMPLES).map(|sample| (first + sample / SAMPLES) as i64).collect()
+}
+
+/// Features that are the rows of `means`, each for all samples of a class.
+fn features(means: &[f64]) -> Vec<f64> {
+    means.chunks(CLASSES).flat_map(|mean| mean.repeat(SAMPLES)).collect()
+}
+
+fn samples(means: &[f64]) -> Network {
+    Network::empty()
+        .with_doubles("features", &[CLASSES * SAMPLES, CLASSES], &features(means))
+        .with_labels(&labels(0))
+}
+
+fn audit(path: &Path, flags: &str) -> Value {
+    support::json(&format!("audit {} {flags} --json", path.display()))
+}
+
+fn error(path: &Path, flags: &str) -> String {
+    error_line(&format!("audit {} {flags}", path.display()))
+}
+
+#[test]
+fn layers_that_count_from_zero_are_all_taken() {
+    let path = Network::empty()
+        .with_doubles("classifier.0.weight", &[2, 2], &[0.0, 1.0, -1.0, 0.0])
+        .with_doubles("classifier.1.weight", &[2, 2], &[0.0, 1.0, 0.0, -1.0])
+        .with_doubles("features", &[4, 2], &[-1.0, 0.0, -1.0, 0.1, 1.0, 0.0, 1.0, -0.1])
+        .with_labels(&[0, 0, 1, 1])
+        .write("from_zero.safetensors");
+    let audit = audit(&path, "");
+    assert_eq!(audit["nc2"].as_array().unwrap().len(), 2);
+    assert_eq!(audit["nc4"], 1.0);
+}
+
+#[test]
+fn a_head_of_another_name_is_found() {
+    let simplex = simplex();
+    let path = samples(&simplex)
+        .with_doubles("fc.weight", &[CLASSES, CLASSES], &scaled(&simplex, 3.0))
+        .write_npz("fc.npz");
+    assert_eq!(audit(&path, ""), audit(&path, "--weights fc.weight"));
+    assert_eq!(audit(&path, "")["nc4"], 1.0);
+}
+
+#[test]
+fn a_bias_of_any_name_in_any_file_is_used_or_asked_for() {
+    let simplex = simplex();
+    let head = |bias| {
+        samples(&simplex).with_doubles("W", &[CLASSES, CLASSES], &simplex).with_doubles(
+            bias,
+            &[CLASSES],
+            &[9.0, 0.0, 0.0, 0.0],
+        )
+    };
+    let path = head("b").write_npz("with_b.npz");
+    for flags in ["", "--weights W", "--bias-key b"] {
+        assert_eq!(audit(&path, flags)["nc4"], 0.25, "{flags}");
+    }
+    assert_eq!(audit(&path, "--bias-key none")["nc4"], 1.0);
+    let path = head("offset").write_npz("with_offset.npz");
+    let message = error(&path, "--weights W");
+    assert!(message.contains("with_offset.npz: has `offset`"), "{message}");
+    assert!(
+        message.contains("--bias-key offset") && message.contains("--bias-key none"),
+        "{message}"
+    );
+    // Over two files.
+    let weights = Network::empty()
+        .with_doubles("fc.weight", &[CLASSES, CLASSES], &simplex)
+        .write_npz("fc_weight.npz");
+    let rest = samples(&simplex)
+        .with_doubles("fc.bias", &[CLASSES], &[9.0, 0.0, 0.0, 0.0])
+        .write_npz("fc_bias.npz");
+    let both = format!("{} --weights fc.weight", rest.display());
+    assert_eq!(audit(&weights, &both)["nc4"], 0.25);
+}
+
+#[test]
+fn kernels_of_keras_are_read_if_that_is_said() {
+    // Features A, one row for each class, and the inverse of A as inputs × outputs.
+    let means = [2.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 3.0, 1.0, 0.0, 0.0, 1.0];
+    let inverse =
+        nalgebra::DMatrix::from_row_slice(CLASSES, CLASSES, &means).try_inverse().unwrap();
+    let path = samples(&means)
+        .with_doubles("dense/kernel", &[CLASSES, CLASSES], inverse.transpose().as_slice())
+        .write("kernel.safetensors");
+    assert_eq!(audit(&path, "--transposed")["nc4"], 1.0);
+    assert!(audit(&path, "")["nc4"].as_f64().unwrap() < 1.0);
+    let wide = Network::empty()
+        .with_doubles("features", &[2, 3], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+        .with_labels(&[0, 1])
+        .with_doubles("kernel", &[3, 2], &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+        .with_doubles("other", &[5, 7], &[0.0; 35])
+        .write("wide_kernel.safetensors");
+    let message = error(&wide, "");
+    assert!(message.contains("`kernel` would fit as inputs × outputs"), "{message}");
+    assert!(message.contains("--transposed"), "{message}");
+    assert_eq!(audit(&wide, "--transposed")["nc4"], 1.0);
+}
+
+#[test]
+fn outputs_without_samples_are_left_out_if_asked() {
+    let simplex = simplex();
+    let background = [vec![0.0; CLASSES], simplex.clone()].concat();
+    let path = Network::empty()
+        .with_doubles("features", &[CLASSES * SAMPLES, CLASSES], &features(&simplex))
+        .with_labels(&labels(1))
+        .with_doubles("classifier.1.weight", &[CLASSES + 1, CLASSES], &background)
+        .write_npz("background.npz");
+    let message = error(&path, "");
+    assert!(message.contains("class 0 has no sample in `labels`"), "{message}");
+    assert!(message.contains("--present-classes"), "{message}");
+    let audit = audit(&path, "--present-classes --loss ce");
+    assert!(audit["nc2"][0].as_f64().unwrap() < 1e-15, "{audit}");
+    assert_eq!(audit["classes"].as_array().unwrap().len(), CLASSES);
+}
+
+#[test]
+fn label_smoothing_has_no_prediction() {
+    let simplex = simplex();
+    let network = samples(&simplex)
+        .with_doubles("classifier.1.weight", &[CLASSES, CLASSES], &simplex)
+        .with_metadata("loss_function", "cross_entropy")
+        .with_metadata("lambda_w", "1e-3")
+        .with_metadata("lambda_h", "1e-4");
+    let plain = network.write("no_smoothing.safetensors");
+    let smoothed = network.with_metadata("label_smoothing", "0.1").write("smoothing.safetensors");
+    assert!(audit(&plain, "")["prediction"].is_object());
+    for (path, flags) in [(&smoothed, ""), (&plain, "--label-smoothing 0.1")] {
+        assert!(audit(path, flags)["prediction"].is_null());
+        let output = run(&format!("audit {} {flags}", path.display()));
+        let table = text(&output.stdout);
+        assert!(table.contains("No prediction: no model here covers label smoothing"), "{table}");
+    }
+    assert!(audit(&smoothed, "--label-smoothing 0")["prediction"].is_object());
+}
+
+#[test]
+fn one_output_is_a_head_of_two_classes() {
+    let one = Network::empty()
+        .with_doubles("features", &[4, 2], &[1.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0])
+        .with("labels", "BOOL", &[4, 1], vec![0, 0, 1, 1])
+        .with_doubles("out.weight", &[1, 2], &[-2.0, 0.0]);
+    let two = one.clone();
+    let one = one.write("one_output.safetensors");
+    let audit_one = audit(&one, "--loss ce");
+    assert_eq!(audit_one["nc4"], 1.0);
+    assert!(audit_one["nc2"][0].as_f64().unwrap() < 1e-15);
+    let two = two
+        .with_doubles("out.weight", &[2, 2], &[1.0, 0.0, -1.0, 0.0])
+        .write("two_outputs.safetensors");
+    assert_eq!(
+        audit(&one, "--loss ce --weight-decay 1e-3 --feature-decay 1e-3"),
+        audit(&two, "--loss ce --weight-decay 2e-3 --feature-decay 1e-3")
+    );
+}
+
+#[test]
+fn labels_of_any_form_are_read() {
+    let simplex = simplex();
+    let base = || samples(&simplex).with_doubles("fc.weight", &[CLASSES, CLASSES], &simplex);
+    let expected = audit(&base().write("labels_plain.safetensors"), "");
+    let count = CLASSES * SAMPLES;
+    let codes: Vec<f64> = labels(0).iter().map(|&label| label as f64).collect();
+    let one_hot: Vec<f64> = labels(0)
+        .iter()
+        .flat_map(|&label| (0..CLASSES).map(move |class| f64::from(class as i64 == label)))
+        .collect();
+    let bytes: Vec<u8> = one_hot.iter().map(|&entry| entry as u8).collect();
+    let from_one: Vec<i64> = labels(1);
+    let mut ignored = labels(0);
+    ignored.extend([-100, -100]);
+    let more = [features(&simplex), vec![7.0; 2 * CLASSES]].concat();
+    let shaped = features(&simplex);
+    for (name, network, flags) in [
+        ("floats", base().with_doubles("labels", &[count], &codes), ""),
+        ("column", base().with_singles("labels", &[count, 1], &codes), ""),
+        ("one_hot", base().with_doubles("labels", &[count, CLASSES], &one_hot), ""),
+        ("bools", base().with("labels", "BOOL", &[count, CLASSES], bytes), ""),
+        ("from_one", base().with_labels(&from_one), "--first-label 1"),
+        (
+            "ignored",
+            base().with_labels(&ignored).with_doubles("features", &[count + 2, CLASSES], &more),
+            "--ignore-label -100",
+        ),
+        ("pooled", base().with_doubles("features", &[count, CLASSES, 1, 1], &shaped), ""),
+        ("convolution", base().with_doubles("fc.weight", &[CLASSES, CLASSES, 1, 1], &simplex), ""),
+    ] {
+        let path = network.write(&format!("labels_{name}.safetensors"));
+        assert_eq!(audit(&path, flags), expected, "{name}");
+    }
+}
+
+#[test]
+fn cosine_classifiers_are_normalised() {
+    let simplex = simplex();
+    // Lengths of samples and rows of the classifier that mean nothing.
+    let mut lengths = features(&simplex);
+    for (sample, row) in lengths.chunks_mut(CLASSES).enumerate() {
+        row.iter_mut().for_each(|entry| *entry *= 1.0 + sample as f64);
+    }
+    let mut rows = simplex.clone();
+    for (class, row) in rows.chunks_mut(CLASSES).enumerate() {
+        row.iter_mut().for_each(|entry| *entry *= 0.1 + class as f64);
+    }
+    let path = Network::empty()
+        .with_doubles("features", &[CLASSES * SAMPLES, CLASSES], &lengths)
+        .with_labels(&labels(0))
+        .with_doubles("fc.weight", &[CLASSES, CLASSES], &rows)
+        .write("cosine.safetensors");
+    let audit = audit(&path, "--normalize --temperature 0.05 --loss ce");
+    assert!(audit["nc1"].as_f64().unwrap() < 1e-25, "{audit}");
+    assert!(audit["nc2"][0].as_f64().unwrap() < 1e-14, "{audit}");
+    let norm = audit["classes"][1]["classifier_norm_squared"]["measured"].as_f64().unwrap();
+    assert!((norm - 400.0).abs() < 1e-9, "{norm}");
+}
+
+#[test]
+fn files_of_pytorch_are_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+    let line = |head: &str| {
+        format!("audit {folder}/features.pt {folder}/labels.pt {folder}/{head} --json")
+    };
+    let expected = support::json(&format!("audit {folder}/stored.npz --json"));
+    assert_eq!(support::json(&line("state_dict.pt")), expected);
+    let by_file = format!(
+        "audit {folder}/state_dict.pt --features {folder}/features.pt --labels {folder}/labels.pt --json"
+    );
+    assert_eq!(support::json(&by_file), expected);
+    let message = error_line(&line("module.pt"));
+    assert!(message.contains("module.pt: is a torch.save file of more than tensors"), "{message}");
+}
+
+#[test]
+fn slips_are_answered_with_what_is_meant() {
+    for command in ["audit a.npz", "predict --counts 5,5 --depth 1 --feature-decay 1"] {
+        let output = run(&format!("{command} --wd 5e-4"));
+        assert_eq!(output.status.code(), Some(2));
+        let message = text(&output.stderr);
+        assert!(message.contains("--wd") && message.contains("'--weight-decay'"), "{message}");
+    }
+    let message =
+        error_line("predict --counts 5,5 --depth 1 --weight-decay 1 --feature-decay 1 --bias 0");
+    assert!(message.ends_with("; a bias without weight decay is `unregularized`"), "{message}");
+    let output = run("audit a.npz --temperature 2");
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -1,0 +1,183 @@
+//! K×K matrices that are the same for classes of the same kind, without freedom.
+
+use nalgebra::DMatrix;
+
+use crate::problem::counts::ClassCounts;
+
+/// A matrix without freedom.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Structure {
+    Grouped(Grouped),
+    Dense(DMatrix<f64>),
+}
+
+/// diag(q_g) plus c_gh for each pair of groups.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Grouped {
+    partition: Partition,
+    diagonal: Vec<f64>,
+    coupling: Option<DMatrix<f64>>,
+}
+
+/// The classes 0, …, K−1 divided into groups, as runs of neighbours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Partition {
+    /// First class and group of each run.
+    runs: Vec<(usize, usize)>,
+    classes: usize,
+}
+
+impl Partition {
+    /// Every class a group.
+    fn by_class(classes: usize) -> Self {
+        Self { runs: (0..classes).map(|class| (class, class)).collect(), classes }
+    }
+
+    /// All classes in one group.
+    fn single(classes: usize) -> Self {
+        Self { runs: vec![(0, 0)], classes }
+    }
+
+    /// The groups of equal sizes.
+    fn by_size(counts: &ClassCounts) -> Self {
+        let runs = counts.runs().map(|run| (run.first_class, run.group)).collect();
+        Self { runs, classes: counts.classes() }
+    }
+
+    fn group_of(&self, class: usize) -> usize {
+        let next = self.runs.partition_point(|&(first, _)| first <= class);
+        self.runs[next - 1].1
+    }
+
+    /// The group of every class.
+    fn groups(&self) -> Vec<usize> {
+        let ends = self.runs.iter().skip(1).map(|&(first, _)| first).chain([self.classes]);
+        let runs = self.runs.iter().zip(ends);
+        runs.flat_map(|(&(first, group), end)| core::iter::repeat_n(group, end - first)).collect()
+    }
+}
+
+impl Grouped {
+    /// One group of all classes, with `diagonal` added to `everywhere` on the diagonal.
+    pub(crate) fn single(classes: usize, diagonal: f64, everywhere: f64) -> Self {
+        let coupling = (everywhere != 0.0).then(|| DMatrix::from_element(1, 1, everywhere));
+        Self { partition: Partition::single(classes), diagonal: vec![diagonal], coupling }
+    }
+
+    /// A diagonal matrix.
+    pub(crate) fn diagonal_matrix(diagonal: &[f64]) -> Self {
+        let partition = Partition::by_class(diagonal.len());
+        Self { partition, diagonal: diagonal.to_vec(), coupling: None }
+    }
+
+    /// q_g on the diagonal and c_gh for each pair of groups of classes, which are given by the first class and
+    /// the group of each run of neighbors.
+    pub(crate) fn of_runs(
+        runs: Vec<(usize, usize)>,
+        classes: usize,
+        diagonal: Vec<f64>,
+        coupling: Option<DMatrix<f64>>,
+    ) -> Self {
+        Self { partition: Partition { runs, classes }, diagonal, coupling }
+    }
+
+    /// q_g on the diagonal and c_gh for each pair of groups of equal class sizes.
+    pub(crate) fn by_size(
+        counts: &ClassCounts,
+        diagonal: Vec<f64>,
+        coupling: Option<DMatrix<f64>>,
+    ) -> Self {
+        Self { partition: Partition::by_size(counts), diagonal, coupling }
+    }
+
+    fn to_dense(&self) -> DMatrix<f64> {
+        let groups = self.class_groups();
+        DMatrix::from_fn(groups.len(), groups.len(), |i, j| {
+            self.entry(i == j, groups[i], groups[j])
+        })
+    }
+
+    fn get(&self, i: usize, j: usize) -> f64 {
+        self.entry(i == j, self.partition.group_of(i), self.partition.group_of(j))
+    }
+
+    /// The group of every class.
+    pub(crate) fn class_groups(&self) -> Vec<usize> {
+        self.partition.groups()
+    }
+
+    /// The entry for a class of group g and one of group h, which may be the same class.
+    pub(crate) fn entry(&self, same_class: bool, g: usize, h: usize) -> f64 {
+        let on_diagonal = if same_class { self.diagonal[g] } else { 0.0 };
+        on_diagonal + self.coupling.as_ref().map_or(0.0, |coupling| coupling[(g, h)])
+    }
+
+    /// q_g for every group.
+    pub(crate) fn diagonal(&self) -> &[f64] {
+        &self.diagonal
+    }
+
+    /// The constants c_gh, if any is not zero.
+    pub(crate) fn coupling(&self) -> Option<&DMatrix<f64>> {
+        self.coupling.as_ref()
+    }
+
+    /// The matrix divided by its largest number, so that the squares of its entries are in range; `None`
+    /// if it is zero.
+    pub(crate) fn unit_scale(&self) -> Option<Self> {
+        let numbers = self.diagonal.iter().chain(self.coupling.iter().flatten());
+        let largest = numbers.fold(0.0, |largest: f64, number| largest.max(number.abs()));
+        (largest > 0.0).then(|| Self {
+            partition: self.partition.clone(),
+            diagonal: self.diagonal.iter().map(|number| number / largest).collect(),
+            coupling: self.coupling.as_ref().map(|coupling| coupling / largest),
+        })
+    }
+
+    /// The Frobenius norm.
+    pub(crate) fn norm(&self) -> f64 {
+        let groups = self.class_groups();
+        let mut classes = vec![0.0; self.diagonal.len()];
+        for group in groups {
+            classes[group] += 1.0;
+        }
+        let Some(coupling) = &self.coupling else {
+            let squares = self.diagonal.iter().zip(&classes).map(|(q, classes)| q * q * classes);
+            return squares.sum::<f64>().sqrt();
+        };
+        let mut sum = 0.0;
+        for (g, &classes_g) in classes.iter().enumerate() {
+            let (q, c) = (self.diagonal[g], coupling[(g, g)]);
+            // m diagonal entries q + c, and the other entries of the block c.
+            sum += classes_g * ((q + c).powi(2) - c * c);
+            for (h, &classes_h) in classes.iter().enumerate() {
+                sum += classes_g * classes_h * coupling[(g, h)].powi(2);
+            }
+        }
+        sum.sqrt()
+    }
+}
+
+impl Structure {
+    pub(crate) fn to_dense(&self) -> DMatrix<f64> {
+        match self {
+            Self::Grouped(grouped) => grouped.to_dense(),
+            Self::Dense(matrix) => matrix.clone(),
+        }
+    }
+
+    pub(crate) fn get(&self, i: usize, j: usize) -> f64 {
+        match self {
+            Self::Grouped(grouped) => grouped.get(i, j),
+            Self::Dense(matrix) => matrix[(i, j)],
+        }
+    }
+
+    /// Number of classes K.
+    pub(crate) fn classes(&self) -> usize {
+        match self {
+            Self::Grouped(grouped) => grouped.partition.classes,
+            Self::Dense(matrix) => matrix.nrows(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Compensated sums of the samples of each class.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nalgebra::DMatrix;
+
+use crate::error::Result;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::numerics::compensated::{add_sample, add_sums, quotient};
+use crate::numerics::linalg::zeros;
+use crate::numerics::parallel;
+use crate::numerics::scalar::Scalar;
+
+/// Pieces into which work is divided for the threads.
+const PIECES: usize = 16;
+
+/// Numbers of sums that all pieces of samples may have together.
+const CACHED: usize = 1 << 18;
+
+/// Samples that are summed class by class while they are in a cache.
+const NEIGHBOURS: usize = 128;
+
+/// The sum of the samples of each class.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ClassSums {
+    /// d×K, the rounded sums.
+    rounded: DMatrix<f64>,
+    /// d×K, what rounding has lost of them.
+    corrections: DMatrix<f64>,
+}
+
+/// How the work of adding a batch is divided. It depends on the shape alone, so the sums do too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Division {
+    /// Neighbouring samples are summed by one thread, and the sums of all pieces added in their order: for sums
+    /// that take little memory, beside a cache and beside the samples.
+    Samples { pieces: usize },
+    /// Each class is summed by one thread, in the order of the samples.
+    Classes,
+}
+
+impl ClassSums {
+    /// Of no samples; an error if they do not fit in memory.
+    pub(crate) fn new(dimension: usize, classes: usize) -> Result<Self> {
+        let zeros = || zeros("dimension · classes", dimension, classes);
+        Ok(Self { rounded: zeros()?, corrections: zeros()? })
+    }
+
+    /// Sums and corrections of one shape.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_parts(rounded: DMatrix<f64>, corrections: DMatrix<f64>) -> Self {
+        Self { rounded, corrections }
+    }
+
+    /// The sums and what rounding has lost of them, d×K.
+    #[cfg(feature = "serde")]
+    pub(crate) fn parts(&self) -> (&DMatrix<f64>, &DMatrix<f64>) {
+        (&self.rounded, &self.corrections)
+    }
+
+    /// Numbers of features and classes.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        self.rounded.shape()
+    }
+
+    /// Adds a batch of this shape; on an error all is as it was.
+    pub(crate) fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        match self.division(batch.features().samples()) {
+            Division::Samples { pieces } => self.add_by_sample(batch, pieces),
+            Division::Classes => {
+                // There is no second copy of the sums to go back to.
+                batch.features().check()?;
+                self.add_by_class(batch)
+            }
+        }
+    }
+
+    /// The sums of one batch alone.
+    pub(crate) fn of<T: Scalar>(batch: &LabeledFeatures<'_, T>) -> Result<Self> {
+        let mut sums = Self::new(batch.features().dimension(), batch.classes())?;
+        match sums.division(batch.features().samples()) {
+            Division::Samples { pieces } => sums.add_by_sample(batch, pieces)?,
+            // Sums with a bad number in them are thrown away, so samples need no check beforehand.
+            Division::Classes => sums.add_by_class(batch)?,
+        }
+        Ok(sums)
+    }
+
+    fn division(&self, samples: usize) -> Division {
+        let fit = CACHED / self.rounded.len().max(1);
+        match fit.min(samples / (PIECES * self.rounded.ncols())).clamp(1, PIECES) {
+            1 => Division::Classes,
+            pieces => Division::Samples { pieces },
+        }
+    }
+
+    fn add_by_sample<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        pieces: usize,
+    ) -> Result<()> {
+        let (dimension, samples) = (self.rounded.nrows(), batch.features().samples());
+        let size = samples.div_ceil(pieces);
+        let operations = samples.saturating_mul(4 * dimension);
+        let parts = parallel::map(
+            pieces,
+            operations,
+            || (),
+            |(), piece| {
+                let mut sums = vec![0.0; self.rounded.len()];
+                let mut corrections = sums.clone();
+                let range = (piece * size).min(samples)..samples.min((piece + 1) * size);
+                for first in range.clone().step_by(NEIGHBOURS) {
+                    let neighbours = first..range.end.min(first + NEIGHBOURS);
+                    batch.for_each_sample_by_class(neighbours, |index, sample| {
+                        let start = batch.labels()[index] * dimension;
+                        add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                    })?;
+                }
+                Ok((sums, corrections))
+            },
+        );
+        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+        let (sums, corrections) = (self.rounded.as_mut_slice(), self.corrections.as_mut_slice());
+        for (terms, rests) in parts {
+            add_sums(sums, corrections, &terms, &rests);
+        }
+        Ok(())
+    }
+
+    /// On an error some samples have been added.
+    fn add_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let refused = AtomicBool::new(false);
+        let (dimension, classes) = self.rounded.shape();
+        let operations = batch.features().samples().saturating_mul(4 * dimension);
+        let classes = classes.div_ceil(PIECES);
+        let sums = self.rounded.as_mut_slice().chunks_mut(classes * dimension);
+        let corrections = self.corrections.as_mut_slice().chunks_mut(classes * dimension);
+        let pieces = (0..).step_by(classes).zip(sums.zip(corrections));
+        parallel::for_each(
+            pieces,
+            operations,
+            || (),
+            |(), (first, (sums, corrections))| {
+                let own = first..first + sums.len() / dimension;
+                let samples = 0..batch.labels().len();
+                let mut samples: Vec<usize> =
+                    samples.filter(|&index| own.contains(&batch.labels()[index])).collect();
+                samples.sort_by_key(|&index| batch.labels()[index]);
+                let added = batch.features().for_each_sample(samples, |index, sample| {
+                    let start = (batch.labels()[index] - first) * dimension;
+                    add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                });
+                refused.fetch_or(added.is_err(), Ordering::Relaxed);
+            },
+        );
+        match refused.into_inner() {
+            false => Ok(()),
+            // Names the first bad number, whichever was found first.
+            true => batch.features().check(),
+        }
+    }
+
+    /// Adds the first, second, … class of other sums to the given ones of these.
+    pub(crate) fn merge_classes(&mut self, other: &Self, classes: &[usize]) {
+        let dimension = self.rounded.nrows();
+        let place = |class: usize| class * dimension..(class + 1) * dimension;
+        for (theirs, &own) in classes.iter().enumerate() {
+            add_sums(
+                &mut self.rounded.as_mut_slice()[place(own)],
+                &mut self.corrections.as_mut_slice()[place(own)],
+                &other.rounded.as_slice()[place(theirs)],
+                &other.corrections.as_slice()[place(theirs)],
+            );
+        }
+    }
+
+    /// The mean of a class of `count` > 0 samples.
+    pub(crate) fn mean(&self, class: usize, count: u64) -> impl Iterator<Item = f64> {
+        let (start, length) = (class * self.rounded.nrows(), self.rounded.nrows());
+        let sums = &self.rounded.as_slice()[start..][..length];
+        let corrections = &self.corrections.as_slice()[start..][..length];
+        let count = count as f64;
+        sums.iter().zip(corrections).map(move |(&sum, &rest)| quotient(sum, rest, count))
+    }
+}

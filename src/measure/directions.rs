@@ -1,0 +1,285 @@
+//! The directions in which class means differ, onto which NC1 projects deviations.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::{Error, Result};
+use crate::measure::center::Center;
+use crate::measure::class_means::ClassMeans;
+use crate::numerics::linalg::{
+    Svd, gram, inverse_cholesky, left_svd, power_of_two, product, times_in_place, transposed,
+};
+
+/// Rounding errors of class means, in units of ε times their root mean square norm.
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
+
+/// Below this, singular values cannot be divided by.
+const SMALLEST: f64 = 1e-290;
+
+/// A Gram matrix squares the condition number. Up to this one, factorising it twice is accurate.
+const LARGEST_CONDITION: f64 = 1e6;
+
+/// Up to this condition number, factorising it once is accurate: to 1e4·ε.
+const GOOD_CONDITION: f64 = 100.0;
+
+/// Steps of the power iteration that estimates the condition number.
+const POWER_STEPS: usize = 5;
+
+/// What class means are centered at, and which of the directions in which they differ count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Directions {
+    /// What the class means are centered at.
+    pub(crate) center: Center,
+    /// Directions in which the class means differ by less than this share of what they differ by in the first one
+    /// do not count.
+    pub(crate) rank_cutoff: f64,
+}
+
+/// A matrix D with ‖B†x‖ = ‖Dᵀx‖/`scale` for every x, where B = \[h_k − h_G\]/√K: B†ᵀ up to an
+/// orthogonal matrix from the right.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Projector {
+    /// A column for each of the directions in which the class means differ.
+    pub(crate) directions: DMatrix<f64>,
+    /// A power of two at the size of B.
+    pub(crate) scale: f64,
+}
+
+impl Projector {
+    /// The projector for `layers` times the features, or for the features as they are; it is applied
+    /// to the features as they are in both cases. `None` if class means do not differ.
+    pub(crate) fn new(
+        means: &ClassMeans,
+        directions: Directions,
+        layers: Option<&DMatrix<f64>>,
+    ) -> Result<Option<Self>> {
+        let Directions { center, rank_cutoff } = directions;
+        if !(0.0..1.0).contains(&rank_cutoff) {
+            let expected = "at least 0 and less than 1";
+            return Err(Error::out_of_range("rank_cutoff", rank_cutoff, expected));
+        }
+        let differences = match layers {
+            None => Differences::new(means, center),
+            Some(layers) => Differences::after_layers(means, center, layers),
+        };
+        let Some(differences) = differences else { return Ok(None) };
+        let scale = differences.scale;
+        let Some(directions) = differences.directions(rank_cutoff)? else { return Ok(None) };
+        let directions = match layers {
+            Some(layers) => product(&transposed(layers), &directions),
+            None => directions,
+        };
+        Ok(Some(Self { directions, scale }))
+    }
+}
+
+/// What the class means differ by.
+struct Differences {
+    /// A power of two at the size of B.
+    scale: f64,
+    /// B/`scale` times an orthogonal matrix that leaves out its null vector: d×(K−1).
+    matrix: DMatrix<f64>,
+    /// Singular values up to this count as zero: it is what rounding errors of the means amount to.
+    absolute_cutoff: f64,
+}
+
+/// L⁻¹ for a Gram matrix LLᵀ.
+struct InverseFactor {
+    matrix: DMatrix<f64>,
+    /// Whether one factorisation is enough.
+    accurate: bool,
+}
+
+impl Differences {
+    /// Those of the features; `None` if there are none.
+    fn new(means: &ClassMeans, center: Center) -> Option<Self> {
+        Self::of(means, center, means.centered(center), means.matrix().norm())
+    }
+
+    /// Those of `layers` times the features.
+    fn after_layers(means: &ClassMeans, center: Center, layers: &DMatrix<f64>) -> Option<Self> {
+        let root = (means.classes() as f64).sqrt();
+        let differences = product(layers, &means.centered(center));
+        let size = differences.norm().hypot((layers * means.center(center)).norm() * root);
+        Self::of(means, center, differences, size)
+    }
+
+    /// From centered means, which follow from means of the norm `size`.
+    fn of(means: &ClassMeans, center: Center, mut matrix: DMatrix<f64>, size: f64) -> Option<Self> {
+        let root = (means.classes() as f64).sqrt();
+        let scale = power_of_two(&matrix) / root.log2().round().exp2();
+        if matrix.amax() / root < SMALLEST {
+            return None;
+        }
+        matrix /= root * scale;
+        let matrix = without_null_vector(matrix, &null_vector(means.counts(), center));
+        let absolute_cutoff = (ROUNDING * size / root).max(SMALLEST) / scale;
+        Some(Self { scale, matrix, absolute_cutoff })
+    }
+
+    /// D; `None` if no singular value counts.
+    fn directions(self, rank_cutoff: f64) -> Result<Option<DMatrix<f64>>> {
+        let many_classes = self.matrix.nrows() < self.matrix.ncols();
+        let gram = match many_classes {
+            true => gram(&self.matrix),
+            false => gram(&transposed(&self.matrix)),
+        };
+        match self.inverse_factor(gram, rank_cutoff) {
+            None => self.directions_by_singular_values(rank_cutoff),
+            Some(inverse) if many_classes => self.directions_of_many_classes(inverse).map(Some),
+            Some(inverse) => self.directions_of_few_classes(inverse).map(Some),
+        }
+    }
+
+    /// L⁻¹ for the Gram matrix LLᵀ of the differences if it is certain that they have full rank, and
+    /// whether it is accurate: ‖L⁻¹‖ (Frobenius norm) bounds 1/σ for the smallest singular value.
+    fn inverse_factor(&self, gram: DMatrix<f64>, rank_cutoff: f64) -> Option<InverseFactor> {
+        let (largest, size) = (gram.trace().sqrt(), gram.nrows());
+        let largest_square = power_iteration(|vector| &gram * vector, size);
+        let inverse = inverse_cholesky(gram)?;
+        let smallest = inverse.norm().recip();
+        let cutoff =
+            (rank_cutoff.max(LARGEST_CONDITION.recip()) * largest).max(self.absolute_cutoff);
+        if smallest.is_nan() || smallest <= cutoff {
+            return None;
+        }
+        let square =
+            largest_square * power_iteration(|vector| inverse.tr_mul(&(&inverse * vector)), size);
+        let accurate = square <= GOOD_CONDITION * GOOD_CONDITION;
+        Some(InverseFactor { matrix: inverse, accurate })
+    }
+
+    /// B = QR with R = Lᵀ from BᵀB = LLᵀ, and D = QR⁻ᵀ. If one factorisation leaves Q short of
+    /// orthonormal, a second one repairs it (Yamamoto et al., *Roundoff error analysis of the
+    /// CholeskyQR2 algorithm*, ETNA 44, 2015). All in the memory of B.
+    fn directions_of_few_classes(self, inverse: InverseFactor) -> Result<DMatrix<f64>> {
+        let InverseFactor { matrix: inverse, accurate } = inverse;
+        let mut q = self.matrix;
+        if accurate {
+            let inverse_gram = gram(&transposed(&inverse));
+            drop(inverse);
+            times_in_place(&mut q, &inverse_gram);
+            return Ok(q);
+        }
+        times_in_place(&mut q, &inverse.transpose());
+        let second = second_factor(&q)?;
+        times_in_place(&mut q, &second.transpose());
+        times_in_place(&mut q, &product(&second, &inverse));
+        Ok(q)
+    }
+
+    /// D = L⁻ᵀ for BBᵀ = LLᵀ, again with a second factorisation where one is not accurate.
+    fn directions_of_many_classes(&self, inverse: InverseFactor) -> Result<DMatrix<f64>> {
+        let InverseFactor { matrix: inverse, accurate } = inverse;
+        if accurate {
+            return Ok(inverse.transpose());
+        }
+        let mut orthonormal = self.matrix.transpose();
+        times_in_place(&mut orthonormal, &inverse.transpose());
+        Ok(product(&second_factor(&orthonormal)?, &inverse).transpose())
+    }
+
+    /// D = UΣ⁻¹ for the singular values that are kept; `None` if there are none.
+    fn directions_by_singular_values(&self, rank_cutoff: f64) -> Result<Option<DMatrix<f64>>> {
+        let Svd { u, singular_values, .. } = left_svd(&self.matrix)?;
+        let cutoff = (rank_cutoff * singular_values.amax()).max(self.absolute_cutoff);
+        let rank = singular_values.iter().take_while(|&&value| value > cutoff).count();
+        let mut directions = u.columns(0, rank).into_owned();
+        for (mut direction, value) in directions.column_iter_mut().zip(&singular_values) {
+            direction /= *value;
+        }
+        Ok((rank > 0).then_some(directions))
+    }
+}
+
+/// L⁻¹ for the Gram matrix LLᵀ of columns that are close to orthonormal.
+fn second_factor(columns: &DMatrix<f64>) -> Result<DMatrix<f64>> {
+    let algorithm = "orthonormalisation of what the class means differ by";
+    inverse_cholesky(gram(&transposed(columns)))
+        .ok_or(Error::NoConvergence { algorithm, iterations: 2 })
+}
+
+/// The unit vector that centered class means map to zero.
+fn null_vector(counts: &[u64], center: Center) -> DVector<f64> {
+    let weight = |count: u64| match center {
+        Center::Samples => count as f64,
+        Center::Classes => 1.0,
+    };
+    let weights = DVector::from_iterator(counts.len(), counts.iter().map(|&count| weight(count)));
+    let largest = weights.amax();
+    (weights / largest).normalize()
+}
+
+/// The columns but the last of B H, where H = I − 2wwᵀ is the reflection that maps the null vector v to
+/// the last axis: b_k − b_K v_k/(1 + v_K).
+fn without_null_vector(mut matrix: DMatrix<f64>, null: &DVector<f64>) -> DMatrix<f64> {
+    let last = matrix.ncols() - 1;
+    let column = matrix.column(last).into_owned();
+    for (mut other, entry) in matrix.column_iter_mut().zip(null).take(last) {
+        other.axpy(-entry / (1.0 + null[last]), &column, 1.0);
+    }
+    matrix.remove_column(last)
+}
+
+/// An estimate of the largest eigenvalue of a positive semidefinite matrix, from below.
+fn power_iteration(multiply: impl Fn(&DVector<f64>) -> DVector<f64>, size: usize) -> f64 {
+    // Weyl's sequence: no structured vector is orthogonal to it.
+    let golden = 0.618_033_988_749_894_9;
+    let mut vector = DVector::from_fn(size, |i, _| ((i as f64 + 1.0) * golden).fract() - 0.4);
+    let mut norm = 0.0;
+    for _ in 0..POWER_STEPS {
+        vector.normalize_mut();
+        vector = multiply(&vector);
+        norm = vector.norm();
+    }
+    norm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    /// Means in random directions of different importance, of classes of one and two samples.
+    fn means(dimension: usize, classes: usize, smallest: f64) -> ClassMeans {
+        let number = |i: usize, j: usize| ((i * 37 + j * 101 + i * j) as f64).sin();
+        let shrink = |i: usize| smallest.powf(i as f64 / dimension as f64);
+        let means = DMatrix::from_fn(dimension, classes, |i, j| number(i, j) * shrink(i) + 3.0);
+        let counts = (0..classes).map(|class| if class < classes.div_ceil(3) { 2 } else { 1 });
+        ClassMeans::new(counts.collect(), means)
+    }
+
+    #[test]
+    fn every_way_gives_the_pseudo_inverse() {
+        for (dimension, classes) in [(60, 9), (20, 21), (20, 20), (9, 60), (130, 100), (3, 2)] {
+            for (smallest, tolerance) in [(1.0, 1e-11), (1e-2, 1e-10), (1e-4, 1e-8)] {
+                for center in [Center::Samples, Center::Classes] {
+                    let means = means(dimension, classes, smallest);
+                    let differences = || Differences::new(&means, center).unwrap();
+                    let expected = differences().directions_by_singular_values(1e-9).unwrap();
+                    let expected = gram(&expected.unwrap());
+                    let found = differences().directions(1e-9).unwrap().unwrap();
+                    assert_eq!(found.ncols(), dimension.min(classes - 1));
+                    let error = (gram(&found) - &expected).norm() / expected.norm();
+                    assert!(error < tolerance, "{dimension} {classes} {smallest}: {error:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_null_vector_is_left_out_without_a_trace() {
+        let means = means(12, 7, 1.0);
+        let centered = means.centered(Center::Samples);
+        let null = null_vector(means.counts(), Center::Samples);
+        assert!((&centered * &null).norm() < 1e-14);
+        let rest = without_null_vector(centered.clone(), &null);
+        assert_eq!(rest.shape(), (12, 6));
+        assert!((gram(&rest) - gram(&centered)).norm() < 1e-13);
+    }
+
+    #[test]
+    fn the_largest_eigenvalue_is_estimated() {
+        let matrix = dmatrix![2.0, 1.0; 1.0, 2.0];
+        assert!((power_iteration(|vector| &matrix * vector, 2) - 3.0).abs() < 0.03);
+    }
+}

@@ -1,0 +1,180 @@
+//! The mean squared length of the features of each class.
+
+use crate::error::{Error, Result, check_shape};
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::projected::add_counts;
+use crate::measure::version::Version;
+use crate::numerics::double_double::DoubleDouble;
+use crate::numerics::parallel;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::squares::sum_of_squares;
+
+/// The squared lengths Σᵢ ‖h_ki‖² of the features of each class, in one pass.
+///
+/// Their mean over the classes is the energy that the layer-peeled model gives a budget E_H to. Batches can come in
+/// any order, and pieces can be [merged](Self::merge) and, with the feature `serde`, stored.
+///
+/// ```
+/// use neural_collapse::Features;
+/// use neural_collapse::measure::FeatureEnergy;
+///
+/// let features = Features::from_row_major(&[3.0, 4.0, 0.0, 1.0, 1.0, 0.0], 3, 2)?;
+/// let energy = FeatureEnergy::new(&features.with_labels(&[0, 1, 1], 2)?)?;
+/// assert_eq!(energy.class_energies()?, [25.0, 1.0]);
+/// assert_eq!(energy.mean()?, 13.0);
+/// assert_eq!(energy.total(), 27.0); // ‖H‖²
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Fang, He, Long & Su, *Exploring deep neural networks via layer-peeled model* (PNAS 2021), (3).
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields, try_from = "StoredEnergy"))]
+pub struct FeatureEnergy {
+    version: Version<1>,
+    dimension: usize,
+    counts: Vec<u64>,
+    /// Σᵢ ‖h_ki‖² of each class.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofolds"))]
+    squares: Vec<DoubleDouble<f64>>,
+}
+
+/// [`FeatureEnergy`] as it is read, before it is known whether the parts fit together.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredEnergy {
+    version: Version<1>,
+    dimension: usize,
+    counts: Vec<u64>,
+    #[serde(with = "crate::measure::stored::twofolds")]
+    squares: Vec<DoubleDouble<f64>>,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<StoredEnergy> for FeatureEnergy {
+    type Error = Error;
+
+    fn try_from(stored: StoredEnergy) -> Result<Self> {
+        let StoredEnergy { version, dimension, counts, squares } = stored;
+        if dimension == 0 || counts.is_empty() {
+            return Err(Error::Empty { argument: "counts" });
+        }
+        if squares.len() != counts.len() {
+            let reason = "one for each class";
+            return Err(Error::length("squares", squares.len(), counts.len(), reason));
+        }
+        Ok(Self { version, dimension, counts, squares })
+    }
+}
+
+impl FeatureEnergy {
+    /// That of one set of samples.
+    ///
+    /// # Errors
+    /// As [`accumulate`](Self::accumulate).
+    pub fn new<T: Scalar>(data: &LabeledFeatures<'_, T>) -> Result<Self> {
+        let mut energy = Self::empty(data.features().dimension(), data.classes())?;
+        energy.accumulate(data)?;
+        Ok(energy)
+    }
+
+    /// That of no samples at all, to be fed batches.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if a number is 0.
+    pub fn empty(dimension: usize, classes: usize) -> Result<Self> {
+        for (argument, value) in [("dimension", dimension), ("classes", classes)] {
+            if value == 0 {
+                return Err(Error::out_of_range(argument, 0.0, "at least 1"));
+            }
+        }
+        let squares = vec![DoubleDouble::from(0.0); classes];
+        Ok(Self { version: Version, dimension, counts: vec![0; classes], squares })
+    }
+
+    /// Adds a batch of samples; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// they were.
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let found = (batch.features().dimension(), batch.classes());
+        self.check_shape("batch", found)?;
+        let features = batch.features();
+        let blocks: Vec<_> = features.blocks().collect();
+        let operations = features.samples().saturating_mul(self.dimension);
+        let squares = parallel::map(
+            blocks.len(),
+            operations,
+            || (),
+            |(), block| {
+                let mut squares = Vec::with_capacity(blocks[block].len());
+                features.for_each_sample(blocks[block].clone(), |_, sample| {
+                    squares.push(sum_of_squares(sample));
+                })?;
+                Ok(squares)
+            },
+        );
+        let squares = squares.into_iter().collect::<Result<Vec<_>>>()?;
+        for (&label, square) in batch.labels().iter().zip(squares.into_iter().flatten()) {
+            self.counts[label] = self.counts[label].saturating_add(1);
+            self.squares[label] = self.squares[label].plus(square);
+        }
+        Ok(())
+    }
+
+    /// Adds the samples of another one.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `other` has another dimension or number of classes.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.check_shape("other", (other.dimension, other.counts.len()))?;
+        add_counts(&mut self.counts, &other.counts);
+        for (square, &other) in self.squares.iter_mut().zip(&other.squares) {
+            *square = *square + other;
+        }
+        Ok(())
+    }
+
+    fn check_shape(&self, argument: &'static str, found: (usize, usize)) -> Result<()> {
+        let expected = (self.dimension, self.counts.len());
+        check_shape(argument, found, expected, "features × classes of the sums")
+    }
+
+    /// Number of samples of each class.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// 1/n_k Σᵢ ‖h_ki‖² of every class.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] for the first class without a sample.
+    pub fn class_energies(&self) -> Result<Vec<f64>> {
+        let classes = self.squares.iter().zip(&self.counts).enumerate();
+        let energy = |(class, (square, &count)): (usize, (&DoubleDouble<f64>, &u64))| match count {
+            0 => Err(Error::EmptyClass { argument: "labels", class }),
+            count => Ok(square.value() / count as f64),
+        };
+        classes.map(energy).collect()
+    }
+
+    /// 1/K Σₖ 1/n_k Σᵢ ‖h_ki‖², the mean over the classes of their means: the E_H that a network uses up.
+    ///
+    /// # Errors
+    /// As [`class_energies`](Self::class_energies).
+    pub fn mean(&self) -> Result<f64> {
+        let energies = self.class_energies()?;
+        Ok(energies.iter().sum::<f64>() / energies.len() as f64)
+    }
+
+    /// ‖H‖² = Σₖ Σᵢ ‖h_ki‖².
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        let zero = DoubleDouble::from(0.0);
+        self.squares.iter().fold(zero, |total, &square| total + square).value()
+    }
+}

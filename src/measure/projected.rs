@@ -1,0 +1,189 @@
+//! Deviations projected onto the directions in which the class means differ.
+
+use crate::error::{Error, Result};
+use crate::measure::center::Center;
+use crate::measure::class_means::Visited;
+use crate::measure::deviations::Deviations;
+use crate::measure::directions::{Directions, Projector};
+use crate::measure::fingerprint::Fingerprint;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::layers::FirstLayers;
+use crate::measure::statistics::ClassStatistics;
+use crate::measure::version::Version;
+use crate::numerics::double_double::DoubleDouble;
+use crate::numerics::left_factor::LeftFactor;
+use crate::numerics::scalar::Scalar;
+use crate::problem::head::LinearHead;
+
+/// Σ ‖B†(h_ki − h_k)‖² = N tr(Σ_W Σ_B†) for B = \[h_k − h_G\]/√K, summed in a second pass over samples once the
+/// class means h_k are known.
+///
+/// With these the K−1 directions in which they differ are known, and of each sample only its component in these
+/// matters: no d×d matrix is formed, and deviations of 10⁻¹² of the means are measured as accurately as large ones.
+#[derive(Debug, Clone)]
+pub(crate) struct ProjectedScatter<T: Scalar> {
+    deviations: Deviations,
+    /// Dᵀ of the [`Projector`]; `None` if the class means do not differ.
+    projector: Option<LeftFactor<T>>,
+    /// Of what the projector is made of, but for the class means.
+    options: Fingerprint,
+    visited: Visited,
+    sums: Sums,
+}
+
+/// What has been added up.
+#[derive(Debug, Clone, PartialEq)]
+struct Sums {
+    counts: Vec<u64>,
+    projected: DoubleDouble<f64>,
+}
+
+/// What a [`Nc1Sums`](crate::metrics::Nc1Sums) has added up.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Nc1Part {
+    version: Version<1>,
+    /// Of the class means, options and layers that these sums are for.
+    fingerprint: u64,
+    /// Samples of each class.
+    counts: Vec<u64>,
+    /// Σ ‖B†(h − h_k)‖² of all classes.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofold"))]
+    projected: DoubleDouble<f64>,
+}
+
+impl<T: Scalar> ProjectedScatter<T> {
+    /// No samples yet; their class means are those of `statistics`.
+    pub(crate) fn new(statistics: &ClassStatistics, directions: Directions) -> Result<Self> {
+        Self::build(statistics, directions, None)
+    }
+
+    /// For the features W_m⋯W₁h after the first m = `layers` layers of a head.
+    pub(crate) fn after_layers(
+        statistics: &ClassStatistics,
+        head: &LinearHead,
+        layers: usize,
+        directions: Directions,
+    ) -> Result<Self> {
+        head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
+        Self::build(statistics, directions, Some(FirstLayers::new(head, layers)?))
+    }
+
+    fn build(
+        statistics: &ClassStatistics,
+        directions: Directions,
+        layers: Option<FirstLayers>,
+    ) -> Result<Self> {
+        let means = statistics.shared_means()?;
+        let projector = Projector::new(&means, directions, layers.as_ref().map(|l| &l.matrix))?;
+        let (projector, scale) = match projector {
+            Some(Projector { directions, scale }) => {
+                (Some(LeftFactor::transpose_of(&directions)), scale)
+            }
+            None => (None, 1.0),
+        };
+        let center = u64::from(directions.center == Center::Classes);
+        let options = layers.map_or(Fingerprint::new(), |layers| layers.fingerprint);
+        Ok(Self {
+            deviations: Deviations::new(means, scale),
+            projector,
+            options: options.words([center, directions.rank_cutoff.to_bits()]),
+            visited: Visited::default(),
+            sums: Sums::new(statistics.classes()),
+        })
+    }
+
+    /// The same for samples that are not those of the class means.
+    pub(crate) fn of_other_samples(mut self) -> Self {
+        self.visited = Visited::OtherSamples;
+        self
+    }
+
+    /// Adds the samples of a batch; on an error all is as it was.
+    pub(crate) fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let mut added = Sums::new(self.sums.counts.len());
+        match &self.projector {
+            Some(projector) => {
+                let add = |label: usize, square: f64| {
+                    added.counts[label] = added.counts[label].saturating_add(1);
+                    added.projected = added.projected.plus(square);
+                };
+                self.deviations.for_each_square(batch, Some(projector), add)?;
+            }
+            // There is nothing to project on, but who asks shall learn that, and not of a missing pass.
+            None => {
+                self.deviations.means().check_shape(batch)?;
+                batch.features().check()?;
+                batch.labels().iter().for_each(|&label| added.counts[label] += 1);
+            }
+        }
+        self.sums.merge(&added.counts, added.projected);
+        Ok(())
+    }
+
+    /// What has been added up so far.
+    pub(crate) fn part(&self) -> Nc1Part {
+        let Sums { counts, projected } = self.sums.clone();
+        Nc1Part { version: Version, fingerprint: self.fingerprint(), counts, projected }
+    }
+
+    /// Adds what another scatter has added up; [`Error::DifferentFirstPass`] if that is for other class means,
+    /// options or layers.
+    pub(crate) fn merge_part(&mut self, other: &Nc1Part) -> Result<()> {
+        if !self.fits(other) {
+            return Err(Error::DifferentFirstPass);
+        }
+        self.sums.merge(&other.counts, other.projected);
+        Ok(())
+    }
+
+    /// Whether a part is of the same first pass, layers and options.
+    pub(crate) fn fits(&self, other: &Nc1Part) -> bool {
+        let same_length = other.counts.len() == self.sums.counts.len();
+        same_length && other.fingerprint == self.fingerprint()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.options.words([self.deviations.means().fingerprint()]).value()
+    }
+
+    /// Number of samples of each class in the second pass.
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.sums.counts
+    }
+
+    /// tr(Σ_W Σ_B†) and the rank of Σ_B.
+    pub(crate) fn trace(&self) -> Result<(f64, usize)> {
+        let counts = &self.sums.counts;
+        self.visited.check(self.deviations.means().counts(), counts)?;
+        let Some(projector) = &self.projector else {
+            return Err(Error::ZeroNorm { argument: "differences between the class means" });
+        };
+        let samples = counts.iter().fold(0, |total: u64, &count| total.saturating_add(count));
+        let trace = self.sums.projected.value() / samples as f64;
+        match trace.is_finite() {
+            true => Ok((trace, projector.rows())),
+            // The deviations are too large beside what the class means differ by.
+            false => Err(Error::Unrepresentable { quantity: "NC1", log10: f64::INFINITY }),
+        }
+    }
+}
+
+impl Sums {
+    fn new(classes: usize) -> Self {
+        Self { counts: vec![0; classes], projected: DoubleDouble::from(0.0) }
+    }
+
+    fn merge(&mut self, counts: &[u64], projected: DoubleDouble<f64>) {
+        add_counts(&mut self.counts, counts);
+        self.projected = self.projected + projected;
+    }
+}
+
+/// Adds the numbers of samples of each class.
+pub(crate) fn add_counts(counts: &mut [u64], others: &[u64]) {
+    for (count, &other) in counts.iter_mut().zip(others) {
+        *count = count.saturating_add(other);
+    }
+}

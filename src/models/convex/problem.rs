@@ -1,0 +1,443 @@
+//! The one-layer problem: what is trained, checked once.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Argument, Error, Result};
+use crate::models::convex::data::{Column, Data, Fidelity};
+use crate::models::convex::minimum::ConvexMinimum;
+use crate::monitor::Monitor;
+use crate::numerics::linalg::check_finite;
+use crate::problem::counts::ClassCounts;
+use crate::problem::kinds::{Kinds, check_list};
+use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::training_objective::LossFunction;
+use crate::problem::widths::Widths;
+
+/// One linear layer on unconstrained features, for any class sizes, class weights ω, label smoothing or soft
+/// labels, and any treatment of the bias:
+///
+/// ```math
+/// min over W ∈ ℝ^(K×d), H ∈ ℝ^(d×N), b ∈ ℝᴷ:   1/N Σᵢ ωᵢ ℓ(W hᵢ + b, yᵢ) + λ_W/2 ‖W‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²
+/// ```
+///
+/// with cross-entropy or the squared loss ½‖z − y‖² for ℓ. With W and H eliminated it is a convex problem in the
+/// logits: samples with the same label have equal features, J kinds of labels y_j with n_j samples leave
+///
+/// ```math
+/// min over Z ∈ ℝ^(K×J), b:   Σ_j (ω_j n_j/N) ℓ(Z e_j + b, y_j) + κ ‖Z diag(√n)‖_* + λ_b/2 ‖b‖²,   κ = √(λ_W λ_H),
+/// ```
+///
+/// and with X = Z diag(√n) the Gram matrices at the minimum are WWᵀ = √(λ_H/λ_W) (XXᵀ)^(1/2) and, for the features
+/// times √n_j, √(λ_W/λ_H) (XᵀX)^(1/2). [`global_minimum`](Self::global_minimum) solves it by groups of equal
+/// classes and proves how near it is: a lower bound of all values is part of the answer.
+///
+/// ```
+/// use neural_collapse::models::convex::ConvexUfm;
+/// use neural_collapse::{Bias, ClassCounts, Prediction, Regularization};
+///
+/// let penalties = Regularization::new(&[5e-3], 1e-3)?.with_bias(Bias::Unregularized)?;
+/// let ufm = ConvexUfm::cross_entropy(ClassCounts::new(&[200, 100, 50, 50, 49])?, penalties)?;
+/// let minimum = ufm.global_minimum()?;
+/// assert!(minimum.gap() < 1e-10 * minimum.loss());
+/// assert!(minimum.class_outputs()?.get(0, 0) > minimum.class_outputs()?.get(4, 4));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: the convex form is that of Hong & Ling, *Neural Collapse for Unconstrained Feature Model under
+/// Cross-entropy Loss with Imbalanced Data* (arXiv 2309.09725); derivations, method and certificate are in the
+/// project's `docs/convex.md`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvexUfm {
+    loss_function: LossFunction,
+    /// Samples of each class, or of each soft label.
+    counts: ClassCounts,
+    labels: Labels,
+    penalties: Regularization,
+    widths: Option<Widths>,
+}
+
+/// What the samples are held against.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Labels {
+    /// (1−δ) e_y + δ1/K, with a weight for each class.
+    Classes { weights: Option<Vec<f64>>, smoothing: f64 },
+    /// As PyTorch understands `weight` and `label_smoothing`.
+    PyTorch { weights: Vec<f64>, smoothing: f64 },
+    /// The columns of a matrix.
+    Soft(DMatrix<f64>),
+}
+
+impl ConvexUfm {
+    /// Cross-entropy with one-hot labels.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] with less than two classes, [`Error::NoClosedForm`] with more than one layer: that
+    /// problem is not convex, and unequal classes have no known minimum there.
+    pub fn cross_entropy(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
+        Self::of_classes(LossFunction::CrossEntropy, counts, penalties)
+    }
+
+    /// The squared loss 1/(2N) Σ ‖W h + b − e_y‖² with one-hot labels. Without a penalty of the bias there is a
+    /// closed form, [`Ufm`](crate::Ufm), which this agrees with.
+    ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{Bias, ClassCounts, Prediction, Regularization};
+    ///
+    /// let penalties = Regularization::new(&[5e-3], 1e-3)?.with_bias(Bias::Regularized(0.1))?;
+    /// let ufm = ConvexUfm::squared_error(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?;
+    /// let minimum = ufm.global_minimum()?;
+    /// assert!(minimum.gap() < 1e-10 * minimum.loss());
+    /// let bias = minimum.bias().unwrap();
+    /// assert!(bias[0] > bias[1] && bias[2] == bias[3]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`cross_entropy`](Self::cross_entropy).
+    pub fn squared_error(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
+        Self::of_classes(LossFunction::SquaredError, counts, penalties)
+    }
+
+    /// Cross-entropy with soft labels: `samples[j]` samples have column j of `labels` (K×J) as their label, as
+    /// under distillation or with several annotators.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{Prediction, Regularization};
+    ///
+    /// let labels = dmatrix![0.9, 0.1, 0.3; 0.1, 0.8, 0.3; 0.0, 0.1, 0.4];
+    /// let penalties = Regularization::new(&[1e-3], 1e-3)?;
+    /// let minimum = ConvexUfm::soft_labels(labels, &[50, 50, 20], penalties)?.global_minimum()?;
+    /// assert!(minimum.gap() < 1e-10 * minimum.loss());
+    /// assert_eq!(minimum.outputs().shape(), (3, 3));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] with less than two classes, if an entry of a label is negative or not finite, if a
+    /// label does not sum to 1 within 10⁻⁹, or if with a bias that is not penalized some class has no label at
+    /// all, whose bias would have no minimum; [`Error::Shape`] unless there is a number of samples for each label, and the
+    /// errors of [`ClassCounts::new`] and of [`cross_entropy`](Self::cross_entropy).
+    pub fn soft_labels(
+        labels: DMatrix<f64>,
+        samples: &[u64],
+        penalties: Regularization,
+    ) -> Result<Self> {
+        if labels.ncols() != samples.len() {
+            let reason = "one number of samples for each label";
+            return Err(Error::length("samples", samples.len(), labels.ncols(), reason));
+        }
+        check_classes(labels.nrows())?;
+        check_one_layer(&penalties)?;
+        let counts = ClassCounts::new(samples)?;
+        let labels = checked_labels(labels, penalties.bias())?;
+        let loss_function = LossFunction::SoftLabels;
+        Ok(Self { loss_function, counts, labels: Labels::Soft(labels), penalties, widths: None })
+    }
+
+    /// What PyTorch's `CrossEntropyLoss(weight, label_smoothing)` with its weighted mean minimizes.
+    ///
+    /// There the weights do not multiply the loss of a sample: they weight each entry of its smoothed label, and
+    /// the mean divides by Σᵢ ω_{yᵢ} instead of N. That is the model with weights W_y = (1−δ)ω_y + (δ/K)Σω and the
+    /// soft labels [(1−δ)ω_y e_y + (δ/K)ω]/W_y, times N/Σᵢ ω_{yᵢ}; without smoothing it is
+    /// [`with_class_weights`](Self::with_class_weights) but for that factor.
+    ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{ClassCounts, Prediction, Regularization};
+    ///
+    /// let counts = ClassCounts::new(&[60, 20, 20])?;
+    /// let penalties = Regularization::new(&[1e-3], 1e-3)?;
+    /// let torch = ConvexUfm::pytorch(counts.clone(), &[1.0, 3.0, 3.0], 0.0, penalties.clone())?;
+    /// // Σᵢ ω = 180 for N = 100 samples.
+    /// let weights = [100.0 / 180.0, 300.0 / 180.0, 300.0 / 180.0];
+    /// let ours = ConvexUfm::cross_entropy(counts, penalties)?.with_class_weights(&weights)?;
+    /// let difference = torch.global_minimum()?.loss() - ours.global_minimum()?.loss();
+    /// assert!(difference.abs() < 1e-14);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there are K weights, [`Error::OutOfRange`] if one is not positive and finite or unless
+    /// 0 ≤ δ < 1, and the errors of [`cross_entropy`](Self::cross_entropy).
+    pub fn pytorch(
+        counts: ClassCounts,
+        weight: &[f64],
+        label_smoothing: f64,
+        penalties: Regularization,
+    ) -> Result<Self> {
+        check_list("weight", weight, counts.classes())?;
+        check_smoothing(label_smoothing)?;
+        let mut ufm = Self::of_classes(LossFunction::SoftLabels, counts, penalties)?;
+        ufm.labels = Labels::PyTorch { weights: weight.to_vec(), smoothing: label_smoothing };
+        Ok(ufm)
+    }
+
+    fn of_classes(
+        loss_function: LossFunction,
+        counts: ClassCounts,
+        penalties: Regularization,
+    ) -> Result<Self> {
+        check_classes(counts.classes())?;
+        check_one_layer(&penalties)?;
+        let labels = Labels::Classes { weights: None, smoothing: 0.0 };
+        Ok(Self { loss_function, counts, labels, penalties, widths: None })
+    }
+
+    /// The same problem with the weight ω_k for each sample of class k. The weighted sum of the losses is divided
+    /// by N, not by the sum of the weights (for that see [`pytorch`](Self::pytorch)).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there are K weights, [`Error::OutOfRange`] if one is not positive and finite,
+    /// [`Error::NoClosedForm`] for the squared loss and for labels that are not classes.
+    pub fn with_class_weights(mut self, class_weights: &[f64]) -> Result<Self> {
+        check_list("class_weights", class_weights, self.counts.classes())?;
+        *self.class_labels()?.0 = Some(class_weights.to_vec());
+        Ok(self)
+    }
+
+    /// The same problem with the labels (1−δ) e_k + δ 1/K.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless 0 ≤ δ < 1, [`Error::NoClosedForm`] for the squared loss and for labels that are
+    /// not classes.
+    pub fn with_label_smoothing(mut self, label_smoothing: f64) -> Result<Self> {
+        check_smoothing(label_smoothing)?;
+        *self.class_labels()?.1 = label_smoothing;
+        Ok(self)
+    }
+
+    fn class_labels(&mut self) -> Result<(&mut Option<Vec<f64>>, &mut f64)> {
+        match (&mut self.labels, self.loss_function) {
+            (Labels::Classes { weights, smoothing }, LossFunction::CrossEntropy) => {
+                Ok((weights, smoothing))
+            }
+            _ => Err(Error::NoClosedForm {
+                problem: "class weights or smoothing beside the squared loss or given labels",
+            }),
+        }
+    }
+
+    /// The same problem with features of dimension `widths[0]`. K − 1 are enough with cross-entropy; less are
+    /// enough where the minimum has a smaller rank, and refused where not.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is one width, [`Error::OutOfRange`] if it is 0.
+    pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
+        self.widths = Some(Widths::new(widths, self.penalties.depth())?);
+        Ok(self)
+    }
+
+    /// The class sizes, or the numbers of samples of the soft labels.
+    #[must_use]
+    pub fn counts(&self) -> &ClassCounts {
+        &self.counts
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        match &self.labels {
+            Labels::Soft(labels) => labels.nrows(),
+            Labels::Classes { .. } | Labels::PyTorch { .. } => self.counts.classes(),
+        }
+    }
+
+    /// Cross-entropy or the squared loss; [`LossFunction::SoftLabels`] for soft labels, PyTorch's weighted ones among
+    /// them.
+    #[must_use]
+    pub fn loss_function(&self) -> LossFunction {
+        self.loss_function
+    }
+
+    /// The decays and the bias.
+    #[must_use]
+    pub fn penalties(&self) -> &Regularization {
+        &self.penalties
+    }
+
+    /// The class weights ω as given; `None` if all are 1, or for soft labels.
+    #[must_use]
+    pub fn class_weights(&self) -> Option<&[f64]> {
+        match &self.labels {
+            Labels::Classes { weights, .. } => weights.as_deref(),
+            Labels::PyTorch { weights, .. } => Some(weights),
+            Labels::Soft(_) => None,
+        }
+    }
+
+    /// δ.
+    #[must_use]
+    pub fn label_smoothing(&self) -> f64 {
+        match &self.labels {
+            Labels::Classes { smoothing, .. } | Labels::PyTorch { smoothing, .. } => *smoothing,
+            Labels::Soft(_) => 0.0,
+        }
+    }
+
+    /// The dimension of the features, or `None` if it is unlimited.
+    #[must_use]
+    pub fn widths(&self) -> Option<&[usize]> {
+        self.widths.as_ref().map(Widths::as_slice)
+    }
+
+    /// The class weights that PyTorch's without smoothing amount to.
+    pub(super) fn equivalent_class_weights(&self) -> Option<Vec<f64>> {
+        let Labels::PyTorch { weights, smoothing: 0.0 } = &self.labels else { return None };
+        let total: f64 = self
+            .counts
+            .runs()
+            .map(|run| run.size as f64 * weights[run.classes()].iter().sum::<f64>())
+            .sum();
+        let factor = self.counts.samples() as f64 / total;
+        Some(weights.iter().map(|weight| weight * factor).collect())
+    }
+
+    pub(super) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// λ_W.
+    pub(super) fn weight_decay(&self) -> f64 {
+        self.penalties.weight_decays().first().copied().unwrap_or(f64::NAN)
+    }
+
+    /// κ = √(λ_W λ_H), without underflow on the way.
+    pub(super) fn price(&self) -> f64 {
+        self.weight_decay().sqrt() * self.penalties.feature_decay().sqrt()
+    }
+
+    /// The classes by their size and weight; `None` for soft labels.
+    pub(super) fn kinds(&self) -> Option<Kinds<1>> {
+        let classes = !matches!(self.labels, Labels::Soft(_));
+        classes.then(|| Kinds::new(&self.counts, [self.class_weights()]))
+    }
+
+    /// The global minimum.
+    ///
+    /// The relative gap between [`loss`](crate::Prediction::loss) and
+    /// [`lower_bound`](crate::Prediction::lower_bound) is 10⁻¹² where double precision allows it, and always part of
+    /// the answer. The number of distinct sizes and weights decides how long it takes, not that of the classes.
+    ///
+    /// # Errors
+    /// [`Error::NoClosedForm`] if the features have less dimensions than the minimum's rank,
+    /// [`Error::Unrepresentable`] if a scale of the problem is out of the range of `f64`,
+    /// [`Error::NoConvergence`] if no finite point was found, [`Error::OutOfRange`] if the kinds of classes are too
+    /// many for memory.
+    pub fn global_minimum(&self) -> Result<ConvexMinimum> {
+        self.global_minimum_with(&())
+    }
+
+    /// [`global_minimum`](Self::global_minimum) under the eyes of a monitor, which hears of each step of the method.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Cancelled`] if the monitor ends the work.
+    pub fn global_minimum_with(&self, monitor: &dyn Monitor) -> Result<ConvexMinimum> {
+        ConvexMinimum::new(self.clone(), monitor)
+    }
+
+    /// The program by kinds.
+    pub(super) fn data(&self) -> Data {
+        let fidelity = match self.loss_function {
+            LossFunction::SquaredError => Fidelity::SquaredError,
+            _ => Fidelity::CrossEntropy,
+        };
+        let samples = self.counts.samples() as f64;
+        if let Labels::Soft(labels) = &self.labels {
+            return soft_data(labels, &self.counts, self.penalties.bias());
+        }
+        let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
+        let classes = self.classes() as f64;
+        let rows: Vec<f64> = kinds.iter().map(|kind| kind.classes as f64).collect();
+        let (mut columns, mut labels) = (Vec::new(), DMatrix::zeros(rows.len(), rows.len()));
+        let total: f64 = kinds.iter().map(|kind| kind.classes as f64 * kind.numbers[0]).sum();
+        let weighted: f64 =
+            kinds.iter().map(|kind| kind.classes as f64 * kind.size as f64 * kind.numbers[0]).sum();
+        let smoothing = self.label_smoothing();
+        for (index, kind) in kinds.iter().enumerate() {
+            let ([own_weight], size) = (kind.numbers, kind.size as f64);
+            let (weight, own, deficit) = if let Labels::PyTorch { .. } = self.labels {
+                let spread = smoothing / classes * total;
+                let entry = (1.0 - smoothing) * own_weight + spread;
+                for (label, other) in labels.column_mut(index).iter_mut().zip(&kinds) {
+                    *label = smoothing / classes * other.numbers[0] / entry;
+                }
+                let own = (1.0 - smoothing) * own_weight / entry;
+                (entry * (size / weighted), own, spread / entry)
+            } else {
+                labels.column_mut(index).fill(smoothing / classes);
+                (own_weight * (size / samples), 1.0 - smoothing, smoothing)
+            };
+            let (members, scale) = (kind.classes as f64, size.sqrt());
+            columns.push(Column { weight, members, scale, anchor: index, own, deficit });
+        }
+        Data::new(fidelity, rows, columns, labels, self.penalties.bias())
+    }
+}
+
+/// The program with a row for each class and a column for each soft label.
+fn soft_data(labels: &DMatrix<f64>, counts: &ClassCounts, bias: Bias) -> Data {
+    let samples = counts.samples() as f64;
+    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.class_count));
+    let mut others = labels.clone();
+    let mut columns = Vec::new();
+    for (mut label, size) in others.column_iter_mut().zip(sizes) {
+        let size = size as f64;
+        let (anchor, own) = label.argmax();
+        label[anchor] = 0.0;
+        let deficit = label.sum();
+        let (weight, scale) = (size / samples, size.sqrt());
+        columns.push(Column { weight, members: 1.0, scale, anchor, own, deficit });
+    }
+    Data::new(Fidelity::CrossEntropy, vec![1.0; labels.nrows()], columns, others, bias)
+}
+
+fn check_classes(classes: usize) -> Result<()> {
+    if classes < 2 {
+        return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
+    }
+    Ok(())
+}
+
+fn check_one_layer(penalties: &Regularization) -> Result<()> {
+    if penalties.depth() > 1 {
+        return Err(Error::NoClosedForm {
+            problem: "more than one layer with classes that are not alike",
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn check_smoothing(label_smoothing: f64) -> Result<()> {
+    if !(0.0..1.0).contains(&label_smoothing) {
+        let expected = "at least 0 and below 1";
+        return Err(Error::out_of_range("label_smoothing", label_smoothing, expected));
+    }
+    Ok(())
+}
+
+/// Probability vectors, made to sum to one exactly, up to rounding.
+fn checked_labels(mut labels: DMatrix<f64>, bias: Bias) -> Result<DMatrix<f64>> {
+    check_finite("labels", &labels)?;
+    if let Some((index, &entry)) = labels.iter().enumerate().find(|(_, entry)| **entry < 0.0) {
+        let (row, column) = (index % labels.nrows(), index / labels.nrows());
+        let argument = Argument::entry("labels", row, column);
+        return Err(Error::out_of_range(argument, entry, "a probability"));
+    }
+    for (index, mut column) in labels.column_iter_mut().enumerate() {
+        let sum = column.sum();
+        if (sum - 1.0).abs() > 1e-9 {
+            let argument = Argument::at("labels.column_sums()", index);
+            return Err(Error::out_of_range(argument, sum, "1"));
+        }
+        column /= sum;
+    }
+    let unlabeled = labels.row_iter().position(|row| row.iter().all(|&entry| entry == 0.0));
+    if let (Some(class), Bias::Unregularized) = (unlabeled, bias) {
+        let argument = Argument::at("labels.row_sums()", class);
+        return Err(Error::out_of_range(argument, 0.0, "positive beside a bias without a penalty"));
+    }
+    Ok(labels)
+}

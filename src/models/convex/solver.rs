@@ -1,0 +1,206 @@
+//! The method: proximal gradient steps with exact thresholding of singular values, each begun from where
+//! Newton's method along the matrices of the current rank leads.
+//!
+//! A proximal step finds which singular values are zero, and the objective is smooth where these stay so. So
+//! Newton's method converges quadratically once the rank is right, and a proximal step alone is made where
+//! it does not lower the objective enough. What enough is, is what a proximal step is known to achieve, so the
+//! number of steps has the bound of the proximal gradient method (docs/convex.md); a dozen are usual.
+
+use nalgebra::DMatrix;
+
+use crate::error::Result;
+use crate::models::convex::certificate::Restraint;
+use crate::models::convex::column::Contrasts;
+use crate::models::convex::curvature::Curvature;
+use crate::models::convex::data::Data;
+use crate::models::convex::newton::{Step, newton_step};
+use crate::models::convex::state::State;
+use crate::models::convex::tangent::Frame;
+use crate::monitor::Monitor;
+use crate::numerics::linalg::{Svd, svd_thin};
+
+/// What a monitor hears of.
+const STAGE: &str = "convex program";
+
+/// The relative gap at which the method ends.
+const GAP: f64 = 1e-12;
+
+/// Relative size of falls of the objective that rounding errors can hide.
+const NOISE: f64 = 1e-14;
+
+/// Cap on the proximal steps.
+const MAX_STEPS: u64 = 2000;
+
+/// Steps that Newton's step is shortened to, before it is given up.
+const LENGTHS: [f64; 5] = [1.0, 0.5, 0.25, 0.125, 0.0625];
+
+/// The largest change of a sample's logit, relative to that of its class, that Newton's step may make: the model
+/// is good for a few units of an exponent.
+const LONGEST: f64 = 2.0;
+
+/// A point with what is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Solution {
+    pub(super) frame: Frame,
+    pub(super) state: State,
+    /// The objective, with the price of the norm.
+    pub(super) objective: f64,
+    /// What this point proves that no objective is below.
+    pub(super) lower_bound: f64,
+    pub(super) steps: u64,
+}
+
+impl Solution {
+    /// The nuclear norm of all logits: κ times this is the price.
+    pub(super) fn norm(&self) -> f64 {
+        self.frame.values.iter().sum::<f64>() + self.state.contrast_norm
+    }
+
+    fn gap(&self) -> f64 {
+        self.objective - self.lower_bound
+    }
+}
+
+/// The minimum at a price κ, sought from `start` on: a point X and a bias.
+pub(crate) fn solve(
+    data: &Data,
+    price: f64,
+    start: Option<(DMatrix<f64>, Vec<f64>)>,
+    monitor: &dyn Monitor,
+) -> Result<Option<Solution>> {
+    let (point, bias) = start.unwrap_or_else(|| (data.start(price), vec![0.0; data.rows.len()]));
+    let search = Search { data, price, steepest: data.lipschitz_constant() };
+    let zeros = || DMatrix::zeros(point.nrows(), point.ncols());
+    let candidate = match search.proximal_step(&point, &bias, None)? {
+        None => search.proximal_step(&zeros(), &vec![0.0; bias.len()], None)?,
+        found => found,
+    };
+    let Some(mut current) = candidate else { return Ok(None) };
+    monitor.report(STAGE, 0, None)?;
+    search.certify(&mut current)?;
+    let mut best_bound = current.lower_bound;
+    while current.objective - best_bound > GAP * current.objective && current.steps < MAX_STEPS {
+        let Some(mut next) = search.next(&current, monitor)? else { break };
+        next.steps = current.steps + 1;
+        best_bound = best_bound.max(next.lower_bound);
+        current = next;
+    }
+    current.lower_bound = best_bound.min(current.objective);
+    Ok(Some(current))
+}
+
+/// One problem.
+struct Search<'a> {
+    data: &'a Data,
+    price: f64,
+    /// The largest curvature of the data term anywhere.
+    steepest: f64,
+}
+
+impl Search<'_> {
+    /// A better point, if there is one.
+    fn next(&self, current: &Solution, monitor: &dyn Monitor) -> Result<Option<Solution>> {
+        let matrix = current.frame.matrix();
+        if let Some(step) = self.newton_step(current, monitor)? {
+            let longest = (LONGEST / self.data.largest_change(&step.first)).min(1.0);
+            for length in LENGTHS {
+                let trial = step.from(&matrix, length * longest);
+                let candidate = self.proximal_step(&trial, &current.state.bias, None)?;
+                if let Some(found) = self.if_lower(current, candidate, self.enough(current))? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        for curvature in [None, Some(self.steepest)] {
+            let candidate = self.proximal_step(&matrix, &current.state.bias, curvature)?;
+            if let Some(found) = self.if_lower(current, candidate, 0.0)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn newton_step(&self, current: &Solution, monitor: &dyn Monitor) -> Result<Option<Step>> {
+        if current.frame.rank() == 0 {
+            return Ok(None);
+        }
+        let Some(curvature) = Curvature::new(self.data, &current.state) else { return Ok(None) };
+        let gradient = &current.state.gradient;
+        newton_step(&current.frame, gradient, &curvature, self.price, &|| {
+            monitor.report(STAGE, current.steps, None)
+        })
+    }
+
+    /// A quarter of the fall that a proximal step guarantees at this gap: Newton's steps have to do as well.
+    fn enough(&self, current: &Solution) -> f64 {
+        let gap = current.gap();
+        let radius = 2.0 * current.objective / self.price;
+        0.25 * gap * (gap / (2.0 * self.steepest * radius * radius)).min(0.5)
+    }
+
+    /// The candidate with its lower bound, if the objective falls by `enough` at least, or, where that
+    /// is below the rounding errors, the gap halves.
+    fn if_lower(
+        &self,
+        current: &Solution,
+        candidate: Option<Solution>,
+        enough: f64,
+    ) -> Result<Option<Solution>> {
+        let noise = NOISE * current.objective;
+        let fall = |found: &Solution| current.objective - found.objective;
+        let Some(mut found) = candidate.filter(|found| fall(found) >= -noise) else {
+            return Ok(None);
+        };
+        self.certify(&mut found)?;
+        let better = fall(&found) >= enough.max(noise) || found.gap() < 0.5 * current.gap();
+        Ok(better.then_some(found))
+    }
+
+    fn certify(&self, solution: &mut Solution) -> Result<()> {
+        let restraint = Restraint::Price(self.price);
+        solution.lower_bound = self.data.lower_bound(&solution.state, restraint)?;
+        Ok(())
+    }
+
+    /// The proximal gradient step from X: singular values of X − t∇ are lowered by tκ, with 1/t the
+    /// given curvature, or that at X.
+    fn proximal_step(
+        &self,
+        point: &DMatrix<f64>,
+        bias: &[f64],
+        curvature: Option<f64>,
+    ) -> Result<Option<Solution>> {
+        let Some(state) = self.data.state(point, Contrasts::Best(self.price), bias) else {
+            return Ok(None);
+        };
+        let curvature = curvature.unwrap_or_else(|| Curvature::largest(self.data, &state));
+        let length = curvature.recip();
+        let moved = point - &state.gradient * length;
+        if !moved.iter().all(|entry| entry.is_finite()) {
+            return Ok(None);
+        }
+        let frame = self.threshold(svd_thin(&moved)?, length);
+        let Some(state) =
+            self.data.state(&frame.matrix(), Contrasts::Best(self.price), &state.bias)
+        else {
+            return Ok(None);
+        };
+        let norm = frame.values.iter().sum::<f64>() + state.contrast_norm;
+        let objective = state.value + self.price * norm;
+        let lower_bound = f64::NEG_INFINITY;
+        Ok(Some(Solution { frame, state, objective, lower_bound, steps: 0 }))
+    }
+
+    fn threshold(&self, svd: Svd, length: f64) -> Frame {
+        let threshold = self.price * length;
+        let (mut values, mut duals) = (Vec::new(), Vec::new());
+        for &value in &svd.singular_values {
+            if value > threshold {
+                values.push(value - threshold);
+            } else {
+                duals.push((value / threshold).min(1.0));
+            }
+        }
+        Frame { left: svd.u, right: svd.v, values, duals }
+    }
+}

@@ -1,0 +1,251 @@
+//! The data term at a point: value and gradient, with the best contrasts and the best bias.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::models::convex::column::{Contrasts, Fit, Rows};
+use crate::models::convex::data::{Data, Fidelity};
+use crate::numerics::linalg::{inverse_cholesky, product, transposed};
+use crate::problem::regularization::Bias;
+
+/// Newton steps for the bias. Ten are many: the bias of the last point is where they begin.
+const BIAS_STEPS: usize = 60;
+
+/// Relative size of the bias's gradient at which it is solved: some roundings of its terms.
+const BIAS_TOLERANCE: f64 = 16.0 * f64::EPSILON;
+
+/// Everything that depends on the point X.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    /// Σ w_j loss_j + λ_b/2 ‖b‖².
+    pub(super) value: f64,
+    /// Σ (m_j − 1) s_j q_j, the contrasts' part of the nuclear norm.
+    pub(super) contrast_norm: f64,
+    /// The gradient in X.
+    pub(super) gradient: DMatrix<f64>,
+    /// π of each column.
+    pub(super) shares: DMatrix<f64>,
+    /// The gradient of each column's loss in the logits of its rows.
+    pub(super) residuals: DMatrix<f64>,
+    pub(super) fits: Vec<Fit>,
+    /// b of one class of each row; zero where there is none.
+    pub(super) bias: Vec<f64>,
+}
+
+impl Data {
+    /// The data term at X, with a bias sought from `bias` on; `None` if it is not a finite number.
+    pub(crate) fn state(
+        &self,
+        point: &DMatrix<f64>,
+        contrasts: Contrasts<'_>,
+        bias: &[f64],
+    ) -> Option<State> {
+        let logits = self.logits(point);
+        let state = match self.bias {
+            Bias::None => self.evaluate(&logits, contrasts, vec![0.0; self.rows.len()])?,
+            _ => self.with_best_bias(&logits, contrasts, bias)?,
+        };
+        Some(self.with_gradient(state))
+    }
+
+    /// X_ij/(√m_i √m_j s_j).
+    fn logits(&self, point: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut logits = point.clone();
+        self.scale_as_logits(&mut logits);
+        logits
+    }
+
+    /// Divides the entry of row i and column j by √m_i √m_j s_j.
+    pub(super) fn scale_as_logits(&self, matrix: &mut DMatrix<f64>) {
+        for (column, mut entries) in self.columns.iter().zip(matrix.column_iter_mut()) {
+            let divisor = column.divisor();
+            for (entry, members) in entries.iter_mut().zip(&self.rows) {
+                *entry /= members.sqrt() * divisor;
+            }
+        }
+    }
+
+    /// Everything but the gradient in X.
+    fn evaluate(
+        &self,
+        logits: &DMatrix<f64>,
+        contrasts: Contrasts<'_>,
+        bias: Vec<f64>,
+    ) -> Option<State> {
+        let (rows, columns) = logits.shape();
+        let mut shares = DMatrix::zeros(rows, columns);
+        let mut residuals = DMatrix::zeros(rows, columns);
+        let mut fits = Vec::with_capacity(columns);
+        let mut shifted = vec![0.0; rows];
+        let outputs = shares.as_mut_slice().chunks_mut(rows);
+        let outputs = outputs.zip(residuals.as_mut_slice().chunks_mut(rows));
+        for (index, (shares, residuals)) in outputs.enumerate() {
+            for ((shifted, logit), bias) in shifted.iter_mut().zip(logits.column(index)).zip(&bias)
+            {
+                *shifted = logit + bias;
+            }
+            fits.push(self.fit(index, contrasts, Rows { logits: &shifted, shares, residuals }));
+        }
+        let losses =
+            self.columns.iter().zip(&fits).map(|(column, fit)| column.total_weight() * fit.loss);
+        let squares: f64 = bias.iter().zip(&self.rows).map(|(b, members)| members * b * b).sum();
+        let value = losses.sum::<f64>() + 0.5 * self.bias_decay() * squares;
+        let norms = self.columns.iter().zip(&fits);
+        let contrast_norm =
+            norms.map(|(column, fit)| self.siblings(column) * column.scale * fit.contrast).sum();
+        let gradient = DMatrix::zeros(0, 0);
+        let state = State { value, contrast_norm, gradient, shares, residuals, fits, bias };
+        value.is_finite().then_some(state)
+    }
+
+    fn with_gradient(&self, mut state: State) -> State {
+        state.gradient = state.residuals.clone();
+        for (column, mut entries) in self.columns.iter().zip(state.gradient.column_iter_mut()) {
+            entries *= column.total_weight();
+        }
+        self.scale_as_logits(&mut state.gradient);
+        state
+    }
+
+    /// Newton's method for the bias, which is a convex problem of few variables.
+    fn with_best_bias(
+        &self,
+        logits: &DMatrix<f64>,
+        contrasts: Contrasts<'_>,
+        start: &[f64],
+    ) -> Option<State> {
+        let mut state = self.evaluate(logits, contrasts, start.to_vec());
+        if state.is_none() {
+            state = self.evaluate(logits, contrasts, vec![0.0; self.rows.len()]);
+        }
+        let mut state = state?;
+        let mut error = self.bias_error(&state);
+        for _ in 0..BIAS_STEPS {
+            if error <= BIAS_TOLERANCE {
+                break;
+            }
+            let Some(next) = self.better_bias(logits, contrasts, &state, error) else { break };
+            (state, error) = next;
+        }
+        Some(state)
+    }
+
+    /// One Newton step, shortened until it lowers the value or, where rounding hides that, the gradient.
+    fn better_bias(
+        &self,
+        logits: &DMatrix<f64>,
+        contrasts: Contrasts<'_>,
+        state: &State,
+        error: f64,
+    ) -> Option<(State, f64)> {
+        let gradient = self.bias_gradient(state);
+        let inverse_root = self.bias_curvature(state)?;
+        let step = solve(&inverse_root, &gradient);
+        let expected = step.dot(&gradient);
+        let value = contrasts.merit(state);
+        let noise = 64.0 * f64::EPSILON * value;
+        let mut length = 1.0;
+        while length * expected > 0.0 && length > 1e-12 {
+            let entries = state.bias.iter().zip(step.iter().zip(&self.rows));
+            let bias = entries.map(|(b, (step, members))| b - length * step / members.sqrt());
+            if let Some(next) = self.evaluate(logits, contrasts, bias.collect()) {
+                let next_error = self.bias_error(&next);
+                let fall = value - contrasts.merit(&next);
+                let nearer = fall >= -noise && next_error < 0.5 * error;
+                if nearer || length * expected > noise && fall >= 0.1 * length * expected {
+                    return Some((next, next_error));
+                }
+            }
+            if length * expected <= noise {
+                return None;
+            }
+            length *= 0.5;
+        }
+        None
+    }
+
+    /// The gradient in √m_i b_i.
+    fn bias_gradient(&self, state: &State) -> DVector<f64> {
+        let weights = DVector::from_iterator(
+            self.columns.len(),
+            self.columns.iter().map(super::data::Column::total_weight),
+        );
+        let mut gradient = &state.residuals * weights;
+        for ((entry, b), members) in gradient.iter_mut().zip(&state.bias).zip(&self.rows) {
+            *entry = *entry / members.sqrt() + self.bias_decay() * members.sqrt() * b;
+        }
+        gradient
+    }
+
+    /// The largest entry of the gradient relative to the terms that it is the sum of.
+    fn bias_error(&self, state: &State) -> f64 {
+        let mut sums = vec![(0.0, 0.0); self.rows.len()];
+        for (column, residuals) in self.columns.iter().zip(state.residuals.column_iter()) {
+            let weight = column.total_weight();
+            for ((sum, magnitude), residual) in sums.iter_mut().zip(residuals) {
+                *sum += weight * residual;
+                *magnitude += weight * residual.abs();
+            }
+        }
+        let penalties = state.bias.iter().zip(&self.rows).map(|(b, m)| self.bias_decay() * m * b);
+        let errors = sums.iter().zip(penalties).map(|(&(sum, magnitude), penalty)| {
+            let magnitude = magnitude + penalty.abs();
+            if magnitude > 0.0 { (sum + penalty).abs() / magnitude } else { 0.0 }
+        });
+        errors.fold(0.0, f64::max)
+    }
+
+    /// L⁻¹ for the curvature LLᵀ in √m_i b_i. An unregularized bias leaves shifts of all logits
+    /// without curvature; they get some, as nothing pulls along them.
+    pub(super) fn bias_curvature(&self, state: &State) -> Option<DMatrix<f64>> {
+        let mut curvature = match self.fidelity {
+            Fidelity::SquaredError => {
+                DMatrix::identity(self.rows.len(), self.rows.len()) * self.total_weight()
+            }
+            Fidelity::CrossEntropy => self.cross_entropy_curvature(state),
+        };
+        for row in 0..self.rows.len() {
+            curvature[(row, row)] += self.bias_decay();
+        }
+        if self.bias == Bias::Unregularized && self.fidelity == Fidelity::CrossEntropy {
+            let root = DVector::from_iterator(self.rows.len(), self.rows.iter().map(|m| m.sqrt()));
+            let strength = curvature.trace() / self.classes() / self.rows.len() as f64;
+            curvature.ger(strength, &root, &root, 1.0);
+        }
+        inverse_cholesky(curvature)
+    }
+
+    /// Σ_j w_j (diag(π) − ππᵀ − θ(e_a − π)(e_a − π)ᵀ), each entry divided by √m_i √m_h.
+    fn cross_entropy_curvature(&self, state: &State) -> DMatrix<f64> {
+        let size = self.rows.len();
+        let mut left = DMatrix::zeros(size, 2 * self.columns.len());
+        let mut diagonal = DVector::zeros(size);
+        for (index, (column, fit)) in self.columns.iter().zip(&state.fits).enumerate() {
+            let weight = column.total_weight();
+            let shares = state.shares.column(index);
+            diagonal.axpy(weight, &shares, 1.0);
+            left.column_mut(2 * index).axpy(weight.sqrt(), &shares, 0.0);
+            let mut bent = left.column_mut(2 * index + 1);
+            let factor = (weight * fit.bend).sqrt();
+            bent.axpy(-factor, &shares, 0.0);
+            bent[column.anchor] = factor * fit.rest;
+        }
+        let mut curvature = -product(&left, &transposed(&left));
+        // The diagonal as minus the sum of the rest of its row: π_a − π_a² loses its digits as π_a → 1.
+        for row in 0..size {
+            curvature[(row, row)] = 0.0;
+            let rest: f64 = curvature.column(row).sum();
+            curvature[(row, row)] = -rest;
+        }
+        for (column, divisor) in self.rows.iter().enumerate() {
+            for (row, members) in self.rows.iter().enumerate() {
+                curvature[(row, column)] /= (divisor * members).sqrt();
+            }
+        }
+        curvature
+    }
+}
+
+/// A⁻¹x from the inverse of the factor of A.
+pub(super) fn solve(inverse_root: &DMatrix<f64>, right: &DVector<f64>) -> DVector<f64> {
+    inverse_root.tr_mul(&(inverse_root * right))
+}

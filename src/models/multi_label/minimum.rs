@@ -1,0 +1,223 @@
+//! The sizes of the logits at the minimum with several tags a sample.
+
+use crate::error::{Error, Result};
+use crate::models::multi_label::problem::{MultiLabelUfm, SetSize};
+use crate::numerics::bracketed_root::sign_change;
+
+/// Cap on the doublings of a bracket; e^(−1024) is below every `f64`.
+const DOUBLINGS: usize = 11;
+
+/// The global minimum of a [`MultiLabelUfm`], unique up to rotations of the feature space.
+///
+/// ```math
+/// f* = Σ_m (n_m binom(K, m)/N)·m·ln(m + (K−m) e^(−α_m)) + κ (K−1) s
+/// ```
+///
+/// It is a [`Prediction`](crate::Prediction), which has its matrices.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MultiLabelMinimum {
+    problem: MultiLabelUfm,
+    /// α_m in the order of the set sizes.
+    sizes: Vec<f64>,
+    /// s.
+    singular_value: f64,
+    pub(crate) loss: f64,
+}
+
+impl MultiLabelMinimum {
+    pub(crate) fn new(problem: MultiLabelUfm) -> Result<Self> {
+        let samples = problem.samples();
+        if !samples.is_finite() {
+            let quantity = "the number of samples";
+            return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
+        }
+        let equation = Equation::new(&problem);
+        let sizes = equation.sizes();
+        let singular_value = samples.sqrt() * equation.norm(&sizes);
+        let penalty = (equation.classes - 1.0) * equation.root_of_decays * singular_value;
+        let loss = equation.data_term(&sizes) + penalty;
+        let minimum = Self { problem, sizes, singular_value, loss };
+        minimum.check_range()?;
+        Ok(minimum)
+    }
+
+    fn check_range(&self) -> Result<()> {
+        let aspect = self.aspect();
+        for value in [self.singular_value * aspect, self.singular_value / aspect, self.loss] {
+            if self.singular_value > 0.0 && !value.is_normal() {
+                let quantity = "a squared singular value";
+                return Err(Error::Unrepresentable { quantity, log10: value.log10() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The problem that this is the minimum of.
+    #[must_use]
+    pub fn problem(&self) -> &MultiLabelUfm {
+        &self.problem
+    }
+
+    /// α_m, by which the logits of a sample's m tags exceed all others; `None` if no sample has m tags. It is of no
+    /// effect for m = K.
+    #[must_use]
+    pub fn logit_size(&self, tags: usize) -> Option<f64> {
+        let index = self.problem.set_sizes().iter().position(|size| size.tags == tags)?;
+        self.sizes.get(index).copied()
+    }
+
+    /// s, the singular value of the logits W H of all samples, K − 1 times.
+    #[must_use]
+    pub fn logit_singular_value(&self) -> f64 {
+        self.singular_value
+    }
+
+    /// √(λ_H/λ_W).
+    pub(crate) fn aspect(&self) -> f64 {
+        let penalties = self.problem.penalties();
+        let weight_decay = penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
+        penalties.feature_decay().sqrt() / weight_decay.sqrt()
+    }
+
+    /// The inner product of the features of two sets S and T of tags that have `overlap` tags in common:
+    /// √(λ_W/λ_H) (α_|S| α_|T|/s) (|S∩T| − |S||T|/K).
+    ///
+    /// It is linear in the indicators of S and T: features are multiples of averages over tags. `None` if no sample has
+    /// so many tags, or if sets cannot overlap so.
+    ///
+    /// ```
+    /// use neural_collapse::Regularization;
+    /// use neural_collapse::models::multi_label::MultiLabelUfm;
+    ///
+    /// let penalties = Regularization::new(&[1e-3], 1e-4)?;
+    /// let minimum = MultiLabelUfm::new(6, &[(1, 50), (2, 20)], penalties)?.global_minimum()?;
+    /// let product = |tags, others, overlap| minimum.feature_product(tags, others, overlap).unwrap();
+    /// // h_{0,1} is parallel to h_0 + h_1.
+    /// let sum = (product(1, 1, 1) + product(1, 1, 0)) * 2.0;
+    /// let cosine = 2.0 * product(2, 1, 1) / (product(2, 2, 2) * sum).sqrt();
+    /// assert!((cosine - 1.0).abs() < 1e-14);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn feature_product(&self, tags: usize, others: usize, overlap: usize) -> Option<f64> {
+        let sizes = self.logit_size(tags)? * self.logit_size(others)?;
+        let classes = self.problem.classes();
+        if overlap > tags.min(others) || tags + others > classes + overlap {
+            return None;
+        }
+        if self.singular_value == 0.0 {
+            return Some(0.0);
+        }
+        let chance = tags as f64 * others as f64 / classes as f64;
+        Some(sizes / self.singular_value * (overlap as f64 - chance) / self.aspect())
+    }
+}
+
+/// The equation for the sizes, in shares q_m = n_m binom(K, m)/N of the samples: with t = sK/(Nκ) and
+/// c_m = m(K−m)/(K(K−1)), binom(K−2, m−1) = c_m binom(K, m),
+///
+/// ```text
+/// α_m/t = 1/(m e^(α_m) + K − m),   Σ q_m c_m (α_m/t)² = (κ√N/K)²,
+/// ```
+///
+/// where every α_m/t falls from 1/K as t grows from 0.
+struct Equation<'a> {
+    set_sizes: &'a [SetSize],
+    /// q_m.
+    shares: Vec<f64>,
+    /// K.
+    classes: f64,
+    root_of_decays: f64,
+    /// κ√N/K.
+    target: f64,
+}
+
+impl<'a> Equation<'a> {
+    fn new(problem: &'a MultiLabelUfm) -> Self {
+        let samples = problem.samples();
+        let penalties = problem.penalties();
+        let weight_decay = penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
+        let root_of_decays = weight_decay.sqrt() * penalties.feature_decay().sqrt();
+        let classes = problem.classes() as f64;
+        let set_sizes = problem.set_sizes();
+        let shares = set_sizes.iter().map(|size| size.samples as f64 * size.sets / samples);
+        Self {
+            set_sizes,
+            shares: shares.collect(),
+            classes,
+            root_of_decays,
+            target: root_of_decays * samples.sqrt() / classes,
+        }
+    }
+
+    /// ln(m e^α + K − m), without overflow.
+    fn log_mass(&self, tags: usize, alpha: f64) -> f64 {
+        let tags = tags as f64;
+        alpha + (tags + (self.classes - tags) * (-alpha).exp()).ln()
+    }
+
+    /// √(Σ q_m c_m x_m²) for a number x_m of each set size.
+    fn norm(&self, numbers: &[f64]) -> f64 {
+        let terms = self.set_sizes.iter().zip(&self.shares).zip(numbers);
+        let squares = terms.map(|((size, share), number)| {
+            let tags = size.tags as f64;
+            let spread = tags * (self.classes - tags) / (self.classes * (self.classes - 1.0));
+            share * spread * number * number
+        });
+        squares.sum::<f64>().sqrt()
+    }
+
+    /// α_m for every m, in terms of that of the first one.
+    fn all_sizes(&self, first: f64) -> Vec<f64> {
+        let log = |size: &SetSize, alpha: f64| alpha.ln() + self.log_mass(size.tags, alpha);
+        let log_t = self.set_sizes.first().map_or(f64::NAN, |size| log(size, first));
+        let others = self.set_sizes.iter().skip(1).map(|size| {
+            // α K ≤ t, and α e^α ≤ t.
+            let high = (log_t.exp() / self.classes).min(log_t.max(1.0));
+            sign_change(0.0, high, |alpha| log(size, alpha) - log_t)
+        });
+        core::iter::once(first).chain(others).collect()
+    }
+
+    /// Zero at the solution, rising with α of the first set size.
+    fn residual(&self, first: f64) -> f64 {
+        let ratios: Vec<f64> = self
+            .set_sizes
+            .iter()
+            .zip(self.all_sizes(first))
+            .map(|(size, alpha)| (-self.log_mass(size.tags, alpha)).exp())
+            .collect();
+        (self.target / self.norm(&ratios)).ln()
+    }
+
+    /// α_m.
+    fn sizes(&self) -> Vec<f64> {
+        let at_zero = vec![self.classes.recip(); self.shares.len()];
+        if self.norm(&at_zero) <= self.target {
+            return vec![0.0; self.shares.len()];
+        }
+        let mut high = 1.0;
+        for _ in 0..DOUBLINGS {
+            if self.residual(high) > 0.0 {
+                break;
+            }
+            high *= 2.0;
+        }
+        let first = sign_change(0.0, high, |alpha| match alpha {
+            0.0 => f64::NEG_INFINITY,
+            _ => self.residual(alpha),
+        });
+        self.all_sizes(first)
+    }
+
+    /// Σ q_m·m·ln(m + (K−m) e^(−α_m)).
+    fn data_term(&self, sizes: &[f64]) -> f64 {
+        let terms = self.set_sizes.iter().zip(&self.shares).zip(sizes);
+        let losses = terms.map(|((size, share), alpha)| {
+            let tags = size.tags as f64;
+            let others = (self.classes - tags) / tags * (-alpha).exp();
+            share * tags * (tags.ln() + others.ln_1p())
+        });
+        losses.sum()
+    }
+}

@@ -1,0 +1,89 @@
+//! The centered supports with their certificate.
+
+use nalgebra::DMatrix;
+
+use crate::error::Result;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::models::soft_labels::certificate::Certificate;
+use crate::models::soft_labels::problem::SparseLabels;
+use crate::models::soft_labels::subgradient::Decomposition;
+use crate::monitor::Monitor;
+use crate::numerics::linalg::check_memory;
+
+/// The point with the centered supports S̃ of [`SparseLabels`] as logits: the global minimum where its
+/// [`certificate`](Self::certificate) says so, and an upper bound of it elsewhere.
+///
+/// With S̃ D^½ = UΣVᵀ it has W Wᵀ = UΣUᵀ and the features h_j √n_j = column j of R Σ^½ Vᵀ for a rotation R. As a
+/// [`Prediction`](crate::Prediction) it answers for the classifier; [`context_gram`](Self::context_gram) has the
+/// features.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CenteredSupports {
+    problem: SparseLabels,
+    pub(crate) decomposition: Decomposition,
+    certificate: Certificate,
+}
+
+impl CenteredSupports {
+    pub(crate) fn new(problem: SparseLabels, monitor: &dyn Monitor) -> Result<Self> {
+        let decomposition = Decomposition::new(&problem)?;
+        let certificate = decomposition.certify(&problem, monitor)?;
+        Ok(Self { problem, decomposition, certificate })
+    }
+
+    /// The problem.
+    #[must_use]
+    pub fn problem(&self) -> &SparseLabels {
+        &self.problem
+    }
+
+    /// Whether this is the global minimum, and what proves it.
+    ///
+    /// ```
+    /// use neural_collapse::models::soft_labels::{Exactness, SparseLabels};
+    ///
+    /// // The polar factor of these supports is positive somewhere off them, another subgradient is not.
+    /// let supports = [vec![0, 3], vec![0, 1, 2, 3], vec![2, 3, 4, 5], vec![4], vec![0, 3, 5]];
+    /// let minimum = SparseLabels::new(6, &supports, &[13, 4, 16, 10, 6])?.global_minimum()?;
+    /// let certificate = minimum.certificate();
+    /// assert_eq!((certificate.exactness, certificate.rank), (Exactness::Subgradient, 4));
+    /// assert!(certificate.largest_of_polar_factor > 0.03 && certificate.norm_of_rest < 1.0);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The inner products h_i·h_j of the features of all J contexts, zero for contexts whose support is everything.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if the J² numbers do not fit into memory.
+    pub fn context_gram(&self) -> Result<ClassMatrix> {
+        let contexts = self.problem.of_contexts.len();
+        check_memory("supports", contexts as f64, contexts.checked_mul(contexts))?;
+        let features = self.unrotated_features();
+        Ok(ClassMatrix::dense(features.transpose() * features))
+    }
+
+    /// Σ^½ Vᵀ D^(−½), r×J.
+    fn unrotated_features(&self) -> DMatrix<f64> {
+        let mut features = self.right_vectors().transpose();
+        for (mut row, value) in features.row_iter_mut().zip(&self.decomposition.singular_values) {
+            row *= value.sqrt();
+        }
+        features
+    }
+
+    /// Row j is that of V for context j, divided by √n_j: the right singular vectors of the logits of all samples.
+    pub(crate) fn right_vectors(&self) -> DMatrix<f64> {
+        let v = &self.decomposition.v;
+        let mut rows = DMatrix::zeros(self.problem.of_contexts.len(), v.ncols());
+        for (mut row, distinct) in rows.row_iter_mut().zip(&self.problem.of_contexts) {
+            let own = distinct.and_then(|index| Some((index, self.problem.distinct.get(index)?)));
+            if let Some((index, distinct)) = own {
+                row.copy_from(&(v.row(index) / distinct.samples.sqrt()));
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,230 @@
+//! Subgradients of the nuclear norm at the scaled centered supports that are not positive off the supports.
+
+use nalgebra::DMatrix;
+
+use crate::error::Result;
+use crate::models::soft_labels::certificate::{Certificate, Exactness};
+use crate::models::soft_labels::problem::SparseLabels;
+use crate::monitor::Monitor;
+use crate::numerics::linalg::{Svd, left_svd, svd_thin, symmetric_eigen};
+
+/// Cap on the steps of the search.
+const MAX_STEPS: u64 = 5000;
+/// Steps between two tests of whether the norm falls in the direction of the violation.
+const TEST_EVERY: u64 = 25;
+/// Lengths of such a test, relative to the size of the matrix, and the relative fall that counts.
+const LENGTHS: [f64; 5] = [1.0, 0.1, 1e-2, 1e-3, 1e-4];
+const FALL: f64 = 1e-12;
+
+/// The scaled supports X = S̃ D^½ with their decomposition.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Decomposition {
+    pub(crate) x: DMatrix<f64>,
+    /// U, K×r.
+    pub(crate) u: DMatrix<f64>,
+    /// V, J×r.
+    pub(crate) v: DMatrix<f64>,
+    /// The r positive singular values, which fall.
+    pub(crate) singular_values: Vec<f64>,
+    /// Whether entry (c, j) is off the support of j.
+    off: DMatrix<bool>,
+}
+
+impl Decomposition {
+    pub(crate) fn new(problem: &SparseLabels) -> Result<Self> {
+        let x = problem.scaled_supports();
+        let rank = rank(&problem.plain_supports())?;
+        let Svd { u, singular_values, v } = svd_thin(&x)?;
+        let mut off = DMatrix::from_element(x.nrows(), x.ncols(), true);
+        for (mut column, distinct) in off.column_iter_mut().zip(&problem.distinct) {
+            distinct.support.iter().for_each(|&token| column[token] = false);
+        }
+        Ok(Self {
+            u: u.columns(0, rank).into_owned(),
+            v: v.columns(0, rank).into_owned(),
+            singular_values: singular_values.iter().copied().take(rank).collect(),
+            x,
+            off,
+        })
+    }
+
+    /// ‖X‖_*.
+    pub(crate) fn norm(&self) -> f64 {
+        self.singular_values.iter().sum()
+    }
+
+    /// What the entries of the polar factor may be wrong by: the rounding errors of a decomposition, times the
+    /// condition of the factor.
+    fn rounding(&self) -> f64 {
+        let (Some(largest), Some(smallest)) =
+            (self.singular_values.first(), self.singular_values.last())
+        else {
+            return 0.0;
+        };
+        let size = (self.x.nrows() + self.x.ncols()) as f64;
+        size * f64::EPSILON * largest / smallest
+    }
+
+    /// The largest entry off the supports, −1 if there is none.
+    fn largest_off(&self, matrix: &DMatrix<f64>) -> f64 {
+        let entries = matrix.iter().zip(self.off.iter()).filter(|(_, off)| **off);
+        entries.map(|(entry, _)| *entry).fold(-1.0, f64::max)
+    }
+
+    /// The positive entries off the supports, zero elsewhere.
+    fn violation(&self, matrix: &DMatrix<f64>) -> DMatrix<f64> {
+        matrix.zip_map(&self.off, |entry, off| if off { entry.max(0.0) } else { 0.0 })
+    }
+
+    /// A lower bound of the minimum from a matrix B near a subgradient: B is made non-positive off the supports,
+    /// its columns are made to sum to zero and its norm to be 1 at most. Then ‖L D^½‖_* ≥ ⟨B, L D^½⟩, which for
+    /// every feasible L is Σ_j √n_j Σ_{c off} (−B_cj) at least, because its margins are.
+    fn lower_bound(&self, problem: &SparseLabels, matrix: &DMatrix<f64>) -> Result<f64> {
+        let mut repaired = matrix - self.violation(matrix);
+        for (mut column, distinct) in repaired.column_iter_mut().zip(&problem.distinct) {
+            let mean = column.sum() / distinct.support.len() as f64;
+            distinct.support.iter().for_each(|&token| column[token] -= mean);
+        }
+        let norm = left_svd(&repaired)?.singular_values.iter().copied().fold(0.0, f64::max);
+        let mut bound = 0.0;
+        for ((column, off), distinct) in
+            repaired.column_iter().zip(self.off.column_iter()).zip(&problem.distinct)
+        {
+            let entries = column.iter().zip(off.iter()).filter(|(_, off)| **off);
+            bound -= distinct.samples.sqrt() * entries.map(|(entry, _)| entry).sum::<f64>();
+        }
+        // A norm within rounding of 1 is 1 or less.
+        let size = (self.x.nrows() + self.x.ncols()) as f64;
+        Ok(bound / norm.max(1.0) * (1.0 - size * f64::EPSILON))
+    }
+
+    /// Whether ‖·‖_* falls if X moves against the violation, which keeps it feasible.
+    fn falls(&self, violation: &DMatrix<f64>) -> Result<bool> {
+        let (norm, scale) = (self.norm(), self.x.norm() / violation.norm());
+        for length in LENGTHS {
+            let mut moved = &self.x - violation * (scale * length);
+            // Its columns may sum to anything; without their means it is shorter still.
+            moved.column_iter_mut().for_each(|mut column| {
+                let mean = column.mean();
+                column.add_scalar_mut(-mean);
+            });
+            if left_svd(&moved)?.singular_values.sum() < norm * (1.0 - FALL) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tries the polar factor, and searches for another subgradient where there is one.
+    pub(crate) fn certify(
+        &self,
+        problem: &SparseLabels,
+        monitor: &dyn Monitor,
+    ) -> Result<Certificate> {
+        let rank = self.singular_values.len();
+        let polar = &self.u * self.v.transpose();
+        let largest = self.largest_off(&polar);
+        let mut certificate = Certificate {
+            exactness: Exactness::Polar,
+            rank,
+            largest_of_polar_factor: largest,
+            largest_of_subgradient: largest,
+            norm_of_rest: 0.0,
+            lower_bound: self.lower_bound(problem, &polar)?,
+        };
+        if largest <= self.rounding() {
+            return Ok(certificate);
+        }
+        if rank == (self.x.nrows() - 1).min(self.x.ncols()) {
+            certificate.exactness = Exactness::Improvable;
+            return Ok(certificate);
+        }
+        let found = self.search(&polar, monitor)?;
+        let bound = self.lower_bound(problem, &found.subgradient)?;
+        certificate.exactness = found.exactness;
+        certificate.largest_of_subgradient = self.largest_off(&found.subgradient);
+        certificate.norm_of_rest = found.norm;
+        certificate.lower_bound = certificate.lower_bound.max(bound);
+        Ok(certificate)
+    }
+
+    /// Minimizes ½‖violation(UVᵀ + U_⊥ A V_⊥ᵀ)‖² over ‖A‖ ≤ 1 by projected gradients with momentum, which is dropped
+    /// where it leads uphill. If the least violation R is not zero, the norm falls from X in the direction −R, by
+    /// ‖R‖² to first order.
+    fn search(&self, polar: &DMatrix<f64>, monitor: &dyn Monitor) -> Result<Found> {
+        let (left, right) = (complement(&self.u, true)?, complement(&self.v, false)?);
+        let subgradient = |a: &DMatrix<f64>| polar + &left * a * right.transpose();
+        let mut a = DMatrix::zeros(left.ncols(), right.ncols());
+        let (mut ahead, mut momentum) = (a.clone(), 1.0_f64);
+        for step in 0..MAX_STEPS {
+            let current = subgradient(&a);
+            let violation = self.violation(&current);
+            let largest = self.largest_off(&current);
+            if largest <= self.rounding() {
+                return Found::new(Exactness::Subgradient, current, &a);
+            }
+            if step % TEST_EVERY == TEST_EVERY - 1 {
+                monitor.report("subgradients", step, Some(MAX_STEPS))?;
+                if self.falls(&violation)? {
+                    return Found::new(Exactness::Improvable, current, &a);
+                }
+            }
+            let slope = left.transpose() * self.violation(&subgradient(&ahead)) * &right;
+            let next = into_unit_ball(&ahead - &slope)?;
+            if (&ahead - &next).dot(&(&next - &a)) > 0.0 {
+                momentum = 1.0;
+            }
+            let grown = (1.0 + (4.0 * momentum * momentum + 1.0).sqrt()) / 2.0;
+            ahead = &next + (&next - &a) * ((momentum - 1.0) / grown);
+            (a, momentum) = (next, grown);
+        }
+        Found::new(Exactness::Undecided, subgradient(&a), &a)
+    }
+}
+
+/// Where the search ended.
+struct Found {
+    exactness: Exactness,
+    subgradient: DMatrix<f64>,
+    /// ‖A‖.
+    norm: f64,
+}
+
+impl Found {
+    fn new(exactness: Exactness, subgradient: DMatrix<f64>, a: &DMatrix<f64>) -> Result<Self> {
+        let norm = left_svd(a)?.singular_values.iter().copied().fold(0.0, f64::max);
+        Ok(Self { exactness, subgradient, norm })
+    }
+}
+
+/// The nearest matrix of spectral norm 1 at most.
+fn into_unit_ball(matrix: DMatrix<f64>) -> Result<DMatrix<f64>> {
+    let Svd { mut u, singular_values, v } = svd_thin(&matrix)?;
+    if singular_values.iter().all(|&value| value <= 1.0) {
+        return Ok(matrix);
+    }
+    for (mut column, value) in u.column_iter_mut().zip(singular_values.iter()) {
+        column *= value.min(1.0);
+    }
+    Ok(u * v.transpose())
+}
+
+/// Orthonormal vectors that are orthogonal to the given ones, and to 1 if asked for.
+fn complement(vectors: &DMatrix<f64>, centered: bool) -> Result<DMatrix<f64>> {
+    let size = vectors.nrows();
+    let mut projector = DMatrix::identity(size, size) - vectors * vectors.transpose();
+    if centered {
+        projector.add_scalar_mut(-(size as f64).recip());
+    }
+    let dimension = size - vectors.ncols() - usize::from(centered);
+    Ok(symmetric_eigen(&projector)?.vectors.columns(0, dimension).into_owned())
+}
+
+/// The rank of a matrix whose positive singular values are not tiny.
+fn rank(matrix: &DMatrix<f64>) -> Result<usize> {
+    let values = left_svd(matrix)?.singular_values;
+    let largest = values.iter().copied().fold(0.0, f64::max);
+    let size = (matrix.nrows() + matrix.ncols()) as f64;
+    let cutoff = 4.0 * size * f64::EPSILON * largest;
+    Ok(values.iter().filter(|&&value| value > cutoff).count())
+}

@@ -1,0 +1,188 @@
+//! What the global minimum makes of each class.
+
+use crate::models::squared::direction::Direction;
+use crate::models::squared::minimum::GlobalMinimum;
+use crate::models::squared::spectrum::{ClassVectors, SingularVectors, Subspace};
+use crate::prediction::geometry::ClassGeometry;
+use crate::problem::counts::Run;
+use crate::problem::regularization::Bias;
+use crate::problem::target::Target;
+
+impl GlobalMinimum {
+    /// Every run of neighboring classes of one size, with the geometry of each of its classes.
+    pub(crate) fn runs_of<'a>(
+        &'a self,
+        vectors: &'a ClassVectors,
+    ) -> impl Iterator<Item = (Run, ClassGeometry)> + 'a {
+        vectors.counts.runs().map(move |run| (run, self.geometry_of_group(vectors, run.group)))
+    }
+
+    /// The geometry of one class, or `None` if there is no such class.
+    #[must_use]
+    pub fn class(&self, class: usize) -> Option<ClassGeometry> {
+        let SingularVectors::Classes(vectors) = self.vectors() else { return None };
+        let run = vectors.counts.run_of(class)?;
+        Some(self.geometry_of_group(vectors, run.group))
+    }
+
+    /// The directions that can touch the classes of a group: without a bias, group and direction are one;
+    /// with it, each direction may touch each group.
+    fn touching<'a>(
+        &'a self,
+        vectors: &'a ClassVectors,
+        group: usize,
+    ) -> impl Iterator<Item = (&'a Direction, &'a Subspace)> {
+        let (first, number) = match self.problem().regularization().bias() {
+            Bias::None => (group, 1),
+            _ => (0, usize::MAX),
+        };
+        let directions = self.directions().iter().skip(first).take(number);
+        directions.zip(vectors.subspaces.iter().skip(first))
+    }
+
+    fn geometry_of_group(&self, vectors: &ClassVectors, index: usize) -> ClassGeometry {
+        let regularization = self.problem().regularization();
+        let group = vectors.counts.groups()[index];
+        let size = group.size as f64;
+        let mut norms = Some((0.0, 0.0));
+        for (direction, subspace) in self.touching(vectors, index) {
+            let leverage = subspace.leverage(index, group);
+            if leverage > 0.0 && !direction.is_unique() {
+                norms = None;
+            }
+            let energy = direction.energy();
+            let spread = direction.target_squared() / size;
+            norms = norms.map(|(classifier, feature)| {
+                (classifier + leverage * energy, feature + leverage * energy * spread)
+            });
+        }
+        ClassGeometry {
+            count: group.size,
+            collapsed: norms.map(|(classifier, _)| classifier == 0.0),
+            classifier_norm_squared: norms
+                .map(|(classifier, _)| regularization.trailing_eigenvalue(1, classifier)),
+            feature_norm_squared: norms
+                .map(|(_, feature)| feature / regularization.feature_decay() / size),
+        }
+    }
+
+    /// The paper's s_k: the singular value √(t_k/λ₁) of W₁ that belongs to class k, whose singular vector is
+    /// that of the class alone; 0 if the class collapses.
+    ///
+    /// `None` if there is no such class, with a bias, beside which singular vectors mix the classes, and where
+    /// it differs between global minimizers. [`directions`](Self::directions) are what there is with a bias too,
+    /// see [`direction_singular_values`](Self::direction_singular_values).
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// // One layer: s_k² = √(n_k λ_H/λ_W) − N λ_H, in the order of the classes.
+    /// let minimum = Ufm::new(ClassCounts::new(&[50, 200])?, Regularization::new(&[1e-4], 1e-3)?)?
+    ///     .global_minimum()?;
+    /// let squared = minimum.s_k(0).unwrap().powi(2);
+    /// assert!((squared - (500.0_f64.sqrt() - 0.25)).abs() < 1e-13);
+    /// assert!(minimum.s_k(1) > minimum.s_k(0));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: Theorems 4.1 and 4.4 of Dang et al. (ICML 2023).
+    #[must_use]
+    pub fn s_k(&self, class: usize) -> Option<f64> {
+        if self.problem().regularization().bias() != Bias::None {
+            return None;
+        }
+        let run = self.problem().counts()?.run_of(class)?;
+        let direction = self.directions().get(run.group)?;
+        direction.is_unique().then(|| self.singular_value(direction, 0..1))
+    }
+
+    /// The runs of classes that collapse to zero: minority collapse. None for an arbitrary target.
+    #[doc(alias = "minority collapse")]
+    pub fn collapsed_runs(&self) -> impl Iterator<Item = Run> + '_ {
+        let vectors = match self.vectors() {
+            SingularVectors::Classes(vectors) => Some(vectors),
+            SingularVectors::Matrix(_) => None,
+        };
+        let runs = vectors.into_iter().flat_map(|vectors| self.runs_of(vectors));
+        runs.filter(|(_, class)| class.collapsed == Some(true)).map(|(run, _)| run)
+    }
+
+    /// ‖w_i‖²/‖w_j‖² between the classifiers of two classes; `None` if a class does not exist, has no
+    /// determined norm, or class j collapses.
+    ///
+    /// Source: Lemma 4.3, first ratio, for any depth and bias.
+    #[must_use]
+    pub fn classifier_norm_ratio(&self, i: usize, j: usize) -> Option<f64> {
+        ratio(self.class(i)?.classifier_norm_squared?, self.class(j)?.classifier_norm_squared?)
+    }
+
+    /// ‖h_i‖²/‖h_j‖² between two class means; `None` if a class does not exist, has no determined norm,
+    /// or class j collapses.
+    ///
+    /// Without a bias this is (n_j/n_i)·s_i²/s_j², for any depth. The second ratio of Lemma 4.3 (one
+    /// layer) is printed upside down in its last factor, and its conclusion that larger classes have
+    /// shorter means holds only while a/n ≤ 1/4 for both.
+    #[must_use]
+    pub fn feature_norm_ratio(&self, i: usize, j: usize) -> Option<f64> {
+        ratio(self.class(i)?.feature_norm_squared?, self.class(j)?.feature_norm_squared?)
+    }
+
+    /// The entry of the bias b* for one class, without a list of all classes: equal for classes
+    /// of equal sizes. `None` without a bias, where it differs between global minimizers, without such a class,
+    /// and for an arbitrary target.
+    ///
+    /// ```
+    /// use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
+    ///
+    /// let regularization = Regularization::new(&[5e-4], 5e-4)?.with_bias(Bias::Unregularized)?;
+    /// let minimum = Ufm::new(ClassCounts::new(&[20, 10, 10])?, regularization)?.global_minimum()?;
+    /// assert_eq!(minimum.bias_of_class(0), Some(0.5));
+    /// assert_eq!(minimum.bias_of_class(3), None);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn bias_of_class(&self, class: usize) -> Option<f64> {
+        let run = self.problem().counts()?.run_of(class)?;
+        self.largest_bias_of_size(run.size).filter(|_| self.bias_is_unique())
+    }
+
+    /// Only a regularized bias depends on what is fitted, which differs at a tie.
+    pub(crate) fn bias_is_unique(&self) -> bool {
+        self.all_ones().is_none_or(Direction::is_unique)
+    }
+
+    /// b* of the global minimizer with the largest rank: n/N if it is not regularized (the mean of the
+    /// targets), and the same number (unfitted share of the all-ones direction)/(K(1 + λ_b)) for every class if
+    /// it is.
+    pub(crate) fn bias_of_largest_member(&self) -> Option<Vec<f64>> {
+        match self.problem().target() {
+            Target::Classes(counts) => {
+                let entry =
+                    |run: Run| Some((self.largest_bias_of_size(run.size)?, run.class_count));
+                let entries = counts.runs().map(entry).collect::<Option<Vec<_>>>()?;
+                let repeated = |(entry, classes)| core::iter::repeat_n(entry, classes);
+                Some(entries.into_iter().flat_map(repeated).collect())
+            }
+            Target::Matrix(target) => match self.problem().regularization().bias() {
+                Bias::None => None,
+                _ => Some(target.column_mean().as_slice().to_vec()),
+            },
+        }
+    }
+
+    /// The entry of b* for a class of `size` samples, at the global minimizer with the largest rank.
+    fn largest_bias_of_size(&self, size: u64) -> Option<f64> {
+        match self.problem().regularization().bias() {
+            Bias::None => None,
+            Bias::Unregularized => Some(size as f64 / self.problem().samples() as f64),
+            Bias::Regularized(decay) => {
+                let unfitted = self.all_ones()?.unfitted_share();
+                Some(unfitted / (self.problem().classes() as f64 * (1.0 + decay)))
+            }
+        }
+    }
+}
+
+fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
+    (denominator > 0.0).then(|| numerator / denominator)
+}

@@ -1,0 +1,137 @@
+//! The support vector machine answers all questions of a prediction.
+
+use core::ops::RangeInclusive;
+
+use nalgebra::DMatrix;
+
+use crate::error::Result;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::models::svm::seli::Seli;
+use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
+use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
+use crate::problem::counts::{ClassCounts, Run};
+use crate::problem::regularization::Regularization;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
+
+const PLAIN: Source =
+    Source::new("SELI is the only minimum", "Thrampoulidis et al. (NeurIPS 2022), Theorem 1");
+
+const GENERALIZED: Source =
+    Source::new("all multipliers of the margins are positive", "docs/closed-forms.md");
+
+impl Seli {
+    fn is_plain(&self) -> bool {
+        self.margins().is_none() && self.logit_scales().is_none()
+    }
+
+    /// ½‖W‖² + ½‖H‖² as penalties.
+    fn norms() -> Result<Regularization> {
+        Regularization::new(&[1.0], 1.0)
+    }
+
+    fn roots(&self) -> Vec<SingularValue> {
+        let values = self.spectrum.singular_values();
+        values.map(|s| SingularValue::new(s.value.sqrt(), s.multiplicity)).collect()
+    }
+
+    /// U and the right singular vectors of X, whose entry for a sample of class k is (m_k/δ_k) u_k/σ.
+    fn fitted(&self) -> FittedVectors {
+        let (left, values) = self.spectrum.eigenvectors();
+        let kinds = self.spectrum.kinds();
+        let reaches: Vec<f64> =
+            kinds.kinds().iter().map(crate::models::svm::spectrum::reach).collect();
+        let of_classes = kinds.of_classes();
+        let right = DMatrix::from_fn(left.nrows(), left.ncols(), |class, column| {
+            let reach = of_classes.get(class).and_then(|&kind| reaches.get(kind));
+            reach.map_or(0.0, |reach| reach * left[(class, column)] / values[column].sqrt())
+        });
+        FittedVectors { left, right, energies: values.into_iter().map(f64::sqrt).collect() }
+    }
+}
+
+impl Prediction for Seli {
+    fn training_objective(&self) -> TrainingObjective {
+        let loss_function = match self.is_plain() {
+            true => LossFunction::Margin,
+            false => LossFunction::ScaledMargin,
+        };
+        TrainingObjective::SmallestNorms { loss_function }
+    }
+
+    fn counts(&self) -> Option<&ClassCounts> {
+        Some(self.counts())
+    }
+
+    fn classes(&self) -> usize {
+        self.counts().classes()
+    }
+
+    fn depth(&self) -> usize {
+        1
+    }
+
+    fn widths(&self) -> Option<&[usize]> {
+        None
+    }
+
+    fn geometry(&self) -> Geometry {
+        match (self.is_plain(), self.counts().is_balanced()) {
+            (true, true) => Geometry::SimplexEtf,
+            (true, false) => Geometry::SimplexEncodedLabels,
+            (false, _) => Geometry::Structure("SELI with margins and scales".into()),
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict::Proved(if self.is_plain() { PLAIN } else { GENERALIZED })
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss()
+    }
+
+    fn is_unique(&self) -> bool {
+        true
+    }
+
+    /// False: training reaches a multiple that grows without bound.
+    fn has_scale(&self) -> bool {
+        false
+    }
+
+    fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
+        Ok(self.class_runs().collect())
+    }
+
+    fn bias(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
+        Self::norms()?.layer_indices(&layers)?;
+        Ok(self.roots())
+    }
+
+    fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
+        Ok(self.roots())
+    }
+
+    fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
+        Self::norms()?.check_trailing(layers)?;
+        Ok(self.classifier_gram())
+    }
+
+    fn class_means_gram(&self) -> Result<ClassMatrix> {
+        Ok(self.class_means_gram())
+    }
+
+    fn class_outputs(&self) -> Result<ClassMatrix> {
+        Ok(self.class_outputs())
+    }
+
+    fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
+        let (norms, classes) = (Self::norms()?, self.counts().classes());
+        check_matrices(&norms, None, (classes, classes, classes - 1))?;
+        self.fitted().assemble(&norms, None, basis, None, Some(self.counts().clone()))
+    }
+}

@@ -1,0 +1,166 @@
+//! Sums of squares, and of squares that would over- or underflow.
+
+use nalgebra::{Dim, Matrix, Storage};
+
+use crate::numerics::scalar::Scalar;
+use crate::numerics::simd::vectorised;
+
+/// Sums of squares that are added up side by side.
+const LANES: usize = 16;
+
+/// Σ x², in several sums that the compiler can vectorise.
+pub(crate) fn sum_of_squares<T: Scalar>(numbers: &[T]) -> f64 {
+    vectorised(
+        #[inline(always)]
+        || lanes_of_squares(numbers),
+    )
+    .iter()
+    .sum()
+}
+
+#[inline(always)]
+fn lanes_of_squares<T: Scalar>(numbers: &[T]) -> [f64; LANES] {
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    let add = |(sum, &number): (&mut f64, &T)| {
+        let number: f64 = number.into();
+        *sum += number * number;
+    };
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(add);
+    }
+    sums.iter_mut().zip(rest).for_each(add);
+    sums
+}
+
+/// Magnitudes between this and its inverse have squares that can be summed as they are.
+const LARGE: f64 = 1e140;
+
+/// 2⁷⁰⁰, by which others are multiplied or divided first.
+const UNIT: f64 = 5.260_135_901_548_374e210;
+
+/// Σ x² whose summands would over- or underflow as they are: sums of three magnitudes, each in a unit of its own.
+///
+/// Blue, *A portable Fortran program to find the Euclidean norm of a vector* (ACM TOMS 4, 1978), matrix by matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "[f64; 3]", into = "[f64; 3]"))]
+pub(crate) struct Squares {
+    /// Times 2¹⁴⁰⁰.
+    small: f64,
+    medium: f64,
+    /// Divided by 2¹⁴⁰⁰.
+    large: f64,
+}
+
+impl Squares {
+    /// The squares of the entries of one matrix.
+    pub(crate) fn of<R: Dim, C: Dim, S: Storage<f64, R, C>>(matrix: &Matrix<f64, R, C, S>) -> Self {
+        let mut squares = Self::default();
+        squares.add(matrix);
+        squares
+    }
+
+    /// Adds the squares of the entries of a matrix.
+    pub(crate) fn add<R: Dim, C: Dim, S: Storage<f64, R, C>>(
+        &mut self,
+        matrix: &Matrix<f64, R, C, S>,
+    ) {
+        let largest = matrix.amax();
+        let scaled = |factor: f64| matrix.iter().map(|entry| (entry * factor).powi(2)).sum::<f64>();
+        if largest > LARGE {
+            self.large += scaled(UNIT.recip());
+        } else if largest < LARGE.recip() {
+            self.small += scaled(UNIT);
+        } else {
+            self.medium += matrix.norm_squared();
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.small += other.small;
+        self.medium += other.medium;
+        self.large += other.large;
+    }
+
+    /// `factor` · Σ x².
+    pub(crate) fn times(&self, factor: f64) -> f64 {
+        if self.small == 0.0 && self.large == 0.0 {
+            return factor * self.medium;
+        }
+        let root = self.root();
+        factor * root * root
+    }
+
+    /// √(Σ x²).
+    pub(crate) fn root(&self) -> f64 {
+        let Self { small, medium, large } = *self;
+        if large != 0.0 {
+            (large + medium / UNIT / UNIT).sqrt() * UNIT
+        } else if medium != 0.0 {
+            (medium + small / UNIT / UNIT).sqrt()
+        } else {
+            small.sqrt() / UNIT
+        }
+    }
+
+    /// Whether all sums are numbers that sums of squares can be.
+    pub(crate) fn is_finite(&self) -> bool {
+        [self.small, self.medium, self.large].iter().all(|sum| sum.is_finite() && *sum >= 0.0)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Squares> for [f64; 3] {
+    fn from(squares: Squares) -> Self {
+        [squares.small, squares.medium, squares.large]
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<[f64; 3]> for Squares {
+    type Error = &'static str;
+
+    fn try_from([small, medium, large]: [f64; 3]) -> Result<Self, Self::Error> {
+        let squares = Self { small, medium, large };
+        squares
+            .is_finite()
+            .then_some(squares)
+            .ok_or("sums of squares must be finite and not negative")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    #[test]
+    fn squares_of_every_magnitude() {
+        for scale in [1e-320, 1e-300, 1e-170, 1e-141, 1e-139, 1.0, 1e139, 1e141, 1e170, 1e307] {
+            let squares = Squares::of(&(dmatrix![3.0, 4.0] * scale));
+            assert!(
+                (squares.root() / (5.0 * scale) - 1.0).abs() < 1e-3_f64.min(1e-321 / scale + 1e-15)
+            );
+        }
+        assert_eq!(Squares::of(&dmatrix![3.0, 4.0]).times(0.5), 12.5);
+        assert_eq!(Squares::default().root(), 0.0);
+        // A square that is out of range, times a factor that brings it back.
+        let squares = Squares::of(&dmatrix![1e200]);
+        assert!((squares.times(1e-300) / 1e100 - 1.0).abs() < 1e-15);
+        assert_eq!(squares.times(1.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn sums_of_different_magnitudes() {
+        let mut squares = Squares::of(&dmatrix![3e150]);
+        squares.merge(&Squares::of(&dmatrix![4.0]));
+        squares.add(&dmatrix![1e-160]);
+        assert!((squares.root() / 3e150 - 1.0).abs() < 1e-15);
+        let mut close = Squares::of(&dmatrix![3e140]);
+        close.merge(&Squares::of(&dmatrix![4e139]));
+        assert!((close.root() / (9.16_f64).sqrt() / 1e140 - 1.0).abs() < 1e-15);
+        assert!(!Squares::of(&dmatrix![f64::NAN]).is_finite());
+        assert!(!Squares::of(&dmatrix![f64::INFINITY]).is_finite());
+    }
+}

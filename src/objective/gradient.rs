@@ -1,0 +1,231 @@
+//! The terms of the training objective and of its gradient.
+
+use std::borrow::Cow;
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::{Error, Result};
+use crate::measure::energy::FeatureEnergy;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::numerics::linalg::{add_gram, add_product, product, transposed};
+use crate::numerics::scalar::{Scalar, to_f64};
+use crate::numerics::squares::Squares;
+use crate::objective::check::check;
+use crate::objective::data_term::DataTerm;
+use crate::objective::value::Objective;
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::training_objective::TrainingObjective;
+
+/// What is evaluated: the layers, how outputs count, and the decays.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) head: LinearHead,
+    /// W_M⋯W₁, if there are several layers.
+    product: Option<DMatrix<f64>>,
+    pub(super) data_term: DataTerm,
+    /// How much of the data term counts.
+    pub(super) factor: f64,
+    /// `None` under budgets.
+    pub(super) regularization: Option<Regularization>,
+    /// N.
+    samples: f64,
+}
+
+/// The terms of the objective and its gradient, summed over samples, with R = W_M⋯W₁H + b1ᵀ − Y; with
+/// cross-entropy, R has the probabilities in place of the outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Totals {
+    /// ‖R‖², or the sum of all cross-entropies.
+    pub(super) loss: f64,
+    /// ‖H‖², class by class.
+    pub(super) energy: FeatureEnergy,
+    /// ‖1/N (W_M⋯W₁)ᵀR + λ_H H‖².
+    pub(super) feature_gradient: Squares,
+    /// 1/N R1, K.
+    pub(super) mean_residual: DVector<f64>,
+    /// 1/N RHᵀ, K×d.
+    pub(super) residual_feature_product: DMatrix<f64>,
+    /// HHᵀ, d×d, of which only the lower triangle is filled; `None` if it is not wanted.
+    pub(super) features_gram: Option<DMatrix<f64>>,
+}
+
+impl Totals {
+    /// Of no samples.
+    pub(super) fn new(dimension: usize, classes: usize) -> Result<Self> {
+        Ok(Self {
+            loss: 0.0,
+            energy: FeatureEnergy::empty(dimension, classes)?,
+            feature_gradient: Squares::default(),
+            mean_residual: DVector::zeros(classes),
+            residual_feature_product: DMatrix::zeros(classes, dimension),
+            features_gram: None,
+        })
+    }
+
+    /// Adds totals of the same shape and kind.
+    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
+        self.energy.merge(&other.energy)?;
+        self.loss += other.loss;
+        self.feature_gradient.merge(&other.feature_gradient);
+        self.mean_residual += &other.mean_residual;
+        self.residual_feature_product += &other.residual_feature_product;
+        if let Some((gram, other)) = self.features_gram.as_mut().zip(other.features_gram.as_ref()) {
+            *gram += other;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    pub(super) fn new(
+        head: &LinearHead,
+        objective: &TrainingObjective,
+        samples: u64,
+    ) -> Result<Self> {
+        let data_term = DataTerm::new(objective, head.classes())?;
+        let (factor, regularization) = match objective {
+            TrainingObjective::Penalized { factor, regularization, .. } => {
+                check(head, regularization)?;
+                (*factor, Some(regularization.clone()))
+            }
+            TrainingObjective::WeightedCrossEntropy { regularization, .. }
+            | TrainingObjective::WeightedSquaredError { regularization, .. } => {
+                check(head, regularization)?;
+                (1.0, Some(regularization.clone()))
+            }
+            TrainingObjective::Budgeted { .. }
+            | TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::DataTerm { .. } => (1.0, None),
+        };
+        if samples == 0 {
+            return Err(Error::Empty { argument: "features" });
+        }
+        let product = match head.depth() {
+            1 => None,
+            _ => Some(head.product()?),
+        };
+        let (head, samples) = (head.clone(), samples as f64);
+        Ok(Self { head, product, data_term, factor, regularization, samples })
+    }
+
+    /// W_M⋯W₁.
+    fn product(&self) -> Result<Cow<'_, DMatrix<f64>>> {
+        match &self.product {
+            Some(product) => Ok(Cow::Borrowed(product)),
+            None => self.head.borrowed_product(1),
+        }
+    }
+
+    /// Adds a chunk of samples.
+    pub(super) fn add<T: Scalar>(
+        &self,
+        totals: &mut Totals,
+        chunk: &LabeledFeatures<'_, T>,
+    ) -> Result<()> {
+        let block = chunk.columns(|_, sample, out| to_f64(sample, out))?;
+        let head = self.product()?;
+        let mut residuals = outputs(&head, self.head.bias(), &block);
+        totals.loss += self.data_term.residuals(&mut residuals, chunk.labels());
+        let mut gradient = &block * self.feature_decay();
+        let share = self.factor / self.samples;
+        add_product(&mut gradient, share, &transposed(&head), &residuals);
+        totals.energy.accumulate(chunk)?;
+        totals.feature_gradient.add(&gradient);
+        totals.mean_residual += residuals.column_sum() / self.samples;
+        let sum = &mut totals.residual_feature_product;
+        add_product(sum, self.samples.recip(), &residuals, &transposed(&block));
+        if let Some(gram) = &mut totals.features_gram {
+            add_gram(gram, &block);
+        }
+        Ok(())
+    }
+
+    /// The objective and its gradient.
+    pub(super) fn objective(&self, totals: &Totals) -> Result<Objective> {
+        let weights = self.head.weights().iter().zip(self.weight_decays());
+        let weight_penalty =
+            weights.map(|(weight, decay)| Squares::of(weight).times(decay / 2.0)).sum();
+        let bias = self.head.bias().map(Squares::of).unwrap_or_default();
+        let mut gradient = totals.feature_gradient;
+        gradient.merge(&self.bias_gradient(totals));
+        gradient.merge(&self.weight_gradients(totals));
+        let objective = Objective {
+            data_term: totals.loss / self.data_term.divisor(self.samples) * self.factor,
+            weight_penalty,
+            feature_penalty: self.feature_decay() / 2.0 * totals.energy.total(),
+            bias_penalty: bias.times(self.bias_decay() / 2.0),
+            gradient_norm: gradient.root(),
+        };
+        let total = objective.loss() + objective.gradient_norm;
+        if total.is_finite() && gradient.is_finite() {
+            return Ok(objective);
+        }
+        let quantity = "the objective or its gradient";
+        Err(Error::Unrepresentable { quantity, log10: f64::INFINITY })
+    }
+
+    /// ‖1/N R1 + λ_b b‖², 0 without a bias.
+    fn bias_gradient(&self, totals: &Totals) -> Squares {
+        let gradient = self
+            .head
+            .bias()
+            .map(|bias| &totals.mean_residual * self.factor + bias * self.bias_decay());
+        gradient.as_ref().map(Squares::of).unwrap_or_default()
+    }
+
+    /// Σₘ ‖(W_M⋯W_{m+1})ᵀ (1/N RHᵀ) (W_{m−1}⋯W₁)ᵀ + λₘWₘ‖².
+    fn weight_gradients(&self, totals: &Totals) -> Squares {
+        // 1/N RHᵀ(W_{m−1}⋯W₁)ᵀ for every m, from the features up.
+        let mut from_below = vec![&totals.residual_feature_product * self.factor];
+        for weight in self.head.weights().iter().take(self.head.depth() - 1) {
+            let next = from_below.last().map(|below| product(below, &transposed(weight)));
+            from_below.extend(next);
+        }
+        let mut above: Option<DMatrix<f64>> = None;
+        let mut squares = Squares::default();
+        let decays: Vec<f64> = self.weight_decays().collect();
+        let layers = self.head.weights().iter().zip(decays).zip(from_below);
+        for ((weight, decay), mut gradient) in layers.rev() {
+            // W_M⋯W_{m+1} is the identity for the last layer, which would be K×K.
+            above = Some(match above {
+                None => weight.clone(),
+                Some(above) => {
+                    gradient = product(&transposed(&above), &gradient);
+                    product(&above, weight)
+                }
+            });
+            squares.add(&(gradient + weight * decay));
+        }
+        squares
+    }
+
+    /// λ₁, …, λ_M, or zeros.
+    fn weight_decays(&self) -> impl Iterator<Item = f64> {
+        let decay = |layer: usize| {
+            let decays = self.regularization.as_ref().map(Regularization::weight_decays);
+            decays.and_then(|decays| decays.get(layer).copied()).unwrap_or(0.0)
+        };
+        (0..self.head.depth()).map(decay)
+    }
+
+    fn feature_decay(&self) -> f64 {
+        self.regularization.as_ref().map_or(0.0, Regularization::feature_decay)
+    }
+
+    fn bias_decay(&self) -> f64 {
+        match self.regularization.as_ref().map(Regularization::bias) {
+            Some(Bias::Regularized(decay)) => decay,
+            Some(Bias::None | Bias::Unregularized) | None => 0.0,
+        }
+    }
+}
+
+/// W_M⋯W₁H + b1ᵀ of a block of samples.
+fn outputs(head: &DMatrix<f64>, bias: Option<&DVector<f64>>, block: &DMatrix<f64>) -> DMatrix<f64> {
+    let mut outputs = product(head, block);
+    if let Some(bias) = bias {
+        outputs.column_iter_mut().for_each(|mut output| output += bias);
+    }
+    outputs
+}

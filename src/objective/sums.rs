@@ -1,0 +1,319 @@
+//! The objective of samples that come in batches.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::{Error, Result, check_shape};
+use crate::measure::class_means::check_second_pass;
+use crate::measure::energy::FeatureEnergy;
+use crate::measure::fingerprint::Fingerprint;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::statistics::ClassStatistics;
+use crate::measure::version::Version;
+use crate::numerics::linalg::zeros;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::squares::Squares;
+use crate::objective::balance;
+use crate::objective::gradient::{Problem, Totals};
+use crate::objective::value::Objective;
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
+
+/// The [`Objective`] and, if it is wanted, the [`balancedness`](crate::objective::balancedness) of samples that come
+/// in batches, once [`ClassStatistics`] have counted them.
+///
+/// Batches can come in any order, and pieces that were computed elsewhere for the same objective can be
+/// [merged](Self::merge). It takes a few times dK numbers, with the balance also d².
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassStatistics, Features, LinearHead, Regularization};
+/// use neural_collapse::objective::{Objective, ObjectiveSums};
+///
+/// let numbers = [1.0, 0.1, 0.9, 0.0, -0.1, 1.0];
+/// let data = Features::from_row_major(&numbers, 3, 2)?.with_labels(&[0, 0, 1], 2)?;
+/// let head = LinearHead::new(vec![dmatrix![0.9, 0.0; 0.0, 0.8]], None)?;
+/// let penalties = Regularization::new(&[1e-2], 1e-2)?;
+///
+/// let statistics = ClassStatistics::new(&data)?;
+/// let mut sums = ObjectiveSums::squared_error(&statistics, &head, &penalties)?;
+/// for (sample, label) in numbers.chunks(2).zip([0, 0, 1]) {
+///     let batch = Features::from_row_major(sample, 1, 2)?;
+///     sums.accumulate(&batch.with_labels(&[label], 2)?)?;
+/// }
+/// let expected = Objective::squared_error(&data, &head, &penalties)?;
+/// assert!((sums.objective()?.loss() - expected.loss()).abs() < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ObjectiveSums {
+    problem: Problem,
+    /// Samples of each class in the statistics.
+    counts: Vec<u64>,
+    totals: Totals,
+}
+
+/// What [`ObjectiveSums`] have added up: about dK numbers, with the balance d²/2 more.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct ObjectivePart {
+    version: Version<1>,
+    /// Of the numbers of samples, the head and the objective that these sums are for.
+    fingerprint: u64,
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    loss: f64,
+    energy: FeatureEnergy,
+    feature_gradient: Squares,
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    mean_residual: Vec<f64>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    residual_feature_product: Vec<f64>,
+    /// The lower triangle, column by column.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    features_gram: Option<Vec<f64>>,
+}
+
+impl ObjectiveSums {
+    /// No samples yet, for [`Objective::new`]; `statistics` are those of all samples.
+    ///
+    /// # Errors
+    /// As [`Objective::new`]; [`Error::Empty`] if the statistics are of no samples.
+    pub fn new(
+        statistics: &ClassStatistics,
+        head: &LinearHead,
+        objective: &TrainingObjective,
+    ) -> Result<Self> {
+        let shape = (statistics.dimension(), statistics.classes());
+        Self::of_counts(shape, statistics.counts().to_vec(), head, objective)
+    }
+
+    /// No samples yet, for [`Objective::squared_error`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn squared_error(
+        statistics: &ClassStatistics,
+        head: &LinearHead,
+        regularization: &Regularization,
+    ) -> Result<Self> {
+        let loss_function = LossFunction::SquaredError;
+        let objective = TrainingObjective::penalized(loss_function, regularization.clone());
+        Self::new(statistics, head, &objective)
+    }
+
+    /// No samples yet, for [`Objective::cross_entropy`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn cross_entropy(
+        statistics: &ClassStatistics,
+        head: &LinearHead,
+        regularization: &Regularization,
+    ) -> Result<Self> {
+        let loss_function = LossFunction::CrossEntropy;
+        let objective = TrainingObjective::penalized(loss_function, regularization.clone());
+        Self::new(statistics, head, &objective)
+    }
+
+    /// For features of a shape, d and K, and classes of these sizes.
+    pub(super) fn of_counts(
+        (dimension, classes): (usize, usize),
+        counts: Vec<u64>,
+        head: &LinearHead,
+        objective: &TrainingObjective,
+    ) -> Result<Self> {
+        head.check_shape("features", dimension, classes)?;
+        let samples = counts.iter().fold(0, |total: u64, &count| total.saturating_add(count));
+        let problem = Problem::new(head, objective, samples)?;
+        Ok(Self { problem, counts, totals: Totals::new(dimension, classes)? })
+    }
+
+    /// The same with what the balance of the first layer with the features needs: d² numbers, and d²
+    /// operations for every sample.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if d² numbers do not fit in memory, [`Error::NotAnswered`] without penalties, as
+    /// budgets balance nothing.
+    pub fn with_balancedness(mut self) -> Result<Self> {
+        self.decays()?;
+        let dimension = self.problem.head.feature_dimension();
+        self.totals.features_gram = Some(zeros("dimension²", dimension, dimension)?);
+        Ok(self)
+    }
+
+    fn decays(&self) -> Result<&Regularization> {
+        self.problem.regularization.as_ref().ok_or(Error::NotAnswered {
+            question: "the balance of the layers",
+            reason: "layers are balanced by their decays, and there are none",
+        })
+    }
+
+    /// Adds the samples of a batch; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// they were.
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let head = &self.problem.head;
+        let expected = (head.feature_dimension(), head.classes());
+        let found = (batch.features().dimension(), batch.classes());
+        check_shape("features", found, expected, "features × classes of the statistics")?;
+        batch.features().check()?;
+        batch.chunks().try_for_each(|chunk| self.add(&chunk))
+    }
+
+    /// Adds a chunk of the right shape.
+    pub(crate) fn add<T: Scalar>(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.problem.add(&mut self.totals, chunk)
+    }
+
+    /// Adds the samples of others. The order and the grouping of merges change the result by
+    /// no more than rounding errors.
+    ///
+    /// # Errors
+    /// As [`merge_part`](Self::merge_part).
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        if other.fingerprint() != self.fingerprint() {
+            return Err(Error::DifferentFirstPass);
+        }
+        self.totals.merge(&other.totals)
+    }
+
+    /// What has been added up so far: what the workers of a cluster send back. With the feature `serde` it can be
+    /// serialised.
+    #[must_use]
+    pub fn part(&self) -> ObjectivePart {
+        let totals = &self.totals;
+        ObjectivePart {
+            version: Version,
+            fingerprint: self.fingerprint(),
+            loss: totals.loss,
+            energy: totals.energy.clone(),
+            feature_gradient: totals.feature_gradient,
+            mean_residual: totals.mean_residual.as_slice().to_vec(),
+            residual_feature_product: totals.residual_feature_product.as_slice().to_vec(),
+            features_gram: totals.features_gram.as_ref().map(lower_triangle),
+        }
+    }
+
+    /// Adds what others have added up.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if that is for other numbers of samples, another head or objective, or with
+    /// the balance where this is without it.
+    pub fn merge_part(&mut self, other: &ObjectivePart) -> Result<()> {
+        if !self.fits(other) {
+            return Err(Error::DifferentFirstPass);
+        }
+        let (classes, dimension) = self.totals.residual_feature_product.shape();
+        let gram = other.features_gram.as_deref().map(|gram| from_triangle(dimension, gram));
+        let residual_feature_product =
+            DMatrix::from_column_slice(classes, dimension, &other.residual_feature_product);
+        self.totals.merge(&Totals {
+            loss: other.loss,
+            energy: other.energy.clone(),
+            feature_gradient: other.feature_gradient,
+            mean_residual: DVector::from_column_slice(&other.mean_residual),
+            residual_feature_product,
+            features_gram: gram,
+        })
+    }
+
+    /// Whether a part is of the same numbers of samples, head and objective.
+    pub(crate) fn fits(&self, other: &ObjectivePart) -> bool {
+        let (classes, dimension) = self.totals.residual_feature_product.shape();
+        let triangle = self.totals.features_gram.as_ref().map(|_| dimension * (dimension + 1) / 2);
+        other.fingerprint == self.fingerprint()
+            && other.mean_residual.len() == classes
+            && other.residual_feature_product.len() == classes * dimension
+            && other.features_gram.as_ref().map(Vec::len) == triangle
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let Problem { head, data_term, factor, regularization, .. } = &self.problem;
+        let has_gram = u64::from(self.totals.features_gram.is_some());
+        let words = data_term.words().into_iter().chain([factor.to_bits(), has_gram]);
+        let fingerprint = Fingerprint::new().words(self.counts.iter().copied()).words(words);
+        let fingerprint =
+            fingerprint.layers(head.weights()).numbers(head.bias().into_iter().flatten());
+        let Some(decays) = regularization else { return fingerprint.value() };
+        let bias = match decays.bias() {
+            Bias::None => [0, 0],
+            Bias::Unregularized => [1, 0],
+            Bias::Regularized(decay) => [2, decay.to_bits()],
+        };
+        let decays = decays.weight_decays().iter().copied().chain([decays.feature_decay()]);
+        fingerprint.words(bias).words(decays.map(f64::to_bits)).value()
+    }
+
+    /// The objective.
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`] if a class had not as many samples as in the statistics,
+    /// [`Error::Unrepresentable`] if a term is too large for a floating-point number.
+    pub fn objective(&self) -> Result<Objective> {
+        self.check_complete()?;
+        self.problem.objective(&self.totals)
+    }
+
+    /// The residuals of the layers' balance: see [`balancedness`](crate::objective::balancedness). `None` unless it
+    /// was asked for [from the start](Self::with_balancedness).
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`] if a class had not as many samples as in the statistics,
+    /// [`Error::Unrepresentable`] if a matrix has entries too large for floating-point numbers.
+    pub fn balancedness(&self) -> Result<Option<Vec<f64>>> {
+        let Some(gram) = &self.totals.features_gram else { return Ok(None) };
+        self.check_complete()?;
+        let mut gram = gram.clone();
+        gram.fill_upper_triangle_with_lower_triangle();
+        balance::residuals(gram, &self.problem.head, self.decays()?).map(Some)
+    }
+
+    /// ‖W₁‖², …, ‖W_M‖².
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if one is too large for a floating-point number.
+    pub fn weight_norms_squared(&self) -> Result<Vec<f64>> {
+        let square = |weight: &DMatrix<f64>| match Squares::of(weight).times(1.0) {
+            square if square.is_finite() => Ok(square),
+            _ => {
+                let log10 = 2.0 * Squares::of(weight).root().log10();
+                Err(Error::Unrepresentable { quantity: "the squared norm of a layer", log10 })
+            }
+        };
+        self.problem.head.weights().iter().map(square).collect()
+    }
+
+    /// The squared lengths of the features of each class: ‖H‖² in all
+    /// ([`total`](FeatureEnergy::total)), and the budget that they use up ([`mean`](FeatureEnergy::mean)).
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`] if a class had not as many samples as in the statistics.
+    pub fn feature_energy(&self) -> Result<&FeatureEnergy> {
+        self.check_complete()?;
+        Ok(&self.totals.energy)
+    }
+
+    fn check_complete(&self) -> Result<()> {
+        check_second_pass(&self.counts, self.totals.energy.counts())
+    }
+}
+
+/// The lower triangle of a square matrix, column by column.
+fn lower_triangle(matrix: &DMatrix<f64>) -> Vec<f64> {
+    let columns = matrix.column_iter().enumerate();
+    columns.flat_map(|(j, column)| column.as_slice()[j..].to_vec()).collect()
+}
+
+/// The matrix with this lower triangle and zeros above.
+fn from_triangle(size: usize, triangle: &[f64]) -> DMatrix<f64> {
+    let mut matrix = DMatrix::zeros(size, size);
+    let mut entries = triangle.iter();
+    for (j, mut column) in matrix.column_iter_mut().enumerate() {
+        column.iter_mut().skip(j).zip(&mut entries).for_each(|(place, entry)| *place = *entry);
+    }
+    matrix
+}

@@ -1,0 +1,160 @@
+//! The rooms of the library and their order, as CONTRIBUTING draws them: each room may import only from
+//! those left of it, and no module imports, in however many steps, from one that imports from it.
+
+mod imports;
+mod tokens;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use imports::Modules;
+
+/// Pairs of a module and one that it imports from.
+type Imports = BTreeSet<(String, String)>;
+
+/// Each room with those that it may import from.
+const ROOMS: [(&str, &[&str]); 11] = [
+    ("error", &[]),
+    ("monitor", &["error"]),
+    ("numerics", &["error", "monitor"]),
+    ("problem", &["numerics", "error", "monitor"]),
+    ("geometry", &["problem", "numerics", "error", "monitor"]),
+    ("prediction", &["geometry", "problem", "numerics", "error", "monitor"]),
+    ("models", &["prediction", "geometry", "problem", "numerics", "error", "monitor"]),
+    ("measure", &["problem", "numerics", "error", "monitor"]),
+    ("metrics", &["measure", "geometry", "problem", "numerics", "error", "monitor"]),
+    ("objective", &["metrics", "measure", "problem", "numerics", "error", "monitor"]),
+    (
+        "audit",
+        &[
+            "objective",
+            "metrics",
+            "measure",
+            "models",
+            "prediction",
+            "geometry",
+            "problem",
+            "numerics",
+            "error",
+            "monitor",
+        ],
+    ),
+];
+
+/// Imports of the library that are still against the rule. This list may only get shorter.
+const LIBRARY_DEBTS: &[(&str, &str)] = &[
+    ("geometry::class_matrix::spectral", "models::squared::direction"),
+    ("geometry::class_matrix::spectral", "models::squared::minimum"),
+    ("geometry::class_matrix::spectral", "models::squared::spectrum"),
+    ("geometry::family", "geometry::class_matrix"),
+    ("measure::features", "measure::labeled_features"),
+    ("measure::pooled", "metrics::cdnv"),
+    ("measure::pooled", "metrics::nc1"),
+    ("measure::projector", "metrics::nc1"),
+    ("measure::scatter", "metrics::cdnv"),
+    ("measure::scatter", "metrics::nc1"),
+    ("models::squared::ufm", "models::squared::minimum"),
+    ("numerics::decay_roots", "problem::regularization"),
+    ("numerics::linalg::bidiagonal", "numerics::linalg"),
+    ("numerics::scalar", "numerics::linalg::inner_products"),
+    ("numerics::secular", "problem::counts"),
+    ("objective::balance", "objective"),
+    ("objective::terms", "objective"),
+];
+
+/// The same of the program.
+const PROGRAM_DEBTS: &[(&str, &str)] = &[
+    ("input::archive", "input::npz"),
+    ("input::archive", "input::safetensors"),
+    ("input::head", "input::network"),
+    ("input::metadata", "arguments"),
+    ("input::shard", "input::network"),
+    ("model", "arguments"),
+    ("penalties", "arguments"),
+    ("report::model", "report::prediction"),
+];
+
+fn room(module: &str) -> &str {
+    module.split("::").next().unwrap_or(module)
+}
+
+/// Whether the rule of rooms lets `from` import from `to`. The crate's root is the map for users, not for us.
+fn is_allowed(from: &str, to: &str) -> bool {
+    let (from, to) = (room(from), room(to));
+    let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == from).unwrap_or(&("", &[]));
+    from == to && !from.is_empty() || allowed.contains(&to)
+}
+
+/// All modules that a module imports from, directly or through others.
+fn reached(imports: &Imports, from: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(module) = open.pop() {
+        for (_, to) in imports.iter().filter(|(importer, _)| importer == module) {
+            if found.insert(to.clone()) {
+                open.push(to);
+            }
+        }
+    }
+    found
+}
+
+/// The imports that are part of a cycle.
+fn cyclic(imports: &Imports) -> Imports {
+    let modules: BTreeSet<&String> = imports.iter().map(|(from, _)| from).collect();
+    let reached: BTreeMap<&String, _> =
+        modules.into_iter().map(|module| (module, reached(imports, module))).collect();
+    let closes = |(from, to): &&(String, String)| {
+        reached.get(to).is_some_and(|beyond| beyond.contains(from))
+    };
+    imports.iter().filter(closes).cloned().collect()
+}
+
+/// Fails unless the imports are in order but for the debts, and every debt is one.
+fn check(imports: &Imports, debts: &[(&str, &str)], allowed: impl Fn(&str, &str) -> bool) {
+    let owned = debts.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+    let debts: Imports = owned.collect();
+    let forbidden: Imports =
+        imports.iter().filter(|(from, to)| !allowed(from, to)).cloned().collect();
+    assert_none("against the rule of rooms", &(&forbidden - &debts));
+    assert_none("parts of cycles", &cyclic(&(imports - &debts)));
+    let paid = &debts - &(&forbidden | &cyclic(imports));
+    assert_none("in order now, so that they have to be taken off the list", &paid);
+}
+
+fn assert_none(what: &str, imports: &Imports) {
+    let list: String = imports.iter().map(|(from, to)| format!("\n    {from} → {to}")).collect();
+    assert!(list.is_empty(), "these imports are {what}:{list}");
+}
+
+fn imports_of(directory: &str) -> Imports {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let imports = Modules::of(&path).imports();
+    assert!(imports.len() > 20, "{imports:?}");
+    imports
+}
+
+#[test]
+fn rooms_import_from_the_left_only() {
+    check(&imports_of("src"), LIBRARY_DEBTS, is_allowed);
+}
+
+#[test]
+fn the_modules_of_the_program_import_without_cycles() {
+    check(&imports_of("cli/src"), PROGRAM_DEBTS, |_, to| !to.is_empty());
+}
+
+#[test]
+fn no_file_is_over_500_lines() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directories = ["src", "tests", "benches", "examples", "cli/src", "cli/tests"];
+    let mut open: Vec<_> = directories.map(|directory| root.join(directory)).into();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines <= 500, "{} has {lines} lines", path.display());
+        }
+    }
+}
