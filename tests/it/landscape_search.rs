@@ -92,9 +92,9 @@ fn a_capped_octahedron_beats_pentagon_and_pair() {
     let closed = landscape.points().iter().find(|p| p.structure().to_string() == "5-gon ⊕ pair");
     let gain = 1.0 - landscape.loss() / closed.unwrap().loss();
     assert!((gain - 0.0022).abs() < 0.00005, "{gain}");
-    let LogitStructure::Numerical(found) = landscape.best().structure() else { panic!() };
-    assert_eq!((found.rank, found.automorphisms), (3, Some(6)));
-    assert_eq!(found.orbits, [3, 3, 1]);
+    assert_eq!(landscape.geometry().to_string(), "capped octahedron");
+    assert_eq!(landscape.best().rank(), 3);
+    assert!(landscape.search().unwrap().hits > 0);
 }
 
 /// With four classes there is a phase of rank one, in which Z is not symmetric, between the square and zero.

@@ -45,10 +45,21 @@ pub struct CrossEntropyPoint {
     ufm: CrossEntropyUfm,
     structure: LogitStructure,
     sizes: Vec<f64>,
-    /// Z and b of a point that was found numerically.
-    numbers: Option<(DMatrix<f64>, Vec<f64>)>,
+    /// What a point that was found numerically has instead of sizes.
+    numbers: Option<Numbers>,
     measures: Measures,
     verdict: Verdict,
+}
+
+/// Logits that were found numerically.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Numbers {
+    /// Z.
+    pub(crate) logits: DMatrix<f64>,
+    /// b, zeros without one.
+    pub(crate) bias: Vec<f64>,
+    /// Singular values of Z with their multiplicities, the positive ones only.
+    pub(crate) singular_values: Vec<(f64, usize)>,
 }
 
 /// What the sizes decide.
@@ -79,18 +90,20 @@ impl CrossEntropyPoint {
         Ok(point)
     }
 
-    /// A point that was found numerically, with logits Z, biases b and F.
+    /// A point that was found numerically, with F.
     pub(crate) fn numerical(
         ufm: CrossEntropyUfm,
         structure: LogitStructure,
-        logits: DMatrix<f64>,
-        bias: Vec<f64>,
-        singular_values: Vec<(f64, usize)>,
+        numbers: Numbers,
         value: f64,
     ) -> Result<Self> {
-        let measures = Measures { singular_values, margin: smallest_margin(&logits, &bias), value };
+        let measures = Measures {
+            singular_values: numbers.singular_values.clone(),
+            margin: smallest_margin(&numbers.logits, &numbers.bias),
+            value,
+        };
         let verdict = verdict(&ufm, &structure);
-        let numbers = Some((logits, bias));
+        let numbers = Some(numbers);
         let point = Self { ufm, structure, sizes: Vec::new(), numbers, measures, verdict };
         point.check_range()?;
         Ok(point)
@@ -194,8 +207,8 @@ impl CrossEntropyPoint {
 
     fn dense_logits(&self) -> Result<DMatrix<f64>> {
         let classes = self.ufm.classes();
-        if let Some((logits, _)) = &self.numbers {
-            return Ok(logits.clone());
+        if let Some(numbers) = &self.numbers {
+            return Ok(numbers.logits.clone());
         }
         check_memory("classes", classes as f64, classes.checked_mul(classes))?;
         Ok(self.structure.logits(classes, &self.sizes))
@@ -321,8 +334,8 @@ impl Prediction for CrossEntropyPoint {
         if self.ufm.penalties().bias() == Bias::None {
             return None;
         }
-        if let Some((_, bias)) = &self.numbers {
-            return Some(bias.clone());
+        if let Some(numbers) = &self.numbers {
+            return Some(numbers.bias.clone());
         }
         let kinds = self.structure.kinds(self.ufm.classes());
         let biases = &self.sizes[self.structure.size_count()..];
