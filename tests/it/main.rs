@@ -21,6 +21,7 @@ mod api;
 mod architecture;
 mod bad_input;
 mod conventions;
+mod convex;
 mod cross_entropy;
 mod errata;
 mod errors;

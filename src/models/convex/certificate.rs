@@ -5,9 +5,9 @@
 //! therefore proves that no point is below Σ w_j Entropy(y′_j) (docs/convex.md has the argument for every
 //! bias, for budgets and for the squared loss).
 
+use crate::error::Result;
 use crate::models::convex::data::{Column, Data, Fidelity};
 use crate::models::convex::state::State;
-use crate::error::Result;
 use crate::numerics::linalg::singular_values;
 use crate::problem::regularization::Bias;
 
@@ -39,7 +39,12 @@ impl Data {
             Bias::None | Bias::Regularized(_) => vec![0.0; self.rows.len()],
         };
         let slack = self.weighted_norm(&shift)
-            * self.columns.iter().map(|column| column.members * column.slope().powi(2)).sum::<f64>().sqrt();
+            * self
+                .columns
+                .iter()
+                .map(|column| column.members * column.slope().powi(2))
+                .sum::<f64>()
+                .sqrt();
         let (share, paid) = match restraint {
             Restraint::Budget(budget) => (1.0, budget * (steepness + slack)),
             Restraint::Price(price) => {
@@ -53,9 +58,7 @@ impl Data {
             return Ok(f64::NEG_INFINITY);
         };
         let penalty = match self.bias {
-            Bias::Regularized(decay) => {
-                (share * self.weighted_norm(&pull)).powi(2) / (2.0 * decay)
-            }
+            Bias::Regularized(decay) => (share * self.weighted_norm(&pull)).powi(2) / (2.0 * decay),
             Bias::None | Bias::Unregularized => 0.0,
         };
         let bound = value - penalty - paid;
@@ -63,16 +66,23 @@ impl Data {
     }
 
     /// A relative bound of the rounding errors of sums over rows and columns.
-    fn rounding(&self) -> f64 {
+    pub(super) fn rounding(&self) -> f64 {
         f64::EPSILON * (self.rows.len() + self.columns.len() + 32) as f64
     }
 
     /// ‖∇‖, rounded up: the gradient's spectral norm over all classes.
     pub(super) fn steepness(&self, state: &State) -> Result<f64> {
         let between = singular_values(&state.gradient)?.iter().copied().fold(0.0, f64::max);
-        let within = self.columns.iter().zip(&state.fits).filter(|(column, _)| self.siblings(column) > 0.0);
-        let within = within.map(|(column, fit)| column.slope() * (fit.own - fit.sibling).abs());
+        let with_siblings = self.columns.iter().enumerate();
+        let with_siblings = with_siblings.filter(|(_, column)| self.siblings(column) > 0.0);
+        let within = with_siblings.map(|(index, _)| self.steepness_within(state, index));
         Ok(within.fold(between, f64::max) * (1.0 + self.rounding()))
+    }
+
+    /// The singular value of the gradient on the contrasts of one column's kind.
+    pub(super) fn steepness_within(&self, state: &State, index: usize) -> f64 {
+        let fit = &state.fits[index];
+        self.columns[index].slope() * (fit.own - fit.sibling).abs()
     }
 
     /// Σ_j w_j (p_j − y_j) for one class of each row.
@@ -88,7 +98,12 @@ impl Data {
 
     /// The norm of a vector over classes that is constant on each row.
     fn weighted_norm(&self, vector: &[f64]) -> f64 {
-        vector.iter().zip(&self.rows).map(|(entry, members)| members * entry * entry).sum::<f64>().sqrt()
+        vector
+            .iter()
+            .zip(&self.rows)
+            .map(|(entry, members)| members * entry * entry)
+            .sum::<f64>()
+            .sqrt()
     }
 
     /// The dual objective without what bias and norm cost, and the size of the terms that it is the sum of.
@@ -120,11 +135,13 @@ impl Data {
             }
             (probability >= 0.0).then_some(())
         };
-        for (row, &members) in self.rows.iter().enumerate().filter(|&(row, _)| row != column.anchor) {
+        for (row, &members) in self.rows.iter().enumerate().filter(|&(row, _)| row != column.anchor)
+        {
             let label = self.labels[(row, index)];
             add(label + share * residuals[row] / members - shift[row], members)?;
         }
-        let sibling = self.labels[(column.anchor, index)] + share * fit.sibling - shift[column.anchor];
+        let sibling =
+            self.labels[(column.anchor, index)] + share * fit.sibling - shift[column.anchor];
         if self.siblings(column) > 0.0 {
             add(sibling, self.siblings(column))?;
         }

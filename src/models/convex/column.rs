@@ -178,11 +178,7 @@ impl Data {
 /// c, the difference between the probabilities of the own class and a sibling at which q is at rest; not
 /// positive if q is zero.
 fn strength(column: &Column, siblings: f64, price: f64) -> f64 {
-    if siblings > 0.0 && column.weight > 0.0 {
-        column.own - price / column.slope()
-    } else {
-        0.0
-    }
+    if siblings > 0.0 && column.weight > 0.0 { column.own - price / column.slope() } else { 0.0 }
 }
 
 /// The root of x − ln(1 + eˣ)/m = k.

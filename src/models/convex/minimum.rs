@@ -63,14 +63,16 @@ impl ConvexMinimum {
     fn of_solution(problem: ConvexUfm, members: &[f64], solution: Solution) -> Self {
         let kinds = problem.kinds();
         let rank = solution.frame.rank();
-        let columns = kinds.as_ref().map_or(problem.counts().classes(), |kinds| kinds.kinds().len());
+        let columns =
+            kinds.as_ref().map_or(problem.counts().classes(), |kinds| kinds.kinds().len());
         let mut left = solution.frame.left.columns(0, rank).into_owned();
         let mut right = solution.frame.right.view((0, 0), (columns, rank)).into_owned();
         divide_rows(&mut left, members.iter().map(|members| members.sqrt()));
         if kinds.is_some() {
             divide_rows(&mut right, members.iter().map(|members| members.sqrt()));
         }
-        let contrasts = solution.state.fits.iter().take(columns).map(|fit| fit.contrast).collect();
+        let mut contrasts = solution.contrasts();
+        contrasts.truncate(columns);
         let bias = (problem.penalties().bias() != Bias::None)
             .then(|| centered(&problem, solution.state.bias, members));
         Self {
@@ -225,7 +227,8 @@ impl ConvexMinimum {
         let between = self.between.iter().map(|&value| SingularValue::new(value, 1));
         let kinds = self.kinds.iter().flat_map(|kinds| kinds.kinds());
         let within = kinds.zip(&self.contrasts).zip(self.scales());
-        let within = within.map(|((kind, q), scale)| SingularValue::new(q * scale, kind.classes - 1));
+        let within =
+            within.map(|((kind, q), scale)| SingularValue::new(q * scale, kind.classes - 1));
         let positive = |value: &SingularValue| value.value > 0.0 && value.multiplicity > 0;
         let mut values: Vec<_> = between.chain(within).filter(positive).collect();
         values.sort_by(|a, b| b.value.total_cmp(&a.value));
@@ -247,7 +250,8 @@ impl ConvexMinimum {
         let within = if members > 1.0 { q * root * (members - 1.0) / members } else { 0.0 };
         let norm = |vectors: &DMatrix<f64>| {
             let entries = vectors.row(kind);
-            let squares = entries.iter().zip(&self.between).map(|(entry, value)| entry * entry * value);
+            let squares =
+                entries.iter().zip(&self.between).map(|(entry, value)| entry * entry * value);
             within + squares.sum::<f64>()
         };
         let (classifier, features) = (norm(&self.left), norm(&self.right));
@@ -326,11 +330,16 @@ fn centered(problem: &ConvexUfm, mut bias: Vec<f64>, members: &[f64]) -> Vec<f64
 impl Prediction for ConvexMinimum {
     fn training_objective(&self) -> TrainingObjective {
         let regularization = self.problem.penalties().clone();
-        let weighted = self.problem.class_weights().is_some() || self.problem.label_smoothing() > 0.0;
+        let weighted =
+            self.problem.class_weights().is_some() || self.problem.label_smoothing() > 0.0;
         match self.problem.loss_function() {
             LossFunction::CrossEntropy if weighted => TrainingObjective::WeightedCrossEntropy {
                 regularization,
-                class_weights: self.problem.class_weights().map(<[f64]>::to_vec).unwrap_or_default(),
+                class_weights: self
+                    .problem
+                    .class_weights()
+                    .map(<[f64]>::to_vec)
+                    .unwrap_or_default(),
                 label_smoothing: self.problem.label_smoothing(),
                 nonnegative_features: false,
             },

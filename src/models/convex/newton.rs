@@ -2,9 +2,9 @@
 
 use nalgebra::DMatrix;
 
+use crate::error::Result;
 use crate::models::convex::curvature::Curvature;
 use crate::models::convex::tangent::{Frame, Tangent};
-use crate::error::Result;
 
 /// Cap on the conjugate gradients of one step.
 const MAX_ITERATIONS: usize = 1000;

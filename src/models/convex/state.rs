@@ -79,12 +79,14 @@ impl Data {
         let outputs = shares.as_mut_slice().chunks_mut(rows);
         let outputs = outputs.zip(residuals.as_mut_slice().chunks_mut(rows));
         for (index, (shares, residuals)) in outputs.enumerate() {
-            for ((shifted, logit), bias) in shifted.iter_mut().zip(logits.column(index)).zip(&bias) {
+            for ((shifted, logit), bias) in shifted.iter_mut().zip(logits.column(index)).zip(&bias)
+            {
                 *shifted = logit + bias;
             }
             fits.push(self.fit(index, contrasts, Rows { logits: &shifted, shares, residuals }));
         }
-        let losses = self.columns.iter().zip(&fits).map(|(column, fit)| column.total_weight() * fit.loss);
+        let losses =
+            self.columns.iter().zip(&fits).map(|(column, fit)| column.total_weight() * fit.loss);
         let squares: f64 = bias.iter().zip(&self.rows).map(|(b, members)| members * b * b).sum();
         let value = losses.sum::<f64>() + 0.5 * self.bias_decay() * squares;
         let norms = self.columns.iter().zip(&fits);
@@ -196,7 +198,9 @@ impl Data {
     /// without curvature; they get some, as nothing pulls along them.
     pub(super) fn bias_curvature(&self, state: &State) -> Option<DMatrix<f64>> {
         let mut curvature = match self.fidelity {
-            Fidelity::SquaredError => DMatrix::identity(self.rows.len(), self.rows.len()) * self.total_weight(),
+            Fidelity::SquaredError => {
+                DMatrix::identity(self.rows.len(), self.rows.len()) * self.total_weight()
+            }
             Fidelity::CrossEntropy => self.cross_entropy_curvature(state),
         };
         for row in 0..self.rows.len() {
