@@ -18,3 +18,5 @@ mod problem;
 mod solver;
 mod state;
 mod tangent;
+#[cfg(test)]
+mod tests;

@@ -231,3 +231,45 @@ fn program(counts: &ClassCounts) -> Data {
     let labels = DMatrix::zeros(size, size);
     Data::new(Fidelity::CrossEntropy, rows, columns, labels, Bias::None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(found: &LayerPeeledMinimum, closed: &LayerPeeledMinimum, tolerance: f64) {
+        let context = format!("{:?}", closed.problem);
+        let error = found.loss / closed.loss - 1.0;
+        assert!(error.abs() < 1e-10, "{error:e}: {context}");
+        assert!(found.lower_bound.is_none_or(|bound| bound <= closed.loss * (1.0 + 1e-13)));
+        assert!((found.multiplier / closed.multiplier - 1.0).abs() < 1e-8, "{context}");
+        let [found, closed] = [found, closed].map(|minimum| minimum.class_outputs().to_dense());
+        let (found, closed) = (found.unwrap(), closed.unwrap());
+        let error = (&found - &closed).amax() / closed.amax();
+        assert!(error < tolerance, "{error:e}: {context}{found}{closed}");
+    }
+
+    /// The convex program beside the closed forms that it does not know.
+    #[test]
+    fn any_sizes_are_as_one_and_two() {
+        for runs in [
+            &[(20, 3), (10, 3)][..],
+            &[(50, 1), (10, 4)],
+            &[(50, 4), (10, 1)],
+            &[(7, 1), (3, 1)],
+            &[(300, 2), (1, 4)],
+        ] {
+            for energy in [1e-3, 0.1, 0.5, 2.0, 10.0] {
+                let counts = ClassCounts::from_runs(runs.iter().copied()).unwrap();
+                let problem = LayerPeeled::new(counts, energy, 2.0 * energy).unwrap();
+                let closed = problem.global_minimum().unwrap();
+                let found =
+                    LayerPeeledMinimum::of_any_sizes(problem.clone(), closed.aspect, &()).unwrap();
+                same(&found, &closed, 1e-6);
+            }
+        }
+        let problem = LayerPeeled::new(ClassCounts::balanced(6, 9).unwrap(), 2.0, 1.0).unwrap();
+        let closed = problem.global_minimum().unwrap();
+        let found = LayerPeeledMinimum::of_any_sizes(problem, closed.aspect, &()).unwrap();
+        same(&found, &closed, 1e-9);
+    }
+}
