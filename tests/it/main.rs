@@ -23,6 +23,7 @@ mod architecture;
 mod bad_input;
 mod contrastive;
 mod conventions;
+mod convex;
 mod cross_entropy;
 mod errata;
 mod errors;

@@ -71,7 +71,8 @@ impl ConvexMinimum {
         if kinds.is_some() {
             divide_rows(&mut right, members.iter().map(|members| members.sqrt()));
         }
-        let contrasts = solution.state.fits.iter().take(columns).map(|fit| fit.contrast).collect();
+        let mut contrasts = solution.contrasts();
+        contrasts.truncate(columns);
         let bias = (problem.penalties().bias() != Bias::None)
             .then(|| centered(&problem, solution.state.bias, members));
         Self {

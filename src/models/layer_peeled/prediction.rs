@@ -1,57 +1,75 @@
-//! The layer-peeled model answers all questions of a prediction.
+//! What the layer-peeled model predicts.
 
 use core::ops::RangeInclusive;
 
 use nalgebra::DMatrix;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::family::Subset;
+use crate::models::convex::PROOF;
 use crate::models::layer_peeled::LayerPeeledMinimum;
-use crate::numerics::linalg::{Svd, check_memory, svd_thin};
+use crate::numerics::linalg::singular_values;
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::regularization::Regularization;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
-const BALANCED: Source =
-    Source::new("the simplex ETF is the global minimum", "Theorem 1 of Fang et al., PNAS 2021");
-
-const TWO_SIZES: Source = Source::new(
-    "a convex problem in the logits, solved for two class sizes by symmetry",
-    "the model of Fang et al., PNAS 2021; docs/other-models.md",
+const CLOSED_FORM: Source = Source::new(
+    "the optimality conditions of the convex program, solved in closed form",
+    "Fang et al. (PNAS 2021) and docs/other-models.md",
 );
 
-/// Singular values below this share of the largest are rounding errors.
-const NEGLIGIBLE: f64 = 1e-13;
-
 impl LayerPeeledMinimum {
-    /// The decays under which both factors of Z = UΣVᵀ get their share: λ_W = √(E_H/E_W) and its inverse.
-    fn shares(&self) -> Result<Regularization> {
+    /// The decays that lead to the same balance between classifier and features: √(E_W/E_H) for the features, and
+    /// its inverse for the classifier.
+    fn equivalent_decays(&self) -> Result<Regularization> {
         Regularization::new(&[self.aspect.recip()], self.aspect)
     }
 
-    /// Z = UΣVᵀ, without the singular values that are zero.
-    fn decomposed(&self) -> Result<FittedVectors> {
-        let classes = self.problem().counts().classes();
-        check_memory("classes", classes as f64, classes.checked_mul(classes))?;
-        let outputs = self.class_outputs().to_dense();
-        let outputs = outputs.unwrap_or_else(|| DMatrix::zeros(classes, classes));
-        let Svd { u, singular_values, v } = svd_thin(&outputs)?;
-        let largest = singular_values.iter().copied().next().unwrap_or(0.0);
-        let rank = singular_values.iter().filter(|&&value| value > NEGLIGIBLE * largest).count();
-        Ok(FittedVectors {
-            left: u.columns(0, rank).into_owned(),
-            right: v.columns(0, rank).into_owned(),
-            energies: singular_values.iter().copied().take(rank).collect(),
-        })
+    /// Number of singular directions of Z.
+    fn rank(&self) -> usize {
+        let between = self.between.iter().filter(|value| **value > 0.0).count();
+        between + self.contrasts().map(|(_, _, multiplicity)| multiplicity).sum::<usize>()
     }
 
-    /// √(factor σ) for every singular value σ of Z.
-    fn roots(&self, factor: f64) -> Result<Vec<SingularValue>> {
-        let energies = self.decomposed()?.energies;
-        Ok(energies.iter().map(|value| SingularValue::new((factor * value).sqrt(), 1)).collect())
+    /// Group, singular value and multiplicity of the contrasts that are not zero.
+    fn contrasts(&self) -> impl Iterator<Item = (usize, f64, usize)> + '_ {
+        let groups = self.problem().counts().sizes().zip(&self.within).enumerate();
+        let contrasts = groups.map(|(index, (group, &q))| (index, q, group.class_count - 1));
+        contrasts.filter(|&(_, q, multiplicity)| q > 0.0 && multiplicity > 0)
     }
+
+    fn fitted_vectors(&self) -> FittedVectors {
+        let counts = self.problem().counts();
+        let classes = counts.classes();
+        let of_classes: Vec<usize> = counts
+            .runs()
+            .flat_map(|run| core::iter::repeat_n(run.group, run.class_count))
+            .collect();
+        let (mut left, mut right) =
+            (self.left.select_rows(&of_classes), self.right.select_rows(&of_classes));
+        let mut energies = self.between.clone();
+        for (group, q, multiplicity) in self.contrasts() {
+            let basis = Subset::Contrasts(counts.members(group)).basis(classes);
+            energies.extend(core::iter::repeat_n(q, multiplicity));
+            let width = left.ncols();
+            for matrix in [&mut left, &mut right] {
+                let mut wider = matrix.clone().resize_horizontally(width + multiplicity, 0.0);
+                wider.columns_mut(width, multiplicity).copy_from(&basis);
+                *matrix = wider;
+            }
+        }
+        FittedVectors { left, right, energies }
+    }
+}
+
+/// Positive singular values by falling size.
+fn sorted(values: impl Iterator<Item = SingularValue>) -> Vec<SingularValue> {
+    let mut values: Vec<_> = values.filter(|value| value.value > 0.0).collect();
+    values.sort_by(|a, b| b.value.total_cmp(&a.value));
+    values
 }
 
 impl Prediction for LayerPeeledMinimum {
@@ -80,22 +98,28 @@ impl Prediction for LayerPeeledMinimum {
     }
 
     fn geometry(&self) -> Geometry {
-        match (self.minority_collapsed(), self.problem().counts().is_balanced()) {
-            (true, _) => Geometry::MinorityCollapse,
-            (false, true) => Geometry::SimplexEtf,
-            (false, false) => Geometry::LayerPeeled,
+        if self.problem().counts().is_balanced() {
+            Geometry::SimplexEtf
+        } else if self.minority_collapsed() {
+            Geometry::MinorityCollapse
+        } else {
+            Geometry::LayerPeeled
         }
     }
 
     fn verdict(&self) -> Verdict {
-        Verdict::Proved(match self.problem().counts().is_balanced() {
-            true => BALANCED,
-            false => TWO_SIZES,
-        })
+        match self.lower_bound {
+            None => Verdict::Proved(CLOSED_FORM),
+            Some(lower_bound) => Verdict::ProvedWithinGap { lower_bound, source: PROOF },
+        }
     }
 
     fn loss(&self) -> f64 {
-        self.loss()
+        Self::loss(self)
+    }
+
+    fn lower_bound(&self) -> Option<f64> {
+        Some(self.lower_bound.unwrap_or_else(|| Self::loss(self)))
     }
 
     fn is_unique(&self) -> bool {
@@ -103,52 +127,59 @@ impl Prediction for LayerPeeledMinimum {
     }
 
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
-        Ok(self.class_runs().collect())
+        Ok(Self::class_runs(self).collect())
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
         None
     }
 
+    /// Those of W: √(√(E_W/E_H) σ) for the singular values σ of Z.
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        self.shares()?.layer_indices(&layers)?;
-        self.roots(self.aspect)
+        self.equivalent_decays()?.layer_indices(&layers)?;
+        let single = |value: f64, multiplicity| {
+            SingularValue::new((self.aspect * value).sqrt(), multiplicity)
+        };
+        let between = self.between.iter().map(|&value| single(value, 1));
+        let within = self.contrasts().map(|(_, q, multiplicity)| single(q, multiplicity));
+        Ok(sorted(between.chain(within)))
     }
 
     fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
-        let fitted = self.decomposed()?;
-        // Column k of H̄ stands for n_k columns of H.
-        let mut features = fitted.right.transpose();
-        for (mut row, energy) in features.row_iter_mut().zip(&fitted.energies) {
-            row *= (energy / self.aspect).sqrt();
-        }
-        for run in self.problem().counts().runs() {
-            let mut columns = features.columns_range_mut(run.classes());
-            columns *= (run.size as f64).sqrt();
-        }
-        let values = svd_thin(&features)?.singular_values;
-        Ok(values.iter().map(|&value| SingularValue::new(value, 1)).collect())
+        let sizes: Vec<f64> =
+            self.problem().counts().sizes().map(|group| group.size as f64).collect();
+        let within = self.contrasts().map(|(group, q, multiplicity)| {
+            SingularValue::new((sizes[group] * q / self.aspect).sqrt(), multiplicity)
+        });
+        // H̄ diag(√n) between groups: a column for each group stands for all its classes.
+        let groups = self.problem().counts().sizes();
+        let roots: Vec<f64> =
+            groups.map(|group| (group.size as f64 * group.class_count as f64).sqrt()).collect();
+        let between = DMatrix::from_fn(self.between.len(), roots.len(), |index, group| {
+            (self.between[index] / self.aspect).sqrt() * self.right[(group, index)] * roots[group]
+        });
+        let between = singular_values(&between)?;
+        let between = between.iter().map(|&value| SingularValue::new(value, 1));
+        Ok(sorted(between.chain(within)))
     }
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        match layers {
-            1 => Ok(self.classifier_gram()),
-            _ => Err(Error::out_of_range("layers", layers as f64, "between 1 and the depth")),
-        }
+        self.equivalent_decays()?.check_trailing(layers)?;
+        Ok(self.classifier_gram())
     }
 
     fn class_means_gram(&self) -> Result<ClassMatrix> {
-        Ok(self.class_means_gram())
+        Ok(Self::class_means_gram(self))
     }
 
     fn class_outputs(&self) -> Result<ClassMatrix> {
-        Ok(self.class_outputs())
+        Ok(Self::class_outputs(self))
     }
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (shares, counts) = (self.shares()?, self.problem().counts());
-        let classes = counts.classes();
-        check_matrices(&shares, None, (classes, classes, classes - 1))?;
-        self.decomposed()?.assemble(&shares, None, basis, None, Some(counts.clone()))
+        let (classes, decays) = (self.classes(), self.equivalent_decays()?);
+        check_matrices(&decays, None, (classes, classes, self.rank()))?;
+        let counts = self.problem().counts().clone();
+        self.fitted_vectors().assemble(&decays, None, basis, None, Some(counts))
     }
 }
