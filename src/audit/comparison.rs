@@ -12,7 +12,7 @@ use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::{nc2, nc3};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
 use crate::problem::head::LinearHead;
-use crate::problem::training_objective::TrainingObjective;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// A class counts as collapsed if the norms of its classifier and of its mean are both below this share of
 /// the largest ones.
@@ -173,17 +173,22 @@ impl Measurement {
         let reason = reason.into();
         let distances = self.frame_distances()?;
         let head = self.head();
-        // Without decays the frame of balanced classes is all that can be expected.
-        let frame = match (self.counts().is_balanced(), head.bias()) {
-            (false, _) => None,
-            (true, None) => distances.orthogonal_frame.clone().zip(Some(Geometry::OrthogonalFrame)),
-            (true, Some(_)) => distances.simplex_etf.clone().zip(Some(Geometry::SimplexEtf)),
+        let frame = match self.expected_frame() {
+            Ok(Geometry::SimplexEtf) => {
+                distances.simplex_etf.clone().zip(Some(Geometry::SimplexEtf))
+            }
+            Ok(frame) => distances.orthogonal_frame.clone().zip(Some(frame)),
+            Err(_) => None,
         };
         let (distance, target) = frame.unzip();
         let mut reasons = BTreeMap::new();
         if distance.is_none() {
+            let unknown = self.expected_frame().err().unwrap_or_default();
             for key in ["nc2", "nc3", "nc3_centered"] {
-                reasons.insert(key, format!("there is no prediction to compare with: {reason}"));
+                reasons.insert(
+                    key,
+                    format!("there is no prediction to compare with{unknown}: {reason}"),
+                );
             }
         }
         self.measured_reasons(&mut reasons);
@@ -209,6 +214,21 @@ impl Measurement {
             reasons,
             measurement: self,
         })
+    }
+
+    /// The frame that balanced classes have under any decays, or why none can be named.
+    fn expected_frame(&self) -> core::result::Result<Geometry, &'static str> {
+        let squared = self
+            .training_objective()
+            .map(|objective| objective.loss_function() == LossFunction::SquaredError);
+        match (self.counts().is_balanced(), self.head().bias(), squared) {
+            (false, ..) => Err(""),
+            (true, None, None) => Err(
+                ", and without a bias the frame of balanced classes depends on the loss function, which is not known",
+            ),
+            (true, None, Some(true)) => Ok(Geometry::OrthogonalFrame),
+            (true, Some(_), _) | (true, None, Some(false)) => Ok(Geometry::SimplexEtf),
+        }
     }
 
     fn check(&self, prediction: &dyn Prediction) -> Result<()> {

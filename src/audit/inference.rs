@@ -1,7 +1,7 @@
 //! Decays that nobody gave, from the balance that every stationary point has.
 
 use crate::audit::sums::norm;
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Result, check_positive};
 use crate::problem::head::LinearHead;
 
 /// The decays λ₁, …, λ_M and λ_H of a network of which some are known: those that are not are inferred from
@@ -43,6 +43,17 @@ pub fn infer_decays(
     if weight_decays.len() != head.depth() {
         let reason = "one for each layer of the head";
         return Err(Error::length("weight_decays", weight_decays.len(), head.depth(), reason));
+    }
+    for (layer, decay) in weight_decays.iter().enumerate() {
+        decay
+            .map(|decay| check_positive(Argument::at("weight_decays", layer), decay))
+            .transpose()?;
+    }
+    feature_decay.map(|decay| check_positive("feature_decay", decay)).transpose()?;
+    if let (Some(weights), Some(features)) =
+        (weight_decays.iter().copied().collect(), feature_decay)
+    {
+        return Ok((weights, features));
     }
     let norms: Vec<f64> = head.weights().iter().map(|weight| norm(weight.as_slice())).collect();
     let sizes: Vec<f64> = norms.iter().copied().chain([features_squared.sqrt()]).collect();

@@ -158,7 +158,9 @@ impl Measurement {
             TrainingObjective::Budgeted { .. } | TrainingObjective::DataTerm { .. } => {
                 Some(measured.data_term)
             }
-            TrainingObjective::SmallestNorms { .. } => None,
+            TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::FixedSimplexHead { .. }
+            | TrainingObjective::UnitVectors { .. } => None,
         }
     }
 

@@ -14,8 +14,18 @@ use crate::tables::{Cell, merge_equal, numbered_table};
 #[derive(Debug)]
 pub(super) struct Classes {
     runs: Vec<(Run, ClassGeometry)>,
-    bias: Option<Vec<f64>>,
+    bias: Option<Entries>,
     has_bias: bool,
+}
+
+/// One number a class, as runs of equal ones.
+#[derive(Debug, Clone)]
+pub(super) struct Entries(Vec<(usize, f64)>);
+
+impl Serialize for Entries {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().flat_map(|&(length, entry)| repeat_n(entry, length)))
+    }
 }
 
 impl Classes {
@@ -25,22 +35,25 @@ impl Classes {
             Err(Error::NotAnswered { .. }) => Vec::new(),
             runs => runs?,
         };
-        Ok(Self { runs, bias: prediction.bias(), has_bias })
+        Ok(Self { runs, bias: prediction.bias_runs().map(Entries), has_bias })
     }
 
-    /// The bias, class by class.
-    pub(super) fn bias(&self) -> Option<&[f64]> {
-        self.bias.as_deref()
+    /// The bias, one number a class.
+    pub(super) fn bias(&self) -> Option<Entries> {
+        self.bias.clone()
     }
 
     pub(super) fn to_table(&self) -> String {
         let bias_heading = if self.has_bias { &["b*"][..] } else { &[] };
         let headings = [&["samples", "‖w‖²", "‖h‖²"][..], bias_heading, &[""]];
-        let bias_of = |class: usize| self.bias.as_ref()?.get(class).copied();
-        let runs = self.runs.iter().flat_map(|(run, class)| {
-            split(run, &bias_of).map(move |(length, bias)| (length, (*class, bias)))
-        });
-        let runs = merge_equal(runs);
+        let norms = self.runs.iter().map(|(run, class)| (run.class_count, *class)).collect();
+        let bias = match &self.bias {
+            Some(Entries(runs)) => {
+                runs.iter().map(|&(length, entry)| (length, Some(entry))).collect()
+            }
+            None => vec![(usize::MAX, None)],
+        };
+        let runs = merge_equal(side_by_side(norms, bias));
         numbered_table("class", &headings.concat(), &runs, |(class, bias)| {
             let mut cells = vec![
                 Cell::Count(class.count),
@@ -54,17 +67,20 @@ impl Classes {
     }
 }
 
-/// A run of classes, cut where the bias changes.
-fn split<'a>(
-    run: &Run,
-    bias_of: &'a impl Fn(usize) -> Option<f64>,
-) -> impl Iterator<Item = (usize, Option<f64>)> + 'a {
-    let (first, length) = (run.first_class, run.class_count);
-    match bias_of(first) {
-        None => vec![(length, None)],
-        Some(_) => (first..first + length).map(|class| (1, bias_of(class))).collect(),
-    }
-    .into_iter()
+/// Runs of pairs from two sequences of runs, as far as both of them go.
+fn side_by_side<A: Copy, B: Copy>(
+    left: Vec<(usize, A)>,
+    right: Vec<(usize, B)>,
+) -> impl Iterator<Item = (usize, (A, B))> {
+    let (mut left, mut right) = (left.into_iter(), right.into_iter());
+    let (mut first, mut second) = (left.next(), right.next());
+    std::iter::from_fn(move || {
+        let ((a_left, a), (b_left, b)) = (first?, second?);
+        let length = a_left.min(b_left);
+        first = if a_left > length { Some((a_left - length, a)) } else { left.next() };
+        second = if b_left > length { Some((b_left - length, b)) } else { right.next() };
+        Some((length, (a, b)))
+    })
 }
 
 impl Serialize for Classes {

@@ -7,12 +7,12 @@ use neural_collapse::{Bias, Geometry, GlobalMinimum, Prediction};
 use serde::Serialize;
 
 use super::angles::{Angle, angle_table, angles};
-use super::classes::Classes;
+use super::classes::{Classes, Entries};
 use super::directions::Directions;
 use super::problem::{ProblemReport, fact};
 use crate::error::CliError;
 use crate::loss::Loss;
-use crate::tables::{Cell, plain_table, shortest_number, wrap};
+use crate::tables::{Cell, plain_table, wrap};
 
 /// The JSON object of `predict`, and the entry `prediction` of that of `audit`.
 #[derive(Debug, Serialize)]
@@ -32,7 +32,7 @@ pub(crate) struct PredictionReport {
     simplex_etf: Option<SimplexReport>,
     #[serde(flatten)]
     limits: Limits,
-    bias: Option<Vec<f64>>,
+    bias: Option<Entries>,
     directions: Directions,
     #[serde(skip_serializing_if = "Option::is_none")]
     angles: Option<Vec<Angle>>,
@@ -101,7 +101,7 @@ impl PredictionReport {
             gap: bound.map(|bound| prediction.loss() - bound),
             simplex_etf: simplex_etf(model),
             limits: Limits::new(model),
-            bias: classes.bias().map(<[f64]>::to_vec),
+            bias: classes.bias(),
             directions: Directions::new(model)?,
             angles: angles_of(model)?,
             legend: legend(model),
@@ -273,9 +273,4 @@ pub(super) fn statement(verdict: &Verdict) -> String {
 /// The name of the predicted geometry in an audit's table.
 pub(super) fn geometry_text(prediction: &dyn Prediction) -> String {
     table_name(&prediction.geometry().to_string(), prediction.is_unique())
-}
-
-/// A number as briefly as it can be written.
-pub(super) fn short(number: f64) -> String {
-    shortest_number(number)
 }

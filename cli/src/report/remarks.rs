@@ -115,8 +115,8 @@ fn centering_remark(network: &AuditedNetwork) -> Option<String> {
     let (plain, centered) = (audit.nc3?, audit.nc3_centered?);
     let differ = plain.max(centered) > DISAGREE * plain.min(centered) && plain.max(centered) > 1e-3;
     differ.then(|| match plain > centered {
-        true => "NC3 differs from its centered form: the features have a common mean, which the bias or nothing \
-                 removes from the outputs; papers' codes center."
+        true => "NC3 differs from its centered form: the outputs have a part that all classes share. The centered form, \
+                 which papers' codes compute, removes it."
             .into(),
         false => "NC3 differs from its centered form: the predicted class means do not sum to zero, so that centering \
                   takes a part of them away."

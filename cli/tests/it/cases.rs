@@ -149,8 +149,7 @@ fn a_test_set_around_training_means() {
             .with_doubles("classifier.1.weight", &[2, 2], &weights)
             .write_npz(name)
     };
-    let train =
-        write("case_means_train.npz", &[1.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0]);
+    let train = write("case_means_train.npz", &[1.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0]);
     let test = write("case_means_test.npz", &[0.2, 0.0, 3.0, 0.0, -1.0, 0.0, -1.0, 0.0]);
     assert!(number(&json(&format!("audit {} --json", test.display()))["nc4"]) < 1.0);
     let means = format!("audit {} --means {} --json", test.display(), train.display());

@@ -268,6 +268,10 @@ impl Prediction for Landscape {
         self.best().bias()
     }
 
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
+        self.best().bias_runs()
+    }
+
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
         self.best().singular_values(layers)
     }

@@ -12,6 +12,7 @@ use crate::models::cross_entropy::reduced::{Penalty, Reduced};
 use crate::models::cross_entropy::structure::LogitStructure;
 use crate::models::cross_entropy::verdict::verdict;
 use crate::numerics::linalg::{check_memory, svd_thin};
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
@@ -330,18 +331,21 @@ impl Prediction for CrossEntropyPoint {
     /// With an unregularised bias the outputs' probabilities do not change when a multiple of 1 is
     /// added: this is the b with Σ b_k = 0. With a regularised one it is unique. It is zero for every
     /// structure that treats all classes alike.
-    fn bias(&self) -> Option<Vec<f64>> {
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         if self.ufm.penalties().bias() == Bias::None {
             return None;
         }
         if let Some(numbers) = &self.numbers {
-            return Some(numbers.bias.clone());
+            return Some(numbers.bias.iter().map(|&entry| (1, entry)).collect());
         }
         let kinds = self.structure.kinds(self.ufm.classes());
         let biases = &self.sizes[self.structure.size_count()..];
-        let of_kind =
-            |(kind, count)| core::iter::repeat_n(biases.get(kind).copied().unwrap_or(0.0), count);
-        Some(kinds.into_iter().enumerate().flat_map(of_kind).collect())
+        let of_kind = |(kind, count)| (count, biases.get(kind).copied().unwrap_or(0.0));
+        Some(kinds.into_iter().enumerate().map(of_kind).collect())
+    }
+
+    fn bias(&self) -> Option<Vec<f64>> {
+        written_out(&self.bias_runs()?)
     }
 
     /// Those that are positive: √(t^(j−i+1)/(λ_i⋯λ_j)) for the layers i..=j.

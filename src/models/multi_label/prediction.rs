@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::geometry::family::Subset;
 use crate::models::multi_label::minimum::MultiLabelMinimum;
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, Copies, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
@@ -116,8 +117,12 @@ impl Prediction for MultiLabelMinimum {
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
+        written_out(&self.bias_runs()?)
+    }
+
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         let bias = self.problem().penalties().bias() != Bias::None;
-        bias.then(|| vec![0.0; self.problem().classes()])
+        bias.then(|| vec![(self.problem().classes(), 0.0)])
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {

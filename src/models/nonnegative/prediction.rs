@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::nonnegative::minimum::NonnegativeMinimum;
 use crate::numerics::linalg::left_svd;
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, Copies, ExplicitPoint, check_matrices};
 use crate::prediction::nonnegative::nonnegative_vectors;
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
@@ -139,8 +140,12 @@ impl Prediction for NonnegativeMinimum {
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
+        written_out(&self.bias_runs()?)
+    }
+
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         let known = self.problem().penalties().bias() != Bias::None && !self.is_family();
-        known.then(|| vec![0.0; self.kinds().classes()])
+        known.then(|| vec![(self.kinds().classes(), 0.0)])
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {

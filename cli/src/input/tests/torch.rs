@@ -43,7 +43,10 @@ fn plain_values_of_a_checkpoint_are_metadata() {
     assert_eq!(network.head.bias_key.as_deref(), Some("state_dict.classifier.1.bias"));
     let penalties = &network.head.penalties;
     assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(5e-4); 2]));
-    assert_eq!((penalties.feature_decay, penalties.loss), (Some(Decay::Given(1e-5)), Some(Loss::Mse)));
+    assert_eq!(
+        (penalties.feature_decay, penalties.loss),
+        (Some(Decay::Given(1e-5)), Some(Loss::Mse))
+    );
     let unknown: Vec<_> =
         network.facts.unknown_metadata.iter().map(|(_, entry)| entry.name.as_str()).collect();
     assert_eq!(unknown, ["arch", "epoch"]);
