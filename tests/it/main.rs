@@ -43,6 +43,7 @@ mod optimiser;
 mod parts;
 mod peers;
 mod potential;
+mod prediction;
 mod properties;
 mod published_forms;
 mod relu;

@@ -64,10 +64,14 @@ fn check(name: &str, prediction: &dyn Prediction) {
 
 fn check_objective(name: &str, prediction: &dyn Prediction, attained: &Attained) {
     let objective = prediction.training_objective();
-    let measured = Objective::of(&attained.data(), attained.point.head(), &objective).unwrap();
+    let measured = Objective::new(&attained.data(), attained.point.head(), &objective).unwrap();
     let loss = prediction.loss();
     assert!((measured.loss() - loss).abs() <= TOLERANCE * loss, "{name}: {measured:?}, {loss}");
-    let scale = measured.penalty_gradient_norm.max(1e-6);
+    // λ‖W‖ of a layer is √(λ · λ‖W‖²), and λ‖W‖² is the same for all layers.
+    let regularization = objective.regularization().unwrap();
+    let decays = regularization.weight_decays().iter().copied();
+    let least = decays.chain([regularization.feature_decay()]).fold(f64::INFINITY, f64::min);
+    let scale = (least * 2.0 * measured.feature_penalty).sqrt().max(1e-6);
     assert!(measured.gradient_norm <= 1e-7 * scale, "{name}: {measured:?}");
 }
 
@@ -86,7 +90,7 @@ fn check_budgets(
     close(product.norm_squared() / classes, weight_energy);
     close(attained.means.norm_squared() / classes, feature_energy);
     let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
-    let measured = Objective::of(&attained.data(), attained.point.head(), &objective).unwrap();
+    let measured = Objective::new(&attained.data(), attained.point.head(), &objective).unwrap();
     close(measured.data_term, prediction.loss());
 }
 
@@ -131,10 +135,8 @@ fn check_norms(name: &str, prediction: &dyn Prediction, attained: &Attained) {
     );
     for (run, class) in prediction.class_runs().unwrap() {
         for index in run.classes() {
-            let found = (
-                classifier.row(index).norm_squared(),
-                attained.means.column(index).norm_squared(),
-            );
+            let found =
+                (classifier.row(index).norm_squared(), attained.means.column(index).norm_squared());
             if let Some(predicted) = class.classifier_norm_squared {
                 assert!((found.0 - predicted).abs() <= 1e-9 * largest.0, "{name}, w_{index}");
             }
@@ -188,7 +190,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % bound
     }
 

@@ -49,7 +49,7 @@ fn problems_without_a_closed_form_are_errors() {
     for (line, part) in [
         (
             format!("ce --counts 5,6 {} --search 0", HEAD.replace("--depth 1", "--depth 2")),
-            "no closed form is known for the cross-entropy loss",
+            "no closed form is known for cross-entropy with several layers",
         ),
         (format!("ce --counts 5x4 {HEAD} --widths 2 --search 0"), "a width below K − 1"),
         (
