@@ -37,7 +37,7 @@ fn samples(means: &[f64]) -> Network {
 }
 
 fn audit(path: &Path, flags: &str) -> Value {
-    super::support::json(&format!("audit {} {flags} --json", path.display()))
+    support::json(&format!("audit {} {flags} --json", path.display()))
 }
 
 fn error(path: &Path, flags: &str) -> String {
@@ -247,7 +247,7 @@ fn files_of_pytorch_are_read() {
     };
     // The names of the weights, which count from 0 in one file and from 1 in the other, differ as they should.
     let unnamed = |line: &str| {
-        let mut audit = super::support::json(line);
+        let mut audit = support::json(line);
         assert_eq!(audit["head"]["weights"].as_array().unwrap().len(), 2);
         audit["head"] = Value::Null;
         audit
