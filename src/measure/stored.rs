@@ -11,7 +11,6 @@ use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::measure::written::{check_finite, check_length};
-use crate::numerics::double_double::DoubleDouble;
 
 /// [`ClassStatistics`]; matrices are stored column by column, so class by class.
 #[derive(Serialize, Deserialize)]
