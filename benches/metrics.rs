@@ -97,12 +97,12 @@ fn bench_small(criterion: &mut Criterion) {
     let options = Nc1Options::default();
     let mut group = criterion.benchmark_group("batch of 32");
     group.bench_function("statistics", |b| {
-        b.iter(|| ClassStatistics::new(black_box(&data)).unwrap())
+        b.iter(|| ClassStatistics::new(black_box(&data)).unwrap());
     });
     group.bench_function("nc1", |b| b.iter(|| nc1(&data, &statistics, &options).unwrap()));
     group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
     group.bench_function("all metrics", |b| {
-        b.iter(|| all_metrics(&data, &statistics, &head).unwrap())
+        b.iter(|| all_metrics(&data, &statistics, &head).unwrap());
     });
     group.finish();
 }
@@ -119,7 +119,7 @@ fn bench_projection<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         let statistics = ClassStatistics::new(&data).unwrap();
         let sums = Nc1Sums::<T>::new(&statistics, &Nc1Options::default()).unwrap();
         group.bench_function(format!("{directions} directions"), |b| {
-            b.iter(|| sums.clone().accumulate(&data).unwrap())
+            b.iter(|| sums.clone().accumulate(&data).unwrap());
         });
     }
     group.finish();

@@ -130,7 +130,7 @@ fn the_objective_is_that_of_the_training() {
     let halved = TrainingObjective::Penalized {
         loss_function: LossFunction::CrossEntropy,
         factor: 0.5,
-        regularization: penalties.clone(),
+        regularization: penalties,
     };
     let half = Objective::new(&data, &head, &halved).unwrap();
     assert_eq!(half.data_term, whole.data_term / 2.0);

@@ -7,7 +7,7 @@ use neural_collapse::metrics::{
 };
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::{
-    AuditSums, ClassStatistics, Error, Features, LabeledFeatures, LinearHead, Regularization, audit,
+    AuditSums, ClassStatistics, Error, Features, LinearHead, Regularization, audit,
 };
 use proptest::prelude::*;
 
