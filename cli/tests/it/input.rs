@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
-
 use std::path::Path;
 
 use serde_json::Value;
