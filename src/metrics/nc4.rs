@@ -169,6 +169,7 @@ impl DecisionCounts {
         let (dimension, classes) = self.means.shape();
         let blocks: Vec<_> = batch.features().blocks().collect();
         let samples = batch.features().samples();
+        // It decides about threads only, which do not change the counts.
         let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
         let decide = |scratch: &mut Scratch, block: usize| {
             self.decide(batch, blocks[block].clone(), scratch)

@@ -472,4 +472,19 @@ mod tests {
             }
         }
     }
+
+    /// The origin is near the mean, but need not be it.
+    #[test]
+    fn any_origin_gives_the_mean_and_deviation() {
+        let cosines: Vec<f64> = (0..19).map(|i| (f64::from(i) * 0.7).sin() / 2.0).collect();
+        let mean = cosines.iter().sum::<f64>() / 19.0;
+        let variance = cosines.iter().map(|cosine| (cosine - mean).powi(2)).sum::<f64>() / 19.0;
+        for origin in [mean, 0.3, -1.0] {
+            let mut sums = Cosines::around(origin, 5);
+            sums.add(&cosines, 1.0, &[1.0; 19]);
+            let spread = sums.spread();
+            assert!((spread.mean - mean).abs() < 1e-15, "{spread:?}, {mean}");
+            assert!((spread.deviation - variance.sqrt()).abs() < 1e-15, "{spread:?}");
+        }
+    }
 }

@@ -99,4 +99,15 @@ mod tests {
         assert!((log10 + 399.0).abs() < 1e-9, "{log10}");
         assert!(root_of_product([1e300, 1e300, 10.0], 1).is_err());
     }
+
+    #[test]
+    fn roots_of_a_degree_beyond_the_exponents_of_doubles() {
+        let near = |got: f64, expected: f64| (got / expected - 1.0).abs() <= 2.0 * f64::EPSILON;
+        let small = 2.0_f64.powi(-1000);
+        let root = root_of_product([small], 2000).unwrap();
+        assert!(near(root, core::f64::consts::FRAC_1_SQRT_2), "{root}");
+        // (3/2)^(1/2000)/√2 by mpmath.
+        let root = root_of_product([1.5, small], 2000).unwrap();
+        assert!(near(root, 0.707_250_149_282_485_5), "{root}");
+    }
 }

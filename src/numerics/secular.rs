@@ -245,4 +245,25 @@ mod tests {
         let pairs = secular_pairs(&repeated(&[(70.0, 3.0), (5.0, 4.0)]), Centering::Plain);
         assert!((pairs[0].eigenvalue - 295.0 / 7.0).abs() <= 1e-14, "{:?}", pairs[0]);
     }
+
+    /// Results do not depend on the model, since bisection takes over where it is bad; the number of steps does.
+    #[test]
+    fn the_model_has_the_near_pole_and_the_value_and_slope() {
+        let values = repeated(&[(90.0, 2.0), (70.0, 3.0), (64.0, 1.0), (5.0, 4.0)]);
+        for (origin, sign) in [(values[1], -1.0), (values[2], 1.0)] {
+            let poles = Poles { values: &values, origin, centering: Centering::Weighted };
+            for offset in [0.01, 0.7, 2.9].map(|offset| sign * offset) {
+                let (value, slope) = poles.evaluate(offset);
+                let root = poles.root_of_model(offset, value, slope);
+                // −w/δ + c + s δ, through the value and the slope.
+                let weight = origin.times * origin.value;
+                let rise = slope - weight / offset.powi(2);
+                let model =
+                    |delta: f64| value + weight / offset - weight / delta + rise * (delta - offset);
+                assert!(root * sign > 0.0, "{root}");
+                let terms = value.abs() + (weight / offset).abs() + (weight / root).abs();
+                assert!(model(root).abs() <= 1e-14 * terms, "{root}: {}", model(root));
+            }
+        }
+    }
 }

@@ -10,10 +10,13 @@ use neural_collapse::error::*;
 use neural_collapse::geometry::*;
 use neural_collapse::measure::*;
 use neural_collapse::metrics::*;
+use neural_collapse::models::convex::*;
 use neural_collapse::models::cross_entropy::*;
 use neural_collapse::models::layer_peeled::*;
+use neural_collapse::models::low_rank::*;
 use neural_collapse::models::multi_label::*;
 use neural_collapse::models::nonnegative::*;
+use neural_collapse::models::soft_labels::*;
 use neural_collapse::models::squared::*;
 use neural_collapse::models::svm::*;
 use neural_collapse::models::*;
@@ -54,10 +57,12 @@ types! {
         BlockShape
         Cdnv
         Center
+        Certificate
         ClassGeometry
         Compared<f64>
         DecisionShares
         Equiangularity
+        Exactness
         LossFunction
         LossMean
         Minimizer<f32>
@@ -68,11 +73,14 @@ types! {
         Progress
         Regime
         Run
+        Search
+        SearchResult
         SimplexMinimizer
         SimplexPotential
         SingularValue
         Size
         SizeGroup
+        SphericalCode
         Spread
         StationaryPoints<f64>;
     Value:
@@ -81,10 +89,13 @@ types! {
         Basis
         Block
         ByCenter<f64>
+        CenteredSupports
         ClassAudit
         ClassCounts
         ClassMatrix
         ClassStatistics
+        ConvexMinimum
+        ConvexUfm
         CrossEntropyPoint
         CrossEntropyUfm
         DecisionPart
@@ -92,6 +103,7 @@ types! {
         Error
         ExplicitPoint
         FeatureEnergy
+        Frame
         Geometry
         GlobalMinimum
         Landscape
@@ -99,6 +111,8 @@ types! {
         LayerPeeledMinimum
         LinearHead
         LogitStructure
+        LowRankMinimum
+        LowRankProblem
         MetricPart
         MultiLabelMinimum
         MultiLabelUfm
@@ -106,6 +120,7 @@ types! {
         Nc4
         NonnegativeMinimum
         NonnegativeUfm
+        NumericalStructure
         Objective
         ObjectivePart
         Phase
@@ -115,6 +130,7 @@ types! {
         Seli
         Shape
         Source
+        SparseLabels
         TagAverage
         TrainingObjective
         Ufm

@@ -358,3 +358,16 @@ fn bad_problems_are_named() {
     assert!(phase_diagram(3, 2, Bias::Regularized(0.0), 0.0).is_err());
     assert!(phase_diagram(1, 2, Bias::None, 0.0).is_err());
 }
+
+#[test]
+fn the_size_of_a_simplex_etf_is_its_margin_and_the_minimiser() {
+    for (classes, depth, strength) in [(3, 1, 0.1), (4, 2, 1e-2), (10, 3, 1e-3)] {
+        let landscape = with_strength(classes, depth, strength, Bias::None).landscape().unwrap();
+        let point = landscape.simplex_etf();
+        let alpha =
+            SimplexPotential::new(classes, depth).unwrap().minimizer(strength).unwrap().alpha();
+        let [size] = point.sizes() else { panic!("{:?}", point.sizes()) };
+        assert!((size / alpha - 1.0).abs() < 1e-13, "{size} for {alpha}");
+        assert!((point.margin() / alpha - 1.0).abs() < 1e-13, "{}", point.margin());
+    }
+}

@@ -8,10 +8,11 @@ use std::path::Path;
 use nalgebra::{DMatrix, dmatrix};
 use neural_collapse::measure::{Center, ClassVectors};
 use neural_collapse::metrics::{Nc1Options, Nc1Sums, equiangularity};
+use neural_collapse::models::low_rank::Search;
 use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
-    AuditSums, Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures,
-    LinearHead, Potential, Prediction, Regularization, Result, Ufm,
+    AuditSums, Bias, ClassCounts, ClassMatrix, ClassStatistics, CrossEntropyUfm, Error, Features,
+    GlobalMinimum, LabeledFeatures, LinearHead, Potential, Prediction, Regularization, Result, Ufm,
 };
 
 const WIDE: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
@@ -37,6 +38,18 @@ fn incomplete_second_pass() -> Result<()> {
     let statistics = ClassStatistics::new(&data(&[0, 0, 1, 1], 2)?)?;
     let head = LinearHead::new(vec![statistics.class_means()?.transpose()], None)?;
     AuditSums::<f64>::new(&statistics, &head, None)?.audit().map(|_| ())
+}
+
+/// The minimum for a target matrix, which knows no classes.
+fn no_classes() -> Result<GlobalMinimum> {
+    Ufm::from_target(dmatrix![1.0, 2.0], Regularization::new(&[1e-3], 1e-3)?)?.global_minimum()
+}
+
+fn cancelled() -> Result<()> {
+    let penalties = Regularization::new(&[1e-3; 2], 1e-3)?;
+    let problem = CrossEntropyUfm::new(4, 5, penalties)?;
+    let stop = |_| std::ops::ControlFlow::Break(());
+    problem.searched_landscape(&Search::default(), &stop).map(|_| ())
 }
 
 /// What a call that must fail reports.
@@ -137,12 +150,10 @@ fn rows() -> Vec<(&'static str, Error)> {
         ),
         (
             "a prediction does not determine what was asked for",
-            Error::NotAnswered {
-                question: "the Gram matrix of the class means",
-                reason: "the target matrix has no classes",
-            },
+            failure(no_classes().and_then(|minimum| Prediction::class_means_gram(&minimum))),
         ),
-        ("the caller's `Monitor` ended long work", Error::Cancelled),
+        ("a text cannot be read", failure("200,50 times 2".parse::<ClassCounts>())),
+        ("the caller's `Monitor` ended long work", failure(cancelled())),
     ]
 }
 

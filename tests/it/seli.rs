@@ -175,3 +175,24 @@ fn many_classes_of_few_sizes() {
         9_999_999
     );
 }
+
+#[test]
+fn the_runs_of_classes_have_the_norms_of_the_matrices() {
+    let seli = seli(&[(40, 2), (10, 3), (40, 1)]);
+    let (classifier, features) = (dense(&seli.classifier_gram()), dense(&seli.class_means_gram()));
+    let runs: Vec<_> = seli.class_runs().collect();
+    let classes =
+        runs.iter().flat_map(|(run, geometry)| run.classes().map(move |k| (k, run, geometry)));
+    let classes: Vec<_> = classes.collect();
+    assert_eq!(classes.iter().map(|(class, ..)| *class).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    for (class, run, geometry) in classes {
+        assert_eq!((run.size, geometry.count), (geometry.count, [40, 40, 10, 10, 10, 40][class]));
+        assert_eq!(seli.class(class).as_ref(), Some(geometry));
+        for (norm, gram) in [
+            (geometry.classifier_norm_squared, &classifier),
+            (geometry.feature_norm_squared, &features),
+        ] {
+            assert!((norm.unwrap() / gram[(class, class)] - 1.0).abs() < 1e-14);
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! One column: the loss of a sample's logits, its gradient, and the best contrast with the siblings.
 
 use crate::models::convex::data::{Column, Data, Fidelity};
-use crate::models::convex::state::State;
 
 /// Which contrasts q the columns have.
 #[derive(Debug, Clone, Copy)]
@@ -10,16 +9,6 @@ pub(crate) enum Contrasts<'a> {
     Best(f64),
     /// These.
     Fixed(&'a [f64]),
-}
-
-impl Contrasts<'_> {
-    /// What the contrasts, and with them the bias, minimize.
-    pub(super) fn merit(self, state: &State) -> f64 {
-        match self {
-            Self::Best(price) => state.value + price * state.contrast_norm,
-            Self::Fixed(_) => state.value,
-        }
-    }
 }
 
 /// What is known of a column beside its rows.

@@ -43,6 +43,31 @@ pub struct ConvexMinimum {
     steps: u64,
 }
 
+impl ConvexUfm {
+    /// The global minimum.
+    ///
+    /// The relative gap between [`loss`](crate::Prediction::loss) and
+    /// [`lower_bound`](crate::Prediction::lower_bound) is 10⁻¹² where double precision allows it, and always part of
+    /// the answer. The number of distinct sizes and weights decides how long it takes, not that of the classes.
+    ///
+    /// # Errors
+    /// [`Error::NoClosedForm`] if the features have less dimensions than the minimum's rank,
+    /// [`Error::Unrepresentable`] if a scale of the problem is out of the range of `f64`,
+    /// [`Error::NoConvergence`] if no finite point was found, [`Error::OutOfRange`] if the kinds of classes are too
+    /// many for memory.
+    pub fn global_minimum(&self) -> Result<ConvexMinimum> {
+        self.global_minimum_with(&())
+    }
+
+    /// [`global_minimum`](Self::global_minimum) under the eyes of a monitor, which hears of each step of the method.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Cancelled`] if the monitor ends the work.
+    pub fn global_minimum_with(&self, monitor: &dyn Monitor) -> Result<ConvexMinimum> {
+        ConvexMinimum::new(self.clone(), monitor)
+    }
+}
+
 impl ConvexMinimum {
     pub(super) fn new(problem: ConvexUfm, monitor: &dyn Monitor) -> Result<Self> {
         let price = problem.price();

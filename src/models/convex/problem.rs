@@ -4,8 +4,6 @@ use nalgebra::DMatrix;
 
 use crate::error::{Argument, Error, Result};
 use crate::models::convex::data::{Column, Data, Fidelity};
-use crate::models::convex::minimum::ConvexMinimum;
-use crate::monitor::Monitor;
 use crate::numerics::linalg::check_finite;
 use crate::problem::counts::ClassCounts;
 use crate::problem::kinds::{Kinds, check_list};
@@ -313,29 +311,6 @@ impl ConvexUfm {
     pub(super) fn kinds(&self) -> Option<Kinds<1>> {
         let classes = !matches!(self.labels, Labels::Soft(_));
         classes.then(|| Kinds::new(&self.counts, [self.class_weights()]))
-    }
-
-    /// The global minimum.
-    ///
-    /// The relative gap between [`loss`](crate::Prediction::loss) and
-    /// [`lower_bound`](crate::Prediction::lower_bound) is 10⁻¹² where double precision allows it, and always part of
-    /// the answer. The number of distinct sizes and weights decides how long it takes, not that of the classes.
-    ///
-    /// # Errors
-    /// [`Error::NoClosedForm`] if the features have less dimensions than the minimum's rank,
-    /// [`Error::Unrepresentable`] if a scale of the problem is out of the range of `f64`,
-    /// [`Error::NoConvergence`] if no finite point was found, [`Error::OutOfRange`] if the kinds of classes are too
-    /// many for memory.
-    pub fn global_minimum(&self) -> Result<ConvexMinimum> {
-        self.global_minimum_with(&())
-    }
-
-    /// [`global_minimum`](Self::global_minimum) under the eyes of a monitor, which hears of each step of the method.
-    ///
-    /// # Errors
-    /// As there, and [`Error::Cancelled`] if the monitor ends the work.
-    pub fn global_minimum_with(&self, monitor: &dyn Monitor) -> Result<ConvexMinimum> {
-        ConvexMinimum::new(self.clone(), monitor)
     }
 
     /// The program by kinds.

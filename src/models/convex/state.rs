@@ -31,6 +31,16 @@ pub(crate) struct State {
     pub(super) bias: Vec<f64>,
 }
 
+impl Contrasts<'_> {
+    /// What the contrasts, and with them the bias, minimize.
+    pub(super) fn merit(self, state: &State) -> f64 {
+        match self {
+            Self::Best(price) => state.value + price * state.contrast_norm,
+            Self::Fixed(_) => state.value,
+        }
+    }
+}
+
 impl Data {
     /// The data term at X, with a bias sought from `bias` on; `None` if it is not a finite number.
     pub(crate) fn state(

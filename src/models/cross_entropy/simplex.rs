@@ -400,3 +400,26 @@ impl SimplexMinimizer {
         self.alpha
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Iterations that converge slowly give the same roots: this is about the number of steps.
+    #[test]
+    fn newton_steps_square_the_error() {
+        for (classes, depth, strength) in
+            [(3, 2, 0.1), (10, 3, 1e-3), (1000, 5, 1e-9), (10, 40, 1e-280), (10, 2, 1e-300)]
+        {
+            let potential = SimplexPotential::new(classes, depth).unwrap();
+            let root = potential.larger_root(strength);
+            for error in [1e-4, 1e-6] {
+                let alpha = root * (1.0 + error);
+                let left = (alpha - alpha * potential.newton_step(alpha, strength)) / root - 1.0;
+                // α L″/(2 L′) of the residual L is at most α for roots far from the merger.
+                let bound = 4.0 * root.max(1.0) * error * error + 4.0 * f64::EPSILON;
+                assert!(left.abs() <= bound, "{classes}, {depth}, {strength:e}: {left:e}");
+            }
+        }
+    }
+}

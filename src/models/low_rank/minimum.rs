@@ -7,8 +7,9 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::low_rank::problem::LowRankProblem;
-use crate::models::low_rank::search::Found;
+use crate::models::low_rank::search::{Found, Search, search};
 use crate::models::low_rank::symmetry::symmetry;
+use crate::monitor::Monitor;
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
@@ -24,6 +25,19 @@ pub struct LowRankMinimum {
     energies: Vec<f64>,
     automorphisms: Option<u128>,
     orbits: Vec<usize>,
+}
+
+impl LowRankProblem {
+    /// The lowest point that a numerical search finds.
+    ///
+    /// `monitor` hears of every start and may end the search; `&()` watches nothing.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the monitor ends it; [`Error::NoConvergence`] if no start leads to a finite value.
+    pub fn minimize(&self, options: &Search, monitor: &dyn Monitor) -> Result<LowRankMinimum> {
+        let found = search(&self.objective(), self.rank_limit(), &[], options, monitor)?;
+        Ok(LowRankMinimum::new(self.clone(), found))
+    }
 }
 
 impl LowRankMinimum {

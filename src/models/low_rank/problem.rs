@@ -1,10 +1,7 @@
 //! Problems without a closed form: what is trained, checked once.
 
 use crate::error::{Argument, Error, Result, check_positive};
-use crate::models::low_rank::minimum::LowRankMinimum;
 use crate::models::low_rank::objective::{DataTerm, Objective};
-use crate::models::low_rank::search::{Search, search};
-use crate::monitor::Monitor;
 use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::Regularization;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
@@ -213,17 +210,6 @@ impl LowRankProblem {
         }
     }
 
-    /// The lowest point that a numerical search finds.
-    ///
-    /// `monitor` hears of every start and may end the search; `&()` watches nothing.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`] if the monitor ends it; [`Error::NoConvergence`] if no start leads to a finite value.
-    pub fn minimize(&self, options: &Search, monitor: &dyn Monitor) -> Result<LowRankMinimum> {
-        let found = search(&self.objective(), self.rank_limit(), &[], options, monitor)?;
-        Ok(LowRankMinimum::new(self.clone(), found))
-    }
-
     /// ω_k n_k/N.
     fn shares(&self) -> Vec<f64> {
         let samples = self.counts.samples() as f64;
@@ -240,7 +226,7 @@ impl LowRankProblem {
         runs.flat_map(|run| core::iter::repeat_n(run.size as f64, run.class_count)).collect()
     }
 
-    fn objective(&self) -> Objective {
+    pub(super) fn objective(&self) -> Objective {
         let mean_count = self.counts.samples() as f64 / self.counts.classes() as f64;
         let scales = self.class_sizes().into_iter().map(|size| (size / mean_count).sqrt());
         Objective {

@@ -24,6 +24,19 @@ pub struct MultiLabelMinimum {
     pub(crate) loss: f64,
 }
 
+impl MultiLabelUfm {
+    /// The global minimum, for any bias, which is zero.
+    ///
+    /// One scalar equation is solved in a bracket; the sizes α_m have an absolute error of some 10⁻¹⁵, relative
+    /// to the larger of α_m and 1.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if N or a squared singular value is out of the range of `f64`.
+    pub fn global_minimum(&self) -> Result<MultiLabelMinimum> {
+        MultiLabelMinimum::new(self.clone())
+    }
+}
+
 impl MultiLabelMinimum {
     pub(crate) fn new(problem: MultiLabelUfm) -> Result<Self> {
         let samples = problem.samples();

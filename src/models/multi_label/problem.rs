@@ -1,7 +1,6 @@
 //! The problem with several tags a sample: what is trained, checked once.
 
 use crate::error::{Argument, Error, Result};
-use crate::models::multi_label::minimum::MultiLabelMinimum;
 use crate::problem::regularization::Regularization;
 use crate::problem::widths::Widths;
 
@@ -157,17 +156,6 @@ impl MultiLabelUfm {
             let first: Vec<usize> = (0..size.tags).collect();
             core::iter::successors(Some(first), |set| next_set(set, self.classes))
         })
-    }
-
-    /// The global minimum, for any bias, which is zero.
-    ///
-    /// One scalar equation is solved in a bracket; the sizes α_m have an absolute error of some 10⁻¹⁵, relative
-    /// to the larger of α_m and 1.
-    ///
-    /// # Errors
-    /// [`Error::Unrepresentable`] if N or a squared singular value is out of the range of `f64`.
-    pub fn global_minimum(&self) -> Result<MultiLabelMinimum> {
-        MultiLabelMinimum::new(self.clone())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The problem with non-negative features: what is trained, checked once, and when classes die.
 
 use crate::error::{Error, Result};
-use crate::models::nonnegative::minimum::NonnegativeMinimum;
 use crate::problem::counts::ClassCounts;
 use crate::problem::kinds::{Kinds, check_list};
 use crate::problem::regularization::{Bias, Regularization};
@@ -200,20 +199,6 @@ impl NonnegativeUfm {
     /// κ = √(λ_W λ_H), without underflow on the way.
     pub(crate) fn root_of_decays(&self) -> f64 {
         self.weight_decay().sqrt() * self.penalties.feature_decay().sqrt()
-    }
-
-    /// The global minimum.
-    ///
-    /// A bias is zero at the minimum where the classes are of one size and, if some die, of one weight. Elsewhere
-    /// it bends the features out of their right angles: n = (40, 20, 10, 5), λ_W = 4·10⁻³, λ_H = 2·10⁻⁴ and a free
-    /// bias have the loss 0.07464 somewhere, but 0.07547 at the best point with orthogonal features. This is
-    /// refused.
-    ///
-    /// # Errors
-    /// [`Error::NoClosedForm`] with such a bias or if the features have less dimensions than there are living
-    /// classes, [`Error::Unrepresentable`] if a squared norm is out of the range of `f64`.
-    pub fn global_minimum(&self) -> Result<NonnegativeMinimum> {
-        NonnegativeMinimum::new(self.clone())
     }
 
     /// Whether a bias is zero at the minimum, given how many classes live.

@@ -23,6 +23,29 @@ pub struct CenteredSupports {
     certificate: Certificate,
 }
 
+impl SparseLabels {
+    /// The centered supports with the answer to whether they are the global minimum.
+    ///
+    /// That is so if some matrix of the subdifferential of the nuclear norm at S̃ D^½ is not positive off the supports:
+    /// all of them are UVᵀ + U_⊥ A V_⊥ᵀ with ‖A‖ ≤ 1, where UVᵀ is the polar factor. UVᵀ itself is tried first.
+    /// Where the rank is min(K−1, J) there is no other; elsewhere A is searched for by accelerated projected
+    /// gradients, up to 5000 steps of one singular value decomposition each.
+    ///
+    /// # Errors
+    /// [`Error::NoConvergence`] if a singular value decomposition fails.
+    pub fn global_minimum(&self) -> Result<CenteredSupports> {
+        self.watched_minimum(&())
+    }
+
+    /// [`global_minimum`](Self::global_minimum) with somebody who watches the search.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the monitor ends the search; else as [`global_minimum`](Self::global_minimum).
+    pub fn watched_minimum(&self, monitor: &dyn Monitor) -> Result<CenteredSupports> {
+        CenteredSupports::new(self.clone(), monitor)
+    }
+}
+
 impl CenteredSupports {
     pub(crate) fn new(problem: SparseLabels, monitor: &dyn Monitor) -> Result<Self> {
         let decomposition = Decomposition::new(&problem)?;

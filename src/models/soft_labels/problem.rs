@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use nalgebra::DMatrix;
 
 use crate::error::{Argument, Error, Result};
-use crate::models::soft_labels::minimum::CenteredSupports;
-use crate::monitor::Monitor;
 use crate::numerics::linalg::{check_finite, check_memory};
 use crate::problem::counts::ClassCounts;
 
@@ -167,27 +165,6 @@ impl SparseLabels {
     pub(crate) fn plain_supports(&self) -> DMatrix<f64> {
         let columns = self.distinct.iter().map(|distinct| (distinct.support.as_slice(), 1.0));
         centered(self.classes, columns.collect())
-    }
-
-    /// The centered supports with the answer to whether they are the global minimum.
-    ///
-    /// That is so if some matrix of the subdifferential of the nuclear norm at S̃ D^½ is not positive off the supports:
-    /// all of them are UVᵀ + U_⊥ A V_⊥ᵀ with ‖A‖ ≤ 1, where UVᵀ is the polar factor. UVᵀ itself is tried first.
-    /// Where the rank is min(K−1, J) there is no other; elsewhere A is searched for by accelerated projected
-    /// gradients, up to 5000 steps of one singular value decomposition each.
-    ///
-    /// # Errors
-    /// [`Error::NoConvergence`] if a singular value decomposition fails.
-    pub fn global_minimum(&self) -> Result<CenteredSupports> {
-        self.watched_minimum(&())
-    }
-
-    /// [`global_minimum`](Self::global_minimum) with somebody who watches the search.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`] if the monitor ends the search; else as [`global_minimum`](Self::global_minimum).
-    pub fn watched_minimum(&self, monitor: &dyn Monitor) -> Result<CenteredSupports> {
-        CenteredSupports::new(self.clone(), monitor)
     }
 }
 

@@ -196,7 +196,7 @@ fn is_tiny<T: Float>(b: T) -> bool {
 /// puts the Padé approximant [1/1] of u/u₀ = 1 + (2−s)u₀ + (2−s)(5−3s)/2·u₀² + … into that of
 /// (1 + u)^(−s). Both err on the side of a larger x, so the start lies to the right of the root:
 /// by 4 % at the threshold of two layers, where it is worst, 4·10⁻⁴ at that of six. The error times M
-/// is u₀³/6 + 3u₀⁴ at most.
+/// is u₀³/6 + 4u₀⁴ at most.
 fn near_start<T: Float>(m: T, far: T, u: T) -> (T, T) {
     let two = from_u32::<T>(2);
     let s = two / (m + T::one());
@@ -234,4 +234,50 @@ fn root_of_depth_one<T: Float>(b: T) -> Root<T> {
 fn accurate_square_root<T: Float>(b: T) -> (T, T) {
     let root = b.sqrt();
     (root, (DoubleDouble::from(b) - DoubleDouble::product(root, root)).value() / (root + root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::squared::Potential;
+
+    /// Starts that are worse give the same roots, after more steps: this is what is promised of them.
+    #[test]
+    fn starts_lie_to_the_right_within_their_bound() {
+        for depth in [2, 3, 4, 6, 10, 100, 100_000] {
+            let solver = Solver::<f64>::new(depth);
+            let m = f64::from(depth);
+            for share in [1e-6, 1e-3, 0.1, 0.5, 0.9, 1.0] {
+                let b = share * Potential::<f64>::new(depth).unwrap().slope_threshold();
+                let pull = m / b;
+                let far = pull.powf((m + 1.0).recip());
+                let u = far / pull;
+                let (start, bound) = near_start(m, far, u);
+                let root = solver.global(b).x;
+                let error = (start / root - 1.0) * m;
+                let rounding = 8.0 * f64::EPSILON * m;
+                assert!(error >= -rounding, "M = {depth}, {share} β: {error:e}");
+                let worst = u.powi(3) / 6.0 + 4.0 * u.powi(4) + rounding;
+                assert!(error <= worst, "M = {depth}, {share} β: {error:e} > {worst:e}");
+                assert_eq!(bound, u.powi(3) / 4.0);
+            }
+        }
+    }
+
+    #[test]
+    fn newton_steps_square_the_error() {
+        for depth in [2, 3, 5, 20] {
+            let (solver, m) = (Solver::<f64>::new(depth), f64::from(depth));
+            let b = 0.5 * Potential::<f64>::new(depth).unwrap().slope_threshold();
+            let root = solver.global(b).x;
+            for error in [1e-3, 1e-5] {
+                let x = root * (1.0 + error);
+                let left = (x - x * newton_step(m, m / b / x, power(x, depth))) / root - 1.0;
+                assert!(
+                    (0.0..=m * error * error).contains(&(left + 1e-14)),
+                    "M = {depth}: {left:e}"
+                );
+            }
+        }
+    }
 }

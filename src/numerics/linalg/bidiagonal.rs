@@ -245,3 +245,25 @@ impl Rotation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_vanishes_beside_the_sum_of_its_neighbours_in_the_block() {
+        let vanishes = |diagonal: f64, [over, right]: [f64; 2], [start, last]: [usize; 2]| {
+            let diagonal = vec![1.0, diagonal * f64::EPSILON, 1.0];
+            let above = vec![over, right, 0.0];
+            let mut iteration = Iteration { diagonal, above, u: (), v: () };
+            let vanishes = iteration.vanishes(1, start, last);
+            assert_eq!(vanishes, iteration.diagonal[1] == 0.0);
+            vanishes
+        };
+        assert!(vanishes(4.5, [2.0, -3.0], [0, 2]));
+        assert!(!vanishes(5.5, [2.0, -3.0], [0, 2]));
+        // Entries outside of the block are no neighbours.
+        assert!(!vanishes(2.5, [2.0, 3.0], [0, 1]) && vanishes(1.5, [2.0, 3.0], [0, 1]));
+        assert!(!vanishes(3.5, [2.0, 3.0], [1, 2]) && vanishes(2.5, [2.0, 3.0], [1, 2]));
+    }
+}
