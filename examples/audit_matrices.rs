@@ -32,12 +32,12 @@ fn main() -> Result<()> {
     // which there is `Features::from_row_major`.
     let data = Features::from_sample_columns(&features)?.with_labels(&labels, 3)?;
     let audit = audit(&data, &head, &prediction)?;
-    println!("NC1  {:.3e}", audit.measurement.nc1.map_or(f64::NAN, |nc1| nc1.value));
+    println!("NC1  {:.3e}", audit.measurement.nc1().map_or(f64::NAN, |nc1| nc1.value));
     for (layers, distance) in (1..).zip(&audit.nc2) {
         println!("NC2  {:.3e}  (last {layers} layers)", distance.unwrap_or(f64::NAN));
     }
     println!("NC3  {:.3e}", audit.nc3.unwrap_or(f64::NAN));
-    println!("NC4  {:.3}", audit.measurement.nc4.overall.agreement);
+    println!("NC4  {:.3}", audit.measurement.nc4().overall.agreement);
     println!("{}", audit.verdict.text);
     println!("loss above the minimum  {:.3e}", audit.loss_gap().unwrap_or(f64::NAN));
     for (class, found) in audit.classes.iter().enumerate() {

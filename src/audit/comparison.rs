@@ -6,11 +6,13 @@ use nalgebra::DMatrix;
 
 use crate::audit::frames::{FrameDistances, comparable};
 use crate::audit::measurement::Measurement;
+use crate::audit::sums::norm;
 use crate::audit::training::{Evidence, TrainingVerdict};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::{nc2, nc3};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
+use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
@@ -233,7 +235,7 @@ impl Measurement {
 
     fn check(&self, prediction: &dyn Prediction) -> Result<()> {
         if prediction.counts() != Some(self.counts()) {
-            let expected = prediction.counts().map_or(0, |counts| counts.classes());
+            let expected = prediction.counts().map_or(0, ClassCounts::classes);
             return Err(match expected == self.counts().classes() {
                 true => Error::DifferentCounts,
                 false => Error::length(
@@ -259,7 +261,7 @@ impl Measurement {
         prediction: Option<&dyn Prediction>,
         matching: Option<&[usize]>,
     ) -> Result<Vec<ClassAudit>> {
-        let classifier = self.classifier_norms(head);
+        let classifier = classifier_norms(head);
         let features = self.class_mean_norms();
         let largest = |norms: &[f64]| norms.iter().copied().fold(0.0, f64::max);
         let limits = (COLLAPSED * largest(&classifier), COLLAPSED * largest(features));
@@ -336,6 +338,12 @@ impl Ordered {
         let distance = |means| comparable(nc3(means, &self.head, target));
         Ok((distance(&self.class_means)?, distance(&self.centered_means)?))
     }
+}
+
+/// The norms of the rows of W_M.
+fn classifier_norms(head: &LinearHead) -> Vec<f64> {
+    let rows = head.weights().last().into_iter().flat_map(|weight| weight.row_iter());
+    rows.map(|row| norm(row.transpose().as_slice())).collect()
 }
 
 /// Lays predicted norms beside the measured ones; without a scale of their own they get that of the measured.

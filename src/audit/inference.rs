@@ -58,7 +58,7 @@ pub fn infer_decays(
     let norms: Vec<f64> = head.weights().iter().map(|weight| norm(weight.as_slice())).collect();
     let sizes: Vec<f64> = norms.iter().copied().chain([features_squared.sqrt()]).collect();
     let known: Vec<Option<f64>> = weight_decays.iter().copied().chain([feature_decay]).collect();
-    if sizes.iter().any(|&size| size == 0.0) {
+    if sizes.contains(&0.0) {
         return Err(unknown("a layer or all features are zero"));
     }
     // ln λ‖·‖², which every layer shares.

@@ -182,12 +182,6 @@ impl Measurement {
         (penalties > 0.0).then(|| objective.gradient_norm / penalties)
     }
 
-    /// The norms of the rows of W_M.
-    pub(super) fn classifier_norms(&self, head: &LinearHead) -> Vec<f64> {
-        let rows = head.weights().last().into_iter().flat_map(|weight| weight.row_iter());
-        rows.map(|row| norm(row.transpose().as_slice())).collect()
-    }
-
     /// Why numbers are missing that need no prediction.
     pub(super) fn measured_reasons(&self, reasons: &mut BTreeMap<&'static str, String>) {
         if self.nc1.is_none() {

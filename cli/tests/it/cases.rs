@@ -26,7 +26,7 @@ fn scaled(rows: &[Vec<f64>], factor: f64) -> Vec<f64> {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap()
 }
 
 /// Features around a common mean that the bias removes: only the centered NC3 sees the simplex.

@@ -250,7 +250,7 @@ impl ConvexMinimum {
     /// The singular values of X = Z diag(√n), by falling size.
     fn singular_values_of_logits(&self) -> Vec<SingularValue> {
         let between = self.between.iter().map(|&value| SingularValue::new(value, 1));
-        let kinds = self.kinds.iter().flat_map(|kinds| kinds.kinds());
+        let kinds = self.kinds.iter().flat_map(Kinds::kinds);
         let within = kinds.zip(&self.contrasts).zip(self.scales());
         let within =
             within.map(|((kind, q), scale)| SingularValue::new(q * scale, kind.classes - 1));

@@ -333,24 +333,3 @@ impl<'a> Diagram<'a> {
         from.midpoint(to)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_grid_goes_by_equal_factors_to_where_zero_is_proved() {
-        let potential = SimplexPotential::new(5, 3).unwrap();
-        let competitors = Competitors::new(5, Bias::None);
-        let diagram = Diagram { potential, classes: 5, depth: 3, bias: Bias::None, competitors };
-        let grid = diagram.grid();
-        assert_eq!(grid[0], SMALLEST_STRENGTH);
-        let beyond = grid[grid.len() - 1] / potential.proved_collapse();
-        assert!(beyond > 1.0 && beyond < 1.00001, "{beyond}");
-        let ratios = grid.windows(2).map(|pair| pair[1] / pair[0]);
-        let (low, high) = ratios.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), ratio| {
-            (low.min(ratio), high.max(ratio))
-        });
-        assert!(high / low < 1.0 + 1e-12 && high <= 10.0_f64.powf(PER_DECADE.recip()));
-    }
-}

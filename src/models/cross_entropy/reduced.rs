@@ -277,10 +277,12 @@ impl Reduced {
     }
 }
 
+/// Weight, smoothing times mean gap, and multiplicities with gaps of a kind.
+type KindOnRay = (f64, f64, Vec<(f64, f64)>);
+
 /// F along a ray, with all inner products done.
 struct Ray {
-    /// Weight, smoothing times mean gap, and multiplicities with gaps of each kind.
-    kinds: Vec<(f64, f64, Vec<(f64, f64)>)>,
+    kinds: Vec<KindOnRay>,
     exponent: f64,
     /// The penalties at the scale 1, of singular values and of biases.
     singular: f64,
