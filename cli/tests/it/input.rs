@@ -13,7 +13,7 @@ const SAMPLES: usize = 5;
 
 /// The vertices of a simplex, one per row: I − 11ᵀ/K.
 fn simplex() -> Vec<f64> {
-    let entry = |index: usize| f64::from(index % (CLASSES + 1) == 0) - 1.0 / CLASSES as f64;
+    let entry = |index: usize| f64::from(index.is_multiple_of(CLASSES + 1)) - 1.0 / CLASSES as f64;
     (0..CLASSES * CLASSES).map(entry).collect()
 }
 
@@ -224,7 +224,7 @@ fn cosine_classifiers_are_normalised() {
     for (sample, row) in lengths.chunks_mut(CLASSES).enumerate() {
         row.iter_mut().for_each(|entry| *entry *= 1.0 + sample as f64);
     }
-    let mut rows = simplex.clone();
+    let mut rows = simplex;
     for (class, row) in rows.chunks_mut(CLASSES).enumerate() {
         row.iter_mut().for_each(|entry| *entry *= 0.1 + class as f64);
     }
