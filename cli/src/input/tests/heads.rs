@@ -153,6 +153,20 @@ fn what_could_be_meant_in_two_ways_is_asked_for() {
 }
 
 #[test]
+fn swapped_kernels_are_pointed_out() {
+    let arrays = with_arrays(&[("kernel", &[4, 3])]);
+    let keys = Keys { weights: Some(vec!["kernel".into()]), ..Keys::default() };
+    assert_eq!(
+        read_head(&arrays, &keys, &Reading::default()).unwrap_err(),
+        "a.npz: `kernel` has shape 4×3, but 4×4 for the width of `features` (--transposed reads inputs × outputs) is \
+         expected"
+    );
+    let transposed = Reading { transposed: true, ..Reading::default() };
+    let head = read_head(&arrays, &Keys::default(), &transposed).unwrap().head;
+    assert_eq!((head.weights[0].nrows(), head.weights[0].ncols()), (3, 4));
+}
+
+#[test]
 fn layers_by_name_silence_other_matrices() {
     let arrays =
         with_arrays(&[("fc.weight", &[3, 4]), ("head.weight", &[3, 4]), ("head.bias", &[3])]);

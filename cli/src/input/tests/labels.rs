@@ -126,12 +126,8 @@ fn names_of_classes_are_read_and_chosen() {
     let names = folder.write("names.txt", b"background\ncat\ndog\n");
     let file = folder.write("a.npz", &container(Format::Npz, &network(codes(&[1.0, 2.0]), 3)));
     let reading = Reading { present_classes: true, ..Reading::default() };
-    let mut request = Request {
-        files: vec![file],
-        reading,
-        label_names: Some(names.clone()),
-        ..Request::default()
-    };
+    let mut request =
+        Request { files: vec![file], reading, label_names: Some(names), ..Request::default() };
     let network = read_network(&request).unwrap();
     assert_eq!(network.label_names, Some(vec!["cat".into(), "dog".into()]));
     request.label_names = Some(folder.write("names.txt", b"a\nb\n"));
