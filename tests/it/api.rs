@@ -137,7 +137,7 @@ types! {
         VariancePart
         Verdict;
     Shared:
-        AuditSums<'static, f64>
+        AuditSums<f64>
         ClassVariances<f32>
         ClassVectors<'static>
         DecisionCounts

@@ -6,6 +6,7 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use nalgebra::{DMatrix, dmatrix};
+use neural_collapse::audit::AuditOptions;
 use neural_collapse::measure::{Center, ClassVectors};
 use neural_collapse::metrics::{Nc1Options, Nc1Sums, equiangularity};
 use neural_collapse::models::low_rank::Search;
@@ -37,7 +38,7 @@ fn different_first_pass() -> Result<()> {
 fn incomplete_second_pass() -> Result<()> {
     let statistics = ClassStatistics::new(&data(&[0, 0, 1, 1], 2)?)?;
     let head = LinearHead::new(vec![statistics.class_means()?.transpose()], None)?;
-    AuditSums::<f64>::new(&statistics, &head, None)?.audit().map(|_| ())
+    AuditSums::<f64>::new(statistics, head, &AuditOptions::default())?.measurement().map(|_| ())
 }
 
 /// The minimum for a target matrix, which knows no classes.
