@@ -14,6 +14,7 @@ mod curvature;
 mod direction;
 mod explicit;
 mod minimum;
+mod nearness;
 mod potential;
 mod prediction;
 mod quasi_interpolation;

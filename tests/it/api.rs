@@ -57,6 +57,7 @@ types! {
         ClassGeometry
         Compared<f64>
         DecisionShares
+        Eigenvalue
         Equiangularity
         LossFunction
         LossMean
@@ -66,6 +67,7 @@ types! {
         Place
         Potential<f64>
         Progress
+        QuasiInterpolation
         Regime
         Run
         SimplexMinimizer
@@ -87,11 +89,13 @@ types! {
         ClassStatistics
         CrossEntropyPoint
         CrossEntropyUfm
+        Curvature
         DecisionPart
         Direction
         Error
         ExplicitPoint
         FeatureEnergy
+        Frame
         Geometry
         GlobalMinimum
         Landscape
@@ -110,7 +114,6 @@ types! {
         ObjectivePart
         Phase
         PooledScatter
-        QuasiInterpolation
         Regularization
         Seli
         Shape

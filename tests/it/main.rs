@@ -23,6 +23,7 @@ mod architecture;
 mod bad_input;
 mod conventions;
 mod cross_entropy;
+mod curvature;
 mod errata;
 mod errors;
 mod exact;
