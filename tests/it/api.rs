@@ -61,6 +61,7 @@ types! {
         ClassGeometry
         Compared<f64>
         DecisionShares
+        Eigenvalue
         Equiangularity
         Exactness
         LossFunction
@@ -71,6 +72,7 @@ types! {
         Place
         Potential<f64>
         Progress
+        QuasiInterpolation
         Regime
         Run
         Search
@@ -98,6 +100,7 @@ types! {
         ConvexUfm
         CrossEntropyPoint
         CrossEntropyUfm
+        Curvature
         DecisionPart
         Direction
         Error
@@ -125,7 +128,6 @@ types! {
         ObjectivePart
         Phase
         PooledScatter
-        QuasiInterpolation
         Regularization
         Seli
         Shape

@@ -25,6 +25,7 @@ mod contrastive;
 mod conventions;
 mod convex;
 mod cross_entropy;
+mod curvature;
 mod errata;
 mod errors;
 mod exact;

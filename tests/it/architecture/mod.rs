@@ -63,7 +63,7 @@ const LIBRARY_DEBTS: &[(&str, &str)] = &[
 ];
 
 /// The same of the program.
-const PROGRAM_DEBTS: &[(&str, &str)] = &[("report::model", "report::prediction")];
+const PROGRAM_DEBTS: &[(&str, &str)] = &[];
 
 fn room(module: &str) -> &str {
     module.split("::").next().unwrap_or(module)
