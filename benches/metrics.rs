@@ -13,7 +13,10 @@ use neural_collapse::metrics::{
     log_energy, nc1, nc1_trace_quotient, nc2, nc3, nc4, norm_spread, self_duality,
 };
 use neural_collapse::objective::Objective;
-use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead, Regularization, audit};
+use neural_collapse::{
+    ClassCounts, ClassMatrix, ClassStatistics, Features, LinearHead, Regularization, Ufm, audit,
+    measure,
+};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Name, samples N, dimension d, classes K.
@@ -62,10 +65,10 @@ fn bench_type<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         group.bench_function("objective", |b| {
             b.iter(|| Objective::squared_error(&data, &head, &decays).unwrap());
         });
-        group.bench_function("audit", |b| b.iter(|| audit(&data, &head, Some(&decays)).unwrap()));
-        group.bench_function("audit without penalties", |b| {
-            b.iter(|| audit(&data, &head, None).unwrap());
-        });
+        let counts = ClassCounts::new(statistics.counts()).unwrap();
+        let prediction = Ufm::new(counts, decays.clone()).unwrap().global_minimum().unwrap();
+        group.bench_function("audit", |b| b.iter(|| audit(&data, &head, &prediction).unwrap()));
+        group.bench_function("measure", |b| b.iter(|| measure(&data, &head).unwrap()));
         if type_name == "f64" {
             // These do not see the features.
             group.bench_function("nc2", |b| b.iter(|| nc2(&head, 1, &etf).unwrap()));
@@ -94,12 +97,12 @@ fn bench_small(criterion: &mut Criterion) {
     let options = Nc1Options::default();
     let mut group = criterion.benchmark_group("batch of 32");
     group.bench_function("statistics", |b| {
-        b.iter(|| ClassStatistics::new(black_box(&data)).unwrap())
+        b.iter(|| ClassStatistics::new(black_box(&data)).unwrap());
     });
     group.bench_function("nc1", |b| b.iter(|| nc1(&data, &statistics, &options).unwrap()));
     group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
     group.bench_function("all metrics", |b| {
-        b.iter(|| all_metrics(&data, &statistics, &head).unwrap())
+        b.iter(|| all_metrics(&data, &statistics, &head).unwrap());
     });
     group.finish();
 }
@@ -116,7 +119,7 @@ fn bench_projection<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         let statistics = ClassStatistics::new(&data).unwrap();
         let sums = Nc1Sums::<T>::new(&statistics, &Nc1Options::default()).unwrap();
         group.bench_function(format!("{directions} directions"), |b| {
-            b.iter(|| sums.clone().accumulate(&data).unwrap())
+            b.iter(|| sums.clone().accumulate(&data).unwrap());
         });
     }
     group.finish();

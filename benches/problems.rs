@@ -1,4 +1,4 @@
-//! Whole predictions and audits: the sizes that issue 2 sets limits for.
+//! Whole predictions and audits, of many classes and of real files.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
@@ -61,11 +61,15 @@ fn audit_of_file(criterion: &mut Criterion) {
     let labels: Vec<usize> = labels.map(|label| usize::try_from(label).unwrap()).collect();
     let weight = DMatrix::from_row_slice(classes, dimension, &weight);
     let head = LinearHead::new(vec![weight], None).unwrap();
-    let penalties = Regularization::new(&[3e-3], 3e-3).unwrap();
+    let regularization = Regularization::new(&[3e-3], 3e-3).unwrap();
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|&label| counts[label] += 1);
+    let counts = ClassCounts::new(&counts).unwrap();
+    let prediction = Ufm::new(counts, regularization).unwrap().global_minimum().unwrap();
     criterion.bench_function(&format!("audit/{name}"), |bencher| {
         bencher.iter(|| {
             let data = Features::from_row_major(black_box(&features), samples, dimension).unwrap();
-            audit(&data.with_labels(&labels, classes).unwrap(), &head, Some(&penalties)).unwrap()
+            audit(&data.with_labels(&labels, classes).unwrap(), &head, &prediction).unwrap()
         });
     });
 }

@@ -312,10 +312,9 @@ def save(model: Model, path: Path) -> None:
         "lambda_h": repr(model.lambda_h),
         "bias": "none" if model.bias is None else "unregularized",
         "loss": f"{model.loss():.17g}",
+        "loss_function": model.loss_function,
         "description": model.description,
     }
-    if model.loss_function != "mse":
-        metadata["loss_function"] = model.loss_function
     path.write_bytes(with_sorted_metadata(serialize(tensors(model), metadata)))
 
 

@@ -5,15 +5,31 @@
 use neural_collapse::models::soft_labels::SparseLabels;
 use neural_collapse::{Prediction, Result};
 
+/// Contexts over five tokens: the tokens that may follow each, and how often it occurs.
+struct Contexts {
+    name: &'static str,
+    supports: Vec<Vec<usize>>,
+    samples: Vec<u64>,
+}
+
+fn problems() -> [Contexts; 2] {
+    [
+        Contexts {
+            name: "apart",
+            supports: vec![vec![0, 1], vec![2], vec![3, 4]],
+            samples: vec![50, 20, 30],
+        },
+        Contexts {
+            name: "overlapping",
+            supports: vec![vec![0, 2, 3], vec![0, 1], vec![1], vec![0, 3, 4]],
+            samples: vec![8, 14, 1, 19],
+        },
+    ]
+}
+
 fn main() -> Result<()> {
-    // Contexts over five tokens, with the tokens that may follow and how often the context occurs.
-    let problems: [(&str, &[&[usize]], &[u64]); 2] = [
-        ("apart", &[&[0, 1], &[2], &[3, 4]], &[50, 20, 30]),
-        ("overlapping", &[&[0, 1, 2], &[2, 3], &[0, 4], &[1], &[1, 2, 3, 4]], &[1, 16, 3, 19, 9]),
-    ];
-    for (name, supports, samples) in problems {
-        let supports: Vec<Vec<usize>> = supports.iter().map(|support| support.to_vec()).collect();
-        let minimum = SparseLabels::new(5, &supports, samples)?.global_minimum()?;
+    for Contexts { name, supports, samples } in problems() {
+        let minimum = SparseLabels::new(5, &supports, &samples)?.global_minimum()?;
         let certificate = minimum.certificate();
         println!("{name}: {}", minimum.verdict());
         println!(

@@ -94,6 +94,9 @@ pub enum Error {
         /// Its samples in the first pass.
         expected: u64,
     },
+    /// A prediction is for other numbers of samples in the classes than a network was measured on.
+    #[error("the prediction is for other class counts than those of the measured samples")]
+    DifferentCounts,
     /// Sums over pieces of a data set do not belong together.
     #[error(
         "sums of deviations from different class means or with different options cannot be merged"

@@ -7,4 +7,7 @@ pub(crate) mod class_matrix;
 pub(crate) mod distance;
 pub(crate) mod family;
 pub(crate) mod frame;
+mod matching;
+#[cfg(feature = "serde")]
+mod stored;
 pub(crate) mod structure;

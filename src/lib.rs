@@ -23,8 +23,8 @@
 //! assert!((smallest.classifier_norm_squared.unwrap() - 2.64489).abs() < 1e-5);
 //! assert!(minimum.smallest_surviving_count() < 1.0);
 //!
-//! // Matrices that attain the minimum, in a random rotation.
-//! let explicit = minimum.explicit(&Basis::Random(1))?;
+//! // Matrices that attain the minimum.
+//! let explicit = minimum.explicit(&Basis::Standard)?;
 //! assert_eq!(explicit.head().depth(), 3);
 //!
 //! // Balanced classes with an unregularised bias: a simplex equiangular tight frame.
@@ -62,7 +62,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | [`problem`] | what every model is given: class counts, weight decays and bias, the linear head |
-//! | [`models`] | one module for each loss: [`squared`](models::squared), [`cross_entropy`](models::cross_entropy), [`layer_peeled`](models::layer_peeled), [`svm`](models::svm) |
+//! | [`models`] | one module for each loss: [`squared`](models::squared), [`cross_entropy`](models::cross_entropy), [`convex`](models::convex) (one layer, any class sizes), [`layer_peeled`](models::layer_peeled), [`svm`](models::svm), [`nonnegative`](models::nonnegative), [`multi_label`](models::multi_label), [`soft_labels`](models::soft_labels) |
 //! | [`prediction`] | what every model answers, and how far it is proved |
 //! | [`geometry`] | frames, Gram matrices of classes, distances to them |
 //! | [`measure`] | features with labels, class statistics and scatters, in memory or batch by batch |

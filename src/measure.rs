@@ -29,6 +29,8 @@ pub(crate) mod pooled;
 pub(crate) mod projected;
 pub(crate) mod statistics;
 #[cfg(feature = "serde")]
-pub(crate) mod stored;
+mod stored;
 pub(crate) mod variances;
 pub(crate) mod version;
+#[cfg(feature = "serde")]
+pub(crate) mod written;

@@ -2,8 +2,11 @@
 
 pub use regime::Regime;
 
+mod any;
+pub mod contrastive;
 pub mod convex;
 pub mod cross_entropy;
+pub mod fixed_head;
 pub mod layer_peeled;
 pub mod low_rank;
 pub mod multi_label;
@@ -12,3 +15,5 @@ pub(crate) mod regime;
 pub mod soft_labels;
 pub mod squared;
 pub mod svm;
+
+pub use any::AnyModel;

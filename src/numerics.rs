@@ -16,3 +16,6 @@ pub(crate) mod scalar;
 pub(crate) mod secular;
 pub(crate) mod simd;
 pub(crate) mod squares;
+#[cfg(feature = "serde")]
+pub(crate) mod stored;
+pub(crate) mod wright_omega;

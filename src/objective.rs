@@ -3,6 +3,7 @@
 mod balance;
 mod check;
 mod data_term;
+mod evaluate;
 mod gradient;
 mod sums;
 mod value;

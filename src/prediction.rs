@@ -1,8 +1,10 @@
 //! The one interface of all predictions.
 
-mod class_runs;
+pub(crate) mod class_runs;
 pub(crate) mod explicit;
 pub(crate) mod geometry;
+pub(crate) mod nonnegative;
+mod summary;
 pub(crate) mod verdict;
 
 use core::fmt::Debug;
@@ -15,6 +17,7 @@ use crate::problem::training_objective::TrainingObjective;
 
 pub use explicit::{Basis, ExplicitPoint};
 pub use geometry::{ClassGeometry, Geometry};
+pub use summary::Summary;
 pub use verdict::{Source, Verdict};
 
 /// A singular value with the number of its singular vectors.
@@ -94,8 +97,14 @@ pub trait Prediction: Debug + Send + Sync {
     /// matrices are too large.
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>>;
 
-    /// The bias b, one number for each class; `None` without a bias and where it differs between members of the family.
+    /// The bias b, one number for each class; `None` without a bias, where it differs between members of the family,
+    /// and for more classes than memory has room for (see [`bias_runs`](Self::bias_runs)).
     fn bias(&self) -> Option<Vec<f64>>;
+
+    /// [`bias`](Self::bias) as runs of neighbouring classes: how many they are, and the entry that they share.
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
+        Some(self.bias()?.into_iter().map(|entry| (1, entry)).collect())
+    }
 
     /// The singular values of the product of the `layers` (from 1 to M), by falling value.
     ///

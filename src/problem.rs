@@ -5,10 +5,12 @@ pub(crate) mod head;
 pub(crate) mod kinds;
 pub(crate) mod regularization;
 pub(crate) mod target;
+mod training_code;
 pub(crate) mod training_objective;
 pub(crate) mod widths;
 
 pub use counts::{ClassCounts, Run, SizeGroup};
 pub use head::LinearHead;
 pub use regularization::{Bias, Regularization};
+pub use training_code::{CodedFeaturePenalty, CodedLoss};
 pub use training_objective::{LossFunction, TrainingObjective};

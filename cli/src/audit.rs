@@ -1,341 +1,155 @@
-//! From a measured network to its audit.
+//! From a measured network to its audit: two passes over the samples, and the comparison.
 
-use std::iter::repeat_n;
+use neural_collapse::audit::{AuditOptions, AuditSums, Measurement};
+use neural_collapse::measure::FeatureEnergy;
+use neural_collapse::models::AnyModel;
+use neural_collapse::problem::TrainingObjective;
+use neural_collapse::{Audit, ClassStatistics, Error, LinearHead};
 
-use neural_collapse::audit::Compared;
-use neural_collapse::metrics::{AllMetrics, nc2, nc3};
-use neural_collapse::{
-    Audit, ClassCounts, ClassMatrix, ClassStatistics, Error, LinearHead, Regularization, Ufm,
-};
-
-use crate::arguments::Loss;
+use crate::arguments::{AuditArguments, Metrics};
 use crate::error::CliError;
-use crate::input::{DataSet, Float, Head, MeasuredNetwork, Precision};
-use crate::model::{Model, Prediction};
-use crate::passes::{Measured, Plan, class_statistics};
+use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precision};
+use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
-use crate::relabelling::relabelling;
 
 /// The audit of a network, with what a reader must know of the network to understand it.
 #[derive(Debug)]
 pub(crate) struct AuditedNetwork {
-    /// Number of samples N.
-    pub(crate) samples: u64,
-    /// What was minimised.
-    pub(crate) loss_function: Loss,
-    /// The linear layers; one with their product where the model has one layer only.
-    pub(crate) head: LinearHead,
-    /// The penalties it was trained with, if they are known.
-    pub(crate) penalties: Option<Regularization>,
-    /// The bias counts as not penalised because nothing tells how it is.
-    pub(crate) bias_is_assumed: bool,
-    /// What was measured.
+    /// What was measured, beside what is predicted.
     pub(crate) audit: Audit,
-    /// Every metric of the library, if it was asked for.
-    pub(crate) metrics: Option<AllMetrics>,
-    /// The measured loss, where it can be compared.
-    pub(crate) loss: Option<f64>,
-    /// What is predicted.
-    pub(crate) prediction: Option<Prediction>,
-    /// The labels are not in the order of the predicted structure: they were matched.
-    pub(crate) relabelled: bool,
-    /// Why there is no prediction, in words.
-    pub(crate) no_prediction: Option<String>,
+    /// The model that predicts it.
+    pub(crate) model: Option<AnyModel>,
+    /// What is known of its training.
+    pub(crate) training: Resolved,
+    /// How the files were understood.
+    pub(crate) facts: Facts,
+    /// A name for each class.
+    pub(crate) label_names: Option<Vec<String>>,
+    /// Whether class means are those of another file than the samples.
+    pub(crate) around_other_means: bool,
 }
 
 impl AuditedNetwork {
-    /// Audits `network`; with `all_metrics`, every metric of the library is measured.
+    /// Audits `network` as the arguments want it.
     pub(crate) fn new(
         network: MeasuredNetwork,
-        all_metrics: bool,
+        arguments: &AuditArguments,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        if network.means.is_some() {
-            let reason = "an audit around the class means of another file is not made yet".into();
-            return Err(CliError::Argument { name: "--means".into(), reason });
-        }
-        let MeasuredNetwork { data, head, .. } = network;
-        let Head { file, weights, bias, penalties: given, .. } = head;
+        let MeasuredNetwork { data, means, head, label_names, facts } = network;
+        let Head { file, weights, bias, penalties, .. } = head;
         let file = file.display().to_string();
         let head = LinearHead::new(weights, bias).map_err(CliError::in_file(&file))?;
-        let penalties = given.of_head(&head)?;
-        let loss_function = given.loss.unwrap_or_default();
-        let bias_is_assumed = given.bias.is_none() && head.bias().is_some();
-        let measurement = Measurement { loss_function, head, penalties, bias_is_assumed };
-        let model = measurement.model_head().map_err(CliError::in_file(&file))?;
-        let mut audited = match data.precision() {
-            Precision::Single => measurement.audit::<f32>(&data, model, all_metrics, progress),
-            Precision::Double => measurement.audit::<f64>(&data, model, all_metrics, progress),
+        let precision = match &means {
+            Some(means) => data.precision().max(means.precision()),
+            None => data.precision(),
+        };
+        let all_metrics = arguments.metrics == Metrics::All;
+        let passes = Passes { data: &data, means: means.as_ref(), all_metrics, progress };
+        let (measurement, training) = match precision {
+            Precision::Single => passes.measure::<f32>(&head, &penalties),
+            Precision::Double => passes.measure::<f64>(&head, &penalties),
         }?;
-        let unexplained = audited.prediction.is_none() && audited.no_prediction.is_none();
-        if unexplained && audited.penalties.is_none() {
-            audited.no_prediction = given.missing().map(String::from);
-        }
-        Ok(audited)
+        let name = data.name();
+        let in_file = CliError::in_file(&name);
+        let (audit, model) =
+            compare(measurement, &training, arguments, progress).map_err(in_file)?;
+        let around_other_means = means.is_some();
+        Ok(Self { audit, model, training, facts, label_names, around_other_means })
     }
 }
 
-/// All that is known of a network but for its features.
-struct Measurement {
-    loss_function: Loss,
-    head: LinearHead,
-    penalties: Option<Regularization>,
-    bias_is_assumed: bool,
-}
-
-impl Measurement {
-    /// The head of a model that has one layer without penalties: the product of all layers.
-    fn model_head(&self) -> Result<Option<LinearHead>, Error> {
-        match self.loss_function {
-            Loss::Mse | Loss::Ce => Ok(None),
-            Loss::LayerPeeled | Loss::UfSvm => {
-                LinearHead::new(vec![self.head.product()?], self.head.bias().cloned()).map(Some)
-            }
+/// Lays a measurement beside the prediction for its training, or says why there is none.
+fn compare(
+    measurement: Measurement,
+    training: &Resolved,
+    arguments: &AuditArguments,
+    progress: &Progress,
+) -> Result<(Audit, Option<AnyModel>), Error> {
+    let objective = match (&training.objective, &training.missing) {
+        (Some(objective), None) => objective,
+        (_, reason) => {
+            let reason =
+                reason.clone().unwrap_or_else(|| "nothing is known of the training".into());
+            return Ok((measurement.without_prediction(reason)?, None));
         }
-    }
-
-    /// Measures the network in two passes, in the precision of the features.
-    fn audit<T: Float>(
-        mut self,
-        data: &DataSet,
-        model: Option<LinearHead>,
-        all_metrics: bool,
-        progress: &Progress,
-    ) -> Result<AuditedNetwork, CliError> {
-        let room = self.check_widths();
-        if model.is_some() {
-            self.penalties = None;
+    };
+    let widths = measurement.head().widths();
+    let counts = measurement.counts().clone();
+    let model = match arguments.search.search(counts.classes()) {
+        Some(search) => AnyModel::searched(objective, counts, Some(&widths), &search, progress),
+        None => AnyModel::new(objective, counts, Some(&widths)),
+    };
+    match model {
+        Ok(model) => Ok((measurement.compare(model.prediction())?, Some(model))),
+        Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. })) => {
+            Ok((measurement.without_prediction(error.to_string())?, None))
         }
-        let plan = Plan {
-            loss: self.loss_function,
-            network: &self.head,
-            model: model.as_ref().unwrap_or(&self.head),
-            penalties: self.penalties.as_ref(),
-            all_metrics,
-        };
-        progress.start_passes(2 * data.samples() as u64);
-        let statistics = class_statistics::<T>(data, progress)?;
-        refuse_empty_classes(&statistics, data)?;
-        let measured = plan.measure::<T>(data, &statistics, progress)?;
-        self.head = model.unwrap_or(self.head);
-        self.compared(measured, &statistics, room).map_err(CliError::in_file(&data.name()))
-    }
-
-    /// What was measured beside what is predicted.
-    fn compared(
-        self,
-        measured: Measured,
-        statistics: &ClassStatistics,
-        room: Result<(), Error>,
-    ) -> Result<AuditedNetwork, Error> {
-        match self.loss_function {
-            Loss::Mse => Ok(self.squared(measured)),
-            Loss::Ce => self.cross_entropy(measured, statistics),
-            Loss::LayerPeeled => self.layer_peeled(measured, statistics, room),
-            Loss::UfSvm => self.support_vectors(measured, statistics, room),
-        }
-    }
-
-    fn squared(self, mut measured: Measured) -> AuditedNetwork {
-        let prediction = measured.audit.prediction.take().map(Prediction::Squared);
-        let mut audited = self.audited(measured);
-        audited.loss = audited.audit.objective.map(|objective| objective.loss());
-        audited.no_prediction = audited.audit.not_predictable.as_ref().map(ToString::to_string);
-        audited.prediction = prediction;
-        audited
-    }
-
-    fn cross_entropy(
-        self,
-        mut measured: Measured,
-        statistics: &ClassStatistics,
-    ) -> Result<AuditedNetwork, Error> {
-        let cross_entropy = measured.cross_entropy.take();
-        let balancedness = measured.balancedness.take();
-        let mut audited = self.one_head(measured);
-        let counts = audited.counts()?;
-        let Some((objective, penalties)) = cross_entropy.zip(audited.penalties.clone()) else {
-            audited.compare_with_simplex_etf(statistics, &counts)?;
-            return Ok(audited);
-        };
-        audited.audit.objective = Some(objective);
-        audited.loss = Some(objective.loss());
-        audited.audit.balancedness = balancedness;
-        let ufm = Ufm::new(counts, penalties)?.with_widths(&audited.head.widths())?;
-        audited.compare(statistics, Model::cross_entropy(&ufm))?;
-        Ok(audited)
-    }
-
-    /// The budgets are those that the network uses up.
-    fn layer_peeled(
-        self,
-        measured: Measured,
-        statistics: &ClassStatistics,
-        room: Result<(), Error>,
-    ) -> Result<AuditedNetwork, Error> {
-        let cross_entropy = measured.cross_entropy;
-        let feature_energy = measured.feature_energy.unwrap_or_default();
-        let mut audited = self.one_head(measured);
-        let counts = audited.counts()?;
-        audited.loss = cross_entropy.map(|objective| objective.data_term);
-        let weight_energy = audited.head.product()?.norm_squared() / audited.head.classes() as f64;
-        let model = room.and_then(|()| Model::layer_peeled(counts, weight_energy, feature_energy));
-        audited.compare(statistics, model)?;
-        Ok(audited)
-    }
-
-    /// The norms of the support vector machine are compared up to a factor.
-    fn support_vectors(
-        self,
-        measured: Measured,
-        statistics: &ClassStatistics,
-        room: Result<(), Error>,
-    ) -> Result<AuditedNetwork, Error> {
-        let mut audited = self.one_head(measured);
-        let counts = audited.counts()?;
-        audited.compare(statistics, room.and_then(|()| Model::support_vectors(counts)))?;
-        let classes = &mut audited.audit.classes;
-        rescale(classes.iter_mut().map(|class| &mut class.classifier_norm_squared).collect());
-        rescale(classes.iter_mut().map(|class| &mut class.feature_norm_squared).collect());
-        Ok(audited)
-    }
-
-    /// The models without penalties are solved for logits of any rank up to K − 1.
-    fn check_widths(&self) -> Result<(), Error> {
-        let classes = self.head.classes();
-        match self.head.widths().iter().all(|&width| width + 1 >= classes) {
-            true => Ok(()),
-            false => Err(Error::NoClosedForm { problem: "this model with a width below K − 1" }),
-        }
-    }
-
-    /// What is measured of a head without any model.
-    fn one_head(self, mut measured: Measured) -> AuditedNetwork {
-        measured.audit.nc2.fill(None);
-        measured.audit.nc3 = None;
-        self.audited(measured)
-    }
-
-    fn audited(self, measured: Measured) -> AuditedNetwork {
-        AuditedNetwork {
-            samples: measured.audit.classes.iter().map(|class| class.count).sum(),
-            loss_function: self.loss_function,
-            head: self.head,
-            penalties: self.penalties,
-            bias_is_assumed: self.bias_is_assumed,
-            audit: measured.audit,
-            metrics: measured.metrics,
-            loss: None,
-            prediction: None,
-            relabelled: false,
-            no_prediction: None,
-        }
+        Err(error) => Err(error),
     }
 }
 
-impl AuditedNetwork {
-    fn counts(&self) -> Result<ClassCounts, Error> {
-        let counts: Vec<u64> = self.audit.classes.iter().map(|class| class.count).collect();
-        ClassCounts::new(&counts)
-    }
+/// The passes over the samples.
+struct Passes<'a> {
+    data: &'a DataSet,
+    /// The samples that class means are of, if they are others.
+    means: Option<&'a DataSet>,
+    all_metrics: bool,
+    progress: &'a Progress,
+}
 
-    /// Puts what `model` predicts beside what was measured, or the reason why there is none.
-    fn compare(
-        &mut self,
-        statistics: &ClassStatistics,
-        model: Result<Model, Error>,
-    ) -> Result<(), Error> {
-        let model = match model {
-            Ok(model) => model,
-            Err(error @ Error::NoClosedForm { .. }) => {
-                self.no_prediction = Some(error.to_string());
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let outputs = model.class_outputs()?;
-        let grams: Vec<_> = (1..=self.head.depth())
-            .map(|layers| model.trailing_gram(layers))
-            .collect::<Result<_, _>>()?;
-        let order = match outputs.as_ref().and_then(ClassMatrix::to_dense) {
-            Some(target) if !model.is_symmetric() => {
-                relabelling(&self.measured_outputs(statistics)?, &target)
-            }
-            _ => (0..self.head.classes()).collect(),
-        };
-        self.measure(statistics, &order, &grams, outputs.as_ref())?;
-        self.predict_norms(&order, &model)?;
-        self.relabelled = !order.is_sorted();
-        self.prediction = Some(Prediction::Other(model));
-        Ok(())
-    }
-
-    /// Without penalties the frame of balanced classes is still that of Theorem A.1.
-    fn compare_with_simplex_etf(
-        &mut self,
-        statistics: &ClassStatistics,
-        counts: &ClassCounts,
-    ) -> Result<(), Error> {
-        let classes = counts.classes();
-        if !counts.is_balanced() || self.head.widths().iter().any(|&width| width + 1 < classes) {
-            return Ok(());
-        }
-        let frame = ClassMatrix::simplex_etf(classes)?;
-        let order: Vec<usize> = (0..classes).collect();
-        self.measure(
-            statistics,
-            &order,
-            &vec![Some(frame.clone()); self.head.depth()],
-            Some(&frame),
-        )
-    }
-
-    /// NC2 and NC3 of the classes in the given order.
-    fn measure(
-        &mut self,
-        statistics: &ClassStatistics,
-        order: &[usize],
-        grams: &[Option<ClassMatrix>],
-        outputs: Option<&ClassMatrix>,
-    ) -> Result<(), Error> {
-        let means = statistics.class_means()?.select_columns(order);
-        let mut weights = self.head.weights().to_vec();
-        if let Some(last) = weights.last_mut() {
-            *last = last.select_rows(order);
-        }
-        let head = LinearHead::new(weights, None)?;
-        let layers = grams.iter().zip(1..);
-        self.audit.nc2 = layers
-            .map(|(target, layers)| {
-                comparable(target.as_ref(), |target| nc2(&head, layers, target))
-            })
-            .collect::<Result<_, _>>()?;
-        self.audit.nc3 = comparable(outputs, |target| nc3(&means, &head, target))?;
-        Ok(())
-    }
-
-    fn measured_outputs(
+impl Passes<'_> {
+    /// The first pass counts and adds up the samples of each class, the second measures around the class means.
+    fn measure<T: Float>(
         &self,
-        statistics: &ClassStatistics,
-    ) -> Result<nalgebra::DMatrix<f64>, Error> {
-        Ok(self.head.product()? * statistics.class_means()?)
-    }
-
-    /// The predicted norms of every class, `order[k]` in place of class k.
-    fn predict_norms(&mut self, order: &[usize], model: &Model) -> Result<(), Error> {
-        let runs = model.class_runs()?.into_iter();
-        let predicted = runs.flat_map(|(length, class)| repeat_n(class, length));
-        for (&class, predicted) in order.iter().zip(predicted) {
-            let class = &mut self.audit.classes[class];
-            class.classifier_norm_squared.predicted = predicted.classifier_norm_squared;
-            class.feature_norm_squared.predicted = predicted.feature_norm_squared;
-            class.collapsed.predicted = predicted.collapsed;
+        head: &LinearHead,
+        penalties: &Penalties,
+    ) -> Result<(Measurement, Resolved), CliError> {
+        let Self { data, means, all_metrics, progress } = *self;
+        let name = data.name();
+        let in_file = || CliError::in_file(&name);
+        let source = means.unwrap_or(data);
+        progress.start_passes((source.samples() + data.samples()) as u64);
+        let (statistics, energy) = first_pass::<T>(source, progress)?;
+        let training = penalties.resolve(head, &energy)?;
+        let mut options = AuditOptions::default()
+            .with_all_metrics(all_metrics)
+            .with_other_samples(means.is_some());
+        // A margin has no value, and a training objective none on other samples.
+        let evaluated = |objective: &&TrainingObjective| {
+            means.is_none() && !matches!(objective, TrainingObjective::SmallestNorms { .. })
+        };
+        if let Some(objective) = training.objective.as_ref().filter(evaluated) {
+            options = options.with_objective(objective.clone());
         }
-        Ok(())
+        progress.start_pass("deviations");
+        let mut sums = AuditSums::<T>::new(statistics, head.clone(), &options).map_err(in_file())?;
+        pass(data, progress, |batch| sums.accumulate(&batch.samples))?;
+        progress.end_passes("metrics");
+        Ok((sums.measurement().map_err(in_file())?, training))
     }
 }
 
-/// The head tells how many classes there are, and each has to have a sample.
+/// Number, mean and squared lengths of the samples of each class.
+fn first_pass<T: Float>(
+    data: &DataSet,
+    progress: &Progress,
+) -> Result<(ClassStatistics, FeatureEnergy), CliError> {
+    progress.start_pass("class means");
+    let name = data.name();
+    let in_file = || CliError::in_file(&name);
+    let (width, classes) = (data.width(), data.classes());
+    let mut statistics = ClassStatistics::empty(width, classes).map_err(in_file())?;
+    let mut energy = FeatureEnergy::empty(width, classes).map_err(in_file())?;
+    pass::<T>(data, progress, |batch| {
+        statistics.accumulate(&batch.samples)?;
+        energy.accumulate(&batch.samples)
+    })?;
+    refuse_empty_classes(&statistics, data)?;
+    Ok((statistics, energy))
+}
+
+/// The library would refuse them too, but knows no keys.
 fn refuse_empty_classes(statistics: &ClassStatistics, data: &DataSet) -> Result<(), CliError> {
     let mut empty = statistics.counts().iter().enumerate().filter(|(_, count)| **count == 0);
     let Some((class, _)) = empty.next() else { return Ok(()) };
@@ -344,29 +158,24 @@ fn refuse_empty_classes(statistics: &ClassStatistics, data: &DataSet) -> Result<
         others => format!("class {class} and {others} more have"),
     };
     let reason = format!(
-        "{missing} no sample in `{}`; the head has {} outputs, one for each class",
+        "{missing} no sample in `{}`; the head has {} outputs, one for each class (--present-classes leaves \
+         out those without samples)",
         data.labels_key(),
         data.classes()
     );
     Err(CliError::Argument { name: data.name(), reason })
 }
 
-/// Multiplies the predicted norms by the factor that makes their sum the measured one.
-fn rescale(mut norms: Vec<&mut Compared<f64>>) {
-    let measured: f64 = norms.iter().map(|norm| norm.measured).sum();
-    let predicted: f64 = norms.iter().filter_map(|norm| norm.predicted).sum();
-    for norm in &mut norms {
-        norm.predicted = norm.predicted.map(|value| value * (measured / predicted));
-    }
-}
-
-/// `None` where there is no target or nothing but zeros to measure.
-fn comparable(
-    target: Option<&ClassMatrix>,
-    metric: impl FnOnce(&ClassMatrix) -> Result<f64, Error>,
-) -> Result<Option<f64>, Error> {
-    match target.map(metric).transpose() {
-        Err(Error::ZeroNorm { .. }) => Ok(None),
-        metric => metric,
-    }
+/// Visits all samples.
+fn pass<T: Float>(
+    data: &DataSet,
+    progress: &Progress,
+    mut accumulate: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
+) -> Result<(), CliError> {
+    data.for_each_batch(|batch| {
+        accumulate(batch)?;
+        progress.advance(batch.samples.labels().len() as u64);
+        Ok(())
+    })?;
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! What is minimised.
 
 use clap::ValueEnum;
+use neural_collapse::models::AnyModel;
+use neural_collapse::problem::LossFunction;
 
 /// What is minimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -28,6 +30,25 @@ impl Loss {
             Self::Ce => "cross_entropy",
             Self::LayerPeeled => "layer_peeled",
             Self::UfSvm => "uf_svm",
+        }
+    }
+
+    /// The library's loss function.
+    pub(crate) fn function(self) -> LossFunction {
+        match self {
+            Self::Mse => LossFunction::SquaredError,
+            Self::Ce | Self::LayerPeeled => LossFunction::CrossEntropy,
+            Self::UfSvm => LossFunction::Margin,
+        }
+    }
+
+    /// The loss of a model.
+    pub(crate) fn of(model: &AnyModel) -> Self {
+        match model {
+            AnyModel::Squared(_) => Self::Mse,
+            AnyModel::LayerPeeled(_) => Self::LayerPeeled,
+            AnyModel::SupportVectors(_) => Self::UfSvm,
+            _ => Self::Ce,
         }
     }
 }

@@ -6,11 +6,8 @@ mod class_sizes;
 mod error;
 mod input;
 mod loss;
-mod model;
-mod passes;
 mod penalties;
 mod progress;
-mod relabelling;
 mod report;
 mod tables;
 
@@ -19,12 +16,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, AuditArguments, Command, Metrics, PredictArguments};
+use arguments::{Arguments, AuditArguments, Command, PredictArguments};
 use audit::AuditedNetwork;
 use error::CliError;
 use input::read_network;
 use progress::Progress;
-use report::{AuditReport, PredictionReport, audit_tables, print};
+use report::{AuditReport, PredictionReport, Versioned, audit_tables, print};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -43,9 +40,11 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
-    let prediction = arguments.prediction()?;
-    let report = PredictionReport::new(&prediction)?;
-    print(arguments.json, &report, || report.to_text())?;
+    let report = {
+        let progress = Progress::start("searching");
+        PredictionReport::new(&arguments.model(&progress)?)?
+    };
+    print(arguments.json, &Versioned::new(&report), || report.to_text())?;
     Ok(())
 }
 
@@ -59,5 +58,5 @@ fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
 fn measure(arguments: &AuditArguments) -> Result<AuditedNetwork, CliError> {
     let progress = Progress::start("reading");
     let network = read_network(&arguments.request())?;
-    AuditedNetwork::new(network, arguments.metrics == Metrics::All, &progress)
+    AuditedNetwork::new(network, arguments, &progress)
 }

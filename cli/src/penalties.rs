@@ -1,6 +1,11 @@
-//! The hyper-parameters of a training run, as the flags and the metadata of a file state them.
+//! What is known of a training run, as the flags and the metadata of a file state it.
 
-use neural_collapse::{Bias, LinearHead, Regularization};
+use std::str::FromStr;
+
+use neural_collapse::audit::infer_decays;
+use neural_collapse::measure::FeatureEnergy;
+use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss, LossFunction, TrainingObjective};
+use neural_collapse::{Bias, Error, LinearHead, Regularization};
 
 use crate::error::CliError;
 use crate::loss::Loss;
@@ -8,38 +13,196 @@ use crate::loss::Loss;
 /// The weight decays of the layers, in the user's words.
 const WEIGHT_DECAYS: &str = "the weight decays (--weight-decay or the metadata `lambda_w`)";
 
-/// The loss, the weight decays and the treatment of the bias, as far as they are known.
+/// A decay as it is given: a number, or to be inferred from the network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Decay {
+    /// This one.
+    Given(f64),
+    /// That which balances the layers.
+    Inferred,
+}
+
+impl FromStr for Decay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "inferred" => Ok(Self::Inferred),
+            number => number
+                .parse()
+                .map(Self::Given)
+                .map_err(|_| format!("`{text}` is neither a number nor `inferred`")),
+        }
+    }
+}
+
+impl Decay {
+    fn given(self) -> Option<f64> {
+        match self {
+            Self::Given(decay) => Some(decay),
+            Self::Inferred => None,
+        }
+    }
+}
+
+/// How the decays are meant: those of the objective, or the rates of training code.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Rates {
+    /// The loss of the code that the decays are rates beside.
+    pub(crate) beside: Option<CodedLoss>,
+    /// The number of samples that the code's penalty of features is a sum over.
+    pub(crate) batch_size: Option<u64>,
+}
+
+/// The loss, the decays and the treatment of the bias, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Penalties {
     /// λ₁, …, λ_M, or one value that stands for all.
-    pub(crate) weight_decays: Option<Vec<f64>>,
+    pub(crate) weight_decays: Option<Vec<Decay>>,
     /// λ_H.
-    pub(crate) feature_decay: Option<f64>,
+    pub(crate) feature_decay: Option<Decay>,
     /// Treatment of the bias.
     pub(crate) bias: Option<Bias>,
-    /// What they are penalties beside.
+    /// What was minimized.
     pub(crate) loss: Option<Loss>,
-    /// The label smoothing of the cross-entropy.
+    /// How decays are meant.
+    pub(crate) rates: Rates,
+    /// How the loss treats labels.
+    pub(crate) labels: LabelTreatment,
+}
+
+/// How the cross-entropy treats classes, labels and features, beyond the plain one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct LabelTreatment {
+    /// The label smoothing δ.
     pub(crate) label_smoothing: Option<f64>,
-    /// The weights of the classes in the loss.
+    /// The weights ω of the classes.
     pub(crate) class_weights: Option<Vec<f64>>,
+    /// Whether features are non-negative, as after a ReLU.
+    pub(crate) nonnegative_features: bool,
+}
+
+impl LabelTreatment {
+    /// The objective of a loss with decays.
+    pub(crate) fn objective(
+        &self,
+        loss: Loss,
+        regularization: Regularization,
+    ) -> TrainingObjective {
+        if loss != Loss::Ce || self.is_plain() {
+            return TrainingObjective::penalized(loss.function(), regularization);
+        }
+        TrainingObjective::WeightedCrossEntropy {
+            regularization,
+            class_weights: self.class_weights.clone().unwrap_or_default(),
+            label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            nonnegative_features: self.nonnegative_features,
+        }
+    }
+
+    /// What the training had that no model of its loss covers, in words.
+    fn uncovered(&self, loss: Option<Loss>) -> Option<&'static str> {
+        if loss == Some(Loss::Ce) {
+            return None;
+        }
+        if self.label_smoothing.is_some_and(|smoothing| smoothing != 0.0) {
+            return Some("label smoothing is covered beside cross-entropy only (--loss ce)");
+        }
+        let weights = self.class_weights.as_deref().unwrap_or_default();
+        if weights.iter().any(|&weight| weight != 1.0) {
+            return Some("class weights are covered beside cross-entropy only (--loss ce)");
+        }
+        self.nonnegative_features
+            .then_some("non-negative features are covered beside cross-entropy only (--loss ce)")
+    }
+
+    /// Whether all of it is as in the plain loss.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.label_smoothing.unwrap_or(0.0) == 0.0
+            && self.class_weights.iter().flatten().all(|&weight| weight == 1.0)
+            && !self.nonnegative_features
+    }
+
+    fn or(self, others: Self) -> Self {
+        Self {
+            label_smoothing: self.label_smoothing.or(others.label_smoothing),
+            class_weights: self.class_weights.or(others.class_weights),
+            nonnegative_features: self.nonnegative_features || others.nonnegative_features,
+        }
+    }
+}
+
+/// The objective of a training run, or why it is not known.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolved {
+    /// What was minimized, if it is known.
+    pub(crate) loss: Option<Loss>,
+    /// Whether the loss is assumed, as nothing tells it.
+    pub(crate) loss_is_assumed: bool,
+    /// Whether the bias counts as not penalized because nothing tells how it is.
+    pub(crate) bias_is_assumed: bool,
+    /// Treatment of the bias.
+    pub(crate) bias: Bias,
+    /// The known weight decays, where others are missing.
+    pub(crate) weight_decays: Option<Vec<f64>>,
+    /// λ_H, if it was inferred.
+    pub(crate) inferred_feature_decay: Option<f64>,
+    /// The objective.
+    pub(crate) objective: Option<TrainingObjective>,
+    /// Why there can be no prediction, in words.
+    pub(crate) missing: Option<String>,
 }
 
 impl Penalties {
-    /// The penalties that `head` was trained with; `None` if they are not all known.
+    /// What of the objective is known for a head whose features have these lengths.
     ///
     /// A setting for the bias that contradicts the file is refused, even where nothing depends on it.
-    pub(crate) fn of_head(&self, head: &LinearHead) -> Result<Option<Regularization>, CliError> {
-        let bias = self.bias_of_head(head)?;
-        if self.uncovered().is_some() {
-            return Ok(None);
-        }
-        let (Some(weight_decays), Some(feature_decay)) = (&self.weight_decays, self.feature_decay)
-        else {
-            return Ok(None);
+    pub(crate) fn resolve(
+        &self,
+        head: &LinearHead,
+        energy: &FeatureEnergy,
+    ) -> Result<Resolved, CliError> {
+        let decays = self.decays(head, energy)?;
+        let (loss, loss_is_assumed) = match (self.loss, &decays) {
+            (Some(loss), _) => (Some(loss), false),
+            (None, Decays::All { .. }) => (Some(Loss::Mse), true),
+            (None, _) => (None, false),
         };
-        let weight_decays = spread(WEIGHT_DECAYS, weight_decays, head.depth())?;
-        Ok(Some(Regularization::new(&weight_decays, feature_decay)?.with_bias(bias)?))
+        let mut resolved = Resolved {
+            loss,
+            loss_is_assumed,
+            bias_is_assumed: self.bias.is_none() && head.bias().is_some(),
+            bias: self.bias_of_head(head)?,
+            weight_decays: decays.weight_decays().map(<[f64]>::to_vec),
+            inferred_feature_decay: decays.inferred_feature_decay(),
+            objective: None,
+            missing: self.labels.uncovered(loss).map(String::from),
+        };
+        let data_term = |loss_function| Some(TrainingObjective::DataTerm { loss_function });
+        resolved.objective = match (loss, decays) {
+            (None, _) => None,
+            (Some(Loss::LayerPeeled), _) => Some(TrainingObjective::Budgeted {
+                loss_function: LossFunction::CrossEntropy,
+                weight_energy: head.product()?.norm_squared() / head.classes() as f64,
+                feature_energy: energy.mean()?,
+            }),
+            (Some(Loss::UfSvm), _) => {
+                Some(TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin })
+            }
+            (Some(loss @ (Loss::Mse | Loss::Ce)), Decays::All { weights, features, .. }) => {
+                let regularization =
+                    Regularization::new(&weights, features)?.with_bias(resolved.bias)?;
+                Some(self.labels.objective(loss, regularization))
+            }
+            (Some(loss @ (Loss::Mse | Loss::Ce)), Decays::Missing { reason, .. }) => {
+                resolved.missing.get_or_insert(reason.into());
+                data_term(loss.function())
+            }
+        };
+        if loss.is_none() {
+            resolved.missing.get_or_insert(UNKNOWN_LOSS.into());
+        }
+        Ok(resolved)
     }
 
     /// These, and what only the others tell.
@@ -49,12 +212,12 @@ impl Penalties {
             feature_decay: self.feature_decay.or(others.feature_decay),
             bias: self.bias.or(others.bias),
             loss: self.loss.or(others.loss),
-            label_smoothing: self.label_smoothing.or(others.label_smoothing),
-            class_weights: self.class_weights.or(others.class_weights),
+            rates: self.rates,
+            labels: self.labels.or(others.labels),
         }
     }
 
-    /// The penalties of the two-class head that a head with one output stands for.
+    /// The decays of the two-class head that a head with one output stands for.
     ///
     /// The output z is the difference of two outputs ±z/2, whose rows together have half of the squared norm: the same
     /// penalty needs twice the weight decay in the last of `depth` layers, and twice that of the bias.
@@ -64,7 +227,9 @@ impl Penalties {
                 [decay] => vec![decay; depth],
                 _ => decays,
             };
-            decays.last_mut().into_iter().for_each(|decay| *decay *= 2.0);
+            if let Some(Decay::Given(last)) = decays.last_mut() {
+                *last *= 2.0;
+            }
             decays
         });
         self.bias = self.bias.map(|bias| match bias {
@@ -74,39 +239,41 @@ impl Penalties {
         self
     }
 
-    /// What the loss was trained with that no model here covers, in words.
-    fn uncovered(&self) -> Option<&'static str> {
-        if self.label_smoothing.is_some_and(|smoothing| smoothing != 0.0) {
-            return Some(
-                "no model here covers label smoothing (--label-smoothing or the metadata `label_smoothing`)",
-            );
-        }
-        let weights = self.class_weights.as_deref().unwrap_or_default();
-        let weighted = weights.iter().zip(weights.iter().skip(1)).any(|(one, other)| one != other);
-        weighted.then_some("no model here covers class weights (the metadata `class_weights`)")
+    /// The decays of the objective: converted from the rates of training code, and inferred where that is asked for.
+    fn decays(&self, head: &LinearHead, energy: &FeatureEnergy) -> Result<Decays, CliError> {
+        let weights = self.weight_decays.as_deref();
+        let weights =
+            weights.map(|given| spread(WEIGHT_DECAYS, given, head.depth())).transpose()?;
+        let samples = energy.counts().iter().sum();
+        let convert = |decay: Decay| -> Result<Option<f64>, Error> {
+            decay.given().map(|rate| self.rates.weight_decay(rate, head.classes())).transpose()
+        };
+        let weights = weights
+            .map(|weights| weights.into_iter().map(convert).collect::<Result<Vec<_>, _>>())
+            .transpose()?;
+        let features = self.feature_decay.map(|decay| {
+            let rate = decay.given();
+            rate.map(|rate| self.rates.feature_decay(rate, samples, head.classes())).transpose()
+        });
+        let features = features.transpose()?;
+        Ok(match (weights, features) {
+            (Some(weights), Some(features)) => {
+                let (inferred_weights, inferred_features) =
+                    infer_decays(head, energy.total(), &weights, features)?;
+                Decays::All {
+                    weights: inferred_weights,
+                    features: inferred_features,
+                    features_are_inferred: features.is_none(),
+                }
+            }
+            (weights, features) => {
+                let weights = weights.and_then(|weights| weights.into_iter().collect());
+                Decays::Missing { reason: missing(weights.is_some(), features.is_some()), weights }
+            }
+        })
     }
 
-    /// Why the penalties are not all known, in words; `None` if they are.
-    pub(crate) fn missing(&self) -> Option<&'static str> {
-        if let Some(reason) = self.uncovered() {
-            return Some(reason);
-        }
-        match (&self.weight_decays, self.feature_decay) {
-            (Some(_), Some(_)) => None,
-            (None, Some(_)) => Some(
-                "the weight decays of the layers are not known (--weight-decay or the metadata `lambda_w`)",
-            ),
-            (Some(_), None) => Some(
-                "the weight decay of the features is not known (--feature-decay or the metadata `lambda_h`)",
-            ),
-            (None, None) => Some(
-                "the weight decays are not known (--weight-decay and --feature-decay, or the metadata \
-                 `lambda_w` and `lambda_h`)",
-            ),
-        }
-    }
-
-    /// Without a setting, a bias is taken as not penalised.
+    /// Without a setting, a bias is taken as not penalized.
     fn bias_of_head(&self, head: &LinearHead) -> Result<Bias, CliError> {
         let contradiction = |reason: &str| CliError::Argument {
             name: "the setting for the bias (--bias or the metadata `bias`)".into(),
@@ -121,7 +288,79 @@ impl Penalties {
             (Some(Bias::Unregularized | Bias::Regularized(_)), None) => Err(contradiction(
                 "it is not `none`, but the file has no bias; give its name with --bias-key, or --bias none",
             )),
+            (Some(Bias::Regularized(rate)), _) => {
+                Ok(Bias::Regularized(self.rates.weight_decay(rate, head.classes())?))
+            }
             (Some(bias), _) => Ok(bias),
+        }
+    }
+}
+
+/// The decays of an objective, as far as they are known.
+enum Decays {
+    All { weights: Vec<f64>, features: f64, features_are_inferred: bool },
+    Missing { weights: Option<Vec<f64>>, reason: &'static str },
+}
+
+impl Decays {
+    fn weight_decays(&self) -> Option<&[f64]> {
+        match self {
+            Self::All { weights, .. } => Some(weights),
+            Self::Missing { weights, .. } => weights.as_deref(),
+        }
+    }
+
+    fn inferred_feature_decay(&self) -> Option<f64> {
+        match self {
+            Self::All { features, features_are_inferred: true, .. } => Some(*features),
+            _ => None,
+        }
+    }
+}
+
+/// Why the decays are not all known.
+fn missing(weights_are_known: bool, features_are_known: bool) -> &'static str {
+    match (weights_are_known, features_are_known) {
+        (false, true) => {
+            "the weight decays of the layers are not known (--weight-decay or the metadata `lambda_w`)"
+        }
+        (true, _) => {
+            "the weight decay of the features is not known (--feature-decay or the metadata `lambda_h`; \
+             --feature-decay inferred takes it from the balance of the layers)"
+        }
+        (false, false) => {
+            "the weight decays are not known (--weight-decay and --feature-decay, or the metadata \
+             `lambda_w` and `lambda_h`)"
+        }
+    }
+}
+
+const UNKNOWN_LOSS: &str = "neither the loss function (--loss or the metadata `loss_function`) nor the weight decays \
+                            (--weight-decay and --feature-decay, or the metadata `lambda_w` and `lambda_h`) are known";
+
+impl Rates {
+    /// The decay of a parameter.
+    pub(crate) fn weight_decay(self, rate: f64, classes: usize) -> Result<f64, Error> {
+        match self.beside {
+            Some(loss) => loss.weight_decay(rate, classes),
+            None => Ok(rate),
+        }
+    }
+
+    /// The decay of the features.
+    pub(crate) fn feature_decay(
+        self,
+        rate: f64,
+        samples: u64,
+        classes: usize,
+    ) -> Result<f64, Error> {
+        let penalty = match self.batch_size {
+            Some(batch_size) => CodedFeaturePenalty::SumOverBatch { rate, batch_size, samples },
+            None => CodedFeaturePenalty::SumOverSamples { rate },
+        };
+        match self.beside {
+            None if self.batch_size.is_none() => Ok(rate),
+            beside => beside.unwrap_or(CodedLoss::HalfSquaredError).feature_decay(penalty, classes),
         }
     }
 }
@@ -175,5 +414,12 @@ mod tests {
         assert_eq!(parse_bias("5e-4"), Some(Bias::Regularized(5e-4)));
         assert_eq!(parse_bias("yes"), None);
         assert_eq!(parse_bias(""), None);
+    }
+
+    #[test]
+    fn decays_are_numbers_or_inferred() {
+        assert_eq!("5e-4".parse(), Ok(Decay::Given(5e-4)));
+        assert_eq!("inferred".parse(), Ok(Decay::Inferred));
+        assert!("guess".parse::<Decay>().is_err());
     }
 }

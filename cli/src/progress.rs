@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 use std::io::{IsTerminal, stderr};
+use std::ops::ControlFlow;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use neural_collapse::Monitor;
 
 /// Work that takes no longer shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -70,6 +72,21 @@ impl Progress {
     pub(crate) fn end_passes(&self, stage: &'static str) {
         self.bar.set_style(style(NO_END));
         self.bar.set_message(stage);
+    }
+}
+
+impl Monitor for Progress {
+    /// The bar of a search or a solver.
+    fn progress(&self, progress: neural_collapse::Progress) -> ControlFlow<()> {
+        if let Some(total) = progress.total {
+            if self.bar.length() != Some(total) {
+                self.bar.set_length(total);
+                self.bar.set_style(style(PASS));
+            }
+            self.bar.set_position(progress.done);
+        }
+        self.bar.set_message(progress.stage);
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,39 +1,22 @@
-//! Both file readers of the program, on any bytes.
+//! The file readers of the program, on any bytes.
 
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "only the readers of the program are used")]
 
-// All modules of the program, as its `main.rs` lists them.
-#[path = "../../cli/src/all_metrics.rs"]
-mod all_metrics;
-#[path = "../../cli/src/arguments.rs"]
-mod arguments;
-#[path = "../../cli/src/audit.rs"]
-mod audit;
-#[path = "../../cli/src/class_sizes.rs"]
-mod class_sizes;
+// The modules of the program that reading needs.
 #[path = "../../cli/src/error.rs"]
 mod error;
 #[path = "../../cli/src/input/mod.rs"]
 mod input;
-#[path = "../../cli/src/model.rs"]
-mod model;
-#[path = "../../cli/src/passes.rs"]
-mod passes;
+#[path = "../../cli/src/loss.rs"]
+mod loss;
 #[path = "../../cli/src/penalties.rs"]
 mod penalties;
-#[path = "../../cli/src/progress.rs"]
-mod progress;
-#[path = "../../cli/src/relabelling.rs"]
-mod relabelling;
-#[path = "../../cli/src/report/mod.rs"]
-mod report;
 #[path = "../../cli/src/tables.rs"]
 mod tables;
 
-use input::{Float, Keys, MeasuredNetwork, Precision, read_network};
+use input::{Float, MeasuredNetwork, Precision, Reading, Request, read_network};
 use libfuzzer_sys::fuzz_target;
-use penalties::Penalties;
 
 /// Bytes of a block: most files have several.
 const BLOCK_BYTES: usize = 64;
@@ -44,9 +27,16 @@ fuzz_target!(|bytes: &[u8]| {
         if cfg!(target_os = "linux") { "/dev/shm".into() } else { std::env::temp_dir() };
     let file = folder.join(format!("neural-collapse-fuzz-{}", std::process::id()));
     std::fs::write(&file, bytes).expect("the temporary folder can be written");
-    // Alone, and as a data set in two files that are the same.
-    for files in [vec![file.clone()], vec![file.clone(), file.clone()]] {
-        match read_network(&files, &Keys::default(), &Penalties::default()) {
+    let anything = Reading {
+        first_label: -1,
+        ignored_labels: vec![1],
+        present_classes: true,
+        temperature: Some(0.1),
+        transposed: true,
+    };
+    for reading in [Reading::default(), anything] {
+        let request = Request { files: vec![file.clone()], reading, ..Request::default() };
+        match read_network(&request) {
             Ok(network) => match network.data.precision() {
                 Precision::Single => pass_twice::<f32>(network),
                 Precision::Double => pass_twice::<f64>(network),
@@ -60,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
 /// Both passes over the samples see the same ones, or fail alike.
 fn pass_twice<T: Float>(mut network: MeasuredNetwork) {
     network.data.block_bytes = BLOCK_BYTES;
-    let (width, classes) = (network.data.width(), network.head.classes());
+    let (width, classes) = (network.data.width(), network.data.classes());
     let pass = || {
         let (mut samples, mut sum) = (0, 0.0);
         let passed = network.data.for_each_batch::<T>(|batch| {

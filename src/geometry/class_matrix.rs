@@ -31,6 +31,11 @@ use crate::numerics::linalg::check_finite;
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "crate::geometry::stored::Stored", into = "crate::geometry::stored::Stored")
+)]
 pub struct ClassMatrix {
     base: Structure,
     family: Option<Family>,
@@ -56,6 +61,38 @@ impl ClassMatrix {
     pub fn simplex_etf(classes: usize) -> Result<Self> {
         check_classes(classes)?;
         Ok(Self::unique(Grouped::single(classes, 1.0, -(classes as f64).recip())))
+    }
+
+    /// Any K×K matrix, such as the Gram matrix of a structure that the library does not know.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if it has no entry, [`Error::Shape`] if it is not square, [`Error::OutOfRange`] if an entry is
+    /// not finite.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::ClassMatrix;
+    ///
+    /// // Four unit vectors in the plane, the corners of a square.
+    /// let square = ClassMatrix::from_dense(dmatrix![
+    ///     1.0, 0.0, -1.0, 0.0;
+    ///     0.0, 1.0, 0.0, -1.0;
+    ///     -1.0, 0.0, 1.0, 0.0;
+    ///     0.0, -1.0, 0.0, 1.0
+    /// ])?;
+    /// assert_eq!(square.cosine(1, 3), Some(-1.0));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn from_dense(matrix: DMatrix<f64>) -> Result<Self> {
+        if matrix.is_empty() {
+            return Err(Error::Empty { argument: "matrix" });
+        }
+        if !matrix.is_square() {
+            let expected = (matrix.nrows(), matrix.nrows());
+            return Err(Error::shape("matrix", matrix.shape(), expected, "to be square"));
+        }
+        check_finite("matrix", &matrix)?;
+        Ok(Self::dense(matrix))
     }
 
     /// A square matrix without structure.
@@ -124,6 +161,24 @@ impl ClassMatrix {
         Self { base: Structure::Grouped(grouped), family: None }
     }
 
+    /// A matrix without freedom.
+    #[cfg(feature = "serde")]
+    pub(crate) fn of_structure(base: Structure) -> Self {
+        Self { base, family: None }
+    }
+
+    /// What all members of a family share.
+    #[cfg(feature = "serde")]
+    pub(crate) fn base(&self) -> &Structure {
+        &self.base
+    }
+
+    /// What members of a family have beyond that.
+    #[cfg(feature = "serde")]
+    pub(crate) fn family(&self) -> Option<&Family> {
+        self.family.as_ref()
+    }
+
     /// The family whose members are this matrix plus those of `family`.
     pub(crate) fn with_family(self, family: Option<Family>) -> Self {
         Self { family, ..self }
@@ -190,6 +245,20 @@ impl ClassMatrix {
         Ok((measured - target).norm())
     }
 
+    /// Whether all classes are alike, so that their order does not matter.
+    pub(crate) fn treats_classes_alike(&self) -> bool {
+        self.as_grouped().is_some_and(Grouped::is_of_one_group)
+    }
+
+    /// The mean of all members of the family of the largest rank; the matrix itself if it is no family.
+    pub(crate) fn mean_member(&self) -> DMatrix<f64> {
+        let base = self.base.to_dense();
+        match &self.family {
+            None => base,
+            Some(family) => base + family.mean(self.classes()),
+        }
+    }
+
     /// The structured form, if it is one matrix and not a family.
     pub(crate) fn as_grouped(&self) -> Option<&Grouped> {
         match &self.base {
@@ -198,7 +267,8 @@ impl ClassMatrix {
         }
     }
 
-    fn check(&self, measured: &DMatrix<f64>) -> Result<()> {
+    /// Refuses a measured matrix that is not K×K or not finite.
+    pub(crate) fn check(&self, measured: &DMatrix<f64>) -> Result<()> {
         let classes = self.classes();
         if measured.shape() != (classes, classes) {
             let expected = (classes, classes);

@@ -89,6 +89,18 @@ impl Family {
         }
     }
 
+    /// The mean of the members of the largest rank.
+    pub(crate) fn mean(&self, classes: usize) -> DMatrix<f64> {
+        match self {
+            Self::Optional(term) => term.to_dense(),
+            Self::Projector { subset, value, ranks } => {
+                let basis = subset.basis(classes);
+                let share = *ranks.end() as f64 / basis.ncols().max(1) as f64;
+                &basis * basis.transpose() * (*value * share)
+            }
+        }
+    }
+
     /// The member with the largest cosine to `measured`; `base` is what all members share.
     pub(crate) fn nearest_member(
         &self,

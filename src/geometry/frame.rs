@@ -25,7 +25,9 @@ const ORTHONORMALITY: f64 = 1e-10;
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Frame {
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::numerics::stored::write"))]
     vectors: DMatrix<f64>,
     gram: ClassMatrix,
 }

@@ -1,18 +1,20 @@
 //! K×K matrices that are the same for classes of the same kind, without freedom.
 
+use std::collections::BTreeMap;
+
 use nalgebra::DMatrix;
 
 use crate::problem::counts::ClassCounts;
 
-/// A matrix without freedom.
-#[derive(Debug, Clone, PartialEq)]
+/// A matrix without freedom. Two are equal if all of their entries are, whatever their groups.
+#[derive(Debug, Clone)]
 pub(crate) enum Structure {
     Grouped(Grouped),
     Dense(DMatrix<f64>),
 }
 
 /// diag(q_g) plus c_gh for each pair of groups.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Grouped {
     partition: Partition,
     diagonal: Vec<f64>,
@@ -101,6 +103,13 @@ impl Grouped {
         self.entry(i == j, self.partition.group_of(i), self.partition.group_of(j))
     }
 
+    /// Whether all classes are of one group.
+    pub(crate) fn is_of_one_group(&self) -> bool {
+        let mut groups = self.partition.runs.iter().map(|&(_, group)| group);
+        let first = groups.next();
+        groups.all(|group| Some(group) == first)
+    }
+
     /// The group of every class.
     pub(crate) fn class_groups(&self) -> Vec<usize> {
         self.partition.groups()
@@ -110,6 +119,12 @@ impl Grouped {
     pub(crate) fn entry(&self, same_class: bool, g: usize, h: usize) -> f64 {
         let on_diagonal = if same_class { self.diagonal[g] } else { 0.0 };
         on_diagonal + self.coupling.as_ref().map_or(0.0, |coupling| coupling[(g, h)])
+    }
+
+    /// First class and group of each run of neighbors.
+    #[cfg(feature = "serde")]
+    pub(crate) fn runs(&self) -> &[(usize, usize)] {
+        &self.partition.runs
     }
 
     /// q_g for every group.
@@ -134,6 +149,24 @@ impl Grouped {
         })
     }
 
+    /// Whether all entries are those of a matrix for as many classes.
+    fn has_entries_of(&self, other: &Self) -> bool {
+        let mut pairs = BTreeMap::new();
+        for pair in self.partition.groups().into_iter().zip(other.partition.groups()) {
+            *pairs.entry(pair).or_insert(0_usize) += 1;
+        }
+        let equal = |same_class, (g, a): (usize, usize), (h, b): (usize, usize)| {
+            self.entry(same_class, g, h) == other.entry(same_class, a, b)
+        };
+        if self.coupling.is_none() && other.coupling.is_none() {
+            return pairs.keys().all(|&pair| equal(true, pair, pair));
+        }
+        pairs.iter().all(|(&first, &classes)| {
+            let others = pairs.keys().filter(|&&second| second != first || classes > 1);
+            equal(true, first, first) && others.copied().all(|second| equal(false, first, second))
+        })
+    }
+
     /// The Frobenius norm.
     pub(crate) fn norm(&self) -> f64 {
         let groups = self.class_groups();
@@ -155,6 +188,22 @@ impl Grouped {
             }
         }
         sum.sqrt()
+    }
+}
+
+impl PartialEq for Structure {
+    fn eq(&self, other: &Self) -> bool {
+        if self.classes() != other.classes() {
+            return false;
+        }
+        match (self, other) {
+            (Self::Grouped(own), Self::Grouped(other)) => own.has_entries_of(other),
+            _ => {
+                let rows = |j| (0..self.classes()).map(move |i| (i, j));
+                let mut entries = (0..self.classes()).flat_map(rows);
+                entries.all(|(i, j)| self.get(i, j) == other.get(i, j))
+            }
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct FeatureEnergy {
     dimension: usize,
     counts: Vec<u64>,
     /// Σᵢ ‖h_ki‖² of each class.
-    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofolds"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::twofolds"))]
     squares: Vec<DoubleDouble<f64>>,
 }
 
@@ -47,7 +47,7 @@ struct StoredEnergy {
     version: Version<1>,
     dimension: usize,
     counts: Vec<u64>,
-    #[serde(with = "crate::measure::stored::twofolds")]
+    #[serde(with = "crate::measure::written::twofolds")]
     squares: Vec<DoubleDouble<f64>>,
 }
 

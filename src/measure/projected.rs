@@ -49,7 +49,7 @@ pub struct Nc1Part {
     /// Samples of each class.
     counts: Vec<u64>,
     /// Σ ‖B†(h − h_k)‖² of all classes.
-    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofold"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::twofold"))]
     projected: DoubleDouble<f64>,
 }
 

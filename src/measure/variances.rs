@@ -77,7 +77,7 @@ pub struct VariancePart {
     /// Samples of each class.
     counts: Vec<u64>,
     /// Σ ‖h − h_k‖² of each class.
-    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::twofolds"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::twofolds"))]
     squares: Vec<DoubleDouble<f64>>,
 }
 

@@ -18,14 +18,16 @@ mod problem;
 mod reduced;
 mod simplex;
 mod smoothing;
+mod solids;
 mod structure;
 mod verdict;
 
 pub use block::{Block, BlockShape};
 pub use codes::SphericalCode;
 pub use landscape::{Landscape, SearchResult};
-pub use phases::{Phase, phase_diagram};
+pub use phases::{Phase, phase_diagram, searched_phase_diagram};
 pub use point::CrossEntropyPoint;
 pub use problem::{CrossEntropyUfm, LossMean};
 pub use simplex::{SimplexMinimizer, SimplexPotential};
+pub use solids::Solid;
 pub use structure::{LogitStructure, NumericalStructure};

@@ -1,14 +1,16 @@
 //! The layer-peeled model: cross-entropy with constraints on the norms, and its minority collapse.
 
+mod minimum;
+mod prediction;
 mod two_sizes;
 
-use nalgebra::DMatrix;
-
 use crate::error::{Error, Result, check_positive};
-use crate::geometry::class_matrix::ClassMatrix;
-use crate::prediction::geometry::ClassGeometry;
-use crate::problem::counts::{ClassCounts, Run, is_exact};
+use crate::monitor::Monitor;
+use crate::problem::counts::ClassCounts;
+pub use minimum::LayerPeeledMinimum;
 use two_sizes::TwoSizes;
+
+use crate::models::convex::SMALL_BUDGET;
 
 /// The layer-peeled model: cross-entropy on unconstrained features with a budget for the norms,
 ///
@@ -26,8 +28,9 @@ use two_sizes::TwoSizes;
 /// such columns, and with it the Gram matrices
 /// WWᵀ = √(E_W/E_H) (ZZᵀ)^(1/2) and H̄ᵀH̄ = √(E_H/E_W) (ZᵀZ)^(1/2).
 ///
-/// Solved here are balanced classes, in closed form, and classes of two sizes, where symmetry leaves
-/// four numbers.
+/// Balanced classes have a closed form; of classes of two sizes symmetry leaves four numbers; any other sizes
+/// are solved by the method of [`ConvexUfm`](crate::models::convex::ConvexUfm), with a lower bound that proves the
+/// result.
 ///
 /// ```
 /// use neural_collapse::{ClassCounts, LayerPeeled};
@@ -57,18 +60,12 @@ impl LayerPeeled {
     /// The model for classes of these sizes, with the budgets E_W and E_H.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] with less than two classes or if a budget is not positive and finite,
-    /// [`Error::NoClosedForm`] if the classes have more than two sizes.
+    /// [`Error::OutOfRange`] with less than two classes or if a budget is not positive and finite.
     pub fn new(counts: ClassCounts, weight_energy: f64, feature_energy: f64) -> Result<Self> {
         if counts.classes() < 2 {
             return Err(Error::out_of_range("classes", counts.classes() as f64, "at least 2"));
         }
         check_energies(weight_energy, feature_energy)?;
-        if counts.sizes().len() > 2 {
-            return Err(Error::NoClosedForm {
-                problem: "the layer-peeled model with classes of more than two sizes",
-            });
-        }
         Ok(Self { counts, weight_energy, feature_energy })
     }
 
@@ -100,14 +97,35 @@ impl LayerPeeled {
     ///
     /// Balanced: a simplex ETF with ‖w_k‖² = E_W and ‖h_k‖² = E_H, aligned. Two sizes: by two nested
     /// scalar equations, each solved in a bracket with a bounded number of steps; the logits are then
-    /// found with an absolute error of about 10⁻¹⁵, so that smaller budgets T are not resolved if there
-    /// is only one large class.
+    /// found with an absolute error of about 10⁻¹⁵. Other sizes: by the convex program with prices for the norm, until
+    /// one spends the budget. Small budgets with a single largest class are solved as what they are in the limit, the
+    /// budget times a fixed direction, and corrected from there, so that their digits do not suffer.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, LayerPeeled, Prediction};
+    ///
+    /// let counts = ClassCounts::new(&[100, 60, 30, 10, 10])?;
+    /// let minimum = LayerPeeled::new(counts, 3.0, 2.0)?.global_minimum()?;
+    /// let gap = minimum.loss() - minimum.lower_bound().unwrap();
+    /// assert!(gap < 1e-9 * minimum.loss());
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Unrepresentable`] if E_W E_H or E_W/E_H is out of the range of `f64`.
+    /// [`Error::Unrepresentable`] if E_W E_H or E_W/E_H is out of the range of `f64`, or the loss is too small for it;
+    /// [`Error::NoConvergence`] if no finite point was found.
     ///
     /// Source: Theorem 1 (balanced) and section "Imbalanced training" of Fang et al. (PNAS 2021).
     pub fn global_minimum(&self) -> Result<LayerPeeledMinimum> {
+        self.global_minimum_with(&())
+    }
+
+    /// [`global_minimum`](Self::global_minimum) under the eyes of a monitor, which hears of each step of the convex
+    /// program.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Cancelled`] if the monitor ends the work.
+    pub fn global_minimum_with(&self, monitor: &dyn Monitor) -> Result<LayerPeeledMinimum> {
         let aspect = self.weight_energy.sqrt() / self.feature_energy.sqrt();
         for (quantity, value) in [
             ("the nuclear norm K√(E_W E_H)", self.nuclear_norm()),
@@ -118,162 +136,15 @@ impl LayerPeeled {
             }
         }
         let problem = self.clone();
-        Ok(match self.counts.groups() {
-            [large, small] => {
+        match self.counts.groups() {
+            [_] => Ok(LayerPeeledMinimum::balanced(problem, aspect)),
+            // Two nested equations know the logits to absolute digits only, the contrasts apart.
+            [large, small] if large.class_count > 1 || self.nuclear_norm() > SMALL_BUDGET => {
                 let sizes = [large.size as f64, small.size as f64];
                 let classes = [large.class_count as f64, small.class_count as f64];
-                LayerPeeledMinimum::of_two_sizes(problem, aspect, sizes, classes)
+                Ok(LayerPeeledMinimum::of_two_sizes(problem, aspect, sizes, classes))
             }
-            _ => LayerPeeledMinimum::balanced(problem, aspect),
-        })
-    }
-}
-
-/// The global minimum of a [`LayerPeeled`] model: unique up to rotations of the feature space.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerPeeledMinimum {
-    problem: LayerPeeled,
-    /// √(E_W/E_H).
-    aspect: f64,
-    /// The singular value of Z on the contrasts within each group of equal sizes.
-    within: Vec<f64>,
-    /// The singular value of Z between the groups.
-    between: f64,
-    /// Its left and right singular vector, an entry for each class of a group.
-    left: Vec<f64>,
-    right: Vec<f64>,
-    loss: f64,
-    multiplier: f64,
-}
-
-impl LayerPeeledMinimum {
-    fn balanced(problem: LayerPeeled, aspect: f64) -> Self {
-        let others = problem.counts.classes() as f64 - 1.0;
-        let logit = problem.nuclear_norm() / others;
-        let unlikely = (-logit).exp();
-        Self {
-            aspect,
-            within: vec![logit],
-            between: 0.0,
-            left: vec![0.0],
-            right: vec![0.0],
-            loss: (others * unlikely).ln_1p(),
-            multiplier: unlikely / (1.0 + others * unlikely),
-            problem,
-        }
-    }
-
-    fn of_two_sizes(problem: LayerPeeled, aspect: f64, sizes: [f64; 2], classes: [f64; 2]) -> Self {
-        let log_ratio = ((sizes[0] - sizes[1]) / sizes[1]).ln_1p();
-        let (reduced, delta) = TwoSizes { classes }.solve(problem.nuclear_norm(), log_ratio);
-        let samples = problem.counts.samples() as f64;
-        let loss = |group: usize| sizes[group] * classes[group] / samples * reduced.losses[group];
-        let between = reduced.between_norm();
-        let total = classes[0] + classes[1];
-        let unit = |component: f64| if between > 0.0 { component / between } else { 0.0 };
-        Self {
-            problem,
-            aspect,
-            within: reduced.within.to_vec(),
-            between,
-            left: vec![
-                (classes[1] / (total * classes[0])).sqrt(),
-                -(classes[0] / (total * classes[1])).sqrt(),
-            ],
-            right: vec![
-                unit(reduced.between[0]) / classes[0].sqrt(),
-                -unit(reduced.between[1]) / classes[1].sqrt(),
-            ],
-            loss: loss(0) + loss(1),
-            multiplier: sizes[0] / samples * (-delta).exp(),
-        }
-    }
-
-    /// The problem that this is the minimum of.
-    #[must_use]
-    pub fn problem(&self) -> &LayerPeeled {
-        &self.problem
-    }
-
-    /// The loss at the global minimum.
-    ///
-    /// ```
-    /// use neural_collapse::{ClassCounts, LayerPeeled};
-    ///
-    /// // Balanced: ln(1 + (K−1) exp(−K/(K−1)·√(E_W E_H))).
-    /// let minimum = LayerPeeled::new(ClassCounts::balanced(5, 20)?, 4.0, 1.0)?.global_minimum()?;
-    /// assert!((minimum.loss() - (4.0 * (-2.5_f64).exp()).ln_1p()).abs() < 1e-15);
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.loss
-    }
-
-    /// The multiplier ν of the constraint ‖Z‖_* ≤ K√(E_W E_H): by how much the loss falls for each
-    /// unit that it is relaxed by.
-    ///
-    /// Classes of a size n_g share one classifier iff ν ≥ n_g/N.
-    #[must_use]
-    pub fn multiplier(&self) -> f64 {
-        self.multiplier
-    }
-
-    /// Whether the classes of the smaller size, two or more, share one classifier: minority collapse.
-    #[must_use]
-    pub fn minority_collapsed(&self) -> bool {
-        let minority = self.problem.counts.sizes().zip(&self.within).nth(1);
-        minority.is_some_and(|(group, &within)| group.class_count > 1 && within == 0.0)
-    }
-
-    /// The Gram matrix W Wᵀ of the classifier.
-    #[must_use]
-    pub fn classifier_gram(&self) -> ClassMatrix {
-        self.matrix(self.aspect, &self.left, &self.left)
-    }
-
-    /// The Gram matrix H̄ᵀH̄ of the class means. All samples of a class have the same features.
-    #[must_use]
-    pub fn class_means_gram(&self) -> ClassMatrix {
-        self.matrix(self.aspect.recip(), &self.right, &self.right)
-    }
-
-    /// The outputs Z = W H̄; column k belongs to class k.
-    #[must_use]
-    pub fn class_outputs(&self) -> ClassMatrix {
-        self.matrix(1.0, &self.left, &self.right)
-    }
-
-    fn matrix(&self, scale: f64, left: &[f64], right: &[f64]) -> ClassMatrix {
-        let within: Vec<f64> = self.within.iter().map(|q| scale * q).collect();
-        let between = DMatrix::from_fn(left.len(), right.len(), |g, h| {
-            scale * self.between * left[g] * right[h]
-        });
-        ClassMatrix::from_contrasts(&self.problem.counts, &within, between)
-    }
-
-    /// Every run of neighbouring classes of one size, in the order of the labels, with the geometry of
-    /// each of its classes.
-    pub fn class_runs(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {
-        self.problem.counts.runs().map(|run| (run, self.geometry(run)))
-    }
-
-    /// The geometry of one class, or `None` if there is no such class.
-    #[must_use]
-    pub fn class(&self, class: usize) -> Option<ClassGeometry> {
-        self.problem.counts.run_of(class).map(|run| self.geometry(run))
-    }
-
-    fn geometry(&self, run: Run) -> ClassGeometry {
-        let group = run.group;
-        let members = self.problem.counts.groups()[group].class_count as f64;
-        let within = self.within[group] * (members - 1.0) / members;
-        let norm = |vector: &[f64]| within + self.between * vector[group] * vector[group];
-        ClassGeometry {
-            count: run.size,
-            collapsed: Some(norm(&self.left) == 0.0),
-            classifier_norm_squared: Some(self.aspect * norm(&self.left)),
-            feature_norm_squared: Some(norm(&self.right) / self.aspect),
+            _ => LayerPeeledMinimum::of_any_sizes(problem, aspect, monitor),
         }
     }
 }
@@ -315,7 +186,7 @@ pub fn layer_peeled_critical_ratio(
         ("majority_classes", majority_classes, 1, "between 1 and 2⁵³"),
         ("minority_classes", minority_classes, 2, "between 2 and 2⁵³"),
     ] {
-        if value < least || !is_exact(value) {
+        if value < least || value > 1 << f64::MANTISSA_DIGITS {
             return Err(Error::out_of_range(argument, value as f64, expected));
         }
     }

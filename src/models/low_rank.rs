@@ -12,7 +12,7 @@ pub(crate) mod objective;
 mod polish;
 pub(crate) mod problem;
 pub(crate) mod search;
-mod starts;
+pub(crate) mod starts;
 pub(crate) mod symmetry;
 
 pub use minimum::LowRankMinimum;

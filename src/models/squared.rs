@@ -1,6 +1,7 @@
 //! The squared loss: its global minimum in closed form, direction by direction of the effective target.
 
 pub use collapse::critical_imbalance_ratio;
+pub use curvature::{Curvature, Eigenvalue};
 pub use direction::Direction;
 pub use minimum::GlobalMinimum;
 pub use potential::{Minimizer, Potential, StationaryPoints, beta, minimize_g, tau};
@@ -9,6 +10,8 @@ pub use ufm::Ufm;
 
 mod classes;
 mod collapse;
+mod collapse_order;
+mod curvature;
 mod direction;
 mod explicit;
 mod minimum;

@@ -39,9 +39,24 @@ impl DataTerm {
             return Err(Error::length("class_weights", class_weights.len(), classes, reason));
         }
         let question = "the objective of a measured network";
+        match objective {
+            TrainingObjective::FixedSimplexHead { .. } => {
+                let reason = "its classifier is not trained";
+                return Err(Error::NotAnswered { question, reason });
+            }
+            TrainingObjective::UnitVectors { .. } => {
+                let reason = "its features have the length 1";
+                return Err(Error::NotAnswered { question, reason });
+            }
+            _ => {}
+        }
         let kind = match objective.loss_function() {
             LossFunction::SquaredError => Kind::SquaredError,
             LossFunction::CrossEntropy => Kind::CrossEntropy,
+            LossFunction::SupervisedContrastive => {
+                let reason = "it is a loss of pairs of samples";
+                return Err(Error::NotAnswered { question, reason });
+            }
             LossFunction::PickAllLabels | LossFunction::SoftLabels => {
                 let reason = "its samples have no single label";
                 return Err(Error::NotAnswered { question, reason });

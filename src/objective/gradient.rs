@@ -96,6 +96,8 @@ impl Problem {
             }
             TrainingObjective::Budgeted { .. }
             | TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::FixedSimplexHead { .. }
+            | TrainingObjective::UnitVectors { .. }
             | TrainingObjective::DataTerm { .. } => (1.0, None),
         };
         if samples == 0 {
@@ -184,8 +186,7 @@ impl Problem {
         }
         let mut above: Option<DMatrix<f64>> = None;
         let mut squares = Squares::default();
-        let decays: Vec<f64> = self.weight_decays().collect();
-        let layers = self.head.weights().iter().zip(decays).zip(from_below);
+        let layers = self.head.weights().iter().zip(self.weight_decays()).zip(from_below);
         for ((weight, decay), mut gradient) in layers.rev() {
             // W_M⋯W_{m+1} is the identity for the last layer, which would be K×K.
             above = Some(match above {
@@ -201,12 +202,11 @@ impl Problem {
     }
 
     /// λ₁, …, λ_M, or zeros.
-    fn weight_decays(&self) -> impl Iterator<Item = f64> {
-        let decay = |layer: usize| {
-            let decays = self.regularization.as_ref().map(Regularization::weight_decays);
-            decays.and_then(|decays| decays.get(layer).copied()).unwrap_or(0.0)
-        };
-        (0..self.head.depth()).map(decay)
+    fn weight_decays(&self) -> Vec<f64> {
+        match &self.regularization {
+            Some(regularization) => regularization.weight_decays().to_vec(),
+            None => vec![0.0; self.head.depth()],
+        }
     }
 
     fn feature_decay(&self) -> f64 {

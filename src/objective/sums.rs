@@ -61,16 +61,16 @@ pub struct ObjectivePart {
     version: Version<1>,
     /// Of the numbers of samples, the head and the objective that these sums are for.
     fingerprint: u64,
-    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
     loss: f64,
     energy: FeatureEnergy,
     feature_gradient: Squares,
-    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
     mean_residual: Vec<f64>,
-    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
     residual_feature_product: Vec<f64>,
     /// The lower triangle, column by column.
-    #[cfg_attr(feature = "serde", serde(with = "crate::measure::stored::finite"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
     features_gram: Option<Vec<f64>>,
 }
 

@@ -7,6 +7,17 @@ use crate::problem::counts::{ClassCounts, Run};
 /// Relative size below which squared norms, and differences between them, are rounding errors.
 const NEGLIGIBLE: f64 = 1e-12;
 
+/// Runs of equal entries, written out; `None` if there is no room for so many.
+pub(crate) fn written_out(runs: &[(usize, f64)]) -> Option<Vec<f64>> {
+    let length = runs.iter().try_fold(0_usize, |sum, (length, _)| sum.checked_add(*length))?;
+    let mut entries = Vec::new();
+    entries.try_reserve_exact(length).ok()?;
+    for &(length, entry) in runs {
+        entries.extend(core::iter::repeat_n(entry, length));
+    }
+    Some(entries)
+}
+
 /// The squared norms of a class: of its classifier and of its mean.
 type Norms = [f64; 2];
 

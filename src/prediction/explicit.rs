@@ -42,14 +42,21 @@ pub enum Basis {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ExplicitPoint {
     head: LinearHead,
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "distinct_features", serialize_with = "crate::numerics::stored::write")
+    )]
     columns: DMatrix<f64>,
     copies: Copies,
 }
 
 /// How many samples have the features of each column.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub(crate) enum Copies {
     /// Those of the classes, whose means the columns are.
     Classes(ClassCounts),

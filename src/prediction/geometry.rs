@@ -55,7 +55,7 @@ impl fmt::Display for Geometry {
 
 /// What a prediction makes of one class.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassGeometry {
     /// Number of samples n_k.

@@ -52,7 +52,7 @@ pub struct ClassCounts {
 
 /// Neighbouring classes of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Run {
     /// Index of the first of these classes.
@@ -67,7 +67,7 @@ pub struct Run {
 
 /// All classes of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SizeGroup {
     /// Number of samples in each of these classes.

@@ -7,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Argument, Error, Place, Result, Size, check_shape};
 use crate::numerics::linalg::{check_finite_at, power_of_two};
+use crate::numerics::scalar::Scalar;
 
 /// The linear layers W₁, …, W_M after the features and the bias b, if there is one: the outputs of
 /// a sample with features h are W_M⋯W₁h + b.
@@ -31,6 +32,8 @@ use crate::numerics::linalg::{check_finite_at, power_of_two};
 ///
 /// A clone shares the matrices.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct LinearHead {
     /// Never empty.
     weights: Arc<Vec<DMatrix<f64>>>,
@@ -78,6 +81,42 @@ impl LinearHead {
             check_finite_at(bias, |row, _| Argument::at("bias", row))?;
         }
         Ok(Self { weights: Arc::new(weights), bias, classes, feature_dimension })
+    }
+
+    /// The layers W₁, …, W_M as frameworks store them: each with the numbers of its matrix row after row, and the
+    /// numbers of rows (outputs) and columns (inputs), in PyTorch `Linear.weight` and its `shape`.
+    ///
+    /// The shapes are needed, as a square layer that is read the wrong way round fits too.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not as many numbers as rows times columns, and as [`LinearHead::new`].
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::LinearHead;
+    ///
+    /// let weight = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]; // two classes, three features
+    /// let head = LinearHead::from_row_major(&[(&weight, 2, 3)], Some(&[0.5, -0.5]))?;
+    /// assert_eq!(head.weights()[0], dmatrix![1.0, 2.0, 3.0; 4.0, 5.0, 6.0]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn from_row_major<T: Scalar>(
+        layers: &[(&[T], usize, usize)],
+        bias: Option<&[T]>,
+    ) -> Result<Self> {
+        let layer = |(index, &(numbers, outputs, inputs)): (usize, &(&[T], usize, usize))| {
+            if outputs.checked_mul(inputs) != Some(numbers.len()) {
+                let (argument, expected) =
+                    (Argument::at("layers", index), outputs.saturating_mul(inputs));
+                let reason = "the product of rows and columns";
+                return Err(Error::length(argument, numbers.len(), expected, reason));
+            }
+            Ok(DMatrix::from_row_iterator(outputs, inputs, numbers.iter().map(|&x| x.into())))
+        };
+        let weights = layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        let bias =
+            bias.map(|bias| DVector::from_iterator(bias.len(), bias.iter().map(|&x| x.into())));
+        Self::new(weights, bias)
     }
 
     /// Number of layers M.
@@ -174,6 +213,45 @@ impl LinearHead {
         chain(&self.weights[..layers])
     }
 
+    /// The same head as one layer, the product W_M⋯W₁ of all of them, with the same bias.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if the product overflows.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::LinearHead;
+    ///
+    /// let head = LinearHead::new(vec![dmatrix![2.0, 0.0], dmatrix![3.0; -3.0]], None)?;
+    /// assert_eq!(head.to_one_layer()?.weights(), [dmatrix![6.0, 0.0; -6.0, 0.0]]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn to_one_layer(&self) -> Result<Self> {
+        Self::new(vec![self.product()?], self.bias().cloned())
+    }
+
+    /// The same head with its outputs in another order: output k is that of the class `order[k]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one entry for each class, [`Error::OutOfRange`] if one is no class.
+    pub fn with_order(&self, order: &[usize]) -> Result<Self> {
+        if order.len() != self.classes {
+            return Err(Error::length("order", order.len(), self.classes, "one for each class"));
+        }
+        if let Some(index) = order.iter().position(|&class| class >= self.classes) {
+            let argument = Argument::at("order", index);
+            return Err(Error::out_of_range(argument, order[index] as f64, "one of the classes"));
+        }
+        let mut weights = self.weights.to_vec();
+        if let Some(last) = weights.last_mut() {
+            *last = last.select_rows(order);
+        }
+        let reordered = |bias: &DVector<f64>| {
+            DVector::from_iterator(order.len(), order.iter().map(|&class| bias[class]))
+        };
+        Self::new(weights, self.bias().map(reordered))
+    }
+
     /// Refuses features or labels that are not for this head.
     pub(crate) fn check_shape(
         &self,
@@ -238,6 +316,41 @@ fn check_chain(weights: &[DMatrix<f64>]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How heads are stored: what is read passes through the constructor.
+#[cfg(feature = "serde")]
+mod stored {
+    use nalgebra::{DMatrix, DVector};
+
+    use super::LinearHead;
+    use crate::error::{Error, Result};
+    use crate::numerics::stored::StoredMatrix;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename = "LinearHead", deny_unknown_fields)]
+    pub(super) struct Stored {
+        weights: Vec<StoredMatrix>,
+        #[serde(default)]
+        bias: Option<Vec<f64>>,
+    }
+
+    impl From<LinearHead> for Stored {
+        fn from(head: LinearHead) -> Self {
+            let bias = head.bias().map(|bias| bias.as_slice().to_vec());
+            Self { weights: head.weights().iter().map(StoredMatrix::from).collect(), bias }
+        }
+    }
+
+    impl TryFrom<Stored> for LinearHead {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            let weights =
+                stored.weights.into_iter().map(DMatrix::try_from).collect::<Result<_>>()?;
+            Self::new(weights, stored.bias.map(DVector::from_vec))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@ pub enum LossFunction {
     /// The mean over the samples of the sum over their tags y of ln Σ_k exp(z_k − z_y).
     #[doc(alias = "PAL")]
     PickAllLabels,
+    /// The sum over all samples of the mean over the others of their class of −ln(exp(h_i·h_p/τ)/Σ_{a≠i} exp(h_i·h_a/τ)).
+    #[doc(alias = "SupCon")]
+    SupervisedContrastive,
 }
 
 impl fmt::Display for LossFunction {
@@ -44,6 +47,7 @@ impl fmt::Display for LossFunction {
             Self::ScaledMargin => "scaled margin",
             Self::SupportMargin => "support margin",
             Self::PickAllLabels => "pick-all-labels",
+            Self::SupervisedContrastive => "supervised contrastive",
             Self::SoftLabels => "cross-entropy with soft labels",
         })
     }
@@ -76,6 +80,25 @@ pub enum TrainingObjective {
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,
+        /// Whether features are constrained to be non-negative, as after a ReLU.
+        nonnegative_features: bool,
+    },
+    /// 1/N Σ CE(z, (1−δ)e_y + δ1/K) + λ_H/2 ‖H‖² for a simplex ETF as a classifier that is not trained.
+    FixedSimplexHead {
+        /// ‖w_k‖².
+        classifier_norm_squared: f64,
+        /// λ_H.
+        feature_decay: f64,
+        /// δ.
+        label_smoothing: f64,
+    },
+    /// The loss function of features, and classifiers if there are any, of length 1, with inner products divided by a
+    /// temperature.
+    UnitVectors {
+        /// The loss function.
+        loss_function: LossFunction,
+        /// τ.
+        temperature: f64,
         /// Whether features are constrained to be non-negative, as after a ReLU.
         nonnegative_features: bool,
     },
@@ -124,8 +147,11 @@ impl TrainingObjective {
             Self::Penalized { loss_function, .. }
             | Self::Budgeted { loss_function, .. }
             | Self::SmallestNorms { loss_function }
+            | Self::UnitVectors { loss_function, .. }
             | Self::DataTerm { loss_function } => *loss_function,
-            Self::WeightedCrossEntropy { .. } => LossFunction::CrossEntropy,
+            Self::WeightedCrossEntropy { .. } | Self::FixedSimplexHead { .. } => {
+                LossFunction::CrossEntropy
+            }
             Self::WeightedSquaredError { .. } => LossFunction::SquaredError,
         }
     }
@@ -137,7 +163,11 @@ impl TrainingObjective {
             Self::Penalized { regularization, .. }
             | Self::WeightedCrossEntropy { regularization, .. }
             | Self::WeightedSquaredError { regularization, .. } => Some(regularization),
-            Self::Budgeted { .. } | Self::SmallestNorms { .. } | Self::DataTerm { .. } => None,
+            Self::Budgeted { .. }
+            | Self::SmallestNorms { .. }
+            | Self::FixedSimplexHead { .. }
+            | Self::UnitVectors { .. }
+            | Self::DataTerm { .. } => None,
         }
     }
 

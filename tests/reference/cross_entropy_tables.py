@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mpmath import cos, exp, fprod, fsum, log, log1p, mpf, pi, power
+from mpmath import cos, diff, exp, findroot, fprod, fsum, log, log1p, mp, mpf, pi, power, sqrt
 
 import closed_forms as exact
 from decimals import Row, around, decays_with_mean, digits, listed, nearest, stratified
@@ -214,7 +214,6 @@ def boundaries() -> list[tuple[int, int, Callable[[], OneSize], Callable[[], One
         (3, 2, pair_and_origin, lambda: zero(3), "0.19", "0.2"),
         (3, 3, lambda: simplex(3), pair_and_origin, "0.13", "0.135"),
         (4, 2, lambda: simplex(4), lambda: pairs(4), "0.011", "0.0125"),
-        (4, 2, lambda: pairs(4), lambda: zero(4), "0.155", "0.165"),
         (5, 2, lambda: polygon(5), lambda: zero(5), "0.135", "0.142"),
         (6, 2, lambda: pairs(6), lambda: polygon(6), "0.11", "0.114"),
         (6, 2, lambda: polygon(6), lambda: zero(6), "0.12", "0.126"),
@@ -234,3 +233,49 @@ def phase_rows() -> Iterator[Row]:
 
         at = mpf(low) + exact.bracketed_root(excess, mpf(high) - mpf(low))
         yield [str(classes), str(depth), below.name, above.name, digits(at)]
+    yield from path_rows()
+
+
+def path_loss(depth: int, strength: mpf, size: mpf, output: mpf, mean: mpf) -> mpf:
+    """F of four classes on one axis, without a bias: two nested pairs, Z = size w h^T with
+    w = (1, -1, -output, output) and h = (1, -1, -mean, mean)."""
+
+    def wrong(scale: mpf, own: mpf, others: tuple[mpf, ...]) -> mpf:
+        return log1p(fsum(exp(scale * (other - own)) for other in others))
+
+    outer = wrong(size, mpf(1), (mpf(-1), output, -output))
+    inner = wrong(size * mean, output, (-output, mpf(1), mpf(-1)))
+    value = size * sqrt((2 + 2 * output**2) * (2 + 2 * mean**2))
+    return (outer + inner) / 2 + mpf(depth + 1) / 2 * strength * power(value, exponent(depth))
+
+
+def path_rows() -> Iterator[Row]:
+    """Where the path of four classes ties with the square, and with zero."""
+    for depth, square_start, zero_start in (
+        (2, ("0.159622", "0.993", "0.4261", "0.4024"), ("0.160294", "0.9846", "0.4258", "0.4027")),
+        (3, ("0.141405", "1.5423", "0.4499", "0.3794"), ("0.14346", "1.5164", "0.4485", "0.3807")),
+        (4, ("0.128291", "1.9776", "0.4753", "0.3557"), ("0.131861", "1.9255", "0.4721", "0.3586")),
+    ):
+
+        def equations(rival: Callable[[mpf], mpf], depth: int = depth) -> Callable[..., list[mpf]]:
+            def system(u: mpf, *point: mpf) -> list[mpf]:
+                def slope(index: int) -> mpf:
+                    def along(x: mpf) -> mpf:
+                        return path_loss(depth, u, *(x if k == index else p for k, p in enumerate(point)))
+
+                    return diff(along, point[index])
+
+                return [*map(slope, range(3)), path_loss(depth, u, *point) - rival(u)]
+
+            return system
+
+        def square(u: mpf, depth: int = depth) -> mpf:
+            return pairs(4).minimum(depth, u)
+
+        for below, above, rival, start in (
+            ("2 × pair", "path", square, square_start),
+            ("path", "zero", lambda u: log(mpf(4)), zero_start),
+        ):
+            with mp.workdps(2 * mp.dps):
+                found = findroot(equations(rival), tuple(map(mpf, start)), tol=power(mpf(10), -mp.dps // 2))
+            yield ["4", str(depth), below, above, digits(found[0])]

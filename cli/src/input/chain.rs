@@ -108,10 +108,13 @@ fn leading_widths(matrices: &[Matrix], ends: &[usize]) -> BTreeSet<usize> {
     }
 }
 
+/// A shape of matrices, `(inputs, outputs)`, and whether they are beside the chain rather than in it.
+type Shape = (usize, usize, bool);
+
 /// The search for ways from the features to the classes that use a matrix beside a chain.
 struct Search<'a> {
-    /// How many matrices of each shape the chain has, and others beside it: `[inputs, outputs, beside]`.
-    left: BTreeMap<(usize, usize, bool), usize>,
+    /// How many matrices of each shape are not on the way yet.
+    left: BTreeMap<Shape, usize>,
     ends: &'a [usize],
     steps: usize,
 }
@@ -129,7 +132,7 @@ impl<'a> Search<'a> {
     /// Whether there is such a way, or the search is too long to tell.
     fn leads_elsewhere(&mut self, inputs: usize) -> bool {
         // Each step of a way takes a matrix away; ways are as long as there are matrices, so no recursion.
-        let mut way: Vec<((usize, usize, bool), Vec<(usize, usize, bool)>)> = Vec::new();
+        let mut way: Vec<(Shape, Vec<Shape>)> = Vec::new();
         let mut choices = self.choices(inputs);
         loop {
             self.steps += 1;
@@ -152,16 +155,16 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn choices(&self, inputs: usize) -> Vec<(usize, usize, bool)> {
+    fn choices(&self, inputs: usize) -> Vec<Shape> {
         let shapes = self.left.range((inputs, 0, false)..=(inputs, usize::MAX, true));
         shapes.filter(|(_, left)| **left > 0).map(|(shape, _)| *shape).collect()
     }
 
-    fn take(&mut self, shape: (usize, usize, bool)) {
+    fn take(&mut self, shape: Shape) {
         self.left.entry(shape).and_modify(|left| *left -= 1);
     }
 
-    fn put_back(&mut self, shape: (usize, usize, bool)) {
+    fn put_back(&mut self, shape: Shape) {
         self.left.entry(shape).and_modify(|left| *left += 1);
     }
 }

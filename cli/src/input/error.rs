@@ -15,7 +15,7 @@ pub(crate) struct InputError {
     /// The file.
     pub(crate) file: PathBuf,
     /// What is wrong with it.
-    pub(crate) problem: Problem,
+    pub(crate) problem: Box<Problem>,
 }
 
 /// What is wrong with a file, without its name.
@@ -244,7 +244,7 @@ pub(crate) enum Problem {
 impl Problem {
     /// Adds the name of the file.
     pub(crate) fn in_file(self, file: &Path) -> InputError {
-        InputError { file: file.to_path_buf(), problem: self }
+        InputError { file: file.to_path_buf(), problem: Box::new(self) }
     }
 
     /// A [`Problem::BadArray`] at `key`.

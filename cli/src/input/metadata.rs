@@ -6,7 +6,7 @@ use neural_collapse::Bias;
 use super::container::{Container, ListedArray};
 use super::error::Problem;
 use crate::loss::Loss;
-use crate::penalties::{BIAS_SYNTAX, Penalties, parse_bias};
+use crate::penalties::{BIAS_SYNTAX, Decay, Penalties, parse_bias};
 
 /// The names of the entries.
 const WEIGHT_DECAYS: &str = "lambda_w";
@@ -57,7 +57,7 @@ pub(super) fn complete_penalties(
         penalties.weight_decays = entry(metadata, WEIGHT_DECAYS, expected, parse_decays)?;
     }
     if penalties.feature_decay.is_none() {
-        let parse = |text: &str| text.trim().parse().ok().filter(is_decay);
+        let parse = |text: &str| text.trim().parse().ok().filter(is_decay).map(Decay::Given);
         penalties.feature_decay = entry(metadata, FEATURE_DECAY, "a positive number", parse)?;
     }
     if penalties.bias.is_none() {
@@ -68,14 +68,15 @@ pub(super) fn complete_penalties(
         let parse = |text: &str| Loss::from_str(text, true).ok();
         penalties.loss = entry(metadata, LOSS, "`mse` or `cross_entropy`", parse)?;
     }
-    if penalties.label_smoothing.is_none() {
+    if penalties.labels.label_smoothing.is_none() {
         let parse =
             |text: &str| text.trim().parse().ok().filter(|value| (0.0..1.0).contains(value));
-        penalties.label_smoothing = entry(metadata, SMOOTHING, "a number from 0 to 1", parse)?;
+        penalties.labels.label_smoothing =
+            entry(metadata, SMOOTHING, "a number from 0 to 1", parse)?;
     }
-    if penalties.class_weights.is_none() {
+    if penalties.labels.class_weights.is_none() {
         let expected = "a JSON list of numbers";
-        penalties.class_weights =
+        penalties.labels.class_weights =
             entry(metadata, CLASS_WEIGHTS, expected, |text| serde_json::from_str(text).ok())?;
     }
     Ok(penalties)
@@ -90,7 +91,7 @@ pub(super) fn contradiction(
 ) -> Option<&'static str> {
     let decays = one.weight_decays.as_deref().zip(other.weight_decays.as_deref());
     let decays = decays.filter(|_| given.weight_decays.is_none());
-    let weights = (one.class_weights.as_ref(), other.class_weights.as_ref());
+    let weights = (one.labels.class_weights.as_ref(), other.labels.class_weights.as_ref());
     let differ = [
         (WEIGHT_DECAYS, decays.is_some_and(|(one, other)| !same_decays(one, other))),
         (
@@ -99,7 +100,7 @@ pub(super) fn contradiction(
         ),
         (BIAS, given.bias.is_none() && differ(one.bias, other.bias)),
         (LOSS, differ(one.loss, other.loss)),
-        (SMOOTHING, differ(one.label_smoothing, other.label_smoothing)),
+        (SMOOTHING, differ(one.labels.label_smoothing, other.labels.label_smoothing)),
         (CLASS_WEIGHTS, differ(weights.0, weights.1)),
     ];
     differ.into_iter().find(|(_, differ)| *differ).map(|(name, _)| name)
@@ -127,6 +128,16 @@ pub(crate) struct UnknownEntry {
     pub(crate) meant: Option<&'static str>,
 }
 
+impl std::fmt::Display for UnknownEntry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "`{}` is not understood", self.name)?;
+        match self.meant {
+            Some(meant) => write!(formatter, "; is `{meant}` meant?"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What other programs call the hyper-parameters.
 fn meant(name: &str) -> Option<&'static str> {
     let plain: String = name.to_lowercase().replace(['_', '-', ' ', '.'], "");
@@ -148,7 +159,7 @@ fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
 }
 
 /// One value stands for all layers.
-fn same_decays(one: &[f64], other: &[f64]) -> bool {
+fn same_decays(one: &[Decay], other: &[Decay]) -> bool {
     match (one, other) {
         ([decay], list) | (list, [decay]) => list.iter().all(|other| other == decay),
         _ => one == other,
@@ -156,10 +167,11 @@ fn same_decays(one: &[f64], other: &[f64]) -> bool {
 }
 
 /// A JSON list of weight decays, or one for all layers.
-fn parse_decays(text: &str) -> Option<Vec<f64>> {
+fn parse_decays(text: &str) -> Option<Vec<Decay>> {
     let list = serde_json::from_str(text).ok();
-    let list: Vec<_> = list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))?;
-    list.iter().all(is_decay).then_some(list)
+    let list: Vec<f64> =
+        list.or_else(|| serde_json::from_str(text).ok().map(|decay| vec![decay]))?;
+    list.iter().all(is_decay).then(|| list.into_iter().map(Decay::Given).collect())
 }
 
 fn is_decay(decay: &f64) -> bool {

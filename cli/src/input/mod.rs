@@ -40,5 +40,5 @@ pub(crate) use data_set::DataSet;
 pub(crate) use element::{Float, Precision};
 pub(crate) use head::Head;
 pub(crate) use keys::{Keys, Reading, Request};
-pub(crate) use network::{MeasuredNetwork, read_network};
+pub(crate) use network::{Facts, MeasuredNetwork, read_network};
 pub(crate) use shard::Batch;

@@ -163,7 +163,7 @@ fn read_head<'a>(
     files: &Files,
     request: &Request,
     (first, width): (usize, usize),
-    samples: impl Iterator<Item = &'a Samples> + Clone,
+    mut samples: impl Iterator<Item = &'a Samples> + Clone,
 ) -> Result<(Head, Facts), InputError> {
     let (all, reading) = (files.all(), &request.reading);
     let classes = samples.clone().map(|samples| samples.classes(reading)).max().unwrap_or(0);
@@ -173,7 +173,7 @@ fn read_head<'a>(
         None => find_weights(&all, wanted, reading)?,
     };
     let mut head = Head::read(&all, &weights, reading, &request.given)?;
-    if let Some(samples) = samples.clone().nth(first) {
+    if let Some(samples) = samples.nth(first) {
         check_width(&head, samples, &files.names)?;
     }
     let given = (files.bias.clone(), &request.keys);
@@ -218,7 +218,11 @@ fn check_width(head: &Head, samples: &Samples, names: &SampleNames) -> Result<()
         return Ok(());
     }
     if samples.file() == head.file {
-        let expected = format!("{rows}×{width} for the width of `{features}`");
+        let hint = match rows == width {
+            true => " (--transposed reads inputs × outputs)",
+            false => "",
+        };
+        let expected = format!("{rows}×{width} for the width of `{features}`{hint}");
         return Err(Problem::Shape { key: key.clone(), found: vec![rows, inputs], expected }
             .in_file(&head.file));
     }

@@ -1,119 +1,194 @@
-//! The tables of `audit`.
+//! An audit as tables.
 
 use neural_collapse::Audit;
-use neural_collapse::audit::{ClassAudit, Compared};
+use neural_collapse::audit::{AT_MINIMUM, ClassAudit, Compared, FrameDistance, STATIONARY};
 
-use super::audit::loss_name;
 use super::metric_tables::{METRIC_LEGEND, metric_tables};
-use super::prediction::geometry_text;
-use super::problem::{fact, list_numbers, penalty_facts};
-use crate::arguments::Loss;
+use super::prediction::{geometry_text, statement};
+use super::problem::{decay_facts, fact, list_numbers};
+use super::remarks::remarks;
 use crate::audit::AuditedNetwork;
-use crate::model::{Model, Prediction};
 use crate::tables::{Cell, NEGLIGIBLE, Run, merge_equal, numbered_table, plain_table, wrap};
 
-/// The audit of `network` as tables, with remarks and a legend.
+/// The tables and remarks of an audit.
 pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     let audit = &network.audit;
-    let mut parts = vec![network_table(network), metric_table(network)];
+    let metrics = audit.measurement.metrics();
+    let mut parts = vec![
+        network_table(network),
+        wrap(&format!("Verdict: {}.", audit.verdict.text)),
+        metric_table(network),
+    ];
     parts.extend(layer_table(audit));
-    parts.push(class_table(audit, network.prediction.is_some()));
-    parts.extend(network.metrics.iter().map(metric_tables));
-    parts.extend(remarks(network));
-    parts.push(wrap(LEGEND));
-    parts.extend(network.metrics.iter().map(|_| wrap(METRIC_LEGEND)));
+    parts.extend(distance_table(audit));
+    parts.push(class_table(network));
+    parts.extend(metrics.map(metric_tables));
+    parts.extend(network.model.iter().map(|model| wrap(&statement(&model.prediction().verdict()))));
+    parts.extend(remarks(network).iter().map(|remark| wrap(remark)));
+    parts.push(wrap(&legend()));
+    parts.extend(metrics.map(|_| wrap(METRIC_LEGEND)));
     parts.join("\n\n")
 }
 
-/// What the symbols mean.
-const LEGEND: &str = "\
-NC1: spread within the classes relative to that between them; NC2, NC3: distance to the prediction, up to scale, \
-of the Gram matrix of the last m layers and of the outputs for the class means; NC4: share of samples where \
-largest output and nearest class mean agree; balance: relative difference of layer m and the one before it; \
-‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; diff.: relative to the prediction; \
-≈ 0: rounding errors; – : not determined. All numbers are dimensionless.";
+/// What the symbols mean, and from what size on a number counts as collapsed.
+fn legend() -> String {
+    format!(
+        "NC1: spread within the classes relative to that between them; NC2, NC3: distance to the prediction, up to \
+         scale, of the Gram matrix of the last m layers and of the outputs for the class means (centered: less their \
+         mean over all samples); NC4: share of samples where largest output and nearest class mean agree; accuracy: \
+         share of samples whose largest output is their label's; balance: relative difference of layer m and the one \
+         before it; ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; diff.: relative to the \
+         prediction; ≈ 0: rounding errors; – : not determined. All numbers are dimensionless. Counted as collapsed: \
+         NC1 below 0.01, NC2 and NC3 below 0.1, NC4 above 0.99; as stationary: a gradient below {STATIONARY} of that \
+         of the penalties; as at the minimum: a loss within {} % of it.",
+        100.0 * AT_MINIMUM
+    )
+}
 
-/// What the network is and how it was trained.
 fn network_table(network: &AuditedNetwork) -> String {
-    let head = &network.head;
-    let loss = loss_name(network.loss_function).map(|name| fact("loss", name.replace('_', " ")));
-    let mut facts: Vec<_> = loss.into_iter().collect();
-    facts.extend([
-        fact("samples N", network.samples.to_string()),
+    let (audit, training) = (&network.audit, &network.training);
+    let head = audit.measurement.head();
+    let loss = match (training.loss, training.loss_is_assumed) {
+        (None, _) => "not known".into(),
+        (Some(loss), false) => loss.name().replace('_', " "),
+        (Some(loss), true) => format!("{} (assumed)", loss.name().replace('_', " ")),
+    };
+    let mut facts = vec![
+        fact("loss", loss),
+        fact("samples N", audit.measurement.counts().samples().to_string()),
         fact("classes K", head.classes().to_string()),
         fact("linear layers M", head.depth().to_string()),
         fact("widths d₁,…,d_M", list_numbers(&head.widths())),
-    ]);
-    match &network.penalties {
-        Some(known) => {
-            facts.extend(penalty_facts(known.weight_decays(), known.feature_decay(), known.bias()));
-        }
-        None => facts.push(fact("bias", if head.bias().is_some() { "yes" } else { "none" })),
-    }
-    let geometry = network.prediction.as_ref().map(|prediction| match prediction {
-        Prediction::Squared(minimum) => geometry_text(minimum),
-        Prediction::Other(model) => model.geometry(),
-    });
+        fact("weights", network.facts.weights.join(", ")),
+    ];
+    facts.extend(decay_rows(network));
+    let geometry = network.model.as_ref().map(|model| geometry_text(model.prediction()));
     facts.push(fact("predicted geometry", geometry.unwrap_or("–".into())));
     plain_table(&["network", ""], &facts)
 }
 
-/// What there is once for the whole network.
-fn metric_table(network: &AuditedNetwork) -> String {
-    let audit = &network.audit;
-    let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
-    let mut rows = vec![
-        row("NC1", Cell::Residual(audit.nc1.map(|nc1| nc1.value))),
-        row("NC3", Cell::Residual(audit.nc3)),
-        row("NC4", Cell::Number(Some(audit.nc4.overall.agreement))),
-    ];
-    if let Some(objective) = &audit.objective {
-        rows.push(row("gradient norm ‖∇f‖", Cell::Residual(Some(objective.gradient_norm))));
-    }
-    if let Some(loss) = network.loss {
-        rows.push(row("loss f", Cell::Number(Some(loss))));
-        if let Some(prediction) = &network.prediction {
-            let optimum = prediction.loss();
-            rows.push(row("predicted loss f*", Cell::Number(Some(optimum))));
-            let gap = relative_difference(loss, Some(optimum));
-            rows.push(row("loss gap (f − f*)/f*", Cell::Residual(gap)));
+/// The decays as far as they are known, and the bias.
+fn decay_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
+    let training = &network.training;
+    let regularization =
+        training.objective.as_ref().and_then(|objective| objective.regularization());
+    match (regularization, &training.weight_decays) {
+        (Some(known), _) => {
+            let features = Some(known.feature_decay());
+            let [weights, mut features, bias] =
+                decay_facts(known.weight_decays(), features, known.bias());
+            if training.inferred_feature_decay.is_some()
+                && let Some(Cell::Text(text)) = features.last_mut()
+            {
+                text.push_str(" (inferred)");
+            }
+            vec![weights, features, bias]
+        }
+        (None, Some(weights)) => decay_facts(weights, None, training.bias).into(),
+        (None, None) => {
+            let bias = network.audit.measurement.head().bias();
+            vec![fact("bias", if bias.is_some() { "yes" } else { "none" })]
         }
     }
+}
+
+fn metric_table(network: &AuditedNetwork) -> String {
+    let audit = &network.audit;
+    let measurement = &audit.measurement;
+    let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
+    let nc1 = measurement.nc1();
+    let name = nc1.map_or("NC1".into(), |nc1| format!("NC1 (rank {})", nc1.rank));
+    let mut rows = vec![
+        row(&name, Cell::Residual(nc1.map(|nc1| nc1.value))),
+        row("NC3", Cell::Residual(audit.nc3)),
+        row("NC3, centered", Cell::Residual(audit.nc3_centered)),
+        row("NC4", Cell::Number(Some(measurement.nc4().overall.agreement))),
+        row("accuracy", Cell::Number(Some(measurement.accuracy()))),
+    ];
+    if let Some(objective) = measurement.objective() {
+        rows.push(row("gradient norm ‖∇f‖", Cell::Residual(Some(objective.gradient_norm))));
+    }
+    rows.extend(loss_rows(network));
     plain_table(&["metric", ""], &rows)
 }
 
-/// What there is for every layer; `None` if there is nothing.
+/// The measured loss beside the predicted one, which is only the best known where nothing is proved.
+fn loss_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
+    let audit = &network.audit;
+    let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
+    let Some(loss) = audit.loss else { return Vec::new() };
+    let mut rows = vec![row("loss f", Cell::Number(Some(loss)))];
+    if let Some(optimum) = audit.loss_optimum() {
+        let proved = audit.prediction.as_ref().is_some_and(|found| found.verdict.is_proved());
+        let name = if proved { "predicted loss f*" } else { "best known loss f*" };
+        rows.push(row(name, Cell::Number(Some(optimum))));
+        rows.push(row("loss gap (f − f*)/f*", Cell::Residual(audit.loss_gap_relative())));
+    }
+    rows
+}
+
 fn layer_table(audit: &Audit) -> Option<String> {
-    if audit.balancedness.is_none() && audit.nc2.iter().all(Option::is_none) {
+    let balancedness = audit.measurement.balancedness();
+    if balancedness.is_none() && audit.nc2.iter().all(Option::is_none) {
         return None;
     }
-    let balance = |index: usize| audit.balancedness.as_ref()?.get(index).copied();
+    let balance = |index: usize| balancedness?.get(index).copied();
     let layers = audit.nc2.iter().enumerate();
-    let rows = layers.map(|(index, &nc2)| Run {
-        first: index + 1,
-        length: 1,
-        item: [nc2, balance(index)],
-    });
-    let rows: Vec<_> = rows.collect();
+    let rows: Vec<_> = layers
+        .map(|(index, &nc2)| Run { first: index + 1, length: 1, item: [nc2, balance(index)] })
+        .collect();
     Some(numbered_table("m", &["NC2", "balance"], &rows, |item| item.map(Cell::Residual).into()))
 }
 
-/// The norms of every class beside their predictions, if there are any.
-fn class_table(audit: &Audit, is_predicted: bool) -> String {
-    let runs = merge_equal(audit.classes.iter().map(|&class| (1, class)));
+/// The distances to the frames that need no prediction.
+fn distance_table(audit: &Audit) -> Option<String> {
+    let distances = audit.distances.as_ref()?;
+    let frames = [
+        ("orthogonal frame", &distances.orthogonal_frame),
+        ("simplex ETF", &distances.simplex_etf),
+        ("SELI", &distances.seli),
+    ];
+    let known = frames.into_iter().filter_map(|(name, frame)| Some((name, frame.as_ref()?)));
+    let rows: Vec<_> = known
+        .map(|(name, FrameDistance { nc2, nc3, nc3_centered, .. })| {
+            vec![
+                Cell::Text(name.into()),
+                Cell::Residual(nc2.first().copied().flatten()),
+                Cell::Residual(*nc3),
+                Cell::Residual(*nc3_centered),
+            ]
+        })
+        .collect();
+    (!rows.is_empty())
+        .then(|| plain_table(&["distance to", "NC2, m = 1", "NC3", "NC3, centered"], &rows))
+}
+
+fn class_table(network: &AuditedNetwork) -> String {
+    let audit = &network.audit;
+    let is_predicted = network.model.is_some();
     let largest = |norm: fn(&ClassAudit) -> f64| audit.classes.iter().map(norm).fold(0.0, f64::max);
     let largest_classifier = largest(|class| class.classifier_norm_squared.measured);
     let largest_feature = largest(|class| class.feature_norm_squared.measured);
     // Columns of a norm: alone, or with its prediction and their difference.
     let columns = if is_predicted { 3 } else { 1 };
+    let names = network.label_names.as_deref();
+    let name_heading = if names.is_some() { &["name"][..] } else { &[] };
     let headings = [
+        name_heading,
         &["samples"],
         &["‖w‖²", "predicted", "diff."][..columns],
         &["‖h‖²", "predicted", "diff."][..columns],
         &[""],
     ];
-    numbered_table("class", &headings.concat(), &runs, |class| {
-        let mut row = vec![Cell::Count(class.count)];
+    let classes = audit.classes.iter().enumerate();
+    let runs =
+        merge_equal(classes.map(|(index, &class)| {
+            (1, (class, names.and_then(|names| names.get(index)).cloned()))
+        }));
+    numbered_table("class", &headings.concat(), &runs, |(class, name)| {
+        let mut row: Vec<Cell> = Vec::new();
+        row.extend(names.map(|_| Cell::Text(name.clone().unwrap_or_default())));
+        row.push(Cell::Count(class.count));
         row.extend_from_slice(
             &norm_cells(class.classifier_norm_squared, largest_classifier)[..columns],
         );
@@ -123,7 +198,6 @@ fn class_table(audit: &Audit, is_predicted: bool) -> String {
     })
 }
 
-/// A squared norm, its prediction and the relative difference.
 fn norm_cells(norm: Compared<f64>, largest: f64) -> [Cell; 3] {
     let measured = match norm.measured < NEGLIGIBLE * largest {
         true => Cell::NearZero,
@@ -133,13 +207,11 @@ fn norm_cells(norm: Compared<f64>, largest: f64) -> [Cell; 3] {
     [measured, Cell::Number(norm.predicted), Cell::Residual(difference)]
 }
 
-/// The difference relative to the prediction, if that is not zero.
 fn relative_difference(measured: f64, predicted: Option<f64>) -> Option<f64> {
     let predicted = predicted.filter(|&predicted| predicted > 0.0)?;
     Some((measured - predicted) / predicted)
 }
 
-/// The mark of a class that has collapsed or should have.
 fn collapse_mark(collapsed: Compared<bool>) -> &'static str {
     match (collapsed.measured, collapsed.predicted) {
         (true, Some(true)) => "collapsed, as predicted",
@@ -148,73 +220,4 @@ fn collapse_mark(collapsed: Compared<bool>) -> &'static str {
         (false, Some(true)) => "predicted to collapse",
         (false, _) => "",
     }
-}
-
-/// What was assumed, and why something is missing; one line each.
-fn remarks(network: &AuditedNetwork) -> Vec<String> {
-    let audit = &network.audit;
-    let mut remarks = Vec::new();
-    if network.bias_is_assumed && network.penalties.is_some() {
-        remarks.push(
-            "Bias: taken as unregularized, for the file has one and neither --bias nor the metadata `bias` tells more."
-                .into(),
-        );
-    }
-    if let Some(reason) = &network.no_prediction {
-        remarks.push(format!("No prediction: {reason}."));
-    }
-    if audit.nc1.is_none() {
-        remarks.push("NC1 is not determined: the class means are all equal.".into());
-    }
-    match (&network.prediction, audit.nc3) {
-        (Some(_), None) => remarks
-            .push("NC3 is not determined: the outputs, or those predicted, are all zero.".into()),
-        (None, Some(_)) if network.loss_function == Loss::Ce => remarks.push(
-            "NC2 and NC3 are measured to the simplex ETF, which may not be what the weight decays lead to."
-                .into(),
-        ),
-        (None, Some(_)) => remarks.push(frame_remark(network.head.bias().is_some())),
-        _ => {}
-    }
-    if let Some(Prediction::Other(model)) = &network.prediction {
-        remarks.extend(model_remarks(network, model));
-    }
-    remarks
-}
-
-/// Which theorem speaks, and how the network was held against it.
-fn model_remarks(network: &AuditedNetwork, model: &Model) -> Vec<String> {
-    let mut remarks = vec![format!("Theorem: {}.", model.statement())];
-    if network.relabelled {
-        remarks.push(
-            "Classes were matched with those of the structure, exchanging two at a time; NC2, NC3 and the predicted \
-             norms are for that order."
-                .into(),
-        );
-    }
-    match model {
-        Model::CrossEntropy(_) => {}
-        Model::LayerPeeled(_) => remarks.push(
-            "The model has one layer and no bias: W is the product of all layers; the budgets E_W and E_H are those of the network; f is the mean \
-             cross-entropy."
-                .into(),
-        ),
-        Model::SupportVectors(_) => remarks.push(
-            "The model has one layer and no bias: W is the product of all layers; norms are predicted up to a factor, chosen so that their sums agree."
-                .into(),
-        ),
-    }
-    remarks
-}
-
-/// What NC2 and NC3 are measured to where there is no prediction.
-fn frame_remark(has_bias: bool) -> String {
-    let (frame, bias) = match has_bias {
-        true => ("simplex ETF", "with an unregularized bias"),
-        false => ("orthogonal frame", "without a bias"),
-    };
-    format!(
-        "NC2 and NC3 are measured to the {frame}: that of balanced classes {bias}, unless the weight decays \
-         are so large that they collapse."
-    )
 }

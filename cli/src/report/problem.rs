@@ -2,66 +2,123 @@
 
 use std::iter::repeat_n;
 
-use neural_collapse::{Bias, ClassCounts, Regularization};
+use neural_collapse::problem::TrainingObjective;
+use neural_collapse::{Bias, ClassCounts, Prediction, Regularization};
 use serde::{Serialize, Serializer};
 
 use crate::tables::{Cell, plain_table, shortest_number};
 
 /// The object `problem` of the JSON output.
 #[derive(Debug, Serialize)]
-pub(crate) struct ProblemReport<'a> {
+pub(super) struct ProblemReport {
     /// Samples of each class, in the order given.
     #[serde(serialize_with = "serialize_counts")]
-    counts: &'a ClassCounts,
+    counts: ClassCounts,
     /// Number of samples N.
     samples: u64,
-    /// Number of linear layers M.
-    depth: usize,
-    /// λ₁, …, λ_M.
-    weight_decay: &'a [f64],
-    /// λ_H.
-    feature_decay: f64,
-    /// `none`, `unregularized` or λ_b.
-    #[serde(serialize_with = "serialize_bias")]
-    bias: Bias,
-    /// d₁, …, d_M, null if they are not limited.
-    widths: Option<&'a [usize]>,
-    /// R = min(K, d₁, …, d_M), the largest rank of the outputs.
-    rank_limit: usize,
+    #[serde(flatten)]
+    constraints: Constraints,
 }
 
-impl<'a> ProblemReport<'a> {
-    /// Classes and penalties; with widths, if they are limited.
-    pub(crate) fn new(
-        counts: &'a ClassCounts,
-        penalties: &'a Regularization,
-        widths: Option<&'a [usize]>,
-    ) -> Self {
-        let narrowest = widths.unwrap_or_default().iter().copied().min();
-        Self {
-            counts,
-            samples: counts.samples(),
-            depth: penalties.depth(),
-            weight_decay: penalties.weight_decays(),
-            feature_decay: penalties.feature_decay(),
-            bias: penalties.bias(),
-            widths,
-            rank_limit: narrowest.map_or(counts.classes(), |width| width.min(counts.classes())),
-        }
+/// What keeps weights and features small.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Constraints {
+    Decays {
+        /// Number of linear layers M.
+        depth: usize,
+        /// λ₁, …, λ_M.
+        weight_decay: Vec<f64>,
+        /// λ_H.
+        feature_decay: f64,
+        /// `none`, `unregularized` or λ_b.
+        #[serde(serialize_with = "serialize_bias")]
+        bias: Bias,
+        /// d₁, …, d_M, null if they are not limited.
+        widths: Option<Vec<usize>>,
+        /// R = min(K, d₁, …, d_M), the largest rank of the outputs.
+        rank_limit: usize,
+    },
+    Budgets {
+        weight_energy: f64,
+        feature_energy: f64,
+    },
+    Nothing {},
+}
+
+impl ProblemReport {
+    pub(super) fn new(prediction: &dyn Prediction, counts: &ClassCounts) -> Self {
+        let objective = prediction.training_objective();
+        let constraints = match (&objective, objective.regularization()) {
+            (_, Some(regularization)) => {
+                Constraints::of(regularization, prediction.widths(), counts.classes())
+            }
+            (TrainingObjective::Budgeted { weight_energy, feature_energy, .. }, _) => {
+                Constraints::Budgets {
+                    weight_energy: *weight_energy,
+                    feature_energy: *feature_energy,
+                }
+            }
+            _ => Constraints::Nothing {},
+        };
+        Self { counts: counts.clone(), samples: counts.samples(), constraints }
+    }
+
+    /// Whether the outputs have a bias.
+    pub(super) fn has_bias(&self) -> bool {
+        matches!(self.constraints, Constraints::Decays { bias, .. } if bias != Bias::None)
     }
 
     /// The problem as a table.
-    pub(crate) fn to_text(&self) -> String {
-        let widths = self.widths.map_or("not limited".into(), list_numbers);
-        let mut facts = vec![
-            fact("samples N", self.samples.to_string()),
-            fact("classes K", self.counts.classes().to_string()),
-            fact("linear layers M", self.depth.to_string()),
-        ];
-        facts.extend(penalty_facts(self.weight_decay, self.feature_decay, self.bias));
-        facts.push(fact("widths d₁,…,d_M", widths));
-        facts.push(fact("rank limit R", self.rank_limit.to_string()));
+    pub(super) fn to_table(&self) -> String {
+        let classes = match self.counts.runs().len() {
+            1 => format!(
+                "{} of {}",
+                self.counts.classes(),
+                self.samples / self.counts.classes() as u64
+            ),
+            _ => self.counts.classes().to_string(),
+        };
+        let mut facts =
+            vec![fact("samples N", self.samples.to_string()), fact("classes K", classes)];
+        match &self.constraints {
+            Constraints::Decays {
+                depth,
+                weight_decay,
+                feature_decay,
+                bias,
+                widths,
+                rank_limit,
+            } => {
+                facts.push(fact("linear layers M", depth.to_string()));
+                facts.extend(decay_facts(weight_decay, Some(*feature_decay), *bias));
+                let widths = widths.as_deref().map_or("not limited".into(), list_numbers);
+                facts.push(fact("widths d₁,…,d_M", widths));
+                facts.push(fact("rank limit R", rank_limit.to_string()));
+            }
+            Constraints::Budgets { weight_energy, feature_energy } => {
+                let number =
+                    |name: &str, value| vec![Cell::Text(name.into()), Cell::Number(Some(value))];
+                facts.push(number("weight energy E_W", *weight_energy));
+                facts.push(number("feature energy E_H", *feature_energy));
+            }
+            Constraints::Nothing {} => {}
+        }
         plain_table(&["problem", ""], &facts)
+    }
+}
+
+impl Constraints {
+    fn of(regularization: &Regularization, widths: Option<&[usize]>, classes: usize) -> Self {
+        let narrowest = widths.unwrap_or_default().iter().copied().min();
+        Self::Decays {
+            depth: regularization.depth(),
+            weight_decay: regularization.weight_decays().to_vec(),
+            feature_decay: regularization.feature_decay(),
+            bias: regularization.bias(),
+            widths: widths.map(<[usize]>::to_vec),
+            rank_limit: narrowest.map_or(classes, |width| width.min(classes)),
+        }
     }
 }
 
@@ -70,15 +127,15 @@ pub(super) fn fact(name: &str, text: impl Into<String>) -> Vec<Cell> {
     vec![Cell::Text(name.into()), Cell::Text(text.into())]
 }
 
-/// The rows that tell the penalties.
-pub(super) fn penalty_facts(
+/// The rows that tell the decays.
+pub(super) fn decay_facts(
     weight_decays: &[f64],
-    feature_decay: f64,
+    feature_decay: Option<f64>,
     bias: Bias,
 ) -> [Vec<Cell>; 3] {
     [
         fact("weight decays λ₁,…,λ_M", list(weight_decays, |&decay| shortest_number(decay))),
-        fact("feature decay λ_H", shortest_number(feature_decay)),
+        fact("feature decay λ_H", feature_decay.map_or("not known".into(), shortest_number)),
         fact("bias", describe_bias(bias)),
     ]
 }
@@ -105,10 +162,7 @@ fn describe_bias(bias: Bias) -> String {
 }
 
 /// Writes the counts one by one: they are kept as runs.
-pub(super) fn serialize_counts<S: Serializer>(
-    counts: &&ClassCounts,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn serialize_counts<S: Serializer>(counts: &ClassCounts, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(counts.runs().flat_map(|run| repeat_n(run.size, run.class_count)))
 }
 

@@ -155,7 +155,9 @@ fn figures_are_those_found_when_the_networks_were_trained() {
 fn both_formats_give_the_same_numbers() {
     let audit_of = |line: &str| run(&format!("audit {line} --json")).stdout;
     let safetensors = audit_of("data/digits_m1.safetensors");
-    let npz = audit_of("data/digits_m1.npz --weight-decay 1e-4 --feature-decay 1e-4 --bias none");
+    let npz = audit_of(
+        "data/digits_m1.npz --loss mse --weight-decay 1e-4 --feature-decay 1e-4 --bias none",
+    );
     assert!(!npz.is_empty());
     assert_eq!(text(&npz), text(&safetensors));
 }
@@ -167,17 +169,34 @@ fn the_json_object_has_the_fields_of_the_contract() {
         assert_keys(
             &audit,
             &[
+                "schema_version",
+                "loss_function",
+                "loss_function_assumed",
+                "head",
+                "assumptions",
+                "feature_decay_inferred",
                 "nc1",
+                "nc1_rank",
                 "nc2",
+                "nc2_target",
                 "nc3",
+                "nc3_centered",
+                "nc3_target",
                 "nc4",
+                "accuracy",
+                "distances",
                 "loss",
                 "loss_optimum",
                 "loss_gap",
+                "loss_gap_relative",
                 "gradient_norm",
                 "balancedness",
+                "relabelled",
+                "verdict",
                 "classes",
                 "prediction",
+                "no_prediction",
+                "reasons",
             ],
         );
         let class = &audit["classes"][0];
@@ -187,9 +206,11 @@ fn the_json_object_has_the_fields_of_the_contract() {
             assert_keys(&class[name], &["measured", "predicted"]);
         }
     }
-    let predicted = support::json(
+    let mut predicted = support::json(
         "predict --counts 200,100,50,50 --depth 3 --weight-decay 5e-4 --feature-decay 5e-4 --widths 64 --json",
     );
+    // The version is that of the object around it.
+    assert_eq!(predicted.as_object_mut().unwrap().remove("schema_version"), Some(json!(2)));
     assert_eq!(audit("data/direct_gof_m3.safetensors")["prediction"], predicted);
 }
 
@@ -210,11 +231,11 @@ fn without_hyper_parameters_the_rest_is_measured() {
         assert_eq!(class["classifier_norm_squared"]["predicted"], Value::Null);
     }
     let table = audit_text("data/digits_m1.npz");
-    assert!(table.contains("No prediction: the weight decays are not known"), "{table}");
-    assert!(!table.contains("loss f") && !table.contains("diff. "), "{table}");
-    let table = audit_text("data/digits_m1.npz --weight-decay 1e-4");
+    assert!(table.contains("No prediction: neither the loss function"), "{table}");
+    assert!(!table.contains(" loss f ") && !table.contains("diff.\n"), "{table}");
+    let table = audit_text("data/digits_m1.npz --loss mse --weight-decay 1e-4");
     assert!(table.contains("No prediction: the weight decay of the features"), "{table}");
-    let table = audit_text("data/digits_m1.npz --feature-decay 1e-4");
+    let table = audit_text("data/digits_m1.npz --loss mse --feature-decay 1e-4");
     assert!(table.contains("No prediction: the weight decays of the layers"), "{table}");
 }
 
@@ -230,32 +251,39 @@ fn a_bias_without_a_setting_counts_as_unregularized() {
     assert_eq!(audit(&line)["prediction"]["problem"]["bias"], "unregularized");
 }
 
+/// Where no closed form is known the minimum is computed, with a bound that duality proves.
 #[test]
-fn a_regularised_bias_with_imbalanced_classes_has_no_prediction() {
+fn a_regularised_bias_with_imbalanced_classes_is_proved_within_a_gap() {
     let path = Network::small().with_bias().write("regularised_bias.safetensors");
     let line = format!("{} --weight-decay 1e-3 --feature-decay 1e-3 --bias 0.1", path.display());
-    let table = audit_text(&line);
-    let reason = "No prediction: no closed form is known for a regularised bias with classes of different sizes.";
-    assert!(table.contains(reason), "{table}");
+    assert!(audit_text(&line).contains("Theorem: proved within a gap"), "{}", audit_text(&line));
     let audit = audit(&line);
-    assert!(number(&audit["loss"]) > 0.0 && number(&audit["gradient_norm"]) > 0.0);
     assert_eq!(numbers(&audit["balancedness"]).len(), 1);
-    for name in ["loss_optimum", "loss_gap", "prediction", "nc3"] {
-        assert_eq!(audit[name], Value::Null, "{name}");
-    }
+    let (loss, bound) =
+        (number(&audit["loss_optimum"]), number(&audit["prediction"]["lower_bound"]));
+    assert!(bound <= loss && loss - bound < 1e-9 * loss, "{bound} {loss}");
+    assert!(number(&audit["loss"]) > loss);
+    assert_eq!(audit["verdict"]["kind"], "not_stationary");
 }
 
 #[test]
 fn balanced_classes_are_measured_to_their_frame_without_hyper_parameters() {
     let balanced = || {
-        let features = [1.0, 0.0, 0.0, 1.0];
-        Network::small().with_doubles("features", &[2, 2], &features).with_labels(&[0, 1])
+        let features = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+        Network::small().with_doubles("features", &[4, 2], &features).with_labels(&[0, 0, 1, 1])
     };
     let path = balanced().with_doubles("classifier.1.weight", &[2, 2], &[2.0, 0.0, 0.0, 2.0]);
     let path = path.write("balanced.safetensors");
-    assert_all_below(1e-15, &metrics(&audit(&path.display().to_string())), "frame");
-    let table = audit_text(&path.display().to_string());
+    let line = path.display().to_string();
+    assert_all_below(1e-15, &metrics(&audit(&format!("{line} --loss mse"))), "frame");
+    let table = audit_text(&format!("{line} --loss mse"));
     assert!(table.contains("measured to the orthogonal frame"), "{table}");
+    assert_eq!(audit(&format!("{line} --loss ce"))["nc3_target"], "simplex_etf");
+    // The frame depends on the loss, which nobody told.
+    let unknown = audit(&line);
+    assert_eq!(unknown["nc3"], Value::Null);
+    assert_all_below(1e-15, &[number(&unknown["distances"]["orthogonal_frame"]["nc3"])], "frame");
+    assert!(unknown["reasons"]["nc3"].as_str().unwrap().contains("depends on the loss"));
     let path = balanced().with_bias().write("balanced_bias.safetensors");
     let table = audit_text(&path.display().to_string());
     assert!(table.contains("measured to the simplex ETF"), "{table}");
@@ -263,7 +291,7 @@ fn balanced_classes_are_measured_to_their_frame_without_hyper_parameters() {
 
 #[test]
 fn truncated_files_are_errors() {
-    for (name, size) in [("direct_of_m1.safetensors", 210_480), ("digits_m1.npz", 212_235)] {
+    for (name, size) in [("direct_of_m1.safetensors", 210_504), ("digits_m1.npz", 212_235)] {
         let path = format!("{}/../data/{name}", env!("CARGO_MANIFEST_DIR"));
         let bytes = std::fs::read(path).unwrap();
         assert_eq!(bytes.len(), size);

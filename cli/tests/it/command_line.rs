@@ -119,9 +119,16 @@ fn the_json_object_has_the_fields_of_the_contract() {
     let json =
         prediction(&format!("--counts 5,9 --depth 2 {DECAYS} --bias unregularized --widths 8"));
     let fields = [
+        "schema_version",
+        "loss_function",
         "problem",
         "geometry",
         "unique",
+        "proof",
+        "statement",
+        "lower_bound",
+        "gap",
+        "collapse_factors",
         "scale",
         "threshold",
         "loss",
@@ -212,7 +219,8 @@ fn too_narrow_layers_are_explained() {
 
 #[test]
 fn problems_without_a_closed_form_are_refused() {
-    let message = error_line(&format!("predict --counts 5,9 --depth 1 {DECAYS} --bias 0.1"));
+    let message =
+        error_line(&format!("predict --counts 5,9 --depth 2 {DECAYS} --bias 0.1 --search 0"));
     assert!(message.contains("no closed form is known"), "{message}");
 }
 

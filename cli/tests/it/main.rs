@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod audit;
+mod cases;
 mod command_line;
 mod input;
 mod loss;

@@ -26,4 +26,9 @@ impl ClassMatrix {
         }
         Self::unique(Grouped::by_size(counts, diagonal, Some(between)))
     }
+
+    /// `value`·(I − 11ᵀ/K) for `classes` ≥ 1.
+    pub(crate) fn scaled_simplex_etf(classes: usize, value: f64) -> Self {
+        Self::unique(Grouped::single(classes, value, -value / classes as f64))
+    }
 }

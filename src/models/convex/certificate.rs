@@ -66,17 +66,23 @@ impl Data {
     }
 
     /// A relative bound of the rounding errors of sums over rows and columns.
-    fn rounding(&self) -> f64 {
+    pub(super) fn rounding(&self) -> f64 {
         f64::EPSILON * (self.rows.len() + self.columns.len() + 32) as f64
     }
 
     /// ‖∇‖, rounded up: the gradient's spectral norm over all classes.
     pub(super) fn steepness(&self, state: &State) -> Result<f64> {
         let between = singular_values(&state.gradient)?.iter().copied().fold(0.0, f64::max);
-        let within =
-            self.columns.iter().zip(&state.fits).filter(|(column, _)| self.siblings(column) > 0.0);
-        let within = within.map(|(column, fit)| column.slope() * (fit.own - fit.sibling).abs());
+        let with_siblings = self.columns.iter().enumerate();
+        let with_siblings = with_siblings.filter(|(_, column)| self.siblings(column) > 0.0);
+        let within = with_siblings.map(|(index, _)| self.steepness_within(state, index));
         Ok(within.fold(between, f64::max) * (1.0 + self.rounding()))
+    }
+
+    /// The singular value of the gradient on the contrasts of one column's kind.
+    pub(super) fn steepness_within(&self, state: &State, index: usize) -> f64 {
+        let fit = &state.fits[index];
+        self.columns[index].slope() * (fit.own - fit.sibling).abs()
     }
 
     /// Σ_j w_j (p_j − y_j) for one class of each row.

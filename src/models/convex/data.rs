@@ -42,17 +42,17 @@ pub(crate) struct Data {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Column {
     /// w_j, what one of its classes weighs.
-    pub(super) weight: f64,
+    pub(crate) weight: f64,
     /// Number of classes with such samples.
-    pub(super) members: f64,
+    pub(crate) members: f64,
     /// s_j.
-    pub(super) scale: f64,
+    pub(crate) scale: f64,
     /// The row of the own class: that of the largest label.
-    pub(super) anchor: usize,
+    pub(crate) anchor: usize,
     /// What the label of the own class has beyond that of its siblings.
-    pub(super) own: f64,
+    pub(crate) own: f64,
     /// One less that.
-    pub(super) deficit: f64,
+    pub(crate) deficit: f64,
 }
 
 impl Column {

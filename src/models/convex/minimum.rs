@@ -96,7 +96,8 @@ impl ConvexMinimum {
         if kinds.is_some() {
             divide_rows(&mut right, members.iter().map(|members| members.sqrt()));
         }
-        let contrasts = solution.state.fits.iter().take(columns).map(|fit| fit.contrast).collect();
+        let mut contrasts = solution.contrasts();
+        contrasts.truncate(columns);
         let bias = (problem.penalties().bias() != Bias::None)
             .then(|| centered(&problem, solution.state.bias, members));
         Self {
@@ -249,7 +250,7 @@ impl ConvexMinimum {
     /// The singular values of X = Z diag(√n), by falling size.
     fn singular_values_of_logits(&self) -> Vec<SingularValue> {
         let between = self.between.iter().map(|&value| SingularValue::new(value, 1));
-        let kinds = self.kinds.iter().flat_map(|kinds| kinds.kinds());
+        let kinds = self.kinds.iter().flat_map(Kinds::kinds);
         let within = kinds.zip(&self.contrasts).zip(self.scales());
         let within =
             within.map(|((kind, q), scale)| SingularValue::new(q * scale, kind.classes - 1));

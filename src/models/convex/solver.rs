@@ -56,6 +56,11 @@ impl Solution {
         self.frame.values.iter().sum::<f64>() + self.state.contrast_norm
     }
 
+    /// q of each column.
+    pub(super) fn contrasts(&self) -> Vec<f64> {
+        self.state.fits.iter().map(|fit| fit.contrast).collect()
+    }
+
     fn gap(&self) -> f64 {
         self.objective - self.lower_bound
     }
@@ -68,15 +73,9 @@ pub(crate) fn solve(
     start: Option<(DMatrix<f64>, Vec<f64>)>,
     monitor: &dyn Monitor,
 ) -> Result<Option<Solution>> {
-    let (point, bias) = start.unwrap_or_else(|| (data.start(price), vec![0.0; data.rows.len()]));
-    let search = Search { data, price, steepest: data.lipschitz_constant() };
-    let zeros = || DMatrix::zeros(point.nrows(), point.ncols());
-    let candidate = match search.proximal_step(&point, &bias, None)? {
-        None => search.proximal_step(&zeros(), &vec![0.0; bias.len()], None)?,
-        found => found,
-    };
-    let Some(mut current) = candidate else { return Ok(None) };
     monitor.report(STAGE, 0, None)?;
+    let search = Search { data, price, steepest: data.lipschitz_constant() };
+    let Some(mut current) = search.first(start)? else { return Ok(None) };
     search.certify(&mut current)?;
     let mut best_bound = current.lower_bound;
     while current.objective - best_bound > GAP * current.objective && current.steps < MAX_STEPS {
@@ -98,6 +97,24 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Where the search begins: at zero, if that is the minimum, or else one proximal step from the given point or
+    /// from a guess.
+    fn first(&self, start: Option<(DMatrix<f64>, Vec<f64>)>) -> Result<Option<Solution>> {
+        if let Some((point, bias)) = start {
+            return self.proximal_step(&point, &bias, None);
+        }
+        let no_bias = vec![0.0; self.data.rows.len()];
+        let zeros = DMatrix::zeros(self.data.rows.len(), self.data.columns.len());
+        let at_zero = self.proximal_step(&zeros, &no_bias, None)?;
+        if at_zero.as_ref().is_some_and(|found| found.frame.rank() == 0) {
+            return Ok(at_zero);
+        }
+        let guess = self.proximal_step(&self.data.start(self.price), &no_bias, None)?;
+        let objective =
+            |found: &Option<Solution>| found.as_ref().map_or(f64::INFINITY, |f| f.objective);
+        Ok(if objective(&guess) <= objective(&at_zero) { guess } else { at_zero })
+    }
+
     /// A better point, if there is one.
     fn next(&self, current: &Solution, monitor: &dyn Monitor) -> Result<Option<Solution>> {
         let matrix = current.frame.matrix();
@@ -173,8 +190,8 @@ impl Search<'_> {
         let Some(state) = self.data.state(point, Contrasts::Best(self.price), bias) else {
             return Ok(None);
         };
-        let curvature = curvature.unwrap_or_else(|| Curvature::largest(self.data, &state));
-        let length = curvature.recip();
+        let here = || Some(Curvature::largest(self.data, &state)).filter(|value| value.is_normal());
+        let length = curvature.or_else(here).unwrap_or(self.steepest).recip();
         let moved = point - &state.gradient * length;
         if !moved.iter().all(|entry| entry.is_finite()) {
             return Ok(None);

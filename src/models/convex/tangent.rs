@@ -13,17 +13,17 @@
 
 use nalgebra::DMatrix;
 
-use crate::numerics::linalg::{product, transposed};
+use crate::numerics::linalg::{Svd, product, transposed};
 
 /// The singular vectors and values of a point.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     /// U, R×R.
-    pub(super) left: DMatrix<f64>,
+    pub(crate) left: DMatrix<f64>,
     /// V, J×R with J ≥ R.
-    pub(super) right: DMatrix<f64>,
+    pub(crate) right: DMatrix<f64>,
     /// σ_1 ≥ … ≥ σ_r > 0.
-    pub(super) values: Vec<f64>,
+    pub(crate) values: Vec<f64>,
     /// t_{r+1}, …, t_R.
     pub(super) duals: Vec<f64>,
 }
@@ -79,7 +79,14 @@ fn axpy(sum: &mut DMatrix<f64>, factor: f64, term: &DMatrix<f64>) {
 }
 
 impl Frame {
-    pub(super) fn rank(&self) -> usize {
+    /// `size` times the first singular direction, with its singular value; `None` if that is zero.
+    pub(super) fn rank_one(svd: Svd, size: f64) -> Option<(Self, f64)> {
+        let first = svd.singular_values.iter().copied().next().filter(|&value| value > 0.0)?;
+        let duals = svd.singular_values.iter().skip(1).map(|value| value / first).collect();
+        Some((Self { left: svd.u, right: svd.v, values: vec![size], duals }, first))
+    }
+
+    pub(crate) fn rank(&self) -> usize {
         self.values.len()
     }
 

@@ -12,6 +12,9 @@ use crate::problem::regularization::Bias;
 /// The most classes for which the best partition into blocks is searched.
 const MOST_PARTITIONED: usize = 10_000;
 
+/// Relative differences of losses below this may be rounding errors.
+const ROUNDING: f64 = 1e-12;
+
 /// A structure with its best sizes and F.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Candidate {
@@ -25,7 +28,7 @@ impl Candidate {
     /// Whether the losses agree up to rounding errors: structures overlap, as an antiprism of six classes
     /// may be an octahedron, and two blocks may have one size.
     fn is_same_point(&self, other: &Self) -> bool {
-        (self.value - other.value).abs() <= 1e-12 * self.value
+        (self.value - other.value).abs() <= ROUNDING * self.value
     }
 }
 
@@ -138,9 +141,15 @@ impl Competitors {
         let mut best: Vec<(f64, Option<Block>)> = vec![(0.0, None)];
         for total in 1..=self.classes {
             let options = costs.iter().filter(|(block, _)| block.classes <= total);
-            let choice = options
-                .map(|(block, cost)| (best[total - block.classes].0 + cost, Some(*block)))
-                .min_by(|a, b| a.0.total_cmp(&b.0))?;
+            let options =
+                options.map(|(block, cost)| (best[total - block.classes].0 + cost, Some(*block)));
+            // Four pairs are a circulant of eight, too: of equal sums the one of the first blocks counts.
+            let choice =
+                options.reduce(
+                    |best, next| {
+                        if next.0 < best.0 * (1.0 - ROUNDING) { next } else { best }
+                    },
+                )?;
             best.push(choice);
         }
         let mut blocks: Vec<Block> = Vec::new();

@@ -85,6 +85,14 @@ impl Landscape {
             for found in Competitors::new(ufm.classes(), penalty.bias).candidates(&penalty) {
                 points.push(CrossEntropyPoint::new(ufm.clone(), found.structure, found.sizes)?);
             }
+            let losses = points.iter().map(|point| point.loss() / ufm.loss_mean().factor());
+            let lowest = losses.fold(f64::INFINITY, f64::min);
+            for (solid, found) in numerical::solids(ufm.classes(), &penalty, lowest) {
+                let point = numerical::solid_point(ufm, solid, &found)?;
+                if !points.iter().any(|other| is_same(other, &point)) {
+                    points.push(point);
+                }
+            }
         }
         points.sort_by(|a, b| a.loss().total_cmp(&b.loss()));
         Ok(Self::compare(ufm, points, &simplex_etf, None))
@@ -168,7 +176,7 @@ fn compared(
     points: Vec<CrossEntropyPoint>,
     search: Option<&SearchResult>,
 ) -> Vec<CrossEntropyPoint> {
-    let lowest = points.first().map_or(0.0, |best| best.loss());
+    let lowest = points.first().map_or(0.0, CrossEntropyPoint::loss);
     let above = |point: &CrossEntropyPoint| point.loss() - lowest > ROUNDING * point.loss();
     let judged = points.into_iter().map(|point| match point.verdict() {
         Verdict::BestKnown { .. } if above(&point) => point.with_verdict(lower_point_known()),
@@ -185,6 +193,11 @@ fn compared(
         _ => point,
     });
     judged.collect()
+}
+
+/// Whether the losses agree up to rounding errors.
+fn is_same(a: &CrossEntropyPoint, b: &CrossEntropyPoint) -> bool {
+    (a.loss() - b.loss()).abs() <= SAME_POINT * a.loss()
 }
 
 fn is_numerical(point: &CrossEntropyPoint) -> bool {
@@ -255,6 +268,10 @@ impl Prediction for Landscape {
         self.best().bias()
     }
 
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
+        self.best().bias_runs()
+    }
+
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
         self.best().singular_values(layers)
     }
@@ -303,12 +320,12 @@ impl CrossEntropyUfm {
     /// use neural_collapse::models::low_rank::Search;
     /// use neural_collapse::{CrossEntropyUfm, Prediction, Regularization};
     ///
-    /// // Ten classes, three layers: a gyroelongated square bipyramid, of rank 3 with two apexes, is lower than all
-    /// // closed forms.
-    /// let ufm = CrossEntropyUfm::new(10, 1, Regularization::new(&[0.005; 3], 0.005)?)?;
+    /// // Twelve classes, two layers: rank four, one orbit of all classes with 48 symmetries, a circulant.
+    /// let ufm = CrossEntropyUfm::new(12, 1, Regularization::new(&[0.03; 2], 0.03)?)?;
     /// let landscape = ufm.searched_landscape(&Search::default().with_starts(10), &())?;
-    /// assert_eq!(landscape.geometry().to_string(), "numerical, rank 3, orbits 8 + 2");
-    /// assert!((landscape.loss() - 0.18097581).abs() < 1e-8);
+    /// assert_eq!(landscape.geometry().to_string(), "12-circulant(2,3)");
+    /// assert!((landscape.loss() - 1.21769534).abs() < 1e-8);
+    /// assert!(landscape.search().is_some_and(|search| search.hits > 0));
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn searched_landscape(&self, options: &Search, monitor: &dyn Monitor) -> Result<Landscape> {

@@ -1,16 +1,18 @@
-//! The numerical search as a source of points beside the closed forms.
+//! Numerical descents as a source of points beside the closed forms.
 
 use core::cmp::Reverse;
 
 use nalgebra::DMatrix;
 
 use crate::error::Result;
-use crate::models::cross_entropy::point::CrossEntropyPoint;
+use crate::models::cross_entropy::point::{CrossEntropyPoint, Numbers};
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::models::cross_entropy::reduced::Penalty;
+use crate::models::cross_entropy::solids::Solid;
 use crate::models::cross_entropy::structure::{LogitStructure, NumericalStructure};
 use crate::models::low_rank::objective::{DataTerm, Objective};
-use crate::models::low_rank::search::{Found, Search, search};
+use crate::models::low_rank::search::{Found, Search, followed, rough_value, search};
+use crate::models::low_rank::starts::from_positions;
 use crate::models::low_rank::symmetry::symmetry;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::svd_thin;
@@ -21,72 +23,15 @@ use crate::problem::regularization::Bias;
 const CLOSED_STARTS: usize = 12;
 /// Relative size of the disturbance that lets a descent leave a closed form.
 const DISTURBANCE: f64 = 0.02;
+/// Scales of the starts of a solid, relative to the one that suits it best.
+const START_FACTORS: [f64; 2] = [0.8, 1.3];
+/// How far above the lowest F a solid is still listed.
+const NEAR: f64 = 1.02;
 /// Relative difference at which Z counts as symmetric.
 const ASYMMETRY: f64 = 1e-6;
 
-/// Searches numerically, from random starts and from points that are known already.
-pub(crate) fn searched(
-    ufm: &CrossEntropyUfm,
-    known: &[CrossEntropyPoint],
-    options: &Search,
-    monitor: &dyn Monitor,
-) -> Result<Found> {
-    let objective = objective(ufm);
-    let limit = ufm.classes() - 1;
-    let starts = known.iter().take(CLOSED_STARTS).map(|point| start(&objective, point));
-    let starts = starts.collect::<Result<Vec<_>>>()?;
-    search(&objective, limit, &starts, options, monitor)
-}
-
-/// The point that was found, with classes of one orbit next to each other.
-pub(crate) fn point(ufm: &CrossEntropyUfm, found: &Found) -> Result<CrossEntropyPoint> {
-    let classes = ufm.classes();
-    let mut bias = found.bias.clone();
-    bias.resize(classes, 0.0);
-    if ufm.penalties().bias() == Bias::Unregularized {
-        let mean = bias.iter().sum::<f64>() / classes as f64;
-        bias.iter_mut().for_each(|b| *b -= mean);
-    }
-    let kinds: Vec<Vec<f64>> = bias.iter().map(|&b| vec![b]).collect();
-    let symmetry = symmetry(&found.outputs, &kinds);
-    let orbit_size = |class: usize| {
-        symmetry.orbits.iter().filter(|orbit| **orbit == symmetry.orbits[class]).count()
-    };
-    let mut order: Vec<usize> = (0..classes).collect();
-    order.sort_by_key(|&class| (Reverse(orbit_size(class)), symmetry.orbits[class]));
-    let logits = DMatrix::from_fn(classes, classes, |i, j| found.outputs[(order[i], order[j])]);
-    let asymmetry = (&logits - logits.transpose()).amax();
-    let mut orbits: Vec<usize> = Vec::new();
-    let mut next = 0;
-    while next < classes {
-        orbits.push(orbit_size(order[next]));
-        next += orbit_size(order[next]);
-    }
-    let structure = NumericalStructure {
-        rank: found.singular_values.len(),
-        automorphisms: symmetry.order,
-        orbits,
-        is_symmetric: asymmetry <= ASYMMETRY * logits.amax(),
-        hits: found.hits,
-        starts: found.starts,
-    };
-    let biases = order.iter().map(|&class| bias[class]).collect();
-    let singular_values = multiplicities(&found.singular_values);
-    let structure = LogitStructure::Numerical(structure);
-    CrossEntropyPoint::numerical(
-        ufm.clone(),
-        structure,
-        logits,
-        biases,
-        singular_values,
-        found.value,
-    )
-}
-
-/// The loss of a problem in the outputs of the class means.
-pub(crate) fn objective(ufm: &CrossEntropyUfm) -> Objective {
-    let penalty = Penalty::of(ufm);
-    let classes = ufm.classes();
+/// The loss of K balanced classes in the outputs of the class means.
+pub(crate) fn objective(classes: usize, penalty: &Penalty) -> Objective {
     Objective {
         data_term: DataTerm::CrossEntropy,
         classes,
@@ -99,6 +44,117 @@ pub(crate) fn objective(ufm: &CrossEntropyUfm) -> Objective {
     }
 }
 
+/// Searches numerically, from random starts and from points that are known already.
+pub(crate) fn searched(
+    ufm: &CrossEntropyUfm,
+    known: &[CrossEntropyPoint],
+    options: &Search,
+    monitor: &dyn Monitor,
+) -> Result<Found> {
+    let objective = objective(ufm.classes(), &Penalty::of(ufm));
+    let starts = known.iter().take(CLOSED_STARTS).map(|point| start(&objective, point));
+    let starts = starts.collect::<Result<Vec<_>>>()?;
+    search(&objective, ufm.classes() - 1, &starts, options, monitor)
+}
+
+/// The point that was found, with classes of one orbit next to each other.
+pub(crate) fn point(ufm: &CrossEntropyUfm, found: &Found) -> Result<CrossEntropyPoint> {
+    let bias = centered_bias(found, ufm.penalties().bias());
+    let (structure, order) = structure(found, &bias);
+    let classes = ufm.classes();
+    let numbers = Numbers {
+        logits: DMatrix::from_fn(classes, classes, |i, j| found.outputs[(order[i], order[j])]),
+        bias: order.iter().map(|&class| bias[class]).collect(),
+        singular_values: multiplicities(&found.singular_values),
+    };
+    let structure = LogitStructure::Numerical(structure);
+    CrossEntropyPoint::numerical(ufm.clone(), structure, numbers, found.value)
+}
+
+/// The solids and paths of K classes that are minima and about as low as `level`, the lowest F known.
+pub(crate) fn solids(classes: usize, penalty: &Penalty, level: f64) -> Vec<(Solid, Found)> {
+    let list = Solid::of(classes).into_iter();
+    list.filter_map(|solid| Some((solid, solid_minimum(solid, classes, penalty, level)?))).collect()
+}
+
+/// The best minimum with the symmetry of a solid, if there is one near `level`.
+fn solid_minimum(solid: Solid, classes: usize, penalty: &Penalty, level: f64) -> Option<Found> {
+    let objective = objective(classes, penalty);
+    let positions = solid.positions(classes);
+    let ends = START_FACTORS.iter().filter_map(|&factor| {
+        let (rank, start) = from_positions(&objective, &positions, factor);
+        // Most solids are far above at most strengths, and slow to follow to their end.
+        let near = rough_value(&objective, rank, start.clone()) <= NEAR * level;
+        near.then(|| followed(&objective, rank, start).ok())?
+    });
+    let minima = ends.filter(|found| {
+        let kinds = kinds(&centered_bias(found, penalty.bias));
+        let order = symmetry(&found.outputs, &kinds).order;
+        found.singular_values.len() == solid.rank()
+            && found.is_minimum != Some(false)
+            && order.is_some_and(|order| order % solid.automorphisms() == 0)
+    });
+    minima.min_by(|a, b| a.value.total_cmp(&b.value))
+}
+
+/// The point of a solid, in the order of its positions.
+pub(crate) fn solid_point(
+    ufm: &CrossEntropyUfm,
+    solid: Solid,
+    found: &Found,
+) -> Result<CrossEntropyPoint> {
+    let numbers = Numbers {
+        logits: found.outputs.clone(),
+        bias: centered_bias(found, ufm.penalties().bias()),
+        singular_values: multiplicities(&found.singular_values),
+    };
+    CrossEntropyPoint::numerical(ufm.clone(), LogitStructure::Solid(solid), numbers, found.value)
+}
+
+/// What is known about logits that were found, and an order with classes of one orbit next to each other.
+pub(crate) fn structure(found: &Found, bias: &[f64]) -> (NumericalStructure, Vec<usize>) {
+    let classes = found.outputs.nrows();
+    let symmetry = symmetry(&found.outputs, &kinds(bias));
+    let orbit_size = |class: usize| {
+        symmetry.orbits.iter().filter(|orbit| **orbit == symmetry.orbits[class]).count()
+    };
+    let mut order: Vec<usize> = (0..classes).collect();
+    order.sort_by_key(|&class| (Reverse(orbit_size(class)), symmetry.orbits[class]));
+    let mut orbits: Vec<usize> = Vec::new();
+    let mut next = 0;
+    while next < classes {
+        orbits.push(orbit_size(order[next]));
+        next += orbit_size(order[next]);
+    }
+    let asymmetry = (&found.outputs - found.outputs.transpose()).amax();
+    let structure = NumericalStructure {
+        rank: found.singular_values.len(),
+        automorphisms: symmetry.order,
+        orbits,
+        is_symmetric: asymmetry <= ASYMMETRY * found.outputs.amax(),
+        hits: found.hits,
+        starts: found.starts,
+    };
+    (structure, order)
+}
+
+/// b, with the mean 0 where nothing else decides; zeros without one.
+pub(crate) fn centered_bias(found: &Found, bias: Bias) -> Vec<f64> {
+    let classes = found.outputs.nrows();
+    let mut centered = found.bias.clone();
+    centered.resize(classes, 0.0);
+    if bias == Bias::Unregularized {
+        let mean = centered.iter().sum::<f64>() / classes as f64;
+        centered.iter_mut().for_each(|b| *b -= mean);
+    }
+    centered
+}
+
+/// What an exchange of classes has to keep.
+fn kinds(bias: &[f64]) -> Vec<Vec<f64>> {
+    bias.iter().map(|&b| vec![b]).collect()
+}
+
 /// The rank and the parameters of a known point, a little disturbed.
 fn start(objective: &Objective, point: &CrossEntropyPoint) -> Result<(usize, Vec<f64>)> {
     let rank = point.rank();
@@ -109,14 +165,13 @@ fn start(objective: &Objective, point: &CrossEntropyPoint) -> Result<(usize, Vec
     for side in [&svd.u, &svd.v] {
         for (column, &value) in side.column_iter().zip(svd.singular_values.iter()).take(rank) {
             let root = objective.energy(value).sqrt();
-            let size = root / (objective.classes as f64).sqrt();
-            let disturbed = column.iter().map(|entry| entry * root);
-            let first = parameters.len();
-            parameters.extend(disturbed.enumerate().map(|(index, entry)| {
+            let size = DISTURBANCE * root / (objective.classes as f64).sqrt();
+            for entry in column.iter() {
                 // Multiples of the golden section lie evenly and without symmetry.
-                let wild = ((first + index + 1) as f64 * 0.618_033_988_749_894_9).fract() - 0.5;
-                entry + DISTURBANCE * size * wild
-            }));
+                let number = parameters.len() as f64 + 1.0;
+                let wild = (number * 0.618_033_988_749_894_9).fract() - 0.5;
+                parameters.push(entry * root + size * wild);
+            }
         }
     }
     if objective.has_bias() {

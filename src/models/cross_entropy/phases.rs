@@ -1,17 +1,23 @@
 //! The phase diagram: which structure is the lowest for which strength of the penalties.
 
 use crate::error::{Result, check_positive};
-use crate::models::cross_entropy::candidates::{Candidate, Competitors};
-use crate::models::cross_entropy::problem::check_smoothing;
+use crate::models::cross_entropy::candidates::Competitors;
+use crate::models::cross_entropy::numerical::{centered_bias, objective, solids, structure};
 use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::simplex::SimplexPotential;
-use crate::models::cross_entropy::structure::LogitStructure;
+use crate::models::cross_entropy::structure::{LogitStructure, NumericalStructure};
+use crate::models::low_rank::search::{Found, Search, followed, search};
+use crate::monitor::{Monitor, Progress};
 use crate::problem::regularization::Bias;
 
-/// The smallest strength looked at: weaker penalties are not met in practice.
-const SMALLEST_STRENGTH: f64 = 1e-12;
-/// Strengths looked at in each factor of 10.
-const PER_DECADE: f64 = 16.0;
+/// The strengths of a diagram of closed forms: weaker penalties than the smallest are not met in practice.
+const CLOSED: Grid = Grid { smallest: 1e-12, per_decade: 16.0 };
+/// Those of a diagram with a search at each of them.
+const SEARCHED: Grid = Grid { smallest: 1e-6, per_decade: 8.0 };
+/// Relative differences of losses below this may be rounding errors.
+const ROUNDING: f64 = 1e-12;
+/// A numerical point that is lower by less than this is the closed form itself.
+const SAME_POINT: f64 = 1e-10;
 /// Cap on the breakpoints between two neighbouring strengths.
 const MOST_NESTED: usize = 6;
 
@@ -51,7 +57,7 @@ impl Phase {
 /// another continuously, as blocks of two sizes into blocks of one, they are less sharp. Phases are
 /// searched on a grid of 16 strengths a decade from 1e-12 up to where zero is proved to be optimal:
 /// one that is narrower than the spacing of 15 % may be missed, and below the grid the first phase
-/// is taken to go on.
+/// is taken to go on. With the structures at hand once for all strengths, K = 24 takes about a second.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] if there are less than two classes, no layer, or a decay of the bias that is not
@@ -74,44 +80,118 @@ pub fn phase_diagram(
     bias: Bias,
     label_smoothing: f64,
 ) -> Result<Vec<Phase>> {
-    if let Bias::Regularized(decay) = bias {
-        check_positive("bias_decay", decay)?;
-    }
-    check_smoothing(label_smoothing)?;
-    let potential = SimplexPotential::new(classes, depth)?.with_label_smoothing(label_smoothing)?;
-    let competitors = Competitors::new(classes, bias);
-    let diagram = Diagram { potential, classes, depth, bias, competitors };
-    let mut phases = Vec::new();
-    let mut from = 0.0;
-    let grid = diagram.grid();
-    let mut winners = grid.iter().map(|&strength| (strength, diagram.winner(strength)));
-    let Some(mut before) = winners.next() else { return Ok(phases) };
-    for after in winners {
-        let mut breakpoints = Vec::new();
-        diagram.split(&before, &after, MOST_NESTED, &mut breakpoints);
-        for (at, structure) in breakpoints {
-            phases.push(Phase { structure, from, to: at, depth });
-            from = at;
-        }
-        before = after;
-    }
-    phases.push(Phase { structure: before.1.structure, from, to: f64::INFINITY, depth });
-    Ok(phases)
+    Diagram::new(classes, depth, bias, label_smoothing, None)?.phases(CLOSED)
 }
 
-/// A strength and what wins there.
-type Winner = (f64, Candidate);
+/// The [`phase_diagram`] with a numerical search at every strength of the grid beside the closed forms.
+///
+/// The grid has 8 strengths a decade from 1e-6 on. Between two of them a numerical structure is followed from
+/// where it was found, so that its ties are as sharp as those of closed forms; numerical structures are told
+/// apart by their rank, their orbits and the order of their symmetry group. With 10 starts at each rank and K = 6
+/// it takes some seconds.
+///
+/// # Errors
+/// As [`phase_diagram`]; [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the work.
+///
+/// ```
+/// use neural_collapse::Bias;
+/// use neural_collapse::models::cross_entropy::searched_phase_diagram;
+/// use neural_collapse::models::low_rank::Search;
+///
+/// // Four classes, two layers: between the square and zero all classes lie on one axis.
+/// let search = Search::default().with_starts(4);
+/// let phases = searched_phase_diagram(4, 2, Bias::None, 0.0, &search, &())?;
+/// let names: Vec<String> = phases.iter().map(|phase| phase.structure.to_string()).collect();
+/// assert_eq!(names, ["simplex ETF", "2 × pair", "path", "zero"]);
+/// assert!((phases[2].from - 0.159622).abs() < 1e-6 && (phases[3].from - 0.160294).abs() < 1e-6);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn searched_phase_diagram(
+    classes: usize,
+    depth: usize,
+    bias: Bias,
+    label_smoothing: f64,
+    options: &Search,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Phase>> {
+    let search = Some((options, monitor));
+    Diagram::new(classes, depth, bias, label_smoothing, search)?.phases(SEARCHED)
+}
 
-struct Diagram {
+/// Strengths that are looked at.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    smallest: f64,
+    /// In each factor of 10.
+    per_decade: f64,
+}
+
+/// A structure at a strength.
+#[derive(Debug, Clone)]
+struct Branch {
+    strength: f64,
+    structure: LogitStructure,
+    value: f64,
+    /// Rank and parameters of what was found numerically.
+    numbers: Option<(usize, Vec<f64>)>,
+}
+
+struct Diagram<'a> {
     potential: SimplexPotential,
     classes: usize,
     depth: usize,
     bias: Bias,
     /// Made ready once for all strengths.
     competitors: Competitors,
+    search: Option<(&'a Search, &'a dyn Monitor)>,
 }
 
-impl Diagram {
+impl<'a> Diagram<'a> {
+    fn new(
+        classes: usize,
+        depth: usize,
+        bias: Bias,
+        label_smoothing: f64,
+        search: Option<(&'a Search, &'a dyn Monitor)>,
+    ) -> Result<Self> {
+        if let Bias::Regularized(decay) = bias {
+            check_positive("bias_decay", decay)?;
+        }
+        let potential = SimplexPotential::new(classes, depth)?;
+        let potential = potential.with_label_smoothing(label_smoothing)?;
+        let competitors = Competitors::new(classes, bias);
+        Ok(Self { potential, classes, depth, bias, competitors, search })
+    }
+
+    fn phases(&self, grid: Grid) -> Result<Vec<Phase>> {
+        let mut phases = Vec::new();
+        let mut from = 0.0;
+        let strengths = self.strengths(grid);
+        let total = strengths.len() as u64;
+        let mut before: Option<Branch> = None;
+        for (index, &strength) in strengths.iter().enumerate() {
+            let progress = Progress {
+                stage: "comparing structures at every strength",
+                done: index as u64,
+                total: Some(total),
+            };
+            let after = self.winner(strength, before.as_ref(), progress)?;
+            if let Some(before) = &before {
+                let mut breakpoints = Vec::new();
+                self.split(before, &after, MOST_NESTED, progress, &mut breakpoints)?;
+                for (at, structure) in breakpoints {
+                    phases.push(Phase { structure, from, to: at, depth: self.depth });
+                    from = at;
+                }
+            }
+            before = Some(after);
+        }
+        if let Some(Branch { structure, .. }) = before {
+            phases.push(Phase { structure, from, to: f64::INFINITY, depth: self.depth });
+        }
+        Ok(phases)
+    }
+
     fn penalty(&self, strength: f64) -> Penalty {
         Penalty {
             depth: self.depth,
@@ -122,110 +202,134 @@ impl Diagram {
     }
 
     /// Strengths on a logarithmic grid, the last one beyond every structure.
-    fn grid(&self) -> Vec<f64> {
+    fn strengths(&self, grid: Grid) -> Vec<f64> {
         let last = 1.000_001 * self.potential.proved_collapse();
-        let decades = (last / SMALLEST_STRENGTH).log10();
-        let cells = (decades * PER_DECADE).ceil().max(1.0);
+        let smallest = grid.smallest.min(last / 10.0);
+        let decades = (last / smallest).log10();
+        let cells = (decades * grid.per_decade).ceil().max(1.0);
         (0..=cells as u32)
-            .map(|cell| SMALLEST_STRENGTH * 10.0_f64.powf(decades * f64::from(cell) / cells))
+            .map(|cell| smallest * 10.0_f64.powf(decades * f64::from(cell) / cells))
             .collect()
     }
 
-    /// The lowest structure at a strength.
-    fn winner(&self, strength: f64) -> Candidate {
-        let etf = self.candidate(&LogitStructure::SimplexEtf, strength);
-        let mut list: Vec<Candidate> = etf.into_iter().collect();
-        if self.depth > 1 && self.classes > 2 {
-            list.extend(self.competitors.candidates(&self.penalty(strength)));
-        }
-        let zero = Candidate {
-            structure: LogitStructure::Collapsed,
-            sizes: Vec::new(),
-            value: (self.classes as f64).ln(),
+    /// The lowest structure at a strength; a search starts from the structure of the strength before, too.
+    fn winner(&self, strength: f64, before: Option<&Branch>, progress: Progress) -> Result<Branch> {
+        let closed = self.closed_winner(strength);
+        let Some((options, monitor)) = self.search.filter(|_| self.has_competitors()) else {
+            return Ok(closed);
         };
-        list.into_iter().fold(zero, |best, next| if next.value < best.value { next } else { best })
-    }
-
-    /// The best point of one structure at a strength.
-    fn candidate(&self, structure: &LogitStructure, strength: f64) -> Option<Candidate> {
-        match structure {
-            LogitStructure::Collapsed => None,
-            LogitStructure::SimplexEtf => {
-                let alpha = self.potential.local_minimum(strength).ok()??;
-                let value = self.potential.value_unchecked(alpha, strength);
-                Some(Candidate { structure: structure.clone(), sizes: vec![alpha], value })
-            }
-            _ => structure.minimize(self.classes, &self.penalty(strength)),
+        let objective = objective(self.classes, &self.penalty(strength));
+        let given: Vec<(usize, Vec<f64>)> =
+            before.and_then(|before| before.numbers.clone()).into_iter().collect();
+        let forward = |_: Progress| monitor.progress(progress);
+        let found = search(&objective, self.classes - 1, &given, options, &forward)?;
+        if found.value >= closed.value * (1.0 - SAME_POINT) {
+            return Ok(closed);
         }
+        let numbers = Some(found.parameters(&objective));
+        let structure = LogitStructure::Numerical(self.signature(&found));
+        Ok(Branch { strength, structure, value: found.value, numbers })
     }
 
-    /// The loss of one structure; ln K where it has no minimum but zero.
-    fn value(&self, structure: &LogitStructure, strength: f64) -> f64 {
-        let zero = (self.classes as f64).ln();
-        self.candidate(structure, strength).map_or(zero, |found| found.value)
+    /// What tells numerical structures apart, at whichever strength and from however many starts.
+    fn signature(&self, found: &Found) -> NumericalStructure {
+        let (structure, _) = structure(found, &centered_bias(found, self.bias));
+        NumericalStructure { hits: 0, starts: 0, ..structure }
+    }
+
+    /// For one layer and for two classes nothing competes with the simplex ETF.
+    fn has_competitors(&self) -> bool {
+        self.depth > 1 && self.classes > 2
+    }
+
+    fn closed_winner(&self, strength: f64) -> Branch {
+        let branch = |structure, value, numbers| Branch { strength, structure, value, numbers };
+        let zero = branch(LogitStructure::Collapsed, (self.classes as f64).ln(), None);
+        let etf = LogitStructure::SimplexEtf;
+        let mut list = vec![branch(etf.clone(), self.closed_value(&etf, strength), None)];
+        if self.has_competitors() {
+            let penalty = self.penalty(strength);
+            let candidates = self.competitors.candidates(&penalty).into_iter();
+            list.extend(candidates.map(|found| branch(found.structure, found.value, None)));
+            let objective = objective(self.classes, &penalty);
+            let lowest = list.iter().map(|other| other.value).fold(zero.value, f64::min);
+            for (solid, found) in solids(self.classes, &penalty, lowest) {
+                if found.value < lowest * (1.0 - SAME_POINT) {
+                    let numbers = Some(found.parameters(&objective));
+                    list.push(branch(LogitStructure::Solid(solid), found.value, numbers));
+                }
+            }
+        }
+        // Of two names for one point the first counts, whatever the rounding errors are.
+        list.into_iter().fold(zero, |best, next| {
+            if next.value < best.value * (1.0 - ROUNDING) { next } else { best }
+        })
+    }
+
+    /// The loss of a closed form; ln K where it has no minimum but zero.
+    fn closed_value(&self, structure: &LogitStructure, strength: f64) -> f64 {
+        let found = match structure {
+            LogitStructure::SimplexEtf => {
+                let alpha = self.potential.local_minimum(strength).ok().flatten();
+                alpha.map(|alpha| self.potential.value_unchecked(alpha, strength))
+            }
+            _ => {
+                let found = structure.minimize(self.classes, &self.penalty(strength));
+                found.map(|found| found.value)
+            }
+        };
+        found.unwrap_or((self.classes as f64).ln())
+    }
+
+    /// The loss of a structure at another strength.
+    fn value(&self, branch: &Branch, strength: f64) -> f64 {
+        let Some((rank, point)) = &branch.numbers else {
+            return self.closed_value(&branch.structure, strength);
+        };
+        let objective = objective(self.classes, &self.penalty(strength));
+        followed(&objective, *rank, point.clone()).map_or(f64::INFINITY, |found| found.value)
     }
 
     /// Adds the breakpoints between two strengths, each with the structure that ends there.
     fn split(
         &self,
-        low: &Winner,
-        high: &Winner,
+        low: &Branch,
+        high: &Branch,
         nested: usize,
+        progress: Progress,
         found: &mut Vec<(f64, LogitStructure)>,
-    ) {
-        if low.1.structure == high.1.structure {
-            return;
+    ) -> Result<()> {
+        if low.structure == high.structure {
+            return Ok(());
         }
         let at = self.tie(low, high);
-        let between = self.winner(at);
-        let tied = self.value(&low.1.structure, at);
-        let third = between.structure != low.1.structure && between.structure != high.1.structure;
-        if third && nested > 0 && between.value < tied * (1.0 - 1e-12) {
-            let middle = (at, between);
-            self.split(low, &middle, nested - 1, found);
-            self.split(&middle, high, nested - 1, found);
+        let between = self.winner(at, Some(low), progress)?;
+        let tied = self.value(low, at);
+        let third = between.structure != low.structure && between.structure != high.structure;
+        if third && nested > 0 && between.value < tied * (1.0 - ROUNDING) {
+            self.split(low, &between, nested - 1, progress, found)?;
+            self.split(&between, high, nested - 1, progress, found)?;
         } else {
-            found.push((at, low.1.structure.clone()));
+            found.push((at, low.structure.clone()));
         }
+        Ok(())
     }
 
     /// Where the structures that win at two strengths have the same loss, by bisection to the last bits.
-    fn tie(&self, low: &Winner, high: &Winner) -> f64 {
-        let (low_structure, high_structure) = (&low.1.structure, &high.1.structure);
-        let ends = (low_structure, high_structure);
+    fn tie(&self, low: &Branch, high: &Branch) -> f64 {
+        let ends = (&low.structure, &high.structure);
         if ends == (&LogitStructure::SimplexEtf, &LogitStructure::Collapsed) {
             return self.potential.threshold();
         }
-        let (mut from, mut to) = (low.0, high.0);
+        let (mut from, mut to) = (low.strength, high.strength);
         for _ in 0..60 {
             let middle = from.midpoint(to);
             if middle <= from || middle >= to {
                 break;
             }
-            let gap = self.value(&low.1.structure, middle) - self.value(&high.1.structure, middle);
+            let gap = self.value(low, middle) - self.value(high, middle);
             if gap < 0.0 { from = middle } else { to = middle }
         }
         from.midpoint(to)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_grid_goes_by_equal_factors_to_where_zero_is_proved() {
-        let potential = SimplexPotential::new(5, 3).unwrap();
-        let competitors = Competitors::new(5, Bias::None);
-        let diagram = Diagram { potential, classes: 5, depth: 3, bias: Bias::None, competitors };
-        let grid = diagram.grid();
-        assert_eq!(grid[0], SMALLEST_STRENGTH);
-        let beyond = grid[grid.len() - 1] / potential.proved_collapse();
-        assert!(beyond > 1.0 && beyond < 1.00001, "{beyond}");
-        let ratios = grid.windows(2).map(|pair| pair[1] / pair[0]);
-        let (low, high) = ratios.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), ratio| {
-            (low.min(ratio), high.max(ratio))
-        });
-        assert!(high / low < 1.0 + 1e-12 && high <= 10.0_f64.powf(PER_DECADE.recip()));
     }
 }

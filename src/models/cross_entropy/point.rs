@@ -12,6 +12,7 @@ use crate::models::cross_entropy::reduced::{Penalty, Reduced};
 use crate::models::cross_entropy::structure::LogitStructure;
 use crate::models::cross_entropy::verdict::verdict;
 use crate::numerics::linalg::{check_memory, svd_thin};
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
@@ -45,10 +46,21 @@ pub struct CrossEntropyPoint {
     ufm: CrossEntropyUfm,
     structure: LogitStructure,
     sizes: Vec<f64>,
-    /// Z and b of a point that was found numerically.
-    numbers: Option<(DMatrix<f64>, Vec<f64>)>,
+    /// What a point that was found numerically has instead of sizes.
+    numbers: Option<Numbers>,
     measures: Measures,
     verdict: Verdict,
+}
+
+/// Logits that were found numerically.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Numbers {
+    /// Z.
+    pub(crate) logits: DMatrix<f64>,
+    /// b, zeros without one.
+    pub(crate) bias: Vec<f64>,
+    /// Singular values of Z with their multiplicities, the positive ones only.
+    pub(crate) singular_values: Vec<(f64, usize)>,
 }
 
 /// What the sizes decide.
@@ -79,18 +91,20 @@ impl CrossEntropyPoint {
         Ok(point)
     }
 
-    /// A point that was found numerically, with logits Z, biases b and F.
+    /// A point that was found numerically, with F.
     pub(crate) fn numerical(
         ufm: CrossEntropyUfm,
         structure: LogitStructure,
-        logits: DMatrix<f64>,
-        bias: Vec<f64>,
-        singular_values: Vec<(f64, usize)>,
+        numbers: Numbers,
         value: f64,
     ) -> Result<Self> {
-        let measures = Measures { singular_values, margin: smallest_margin(&logits, &bias), value };
+        let measures = Measures {
+            singular_values: numbers.singular_values.clone(),
+            margin: smallest_margin(&numbers.logits, &numbers.bias),
+            value,
+        };
         let verdict = verdict(&ufm, &structure);
-        let numbers = Some((logits, bias));
+        let numbers = Some(numbers);
         let point = Self { ufm, structure, sizes: Vec::new(), numbers, measures, verdict };
         point.check_range()?;
         Ok(point)
@@ -194,8 +208,8 @@ impl CrossEntropyPoint {
 
     fn dense_logits(&self) -> Result<DMatrix<f64>> {
         let classes = self.ufm.classes();
-        if let Some((logits, _)) = &self.numbers {
-            return Ok(logits.clone());
+        if let Some(numbers) = &self.numbers {
+            return Ok(numbers.logits.clone());
         }
         check_memory("classes", classes as f64, classes.checked_mul(classes))?;
         Ok(self.structure.logits(classes, &self.sizes))
@@ -317,18 +331,21 @@ impl Prediction for CrossEntropyPoint {
     /// With an unregularised bias the outputs' probabilities do not change when a multiple of 1 is
     /// added: this is the b with Σ b_k = 0. With a regularised one it is unique. It is zero for every
     /// structure that treats all classes alike.
-    fn bias(&self) -> Option<Vec<f64>> {
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         if self.ufm.penalties().bias() == Bias::None {
             return None;
         }
-        if let Some((_, bias)) = &self.numbers {
-            return Some(bias.clone());
+        if let Some(numbers) = &self.numbers {
+            return Some(numbers.bias.iter().map(|&entry| (1, entry)).collect());
         }
         let kinds = self.structure.kinds(self.ufm.classes());
         let biases = &self.sizes[self.structure.size_count()..];
-        let of_kind =
-            |(kind, count)| core::iter::repeat_n(biases.get(kind).copied().unwrap_or(0.0), count);
-        Some(kinds.into_iter().enumerate().flat_map(of_kind).collect())
+        let of_kind = |(kind, count)| (count, biases.get(kind).copied().unwrap_or(0.0));
+        Some(kinds.into_iter().enumerate().map(of_kind).collect())
+    }
+
+    fn bias(&self) -> Option<Vec<f64>> {
+        written_out(&self.bias_runs()?)
     }
 
     /// Those that are positive: √(t^(j−i+1)/(λ_i⋯λ_j)) for the layers i..=j.

@@ -19,6 +19,9 @@ use crate::problem::regularization::Bias;
 const SCALES: usize = 56;
 const SMALLEST_SCALE: f64 = 0.05;
 const LARGEST_SCALE: f64 = 800.0;
+/// Products of a size and its derivative, relative to F, at a minimum. They are larger where a singular value is on
+/// its way to zero.
+const STATIONARY: f64 = 1e-8;
 /// Cap on the steps of the minimisation; 10 are usual.
 const MAX_STEPS: usize = 120;
 
@@ -136,6 +139,12 @@ impl Reduced {
     }
 
     fn penalty(&self, sizes: &[f64], penalty: &Penalty) -> f64 {
+        let (singular, bias) = self.penalties(sizes, penalty);
+        singular + bias
+    }
+
+    /// The penalties of the singular values and of the biases.
+    fn penalties(&self, sizes: &[f64], penalty: &Penalty) -> (f64, f64) {
         let factors = penalty.depth as f64 + 1.0;
         let power = |value: &SingularForm| {
             value.multiplicity as f64 * value.value(sizes).powf(2.0 / factors)
@@ -148,7 +157,7 @@ impl Reduced {
             }
             _ => 0.0,
         };
-        factors / 2.0 * penalty.strength * singular + bias
+        (factors / 2.0 * penalty.strength * singular, bias)
     }
 
     fn expansion(&self, sizes: &[f64], penalty: &Penalty) -> Expansion {
@@ -225,15 +234,13 @@ impl Reduced {
     /// The best local minimum along a ray, on a grid of scales.
     fn best_scale(&self, start: &[f64], penalty: &Penalty) -> Option<Vec<f64>> {
         let ratio = (LARGEST_SCALE / SMALLEST_SCALE).powf((SCALES as f64 - 1.0).recip());
-        let scaled = |index: usize| -> Vec<f64> {
-            let scale = SMALLEST_SCALE * ratio.powi(index as i32);
-            start.iter().map(|size| size * scale).collect()
-        };
-        let values: Vec<f64> =
-            (0..SCALES).map(|index| self.value(&scaled(index), penalty)).collect();
+        let scale = |index: usize| SMALLEST_SCALE * ratio.powi(index as i32);
+        let ray = Ray::new(self, start, penalty);
+        let values: Vec<f64> = (0..SCALES).map(|index| ray.value(scale(index))).collect();
         let local = (1..SCALES - 1)
             .filter(|&index| values[index] <= values[index - 1].min(values[index + 1]));
-        local.min_by(|&i, &j| values[i].total_cmp(&values[j])).map(scaled)
+        let best = local.min_by(|&i, &j| values[i].total_cmp(&values[j]))?;
+        Some(start.iter().map(|size| size * scale(best)).collect())
     }
 
     /// Damped Newton steps from a start; `None` if a singular value goes to zero.
@@ -263,8 +270,45 @@ impl Reduced {
             damping = if damping < 1e-9 { 0.0 } else { damping };
         }
         let alive = |value: &SingularForm| value.value(&sizes) > 1e-6;
-        let value = self.value(&sizes, penalty);
-        self.singular_forms.iter().all(alive).then_some((sizes, value))
+        let end = self.expansion(&sizes, penalty);
+        let stationary = end.gradient.iter().zip(&sizes).map(|(g, size)| (g * size).abs());
+        let stationary = stationary.fold(0.0, f64::max) <= STATIONARY * end.value;
+        (stationary && self.singular_forms.iter().all(alive)).then_some((sizes, end.value))
+    }
+}
+
+/// Weight, smoothing times mean gap, and multiplicities with gaps of a kind.
+type KindOnRay = (f64, f64, Vec<(f64, f64)>);
+
+/// F along a ray, with all inner products done.
+struct Ray {
+    kinds: Vec<KindOnRay>,
+    exponent: f64,
+    /// The penalties at the scale 1, of singular values and of biases.
+    singular: f64,
+    bias: f64,
+}
+
+impl Ray {
+    fn new(reduced: &Reduced, start: &[f64], penalty: &Penalty) -> Self {
+        let kinds = reduced.kinds.iter().map(|kind| {
+            let gaps = kind.wrong.iter().map(|(m, gap)| (*m, dot(gap, start))).collect();
+            (kind.weight, penalty.smoothing * kind.mean_gap(start), gaps)
+        });
+        let (singular, bias) = reduced.penalties(start, penalty);
+        let exponent = 2.0 / (penalty.depth as f64 + 1.0);
+        Self { kinds: kinds.collect(), exponent, singular, bias }
+    }
+
+    fn value(&self, scale: f64) -> f64 {
+        let loss = |(weight, smoothed, gaps): &(f64, f64, Vec<(f64, f64)>)| {
+            let smallest = gaps.iter().map(|(_, gap)| gap * scale).fold(0.0, f64::min);
+            let sum: f64 = gaps.iter().map(|(m, gap)| m * (smallest - gap * scale).exp()).sum();
+            let whole = if smallest == 0.0 { sum.ln_1p() } else { (sum + smallest.exp()).ln() };
+            weight * (whole - smallest + smoothed * scale)
+        };
+        let fit: f64 = self.kinds.iter().map(loss).sum();
+        fit + self.singular * scale.powf(self.exponent) + self.bias * scale * scale
     }
 }
 

@@ -7,6 +7,7 @@ use nalgebra::DMatrix;
 use crate::models::cross_entropy::block::{Block, BlockShape};
 use crate::models::cross_entropy::forms::{direct_sum, product, pyramid, sized};
 use crate::models::cross_entropy::reduced::Reduced;
+use crate::models::cross_entropy::solids::Solid;
 use crate::problem::regularization::Bias;
 
 /// How the logits Z ∈ ℝ^(K×K) of the class means depend on the classes, up to a few sizes.
@@ -27,6 +28,8 @@ pub enum LogitStructure {
     /// coordinates; the rank is the sum of those of the blocks. Pairs are a hypercube, polygons a
     /// torus of points.
     Product(Vec<Block>),
+    /// Classes of several kinds, with sizes from a numerical descent.
+    Solid(Solid),
     /// Found by a numerical search.
     Numerical(NumericalStructure),
 }
@@ -61,7 +64,7 @@ impl LogitStructure {
     /// The loss as a function of θ, for K classes; `None` for the structures that need no search.
     pub(crate) fn reduced(&self, classes: usize, bias: Bias) -> Option<Reduced> {
         match self {
-            Self::Collapsed | Self::SimplexEtf | Self::Numerical(_) => None,
+            Self::Collapsed | Self::SimplexEtf | Self::Solid(_) | Self::Numerical(_) => None,
             Self::DirectSum(blocks) => Some(direct_sum(blocks, classes, bias)),
             Self::Pyramid(base) => Some(pyramid(*base, bias)),
             Self::Product(factors) => Some(product(factors, classes)),
@@ -75,6 +78,7 @@ impl LogitStructure {
                 let NumericalStructure { rank, hits, starts, .. } = found;
                 format!("a numerical search, rank {rank}, {hits} of {starts} starts")
             }
+            Self::Solid(solid) => format!("a descent that keeps the symmetry of the {solid}"),
             _ => format!("the closed form of the structure {self}"),
         }
     }
@@ -93,7 +97,7 @@ impl LogitStructure {
     pub(crate) fn size_count(&self) -> usize {
         let all = |blocks: &[Block]| blocks.iter().map(|block| block.size_count()).sum();
         match self {
-            Self::Collapsed | Self::Numerical(_) => 0,
+            Self::Collapsed | Self::Solid(_) | Self::Numerical(_) => 0,
             Self::SimplexEtf => 1,
             Self::DirectSum(blocks) | Self::Product(blocks) => all(blocks),
             Self::Pyramid(base) => base.size_count() + 2,
@@ -103,7 +107,9 @@ impl LogitStructure {
     /// The logits Z for the class means, without the bias: column j belongs to class j.
     pub(crate) fn logits(&self, classes: usize, sizes: &[f64]) -> DMatrix<f64> {
         match self {
-            Self::Collapsed | Self::Numerical(_) => DMatrix::zeros(classes, classes),
+            Self::Collapsed | Self::Solid(_) | Self::Numerical(_) => {
+                DMatrix::zeros(classes, classes)
+            }
             Self::SimplexEtf => Block::new(BlockShape::Simplex, classes, 1).logits(sizes),
             Self::DirectSum(blocks) => {
                 let mut logits = DMatrix::zeros(classes, classes);
@@ -164,6 +170,7 @@ impl fmt::Display for LogitStructure {
             Self::DirectSum(blocks) => write!(f, "{}", joined(blocks, " ⊕ ")),
             Self::Pyramid(base) => write!(f, "pyramid over {base}"),
             Self::Product(factors) => write!(f, "{}", joined(factors, " ⊗ ")),
+            Self::Solid(solid) => write!(f, "{solid}"),
             Self::Numerical(found) => {
                 let orbits: Vec<String> = found.orbits.iter().map(ToString::to_string).collect();
                 write!(f, "numerical, rank {}, orbits {}", found.rank, orbits.join(" + "))

@@ -134,6 +134,22 @@ pub(crate) struct Found {
     pub(crate) starts: usize,
 }
 
+impl Found {
+    /// The rank and the parameters, as a start for another strength.
+    pub(crate) fn parameters(&self, objective: &Objective) -> (usize, Vec<f64>) {
+        let rank = self.singular_values.len();
+        let mut point = Vec::with_capacity(objective.parameters(rank));
+        for side in [&self.left, &self.right] {
+            for (column, &value) in side.column_iter().zip(&self.singular_values) {
+                let root = objective.energy(value).sqrt();
+                point.extend(column.iter().map(|entry| entry * root));
+            }
+        }
+        point.extend_from_slice(&self.bias);
+        (rank, point)
+    }
+}
+
 /// A rough end of a descent.
 struct End {
     rank: usize,
@@ -253,6 +269,22 @@ fn finalists(ends: &[End]) -> Vec<usize> {
         }
     }
     chosen
+}
+
+/// The value after a rough descent from a point.
+pub(crate) fn rough_value(objective: &Objective, rank: usize, point: Vec<f64>) -> f64 {
+    descend(&mut Terms::new(objective, rank), point, &stop(objective, ROUGH)).value
+}
+
+/// Follows a descent from a point as far as it goes, without leaving a saddle point.
+pub(crate) fn followed(objective: &Objective, rank: usize, point: Vec<f64>) -> Result<Found> {
+    let fine = stop(objective, FINE);
+    let descent = descend(&mut Terms::new(objective, rank), point, &fine);
+    let (rank, point) = without_dead_terms(objective, rank, &descent)?;
+    let mut terms = Terms::new(objective, rank);
+    let descent = descend(&mut terms, point, &fine);
+    let (descent, is_minimum) = polish(&mut terms, descent);
+    found(objective, rank, &descent, is_minimum)
 }
 
 /// Follows a rough end as far as it goes: to a minimum, without the terms that have vanished.

@@ -67,7 +67,10 @@ pub(crate) fn start(objective: &Objective, rank: usize, number: usize, seed: u64
         3 => random(&mut dice, objective.classes, rank, 1.0),
         _ => random(&mut dice, objective.classes, rank, 0.0),
     };
-    scaled(objective, &mut dice, pattern)
+    // The bias that would make each class the one with the nearest mean, or none.
+    let concave = if dice.uniform() < 0.6 { 0.5 } else { 0.0 };
+    let factor = 0.7 + 0.7 * dice.uniform();
+    scaled(objective, &pattern, concave, factor)
 }
 
 /// A random subspace for the outputs; on the side of the classes the same with some noise.
@@ -165,10 +168,22 @@ fn orthonormal(mut vectors: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     vectors
 }
 
-/// The parameters of a pattern at about the scale that suits it best.
-fn scaled(objective: &Objective, dice: &mut Dice, pattern: Pattern) -> Vec<f64> {
-    // The bias that would make each class the one with the nearest mean, or none.
-    let concave = if dice.uniform() < 0.6 { 0.5 } else { 0.0 };
+/// The start from positions of the classes, as they are and times `factor` the scale that suits them best.
+pub(crate) fn from_positions(
+    objective: &Objective,
+    positions: &[Vec<f64>],
+    factor: f64,
+) -> (usize, Vec<f64>) {
+    let rank = positions.first().map_or(0, Vec::len);
+    let axis = |axis: usize| positions.iter().map(|position| position[axis]).collect();
+    let left: Vec<Vec<f64>> = (0..rank).map(axis).collect();
+    let pattern = Pattern { right: left.clone(), left };
+    (rank, scaled(objective, &pattern, 0.5, factor))
+}
+
+/// The parameters of a pattern at about the scale that suits it best, times `factor`, with `concave` times the bias
+/// that is 0 for a class at the mean distance from the origin.
+fn scaled(objective: &Objective, pattern: &Pattern, concave: f64, factor: f64) -> Vec<f64> {
     // At the scale 1 the mean of the right outputs is 1.
     let own = |class: usize| -> f64 {
         pattern.left.iter().zip(&pattern.right).map(|(l, r)| l[class] * r[class]).sum()
@@ -179,7 +194,7 @@ fn scaled(objective: &Objective, dice: &mut Dice, pattern: Pattern) -> Vec<f64> 
         true => (0..objective.classes).map(|class| concave * (1.0 - unit * own(class))).collect(),
         false => Vec::new(),
     };
-    let scale = best_scale(objective, &pattern, unit, &bias) * (0.7 + 0.7 * dice.uniform());
+    let scale = best_scale(objective, pattern, unit, &bias) * factor;
     let mut point = Vec::with_capacity(objective.parameters(pattern.left.len()));
     let mut right = Vec::new();
     for (l, r) in pattern.left.iter().zip(&pattern.right) {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::geometry::family::Subset;
 use crate::models::multi_label::minimum::MultiLabelMinimum;
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, Copies, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
@@ -26,9 +27,8 @@ const NO_SINGLE_TAGS: &str = "no sample carries one tag only";
 
 impl MultiLabelMinimum {
     /// `value`·(I − 11ᵀ/K).
-    fn scaled_simplex(&self, value: f64) -> Result<ClassMatrix> {
-        let classes = ClassCounts::balanced(self.problem().classes(), 1)?;
-        Ok(ClassMatrix::from_contrasts(&classes, &[value], DMatrix::zeros(1, 1)))
+    fn scaled_simplex(&self, value: f64) -> ClassMatrix {
+        ClassMatrix::scaled_simplex_etf(self.problem().classes(), value)
     }
 
     /// The number of samples of each set, in the order of the columns of the features.
@@ -117,8 +117,12 @@ impl Prediction for MultiLabelMinimum {
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
+        written_out(&self.bias_runs()?)
+    }
+
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         let bias = self.problem().penalties().bias() != Bias::None;
-        bias.then(|| vec![0.0; self.problem().classes()])
+        bias.then(|| vec![(self.problem().classes(), 0.0)])
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
@@ -132,7 +136,7 @@ impl Prediction for MultiLabelMinimum {
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
         self.problem().penalties().check_trailing(layers)?;
-        self.scaled_simplex(self.logit_singular_value() * self.aspect())
+        Ok(self.scaled_simplex(self.logit_singular_value() * self.aspect()))
     }
 
     /// That of the means of the samples with one tag; [`feature_product`](MultiLabelMinimum::feature_product) has
@@ -142,14 +146,15 @@ impl Prediction for MultiLabelMinimum {
         let square = self.feature_product(1, 1, 1);
         let square = square.ok_or(Error::NotAnswered { question, reason: NO_SINGLE_TAGS })?;
         let classes = self.problem().classes() as f64;
-        self.scaled_simplex(square * classes / (classes - 1.0))
+        Ok(self.scaled_simplex(square * classes / (classes - 1.0)))
     }
 
     /// Those for the means of the samples with one tag.
     fn class_outputs(&self) -> Result<ClassMatrix> {
         let question = "the outputs for the class means";
         let size = self.logit_size(1);
-        self.scaled_simplex(size.ok_or(Error::NotAnswered { question, reason: NO_SINGLE_TAGS })?)
+        let size = size.ok_or(Error::NotAnswered { question, reason: NO_SINGLE_TAGS })?;
+        Ok(self.scaled_simplex(size))
     }
 
     /// The distinct features are those of the [`tag_sets`](crate::models::multi_label::MultiLabelUfm::tag_sets), in

@@ -3,19 +3,14 @@
 use core::ops::RangeInclusive;
 
 use nalgebra::{DMatrix, DVector};
-#[cfg(feature = "random")]
-use rand_chacha::ChaCha8Rng;
-#[cfg(feature = "random")]
-use rand_chacha::rand_core::SeedableRng;
-#[cfg(feature = "random")]
-use rand_distr::{Distribution, StandardNormal, Uniform};
 
-use crate::error::{Argument, Error, Place, Result, Size};
+use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::geometry::frame::check_orthonormal;
 use crate::models::nonnegative::minimum::NonnegativeMinimum;
 use crate::numerics::linalg::left_svd;
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, Copies, ExplicitPoint, check_matrices};
+use crate::prediction::nonnegative::nonnegative_vectors;
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::head::LinearHead;
@@ -145,8 +140,12 @@ impl Prediction for NonnegativeMinimum {
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
+        written_out(&self.bias_runs()?)
+    }
+
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         let known = self.problem().penalties().bias() != Bias::None && !self.is_family();
-        known.then(|| vec![0.0; self.kinds().classes()])
+        known.then(|| vec![(self.kinds().classes(), 0.0)])
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
@@ -221,58 +220,4 @@ impl Prediction for NonnegativeMinimum {
         let head = LinearHead::new(vec![classifier], bias)?;
         Ok(ExplicitPoint::new(head, means, Copies::Classes(problem.counts().clone())))
     }
-}
-
-/// Orthonormal vectors without negative entries, width × rank.
-fn nonnegative_vectors(basis: &Basis, width: usize, rank: usize) -> Result<DMatrix<f64>> {
-    match basis {
-        Basis::Standard => Ok(DMatrix::identity(width, rank)),
-        #[cfg(feature = "random")]
-        Basis::Random(seed) => Ok(random_vectors(*seed, width, rank)),
-        Basis::Given(matrices) => given_vectors(matrices, width, rank),
-    }
-}
-
-/// Every coordinate belongs to one vector; the first ones dealt out give each vector one.
-#[cfg(feature = "random")]
-fn random_vectors(seed: u64, width: usize, rank: usize) -> DMatrix<f64> {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    let mut vectors = DMatrix::zeros(width, rank);
-    let mut order: Vec<usize> = (0..width).collect();
-    for dealt in 0..width {
-        order.swap(dealt, below(&mut generator, dealt, width));
-        let vector = if dealt < rank { dealt } else { below(&mut generator, 0, rank) };
-        let size: f64 = StandardNormal.sample(&mut generator);
-        if let Some(entry) = order.get(dealt).and_then(|&row| vectors.get_mut((row, vector))) {
-            *entry = size.abs().max(f64::EPSILON);
-        }
-    }
-    for mut vector in vectors.column_iter_mut() {
-        vector.normalize_mut();
-    }
-    vectors
-}
-
-/// A random index from `low` to `high` − 1, or `low` if there is none.
-#[cfg(feature = "random")]
-fn below(generator: &mut ChaCha8Rng, low: usize, high: usize) -> usize {
-    Uniform::new(low, high).map_or(low, |uniform| uniform.sample(generator))
-}
-
-fn given_vectors(matrices: &[DMatrix<f64>], width: usize, rank: usize) -> Result<DMatrix<f64>> {
-    let [matrix] = matrices else {
-        let reason = "one matrix for the inputs of the layer";
-        return Err(Error::length("basis", matrices.len(), 1, reason));
-    };
-    if matrix.nrows() != width || matrix.ncols() < rank {
-        let (expected, reason) = ((width, Size::AtLeast(rank)), "width × living classes");
-        return Err(Error::shape(Argument::at("basis", 0), matrix.shape(), expected, reason));
-    }
-    check_orthonormal("basis", Some(0), matrix)?;
-    if let Some((index, &entry)) = matrix.iter().enumerate().find(|(_, entry)| **entry < 0.0) {
-        let place = Place::LayerEntry { layer: 0, row: index % width, column: index / width };
-        let argument = Argument { name: "basis", place };
-        return Err(Error::out_of_range(argument, entry, "not negative, as features are"));
-    }
-    Ok(matrix.columns(0, rank).into_owned())
 }

@@ -154,18 +154,16 @@ impl GlobalMinimum {
     /// b* of the global minimizer with the largest rank: n/N if it is not regularized (the mean of the
     /// targets), and the same number (unfitted share of the all-ones direction)/(K(1 + λ_b)) for every class if
     /// it is.
-    pub(crate) fn bias_of_largest_member(&self) -> Option<Vec<f64>> {
+    pub(crate) fn bias_runs_of_largest_member(&self) -> Option<Vec<(usize, f64)>> {
         match self.problem().target() {
             Target::Classes(counts) => {
                 let entry =
-                    |run: Run| Some((self.largest_bias_of_size(run.size)?, run.class_count));
-                let entries = counts.runs().map(entry).collect::<Option<Vec<_>>>()?;
-                let repeated = |(entry, classes)| core::iter::repeat_n(entry, classes);
-                Some(entries.into_iter().flat_map(repeated).collect())
+                    |run: Run| Some((run.class_count, self.largest_bias_of_size(run.size)?));
+                counts.runs().map(entry).collect()
             }
             Target::Matrix(target) => match self.problem().regularization().bias() {
                 Bias::None => None,
-                _ => Some(target.column_mean().as_slice().to_vec()),
+                _ => Some(target.column_mean().iter().map(|&entry| (1, entry)).collect()),
             },
         }
     }

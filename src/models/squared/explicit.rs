@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
 use crate::models::squared::spectrum::{ClassVectors, SingularVectors, Subspace};
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 
 impl GlobalMinimum {
@@ -27,7 +28,9 @@ impl GlobalMinimum {
             problem.regularization(),
             problem.widths(),
             basis,
-            self.bias_of_largest_member().map(DVector::from_vec),
+            self.bias_runs_of_largest_member()
+                .and_then(|runs| written_out(&runs))
+                .map(DVector::from_vec),
             problem.counts().cloned(),
         )
     }

@@ -8,6 +8,7 @@ use crate::models::regime::Regime;
 use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
 use crate::numerics::double_double::DoubleDouble;
+use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, ExplicitPoint};
 use crate::prediction::geometry::{ClassGeometry, Geometry};
 use crate::prediction::verdict::{Source, Verdict};
@@ -116,7 +117,11 @@ impl Prediction for GlobalMinimum {
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
-        self.bias_of_largest_member().filter(|_| self.bias_is_unique())
+        written_out(&self.bias_runs()?)
+    }
+
+    fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
+        self.bias_runs_of_largest_member().filter(|_| self.bias_is_unique())
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {

@@ -32,6 +32,8 @@ use crate::problem::regularization::Bias;
 /// Source: Rangamani & Banburski-Fahey, *Neural Collapse in Deep Homogeneous Classifiers and the Role
 /// of Weight Decay* (ICASSP 2022).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct QuasiInterpolation {
     classes: usize,
     gap: f64,
@@ -160,5 +162,33 @@ impl GlobalMinimum {
         }
         let gap = largest_gap(counts.classes()) * direction.unfitted_share();
         Some(QuasiInterpolation { classes: counts.classes(), gap })
+    }
+}
+
+/// How it is stored: what is read passes through the constructor.
+#[cfg(feature = "serde")]
+mod stored {
+    use super::QuasiInterpolation;
+    use crate::error::{Error, Result};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename = "QuasiInterpolation", deny_unknown_fields)]
+    pub(super) struct Stored {
+        classes: usize,
+        gap: f64,
+    }
+
+    impl From<QuasiInterpolation> for Stored {
+        fn from(outputs: QuasiInterpolation) -> Self {
+            Self { classes: outputs.classes, gap: outputs.gap }
+        }
+    }
+
+    impl TryFrom<Stored> for QuasiInterpolation {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            Self::new(stored.classes, stored.gap)
+        }
     }
 }

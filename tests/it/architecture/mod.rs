@@ -63,16 +63,7 @@ const LIBRARY_DEBTS: &[(&str, &str)] = &[
 ];
 
 /// The same of the program.
-const PROGRAM_DEBTS: &[(&str, &str)] = &[
-    ("input::archive", "input::npz"),
-    ("input::archive", "input::safetensors"),
-    ("input::head", "input::network"),
-    ("input::metadata", "arguments"),
-    ("input::shard", "input::network"),
-    ("model", "arguments"),
-    ("penalties", "arguments"),
-    ("report::model", "report::prediction"),
-];
+const PROGRAM_DEBTS: &[(&str, &str)] = &[("report::model", "report::prediction")];
 
 fn room(module: &str) -> &str {
     module.split("::").next().unwrap_or(module)

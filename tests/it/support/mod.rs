@@ -9,6 +9,7 @@ pub mod cross_entropy;
 pub mod kernels;
 pub mod lbfgs;
 pub mod objective;
+pub mod samples;
 pub mod soft;
 pub mod starts;
 pub mod strategies;

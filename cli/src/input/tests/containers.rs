@@ -272,7 +272,7 @@ fn features_and_labels_may_be_in_files_of_their_own() {
     let pairs = [npz("y0.npz", &part(&labels, 0..1)), npz("y1.npz", &part(&labels, 1..4))];
     let whole = npz("y.npz", &labels);
     let with = |labels: &[PathBuf]| Request {
-        files: [&halves[..], labels, &[w.clone()]].concat(),
+        files: [&halves[..], labels, std::slice::from_ref(&w)].concat(),
         keys: keys("x", "y"),
         ..Request::default()
     };

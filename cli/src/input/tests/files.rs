@@ -51,7 +51,7 @@ fn samples_come_in_the_order_of_the_files() {
     assert_eq!(features, expected);
     assert_eq!(labels, [0, 0, 1, 1, 1]);
     assert_eq!(network.data.precision(), Precision::Double);
-    assert_eq!(network.head.penalties.feature_decay, Some(1e-5));
+    assert_eq!(network.head.penalties.feature_decay, Some(Decay::Given(1e-5)));
     assert!(network.data.name().ends_with("a.safetensors and 2 other files"));
 }
 
@@ -76,7 +76,7 @@ fn other_files_may_repeat_the_head() {
         ("c.safetensors", head(), &[]),
     ]);
     let head = whole.unwrap().network.head;
-    assert_eq!(head.penalties.weight_decays, Some(vec![1e-4]));
+    assert_eq!(head.penalties.weight_decays, Some(vec![Decay::Given(1e-4)]));
     // What the file of the head leaves open another file tells.
     assert_eq!(head.penalties.loss, Some(Loss::Mse));
 }
@@ -95,8 +95,11 @@ fn any_file_may_state_the_hyper_parameters() {
     };
     let penalties =
         files(&[("lambda_w", "1e-4"), ("bias", "none")]).unwrap().network.head.penalties;
-    assert_eq!(penalties.weight_decays, Some(vec![1e-4]));
-    assert_eq!((penalties.feature_decay, penalties.bias), (Some(1e-5), Some(Bias::None)));
+    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(1e-4)]));
+    assert_eq!(
+        (penalties.feature_decay, penalties.bias),
+        (Some(Decay::Given(1e-5)), Some(Bias::None))
+    );
     let message = "c.safetensors: the metadata `lambda_h` is not the same as in b.safetensors; give the files of one \
                    network only";
     assert_eq!(files(&[("lambda_h", "1e-4")]).unwrap_err(), message);

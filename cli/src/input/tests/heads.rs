@@ -153,6 +153,20 @@ fn what_could_be_meant_in_two_ways_is_asked_for() {
 }
 
 #[test]
+fn swapped_kernels_are_pointed_out() {
+    let arrays = with_arrays(&[("kernel", &[4, 3])]);
+    let keys = Keys { weights: Some(vec!["kernel".into()]), ..Keys::default() };
+    assert_eq!(
+        read_head(&arrays, &keys, &Reading::default()).unwrap_err(),
+        "a.npz: `kernel` has shape 4×3, but 4×4 for the width of `features` (--transposed reads inputs × outputs) is \
+         expected"
+    );
+    let transposed = Reading { transposed: true, ..Reading::default() };
+    let head = read_head(&arrays, &Keys::default(), &transposed).unwrap().head;
+    assert_eq!((head.weights[0].nrows(), head.weights[0].ncols()), (3, 4));
+}
+
+#[test]
 fn layers_by_name_silence_other_matrices() {
     let arrays =
         with_arrays(&[("fc.weight", &[3, 4]), ("head.weight", &[3, 4]), ("head.bias", &[3])]);
@@ -221,7 +235,7 @@ fn one_output_is_half_of_two() {
     let folder = Folder::new();
     let file = folder.write("a.npz", &container(Format::Npz, &arrays));
     let given = Penalties {
-        weight_decays: Some(vec![1e-3]),
+        weight_decays: Some(vec![Decay::Given(1e-3)]),
         bias: Some(Bias::Regularized(1e-4)),
         ..Penalties::default()
     };
@@ -233,7 +247,7 @@ fn one_output_is_half_of_two() {
     assert_eq!(network.head.bias, Some(DVector::from_vec(vec![-1.5, 1.5])));
     assert!(network.facts.has_one_output && network.facts.assumptions.len() == 1);
     // λ/2 ‖w‖² is the same penalty as 2λ/2 (‖w/2‖² + ‖w/2‖²).
-    assert_eq!(network.head.penalties.weight_decays, Some(vec![2e-3]));
+    assert_eq!(network.head.penalties.weight_decays, Some(vec![Decay::Given(2e-3)]));
     assert_eq!(network.head.penalties.bias, Some(Bias::Regularized(2e-4)));
 }
 

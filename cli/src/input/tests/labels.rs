@@ -126,12 +126,8 @@ fn names_of_classes_are_read_and_chosen() {
     let names = folder.write("names.txt", b"background\ncat\ndog\n");
     let file = folder.write("a.npz", &container(Format::Npz, &network(codes(&[1.0, 2.0]), 3)));
     let reading = Reading { present_classes: true, ..Reading::default() };
-    let mut request = Request {
-        files: vec![file],
-        reading,
-        label_names: Some(names.clone()),
-        ..Request::default()
-    };
+    let mut request =
+        Request { files: vec![file], reading, label_names: Some(names), ..Request::default() };
     let network = read_network(&request).unwrap();
     assert_eq!(network.label_names, Some(vec!["cat".into(), "dog".into()]));
     request.label_names = Some(folder.write("names.txt", b"a\nb\n"));
@@ -214,9 +210,9 @@ fn hyper_parameters_may_be_arrays() {
     let files = vec![folder.write("a.npz", &container(Format::Npz, &arrays))];
     let network = read_network(&Request { files, ..Request::default() }).unwrap();
     let penalties = network.head.penalties;
-    assert_eq!(penalties.weight_decays, Some(vec![5e-4]));
-    assert_eq!(penalties.feature_decay, Some(1e-5));
-    assert_eq!(penalties.label_smoothing, Some(0.1));
+    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(5e-4)]));
+    assert_eq!(penalties.feature_decay, Some(Decay::Given(1e-5)));
+    assert_eq!(penalties.labels.label_smoothing, Some(0.1));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Files that PyTorch wrote (`make_pt.py`), and pickles that do more than hold tensors.
 
+use super::damage::damage_every;
 use super::*;
 use crate::input::keys::Reading;
 
@@ -41,8 +42,11 @@ fn plain_values_of_a_checkpoint_are_metadata() {
     );
     assert_eq!(network.head.bias_key.as_deref(), Some("state_dict.classifier.1.bias"));
     let penalties = &network.head.penalties;
-    assert_eq!(penalties.weight_decays, Some(vec![5e-4, 5e-4]));
-    assert_eq!((penalties.feature_decay, penalties.loss), (Some(1e-5), Some(Loss::Mse)));
+    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(5e-4); 2]));
+    assert_eq!(
+        (penalties.feature_decay, penalties.loss),
+        (Some(Decay::Given(1e-5)), Some(Loss::Mse))
+    );
     let unknown: Vec<_> =
         network.facts.unknown_metadata.iter().map(|(_, entry)| entry.name.as_str()).collect();
     assert_eq!(unknown, ["arch", "epoch"]);

@@ -5,6 +5,7 @@
 //! read by a machine of our own that knows a few dozen instructions and nothing else, and numbers come straight from
 //! the entries of the archive.
 
+mod error;
 mod pickle;
 mod rebuild;
 mod tensor;
@@ -16,7 +17,7 @@ use std::io::Read;
 
 use zip::ZipArchive;
 
-use self::pickle::PickleError;
+use self::error::PickleError;
 use self::value::Tensor;
 use super::super::array::StoredArray;
 use super::super::container::{Container, Source};

@@ -1,6 +1,6 @@
 //! Understanding what a pickle would call: the functions that put tensors together.
 
-use super::pickle::PickleError;
+use super::error::PickleError;
 use super::value::{Global, Id, Storage, Tensor, Value};
 
 /// The value that `function(*arguments)` stands for.

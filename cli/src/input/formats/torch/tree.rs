@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::pickle::{Pickle, PickleError};
+use super::error::PickleError;
+use super::pickle::Pickle;
 use super::value::{Id, Tensor, Value};
 
 /// Dictionaries in dictionaries that are looked into.

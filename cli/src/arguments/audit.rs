@@ -1,0 +1,222 @@
+//! The arguments of `audit`.
+
+use std::path::PathBuf;
+
+use clap::builder::{NonEmptyStringValueParser, UnknownArgumentValueParser};
+use clap::{Args, ValueEnum};
+use neural_collapse::Bias;
+
+use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
+use crate::input::{Keys, Reading, Request};
+use crate::loss::Loss;
+use crate::penalties::{Decay, Penalties};
+
+/// Which metrics of a network are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Metrics {
+    /// NC1 to NC4 beside the prediction
+    #[default]
+    Main,
+    /// Every metric of the library
+    All,
+}
+
+/// The files to audit, and how to understand them.
+#[derive(Debug, Args)]
+#[command(after_help = AUDIT_EXAMPLES)]
+pub(crate) struct AuditArguments {
+    /// Files with features, labels and the weights of the linear layers: .safetensors, .npz, .npy, .pt and .pth of
+    /// torch.save, or the *.index.json of a sharded checkpoint
+    ///
+    /// Several files are one data set, its samples in the order of the files. Each has features, labels, both, or any
+    /// part of the head; features and labels in different files belong together in the order of the files. Metadata
+    /// may be in any file; no file may contradict another. Features are read in blocks, so they may be larger than the
+    /// memory, unless they are in Fortran order. Nothing in a file is executed.
+    #[arg(value_name = "FILE", required_unless_present = "features")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// What was minimised [default: the metadata loss_function, else mse]
+    #[arg(long, value_name = "LOSS", value_enum)]
+    pub(crate) loss: Option<Loss>,
+
+    /// Names of the weight matrices W₁,…,W_M (outputs × inputs), from the features to the output
+    /// [default: found by their shapes, if there is only one way]
+    ///
+    /// Only a linear chain may be named: weights do not show activations between layers or biases of hidden layers,
+    /// and a head with either is another function than the product of its matrices. Without names, all matrices under
+    /// one prefix that are numbered without gaps from 0 or 1 and lead from the features to the classes are taken, or a
+    /// single matrix that does, unless others could be meant. A name may also be a .npy file.
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) weights: Option<Vec<String>>,
+
+    /// Name of the features (samples × width), or a .npy file [default: features]
+    ///
+    /// They are what the first linear layer takes. Sizes of 1 after the width do not count, as after pooling.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) features: Option<String>,
+
+    /// Name of the labels, or a .npy file [default: labels]
+    ///
+    /// Whole numbers of any type, one for each sample, or one-hot rows.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) labels: Option<String>,
+
+    /// Name of the bias of the last layer, or none to leave it out [default: that beside the weights, if there is one]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) bias_key: Option<String>,
+
+    /// The weights are stored as inputs × outputs, as kernels of Keras and Flax are
+    #[arg(long)]
+    pub(crate) transposed: bool,
+
+    /// The label of the first class
+    #[arg(long, value_name = "LABEL", default_value_t = 0, allow_hyphen_values = true)]
+    pub(crate) first_label: i64,
+
+    /// Leave out samples with these labels, as -100
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) ignore_label: Vec<i64>,
+
+    /// Leave out outputs that are the class of no sample, as those of a background or of classes not in the files
+    #[arg(long)]
+    pub(crate) present_classes: bool,
+
+    /// Divide features and rows of the classifier by their norms: a cosine classifier of one layer
+    #[arg(long)]
+    pub(crate) normalize: bool,
+
+    /// The temperature that the cosines of --normalize are divided by
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, requires = "normalize")]
+    #[arg(value_parser = temperature)]
+    pub(crate) temperature: f64,
+
+    /// Files of the training set: measure the samples around its class means, as test sets are
+    ///
+    /// Its features and labels have the names of the others.
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pub(crate) means: Vec<PathBuf>,
+
+    /// A text file with a name for each class, one per line or as a JSON list, for tables
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_names: Option<PathBuf>,
+
+    /// How the loss treats labels.
+    #[command(flatten)]
+    treatment: LabelArguments,
+
+    /// How much is searched for.
+    #[command(flatten)]
+    pub(crate) search: SearchArguments,
+
+    /// Weight decays λ₁,…,λ_M of the linear layers, from the features to the output
+    /// [default: the metadata lambda_w, a JSON list]
+    ///
+    /// One value stands for all layers. `inferred` takes the decay of a layer from the balance that every stationary
+    /// point has, λ₁‖W₁‖² = … = λ_M‖W_M‖² = λ_H‖H‖².
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) weight_decay: Option<Vec<Decay>>,
+
+    /// What other programs call the weight decay.
+    #[arg(long = "wd", hide = true, value_parser = UnknownArgumentValueParser::suggest_arg("--weight-decay"))]
+    wd: Option<String>,
+
+    /// Weight decay λ_H of the features, or `inferred` [default: the metadata lambda_h]
+    ///
+    /// Networks are often trained without one. `inferred` takes that which balances features and first layer; the
+    /// balance of all layers then tells whether the model applies.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) feature_decay: Option<Decay>,
+
+    /// How decays are meant that training code states.
+    #[command(flatten)]
+    rates: RateArguments,
+
+    /// Bias of the last layer in training: none, unregularized, or its weight decay λ_b
+    /// [default: the metadata bias, else unregularized if the file has a bias]
+    #[arg(long, value_name = "BIAS", value_parser = bias, allow_hyphen_values = true)]
+    pub(crate) bias: Option<Bias>,
+
+    /// How much is measured
+    ///
+    /// `all` adds NC1 centred either way and after every layer, the quotient of traces, class-distance normalised
+    /// variance, norms, angles and hyperspherical uniformity of class means and classifier, self-duality, and the
+    /// decisions of each class. With --json it is the object `metrics`.
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    pub(crate) metrics: Metrics,
+
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const AUDIT_EXAMPLES: &str = "\
+Numbers may be f64, f32, f16 or bf16. Without weight decays, from flags or the metadata of a file, every metric that \
+needs none is still printed.
+
+Examples:
+  A file with the default names, weight decays in its metadata:
+    neural-collapse audit network.safetensors
+
+  Other names, and weight decays from the command line:
+    neural-collapse audit network.npz --features h --labels y --weights head.weight \\
+        --weight-decay 5e-4 --feature-decay 1e-5 --bias none
+
+  A PyTorch checkpoint with the head, features and labels in files of their own:
+    neural-collapse audit checkpoint.pt --features h.npy --labels y.npy --present-classes
+
+  Samples in several files, the weights in another one, every metric as JSON:
+    neural-collapse audit head.npz shard-0.safetensors shard-1.safetensors \\
+        --metrics all --json";
+
+impl AuditArguments {
+    /// All that is said of the files.
+    pub(crate) fn request(&self) -> Request {
+        Request {
+            files: self.files.clone(),
+            means: self.means.clone(),
+            keys: self.keys(),
+            reading: self.reading(),
+            given: self.penalties(),
+            label_names: self.label_names.clone(),
+        }
+    }
+
+    /// The names of the arrays.
+    fn keys(&self) -> Keys {
+        Keys {
+            features: self.features.clone(),
+            labels: self.labels.clone(),
+            weights: self.weights.clone(),
+            bias: self.bias_key.clone(),
+        }
+    }
+
+    /// How the arrays are to be understood.
+    fn reading(&self) -> Reading {
+        Reading {
+            first_label: self.first_label,
+            ignored_labels: self.ignore_label.clone(),
+            present_classes: self.present_classes,
+            temperature: self.normalize.then_some(self.temperature),
+            transposed: self.transposed,
+        }
+    }
+
+    /// The penalties given by flags.
+    fn penalties(&self) -> Penalties {
+        Penalties {
+            weight_decays: self.weight_decay.clone(),
+            feature_decay: self.feature_decay,
+            bias: self.bias,
+            loss: self.loss,
+            labels: self.treatment.treatment(),
+            rates: self.rates.rates(),
+        }
+    }
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "a positive number is expected".into())
+}

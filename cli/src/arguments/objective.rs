@@ -1,0 +1,131 @@
+//! Arguments that say what was minimised, for predictions and audits alike.
+
+use clap::{Args, ValueEnum};
+use neural_collapse::Bias;
+use neural_collapse::models::low_rank::Search;
+use neural_collapse::problem::CodedLoss;
+
+use crate::penalties::{BIAS_SYNTAX, LabelTreatment, Rates, parse_bias};
+
+/// How training code states its decays.
+#[derive(Debug, Args)]
+pub(crate) struct RateArguments {
+    /// The loss in the training code that the decays are rates beside [default: the objective's own]
+    ///
+    /// The objective is 1/(2N) Σ‖z − y‖² or the mean cross-entropy over N samples, plus λ/2 ‖·‖². The `weight_decay` of
+    /// SGD and Adam is λ beside CrossEntropyLoss(); beside MSELoss(), a mean over N·K numbers, all rates are times
+    /// K/2. The decoupled decay of AdamW is no penalty: no objective belongs to it.
+    #[arg(long, value_name = "CODE", value_enum)]
+    decays_beside: Option<Code>,
+
+    /// The code's penalty r/2 Σ‖h‖² is a sum over batches of so many samples: λ_H is r·B/N
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u64).range(1..))]
+    batch_size: Option<u64>,
+}
+
+/// How the cross-entropy treats classes, labels and features.
+#[derive(Debug, Args)]
+pub(crate) struct LabelArguments {
+    /// Weights ω of the classes in the cross-entropy: a list as --counts takes, 1x5,2.5x5
+    /// [default: 1, or the metadata class_weights]
+    ///
+    /// A weight multiplies the loss of a sample, and the sum is divided by the number N of samples; PyTorch divides by
+    /// the sum of the weights instead.
+    #[arg(long, value_name = "LIST", value_parser = class_weights)]
+    class_weights: Option<ClassWeights>,
+
+    /// Label smoothing δ of the cross-entropy, from 0 to 1 [default: 0, or the metadata label_smoothing]
+    #[arg(long, value_name = "NUMBER", value_parser = smoothing)]
+    label_smoothing: Option<f64>,
+
+    /// Features are non-negative, as after a ReLU (cross-entropy, one layer)
+    #[arg(long)]
+    nonnegative_features: bool,
+}
+
+/// One weight for each class.
+#[derive(Debug, Clone, PartialEq)]
+struct ClassWeights(Vec<f64>);
+
+impl LabelArguments {
+    pub(super) fn treatment(&self) -> LabelTreatment {
+        LabelTreatment {
+            label_smoothing: self.label_smoothing,
+            class_weights: self.class_weights.clone().map(|ClassWeights(weights)| weights),
+            nonnegative_features: self.nonnegative_features,
+        }
+    }
+}
+
+/// How much is searched for numerically.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArguments {
+    /// Starts at each rank of the numerical search for lower losses under cross-entropy with several layers; 0 for none
+    /// [default: 25 for up to 20 classes, else 0]
+    #[arg(long, value_name = "STARTS")]
+    search: Option<usize>,
+}
+
+/// Up to so many classes a search takes about a second.
+const SEARCHED_CLASSES: usize = 20;
+
+impl SearchArguments {
+    /// The search for so many classes, if there is one.
+    pub(crate) fn search(&self, classes: usize) -> Option<Search> {
+        match self.search {
+            Some(0) => None,
+            Some(starts) => Some(Search::default().with_starts(starts)),
+            None => (classes <= SEARCHED_CLASSES).then(Search::default),
+        }
+    }
+}
+
+/// A loss of training code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Code {
+    /// The mean cross-entropy over samples
+    CrossEntropyLoss,
+    /// The squared error, a mean over samples and outputs
+    MseLoss,
+    /// Half the squared error, a mean over samples
+    HalfMse,
+}
+
+impl RateArguments {
+    pub(super) fn rates(&self) -> Rates {
+        let beside = self.decays_beside.map(|code| match code {
+            Code::CrossEntropyLoss => CodedLoss::CrossEntropy,
+            Code::MseLoss => CodedLoss::MeanSquaredError,
+            Code::HalfMse => CodedLoss::HalfSquaredError,
+        });
+        Rates { beside, batch_size: self.batch_size }
+    }
+}
+
+/// Numbers separated by commas, each with the number of classes that it stands for: `1x5,2.5x5`.
+fn class_weights(text: &str) -> Result<ClassWeights, String> {
+    let mut weights = Vec::new();
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let (weight, repeat) = item.split_once(['x', 'X']).unwrap_or((item, "1"));
+        let (Ok(weight), Ok(repeat)) = (weight.parse::<f64>(), repeat.parse::<usize>()) else {
+            return Err(format!("`{item}` is neither a weight nor `WEIGHTxCLASSES`"));
+        };
+        if !(weight > 0.0 && weight.is_finite()) || repeat == 0 {
+            return Err(format!("`{item}`: weights must be positive and finite"));
+        }
+        if weights.try_reserve(repeat).is_err() {
+            return Err(format!("`{item}` is for more classes than fit into memory"));
+        }
+        weights.extend(std::iter::repeat_n(weight, repeat));
+    }
+    Ok(ClassWeights(weights))
+}
+
+fn smoothing(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
+    number.ok_or_else(|| "a number from 0 to 1 is expected".into())
+}
+
+pub(super) fn bias(text: &str) -> Result<Bias, String> {
+    parse_bias(text).ok_or_else(|| format!("{BIAS_SYNTAX} is expected"))
+}

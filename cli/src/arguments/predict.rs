@@ -1,0 +1,219 @@
+//! The arguments of `predict`.
+
+use clap::builder::UnknownArgumentValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
+use neural_collapse::models::AnyModel;
+use neural_collapse::problem::{LossFunction, TrainingObjective};
+use neural_collapse::{Bias, ClassCounts, Regularization};
+
+use super::Arguments;
+use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
+use crate::class_sizes::CountsSource;
+use crate::error::CliError;
+use crate::loss::Loss;
+use crate::penalties::{Rates, spread};
+use crate::progress::Progress;
+
+/// The numbers of a training problem.
+#[derive(Debug, Args)]
+#[command(after_help = PREDICT_EXAMPLES)]
+pub(crate) struct PredictArguments {
+    /// Samples of each class: a list such as 200,100,50,50
+    ///
+    /// `600x5` stands for five classes of 600 samples. `@FILE` reads the list from a file and `@-` from the
+    /// standard input, separated by commas, spaces or line breaks.
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) counts: CountsSource,
+
+    /// What is minimised
+    ///
+    /// `mse` and `ce` take the depth and the weight decays, `layer-peeled` the two energies, `uf-svm` nothing
+    /// but the counts.
+    #[arg(long, value_name = "LOSS", value_enum, default_value_t)]
+    pub(crate) loss: Loss,
+
+    /// The head and its penalties.
+    #[command(flatten)]
+    pub(crate) head: HeadArguments,
+
+    /// How the loss treats labels.
+    #[command(flatten)]
+    labels: LabelArguments,
+
+    /// How much is searched for.
+    #[command(flatten)]
+    search: SearchArguments,
+
+    /// The budget E_W of the layer-peeled model: the mean of the squared norms of the classifier's rows
+    #[arg(long, value_name = "E_W", allow_hyphen_values = true)]
+    pub(crate) weight_energy: Option<f64>,
+
+    /// The budget E_H of the layer-peeled model: the mean of the squared norms of the features
+    #[arg(long, value_name = "E_H", allow_hyphen_values = true)]
+    pub(crate) feature_energy: Option<f64>,
+
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The linear layers after the features, and what they cost.
+#[derive(Debug, Args)]
+pub(crate) struct HeadArguments {
+    /// Number of linear layers after the features, M ≥ 1
+    #[arg(long, value_name = "M")]
+    depth: Option<usize>,
+
+    /// Weight decays λ₁,…,λ_M of the linear layers, from the features to the output
+    ///
+    /// One value stands for all layers.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
+    weight_decay: Option<Vec<f64>>,
+
+    /// What other programs call the weight decay.
+    #[arg(long = "wd", hide = true, value_parser = UnknownArgumentValueParser::suggest_arg("--weight-decay"))]
+    wd: Option<String>,
+
+    /// Weight decay λ_H of the features
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    feature_decay: Option<f64>,
+
+    /// Bias of the last layer: none, unregularized, or its weight decay λ_b [default: none]
+    #[arg(long, value_name = "BIAS", value_parser = bias, allow_hyphen_values = true)]
+    bias: Option<Bias>,
+
+    /// Widths d₁,…,d_M of the inputs of the linear layers [default: wide enough for every class]
+    ///
+    /// d₁ is the length of a feature vector. One value stands for all layers. Widths below the
+    /// number of classes limit the rank.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    widths: Option<Vec<usize>>,
+
+    /// How decays are meant that training code states.
+    #[command(flatten)]
+    rates: RateArguments,
+}
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  Four imbalanced classes, three linear layers, one weight decay for all layers:
+    neural-collapse predict --counts 200,100,50,50 --depth 3 \\
+        --weight-decay 5e-4 --feature-decay 5e-4
+
+  Ten balanced classes and a bias without weight decay (a simplex ETF), as JSON:
+    neural-collapse predict --counts 600x10 --depth 1 \\
+        --weight-decay 1e-4 --feature-decay 1e-5 --bias unregularized --json
+
+  A class size for each line of a file:
+    neural-collapse predict --counts @sizes.txt --depth 2 \\
+        --weight-decay 1e-4,5e-4 --feature-decay 1e-5
+
+  Other losses: cross-entropy, the layer-peeled model, the support vector machine on free features:
+    neural-collapse predict --loss ce --counts 600x10 --depth 2 \\
+        --weight-decay 1e-4 --feature-decay 1e-5
+    neural-collapse predict --loss layer-peeled --counts 1000x5,10x5 \\
+        --weight-energy 1 --feature-energy 1
+    neural-collapse predict --loss uf-svm --counts 1000x5,10x5";
+
+/// Deeper networks are a slip of the finger that would only fill the memory with weight decays.
+const MAX_DEPTH: usize = 1_000_000;
+
+impl PredictArguments {
+    /// The prediction for the loss that is asked for.
+    ///
+    /// Flags that are missing or do not belong to the loss end the program as bad usage.
+    pub(crate) fn model(&self, progress: &Progress) -> Result<AnyModel, CliError> {
+        let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy)
+        {
+            (Loss::Mse | Loss::Ce, None, None) => {
+                let counts = self.counts.read()?;
+                let regularization = self.head.regularization(&counts)?;
+                let widths = self.head.widths(regularization.depth())?;
+                let labels = self.labels.treatment();
+                if self.loss != Loss::Ce && !labels.is_plain() {
+                    misused(
+                        "--class-weights, --label-smoothing and --nonnegative-features are for --loss ce",
+                    )
+                }
+                (labels.objective(self.loss, regularization), widths, counts)
+            }
+            (Loss::Mse | Loss::Ce, ..) => {
+                misused("--weight-energy and --feature-energy are for --loss layer-peeled")
+            }
+            (Loss::LayerPeeled, Some(weight_energy), Some(feature_energy))
+                if self.head.is_absent() =>
+            {
+                let loss_function = LossFunction::CrossEntropy;
+                let objective =
+                    TrainingObjective::Budgeted { loss_function, weight_energy, feature_energy };
+                (objective, None, self.counts.read()?)
+            }
+            (Loss::LayerPeeled, ..) => misused(
+                "--loss layer-peeled takes --counts, --weight-energy and --feature-energy, nothing else",
+            ),
+            (Loss::UfSvm, None, None) if self.head.is_absent() => {
+                let loss_function = LossFunction::Margin;
+                (TrainingObjective::SmallestNorms { loss_function }, None, self.counts.read()?)
+            }
+            (Loss::UfSvm, ..) => misused("--loss uf-svm takes --counts, nothing else"),
+        };
+        let widths = widths.as_deref();
+        Ok(match self.search.search(counts.classes()) {
+            Some(search) => AnyModel::searched(&objective, counts, widths, &search, progress),
+            None => AnyModel::new(&objective, counts, widths),
+        }?)
+    }
+}
+
+/// Ends the program with exit status 2.
+fn misused(message: &str) -> ! {
+    let mut command = Arguments::command();
+    command.build();
+    let error = match command.find_subcommand_mut("predict") {
+        Some(predict) => predict.error(ErrorKind::ArgumentConflict, message),
+        None => command.error(ErrorKind::ArgumentConflict, message),
+    };
+    error.exit()
+}
+
+impl HeadArguments {
+    /// The decays of the objective.
+    fn regularization(&self, counts: &ClassCounts) -> Result<Regularization, CliError> {
+        let (Some(depth), Some(weight_decay), Some(feature_decay)) =
+            (self.depth, &self.weight_decay, self.feature_decay)
+        else {
+            misused("--loss mse and --loss ce need --depth, --weight-decay and --feature-decay")
+        };
+        if !(1..=MAX_DEPTH).contains(&depth) {
+            let reason = format!("{depth}, but a depth from 1 to {MAX_DEPTH} is expected");
+            return Err(CliError::Argument { name: "--depth".into(), reason });
+        }
+        let (rates, classes) = (self.rates.rates(), counts.classes());
+        let decays = spread("--weight-decay", weight_decay, depth)?;
+        let decay = |&rate: &f64| rates.weight_decay(rate, classes);
+        let decays = decays.iter().map(decay).collect::<Result<Vec<_>, _>>()?;
+        let feature_decay = rates.feature_decay(feature_decay, counts.samples(), classes)?;
+        let bias = match self.bias.unwrap_or_default() {
+            Bias::Regularized(rate) => Bias::Regularized(rates.weight_decay(rate, classes)?),
+            bias => bias,
+        };
+        Ok(Regularization::new(&decays, feature_decay)?.with_bias(bias)?)
+    }
+
+    /// The widths of all layers, if they are limited.
+    fn widths(&self, depth: usize) -> Result<Option<Vec<usize>>, CliError> {
+        self.widths.as_ref().map(|widths| spread("--widths", widths, depth)).transpose()
+    }
+
+    /// Whether none of the flags is given.
+    fn is_absent(&self) -> bool {
+        let Self { depth, weight_decay, wd: _, feature_decay, bias, widths, rates } = self;
+        depth.is_none()
+            && weight_decay.is_none()
+            && feature_decay.is_none()
+            && bias.is_none()
+            && widths.is_none()
+            && rates.rates() == Rates::default()
+    }
+}

@@ -1,0 +1,422 @@
+//! What was measured, beside what a model predicts.
+
+use std::collections::BTreeMap;
+
+use nalgebra::DMatrix;
+
+use crate::audit::frames::{FrameDistances, comparable};
+use crate::audit::measurement::Measurement;
+use crate::audit::sums::norm;
+use crate::audit::training::{Evidence, TrainingVerdict};
+use crate::error::{Error, Result};
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::metrics::{nc2, nc3};
+use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
+use crate::problem::counts::ClassCounts;
+use crate::problem::head::LinearHead;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
+
+/// A class counts as collapsed if the norms of its classifier and of its mean are both below this share of
+/// the largest ones.
+const COLLAPSED: f64 = 1e-3;
+
+/// Two class means whose cosine is above this share a direction.
+const SHARED_DIRECTION: f64 = 0.999;
+
+/// A measured number or fact beside the predicted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Compared<T> {
+    /// What the network has.
+    pub measured: T,
+    /// What the theory predicts; `None` without a prediction or if minimizers differ in it.
+    pub predicted: Option<T>,
+}
+
+/// One class of an [`Audit`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ClassAudit {
+    /// Number of samples.
+    pub count: u64,
+    /// ‖w_k‖², w_k the k-th row of W_M.
+    pub classifier_norm_squared: Compared<f64>,
+    /// ‖h_k‖², h_k the class mean.
+    pub feature_norm_squared: Compared<f64>,
+    /// Whether the class has collapsed to zero. Measured: both norms are below 10⁻³ of the largest ones.
+    pub collapsed: Compared<bool>,
+}
+
+/// A network beside the prediction of one model, or beside none.
+///
+/// Distances are those of NC2 and NC3 to the predicted matrices, or to the nearest member of their family;
+/// `None` where there is nothing but zeros to compare, with the reason in [`reasons`](Self::reasons).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Audit {
+    /// All that needs no prediction.
+    pub measurement: Measurement,
+    /// NC2ₘ for m = 1, …, M: the distance of the Gram matrix of the last m layers.
+    pub nc2: Vec<Option<f64>>,
+    /// What NC2 is measured to.
+    pub nc2_target: Option<Geometry>,
+    /// NC3: the distance of the outputs W_M⋯W₁H̄ for the class means as they are (the paper's).
+    pub nc3: Option<f64>,
+    /// The same for the centered class means, W_M⋯W₁(H̄ − h_G1ᵀ), as in the papers' codes.
+    pub nc3_centered: Option<f64>,
+    /// What NC3 is measured to.
+    pub nc3_target: Option<Geometry>,
+    /// The distances to the frames that need no prediction; `None` beside one.
+    pub distances: Option<FrameDistances>,
+    /// Measured and predicted norms of every class.
+    pub classes: Vec<ClassAudit>,
+    /// The measured value of what the model minimizes.
+    pub loss: Option<f64>,
+    /// The prediction.
+    pub prediction: Option<Summary>,
+    /// Why there is no prediction.
+    pub no_prediction: Option<String>,
+    /// Which measured class stands for each class of the prediction, where that had to be found out.
+    pub matching: Option<Vec<usize>>,
+    /// Where training has come to.
+    pub verdict: TrainingVerdict,
+    /// Why a number is missing, by its name.
+    pub reasons: BTreeMap<&'static str, String>,
+}
+
+impl Audit {
+    /// The measured loss less the predicted one, f − f*; `None` without a prediction of it.
+    #[must_use]
+    pub fn loss_gap(&self) -> Option<f64> {
+        Some(self.loss? - self.loss_optimum()?)
+    }
+
+    /// (f − f*)/f*.
+    #[must_use]
+    pub fn loss_gap_relative(&self) -> Option<f64> {
+        let optimum = self.loss_optimum().filter(|&optimum| optimum > 0.0)?;
+        Some(self.loss_gap()? / optimum)
+    }
+
+    /// f*, where the model predicts a loss that can be measured.
+    #[must_use]
+    pub fn loss_optimum(&self) -> Option<f64> {
+        let summary = self.prediction.as_ref()?;
+        let measurable =
+            !matches!(summary.training_objective, TrainingObjective::SmallestNorms { .. });
+        measurable.then_some(summary.loss)
+    }
+}
+
+impl Measurement {
+    /// The network beside a prediction.
+    ///
+    /// If the classes of the prediction are not interchangeable, the measured classes are matched with them
+    /// first. A model of one layer without decays is compared with the product of all layers.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the prediction is for other class counts or another number of layers,
+    /// [`Error::Unrepresentable`] if a number overflows.
+    pub fn compare(self, prediction: &dyn Prediction) -> Result<Audit> {
+        self.check(prediction)?;
+        let one_layer = match prediction.training_objective().is_of_one_layer() {
+            true => Some(self.head().to_one_layer()?),
+            false => None,
+        };
+        let head = one_layer.as_ref().unwrap_or(self.head());
+        let outputs = answered(prediction.class_outputs())?;
+        let matching = match outputs.as_ref() {
+            Some(target) if !prediction.is_symmetric() => {
+                let measured = head.product()? * self.class_means();
+                Some(target.matching_within_sizes(&measured, self.counts())?)
+            }
+            _ => None,
+        };
+        let measured = Ordered::new(&self, head, matching.as_deref())?;
+        let mut reasons = BTreeMap::new();
+        let nc2 = measured.nc2(prediction)?;
+        let (nc3, nc3_centered) = measured.nc3(outputs.as_ref())?;
+        let classes = self.classes(head, Some(prediction), matching.as_deref())?;
+        let loss = self.loss_of(&prediction.training_objective());
+        if nc3.is_none() {
+            reasons.insert("nc3", missing_distance(outputs.is_some(), "the outputs"));
+        }
+        if nc2.iter().any(Option::is_none) {
+            reasons.insert("nc2", missing_distance(true, "the Gram matrix of the layers"));
+        }
+        self.measured_reasons(&mut reasons);
+        let summary = Summary::new(prediction)?;
+        let verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref());
+        Ok(Audit {
+            nc2,
+            nc2_target: Some(prediction.geometry()),
+            nc3,
+            nc3_centered,
+            nc3_target: Some(prediction.geometry()),
+            distances: None,
+            classes,
+            loss,
+            prediction: Some(summary),
+            no_prediction: None,
+            matching,
+            verdict,
+            reasons,
+            measurement: self,
+        })
+    }
+
+    /// The network without a prediction, for a `reason`: distances are those to the frames that need none.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if a number overflows.
+    pub fn without_prediction(self, reason: impl Into<String>) -> Result<Audit> {
+        let reason = reason.into();
+        let distances = self.frame_distances()?;
+        let head = self.head();
+        let frame = match self.expected_frame() {
+            Ok(Geometry::SimplexEtf) => {
+                distances.simplex_etf.clone().zip(Some(Geometry::SimplexEtf))
+            }
+            Ok(frame) => distances.orthogonal_frame.clone().zip(Some(frame)),
+            Err(_) => None,
+        };
+        let (distance, target) = frame.unzip();
+        let mut reasons = BTreeMap::new();
+        if distance.is_none() {
+            let unknown = self.expected_frame().err().unwrap_or_default();
+            for key in ["nc2", "nc3", "nc3_centered"] {
+                reasons.insert(
+                    key,
+                    format!("there is no prediction to compare with{unknown}: {reason}"),
+                );
+            }
+        }
+        self.measured_reasons(&mut reasons);
+        for key in ["loss_optimum", "loss_gap", "loss_gap_relative", "prediction"] {
+            reasons.insert(key, reason.clone());
+        }
+        let loss = self.training_objective().and_then(|objective| self.loss_of(objective));
+        Ok(Audit {
+            nc2: distance
+                .as_ref()
+                .map_or_else(|| vec![None; head.depth()], |found| found.nc2.clone()),
+            nc3: distance.as_ref().and_then(|found| found.nc3),
+            nc3_centered: distance.as_ref().and_then(|found| found.nc3_centered),
+            nc2_target: target.clone(),
+            nc3_target: target,
+            distances: Some(distances),
+            classes: self.classes(head, None, None)?,
+            loss,
+            prediction: None,
+            no_prediction: Some(reason),
+            matching: None,
+            verdict: self.training_verdict(None, None),
+            reasons,
+            measurement: self,
+        })
+    }
+
+    /// The frame that balanced classes have under any decays, or why none can be named.
+    fn expected_frame(&self) -> core::result::Result<Geometry, &'static str> {
+        let squared = self
+            .training_objective()
+            .map(|objective| objective.loss_function() == LossFunction::SquaredError);
+        match (self.counts().is_balanced(), self.head().bias(), squared) {
+            (false, ..) => Err(""),
+            (true, None, None) => Err(
+                ", and without a bias the frame of balanced classes depends on the loss function, which is not known",
+            ),
+            (true, None, Some(true)) => Ok(Geometry::OrthogonalFrame),
+            (true, Some(_), _) | (true, None, Some(false)) => Ok(Geometry::SimplexEtf),
+        }
+    }
+
+    fn check(&self, prediction: &dyn Prediction) -> Result<()> {
+        if prediction.counts() != Some(self.counts()) {
+            let expected = prediction.counts().map_or(0, ClassCounts::classes);
+            return Err(match expected == self.counts().classes() {
+                true => Error::DifferentCounts,
+                false => Error::length(
+                    "classes",
+                    self.counts().classes(),
+                    expected,
+                    "the number of classes of the prediction",
+                ),
+            });
+        }
+        let one_layer = prediction.training_objective().is_of_one_layer();
+        if !one_layer && prediction.depth() != self.head().depth() {
+            let reason = "the number of layers of the prediction";
+            return Err(Error::length("weights", self.head().depth(), prediction.depth(), reason));
+        }
+        Ok(())
+    }
+
+    /// The norms of every class, predicted ones in the order of the matching.
+    fn classes(
+        &self,
+        head: &LinearHead,
+        prediction: Option<&dyn Prediction>,
+        matching: Option<&[usize]>,
+    ) -> Result<Vec<ClassAudit>> {
+        let classifier = classifier_norms(head);
+        let features = self.class_mean_norms();
+        let largest = |norms: &[f64]| norms.iter().copied().fold(0.0, f64::max);
+        let limits = (COLLAPSED * largest(&classifier), COLLAPSED * largest(features));
+        let mut classes = Vec::with_capacity(classifier.len());
+        let sizes = self.statistics.counts();
+        for ((&classifier, &feature), &count) in classifier.iter().zip(features).zip(sizes) {
+            classes.push(ClassAudit {
+                count,
+                classifier_norm_squared: measured(square(classifier)?),
+                feature_norm_squared: measured(square(feature)?),
+                collapsed: measured(classifier <= limits.0 && feature <= limits.1),
+            });
+        }
+        if let Some(prediction) = prediction {
+            predict_classes(&mut classes, prediction, matching)?;
+        }
+        Ok(classes)
+    }
+
+    fn training_verdict(
+        &self,
+        prediction: Option<(&Summary, Option<f64>)>,
+        outputs: Option<&ClassMatrix>,
+    ) -> TrainingVerdict {
+        let losses = prediction.and_then(|(summary, loss)| {
+            let measurable =
+                !matches!(summary.training_objective, TrainingObjective::SmallestNorms { .. });
+            Some((loss?, summary.loss)).filter(|_| measurable && summary.loss > 0.0)
+        });
+        TrainingVerdict::of(&Evidence {
+            relative_gradient: self.relative_gradient(),
+            losses,
+            prediction: prediction.map(|(summary, _)| &summary.verdict),
+            ranks: None,
+            shared_directions: self.shared_directions(SHARED_DIRECTION, outputs),
+        })
+    }
+}
+
+/// A head and its class means in the order of the classes of a prediction.
+struct Ordered {
+    head: LinearHead,
+    class_means: DMatrix<f64>,
+    centered_means: DMatrix<f64>,
+}
+
+impl Ordered {
+    fn new(measurement: &Measurement, head: &LinearHead, order: Option<&[usize]>) -> Result<Self> {
+        let means = |means: &DMatrix<f64>| match order {
+            Some(order) => means.select_columns(order),
+            None => means.clone(),
+        };
+        Ok(Self {
+            head: match order {
+                Some(order) => head.with_order(order)?,
+                None => head.clone(),
+            },
+            class_means: means(measurement.class_means()),
+            centered_means: means(measurement.centered_means()),
+        })
+    }
+
+    fn nc2(&self, prediction: &dyn Prediction) -> Result<Vec<Option<f64>>> {
+        let distance = |layers| match answered(prediction.trailing_gram(layers))? {
+            Some(target) => comparable(nc2(&self.head, layers, &target)),
+            None => Ok(None),
+        };
+        (1..=self.head.depth()).map(distance).collect()
+    }
+
+    /// NC3 of the class means as they are, and of the centered ones.
+    fn nc3(&self, outputs: Option<&ClassMatrix>) -> Result<(Option<f64>, Option<f64>)> {
+        let Some(target) = outputs else { return Ok((None, None)) };
+        let distance = |means| comparable(nc3(means, &self.head, target));
+        Ok((distance(&self.class_means)?, distance(&self.centered_means)?))
+    }
+}
+
+/// The norms of the rows of W_M.
+fn classifier_norms(head: &LinearHead) -> Vec<f64> {
+    let rows = head.weights().last().into_iter().flat_map(|weight| weight.row_iter());
+    rows.map(|row| norm(row.transpose().as_slice())).collect()
+}
+
+/// Lays predicted norms beside the measured ones; without a scale of their own they get that of the measured.
+fn predict_classes(
+    classes: &mut [ClassAudit],
+    prediction: &dyn Prediction,
+    matching: Option<&[usize]>,
+) -> Result<()> {
+    let runs = answered(prediction.class_runs())?.unwrap_or_default();
+    let predicted = runs.iter().flat_map(|(run, class)| run.classes().map(move |_| class));
+    for (position, class) in predicted.enumerate() {
+        let measured = matching.and_then(|order| order.get(position)).copied().unwrap_or(position);
+        if let Some(audited) = classes.get_mut(measured) {
+            audited.predict(class);
+        }
+    }
+    if !prediction.has_scale() {
+        rescale(classes, |class| &mut class.classifier_norm_squared);
+        rescale(classes, |class| &mut class.feature_norm_squared);
+    }
+    Ok(())
+}
+
+impl ClassAudit {
+    fn predict(&mut self, predicted: &ClassGeometry) {
+        self.classifier_norm_squared.predicted = predicted.classifier_norm_squared;
+        self.feature_norm_squared.predicted = predicted.feature_norm_squared;
+        self.collapsed.predicted = predicted.collapsed;
+    }
+}
+
+/// Scales predicted norms so that their sum is that of the measured ones.
+fn rescale(classes: &mut [ClassAudit], norm: fn(&mut ClassAudit) -> &mut Compared<f64>) {
+    let sums = classes.iter_mut().fold((0.0, 0.0), |sums, class| {
+        let norm = norm(class);
+        (sums.0 + norm.measured, sums.1 + norm.predicted.unwrap_or(0.0))
+    });
+    if sums.1 > 0.0 {
+        for class in classes {
+            let norm = norm(class);
+            norm.predicted = norm.predicted.map(|value| value * (sums.0 / sums.1));
+        }
+    }
+}
+
+fn measured<T>(measured: T) -> Compared<T> {
+    Compared { measured, predicted: None }
+}
+
+/// The square of a norm, which may be out of range.
+fn square(norm: f64) -> Result<f64> {
+    let square = norm * norm;
+    if square.is_finite() {
+        return Ok(square);
+    }
+    let quantity = "the squared norm of a class's classifier or mean";
+    Err(Error::Unrepresentable { quantity, log10: 2.0 * norm.log10() })
+}
+
+/// `None` where a prediction has no answer.
+fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Error::NotAnswered { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn missing_distance(is_predicted: bool, what: &str) -> String {
+    match is_predicted {
+        true => {
+            format!("{what}, or what is predicted for it, is zero, so that it has no direction")
+        }
+        false => format!("the model does not say what {what} must be"),
+    }
+}

@@ -1,0 +1,220 @@
+//! What is measured on a network, whatever is predicted for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nalgebra::DMatrix;
+
+use crate::audit::frames::{FrameDistances, Measured};
+use crate::audit::sums::norm;
+use crate::error::Result;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::measure::statistics::ClassStatistics;
+use crate::metrics::{AllMetrics, Nc1, Nc4};
+use crate::objective::Objective;
+use crate::problem::counts::ClassCounts;
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::Bias;
+use crate::problem::training_objective::TrainingObjective;
+
+/// A network as it was measured: what [`AuditSums`](crate::AuditSums) end in, before it is laid beside a prediction.
+///
+/// It is [compared](Self::compare) with any [`Prediction`](crate::Prediction), or shown
+/// [without one](Self::without_prediction).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    pub(super) statistics: Arc<ClassStatistics>,
+    pub(super) head: Arc<LinearHead>,
+    pub(super) training_objective: Option<TrainingObjective>,
+    pub(super) counts: ClassCounts,
+    pub(super) class_means: DMatrix<f64>,
+    pub(super) centered_means: DMatrix<f64>,
+    pub(super) class_mean_norms: Vec<f64>,
+    pub(super) nc1: Option<Nc1>,
+    pub(super) nc4: Nc4,
+    pub(super) objective: Option<Objective>,
+    pub(super) balancedness: Option<Vec<f64>>,
+    pub(super) feature_energy: Option<f64>,
+    pub(super) features_squared: f64,
+    pub(super) metrics: Option<AllMetrics>,
+}
+
+impl Measurement {
+    /// The head.
+    #[must_use]
+    pub fn head(&self) -> &LinearHead {
+        &self.head
+    }
+
+    /// Counts and means of the classes.
+    #[must_use]
+    pub fn statistics(&self) -> &ClassStatistics {
+        &self.statistics
+    }
+
+    /// The number of samples of every class.
+    #[must_use]
+    pub fn counts(&self) -> &ClassCounts {
+        &self.counts
+    }
+
+    /// The objective that the network was trained with, if it was given.
+    #[must_use]
+    pub fn training_objective(&self) -> Option<&TrainingObjective> {
+        self.training_objective.as_ref()
+    }
+
+    /// The class means H̄, d₁×K.
+    #[must_use]
+    pub fn class_means(&self) -> &DMatrix<f64> {
+        &self.class_means
+    }
+
+    /// The class means less the mean of all samples, d₁×K.
+    #[must_use]
+    pub fn centered_means(&self) -> &DMatrix<f64> {
+        &self.centered_means
+    }
+
+    /// The norms ‖h_k‖ of the class means.
+    #[must_use]
+    pub fn class_mean_norms(&self) -> &[f64] {
+        &self.class_mean_norms
+    }
+
+    /// NC1 with the paper's conventions; `None` if the class means are all equal, or no class has two samples.
+    #[must_use]
+    pub fn nc1(&self) -> Option<Nc1> {
+        self.nc1
+    }
+
+    /// NC4: agreement with the nearest class mean, and accuracies.
+    #[must_use]
+    pub fn nc4(&self) -> &Nc4 {
+        &self.nc4
+    }
+
+    /// The share of samples whose largest output, the bias counted, is their label's.
+    #[must_use]
+    pub fn accuracy(&self) -> f64 {
+        self.nc4.overall.head_accuracy
+    }
+
+    /// The training objective with its gradient; `None` if it was not given or has no data term.
+    #[must_use]
+    pub fn objective(&self) -> Option<Objective> {
+        self.objective
+    }
+
+    /// The residuals of the layers' balance ([`balancedness`](crate::objective::balancedness)); `None` without
+    /// decays.
+    #[must_use]
+    pub fn balancedness(&self) -> Option<&[f64]> {
+        self.balancedness.as_deref()
+    }
+
+    /// 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖², the measured budget E_H of the layer-peeled model; `None` if a class has no
+    /// sample.
+    #[must_use]
+    pub fn feature_energy(&self) -> Option<f64> {
+        self.feature_energy
+    }
+
+    /// 1/K ‖W_M⋯W₁‖², the measured budget E_W of the layer-peeled model.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if the product overflows.
+    pub fn weight_energy(&self) -> Result<f64> {
+        Ok(self.head.product()?.norm_squared() / self.head.classes() as f64)
+    }
+
+    /// All other metrics, if they were asked for.
+    #[must_use]
+    pub fn metrics(&self) -> Option<&AllMetrics> {
+        self.metrics.as_ref()
+    }
+
+    /// The distances to the frames that need no prediction: orthogonal frame and simplex ETF, and SELI if the
+    /// classes have different sizes.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if a number overflows.
+    pub fn frame_distances(&self) -> Result<FrameDistances> {
+        let measured = Measured {
+            head: &self.head,
+            class_means: &self.class_means,
+            centered_means: &self.centered_means,
+        };
+        measured.frame_distances(&self.counts)
+    }
+
+    /// The measured value of what a model minimizes: the objective, or its data term alone under budgets.
+    pub(super) fn loss_of(&self, objective: &TrainingObjective) -> Option<f64> {
+        let measured = self.objective?;
+        match objective {
+            TrainingObjective::Penalized { .. }
+            | TrainingObjective::WeightedCrossEntropy { .. }
+            | TrainingObjective::WeightedSquaredError { .. } => Some(measured.loss()),
+            TrainingObjective::Budgeted { .. } | TrainingObjective::DataTerm { .. } => {
+                Some(measured.data_term)
+            }
+            TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::FixedSimplexHead { .. }
+            | TrainingObjective::UnitVectors { .. } => None,
+        }
+    }
+
+    /// ‖∇f‖ relative to the norm of the gradient of the penalties alone, (λ₁W₁, …, λ_M W_M, λ_H H, λ_b b): near 1
+    /// at random, and 0 at every stationary point.
+    #[must_use]
+    pub fn relative_gradient(&self) -> Option<f64> {
+        let objective = self.objective?;
+        let regularization = self.training_objective.as_ref()?.regularization()?;
+        let layers = self.head.weights().iter().zip(regularization.weight_decays());
+        let weights = layers.map(|(weight, decay)| decay * norm(weight.as_slice()));
+        let features = regularization.feature_decay() * self.features_squared.sqrt();
+        let bias = match (regularization.bias(), self.head.bias()) {
+            (Bias::Regularized(decay), Some(bias)) => decay * norm(bias.as_slice()),
+            _ => 0.0,
+        };
+        let parts: Vec<f64> = weights.chain([features, bias]).collect();
+        let penalties = norm(&parts);
+        (penalties > 0.0).then(|| objective.gradient_norm / penalties)
+    }
+
+    /// Why numbers are missing that need no prediction.
+    pub(super) fn measured_reasons(&self, reasons: &mut BTreeMap<&'static str, String>) {
+        if self.nc1.is_none() {
+            let reason = match self.statistics.counts().iter().all(|&count| count < 2) {
+                true => "no class has two samples, so that nothing can vary within a class",
+                false => "the class means are all equal",
+            };
+            reasons.insert("nc1", reason.into());
+        }
+        if self.objective.is_none() {
+            for key in ["loss", "gradient_norm", "balancedness"] {
+                reasons.insert(key, "no objective with decays is known".into());
+            }
+        } else if self.balancedness.is_none() {
+            reasons.insert("balancedness", "the objective has no decays".into());
+        }
+    }
+
+    /// Pairs of classes, neither collapsed, whose means have a cosine above `limit` where the prediction has not.
+    pub(super) fn shared_directions(&self, limit: f64, outputs: Option<&ClassMatrix>) -> usize {
+        const MOST_CLASSES: usize = 512;
+        if self.counts.classes() > MOST_CLASSES {
+            return 0;
+        }
+        let largest = self.class_mean_norms.iter().copied().fold(0.0, f64::max);
+        let alive = |class: usize| self.class_mean_norms[class] > 1e-3 * largest;
+        let is_shared = |i: usize, j: usize| {
+            let cosine = self.class_means.column(i).dot(&self.class_means.column(j))
+                / (self.class_mean_norms[i] * self.class_mean_norms[j]);
+            let predicted = outputs.and_then(|outputs| outputs.cosine(i, j)).unwrap_or(0.0);
+            cosine > limit && predicted < limit
+        };
+        let pairs = (0..self.counts.classes()).flat_map(|j| (0..j).map(move |i| (i, j)));
+        pairs.filter(|&(i, j)| alive(i) && alive(j) && is_shared(i, j)).count()
+    }
+}

@@ -1,0 +1,70 @@
+//! An audit as an object of plain numbers: what the program prints as JSON, key by key.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use crate::audit::comparison::{Audit, ClassAudit};
+use crate::audit::frames::FrameDistances;
+use crate::audit::training::TrainingVerdict;
+use crate::metrics::AllMetrics;
+use crate::prediction::Geometry;
+
+/// The keys of the object. Numbers that are missing are null, and `reasons` says why.
+#[derive(Serialize)]
+struct AuditObject<'a> {
+    nc1: Option<f64>,
+    nc1_rank: Option<usize>,
+    nc2: &'a [Option<f64>],
+    nc2_target: Option<&'a Geometry>,
+    nc3: Option<f64>,
+    nc3_centered: Option<f64>,
+    nc3_target: Option<&'a Geometry>,
+    nc4: f64,
+    accuracy: f64,
+    loss: Option<f64>,
+    loss_optimum: Option<f64>,
+    loss_gap: Option<f64>,
+    loss_gap_relative: Option<f64>,
+    gradient_norm: Option<f64>,
+    balancedness: Option<&'a [f64]>,
+    relabelled: bool,
+    distances: Option<&'a FrameDistances>,
+    no_prediction: Option<&'a str>,
+    verdict: &'a TrainingVerdict,
+    reasons: &'a BTreeMap<&'static str, String>,
+    classes: &'a [ClassAudit],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<&'a AllMetrics>,
+}
+
+impl Serialize for Audit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let measurement = &self.measurement;
+        AuditObject {
+            nc1: measurement.nc1().map(|nc1| nc1.value),
+            nc1_rank: measurement.nc1().map(|nc1| nc1.rank),
+            nc2: &self.nc2,
+            nc2_target: self.nc2_target.as_ref(),
+            nc3: self.nc3,
+            nc3_centered: self.nc3_centered,
+            nc3_target: self.nc3_target.as_ref(),
+            nc4: measurement.nc4().overall.agreement,
+            accuracy: measurement.accuracy(),
+            loss: self.loss,
+            loss_optimum: self.loss_optimum(),
+            loss_gap: self.loss_gap(),
+            loss_gap_relative: self.loss_gap_relative(),
+            gradient_norm: measurement.objective().map(|objective| objective.gradient_norm),
+            balancedness: measurement.balancedness(),
+            relabelled: self.matching.as_ref().is_some_and(|order| !order.is_sorted()),
+            distances: self.distances.as_ref(),
+            no_prediction: self.no_prediction.as_deref(),
+            verdict: &self.verdict,
+            reasons: &self.reasons,
+            classes: &self.classes,
+            metrics: measurement.metrics(),
+        }
+        .serialize(serializer)
+    }
+}

@@ -1,0 +1,263 @@
+//! A whole audit in batches and in pieces.
+
+use std::sync::Arc;
+
+use crate::audit::frames::comparable;
+use crate::audit::measurement::Measurement;
+use crate::error::{Error, Result};
+use crate::measure::center::Center;
+use crate::measure::class_means::check_second_pass;
+use crate::measure::energy::FeatureEnergy;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::statistics::ClassStatistics;
+use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
+use crate::numerics::scalar::Scalar;
+use crate::objective::ObjectiveSums;
+use crate::problem::head::LinearHead;
+use crate::problem::training_objective::TrainingObjective;
+
+/// What an audit shall measure beyond NC1 to NC4.
+///
+/// ```
+/// use neural_collapse::Regularization;
+/// use neural_collapse::audit::AuditOptions;
+/// use neural_collapse::problem::{LossFunction, TrainingObjective};
+///
+/// let regularization = Regularization::new(&[1e-3], 1e-3)?;
+/// let objective = TrainingObjective::penalized(LossFunction::SquaredError, regularization);
+/// let options = AuditOptions::default().with_objective(objective).with_all_metrics(true);
+/// assert!(options.all_metrics);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct AuditOptions {
+    /// What the network was trained with, for its loss, gradient and balance.
+    pub objective: Option<TrainingObjective>,
+    /// Whether every metric of the library is wanted.
+    pub all_metrics: bool,
+    /// Whether the samples are others than those of the statistics: a test set around the class means of its
+    /// training set.
+    pub other_samples: bool,
+}
+
+impl AuditOptions {
+    /// With the objective that the network was trained with.
+    #[must_use]
+    pub fn with_objective(self, objective: TrainingObjective) -> Self {
+        Self { objective: Some(objective), ..self }
+    }
+
+    /// With every metric of the library, or without.
+    #[must_use]
+    pub fn with_all_metrics(self, all_metrics: bool) -> Self {
+        Self { all_metrics, ..self }
+    }
+
+    /// For other samples than those of the statistics, or for the same.
+    #[must_use]
+    pub fn with_other_samples(self, other_samples: bool) -> Self {
+        Self { other_samples, ..self }
+    }
+}
+
+/// An audit of samples that come in batches or in pieces: the second pass, after that of
+/// [`ClassStatistics`].
+///
+/// Of every batch all that is wanted is computed while it is in the cache. The sums own what they need, so
+/// that they can be kept, sent elsewhere and [merged](Self::merge): pieces of a data set may be added up
+/// anywhere, each from sums made of the same statistics. They take some dK numbers, and d² more with decays, for
+/// the balance of the first layer with the features.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::audit::AuditOptions;
+/// use neural_collapse::{AuditSums, ClassStatistics, Features, LinearHead};
+///
+/// let shards = [([1.1_f32, 0.0, -1.0, 0.3], [0, 1]), ([0.9_f32, 0.0, -1.0, -0.3], [0, 1])];
+/// let mut statistics = ClassStatistics::empty(2, 2)?;
+/// for (numbers, labels) in &shards {
+///     statistics.accumulate(&Features::from_row_major(numbers, 2, 2)?.with_labels(labels, 2)?)?;
+/// }
+/// let head = LinearHead::new(vec![dmatrix![1.0, 0.0; -1.0, 0.0]], None)?;
+/// let empty = AuditSums::new(statistics, head, &AuditOptions::default())?;
+/// let mut whole = empty.clone();
+/// for (numbers, labels) in &shards {
+///     let mut piece = empty.clone(); // on another machine, perhaps
+///     piece.accumulate(&Features::from_row_major(numbers, 2, 2)?.with_labels(labels, 2)?)?;
+///     whole.merge(&piece)?;
+/// }
+/// let measured = whole.measurement()?;
+/// assert!((measured.nc1().unwrap().value - 0.02 / 4.0 / 2.0).abs() < 1e-8);
+/// assert_eq!(measured.nc4().overall.agreement, 1.0);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct AuditSums<T: Scalar> {
+    statistics: Arc<ClassStatistics>,
+    head: Arc<LinearHead>,
+    training_objective: Option<TrainingObjective>,
+    nc1: Nc1Sums<T>,
+    decisions: DecisionCounts,
+    energy: FeatureEnergy,
+    objective: Option<ObjectiveSums>,
+    metrics: Option<MetricSums<T>>,
+    other_samples: bool,
+}
+
+impl<T: Scalar> AuditSums<T> {
+    /// No samples yet; `statistics` are those of all samples.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if head, statistics and decays do not fit together, [`Error::EmptyClass`] if a class
+    /// has no sample, [`Error::Unrepresentable`] if a product of layers overflows.
+    pub fn new(
+        statistics: impl Into<Arc<ClassStatistics>>,
+        head: impl Into<Arc<LinearHead>>,
+        options: &AuditOptions,
+    ) -> Result<Self> {
+        let (statistics, head) = (statistics.into(), head.into());
+        let (objective, other) = (options.objective.as_ref(), options.other_samples);
+        // First, as it checks that head and decays fit together.
+        let sums = objective.map(|objective| objective_sums(&statistics, &head, objective));
+        let metrics =
+            options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
+        let nc1 = Nc1Sums::new(&statistics, &Nc1Options::default())?;
+        let decisions = DecisionCounts::new(&statistics, &head)?;
+        Ok(Self {
+            objective: sums.transpose()?.flatten(),
+            nc1: of_other(nc1, Nc1Sums::of_other_samples, other),
+            decisions: of_other(decisions, DecisionCounts::of_other_samples, other),
+            energy: FeatureEnergy::empty(statistics.dimension(), statistics.classes())?,
+            metrics: metrics.map(|metrics| of_other(metrics, MetricSums::of_other_samples, other)),
+            other_samples: options.other_samples,
+            training_objective: options.objective.clone(),
+            statistics,
+            head,
+        })
+    }
+
+    /// Adds the samples of a batch; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// they were.
+    pub fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        let (dimension, classes) = (batch.features().dimension(), batch.classes());
+        self.statistics.check_shape("features", dimension, classes)?;
+        batch.features().check()?;
+        for chunk in batch.chunks() {
+            self.add(&chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a chunk of the right shape whose numbers were looked at.
+    fn add(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.nc1.accumulate(chunk)?;
+        self.decisions.accumulate(chunk)?;
+        match &mut self.objective {
+            Some(objective) => objective.add(chunk)?,
+            None => self.energy.accumulate(chunk)?,
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.accumulate(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the samples of other sums, made of the same statistics, head and options.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if they were not.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        // Whatever is refused is refused before anything has changed.
+        let mut merged = self.clone();
+        merged.nc1.merge(&other.nc1)?;
+        merged.decisions.merge(&other.decisions)?;
+        merged.energy.merge(&other.energy)?;
+        match (&mut merged.objective, &other.objective) {
+            (Some(own), Some(other)) => own.merge(other)?,
+            (None, None) => {}
+            _ => return Err(Error::DifferentFirstPass),
+        }
+        match (&mut merged.metrics, &other.metrics) {
+            (Some(own), Some(other)) => own.merge(other)?,
+            (None, None) => {}
+            _ => return Err(Error::DifferentFirstPass),
+        }
+        *self = merged;
+        Ok(())
+    }
+
+    /// What was measured.
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`] if a class had not as many samples as in the statistics,
+    /// [`Error::Unrepresentable`] if a number overflows.
+    pub fn measurement(&self) -> Result<Measurement> {
+        let objective = self.objective.as_ref();
+        let energy = match objective {
+            Some(objective) => objective.feature_energy()?,
+            None => &self.energy,
+        };
+        if !self.other_samples {
+            check_second_pass(self.statistics.counts(), energy.counts())?;
+        }
+        let class_means = self.statistics.class_means()?;
+        let repeated = self.statistics.counts().iter().any(|&count| count > 1);
+        let nc1 = if repeated { comparable(self.nc1.nc1())? } else { None };
+        let nc4 = self.decisions.nc4()?;
+        Ok(Measurement {
+            counts: self.statistics.class_counts()?,
+            centered_means: self.statistics.centered_means(Center::Samples)?,
+            class_mean_norms: class_means.column_iter().map(|mean| norm(mean.as_slice())).collect(),
+            class_means,
+            nc1,
+            nc4,
+            objective: objective.map(ObjectiveSums::objective).transpose()?,
+            balancedness: objective.map_or(Ok(None), ObjectiveSums::balancedness)?,
+            feature_energy: class_energy(energy),
+            features_squared: energy.total(),
+            metrics: self.metrics.as_ref().map(MetricSums::metrics).transpose()?,
+            training_objective: self.training_objective.clone(),
+            statistics: Arc::clone(&self.statistics),
+            head: Arc::clone(&self.head),
+        })
+    }
+}
+
+/// The sums as they are, or for other samples than those of the statistics.
+fn of_other<S>(sums: S, convert: fn(S) -> S, other_samples: bool) -> S {
+    if other_samples { convert(sums) } else { sums }
+}
+
+/// The mean energy of the features, if every class has samples.
+fn class_energy(energy: &FeatureEnergy) -> Option<f64> {
+    energy.mean().ok()
+}
+
+/// The sums of an objective that can be evaluated: a margin cannot.
+fn objective_sums(
+    statistics: &ClassStatistics,
+    head: &LinearHead,
+    objective: &TrainingObjective,
+) -> Result<Option<ObjectiveSums>> {
+    match objective {
+        TrainingObjective::Penalized { .. } => {
+            ObjectiveSums::new(statistics, head, objective)?.with_balancedness().map(Some)
+        }
+        TrainingObjective::SmallestNorms { .. } => Ok(None),
+        _ => ObjectiveSums::new(statistics, head, objective).map(Some),
+    }
+}
+
+/// The length of a vector whose squares may be out of range.
+pub(super) fn norm(vector: &[f64]) -> f64 {
+    let largest = vector.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    largest * vector.iter().map(|entry| (entry / largest).powi(2)).sum::<f64>().sqrt()
+}

@@ -1,0 +1,235 @@
+//! Whether training has reached the prediction, in one line.
+
+use std::fmt;
+
+use crate::prediction::Verdict;
+
+/// Below this ratio of the gradient's norm to that of the penalties' gradient alone, a network counts as
+/// trained to a stationary point. At a stationary point the gradients of data term and penalties cancel; a
+/// tenth left over moves the loss by about a hundredth of the penalties.
+pub const STATIONARY: f64 = 0.1;
+
+/// Up to this relative gap of the loss, a stationary network counts as at the global minimum. Local minima that
+/// miss one direction of the prediction lie further above it.
+pub const AT_MINIMUM: f64 = 0.01;
+
+/// Losses closer than this, relatively, may differ by rounding only.
+const ROUNDING: f64 = 1e-9;
+
+/// Where training has come to, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Arrival {
+    /// The gradient does not vanish: training has not ended, or minimized something else.
+    NotStationary,
+    /// The gradient vanishes, but the loss is above the predicted one.
+    LocalMinimum,
+    /// The gradient vanishes and the loss is the predicted one.
+    GlobalMinimum,
+    /// The loss is below the lowest one that was known: the network refutes the prediction.
+    BelowBestKnown,
+    /// There is no objective or no prediction to tell by.
+    Unknown,
+}
+
+/// Where training has come to, with the figures that tell it.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct TrainingVerdict {
+    /// In one word.
+    pub kind: Arrival,
+    /// In one line.
+    pub text: String,
+}
+
+/// What a verdict is made of.
+pub(super) struct Evidence<'a> {
+    /// ‖∇f‖ divided by the norm of the gradient of the penalties alone.
+    pub(super) relative_gradient: Option<f64>,
+    /// f and f*.
+    pub(super) losses: Option<(f64, f64)>,
+    pub(super) prediction: Option<&'a Verdict>,
+    /// Ranks of the centered or plain class means: measured and predicted.
+    pub(super) ranks: Option<(usize, usize)>,
+    /// Pairs of surviving classes whose means have one direction, where the prediction has none.
+    pub(super) shared_directions: usize,
+}
+
+impl TrainingVerdict {
+    fn new(kind: Arrival, text: String) -> Self {
+        Self { kind, text }
+    }
+
+    pub(super) fn of(evidence: &Evidence<'_>) -> Self {
+        let Some((loss, optimum)) = evidence.losses else {
+            return Self::without_losses(evidence);
+        };
+        let gap = (loss - optimum) / optimum;
+        if gap < -ROUNDING {
+            return Self::below(gap, evidence.prediction);
+        }
+        match evidence.relative_gradient {
+            Some(gradient) if gradient <= STATIONARY => Self::stationary(gradient, gap, evidence),
+            Some(gradient) => Self::new(
+                Arrival::NotStationary,
+                format!(
+                    "not trained to a stationary point: the gradient is {} of that of the penalties alone (at \
+                     most {STATIONARY} is expected), the loss {} above the predicted one",
+                    Short(gradient),
+                    Percent(gap)
+                ),
+            ),
+            None => Self::new(
+                Arrival::Unknown,
+                format!("the loss is {} above the predicted one", Percent(gap)),
+            ),
+        }
+    }
+
+    fn without_losses(evidence: &Evidence<'_>) -> Self {
+        match evidence.relative_gradient {
+            Some(gradient) if gradient > STATIONARY => Self::new(
+                Arrival::NotStationary,
+                format!(
+                    "not trained to a stationary point: the gradient is {} of that of the penalties alone",
+                    Short(gradient)
+                ),
+            ),
+            Some(_) => Self::new(
+                Arrival::Unknown,
+                "trained to a stationary point, but there is no prediction to compare it with"
+                    .into(),
+            ),
+            None => Self::new(
+                Arrival::Unknown,
+                "without an objective and a prediction nothing can be said".into(),
+            ),
+        }
+    }
+
+    fn below(gap: f64, prediction: Option<&Verdict>) -> Self {
+        let below = Percent(-gap);
+        if prediction.is_some_and(Verdict::is_proved) {
+            return Self::new(
+                Arrival::Unknown,
+                format!(
+                    "the loss is {below} below a proved minimum: decays, loss function or features are not those \
+                     that the network was trained with"
+                ),
+            );
+        }
+        Self::new(
+            Arrival::BelowBestKnown,
+            format!(
+                "the loss is {below} below the best that was known: the network refutes the prediction"
+            ),
+        )
+    }
+
+    fn stationary(gradient: f64, gap: f64, evidence: &Evidence<'_>) -> Self {
+        let gradient = Short(gradient);
+        if gap <= AT_MINIMUM {
+            let which = match evidence.prediction {
+                Some(Verdict::BestKnown { .. }) => "at the lowest known point",
+                _ => "at the global minimum",
+            };
+            return Self::new(
+                Arrival::GlobalMinimum,
+                format!(
+                    "{which}: the loss is within {} of the predicted one, the gradient {gradient} of that of \
+                     the penalties",
+                    Percent(gap.max(0.0))
+                ),
+            );
+        }
+        let mut text = format!(
+            "at a stationary point (the gradient is {gradient} of that of the penalties) that is not the minimum: \
+             the loss is {} above it",
+            Percent(gap)
+        );
+        if let Some((measured, predicted)) = evidence.ranks
+            && measured != predicted
+        {
+            text += &format!("; the class means have rank {measured} instead of {predicted}");
+        }
+        if evidence.shared_directions > 0 {
+            text += &format!("; {} pairs of classes share a direction", evidence.shared_directions);
+        }
+        Self::new(Arrival::LocalMinimum, text)
+    }
+}
+
+/// A share as a percentage with two digits.
+struct Percent(f64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} %", Short(100.0 * self.0))
+    }
+}
+
+/// A number with two or three digits.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.abs() {
+            size if size == 0.0 || (0.01..1000.0).contains(&size) => {
+                let decimals = if size >= 10.0 {
+                    0
+                } else if size >= 1.0 {
+                    1
+                } else {
+                    3
+                };
+                write!(formatter, "{:.*}", decimals, self.0)
+            }
+            _ => write!(formatter, "{:.1e}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prediction::Source;
+
+    fn evidence(gradient: f64, loss: f64, verdict: &Verdict) -> Evidence<'_> {
+        Evidence {
+            relative_gradient: Some(gradient),
+            losses: Some((loss, 1.0)),
+            prediction: Some(verdict),
+            ranks: Some((3, 4)),
+            shared_directions: 1,
+        }
+    }
+
+    #[test]
+    fn every_arrival_has_its_reason() {
+        let proved = Verdict::Proved(Source::new("it is so", "somewhere"));
+        let known = Verdict::BestKnown { found_by: "a search".into() };
+        for (gradient, loss, verdict, kind, words) in [
+            (0.5, 1.2, &proved, Arrival::NotStationary, "not trained"),
+            (1e-6, 1.2, &proved, Arrival::LocalMinimum, "rank 3 instead of 4"),
+            (1e-6, 1.0 + 1e-7, &proved, Arrival::GlobalMinimum, "at the global minimum"),
+            (1e-6, 1.0 + 1e-7, &known, Arrival::GlobalMinimum, "at the lowest known point"),
+            (1e-6, 0.9, &known, Arrival::BelowBestKnown, "refutes"),
+            (1e-6, 0.9, &proved, Arrival::Unknown, "below a proved minimum"),
+        ] {
+            let verdict = TrainingVerdict::of(&evidence(gradient, loss, verdict));
+            assert_eq!(verdict.kind, kind, "{}", verdict.text);
+            assert!(verdict.text.contains(words), "{}", verdict.text);
+        }
+        let nothing = Evidence {
+            relative_gradient: None,
+            losses: None,
+            prediction: None,
+            ranks: None,
+            shared_directions: 0,
+        };
+        assert_eq!(TrainingVerdict::of(&nothing).kind, Arrival::Unknown);
+    }
+}

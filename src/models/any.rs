@@ -1,0 +1,286 @@
+//! One name for the minima of all models, chosen by the training objective.
+
+use crate::error::{Error, Result};
+use crate::models::convex::{ConvexMinimum, ConvexUfm};
+use crate::models::cross_entropy::{CrossEntropyUfm, Landscape};
+use crate::models::layer_peeled::{LayerPeeled, LayerPeeledMinimum};
+use crate::models::low_rank::{LowRankMinimum, LowRankProblem, Search};
+use crate::models::nonnegative::{NonnegativeMinimum, NonnegativeUfm};
+use crate::models::squared::{GlobalMinimum, Ufm};
+use crate::models::svm::Seli;
+use crate::monitor::Monitor;
+use crate::prediction::Prediction;
+use crate::problem::counts::ClassCounts;
+use crate::problem::regularization::{Bias, Regularization};
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
+
+/// The minimum of whichever model has the training objective asked for.
+///
+/// ```
+/// use neural_collapse::models::AnyModel;
+/// use neural_collapse::problem::{LossFunction, TrainingObjective};
+/// use neural_collapse::{ClassCounts, Geometry, Regularization};
+///
+/// let regularization = Regularization::new(&[1e-3], 1e-3)?;
+/// let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, regularization);
+/// let model = AnyModel::new(&objective, ClassCounts::balanced(4, 10)?, None)?;
+/// assert_eq!(model.prediction().geometry(), Geometry::SimplexEtf);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum AnyModel {
+    /// The global minimum under the squared loss.
+    Squared(GlobalMinimum),
+    /// The known points under cross-entropy, balanced classes.
+    CrossEntropy(Landscape),
+    /// The global minimum of one layer for any class sizes and weights.
+    Convex(ConvexMinimum),
+    /// The global minimum under cross-entropy with non-negative features.
+    Nonnegative(NonnegativeMinimum),
+    /// The lowest point that a search found.
+    LowRank(LowRankMinimum),
+    /// The global minimum of the layer-peeled model.
+    LayerPeeled(LayerPeeledMinimum),
+    /// The support vector machine on free features.
+    SupportVectors(Seli),
+}
+
+/// How much is spent on problems without a closed form.
+#[derive(Clone, Copy)]
+struct Effort<'a> {
+    search: Option<Search>,
+    monitor: &'a dyn Monitor,
+}
+
+/// A problem of classes with decays.
+struct Penalized<'a> {
+    regularization: &'a Regularization,
+    class_weights: &'a [f64],
+    label_smoothing: f64,
+    counts: ClassCounts,
+    widths: Option<&'a [usize]>,
+}
+
+impl AnyModel {
+    /// The minimum of a training objective, for `counts` samples in the classes and, if they are limited, the
+    /// widths d₁, …, d_M. Nothing is searched for numerically: see [`searched`](Self::searched).
+    ///
+    /// # Errors
+    /// [`Error::NoClosedForm`] if no model has this objective for these classes and widths, and whatever the
+    /// model reports.
+    pub fn new(
+        objective: &TrainingObjective,
+        counts: ClassCounts,
+        widths: Option<&[usize]>,
+    ) -> Result<Self> {
+        Self::build(objective, counts, widths, Effort { search: None, monitor: &() })
+    }
+
+    /// As [`new`](Self::new), with a numerical search where no minimum is proved: under cross-entropy with two and
+    /// more layers beside the closed forms, and alone for classes of different sizes or weights, narrow widths, and
+    /// the squared loss with a penalized bias.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Cancelled`] if the monitor ends the work.
+    pub fn searched(
+        objective: &TrainingObjective,
+        counts: ClassCounts,
+        widths: Option<&[usize]>,
+        search: &Search,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        Self::build(objective, counts, widths, Effort { search: Some(*search), monitor })
+    }
+
+    fn build(
+        objective: &TrainingObjective,
+        counts: ClassCounts,
+        widths: Option<&[usize]>,
+        effort: Effort<'_>,
+    ) -> Result<Self> {
+        match objective {
+            TrainingObjective::Penalized { loss_function, regularization, .. } => {
+                let (class_weights, label_smoothing) = (&[][..], 0.0);
+                let problem =
+                    Penalized { regularization, class_weights, label_smoothing, counts, widths };
+                match loss_function {
+                    LossFunction::SquaredError => problem.squared(effort),
+                    LossFunction::CrossEntropy => problem.cross_entropy(effort),
+                    _ => unknown("this loss function beside decays"),
+                }
+            }
+            TrainingObjective::WeightedCrossEntropy {
+                regularization,
+                class_weights,
+                label_smoothing,
+                nonnegative_features,
+            } => {
+                let label_smoothing = *label_smoothing;
+                let problem =
+                    Penalized { regularization, class_weights, label_smoothing, counts, widths };
+                match nonnegative_features {
+                    true => problem.nonnegative(),
+                    false => problem.cross_entropy(effort),
+                }
+            }
+            TrainingObjective::Budgeted {
+                loss_function: LossFunction::CrossEntropy,
+                weight_energy,
+                feature_energy,
+            } => {
+                check_room(&counts, widths)?;
+                let model = LayerPeeled::new(counts, *weight_energy, *feature_energy)?;
+                Ok(Self::LayerPeeled(model.global_minimum()?))
+            }
+            TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin } => {
+                check_room(&counts, widths)?;
+                Ok(Self::SupportVectors(Seli::new(counts)?))
+            }
+            _ => unknown("this loss function with these constraints"),
+        }
+    }
+
+    /// The model as what all predictions are.
+    #[must_use]
+    pub fn prediction(&self) -> &dyn Prediction {
+        match self {
+            Self::Squared(minimum) => minimum,
+            Self::CrossEntropy(landscape) => landscape,
+            Self::Convex(minimum) => minimum,
+            Self::Nonnegative(minimum) => minimum,
+            Self::LowRank(minimum) => minimum,
+            Self::LayerPeeled(minimum) => minimum,
+            Self::SupportVectors(seli) => seli,
+        }
+    }
+}
+
+impl Penalized<'_> {
+    fn squared(self, effort: Effort<'_>) -> Result<AnyModel> {
+        let penalized_bias = matches!(self.regularization.bias(), Bias::Regularized(_));
+        if !penalized_bias || self.counts.is_balanced() {
+            let ufm = Ufm::new(self.counts, self.regularization.clone())?;
+            let ufm = match self.widths {
+                Some(widths) => ufm.with_widths(widths)?,
+                None => ufm,
+            };
+            return Ok(AnyModel::Squared(ufm.global_minimum()?));
+        }
+        if self.regularization.depth() == 1 {
+            let ufm = ConvexUfm::squared_error(self.counts, self.regularization.clone())?;
+            return convex(ufm, self.widths, effort);
+        }
+        let Some(search) = effort.search else {
+            return unknown("a penalized bias with classes of different sizes and several layers");
+        };
+        let problem = LowRankProblem::squared(self.counts, self.regularization.clone())?;
+        low_rank(problem, self.widths, &search, effort.monitor)
+    }
+
+    fn cross_entropy(self, effort: Effort<'_>) -> Result<AnyModel> {
+        if self.is_uniform() && self.is_wide() {
+            return self.landscape(effort);
+        }
+        if self.regularization.depth() == 1 && self.is_wide() {
+            let ufm = ConvexUfm::cross_entropy(self.counts, self.regularization.clone())?;
+            let ufm = match self.class_weights {
+                [] => ufm,
+                weights => ufm.with_class_weights(weights)?,
+            };
+            return convex(ufm.with_label_smoothing(self.label_smoothing)?, self.widths, effort);
+        }
+        let Some(search) = effort.search else {
+            return unknown(match self.is_wide() {
+                true => {
+                    "cross-entropy with several layers and classes of different sizes or weights"
+                }
+                false => {
+                    "the cross-entropy loss with a width below K − 1, the rank of a simplex ETF"
+                }
+            });
+        };
+        let problem = LowRankProblem::cross_entropy(self.counts, self.regularization.clone())?;
+        let problem = match self.class_weights {
+            [] => problem,
+            weights => problem.with_class_weights(weights)?,
+        };
+        let problem = problem.with_label_smoothing(self.label_smoothing)?;
+        low_rank(problem, self.widths, &search, effort.monitor)
+    }
+
+    fn landscape(self, effort: Effort<'_>) -> Result<AnyModel> {
+        let size = self.counts.sizes().next().map_or(0, |group| group.size);
+        let ufm = CrossEntropyUfm::new(self.counts.classes(), size, self.regularization.clone())?;
+        let ufm = ufm.with_label_smoothing(self.label_smoothing)?;
+        let ufm = match self.widths {
+            Some(widths) => ufm.with_widths(widths)?,
+            None => ufm,
+        };
+        Ok(AnyModel::CrossEntropy(match effort.search {
+            Some(search) => ufm.searched_landscape(&search, effort.monitor)?,
+            None => ufm.landscape()?,
+        }))
+    }
+
+    fn nonnegative(self) -> Result<AnyModel> {
+        if self.regularization.depth() > 1 {
+            return unknown("non-negative features under several layers");
+        }
+        let ufm = NonnegativeUfm::new(self.counts, self.regularization.clone())?;
+        let ufm = match self.class_weights {
+            [] => ufm,
+            weights => ufm.with_class_weights(weights)?,
+        };
+        let ufm = ufm.with_label_smoothing(self.label_smoothing)?;
+        let ufm = match self.widths {
+            Some(widths) => ufm.with_widths(widths)?,
+            None => ufm,
+        };
+        Ok(AnyModel::Nonnegative(ufm.global_minimum()?))
+    }
+
+    /// Whether all classes count alike.
+    fn is_uniform(&self) -> bool {
+        self.counts.is_balanced() && self.class_weights.iter().all(|&weight| weight == 1.0)
+    }
+
+    /// Whether the widths leave room for the rank K − 1.
+    fn is_wide(&self) -> bool {
+        check_room(&self.counts, self.widths).is_ok()
+    }
+}
+
+fn convex(ufm: ConvexUfm, widths: Option<&[usize]>, effort: Effort<'_>) -> Result<AnyModel> {
+    let ufm = match widths {
+        Some(widths) => ufm.with_widths(widths)?,
+        None => ufm,
+    };
+    Ok(AnyModel::Convex(ufm.global_minimum_with(effort.monitor)?))
+}
+
+fn low_rank(
+    problem: LowRankProblem,
+    widths: Option<&[usize]>,
+    search: &Search,
+    monitor: &dyn Monitor,
+) -> Result<AnyModel> {
+    let problem = match widths {
+        Some(widths) => problem.with_widths(widths)?,
+        None => problem,
+    };
+    Ok(AnyModel::LowRank(problem.minimize(search, monitor)?))
+}
+
+fn unknown<T>(problem: &'static str) -> Result<T> {
+    Err(Error::NoClosedForm { problem })
+}
+
+/// The models without decays have rank K − 1 and know no widths below.
+fn check_room(counts: &ClassCounts, widths: Option<&[usize]>) -> Result<()> {
+    let least = counts.classes();
+    match widths.unwrap_or_default().iter().all(|&width| width.saturating_add(1) >= least) {
+        true => Ok(()),
+        false => unknown("this model with a width below K − 1"),
+    }
+}

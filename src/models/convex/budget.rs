@@ -1,0 +1,179 @@
+//! The same program with a budget of the norm instead of a price.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::models::convex::certificate::Restraint;
+use crate::models::convex::column::Contrasts;
+use crate::models::convex::data::Data;
+use crate::models::convex::solver::{Solution, solve};
+use crate::models::convex::state::State;
+use crate::models::convex::tangent::Frame;
+use crate::monitor::Monitor;
+use crate::numerics::bracketed_root::sign_change;
+use crate::numerics::linalg::svd_thin;
+
+/// Budgets up to this are first taken as perturbations of zero: there the price of the norm says next to nothing
+/// about the logits, which are what they are in the limit, times the budget.
+pub(crate) const SMALL_BUDGET: f64 = 1e-3;
+
+/// Cap on the iterations for a small budget; they converge as powers of the budget.
+const MAX_ITERATIONS: usize = 200;
+
+/// The minimum at a budget T.
+#[derive(Debug, Clone)]
+pub(crate) struct BudgetSolution {
+    pub(crate) frame: Frame,
+    /// q of each column.
+    pub(crate) contrasts: Vec<f64>,
+    pub(crate) loss: f64,
+    pub(crate) lower_bound: f64,
+    /// ν, by how much the loss falls for each unit of the budget.
+    pub(crate) multiplier: f64,
+}
+
+impl Data {
+    /// The minimum of the data term where the nuclear norm is at most `budget`.
+    pub(crate) fn within_budget(
+        &self,
+        budget: f64,
+        monitor: &dyn Monitor,
+    ) -> Result<BudgetSolution> {
+        if budget <= SMALL_BUDGET
+            && let Some(solution) = self.within_small_budget(budget)?
+        {
+            return Ok(solution);
+        }
+        let zeros = vec![0.0; self.columns.len()];
+        let zero = DMatrix::zeros(self.rows.len(), self.columns.len());
+        let start = self.state(&zero, Contrasts::Fixed(&zeros), &vec![0.0; self.rows.len()]);
+        let highest = self.steepness(&start.ok_or(FAILED)?)?;
+        let mut path = Path { data: self, highest, budget, last: None, failure: None, monitor };
+        let mut high = (budget / (self.classes() - 1.0)).min(1.0);
+        while path.excess(high) < 0.0 {
+            high *= 2.0;
+        }
+        let fall = sign_change(0.0, high, |fall| path.excess(fall));
+        let price = highest * (-fall).exp();
+        path.excess(fall);
+        match (path.failure, path.last) {
+            (Some(error), _) => Err(error),
+            (None, Some(solution)) => {
+                self.spending_all(solution.frame.clone(), &solution.contrasts(), budget, price)
+            }
+            (None, None) => Err(FAILED),
+        }
+    }
+
+    /// The point stretched so that it uses up the budget.
+    fn spending_all(
+        &self,
+        mut frame: Frame,
+        contrasts: &[f64],
+        budget: f64,
+        multiplier: f64,
+    ) -> Result<BudgetSolution> {
+        let within = self.columns.iter().zip(contrasts);
+        let within = within.map(|(column, q)| self.siblings(column) * column.scale * q);
+        let stretch = budget / (frame.values.iter().sum::<f64>() + within.sum::<f64>());
+        let contrasts: Vec<f64> = contrasts.iter().map(|q| q * stretch).collect();
+        frame.values.iter_mut().for_each(|value| *value *= stretch);
+        let state = self.at(&frame, &contrasts)?;
+        let lower_bound = self.lower_bound(&state, Restraint::Budget(budget))?;
+        let (loss, lower_bound) = (state.value, lower_bound.min(state.value));
+        Ok(BudgetSolution { frame, contrasts, loss, lower_bound, multiplier })
+    }
+
+    fn at(&self, frame: &Frame, contrasts: &[f64]) -> Result<State> {
+        let bias = vec![0.0; self.rows.len()];
+        self.state(&frame.matrix(), Contrasts::Fixed(contrasts), &bias).ok_or(FAILED)
+    }
+
+    /// The minimum if all of the budget goes to the steepest directions: the contrasts of one kind, or one
+    /// singular direction between kinds. `None` if it does not.
+    fn within_small_budget(&self, budget: f64) -> Result<Option<BudgetSolution>> {
+        let no_contrasts = vec![0.0; self.columns.len()];
+        let mut frame = self.empty_frame();
+        let steepest = self.columns.iter().enumerate().filter(|(_, c)| self.siblings(c) > 0.0);
+        let steepest = steepest.max_by(|a, b| a.1.slope().total_cmp(&b.1.slope()));
+        if let Some((index, column)) = steepest {
+            let mut contrasts = no_contrasts.clone();
+            contrasts[index] = budget / (self.siblings(column) * column.scale);
+            let state = self.at(&frame, &contrasts)?;
+            let multiplier = self.steepness_within(&state, index);
+            if self.steepness(&state)? <= multiplier * (1.0 + 2.0 * self.rounding()) {
+                return self.spending_all(frame, &contrasts, budget, multiplier).map(Some);
+            }
+        }
+        for _ in 0..MAX_ITERATIONS {
+            let state = self.at(&frame, &no_contrasts)?;
+            let svd = svd_thin(&-&state.gradient)?;
+            let (next, multiplier) = (Frame::rank_one(svd, budget), self.steepness(&state)?);
+            let Some((next, steepest)) = next else { return Ok(None) };
+            let distance = (next.matrix() - frame.matrix()).norm();
+            frame = next;
+            if distance <= 8.0 * f64::EPSILON * budget {
+                let is_steepest = multiplier <= steepest * (1.0 + 2.0 * self.rounding());
+                let found =
+                    is_steepest.then(|| self.spending_all(frame, &no_contrasts, budget, steepest));
+                return found.transpose();
+            }
+        }
+        Ok(None)
+    }
+
+    fn empty_frame(&self) -> Frame {
+        let (rows, columns) = (self.rows.len(), self.columns.len());
+        Frame {
+            left: DMatrix::identity(rows, rows),
+            right: DMatrix::identity(columns, rows),
+            values: Vec::new(),
+            duals: vec![0.0; rows],
+        }
+    }
+}
+
+const FAILED: Error = Error::NoConvergence { algorithm: "convex program", iterations: 0 };
+
+/// The minima at falling prices, each sought from the last one on.
+struct Path<'a> {
+    data: &'a Data,
+    /// The price from which on all logits are zero.
+    highest: f64,
+    budget: f64,
+    last: Option<Solution>,
+    failure: Option<Error>,
+    monitor: &'a dyn Monitor,
+}
+
+impl Path<'_> {
+    /// By how much the norm is above the budget at the price `highest`·e^(−`fall`), relative to the budget.
+    fn excess(&mut self, fall: f64) -> f64 {
+        if self.failure.is_some() {
+            return 0.0;
+        }
+        let price = self.highest * (-fall).exp();
+        if !price.is_normal() {
+            let quantity = "the loss of the layer-peeled model";
+            self.failure = Some(Error::Unrepresentable { quantity, log10: price.log10() });
+            return 0.0;
+        }
+        let start = self.last.as_ref().filter(|last| last.frame.rank() > 0);
+        let start = start.map(|last| (last.frame.matrix(), last.state.bias.clone()));
+        match solve(self.data, price, start, self.monitor) {
+            Ok(Some(solution)) => {
+                let excess = (solution.norm() - self.budget) / self.budget;
+                self.last = Some(solution);
+                excess
+            }
+            Ok(None) => {
+                self.failure = Some(FAILED);
+                0.0
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                0.0
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What is known in closed form without solving the program: when classes merge, and when everything is zero.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result, check_positive};
+use crate::models::convex::problem::{ConvexUfm, Labels};
+use crate::numerics::bracketed_root::sign_change;
+use crate::numerics::linalg::symmetric_eigen;
+use crate::numerics::secular::{Centering, secular_pairs};
+use crate::problem::kinds::Kind;
+use crate::problem::regularization::Bias;
+use crate::problem::training_objective::LossFunction;
+
+impl ConvexUfm {
+    /// n*/(1−δ)² = N² λ_W λ_H/((1−δ) ω)²: two classes of one size n and weight ω `class_weight` merge at the minimum, get the
+    /// same classifier and the same mean, iff n is at most that. N is the number of samples, or Σᵢ ω_{yᵢ} for
+    /// [`pytorch`](Self::pytorch).
+    ///
+    /// It is the same for every bias. Without weights and smoothing it is the threshold a = N² λ_W λ_H of the
+    /// squared loss with one layer. Collapsed classes of different sizes are in general not merged exactly.
+    ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{ClassCounts, Prediction, Regularization};
+    ///
+    /// let counts = ClassCounts::new(&[90, 30, 30, 10, 10])?;
+    /// let ufm = ConvexUfm::cross_entropy(counts, Regularization::new(&[2e-2], 4e-2)?)?;
+    /// assert!((ufm.merging_count(1.0)? - 23.12).abs() < 1e-10); // 170² · 8·10⁻⁴
+    /// let outputs = ufm.global_minimum()?.class_outputs()?;
+    /// assert_eq!(outputs.get(3, 3), outputs.get(3, 4));
+    /// assert!(outputs.get(1, 1) > outputs.get(1, 2));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the weight is not positive and finite, [`Error::Unrepresentable`] if the number is out
+    /// of range, [`Error::NoClosedForm`] for labels that are not classes.
+    ///
+    /// Source: the project's `docs/convex.md`.
+    pub fn merging_count(&self, class_weight: f64) -> Result<f64> {
+        check_positive("class_weight", class_weight)?;
+        self.check_classes()?;
+        let share = self.divisor() / ((1.0 - self.label_smoothing()) * class_weight);
+        let count = share * self.weight_decay() * (share * self.penalties().feature_decay());
+        if count.is_normal() {
+            return Ok(count);
+        }
+        let log10 = 2.0 * (share.log10() + self.price().log10());
+        Err(Error::Unrepresentable { quantity: "the merging count", log10 })
+    }
+
+    /// The difference p_own − p_sibling of predicted probabilities at a sample of a class, between that class and
+    /// another one of the same size and weight: max(0, 1 − δ − √(n*/n)), with [n*](Self::merging_count) at δ = 0.
+    ///
+    /// With the squared loss it is the difference of the outputs, by the same formula. `None` if there is no such
+    /// class, and for labels that are not classes. For [`pytorch`](Self::pytorch) with smoothing the 1 − δ is that
+    /// of the label.
+    ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{ClassCounts, Regularization};
+    ///
+    /// let counts = ClassCounts::from_runs([(400, 2), (25, 8)])?; // N = 1000
+    /// let ufm = ConvexUfm::cross_entropy(counts, Regularization::new(&[1e-2], 1e-2)?)?;
+    /// assert_eq!(ufm.probability_gap(0), Some(0.5)); // n* = 100
+    /// assert_eq!(ufm.probability_gap(5), Some(0.0));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn probability_gap(&self, class: usize) -> Option<f64> {
+        let size = self.counts().count(class)? as f64;
+        let kinds = self.kinds()?;
+        let [weight] = kinds.kinds().get(kinds.kind_of(class)?)?.numbers;
+        let root = self.divisor() * (self.price() / size.sqrt());
+        let gap = if let Labels::PyTorch { weights, smoothing } = self.labels() {
+            let spread = smoothing / weights.len() as f64 * weights.iter().sum::<f64>();
+            let own = (1.0 - smoothing) * weight;
+            (own - root) / (own + spread)
+        } else {
+            1.0 - (self.label_smoothing() + root / weight)
+        };
+        Some(gap.max(0.0))
+    }
+
+    /// The decay product λ_W λ_H from which on W = H = 0 at the minimum: (1−δ)² μ/N² with the largest eigenvalue μ of
+    ///
+    /// ```math
+    /// C D Ω² C (no bias)   or   (I − p1ᵀ) D Ω² (I − 1pᵀ), p ∝ ωn (a bias without a penalty)
+    /// ```
+    ///
+    /// for D = diag(n), Ω = diag(ω), C = I − 11ᵀ/K. The bias is not zero there. Without weights these are
+    /// C diag(n) C and diag(n) − nnᵀ/N, and the largest size n if two classes or more have it.
+    ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{ClassCounts, Geometry, Prediction, Regularization};
+    ///
+    /// let ufm = |decay| {
+    ///     let counts = ClassCounts::new(&[40, 20, 10])?;
+    ///     ConvexUfm::cross_entropy(counts, Regularization::new(&[decay], decay)?)
+    /// };
+    /// let critical = ufm(1e-3)?.critical_decay_product()?.sqrt();
+    /// assert_eq!(ufm(critical * 1.0001)?.global_minimum()?.geometry(), Geometry::Collapsed);
+    /// assert_ne!(ufm(critical * 0.9999)?.global_minimum()?.geometry(), Geometry::Collapsed);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoClosedForm`] for the squared loss, with a penalized bias, for soft labels and for
+    /// [`pytorch`](Self::pytorch) with smoothing; [`Error::NoConvergence`] if the eigenvalues could not be found.
+    ///
+    /// Source: the project's `docs/convex.md`.
+    pub fn critical_decay_product(&self) -> Result<f64> {
+        self.check_classes()?;
+        let smoothing = self.label_smoothing();
+        let beyond = match (self.labels(), self.penalties().bias()) {
+            (Labels::PyTorch { .. }, _) => smoothing > 0.0,
+            (_, Bias::Regularized(_)) => true,
+            _ => self.loss_function() == LossFunction::SquaredError,
+        };
+        if beyond {
+            return Err(Error::NoClosedForm {
+                problem: "the total collapse of the squared loss, with a penalized bias or soft labels",
+            });
+        }
+        let eigenvalue = match self.penalties().bias() {
+            Bias::None => largest_centered_by_classes(&self.levels()),
+            _ => self.largest_centered_by_samples()?,
+        };
+        let root = eigenvalue.sqrt() * (1.0 - smoothing) / self.divisor();
+        Ok(root * root)
+    }
+
+    /// What the sum of the weighted losses is divided by.
+    fn divisor(&self) -> f64 {
+        let samples = self.counts().samples() as f64;
+        match self.labels() {
+            Labels::PyTorch { .. } => {
+                let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
+                kinds
+                    .iter()
+                    .map(|kind| kind.classes as f64 * kind.size as f64 * kind.numbers[0])
+                    .sum()
+            }
+            Labels::Classes { .. } | Labels::Soft(_) => samples,
+        }
+    }
+
+    fn check_classes(&self) -> Result<()> {
+        match self.labels() {
+            Labels::Soft(_) => Err(Error::NoClosedForm { problem: "labels that are not classes" }),
+            Labels::Classes { .. } | Labels::PyTorch { .. } => Ok(()),
+        }
+    }
+
+    /// The distinct numbers ω²n by falling size, each with its number of classes.
+    fn levels(&self) -> Vec<(f64, f64)> {
+        let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
+        let mut levels: Vec<_> =
+            kinds.iter().map(|kind| (level(kind), kind.classes as f64)).collect();
+        levels.sort_by(|a, b| b.0.total_cmp(&a.0));
+        levels.dedup_by(|next, last| {
+            let same = next.0 == last.0;
+            if same {
+                last.1 += next.1;
+            }
+            same
+        });
+        levels
+    }
+
+    /// The largest eigenvalue of (I − p1ᵀ) diag(ω²n) (I − 1pᵀ).
+    fn largest_centered_by_samples(&self) -> Result<f64> {
+        let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
+        let weights: Vec<f64> = kinds.iter().map(|kind| kind.numbers[0]).collect();
+        let first = weights.first().copied().unwrap_or(1.0);
+        if weights.iter().all(|&weight| weight == first) {
+            let groups = self.counts().groups();
+            let largest = groups.first().filter(|group| group.class_count > 1);
+            let within = largest.map(|group| group.size as f64);
+            let between = secular_pairs(&self.counts().repeated_sizes(), Centering::Weighted);
+            let between = between.first().map(|pair| pair.eigenvalue);
+            return Ok(within.or(between).unwrap_or(0.0) * (first * first));
+        }
+        let total: f64 = kinds.iter().map(|kind| mass(kind) * kind.classes as f64).sum();
+        let sum: f64 = kinds.iter().map(|kind| level(kind) * kind.classes as f64).sum();
+        let share = |index: usize| mass(&kinds[index]) / total;
+        let between = DMatrix::from_fn(kinds.len(), kinds.len(), |g, h| {
+            let members = (kinds[g].classes as f64 * kinds[h].classes as f64).sqrt();
+            let (p, q) = (share(g), share(h));
+            let coupling = sum * p * q - p * level(&kinds[h]) - q * level(&kinds[g]);
+            members * coupling + if g == h { level(&kinds[g]) } else { 0.0 }
+        });
+        let between = symmetric_eigen(&between)?.values.iter().copied().fold(0.0, f64::max);
+        let within = kinds.iter().filter(|kind| kind.classes > 1).map(level);
+        Ok(within.fold(between, f64::max))
+    }
+}
+
+/// ω²n.
+fn level(kind: &Kind<1>) -> f64 {
+    let [weight] = kind.numbers;
+    weight * weight * kind.size as f64
+}
+
+/// ωn.
+fn mass(kind: &Kind<1>) -> f64 {
+    let [weight] = kind.numbers;
+    weight * kind.size as f64
+}
+
+/// The largest eigenvalue of C diag(d) C, from the distinct numbers d by falling size, each with how often it
+/// occurs: the largest d if it occurs twice, else d₁ − x with 1/x = Σ m_g/(d₁ − d_g − x) over the others.
+fn largest_centered_by_classes(levels: &[(f64, f64)]) -> f64 {
+    let Some((&(largest, members), others)) = levels.split_first() else { return 0.0 };
+    let Some(&(second, _)) = others.first().filter(|_| members < 2.0) else { return largest };
+    let offset = sign_change(0.0, largest - second, |x| {
+        let sum: f64 = others.iter().map(|&(d, members)| members / ((largest - d) - x)).sum();
+        x * sum - 1.0
+    });
+    largest - offset
+}

@@ -1,0 +1,161 @@
+//! What cannot be seen from outside: derivatives, bounds at points that are no minima, budgets beside closed forms.
+
+use nalgebra::DMatrix;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::models::convex::certificate::Restraint;
+use crate::models::convex::column::Contrasts;
+use crate::models::convex::curvature::Curvature;
+use crate::models::convex::data::{Column, Data, Fidelity};
+use crate::models::convex::solver::solve;
+use crate::models::convex::state::State;
+use crate::models::convex::tangent::Frame;
+use crate::numerics::linalg::svd_thin;
+use crate::problem::regularization::Bias;
+
+const PRICE: f64 = 0.02;
+
+/// Groups with contrasts and smoothing, for both losses and every bias.
+fn programs() -> Vec<Data> {
+    let mut programs = Vec::new();
+    for fidelity in [Fidelity::CrossEntropy, Fidelity::SquaredError] {
+        for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.05)] {
+            for smoothing in [0.0, 0.15] {
+                programs.push(grouped(fidelity, bias, smoothing));
+            }
+        }
+    }
+    programs
+}
+
+fn grouped(fidelity: Fidelity, bias: Bias, smoothing: f64) -> Data {
+    let kinds = [(40.0, 1.0, 1.0), (15.0, 3.0, 0.8), (6.0, 4.0, 1.7), (2.0, 1.0, 1.0)];
+    let samples: f64 = kinds.iter().map(|(size, members, _)| size * members).sum();
+    let column = |(anchor, (size, members, weight)): (usize, (f64, f64, f64))| Column {
+        weight: weight * size / samples,
+        members,
+        scale: f64::sqrt(size),
+        anchor,
+        own: 1.0 - smoothing,
+        deficit: smoothing,
+    };
+    let columns = kinds.into_iter().enumerate().map(column).collect();
+    let rows = kinds.iter().map(|&(_, members, _)| members).collect();
+    let labels = DMatrix::from_element(4, 4, smoothing / 9.0);
+    Data::new(fidelity, rows, columns, labels, bias)
+}
+
+fn random(rng: &mut SmallRng, size: f64) -> DMatrix<f64> {
+    DMatrix::from_fn(4, 4, |_, _| size * rng.random_range(-1.0..1.0))
+}
+
+fn state(data: &Data, point: &DMatrix<f64>) -> State {
+    data.state(point, Contrasts::Best(PRICE), &[0.0; 4]).unwrap()
+}
+
+/// What X minimizes apart from the price of its own norm.
+fn merit(data: &Data, point: &DMatrix<f64>) -> f64 {
+    Contrasts::Best(PRICE).merit(&state(data, point))
+}
+
+#[test]
+fn gradient_and_curvature_are_derivatives() {
+    let mut rng = SmallRng::seed_from_u64(1);
+    for data in programs() {
+        for size in [0.5, 8.0] {
+            let (point, step) = (random(&mut rng, size), random(&mut rng, 1.0));
+            let at = state(&data, &point);
+            let h = 1e-4;
+            let [ahead, behind] = [h, -h].map(|h| &point + &step * h);
+            let slope = (merit(&data, &ahead) - merit(&data, &behind)) / (2.0 * h);
+            assert!((slope - at.gradient.dot(&step)).abs() < 1e-8, "{slope}: {data:?}");
+            let mut image = step.clone();
+            let curvature = Curvature::new(&data, &at).unwrap();
+            curvature.apply(&mut image);
+            let difference =
+                (state(&data, &ahead).gradient - state(&data, &behind).gradient) / (2.0 * h);
+            let error = (&difference - &image).amax();
+            assert!(error < 1e-6 * difference.amax(), "{error:e}: {data:?}{difference}{image}");
+            // The bound of the curvature holds, and the diagonal without a bias is right.
+            assert!(
+                step.dot(&image) <= curvature.largest_here() * step.norm_squared() * (1.0 + 1e-9)
+            );
+            assert!(curvature.largest_here() <= data.lipschitz_constant() * (1.0 + 1e-9));
+            if data.bias == Bias::None {
+                let diagonal = curvature.diagonal();
+                for index in 0..16 {
+                    let mut unit = DMatrix::zeros(4, 4);
+                    unit[index] = 1.0;
+                    curvature.apply(&mut unit);
+                    assert!((unit[index] - diagonal[index]).abs() < 1e-14);
+                }
+            }
+        }
+    }
+}
+
+/// The curvature of the norm along matrices of one rank, by differences along the curve of that rank.
+#[test]
+fn the_norm_bends_as_said() {
+    let mut rng = SmallRng::seed_from_u64(2);
+    for columns in [5, 8] {
+        let matrix = DMatrix::from_fn(5, columns, |_, _| rng.random_range(-1.0..1.0));
+        let svd = svd_thin(&matrix).unwrap();
+        let values = svd.singular_values.as_slice()[..3].to_vec();
+        let frame = Frame { left: svd.u, right: svd.v, values, duals: vec![0.0; 2] };
+        let step = frame.project(&DMatrix::from_fn(5, columns, |_, _| rng.random_range(-1.0..1.0)));
+        let (first, second) = (frame.expand(&step), frame.bend(&step));
+        let norm = |x: f64| -> f64 {
+            let moved = frame.matrix() + &first * x + &second * (x * x);
+            // Those of the nearest matrix of rank 3; the curve leaves the rank with x³.
+            svd_thin(&moved).unwrap().singular_values.iter().take(3).sum()
+        };
+        let h = 1e-4;
+        let numerical = (norm(h) - 2.0 * norm(0.0) + norm(-h)) / (h * h);
+        let zeros = crate::models::convex::tangent::Tangent::zeros_like(&step);
+        let (mut slope, mut image) = (zeros.clone(), zeros);
+        frame.add_norm_gradient(&mut slope);
+        frame.add_norm_curvature(&step, &mut image);
+        let numerical_slope = (norm(h) - norm(-h)) / (2.0 * h);
+        assert!((numerical_slope - slope.dot(&step)).abs() < 1e-6);
+        assert!((numerical - step.dot(&image)).abs() < 1e-5, "{numerical}, {}", step.dot(&image));
+    }
+}
+
+/// At any point, and with a bias that is not yet the best one for it, the bound is below every value.
+#[test]
+fn bounds_hold_everywhere() {
+    let mut rng = SmallRng::seed_from_u64(3);
+    for data in programs() {
+        let minimum = solve(&data, PRICE, None, &()).unwrap().unwrap();
+        assert!(minimum.objective - minimum.lower_bound <= 1e-11 * minimum.objective);
+        for round in 0..200 {
+            let point = minimum.frame.matrix() * rng.random_range(0.0..1.5)
+                + random(&mut rng, [1e-9, 1e-3, 1.0, 20.0][round % 4]);
+            let mut at = state(&data, &point);
+            if round % 3 == 0 && data.bias != Bias::None {
+                // A wrong bias: the contrasts and residuals are those of another one.
+                let shifted = Data { bias: Bias::None, ..data.clone() };
+                at = state(&shifted, &point);
+            }
+            let bound = data.lower_bound(&at, Restraint::Price(PRICE)).unwrap();
+            assert!(bound <= minimum.objective, "{bound:e} > {:e}: {data:?}", minimum.objective);
+        }
+    }
+}
+
+/// A budget has the multiplier as its price.
+#[test]
+fn budgets_and_prices_agree() {
+    for smoothing in [0.0, 0.15] {
+        let data = grouped(Fidelity::CrossEntropy, Bias::None, smoothing);
+        for price in [0.02, 0.01, 1e-4] {
+            let priced = solve(&data, price, None, &()).unwrap().unwrap();
+            let budget = data.within_budget(priced.norm(), &()).unwrap();
+            assert!((budget.multiplier / price - 1.0).abs() < 1e-9, "{}", budget.multiplier);
+            assert!((budget.loss - priced.state.value).abs() < 1e-10 * budget.loss);
+            assert!(budget.loss - budget.lower_bound < 1e-9 * budget.loss);
+        }
+    }
+}

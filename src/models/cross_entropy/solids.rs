@@ -1,0 +1,128 @@
+//! Structures of classes of several kinds whose sizes follow from a numerical descent that keeps their symmetry.
+
+use core::f64::consts::PI;
+use core::fmt;
+
+/// Classes in several orbits, as the vertices of a solid or of a path. Classifier and class means may have different
+/// lengths, so that their logits are not symmetric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Solid {
+    /// Classes in a row on one axis, which is mirror-symmetric: rank one.
+    Path,
+    /// 7 classes, 3 + 3 + 1: an octahedron with a cap on a face.
+    CappedOctahedron,
+    /// 8 classes, 4 + 4.
+    SnubDisphenoid,
+    /// 9 classes, 6 + 3: a triangular prism with a cap on each rectangle.
+    TricappedPrism,
+    /// 10 classes, 8 + 2: a square antiprism with two caps.
+    GyroelongatedBipyramid,
+    /// 10 classes, 3 + 3 + 3 + 1: three triangles and an apex.
+    ThreeTrianglesAndApex,
+    /// 11 classes, 5 + 5 + 1: an icosahedron without a vertex.
+    IcosahedronWithoutVertex,
+}
+
+/// The most classes of a path.
+const LONGEST_PATH: usize = 8;
+
+impl Solid {
+    /// The solids of K classes.
+    pub(crate) fn of(classes: usize) -> Vec<Self> {
+        let mut list = match classes {
+            7 => vec![Self::CappedOctahedron],
+            8 => vec![Self::SnubDisphenoid],
+            9 => vec![Self::TricappedPrism],
+            10 => vec![Self::GyroelongatedBipyramid, Self::ThreeTrianglesAndApex],
+            11 => vec![Self::IcosahedronWithoutVertex],
+            _ => Vec::new(),
+        };
+        if (4..=LONGEST_PATH).contains(&classes) {
+            list.push(Self::Path);
+        }
+        list
+    }
+
+    /// The order of the symmetry group.
+    pub(crate) fn automorphisms(self) -> u128 {
+        match self {
+            Self::Path => 2,
+            Self::CappedOctahedron | Self::ThreeTrianglesAndApex => 6,
+            Self::SnubDisphenoid => 8,
+            Self::TricappedPrism => 12,
+            Self::GyroelongatedBipyramid => 16,
+            Self::IcosahedronWithoutVertex => 10,
+        }
+    }
+
+    /// Dimension of the space.
+    pub(crate) fn rank(self) -> usize {
+        if self == Self::Path { 1 } else { 3 }
+    }
+
+    /// Positions of the classes, each of length [`rank`](Self::rank), from which a descent starts.
+    pub(crate) fn positions(self, classes: usize) -> Vec<Vec<f64>> {
+        let ring = |count: usize, radius: f64, height: f64, turn: f64| {
+            (0..count).map(move |place| {
+                let angle = 2.0 * PI * (place as f64 + turn) / count as f64;
+                vec![radius * angle.cos(), radius * angle.sin(), height]
+            })
+        };
+        let rings = |rings: &[(usize, f64, f64, f64)]| -> Vec<Vec<f64>> {
+            rings
+                .iter()
+                .flat_map(|&(count, radius, height, turn)| ring(count, radius, height, turn))
+                .collect()
+        };
+        match self {
+            Self::Path => {
+                let middle = (classes as f64 - 1.0) / 2.0;
+                (0..classes).map(|class| vec![(class as f64 - middle) / middle]).collect()
+            }
+            Self::CappedOctahedron => {
+                rings(&[(3, 0.97, 0.21, 0.0), (3, 0.62, -0.78, 0.5), (1, 0.0, 1.0, 0.0)])
+            }
+            Self::SnubDisphenoid => rings(&[
+                (2, 0.55, 0.85, 0.0),
+                (2, 0.55, -0.85, 0.5),
+                (2, 0.95, 0.3, 0.5),
+                (2, 0.95, -0.3, 0.0),
+            ]),
+            Self::TricappedPrism => {
+                rings(&[(3, 0.75, 0.66, 0.0), (3, 0.75, -0.66, 0.0), (3, 1.0, 0.0, 0.5)])
+            }
+            Self::GyroelongatedBipyramid => rings(&[
+                (4, 0.92, 0.4, 0.0),
+                (4, 0.92, -0.4, 0.5),
+                (1, 0.0, 1.0, 0.0),
+                (1, 0.0, -1.0, 0.0),
+            ]),
+            Self::ThreeTrianglesAndApex => rings(&[
+                (3, 0.9, 0.42, 0.0),
+                (3, 0.95, -0.2, 0.5),
+                (3, 0.55, -0.83, 0.0),
+                (1, 0.0, 1.0, 0.0),
+            ]),
+            Self::IcosahedronWithoutVertex => {
+                rings(&[(5, 0.894, 0.447, 0.0), (5, 0.894, -0.447, 0.5), (1, 0.0, 1.0, 0.0)])
+            }
+        }
+    }
+}
+
+impl fmt::Display for Solid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path => "path",
+            Self::CappedOctahedron => "capped octahedron",
+            Self::SnubDisphenoid => "snub disphenoid",
+            Self::TricappedPrism => "tricapped prism",
+            Self::GyroelongatedBipyramid => "gyroelongated square bipyramid",
+            Self::ThreeTrianglesAndApex => "three triangles and an apex",
+            Self::IcosahedronWithoutVertex => "icosahedron without a vertex",
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! In which order directions collapse as the decays grow.
+
+use crate::models::squared::minimum::GlobalMinimum;
+use crate::numerics::nth_root::root_of_ratio;
+
+impl GlobalMinimum {
+    /// The factors on all of λ₁, …, λ_M and λ_H at which directions collapse, by rising factor, each with the
+    /// number of singular vectors that are still fitted above it: (τ_M σ²/a)^(M/(M+1)) for every direction that
+    /// the widths have room for. Factors below 1 belong to directions that have collapsed already.
+    ///
+    /// Without a bias, directions are classes. The all-ones direction beside a regularized bias is left out,
+    /// as in [`largest_decay_factor`](Self::largest_decay_factor), which is the first of these numbers.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let counts = ClassCounts::new(&[400, 100, 25])?;
+    /// let minimum = Ufm::new(counts, Regularization::new(&[1e-4], 1e-4)?)?.global_minimum()?;
+    /// let surviving: Vec<usize> = minimum.collapse_factors().iter().map(|&(_, left)| left).collect();
+    /// assert_eq!(surviving, [2, 1, 0]);
+    /// // One layer: factors are as √n_k.
+    /// let factors: Vec<f64> = minimum.collapse_factors().iter().map(|&(factor, _)| factor).collect();
+    /// assert!((factors[2] / factors[0] - 4.0).abs() < 1e-14);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: Theorem 4.4 of Dang et al. (ICML 2023).
+    #[must_use]
+    pub fn collapse_factors(&self) -> Vec<(f64, usize)> {
+        let degree = u32::try_from(self.problem().depth()).unwrap_or(u32::MAX).saturating_add(1);
+        let mut room = self.problem().rank_limit();
+        let mut steps = Vec::new();
+        for direction in self.directions() {
+            let kept = direction.multiplicity().min(room);
+            room -= kept;
+            if kept > 0 && self.all_ones() != Some(direction) {
+                let margin = self.threshold() / direction.ratio();
+                steps.push((margin / root_of_ratio(margin, 1.0, degree), kept));
+            }
+        }
+        steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut left: usize = steps.iter().map(|&(_, kept)| kept).sum();
+        for (_, kept) in &mut steps {
+            left -= *kept;
+            *kept = left;
+        }
+        steps
+    }
+}

@@ -1,0 +1,293 @@
+//! Every implementor of `Prediction` answers for one and the same point: the explicit matrices attain the loss
+//! with a vanishing gradient, and norms, Gram matrices, outputs, bias and singular values are theirs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+
+use nalgebra::DMatrix;
+use neural_collapse::measure::LabeledFeatures;
+use neural_collapse::objective::Objective;
+use neural_collapse::problem::{LossFunction, TrainingObjective};
+use neural_collapse::{
+    Basis, Bias, ClassCounts, ClassMatrix, CrossEntropyUfm, Error, ExplicitPoint, Features,
+    LayerPeeled, Prediction, Regularization, Seli, Ufm,
+};
+
+/// How far answers and matrices may differ, relatively: rounding in products of a few layers.
+const TOLERANCE: f64 = 1e-11;
+
+/// The explicit matrices of a prediction with the features of all samples.
+struct Attained {
+    point: ExplicitPoint,
+    features: DMatrix<f64>,
+    labels: Vec<usize>,
+    means: DMatrix<f64>,
+    counts: ClassCounts,
+}
+
+impl Attained {
+    fn new(prediction: &dyn Prediction, seed: u64) -> Self {
+        let point = prediction.explicit(&Basis::Random(seed)).unwrap();
+        let counts = prediction.counts().unwrap().clone();
+        let features = point.features().unwrap();
+        let means = point.class_means().unwrap().clone();
+        Self { labels: counts.labels().unwrap(), counts, features, means, point }
+    }
+
+    fn data(&self) -> LabeledFeatures<'_, f64> {
+        let features = Features::from_sample_columns(&self.features).unwrap();
+        features.with_labels(&self.labels, self.counts.classes()).unwrap()
+    }
+}
+
+/// Holds every answer of a prediction against its explicit matrices.
+fn check(name: &str, prediction: &dyn Prediction) {
+    let attained = Attained::new(prediction, 7);
+    match prediction.training_objective() {
+        TrainingObjective::Penalized { .. } => check_objective(name, prediction, &attained),
+        TrainingObjective::Budgeted { weight_energy, feature_energy, .. } => {
+            check_budgets(name, prediction, &attained, weight_energy, feature_energy);
+        }
+        TrainingObjective::SmallestNorms { .. } => check_margins(name, prediction, &attained),
+        _ => unreachable!("{name}: another objective"),
+    }
+    check_grams(name, prediction, &attained);
+    check_norms(name, prediction, &attained);
+    check_singular_values(name, prediction, &attained);
+    if let Some(bias) = prediction.bias() {
+        let found = attained.point.head().bias().expect(name);
+        assert!(bias.iter().zip(found.iter()).all(|(a, b)| (a - b).abs() <= TOLERANCE), "{name}");
+    }
+    if let Some(bound) = prediction.lower_bound() {
+        assert!(bound <= prediction.loss() * (1.0 + TOLERANCE), "{name}: {bound}");
+    }
+}
+
+fn check_objective(name: &str, prediction: &dyn Prediction, attained: &Attained) {
+    let objective = prediction.training_objective();
+    let measured = Objective::new(&attained.data(), attained.point.head(), &objective).unwrap();
+    let loss = prediction.loss();
+    assert!((measured.loss() - loss).abs() <= TOLERANCE * loss, "{name}: {measured:?}, {loss}");
+    // λ‖W‖ of a layer is √(λ · λ‖W‖²), and λ‖W‖² is the same for all layers.
+    let regularization = objective.regularization().unwrap();
+    let decays = regularization.weight_decays().iter().copied();
+    let least = decays.chain([regularization.feature_decay()]).fold(f64::INFINITY, f64::min);
+    let scale = (least * 2.0 * measured.feature_penalty).sqrt().max(1e-6);
+    assert!(measured.gradient_norm <= 1e-7 * scale, "{name}: {measured:?}");
+}
+
+fn check_budgets(
+    name: &str,
+    prediction: &dyn Prediction,
+    attained: &Attained,
+    weight_energy: f64,
+    feature_energy: f64,
+) {
+    let classes = prediction.classes() as f64;
+    let product = attained.point.head().product().unwrap();
+    let close = |found: f64, expected: f64| {
+        assert!((found - expected).abs() <= 1e-9 * expected, "{name}: {found}, {expected}");
+    };
+    close(product.norm_squared() / classes, weight_energy);
+    close(attained.means.norm_squared() / classes, feature_energy);
+    let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
+    let measured = Objective::new(&attained.data(), attained.point.head(), &objective).unwrap();
+    close(measured.data_term, prediction.loss());
+}
+
+/// Every margin is at least 1, and the loss is ½‖W‖² + ½‖H‖².
+fn check_margins(name: &str, prediction: &dyn Prediction, attained: &Attained) {
+    let product = attained.point.head().product().unwrap();
+    let outputs = &product * &attained.means;
+    for (class, column) in outputs.column_iter().enumerate() {
+        for (other, output) in column.iter().enumerate() {
+            let margin = column[class] - output;
+            assert!(other == class || margin >= 1.0 - 1e-9, "{name}: {class}, {other}: {margin}");
+        }
+    }
+    let norms = (product.norm_squared() + attained.features.norm_squared()) / 2.0;
+    assert!((norms - prediction.loss()).abs() <= 1e-9 * norms, "{name}: {norms}");
+}
+
+fn check_grams(name: &str, prediction: &dyn Prediction, attained: &Attained) {
+    let same = |what: &str, predicted: &ClassMatrix, found: &DMatrix<f64>| {
+        let nearest = predicted.nearest_member(found).unwrap();
+        let size = found.amax().max(nearest.amax()).max(1e-300);
+        let difference = (&nearest - found).amax();
+        assert!(difference <= 1e-9 * size, "{name}, {what}: {difference:e} of {size:e}");
+    };
+    for layers in 1..=prediction.depth() {
+        let product = attained.point.head().trailing_product(layers).unwrap();
+        let gram = &product * product.transpose();
+        same("layers", &prediction.trailing_gram(layers).unwrap(), &gram);
+    }
+    let means = &attained.means;
+    same("means", &prediction.class_means_gram().unwrap(), &(means.transpose() * means));
+    let outputs = attained.point.head().product().unwrap() * means;
+    same("outputs", &prediction.class_outputs().unwrap(), &outputs);
+}
+
+fn check_norms(name: &str, prediction: &dyn Prediction, attained: &Attained) {
+    let classifier = attained.point.head().weights().last().unwrap();
+    let largest = |norms: Vec<f64>| norms.into_iter().fold(0.0, f64::max);
+    let largest = (
+        largest(classifier.row_iter().map(|row| row.norm_squared()).collect()),
+        largest(attained.means.column_iter().map(|mean| mean.norm_squared()).collect()),
+    );
+    for (run, class) in prediction.class_runs().unwrap() {
+        for index in run.classes() {
+            let found =
+                (classifier.row(index).norm_squared(), attained.means.column(index).norm_squared());
+            if let Some(predicted) = class.classifier_norm_squared {
+                assert!((found.0 - predicted).abs() <= 1e-9 * largest.0, "{name}, w_{index}");
+            }
+            if let Some(predicted) = class.feature_norm_squared {
+                assert!((found.1 - predicted).abs() <= 1e-9 * largest.1, "{name}, h_{index}");
+            }
+            if class.collapsed == Some(true) {
+                assert!(found.0 <= 1e-12 * largest.0 && found.1 <= 1e-12 * largest.1, "{name}");
+            }
+            assert_eq!(class.count, attained.counts.count(index).unwrap(), "{name}");
+        }
+    }
+}
+
+fn check_singular_values(name: &str, prediction: &dyn Prediction, attained: &Attained) {
+    let depth = prediction.depth();
+    for (first, last) in (1..=depth).flat_map(|last| (1..=last).map(move |first| (first, last))) {
+        let weights = &attained.point.head().weights()[first - 1..last];
+        let product =
+            weights.iter().skip(1).fold(weights[0].clone(), |product, weight| weight * product);
+        let predicted = prediction.singular_values(first..=last).unwrap();
+        same_values(&format!("{name}, W{first}…W{last}"), &predicted, product);
+    }
+    let predicted = prediction.feature_singular_values().unwrap();
+    same_values(&format!("{name}, H"), &predicted, attained.features.clone());
+}
+
+fn same_values(
+    name: &str,
+    predicted: &[neural_collapse::prediction::SingularValue],
+    matrix: DMatrix<f64>,
+) {
+    let mut found: Vec<f64> = matrix.singular_values().iter().copied().collect();
+    found.sort_by(|a, b| b.total_cmp(a));
+    let mut expected: Vec<f64> = predicted
+        .iter()
+        .flat_map(|value| core::iter::repeat_n(value.value, value.multiplicity))
+        .collect();
+    assert!(expected.is_sorted_by(|a, b| a >= b), "{name}: not by falling value");
+    let length = expected.len().max(found.len());
+    expected.resize(length, 0.0);
+    found.resize(length, 0.0);
+    let largest = found.first().copied().unwrap_or(0.0).max(1e-300);
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() <= 1e-8 * largest, "{name}: {found}, {expected}");
+    }
+}
+
+/// A generator of problems: the same for every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % bound
+    }
+
+    fn decay(&mut self) -> f64 {
+        10.0_f64.powf(-2.0 - 2.0 * self.below(1000) as f64 / 1000.0)
+    }
+
+    fn counts(&mut self) -> ClassCounts {
+        let classes = 2 + self.below(5);
+        let sizes: Vec<u64> = (0..classes).map(|_| 1 + self.below(6) as u64 * 3).collect();
+        ClassCounts::new(&sizes).unwrap()
+    }
+
+    fn regularization(&mut self, most_layers: usize) -> Regularization {
+        let depth = 1 + self.below(most_layers);
+        let decays: Vec<f64> = (0..depth).map(|_| self.decay()).collect();
+        Regularization::new(&decays, self.decay()).unwrap()
+    }
+}
+
+#[test]
+fn the_squared_loss_answers_for_its_matrices() {
+    let mut dice = Dice(1);
+    for case in 0..60 {
+        let (counts, regularization) = (dice.counts(), dice.regularization(3));
+        let bias = match case % 3 {
+            0 => Bias::None,
+            1 => Bias::Unregularized,
+            _ => Bias::Regularized(0.1 + case as f64 / 20.0),
+        };
+        let counts = match bias {
+            Bias::Regularized(_) => ClassCounts::balanced(counts.classes(), 4).unwrap(),
+            _ => counts,
+        };
+        let ufm = Ufm::new(counts, regularization.with_bias(bias).unwrap()).unwrap();
+        let ufm = match case % 4 {
+            3 => {
+                let widths = vec![1 + dice.below(6); ufm.depth()];
+                ufm.with_widths(&widths).unwrap()
+            }
+            _ => ufm,
+        };
+        check(&format!("squared {case}"), &ufm.global_minimum().unwrap());
+    }
+}
+
+#[test]
+fn cross_entropy_answers_for_its_matrices() {
+    let mut dice = Dice(2);
+    for case in 0..25 {
+        let regularization = dice.regularization(3);
+        let bias = [Bias::None, Bias::Unregularized, Bias::Regularized(0.3)][case % 3];
+        let regularization = regularization.with_bias(bias).unwrap();
+        let (classes, samples) = (2 + dice.below(7), 1 + dice.below(10) as u64);
+        let ufm = CrossEntropyUfm::new(classes, samples, regularization).unwrap();
+        let landscape = ufm.landscape().unwrap();
+        check(&format!("cross-entropy {case}: {}", landscape.geometry()), &landscape);
+        for point in landscape.points() {
+            check(&format!("cross-entropy {case}: {}", point.geometry()), point);
+        }
+    }
+}
+
+#[test]
+fn the_layer_peeled_model_answers_for_its_matrices() {
+    for (sizes, energies) in [
+        (vec![(30, 5), (10, 5)], (1.0, 1.0)),
+        (vec![(1000, 3), (10, 2)], (4.0, 0.5)),
+        (vec![(20, 6)], (2.0, 3.0)),
+        (vec![(7, 1), (3, 1)], (1.0, 2.0)),
+    ] {
+        let counts = ClassCounts::from_runs(sizes).unwrap();
+        let model = LayerPeeled::new(counts, energies.0, energies.1).unwrap();
+        check("layer-peeled", &model.global_minimum().unwrap());
+    }
+}
+
+#[test]
+fn seli_answers_for_its_matrices() {
+    let mut dice = Dice(3);
+    for case in 0..10 {
+        check(&format!("SELI {case}"), &Seli::new(dice.counts()).unwrap());
+    }
+}
+
+/// What has no answer, and why: a target matrix has no classes.
+#[test]
+fn a_target_matrix_has_no_classes() {
+    let target = DMatrix::from_fn(3, 5, |i, j| (i * 5 + j) as f64 * 0.1);
+    let regularization = Regularization::new(&[1e-3, 1e-3], 1e-3).unwrap();
+    let minimum = Ufm::from_target(target, regularization).unwrap().global_minimum().unwrap();
+    let prediction: &dyn Prediction = &minimum;
+    assert!(prediction.counts().is_none());
+    for answer in [prediction.class_means_gram(), prediction.class_outputs()] {
+        assert!(matches!(answer, Err(Error::NotAnswered { .. })));
+    }
+    assert!(matches!(prediction.class_runs(), Err(Error::NotAnswered { .. })));
+    assert!(prediction.trailing_gram(2).is_ok());
+}
