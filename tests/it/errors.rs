@@ -153,7 +153,7 @@ fn rows() -> Vec<(&'static str, Error)> {
             "a prediction does not determine what was asked for",
             failure(no_classes().and_then(|minimum| Prediction::class_means_gram(&minimum))),
         ),
-        ("a text cannot be read", failure("200,50 times 2".parse::<ClassCounts>())),
+        ("a text cannot be read", failure("200,50y2".parse::<ClassCounts>())),
         ("the caller's `Monitor` ended long work", failure(cancelled())),
     ]
 }
