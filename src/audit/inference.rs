@@ -1,7 +1,7 @@
 //! Decays that nobody gave, from the balance that every stationary point has.
 
-use crate::audit::sums::norm;
 use crate::error::{Argument, Error, Result, check_positive};
+use crate::numerics::squares::norm;
 use crate::problem::head::LinearHead;
 
 /// The decays λ₁, …, λ_M and λ_H of a network of which some are known: those that are not are inferred from

@@ -12,6 +12,7 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
+use crate::numerics::squares::norm;
 use crate::objective::ObjectiveSums;
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::TrainingObjective;
@@ -251,13 +252,4 @@ fn objective_sums(
         TrainingObjective::SmallestNorms { .. } => Ok(None),
         _ => ObjectiveSums::new(statistics, head, objective).map(Some),
     }
-}
-
-/// The length of a vector whose squares may be out of range.
-pub(super) fn norm(vector: &[f64]) -> f64 {
-    let largest = vector.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
-    if largest == 0.0 {
-        return 0.0;
-    }
-    largest * vector.iter().map(|entry| (entry / largest).powi(2)).sum::<f64>().sqrt()
 }

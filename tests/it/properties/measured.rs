@@ -5,8 +5,7 @@ use neural_collapse::audit::measure;
 use neural_collapse::measure::{Center, Scalar};
 use neural_collapse::metrics::{Nc1Options, nc1, nc4};
 use neural_collapse::{
-    ClassCounts, ClassStatistics, Features, LabeledFeatures, LinearHead, Regularization, Ufm,
-    audit, measure,
+    ClassCounts, ClassStatistics, Features, LabeledFeatures, LinearHead, Regularization, Ufm, audit,
 };
 
 use super::problem::check_message;
