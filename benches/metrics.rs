@@ -16,7 +16,6 @@ use neural_collapse::metrics::{
 use neural_collapse::objective::Objective;
 use neural_collapse::{
     ClassCounts, ClassMatrix, ClassStatistics, Features, LinearHead, Regularization, Ufm, audit,
-    measure,
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
