@@ -78,6 +78,7 @@
 //!
 //! # Features of this crate
 //!
+//! * `random` (on by default): random orthonormal vectors for explicit matrices, `Basis::Random`.
 //! * `simd` (on by default): loops are compiled for several generations of processors and the best version is chosen
 //!   when the program runs. Without it only matrix products use vector units.
 //! * `serde`: problems and results can be serialised. What is read goes through the constructors, so that it is as valid

@@ -19,6 +19,7 @@ pub enum Basis {
     /// Random orthonormal vectors, drawn uniformly. The same seed draws the same random numbers on every machine;
     /// the matrices made of them agree to rounding errors, as the last bits of a product depend on the vector
     /// units of the processor.
+    #[cfg(feature = "random")]
     Random(u64),
     /// A matrix with orthonormal columns for the input space of each layer, d₁ × r₁, …, d_M × r_M.
     /// Each must have as many columns as the minimum has rank; further ones are not used.
@@ -206,12 +207,14 @@ impl FittedVectors {
 fn hidden_bases(basis: &Basis, widths: &[usize], rank: usize) -> Result<Vec<DMatrix<f64>>> {
     match basis {
         Basis::Standard => Ok(widths.iter().map(|&width| DMatrix::identity(width, rank)).collect()),
+        #[cfg(feature = "random")]
         Basis::Random(seed) => Ok(random_bases(*seed, widths, rank)),
         Basis::Given(matrices) => given_bases(matrices, widths, rank),
     }
 }
 
 /// Orthonormal columns, uniformly distributed.
+#[cfg(feature = "random")]
 fn random_bases(seed: u64, widths: &[usize], rank: usize) -> Vec<DMatrix<f64>> {
     use rand_chacha::rand_core::SeedableRng;
     use rand_distr::{Distribution, StandardNormal};

@@ -1,8 +1,11 @@
 //! Bases of the hidden spaces for features that are not negative.
 
 use nalgebra::DMatrix;
+#[cfg(feature = "random")]
 use rand_chacha::ChaCha8Rng;
+#[cfg(feature = "random")]
 use rand_chacha::rand_core::SeedableRng;
+#[cfg(feature = "random")]
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
 use crate::error::{Argument, Error, Place, Result, Size};
@@ -19,12 +22,14 @@ pub(crate) fn nonnegative_vectors(
 ) -> Result<DMatrix<f64>> {
     match basis {
         Basis::Standard => Ok(DMatrix::identity(width, rank)),
+        #[cfg(feature = "random")]
         Basis::Random(seed) => Ok(random_vectors(*seed, width, rank)),
         Basis::Given(matrices) => given_vectors(matrices, width, rank),
     }
 }
 
 /// Every coordinate belongs to one vector; the first ones dealt out give each vector one.
+#[cfg(feature = "random")]
 fn random_vectors(seed: u64, width: usize, rank: usize) -> DMatrix<f64> {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut vectors = DMatrix::zeros(width, rank);
@@ -44,6 +49,7 @@ fn random_vectors(seed: u64, width: usize, rank: usize) -> DMatrix<f64> {
 }
 
 /// A random index from `low` to `high` − 1, or `low` if there is none.
+#[cfg(feature = "random")]
 fn below(generator: &mut ChaCha8Rng, low: usize, high: usize) -> usize {
     Uniform::new(low, high).map_or(low, |uniform| uniform.sample(generator))
 }
