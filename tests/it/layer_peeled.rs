@@ -223,15 +223,19 @@ fn small_budgets_keep_their_digits() {
             let runs: Vec<(u64, usize)> = sizes.iter().map(|&n| (n, 1)).collect();
             let minimum = minimum(&runs, energy, energy);
             let total = classes as f64 * energy;
-            for (class, geometry) in minimum.class_runs().flat_map(|(run, class)| {
-                run.classes().map(move |k| (k, class)).collect::<Vec<_>>()
-            }) {
+            for (class, geometry) in minimum
+                .class_runs()
+                .flat_map(|(run, class)| run.classes().map(move |k| (k, class)).collect::<Vec<_>>())
+            {
                 let limits = [&left, &right].map(|vectors| total * vectors[(class, first)].powi(2));
                 let found = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
                 // The next term is of relative size T.
                 let tolerance = 1e-13 + 10.0 * total * classes as f64;
                 for (found, limit) in found.into_iter().zip(limits) {
-                    assert!((found.unwrap() / limit - 1.0).abs() < tolerance, "{found:?}, {limit:e}");
+                    assert!(
+                        (found.unwrap() / limit - 1.0).abs() < tolerance,
+                        "{found:?}, {limit:e}"
+                    );
                 }
             }
             assert_eq!(minimum.minority_collapsed(), sizes == [1000, 10, 10]);
