@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use nalgebra::DMatrix;
+use neural_collapse::audit::measure;
 use neural_collapse::measure::{ClassVectors, Scalar};
 use neural_collapse::metrics::{
     Nc1Options, Nc1Sums, all_metrics, cdnv, cosine_spread, duality_cosines, equiangularity,
@@ -15,7 +16,6 @@ use neural_collapse::metrics::{
 use neural_collapse::objective::Objective;
 use neural_collapse::{
     ClassCounts, ClassMatrix, ClassStatistics, Features, LinearHead, Regularization, Ufm, audit,
-    measure,
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
 
-use crate::audit::frames::{FrameDistances, comparable};
+use crate::audit::frames::{FrameDistances, comparable, norm};
 use crate::audit::measurement::Measurement;
-use crate::audit::sums::norm;
 use crate::audit::training::{Evidence, TrainingVerdict};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;

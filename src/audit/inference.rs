@@ -1,6 +1,6 @@
 //! Decays that nobody gave, from the balance that every stationary point has.
 
-use crate::audit::sums::norm;
+use crate::audit::frames::norm;
 use crate::error::{Argument, Error, Result, check_positive};
 use crate::problem::head::LinearHead;
 

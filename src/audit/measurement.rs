@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use crate::audit::frames::{FrameDistances, Measured};
-use crate::audit::sums::norm;
+use crate::audit::frames::{FrameDistances, Measured, norm};
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::statistics::ClassStatistics;

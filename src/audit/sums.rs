@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audit::frames::comparable;
+use crate::audit::frames::{comparable, norm};
 use crate::audit::measurement::Measurement;
 use crate::error::{Error, Result};
 use crate::measure::center::Center;
@@ -251,13 +251,4 @@ fn objective_sums(
         TrainingObjective::SmallestNorms { .. } => Ok(None),
         _ => ObjectiveSums::new(statistics, head, objective).map(Some),
     }
-}
-
-/// The length of a vector whose squares may be out of range.
-pub(super) fn norm(vector: &[f64]) -> f64 {
-    let largest = vector.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
-    if largest == 0.0 {
-        return 0.0;
-    }
-    largest * vector.iter().map(|entry| (entry / largest).powi(2)).sum::<f64>().sqrt()
 }

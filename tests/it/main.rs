@@ -24,6 +24,7 @@ mod bad_input;
 mod contrastive;
 mod conventions;
 mod convex;
+mod convex_closed_forms;
 mod cross_entropy;
 mod errata;
 mod errors;
