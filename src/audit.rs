@@ -88,7 +88,9 @@ pub fn audit<T: Scalar>(
 /// assert!(measured.nc1().unwrap().value < 0.01);
 /// assert_eq!(measured.accuracy(), 1.0);
 /// let audit = measured.without_prediction("the decays are not known")?;
-/// assert!(audit.nc3.unwrap() < 1e-6); // to the orthogonal frame
+/// // Without a bias the frame depends on the loss: the squared one leads to the orthogonal frame.
+/// assert_eq!(audit.nc3, None);
+/// assert!(audit.distances.unwrap().orthogonal_frame.unwrap().nc3.unwrap() < 1e-6);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 pub fn measure<T: Scalar>(data: &LabeledFeatures<'_, T>, head: &LinearHead) -> Result<Measurement> {

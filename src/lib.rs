@@ -43,13 +43,14 @@
 //!
 //! ```
 //! use nalgebra::dmatrix;
-//! use neural_collapse::{Features, LinearHead, Regularization, audit};
+//! use neural_collapse::{ClassCounts, Features, LinearHead, Regularization, Ufm, audit};
 //!
 //! let features = [1.9_f32, 0.1, 2.1, -0.1, 0.0, 1.9, 0.0, 2.1]; // four samples in two dimensions
 //! let data = Features::from_row_major(&features, 4, 2)?.with_labels(&[0, 0, 1, 1], 2)?;
 //! let head = LinearHead::new(vec![dmatrix![0.5, 0.0; 0.0, 0.5]], None)?;
-//! let report = audit(&data, &head, Some(&Regularization::new(&[0.01], 0.01)?))?;
-//! assert!(report.nc1.unwrap().value < 0.01 && report.nc3.unwrap() < 1e-6);
+//! let ufm = Ufm::new(ClassCounts::new(&[2, 2])?, Regularization::new(&[0.01], 0.01)?)?;
+//! let report = audit(&data, &head, &ufm.global_minimum()?)?;
+//! assert!(report.measurement.nc1().unwrap().value < 0.01 && report.nc3.unwrap() < 1e-6);
 //! assert!(report.loss_gap().unwrap() > 0.0);
 //! # Ok::<(), neural_collapse::Error>(())
 //! ```

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
 
-use crate::audit::frames::{FrameDistances, comparable, norm};
+use crate::audit::frames::{FrameDistances, comparable};
 use crate::audit::measurement::Measurement;
 use crate::audit::training::{Evidence, TrainingVerdict};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::{nc2, nc3};
+use crate::numerics::squares::norm;
 use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;

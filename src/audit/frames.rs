@@ -104,12 +104,3 @@ pub(super) fn comparable<T>(metric: Result<T>) -> Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
-
-/// The length of a vector whose squares may be out of range.
-pub(super) fn norm(vector: &[f64]) -> f64 {
-    let largest = vector.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
-    if largest == 0.0 {
-        return 0.0;
-    }
-    largest * vector.iter().map(|entry| (entry / largest).powi(2)).sum::<f64>().sqrt()
-}

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use crate::audit::frames::{FrameDistances, Measured, norm};
+use crate::audit::frames::{FrameDistances, Measured};
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{AllMetrics, Nc1, Nc4};
+use crate::numerics::squares::norm;
 use crate::objective::Objective;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;

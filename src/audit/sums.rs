@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audit::frames::{comparable, norm};
+use crate::audit::frames::comparable;
 use crate::audit::measurement::Measurement;
 use crate::error::{Error, Result};
 use crate::measure::center::Center;
@@ -12,6 +12,7 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
+use crate::numerics::squares::norm;
 use crate::objective::ObjectiveSums;
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::TrainingObjective;

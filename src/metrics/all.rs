@@ -115,7 +115,7 @@ pub fn all_metrics<T: Scalar>(
 ///     statistics.merge(&ClassStatistics::new(&batch(shard)?)?)?;
 /// }
 /// // Each shard could be on a machine of its own.
-/// let mut sums = MetricSums::new(&statistics, &head)?;
+/// let mut sums = MetricSums::<f64>::new(&statistics, &head)?;
 /// for shard in &shards {
 ///     let mut worker = MetricSums::new(&statistics, &head)?;
 ///     worker.accumulate(&batch(shard)?)?;

@@ -15,6 +15,7 @@ mod curvature;
 mod direction;
 mod explicit;
 mod minimum;
+mod nearness;
 mod potential;
 mod prediction;
 mod quasi_interpolation;

@@ -42,11 +42,10 @@ fn root_of_scaled(mantissa: f64, exponent: i64, degree: u32) -> Result<f64, OutO
         // The exponent is below 1, so that its rounding error is below that of the result.
         ((mantissa.log2() + rest as f64) / from_u32::<f64>(degree)).exp2()
     };
-    let scaled = i32::try_from(whole).map_or(f64::NAN, |whole| times_power_of_two(root, whole));
-    if scaled.is_normal() {
-        return Ok(scaled);
-    }
-    Err(OutOfRange { log10: (root.log2() + whole as f64) * core::f64::consts::LOG10_2 })
+    let scaled = i32::try_from(whole).ok().map(|whole| times_power_of_two(root, whole));
+    scaled.filter(|scaled| scaled.is_normal()).ok_or_else(|| OutOfRange {
+        log10: (root.log2() + whole as f64) * core::f64::consts::LOG10_2,
+    })
 }
 
 /// `value` = mantissa·2^exponent with a mantissa in [1, 2), for a positive finite value.

@@ -83,9 +83,10 @@ fn balanced_step<T: Float>(root: T, numerator: T, denominator: T, degree: u32) -
     (DoubleDouble::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
 }
 
-/// 2 to the power of a small whole number, exactly for every binary type, which `powf` need not be.
+/// 2 to the power of a small whole number, exactly for every binary type, which `exp2` need not be.
 fn power_of_two<T: Float>(exponent: T) -> T {
-    let magnitude: T = power(from_u32(2), exponent.abs().to_u32().unwrap_or(0));
+    let Some(whole) = exponent.abs().to_u32() else { return exponent.exp2() };
+    let magnitude: T = power(from_u32(2), whole);
     if exponent < T::zero() { magnitude.recip() } else { magnitude }
 }
 

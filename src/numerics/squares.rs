@@ -130,6 +130,15 @@ impl TryFrom<[f64; 3]> for Squares {
     }
 }
 
+/// The length of a vector whose squares may be out of range.
+pub(crate) fn norm(vector: &[f64]) -> f64 {
+    let largest = vector.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    largest * vector.iter().map(|entry| (entry / largest).powi(2)).sum::<f64>().sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,8 @@
 //! The weight decays of a training objective.
 
+use core::fmt;
 use core::ops::{Range, RangeInclusive};
+use core::str::FromStr;
 
 use crate::error::{Argument, Error, Result, check_positive};
 use crate::numerics::decay_roots::{OutOfRange, root_of_product};
@@ -20,7 +22,47 @@ pub enum Bias {
     Regularized(f64),
 }
 
-/// The penalties of the training objective: λ₁, …, λ_M of the linear layers, λ_H of the features and
+/// `none`, `unregularized` or the decay λ_b.
+impl fmt::Display for Bias {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => formatter.write_str("none"),
+            Self::Unregularized => formatter.write_str("unregularized"),
+            Self::Regularized(decay) => write!(formatter, "{decay:e}"),
+        }
+    }
+}
+
+/// Reads `none`, `unregularized` or the decay λ_b.
+///
+/// ```
+/// use neural_collapse::Bias;
+///
+/// assert_eq!("unregularized".parse(), Ok(Bias::Unregularized));
+/// assert_eq!("1e-3".parse(), Ok(Bias::Regularized(1e-3)));
+/// assert!("0".parse::<Bias>().is_err() && "some".parse::<Bias>().is_err());
+/// ```
+impl FromStr for Bias {
+    type Err = Error;
+
+    /// [`Error::Syntax`] for another text, [`Error::OutOfRange`] if a decay is not positive and finite.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "unregularized" => Ok(Self::Unregularized),
+            _ => {
+                let decay = text.parse().map_err(|_| Error::Syntax {
+                    text: text.to_owned(),
+                    expected: "`none`, `unregularized` or the decay of the bias",
+                })?;
+                check_positive("bias_decay", decay)?;
+                Ok(Self::Regularized(decay))
+            }
+        }
+    }
+}
+
+/// The weight decays of the training objective: λ₁, …, λ_M of the linear layers, λ_H of the features and
 /// the treatment of the bias.
 ///
 /// ```math

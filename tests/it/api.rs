@@ -10,8 +10,10 @@ use neural_collapse::error::*;
 use neural_collapse::geometry::*;
 use neural_collapse::measure::*;
 use neural_collapse::metrics::*;
+use neural_collapse::models::contrastive::*;
 use neural_collapse::models::convex::*;
 use neural_collapse::models::cross_entropy::*;
+use neural_collapse::models::fixed_head::*;
 use neural_collapse::models::layer_peeled::*;
 use neural_collapse::models::low_rank::*;
 use neural_collapse::models::multi_label::*;
@@ -53,16 +55,22 @@ macro_rules! types {
 types! {
     Plain:
         Argument
+        Arrival
         Bias
         BlockShape
         Cdnv
         Center
         Certificate
         ClassGeometry
+        CodeBound
+        CodedFeaturePenalty
+        CodedLoss
         Compared<f64>
         DecisionShares
+        Eigenvalue
         Equiangularity
         Exactness
+        FixedSimplexHead
         LossFunction
         LossMean
         Minimizer<f32>
@@ -71,6 +79,7 @@ types! {
         Place
         Potential<f64>
         Progress
+        QuasiInterpolation
         Regime
         Run
         Search
@@ -80,12 +89,14 @@ types! {
         SingularValue
         Size
         SizeGroup
+        Solid
         SphericalCode
         Spread
         StationaryPoints<f64>;
     Value:
         AllMetrics
         Audit
+        AuditOptions
         Basis
         Block
         ByCenter<f64>
@@ -98,12 +109,17 @@ types! {
         ConvexUfm
         CrossEntropyPoint
         CrossEntropyUfm
+        Curvature
         DecisionPart
         Direction
         Error
         ExplicitPoint
         FeatureEnergy
+        FixedHeadMinimum
+        FixedHeadUfm
         Frame
+        FrameDistance
+        FrameDistances
         Geometry
         GlobalMinimum
         Landscape
@@ -113,6 +129,7 @@ types! {
         LogitStructure
         LowRankMinimum
         LowRankProblem
+        Measurement
         MetricPart
         MultiLabelMinimum
         MultiLabelUfm
@@ -125,19 +142,24 @@ types! {
         ObjectivePart
         Phase
         PooledScatter
-        QuasiInterpolation
         Regularization
+        Response
         Seli
         Shape
         Source
         SparseLabels
+        Summary
         TagAverage
         TrainingObjective
+        TrainingVerdict
         Ufm
+        UnitFeatures
+        UnitMinimum
         VariancePart
         Verdict;
     Shared:
-        AuditSums<'static, f64>
+        AnyModel
+        AuditSums<f64>
         ClassVariances<f32>
         ClassVectors<'static>
         DecisionCounts

@@ -6,6 +6,7 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use nalgebra::{DMatrix, dmatrix};
+use neural_collapse::audit::AuditOptions;
 use neural_collapse::measure::{Center, ClassVectors};
 use neural_collapse::metrics::{Nc1Options, Nc1Sums, equiangularity};
 use neural_collapse::models::low_rank::Search;
@@ -13,6 +14,7 @@ use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::{
     AuditSums, Bias, ClassCounts, ClassMatrix, ClassStatistics, CrossEntropyUfm, Error, Features,
     GlobalMinimum, LabeledFeatures, LinearHead, Potential, Prediction, Regularization, Result, Ufm,
+    audit,
 };
 
 const WIDE: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
@@ -37,7 +39,15 @@ fn different_first_pass() -> Result<()> {
 fn incomplete_second_pass() -> Result<()> {
     let statistics = ClassStatistics::new(&data(&[0, 0, 1, 1], 2)?)?;
     let head = LinearHead::new(vec![statistics.class_means()?.transpose()], None)?;
-    AuditSums::<f64>::new(&statistics, &head, None)?.audit().map(|_| ())
+    AuditSums::<f64>::new(statistics, head, &AuditOptions::default())?.measurement().map(|_| ())
+}
+
+fn different_counts() -> Result<()> {
+    let samples = data(&[0, 0, 1, 1], 2)?;
+    let means = ClassStatistics::new(&samples)?.class_means()?;
+    let head = LinearHead::new(vec![means.transpose()], None)?;
+    let prediction = problem(&[2, 3], &[1e-3], Bias::None)?.global_minimum()?;
+    audit(&samples, &head, &prediction).map(|_| ())
 }
 
 /// The minimum for a target matrix, which knows no classes.
@@ -151,6 +161,10 @@ fn rows() -> Vec<(&'static str, Error)> {
         (
             "a prediction does not determine what was asked for",
             failure(no_classes().and_then(|minimum| Prediction::class_means_gram(&minimum))),
+        ),
+        (
+            "a network is compared with a prediction for other class sizes",
+            failure(different_counts()),
         ),
         ("a text cannot be read", failure("200,50y2".parse::<ClassCounts>())),
         ("the caller's `Monitor` ended long work", failure(cancelled())),

@@ -1,6 +1,6 @@
 //! The layer-peeled model against its optimality conditions and a direct minimisation.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use neural_collapse::models::layer_peeled::{LayerPeeledMinimum, layer_peeled_critical_ratio};
 use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::problem::Run;
@@ -18,7 +18,10 @@ fn minimum(runs: &[(u64, usize)], weight_energy: f64, feature_energy: f64) -> La
 /// Problems of every kind: single classes on either side, in either order, interleaved, before and
 /// after the minority collapse, and budgets so small that only the majority is told apart.
 fn problems() -> Vec<LayerPeeledMinimum> {
-    let shapes: [&[(u64, usize)]; 9] = [
+    let shapes: [&[(u64, usize)]; 12] = [
+        &[(30, 2), (20, 1), (10, 3)],
+        &[(1000, 1), (40, 3), (5, 2), (4, 1)],
+        &[(9, 1), (8, 1), (7, 1), (6, 1)],
         &[(20, 3), (10, 3)],
         &[(11, 2), (10, 5)],
         &[(1000, 2), (1, 4)],
@@ -205,6 +208,41 @@ fn extreme_problems() {
     }
 }
 
+/// As the budget T vanishes, the logits become T times the steepest direction of the loss at zero: the first singular
+/// vectors of C diag(n), as long as there is one largest class. The digits must not vanish with it.
+#[test]
+fn small_budgets_keep_their_digits() {
+    for sizes in [&[1000, 10, 10][..], &[1000, 10], &[90, 70, 20, 20, 5]] {
+        let classes = sizes.len();
+        let centering = DMatrix::identity(classes, classes).add_scalar(-1.0 / classes as f64);
+        let of_sizes = DVector::from_iterator(classes, sizes.iter().map(|&n| n as f64));
+        let svd = (centering * DMatrix::from_diagonal(&of_sizes)).svd(true, true);
+        let (left, right) = (svd.u.unwrap(), svd.v_t.unwrap().transpose());
+        let first = svd.singular_values.imax();
+        for energy in [1e-10, 1e-12, 1e-16, 1e-100, 1e-250] {
+            let runs: Vec<(u64, usize)> = sizes.iter().map(|&n| (n, 1)).collect();
+            let minimum = minimum(&runs, energy, energy);
+            let total = classes as f64 * energy;
+            for (class, geometry) in minimum
+                .class_runs()
+                .flat_map(|(run, class)| run.classes().map(move |k| (k, class)).collect::<Vec<_>>())
+            {
+                let limits = [&left, &right].map(|vectors| total * vectors[(class, first)].powi(2));
+                let found = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
+                // The next term is of relative size T.
+                let tolerance = 1e-13 + 10.0 * total * classes as f64;
+                for (found, limit) in found.into_iter().zip(limits) {
+                    assert!(
+                        (found.unwrap() / limit - 1.0).abs() < tolerance,
+                        "{found:?}, {limit:e}"
+                    );
+                }
+            }
+            assert_eq!(minimum.minority_collapsed(), sizes == [1000, 10, 10]);
+        }
+    }
+}
+
 #[test]
 fn bad_problems_are_named() {
     let error = |runs: &[(u64, usize)], weight: f64, feature: f64| {
@@ -308,6 +346,8 @@ fn direct_minimisation_of_the_model() {
         (&[(40, 3), (10, 2)], (0.1, 0.3)),
         (&[(30, 1), (10, 4)], (2.0, 0.7)),
         (&[(9, 1), (3, 1)], (2.0, 1.0)),
+        (&[(40, 1), (20, 2), (10, 1)], (1.5, 2.0)),
+        (&[(300, 2), (100, 1), (10, 2)], (0.6, 1.0)),
     ] {
         let minimum = minimum(runs, energies.0, energies.1);
         let classes = minimum.problem().counts().classes();

@@ -1,7 +1,11 @@
 //! Problems and results with the feature `serde`: what is written can be read, and nothing invalid can.
 
-use nalgebra::dmatrix;
-use neural_collapse::{Bias, ClassCounts, Geometry, GlobalMinimum, Potential, Regularization, Ufm};
+use nalgebra::{DMatrix, dmatrix, dvector};
+use neural_collapse::models::squared::QuasiInterpolation;
+use neural_collapse::{
+    Basis, Bias, ClassCounts, ClassMatrix, Geometry, GlobalMinimum, LinearHead, Potential,
+    Prediction, Regularization, Ufm,
+};
 
 fn penalties() -> Regularization {
     Regularization::new(&[1e-3, 2e-3], 5e-4).unwrap()
@@ -82,4 +86,73 @@ fn nothing_invalid_comes_in() {
     assert!(error::<Ufm>(&widths).contains("`widths` has shape 2"), "{widths}");
     let matrix = r#"{"target":{"matrix":{"outputs":2,"samples":3,"entries":[1.0]}},"regularization":{"weight_decays":[0.001],"feature_decay":0.0005}}"#;
     assert!(error::<Ufm>(matrix).contains("`entries` has shape 1, but must have shape 6"));
+}
+
+fn roundtrip<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}
+
+#[test]
+fn matrices_are_read_as_they_were() {
+    let minimum = |ufm: Ufm| ufm.global_minimum().unwrap();
+    let narrow = Ufm::new(counts(), penalties()).unwrap().with_widths(&[3, 3]).unwrap();
+    let centered = penalties().with_bias(Bias::Unregularized).unwrap();
+    let matrix = Ufm::from_target(DMatrix::identity(3, 3), penalties()).unwrap();
+    let matrix = matrix.with_widths(&[2, 2]).unwrap();
+    for matrix in [
+        ClassMatrix::simplex_etf(5).unwrap(),
+        ClassMatrix::diagonal(&[1.0, 0.0, 2.5]).unwrap(),
+        ClassMatrix::from_dense(dmatrix![1.0, 0.1; -0.3, 1e-300]).unwrap(),
+        ClassMatrix::low_rank_orthogonal_frame(4, 2).unwrap(),
+        ClassMatrix::low_rank_simplex_etf(4, 2).unwrap(),
+        minimum(narrow).trailing_gram(2).unwrap(),
+        minimum(Ufm::new(counts(), centered).unwrap()).class_means_gram().unwrap(),
+        minimum(matrix).trailing_gram(1).unwrap(),
+    ] {
+        assert_eq!(roundtrip(&matrix), matrix);
+    }
+    let weights = vec![dmatrix![1.0, 2.0; 3.0, 4.0; 5.0, 6.0], dmatrix![7.0, 8.0, 9.0]];
+    for bias in [None, Some(dvector![0.5])] {
+        let head = LinearHead::new(weights.clone(), bias).unwrap();
+        assert_eq!(roundtrip(&head), head);
+    }
+    let outputs = QuasiInterpolation::new(7, 0.1).unwrap();
+    assert_eq!(roundtrip(&outputs), outputs);
+}
+
+#[test]
+fn a_stored_minimum_holds_its_numbers() {
+    let free = penalties().with_bias(Bias::Unregularized).unwrap();
+    let minimum = Ufm::new(counts(), free).unwrap().global_minimum().unwrap();
+    let stored = serde_json::to_value(&minimum).unwrap();
+    assert_eq!(stored["loss"], minimum.loss());
+    assert_eq!(stored["geometry"], "spectral");
+    assert_eq!(stored["directions"][0]["energy"], minimum.directions()[0].energy());
+    assert_eq!(stored["classes"][2]["class_count"], 2);
+    assert_eq!(stored["classes"][2]["bias"], 0.125);
+    let explicit = serde_json::to_value(minimum.explicit(&Basis::Standard).unwrap()).unwrap();
+    assert_eq!(explicit["distinct_features"]["columns"], 4);
+    assert!(serde_json::to_value(minimum.curvature().unwrap()).unwrap()["eigenvalues"].is_array());
+}
+
+#[test]
+fn no_invalid_matrix_comes_in() {
+    let good =
+        serde_json::to_string(&ClassMatrix::low_rank_orthogonal_frame(4, 2).unwrap()).unwrap();
+    for (from, to) in [
+        (r#""classes":4"#, r#""classes":0"#),
+        (r#""runs":[[0,0]]"#, r#""runs":[[1,0]]"#),
+        (r#""runs":[[0,0]]"#, r#""runs":[[0,1]]"#),
+        (r#""runs":[[0,0]]"#, r#""runs":[]"#),
+        (r#""end":4"#, r#""end":5"#),
+        (r#"{"start":2,"end":2}"#, r#"{"start":2,"end":7}"#),
+        (r#""coupling":null"#, r#""coupling":{"rows":2,"columns":2,"entries":[1,2,3,4]}"#),
+        (r#""coupling":null"#, r#""coupling":{"rows":1,"columns":1,"entries":[1,2]}"#),
+    ] {
+        let bad = good.replace(from, to);
+        assert_ne!(bad, good, "{from} is not in {good}");
+        assert!(serde_json::from_str::<ClassMatrix>(&bad).is_err(), "{bad}");
+    }
+    let head = r#"{"weights":[{"rows":2,"columns":2,"entries":[1,2,3]}]}"#;
+    assert!(error::<LinearHead>(head).contains("`entries` has shape 3"));
 }

@@ -1,5 +1,6 @@
 //! Accumulators that are fed batches and merged: any split, any order, the same result.
 
+use neural_collapse::audit::AuditOptions;
 use neural_collapse::measure::{Center, PooledScatter};
 use neural_collapse::metrics::{
     AllMetrics, DecisionCounts, MetricSums, Nc1Options, Nc1Sums, all_metrics, nc1,
@@ -7,7 +8,8 @@ use neural_collapse::metrics::{
 };
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::{
-    AuditSums, ClassStatistics, Error, Features, LinearHead, Regularization, audit,
+    AuditSums, ClassCounts, ClassStatistics, Error, Features, GlobalMinimum, LinearHead,
+    Prediction, Regularization, Ufm, audit,
 };
 use proptest::prelude::*;
 
@@ -211,11 +213,13 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
     let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
 
-    let expected = audit(&good, &head, Some(&penalties)).unwrap();
-    let mut sums = AuditSums::new(&statistics, &head, Some(&penalties)).unwrap();
+    let prediction = minimum(&statistics, &penalties);
+    let expected = audit(&good, &head, &prediction).unwrap();
+    let options = AuditOptions::default().with_objective(prediction.training_objective());
+    let mut sums = AuditSums::new(statistics.clone(), head.clone(), &options).unwrap();
     assert!(sums.accumulate(&bad).is_err());
     sums.accumulate(&good).unwrap();
-    assert_eq!(sums.audit().unwrap(), expected);
+    assert_eq!(sums.measurement().unwrap().compare(&prediction).unwrap(), expected);
     for cross_entropy in [false, true] {
         let sums = match cross_entropy {
             false => ObjectiveSums::squared_error(&statistics, &head, &penalties),
@@ -224,7 +228,7 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
         let mut sums = sums.unwrap().with_balancedness().unwrap();
         assert!(sums.accumulate(&bad).is_err());
         sums.accumulate(&good).unwrap();
-        assert_eq!(sums.balancedness().unwrap(), expected.balancedness);
+        assert_eq!(sums.balancedness().unwrap().as_deref(), expected.measurement.balancedness());
         let objective = match cross_entropy {
             false => Objective::squared_error(&good, &head, &penalties),
             true => Objective::cross_entropy(&good, &head, &penalties),
@@ -233,18 +237,25 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
     }
 }
 
+/// The prediction for classes of the sizes in the statistics.
+fn minimum(statistics: &ClassStatistics, penalties: &Regularization) -> GlobalMinimum {
+    let counts = ClassCounts::new(statistics.counts()).unwrap();
+    Ufm::new(counts, penalties.clone()).unwrap().global_minimum().unwrap()
+}
+
 /// A second pass over other samples is refused, as far as numbers tell.
 #[test]
 fn an_incomplete_second_pass_is_refused() {
     let samples = Samples::new(5, 400, 0.2, 1.0);
     let statistics = ClassStatistics::new(&samples.data()).unwrap();
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
-    let mut sums = AuditSums::<f64>::new(&statistics, &head, None).unwrap();
+    let mut sums =
+        AuditSums::<f64>::new(statistics.clone(), head.clone(), &AuditOptions::default()).unwrap();
     sums.accumulate(&samples.split(2, |i| i % 2)[0].data()).unwrap();
     let refused = |error: Error| {
         assert!(matches!(error, Error::SecondPass { found, expected, .. } if found < expected));
     };
-    refused(sums.audit().unwrap_err());
+    refused(sums.measurement().unwrap_err());
     // Each accumulator refuses it by itself.
     let half = samples.split(2, |i| i % 2).swap_remove(0);
     let Projected { nc1, variances } = half.projected(&statistics);
@@ -281,23 +292,27 @@ fn audits_of_batches() {
     let statistics = ClassStatistics::new(&samples.data()).unwrap();
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
     let penalties = Regularization::new(&[1e-3], 2e-3).unwrap();
-    let whole = audit(&samples.data(), &head, Some(&penalties)).unwrap();
-    let mut sums = AuditSums::new(&statistics, &head, Some(&penalties)).unwrap();
+    let prediction = minimum(&statistics, &penalties);
+    let whole = audit(&samples.data(), &head, &prediction).unwrap();
+    let options = AuditOptions::default().with_objective(prediction.training_objective());
+    let mut sums = AuditSums::new(statistics, head, &options).unwrap();
     for part in samples.split(7, |i| i % 7) {
-        assert!(sums.audit().is_err());
+        assert!(sums.measurement().is_err());
         sums.accumulate(&part.data()).unwrap();
     }
-    let parts = sums.audit().unwrap();
-    assert_eq!((&parts.nc2, parts.nc3, &parts.nc4), (&whole.nc2, whole.nc3, &whole.nc4));
+    let parts = sums.measurement().unwrap().compare(&prediction).unwrap();
+    assert_eq!((&parts.nc2, parts.nc3), (&whole.nc2, whole.nc3));
     assert_eq!((&parts.classes, &parts.prediction), (&whole.classes, &whole.prediction));
-    assert!(relative_error(parts.nc1.unwrap().value, whole.nc1.unwrap().value) < 1e-12);
-    let (found, expected) = (parts.objective.unwrap(), whole.objective.unwrap());
+    let (parts, whole) = (&parts.measurement, &whole.measurement);
+    assert_eq!(parts.nc4(), whole.nc4());
+    assert!(relative_error(parts.nc1().unwrap().value, whole.nc1().unwrap().value) < 1e-12);
+    let (found, expected) = (parts.objective().unwrap(), whole.objective().unwrap());
     assert!(relative_error(found.loss(), expected.loss()) < 1e-12);
     assert!(relative_error(found.gradient_norm, expected.gradient_norm) < 1e-12);
-    let balance = parts.balancedness.unwrap().into_iter().zip(whole.balancedness.unwrap());
-    assert!(balance.into_iter().all(|(found, expected)| relative_error(found, expected) < 1e-12));
+    let balance = parts.balancedness().unwrap().iter().zip(whole.balancedness().unwrap());
+    assert!(balance.into_iter().all(|(&found, &expected)| relative_error(found, expected) < 1e-12));
     sums.accumulate(&samples.split(50, |i| i % 50)[0].data()).unwrap();
-    assert!(matches!(sums.audit(), Err(Error::SecondPass { .. })));
+    assert!(matches!(sums.measurement(), Err(Error::SecondPass { .. })));
 }
 
 #[test]

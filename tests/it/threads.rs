@@ -7,7 +7,9 @@ use neural_collapse::measure::{
     ClassVariances, ClassVectors, FeatureEnergy, PooledScatter, Scalar, limit_threads,
 };
 use neural_collapse::metrics::{Nc1Options, Nc1Sums, cosine_spread, equiangularity, log_energy};
-use neural_collapse::{Audit, ClassStatistics, Features, LinearHead, Regularization, audit};
+use neural_collapse::{
+    ClassCounts, ClassStatistics, Features, LinearHead, Regularization, Ufm, audit,
+};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 const SAMPLES: usize = 3000;
@@ -29,14 +31,16 @@ fn measured<T: Scalar>(numbers: &[T], labels: &[usize], head: &LinearHead) -> St
     let means = statistics.class_means().unwrap();
     let vectors = ClassVectors::columns(&means).unwrap();
     let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-    let audit: Audit = audit(&data, head, Some(&penalties)).unwrap();
+    let counts = ClassCounts::new(statistics.counts()).unwrap();
+    let prediction = Ufm::new(counts, penalties).unwrap().global_minimum().unwrap();
+    let audit = audit(&data, head, &prediction).unwrap().measurement;
     let mut variances = ClassVariances::new(&statistics).unwrap();
     variances.accumulate(&data).unwrap();
     let scatters = (projected.nc1(), variances.cdnv(), pooled.nc1(&Nc1Options::default()));
     let shape = (cosine_spread(&vectors), equiangularity(&vectors), log_energy(&vectors));
     let energy = FeatureEnergy::new(&data).unwrap().class_energies();
-    let sums = (audit.objective, audit.balancedness, energy);
-    format!("{:?} {:?} {:?} {:?} {:?}", audit.nc1, audit.nc4, sums, scatters, shape)
+    let sums = (audit.objective(), audit.balancedness(), energy);
+    format!("{:?} {:?} {:?} {:?} {:?}", audit.nc1(), audit.nc4(), sums, scatters, shape)
 }
 
 #[test]

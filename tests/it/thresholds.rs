@@ -191,3 +191,23 @@ fn the_power_keeps_its_digits_where_m_ulp_of_x_are_many() {
     let error = minimizer.power() / least - 1.0;
     assert!(error >= -4.0 * f64::EPSILON, "x^M = {:e} is {error:e} off", minimizer.power());
 }
+
+/// With the largest factor all classes survive, with the next larger number one does not, whatever rounding does.
+#[test]
+fn the_largest_decay_factor_is_the_last_number_at_which_all_survive() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+    for _ in 0..300 {
+        let (counts, decays, feature_decay) = problem_at_threshold(&mut rng);
+        let scale = 10_f64.powf(rng.random_range(-1.0..1.0));
+        let decays: Vec<f64> = decays.iter().map(|decay| decay * scale).collect();
+        let factor = minimum(&counts, &decays, feature_decay).largest_decay_factor().unwrap();
+        let collapses = |factor: f64| {
+            let decays: Vec<f64> = decays.iter().map(|decay| decay * factor).collect();
+            let scaled = minimum(&counts, &decays, feature_decay * factor);
+            scaled.collapsed_runs().next().is_some()
+        };
+        assert!(!collapses(factor), "{counts:?}, {decays:?}, {feature_decay:e}: {factor:e}");
+        let next = factor.next_up();
+        assert!(collapses(next), "{counts:?}, {decays:?}, {feature_decay:e}: {next:e}");
+    }
+}

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::prediction::PredictionReport;
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
+use crate::loss::Loss;
 
 /// The JSON object of `audit`: the library's, with what is known of files and training around it.
 #[derive(Debug, Serialize)]
@@ -33,7 +34,7 @@ impl<'a> AuditReport<'a> {
         let AuditedNetwork { audit, model, training, facts, .. } = network;
         Ok(Self {
             schema_version: super::SCHEMA_VERSION,
-            loss_function: training.loss.map(|loss| loss.name()),
+            loss_function: training.loss.map(Loss::name),
             loss_function_assumed: training.loss_is_assumed,
             head: HeadReport { weights: &facts.weights, bias: facts.bias.as_deref() },
             feature_decay_inferred: training.inferred_feature_decay,

@@ -8,7 +8,7 @@ use neural_collapse::error::Error;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::cross_entropy::CrossEntropyPoint;
 use neural_collapse::models::squared::Direction;
-use neural_collapse::{Bias, GlobalMinimum, Prediction, Seli};
+use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Prediction, Seli};
 use serde::{Serialize, Serializer};
 
 use crate::tables::{Cell, merge_equal, numbered_table};
@@ -133,7 +133,7 @@ fn target_directions(minimum: &GlobalMinimum) -> Vec<(usize, TargetDirection)> {
 fn directions_of_classes(minimum: &GlobalMinimum) -> Vec<(usize, TargetDirection)> {
     let directions = minimum.directions();
     let mut used = vec![0; directions.len()];
-    let runs = minimum.counts().into_iter().flat_map(|counts| counts.runs());
+    let runs = minimum.counts().into_iter().flat_map(ClassCounts::runs);
     runs.flat_map(|run| {
         let first = used[run.group];
         used[run.group] += run.class_count;

@@ -95,7 +95,7 @@ fn accuracy_remark(network: &AuditedNetwork) -> Option<String> {
     let (accuracy, nearest) =
         (measurement.accuracy(), measurement.nc4().overall.nearest_mean_accuracy);
     let head = measurement.head();
-    let square = head.weights().iter().all(|weight| weight.is_square());
+    let square = head.weights().iter().all(nalgebra::Matrix::is_square);
     let chance = 1.0 / head.classes() as f64;
     let low = accuracy < FAR_BELOW * nearest || (accuracy <= 1.5 * chance && nearest > 0.9);
     (low && head.classes() > 1).then(|| {

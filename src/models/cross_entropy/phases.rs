@@ -67,11 +67,11 @@ impl Phase {
 /// use neural_collapse::Bias;
 /// use neural_collapse::models::cross_entropy::phase_diagram;
 ///
-/// // Four classes, two layers: a square between the simplex ETF and zero.
+/// // Four classes, two layers: a square and a path between the simplex ETF and zero.
 /// let phases = phase_diagram(4, 2, Bias::None, 0.0)?;
 /// let names: Vec<String> = phases.iter().map(|phase| phase.structure.to_string()).collect();
-/// assert_eq!(names, ["simplex ETF", "2 × pair", "zero"]);
-/// assert!(phases[0].to == phases[1].from && phases[2].to == f64::INFINITY);
+/// assert_eq!(names, ["simplex ETF", "2 × pair", "path", "zero"]);
+/// assert!(phases[0].to == phases[1].from && phases[3].to == f64::INFINITY);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 pub fn phase_diagram(

@@ -30,7 +30,7 @@ use crate::problem::counts::ClassCounts;
 /// use neural_collapse::models::soft_labels::SparseLabels;
 ///
 /// // Three contexts over four tokens.
-/// let supports = [vec![0, 1], vec![1, 2], vec![3]];
+/// let supports = [vec![0, 1], vec![2], vec![3]];
 /// let minimum = SparseLabels::new(4, &supports, &[50, 30, 20])?.global_minimum()?;
 /// assert!(minimum.verdict().is_proved());
 /// # Ok::<(), neural_collapse::Error>(())

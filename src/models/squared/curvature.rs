@@ -47,7 +47,7 @@ pub struct Eigenvalue {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
-/// Source: derived in the project's `docs/theory.md`, section 14.
+/// Source: derived in the project's `docs/theory.md`, section "The Hessian at the minimum".
 #[doc(alias = "Hessian")]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

@@ -36,7 +36,7 @@ impl GlobalMinimum {
     }
 
     /// The singular vectors of all directions that are fitted.
-    fn fitted_vectors(&self) -> FittedVectors {
+    pub(crate) fn fitted_vectors(&self) -> FittedVectors {
         let (mut left, mut right, mut energies) = (Vec::new(), Vec::new(), Vec::new());
         let mut keep = |direction: &Direction, vectors: (DMatrix<f64>, DMatrix<f64>), rank| {
             left.push(vectors.0.columns(0, rank).into_owned());

@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_minimiser_takes_at_most_four_steps() {
+    fn the_minimizer_takes_at_most_four_steps() {
         let most = most_steps("minimizer.csv", |m, b| {
             let positive = Potential::new(m).unwrap().minimizer(b).unwrap().regime();
             (positive == Regime::Positive).then(|| Solver::new(m).global(b).steps)

@@ -68,7 +68,7 @@ impl Prediction for GlobalMinimum {
         let (statement, reference) = match (problem.target(), problem.regularization().bias()) {
             (Target::Matrix(_), _) => (
                 "the outputs share the singular vectors of the target, and each direction is minimized on its own",
-                "docs/theory.md, sections 2 and 9",
+                "docs/theory.md, section “Arbitrary targets”",
             ),
             (Target::Classes(counts), Bias::None) if counts.is_balanced() => (
                 "every global minimizer is an orthogonal frame, or a projection of one of the rank that the widths leave",
@@ -92,11 +92,11 @@ impl Prediction for GlobalMinimum {
             ),
             (Target::Classes(_), Bias::Unregularized) => (
                 "the bias centers the target, whose singular directions are minimized on their own",
-                "docs/theory.md, section 7",
+                "docs/theory.md, section “A bias without a penalty”",
             ),
             (Target::Classes(_), Bias::Regularized(_)) => (
                 "with the bias eliminated, the directions are those of a simplex ETF and the all-ones one",
-                "docs/theory.md, section 8",
+                "docs/theory.md, section “A bias with a penalty”",
             ),
         };
         Verdict::Proved(Source::new(statement, reference))

@@ -1,11 +1,11 @@
 //! The metrics and the audit of measured networks.
 
 use nalgebra::DMatrix;
+use neural_collapse::audit::measure;
 use neural_collapse::measure::{Center, Scalar};
 use neural_collapse::metrics::{Nc1Options, nc1, nc4};
 use neural_collapse::{
-    ClassStatistics, Features, GlobalMinimum, LabeledFeatures, LinearHead, Prediction,
-    Regularization, audit,
+    ClassCounts, ClassStatistics, Features, LabeledFeatures, LinearHead, Regularization, Ufm, audit,
 };
 
 use super::problem::check_message;
@@ -55,12 +55,18 @@ fn check_type<T: Scalar>(features: &[T], input: &Input) -> neural_collapse::Resu
     let head = input.head()?;
     let nc4 = nc4(&data, &statistics, &head)?;
     assert!((0.0..=1.0).contains(&nc4.overall.agreement), "{input:?}: {nc4:?}");
-    let audit = audit(&data, &head, input.penalties.as_ref())?;
-    if let Some(objective) = &audit.objective {
+    let audit = match &input.penalties {
+        None => measure(&data, &head)?.without_prediction("no decays")?,
+        Some(penalties) => {
+            let ufm = Ufm::new(ClassCounts::new(statistics.counts())?, penalties.clone())?;
+            audit(&data, &head, &ufm.with_widths(&head.widths())?.global_minimum()?)?
+        }
+    };
+    if let Some(objective) = audit.measurement.objective() {
         let numbers = [objective.loss(), objective.gradient_norm];
         assert!(numbers.iter().all(|&number| number >= 0.0), "{input:?}: {objective:?}");
-        let least = audit.prediction.as_ref().map_or(0.0, GlobalMinimum::loss);
         // No network is better than the global minimum.
+        let least = audit.loss_optimum().unwrap_or(0.0);
         assert!(objective.loss() >= least * (1.0 - 1e-9), "{input:?}: {audit:?}");
     }
     assert!(audit.nc3.is_none_or(|nc3| (0.0..=2.1).contains(&nc3)), "{input:?}: {audit:?}");

@@ -3,7 +3,8 @@
 use nalgebra::{DMatrix, DVector, dmatrix};
 use neural_collapse::models::convex::{ConvexMinimum, ConvexUfm};
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassMatrix, Geometry, Prediction, Regularization, Ufm,
+    Basis, Bias, ClassCounts, ClassMatrix, CrossEntropyUfm, Geometry, Prediction, Regularization,
+    Seli, Ufm,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -12,21 +13,23 @@ use crate::support::lbfgs::{Smooth, multi_start};
 use crate::support::objective::{MseObjective, one_hot};
 use crate::support::soft::SoftObjective;
 
+mod facts;
+
 /// Relative gap that every minimum has to have.
 const GAP: f64 = 1e-10;
 
 /// A problem with classes, as plain numbers.
 #[derive(Debug, Clone)]
-pub struct Case {
-    pub counts: Vec<u64>,
-    pub weights: Vec<f64>,
-    pub smoothing: f64,
-    pub decays: (f64, f64),
-    pub bias: Bias,
+struct Case {
+    counts: Vec<u64>,
+    weights: Vec<f64>,
+    smoothing: f64,
+    decays: (f64, f64),
+    bias: Bias,
 }
 
 impl Case {
-    pub fn random(rng: &mut SmallRng) -> Self {
+    fn random(rng: &mut SmallRng) -> Self {
         let classes = rng.random_range(2..6);
         let mut size = || rng.random_range(1..9_u64);
         let mut counts: Vec<u64> = (0..classes).map(|_| size()).collect();
@@ -53,7 +56,7 @@ impl Case {
         penalties.with_bias(self.bias).unwrap()
     }
 
-    pub fn ufm(&self) -> ConvexUfm {
+    fn ufm(&self) -> ConvexUfm {
         ConvexUfm::cross_entropy(ClassCounts::new(&self.counts).unwrap(), self.penalties())
             .and_then(|ufm| ufm.with_class_weights(&self.weights))
             .and_then(|ufm| ufm.with_label_smoothing(self.smoothing))
@@ -69,7 +72,7 @@ impl Case {
     }
 }
 
-pub fn solved(ufm: &ConvexUfm) -> ConvexMinimum {
+fn solved(ufm: &ConvexUfm) -> ConvexMinimum {
     let minimum = ufm.global_minimum().unwrap();
     assert!(minimum.gap() <= GAP * minimum.loss(), "{:e}: {ufm:?}", minimum.gap());
     assert!(minimum.gap() >= 0.0);
@@ -320,76 +323,60 @@ fn grouped_and_ungrouped_classes_agree() {
     }
 }
 
+/// PyTorch's conventions, written out: the loss of a sample is −Σ_k ω_k y_k ln p_k, divided by Σᵢ ω of the labels.
 #[test]
-fn many_classes_cost_no_more_than_their_kinds() {
-    let counts = ClassCounts::from_runs([(500, 300_000), (50, 300_000), (5, 400_000)]).unwrap();
-    let penalties = Regularization::new(&[1e-8], 1e-8).unwrap();
-    let penalties = penalties.with_bias(Bias::Unregularized).unwrap();
-    let minimum = solved(&ConvexUfm::cross_entropy(counts, penalties).unwrap());
-    assert_eq!(minimum.class_runs().unwrap().len(), 3);
-    assert!(minimum.rank() >= 299_999 && minimum.geometry() == Geometry::Convex);
+fn weights_and_smoothing_of_pytorch() {
+    let (counts, weight, smoothing) = ([7_u64, 3, 2, 2], [0.5, 1.0, 2.0, 2.0], 0.2);
+    for bias in [Bias::None, Bias::Unregularized] {
+        let penalties = Regularization::new(&[1e-2], 2e-2).unwrap().with_bias(bias).unwrap();
+        let torch = ConvexUfm::pytorch(
+            ClassCounts::new(&counts).unwrap(),
+            &weight,
+            smoothing,
+            penalties.clone(),
+        );
+        let minimum = solved(&torch.unwrap());
+        let divisor: f64 = counts.iter().zip(weight).map(|(&n, w)| n as f64 * w).sum();
+        let sizes: Vec<usize> = counts.iter().map(|&n| n as usize).collect();
+        let decays = (1e-2, 2e-2, bias);
+        let mut objective =
+            SoftObjective::of_classes(&sizes, &[1.0; 4], smoothing, decays, (4, false));
+        for mut column in objective.labels.column_iter_mut() {
+            column.component_mul_assign(&DVector::from_column_slice(&weight));
+        }
+        objective.weights.fill(1.0 / divisor);
+        let found = objective.lowest(6, 4);
+        assert!(found >= minimum.lower_bound().unwrap() * (1.0 - 1e-14));
+        assert!(found <= minimum.loss() * (1.0 + 1e-8), "{found}, {}", minimum.loss());
+        // It is not the model whose weights multiply smoothed losses.
+        let factor = 14.0 / divisor;
+        let ours = ConvexUfm::cross_entropy(ClassCounts::new(&counts).unwrap(), penalties)
+            .and_then(|ufm| ufm.with_class_weights(&weight.map(|w| w * factor)))
+            .and_then(|ufm| ufm.with_label_smoothing(smoothing))
+            .unwrap();
+        assert!((solved(&ours).loss() - minimum.loss()).abs() > 1e-4);
+    }
 }
 
+/// Equal sizes: the closed form of one layer, and of label smoothing as its limit says.
 #[test]
-fn long_work_can_be_watched_and_ended() {
-    use core::ops::ControlFlow;
-    use neural_collapse::{Error, Progress};
-    let counts = ClassCounts::new(&[90, 70, 50, 30, 20, 10]).unwrap();
-    let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-    let ufm = ConvexUfm::cross_entropy(counts, penalties).unwrap();
-    let impatient = |progress: Progress| {
-        if progress.done < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    };
-    assert_eq!(ufm.global_minimum_with(&impatient), Err(Error::Cancelled));
-    assert!(ufm.global_minimum_with(&()).is_ok());
-}
-
-#[test]
-fn bad_problems_are_named() {
-    let counts = |sizes: &[u64]| ClassCounts::new(sizes).unwrap();
-    let one = || Regularization::new(&[1e-3], 1e-3).unwrap();
-    let free = || one().with_bias(Bias::Unregularized).unwrap();
-    let error = |ufm: Result<ConvexUfm, neural_collapse::Error>| ufm.unwrap_err().to_string();
-    let two = Regularization::new(&[1e-3; 2], 1e-3).unwrap();
-    assert!(error(ConvexUfm::cross_entropy(counts(&[3, 2]), two)).contains("more than one layer"));
-    assert_eq!(
-        error(ConvexUfm::cross_entropy(counts(&[3]), one())),
-        "`classes` is 1, but must be at least 2"
-    );
-    let ufm = || ConvexUfm::cross_entropy(counts(&[3, 2]), one()).unwrap();
-    for (weights, place) in [
-        (vec![1.0, 0.0], "`class_weights[1]` is 0"),
-        (vec![f64::NAN, 1.0], "`class_weights[0]` is NaN"),
-        (vec![1.0, -2.0], "`class_weights[1]` is -2"),
-        (vec![1.0], "class_weights"),
-    ] {
-        let message = error(ufm().with_class_weights(&weights));
-        assert!(message.contains(place), "{message}");
-        let torch = ConvexUfm::pytorch(counts(&[3, 2]), &weights, 0.0, one());
-        assert!(error(torch).contains("weight"));
+fn equal_classes_form_a_simplex() {
+    for (classes, bias) in [(2, Bias::None), (5, Bias::Unregularized), (40, Bias::Regularized(0.1))]
+    {
+        for decay in [1e-8, 1e-4, 1e-2, 3e-2] {
+            let counts = ClassCounts::balanced(classes, 9).unwrap();
+            let penalties = Regularization::new(&[decay], decay).unwrap();
+            let penalties = penalties.with_bias(bias).unwrap();
+            let closed = CrossEntropyUfm::new(classes, 9, penalties.clone()).unwrap();
+            let best = closed.simplex_etf().unwrap().loss();
+            let ufm = ConvexUfm::cross_entropy(counts, penalties).unwrap();
+            let convex = solved(&ufm);
+            assert!((convex.loss() / best - 1.0).abs() < 1e-12, "{}, {best}", convex.loss());
+            let nearly = solved(&ufm.clone().with_label_smoothing(1e-14).unwrap());
+            assert!((nearly.loss() / convex.loss() - 1.0).abs() < 1e-10 / decay.min(1e-2));
+            let collapsed = convex.geometry() == Geometry::Collapsed;
+            assert!(collapsed || convex.geometry() == Geometry::SimplexEtf);
+            assert!(convex.bias().is_none_or(|bias| bias.iter().all(|b| b.abs() < 1e-12)));
+        }
     }
-    for smoothing in [1.0, -0.1, f64::NAN, f64::INFINITY] {
-        assert!(error(ufm().with_label_smoothing(smoothing)).contains("label_smoothing"));
-    }
-    assert!(error(ufm().with_widths(&[0])).contains("widths[0]"));
-    assert!(error(ufm().with_widths(&[3, 3])).contains("one width"));
-    let labels = |matrix, samples: &[u64], penalties| {
-        error(ConvexUfm::soft_labels(matrix, samples, penalties))
-    };
-    let message = labels(dmatrix![0.5, 0.1; 0.5, 0.8], &[3, 2], one());
-    assert!(message.contains("column_sums()[1]") && message.contains("must be 1"), "{message}");
-    let message = labels(dmatrix![1.5, 0.0; -0.5, 1.0], &[3, 2], one());
-    assert!(message.contains("labels[(1, 0)]"), "{message}");
-    assert!(labels(dmatrix![f64::NAN, 0.0; 0.5, 1.0], &[3, 2], one()).contains("labels[(0, 0)]"));
-    assert!(labels(dmatrix![1.0, 0.0; 0.0, 1.0], &[3], one()).contains("samples"));
-    assert!(labels(dmatrix![1.0, 0.0; 0.0, 1.0], &[3, 0], one()).contains("class 1"));
-    assert!(labels(dmatrix![1.0, 1.0; 0.0, 0.0], &[3, 1], free()).contains("row_sums()[1]"));
-    let squared = ConvexUfm::squared_error(counts(&[3, 2]), one()).unwrap();
-    assert!(squared.clone().with_class_weights(&[1.0, 1.0]).is_err());
-    assert!(squared.critical_decay_product().is_err());
-    assert!(ufm().merging_count(0.0).is_err());
-    let narrow = ConvexUfm::cross_entropy(counts(&[30, 20, 10]), one()).unwrap();
-    let narrow = narrow.with_widths(&[1]).unwrap();
-    assert!(narrow.global_minimum().unwrap_err().to_string().contains("dimensions"));
-    assert!(narrow.with_widths(&[2]).unwrap().global_minimum().is_ok());
 }
