@@ -36,7 +36,6 @@ pub(crate) struct Svd<U = DMatrix<f64>, V = DMatrix<f64>> {
 #[derive(Debug, Clone)]
 pub(crate) struct SymmetricEigen {
     /// μ₁ ≥ … ≥ μₙ, accurate to a few ulp of the largest |μ|.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the vectors are sorted by"))]
     pub(crate) values: DVector<f64>,
     /// Q, a column an eigenvector.
     pub(crate) vectors: DMatrix<f64>,
