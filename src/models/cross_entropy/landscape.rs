@@ -176,7 +176,7 @@ fn compared(
     points: Vec<CrossEntropyPoint>,
     search: Option<&SearchResult>,
 ) -> Vec<CrossEntropyPoint> {
-    let lowest = points.first().map_or(0.0, |best| best.loss());
+    let lowest = points.first().map_or(0.0, Prediction::loss);
     let above = |point: &CrossEntropyPoint| point.loss() - lowest > ROUNDING * point.loss();
     let judged = points.into_iter().map(|point| match point.verdict() {
         Verdict::BestKnown { .. } if above(&point) => point.with_verdict(lower_point_known()),
