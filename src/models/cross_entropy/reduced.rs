@@ -277,9 +277,6 @@ impl Reduced {
     }
 }
 
-/// Weight, smoothing times mean gap, and multiplicities with gaps of a kind.
-type KindOnRay = (f64, f64, Vec<(f64, f64)>);
-
 /// F along a ray, with all inner products done.
 struct Ray {
     kinds: Vec<KindOnRay>,
