@@ -39,7 +39,7 @@ pub(crate) struct Penalty {
 impl Penalty {
     /// The penalties of a problem as F sees them: the bias with λ_b/c.
     pub(crate) fn of(ufm: &CrossEntropyUfm) -> Self {
-        let bias = match ufm.penalties().bias() {
+        let bias = match ufm.regularization().bias() {
             Bias::Regularized(decay) => Bias::Regularized(decay / ufm.loss_mean().factor()),
             bias => bias,
         };
