@@ -28,6 +28,8 @@ pub(super) struct Problem {
     pub(super) factor: f64,
     /// `None` under budgets.
     pub(super) regularization: Option<Regularization>,
+    /// Whether features are constrained to be non-negative.
+    nonnegative_features: bool,
     /// N.
     samples: f64,
 }
@@ -103,12 +105,16 @@ impl Problem {
         if samples == 0 {
             return Err(Error::Empty { argument: "features" });
         }
+        let nonnegative_features = matches!(
+            objective,
+            TrainingObjective::WeightedCrossEntropy { nonnegative_features: true, .. }
+        );
         let product = match head.depth() {
             1 => None,
             _ => Some(head.product()?),
         };
         let (head, samples) = (head.clone(), samples as f64);
-        Ok(Self { head, product, data_term, factor, regularization, samples })
+        Ok(Self { head, product, data_term, factor, regularization, nonnegative_features, samples })
     }
 
     /// W_M⋯W₁.
@@ -132,6 +138,9 @@ impl Problem {
         let mut gradient = &block * self.feature_decay();
         let share = self.factor / self.samples;
         add_product(&mut gradient, share, &transposed(&head), &residuals);
+        if self.nonnegative_features {
+            project_at_zero(&mut gradient, &block);
+        }
         totals.energy.accumulate(chunk)?;
         totals.feature_gradient.add(&gradient);
         totals.mean_residual += residuals.column_sum() / self.samples;
@@ -228,4 +237,13 @@ fn outputs(head: &DMatrix<f64>, bias: Option<&DVector<f64>>, block: &DMatrix<f64
         outputs.column_iter_mut().for_each(|mut output| output += bias);
     }
     outputs
+}
+
+/// Leaves out of the gradient what a non-negative feature cannot follow: at zero, the steps below it.
+fn project_at_zero(gradient: &mut DMatrix<f64>, features: &DMatrix<f64>) {
+    gradient.zip_apply(features, |slope, feature| {
+        if feature <= 0.0 && *slope > 0.0 {
+            *slope = 0.0;
+        }
+    });
 }

@@ -23,7 +23,8 @@ pub struct Objective {
     /// λ_b/2 ‖b‖², 0 without a bias or if it is not regularised.
     pub bias_penalty: f64,
     /// Norm of the gradient of the sum of these terms with respect to W₁, …, W_M, H and b together. Under budgets
-    /// it does not vanish at the minimum, where it points out of what the budgets allow.
+    /// it does not vanish at the minimum, where it points out of what the budgets allow. For features that are
+    /// constrained to be non-negative, what would push a zero below zero is left out.
     pub gradient_norm: f64,
 }
 
