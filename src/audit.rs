@@ -9,6 +9,7 @@ mod comparison;
 mod frames;
 mod inference;
 mod measurement;
+mod resolution;
 #[cfg(feature = "serde")]
 mod stored;
 mod sums;
@@ -22,6 +23,7 @@ pub use sums::{AuditOptions, AuditSums};
 pub use training::{AT_MINIMUM, Arrival, STATIONARY, TrainingVerdict};
 
 use crate::error::Result;
+use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::numerics::scalar::Scalar;
@@ -107,7 +109,8 @@ fn measure_with<T: Scalar>(
         options.objective.as_ref().is_some_and(TrainingObjective::is_of_one_layer);
     let one_layer = needs_one_layer.then(|| head.to_one_layer()).transpose()?;
     let head = one_layer.unwrap_or_else(|| head.clone());
-    let mut sums = AuditSums::new(ClassStatistics::new(data)?, head, options)?;
+    let options = options.clone().with_features_squared(FeatureEnergy::new(data)?.total());
+    let mut sums = AuditSums::new(ClassStatistics::new(data)?, head, &options)?;
     sums.accumulate(data)?;
     sums.measurement()
 }

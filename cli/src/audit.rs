@@ -2,6 +2,7 @@
 
 use neural_collapse::audit::{AuditOptions, AuditSums, Measurement};
 use neural_collapse::measure::FeatureEnergy;
+use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
 use neural_collapse::problem::TrainingObjective;
 use neural_collapse::{Audit, ClassStatistics, Error, LinearHead};
@@ -45,7 +46,13 @@ impl AuditedNetwork {
             None => data.precision(),
         };
         let all_metrics = arguments.metrics == Metrics::All;
-        let passes = Passes { data: &data, means: means.as_ref(), all_metrics, progress };
+        let passes = Passes {
+            data: &data,
+            means: means.as_ref(),
+            all_metrics,
+            nc1: arguments.nc1(),
+            progress,
+        };
         let (measurement, training) = match precision {
             Precision::Single => passes.measure::<f32>(&head, &penalties),
             Precision::Double => passes.measure::<f64>(&head, &penalties),
@@ -95,6 +102,7 @@ struct Passes<'a> {
     /// The samples that class means are of, if they are others.
     means: Option<&'a DataSet>,
     all_metrics: bool,
+    nc1: Nc1Options,
     progress: &'a Progress,
 }
 
@@ -105,7 +113,7 @@ impl Passes<'_> {
         head: &LinearHead,
         penalties: &Penalties,
     ) -> Result<(Measurement, Resolved), CliError> {
-        let Self { data, means, all_metrics, progress } = *self;
+        let Self { data, means, all_metrics, nc1, progress } = *self;
         let name = data.name();
         let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
@@ -114,6 +122,8 @@ impl Passes<'_> {
         let training = penalties.resolve(head, &energy)?;
         let mut options = AuditOptions::default()
             .with_all_metrics(all_metrics)
+            .with_nc1(nc1)
+            .with_features_squared(energy.total())
             .with_other_samples(means.is_some());
         // A margin has no value, and a training objective none on other samples.
         let evaluated = |objective: &&TrainingObjective| {

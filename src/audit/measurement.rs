@@ -31,6 +31,7 @@ pub struct Measurement {
     pub(super) centered_means: DMatrix<f64>,
     pub(super) class_mean_norms: Vec<f64>,
     pub(super) nc1: Option<Nc1>,
+    pub(super) nc1_resolved: Option<Nc1>,
     pub(super) nc4: Nc4,
     pub(super) objective: Option<Objective>,
     pub(super) balancedness: Option<Vec<f64>>,
@@ -86,6 +87,15 @@ impl Measurement {
     #[must_use]
     pub fn nc1(&self) -> Option<Nc1> {
         self.nc1
+    }
+
+    /// NC1 on the directions alone in which class means differ by more than the noise of means of few samples: those
+    /// whose eigenvalue of Σ_B is above tr Σ_W · 1/K Σ 1/n_k, the expected size of tr Σ_B if all class means were equal.
+    /// In the others Σ_B⁺ inverts noise, and NC1 stays of order 1 however small it is. `None` if no direction is
+    /// resolved, and if [`features_squared`](crate::audit::AuditOptions::features_squared) was not given.
+    #[must_use]
+    pub fn nc1_resolved(&self) -> Option<Nc1> {
+        self.nc1_resolved
     }
 
     /// NC4: agreement with the nearest class mean, and accuracies.
@@ -190,6 +200,11 @@ impl Measurement {
                 false => "the class means are all equal",
             };
             reasons.insert("nc1", reason.into());
+        }
+        if self.nc1_resolved.is_none() {
+            let reason = "no difference between class means stands out of their noise, or the lengths of the features \
+                          were not known before the second pass";
+            reasons.insert("nc1_resolved", reason.into());
         }
         if self.objective.is_none() {
             for key in ["loss", "gradient_norm", "balancedness"] {

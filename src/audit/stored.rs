@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::audit::comparison::{Audit, ClassAudit};
 use crate::audit::frames::FrameDistances;
 use crate::audit::training::TrainingVerdict;
-use crate::metrics::AllMetrics;
+use crate::metrics::{AllMetrics, Nc1};
 use crate::prediction::Geometry;
 
 /// The keys of the object. Numbers that are missing are null, and `reasons` says why.
@@ -15,6 +15,7 @@ use crate::prediction::Geometry;
 struct AuditObject<'a> {
     nc1: Option<f64>,
     nc1_rank: Option<usize>,
+    nc1_resolved: Option<Nc1>,
     nc2: &'a [Option<f64>],
     nc2_target: Option<&'a Geometry>,
     nc3: Option<f64>,
@@ -44,6 +45,7 @@ impl Serialize for Audit {
         AuditObject {
             nc1: measurement.nc1().map(|nc1| nc1.value),
             nc1_rank: measurement.nc1().map(|nc1| nc1.rank),
+            nc1_resolved: measurement.nc1_resolved(),
             nc2: &self.nc2,
             nc2_target: self.nc2_target.as_ref(),
             nc3: self.nc3,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::frames::comparable;
 use crate::audit::measurement::Measurement;
+use crate::audit::resolution::Resolution;
 use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::check_second_pass;
@@ -40,9 +41,26 @@ pub struct AuditOptions {
     /// Whether the samples are others than those of the statistics: a test set around the class means of its
     /// training set.
     pub other_samples: bool,
+    /// The conventions of NC1, such as its rank cut-off.
+    pub nc1: Nc1Options,
+    /// ‖H‖² of the samples of the statistics, as [`FeatureEnergy::total`] gives it after the first pass: with it NC1 is
+    /// measured beside on the directions that stand out of the noise of the class means.
+    pub features_squared: Option<f64>,
 }
 
 impl AuditOptions {
+    /// With other conventions of NC1.
+    #[must_use]
+    pub fn with_nc1(self, nc1: Nc1Options) -> Self {
+        Self { nc1, ..self }
+    }
+
+    /// With ‖H‖² of the samples of the statistics.
+    #[must_use]
+    pub fn with_features_squared(self, features_squared: f64) -> Self {
+        Self { features_squared: Some(features_squared), ..self }
+    }
+
     /// With the objective that the network was trained with.
     #[must_use]
     pub fn with_objective(self, objective: TrainingObjective) -> Self {
@@ -99,6 +117,7 @@ pub struct AuditSums<T: Scalar> {
     head: Arc<LinearHead>,
     training_objective: Option<TrainingObjective>,
     nc1: Nc1Sums<T>,
+    resolution: Resolution<T>,
     decisions: DecisionCounts,
     energy: FeatureEnergy,
     objective: Option<ObjectiveSums>,
@@ -123,11 +142,13 @@ impl<T: Scalar> AuditSums<T> {
         let sums = objective.map(|objective| objective_sums(&statistics, &head, objective));
         let metrics =
             options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
-        let nc1 = Nc1Sums::new(&statistics, &Nc1Options::default())?;
+        let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
+        let resolution = Resolution::new(&statistics, &options.nc1, options.features_squared)?;
         let decisions = DecisionCounts::new(&statistics, &head)?;
         Ok(Self {
             objective: sums.transpose()?.flatten(),
             nc1: of_other(nc1, Nc1Sums::of_other_samples, other),
+            resolution: of_other(resolution, Resolution::of_other_samples, other),
             decisions: of_other(decisions, DecisionCounts::of_other_samples, other),
             energy: FeatureEnergy::empty(statistics.dimension(), statistics.classes())?,
             metrics: metrics.map(|metrics| of_other(metrics, MetricSums::of_other_samples, other)),
@@ -157,6 +178,7 @@ impl<T: Scalar> AuditSums<T> {
     /// Adds a chunk of the right shape whose numbers were looked at.
     fn add(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
         self.nc1.accumulate(chunk)?;
+        self.resolution.accumulate(chunk)?;
         self.decisions.accumulate(chunk)?;
         match &mut self.objective {
             Some(objective) => objective.add(chunk)?,
@@ -176,6 +198,7 @@ impl<T: Scalar> AuditSums<T> {
         // Whatever is refused is refused before anything has changed.
         let mut merged = self.clone();
         merged.nc1.merge(&other.nc1)?;
+        merged.resolution.merge(&other.resolution)?;
         merged.decisions.merge(&other.decisions)?;
         merged.energy.merge(&other.energy)?;
         match (&mut merged.objective, &other.objective) {
@@ -215,6 +238,11 @@ impl<T: Scalar> AuditSums<T> {
             centered_means: self.statistics.centered_means(Center::Samples)?,
             class_mean_norms: class_means.column_iter().map(|mean| norm(mean.as_slice())).collect(),
             class_means,
+            nc1_resolved: if repeated {
+                comparable(self.resolution.nc1(nc1))?.flatten()
+            } else {
+                None
+            },
             nc1,
             nc4,
             objective: objective.map(ObjectiveSums::objective).transpose()?,

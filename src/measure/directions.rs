@@ -191,6 +191,15 @@ impl Differences {
     }
 }
 
+/// The largest singular value of B = \[h_k − h_G\]/√K, estimated from below.
+pub(crate) fn largest_difference(means: &ClassMeans, center: Center) -> f64 {
+    let mut matrix = means.centered(center);
+    let scale = power_of_two(&matrix);
+    matrix /= scale;
+    let square = power_iteration(|vector| matrix.tr_mul(&(&matrix * vector)), matrix.ncols());
+    scale * (square / means.classes() as f64).sqrt()
+}
+
 /// L⁻¹ for the Gram matrix LLᵀ of columns that are close to orthonormal.
 fn second_factor(columns: &DMatrix<f64>) -> Result<DMatrix<f64>> {
     let algorithm = "orthonormalisation of what the class means differ by";

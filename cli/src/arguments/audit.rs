@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{NonEmptyStringValueParser, UnknownArgumentValueParser};
 use clap::{Args, ValueEnum};
 use neural_collapse::Bias;
+use neural_collapse::metrics::Nc1Options;
 
 use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
 use crate::input::{Keys, Reading, Request};
@@ -145,6 +146,11 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     pub(crate) metrics: Metrics,
 
+    /// NC1 leaves out directions in which class means differ by less than this share of the largest difference
+    /// [default: 1e-6]
+    #[arg(long, value_name = "SHARE", value_parser = cutoff)]
+    rank_cutoff: Option<f64>,
+
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -170,6 +176,12 @@ Examples:
         --metrics all --json";
 
 impl AuditArguments {
+    /// The conventions of NC1.
+    pub(crate) fn nc1(&self) -> Nc1Options {
+        let default = Nc1Options::default();
+        self.rank_cutoff.map_or(default, |cutoff| default.with_rank_cutoff(cutoff))
+    }
+
     /// All that is said of the files.
     pub(crate) fn request(&self) -> Request {
         Request {
@@ -219,4 +231,9 @@ impl AuditArguments {
 fn temperature(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
     number.ok_or_else(|| "a positive number is expected".into())
+}
+
+fn cutoff(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
+    number.ok_or_else(|| "a number from 0 to 1 is expected".into())
 }

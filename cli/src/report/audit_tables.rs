@@ -98,13 +98,18 @@ fn metric_table(network: &AuditedNetwork) -> String {
     let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
     let nc1 = measurement.nc1();
     let name = nc1.map_or("NC1".into(), |nc1| format!("NC1 (rank {})", nc1.rank));
-    let mut rows = vec![
-        row(&name, Cell::Residual(nc1.map(|nc1| nc1.value))),
+    let mut rows = vec![row(&name, Cell::Residual(nc1.map(|nc1| nc1.value)))];
+    let resolved = measurement.nc1_resolved();
+    if let Some(resolved) = resolved.filter(|part| nc1.is_some_and(|all| part.rank < all.rank)) {
+        let name = format!("NC1, resolved (rank {})", resolved.rank);
+        rows.push(row(&name, Cell::Residual(Some(resolved.value))));
+    }
+    rows.extend([
         row("NC3", Cell::Residual(audit.nc3)),
         row("NC3, centered", Cell::Residual(audit.nc3_centered)),
         row("NC4", Cell::Number(Some(measurement.nc4().overall.agreement))),
         row("accuracy", Cell::Number(Some(measurement.accuracy()))),
-    ];
+    ]);
     if let Some(objective) = measurement.objective() {
         rows.push(row("gradient norm ‖∇f‖", Cell::Residual(Some(objective.gradient_norm))));
     }

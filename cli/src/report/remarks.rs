@@ -25,6 +25,7 @@ pub(super) fn remarks(network: &AuditedNetwork) -> Vec<String> {
     );
     remarks.extend(training_remarks(network));
     remarks.extend(missing_remarks(network));
+    remarks.extend(rank_remark(network));
     remarks.extend(accuracy_remark(network));
     remarks.extend(centering_remark(network));
     remarks.extend(model_remarks(network));
@@ -106,6 +107,27 @@ fn accuracy_remark(network: &AuditedNetwork) -> Option<String> {
         format!(
             "Accuracy {accuracy:.3} is far below that of the nearest class mean, {nearest:.3}: {transposed}are the labels \
              in another order than the outputs, or is a bias left out?"
+        )
+    })
+}
+
+/// NC1 on directions that are noise stays of order 1 however small the noise is.
+fn rank_remark(network: &AuditedNetwork) -> Option<String> {
+    let measurement = &network.audit.measurement;
+    let all = measurement.nc1()?;
+    let Some(resolved) = measurement.nc1_resolved() else {
+        return Some(
+            "NC1: no difference between class means stands out of the noise of means of so few samples.".into(),
+        );
+    };
+    (resolved.rank < all.rank).then(|| {
+        format!(
+            "NC1: in {} of {} directions class means differ by no more than the noise of their samples, which NC1 divides \
+             by there; on the {} that stand out it is {:.3e}.",
+            all.rank - resolved.rank,
+            all.rank,
+            resolved.rank,
+            resolved.value
         )
     })
 }

@@ -177,6 +177,7 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "feature_decay_inferred",
                 "nc1",
                 "nc1_rank",
+                "nc1_resolved",
                 "nc2",
                 "nc2_target",
                 "nc3",

@@ -1,0 +1,139 @@
+//! NC1 on the directions that stand out of the noise of the class means.
+
+use crate::error::{Error, Result};
+use crate::measure::directions::largest_difference;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::statistics::ClassStatistics;
+use crate::metrics::{Nc1, Nc1Options, Nc1Sums};
+use crate::numerics::scalar::Scalar;
+
+/// Which directions stand out.
+///
+/// A class mean of n samples is off by a variance of tr Σ_W/n, so that errors alone give tr Σ_B the size
+/// tr Σ_W · 1/K Σ 1/n_k. A direction counts as resolved if its eigenvalue of Σ_B is above that, which errors cannot
+/// reach on average even if all of them lie in one direction.
+#[derive(Debug, Clone)]
+pub(super) enum Resolution<T: Scalar> {
+    /// The spread within the classes is not known before the second pass.
+    Unknown,
+    /// All that NC1 counts.
+    All,
+    /// None.
+    Nothing,
+    /// Some.
+    Some(Nc1Sums<T>),
+}
+
+impl<T: Scalar> Resolution<T> {
+    /// With ‖H‖², if it is known.
+    pub(super) fn new(
+        statistics: &ClassStatistics,
+        options: &Nc1Options,
+        features_squared: Option<f64>,
+    ) -> Result<Self> {
+        let Some(features_squared) = features_squared else { return Ok(Self::Unknown) };
+        let means = statistics.shared_means()?;
+        let counts = statistics.counts().iter().map(|&count| count as f64);
+        let squares = means.matrix().column_iter().map(|mean| mean.norm_squared());
+        let between: f64 = counts.clone().zip(squares).map(|(count, square)| count * square).sum();
+        let samples: f64 = counts.clone().sum();
+        let within = (features_squared - between).max(0.0) / samples;
+        let inverse = counts.map(f64::recip).sum::<f64>() / means.classes() as f64;
+        let noise = (within * inverse).sqrt() / largest_difference(&means, options.center);
+        Ok(if noise <= options.rank_cutoff {
+            Self::All
+        } else if noise < 1.0 {
+            Self::Some(Nc1Sums::new(statistics, &options.with_rank_cutoff(noise))?)
+        } else {
+            Self::Nothing
+        })
+    }
+
+    pub(super) fn of_other_samples(self) -> Self {
+        match self {
+            Self::Some(sums) => Self::Some(sums.of_other_samples()),
+            other => other,
+        }
+    }
+
+    pub(super) fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        match self {
+            Self::Some(sums) => sums.accumulate(batch),
+            Self::Unknown | Self::All | Self::Nothing => Ok(()),
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
+        match (self, other) {
+            (Self::Some(own), Self::Some(other)) => own.merge(other),
+            (Self::Unknown, Self::Unknown)
+            | (Self::All, Self::All)
+            | (Self::Nothing, Self::Nothing) => Ok(()),
+            _ => Err(Error::DifferentFirstPass),
+        }
+    }
+
+    /// NC1 on these directions, where `all` is that on all.
+    pub(super) fn nc1(&self, all: Option<Nc1>) -> Result<Option<Nc1>> {
+        match self {
+            Self::Unknown | Self::Nothing => Ok(None),
+            Self::All => Ok(all),
+            Self::Some(sums) => sums.nc1().map(Some),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::measure;
+    use crate::measure::features::Features;
+    use crate::problem::head::LinearHead;
+    use nalgebra::DMatrix;
+    use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+    const CLASSES: usize = 10;
+    const SAMPLES: usize = 100;
+    const DIMENSION: usize = 64;
+
+    /// Ten classes in five antipodal pairs of unit vectors, with independent noise of standard deviation `noise`.
+    fn pairs(noise: f64) -> (DMatrix<f64>, Vec<usize>) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+        let labels: Vec<usize> = (0..CLASSES * SAMPLES).map(|sample| sample / SAMPLES).collect();
+        // A sum of twelve uniform numbers less its mean has the variance 1.
+        let mut normal = || (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+        let mut entry = |sample: usize, row: usize| {
+            let (pair, sign) = (labels[sample] / 2, 1.0 - 2.0 * (labels[sample] % 2) as f64);
+            noise * normal() + if row == pair { sign } else { 0.0 }
+        };
+        let matrix =
+            DMatrix::from_fn(DIMENSION, CLASSES * SAMPLES, |row, sample| entry(sample, row));
+        (matrix, labels)
+    }
+
+    /// Σ_B has the eigenvalue 1/5 five times, so that NC1 is 5 noise²/(1/5)/10; the four other directions are noise
+    /// beside noise, whatever its size.
+    #[test]
+    fn directions_of_noise_are_told_apart() {
+        let head = LinearHead::new(vec![DMatrix::zeros(CLASSES, DIMENSION)], None).unwrap();
+        for noise in [1e-1, 1e-3, 1e-5] {
+            let (features, labels) = pairs(noise);
+            let data = Features::from_sample_columns(&features).unwrap();
+            let measured = measure(&data.with_labels(&labels, CLASSES).unwrap(), &head).unwrap();
+            let (all, resolved) = (measured.nc1().unwrap(), measured.nc1_resolved().unwrap());
+            assert_eq!((all.rank, resolved.rank), (9, 5), "{noise}");
+            assert!((3.0..15.0).contains(&all.value), "{noise}: {all:?}");
+            let expected = 2.5 * noise * noise;
+            assert!((resolved.value / expected - 1.0).abs() < 0.1, "{noise}: {resolved:?}");
+        }
+        // Nothing but noise, and no noise at all.
+        let (mut features, labels) = pairs(1.0);
+        features.rows_mut(0, 5).fill(0.0);
+        let data = Features::from_sample_columns(&features).unwrap();
+        let measured = measure(&data.with_labels(&labels, CLASSES).unwrap(), &head).unwrap();
+        assert!(measured.nc1().is_some() && measured.nc1_resolved().is_none());
+        let (features, labels) = pairs(0.0);
+        let data = Features::from_sample_columns(&features).unwrap();
+        let measured = measure(&data.with_labels(&labels, CLASSES).unwrap(), &head).unwrap();
+        assert_eq!(measured.nc1(), measured.nc1_resolved());
+    }
+}
