@@ -123,7 +123,7 @@ impl Measurement {
     /// 1/K ‖W_M⋯W₁‖², the measured budget E_W of the layer-peeled model.
     ///
     /// # Errors
-    /// [`Error::Unrepresentable`] if the product overflows.
+    /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if the product overflows.
     pub fn weight_energy(&self) -> Result<f64> {
         Ok(self.head.product()?.norm_squared() / self.head.classes() as f64)
     }
@@ -138,7 +138,7 @@ impl Measurement {
     /// classes have different sizes.
     ///
     /// # Errors
-    /// [`Error::Unrepresentable`] if a number overflows.
+    /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a number overflows.
     pub fn frame_distances(&self) -> Result<FrameDistances> {
         let measured = Measured {
             head: &self.head,

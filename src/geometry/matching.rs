@@ -25,7 +25,7 @@ const NEGLIGIBLE: f64 = 1e-13;
 
 impl ClassMatrix {
     /// The order of the classes of a measured K×K matrix A that fits this matrix T best: `order[k]` is the measured
-    /// class in place of class k, so that A_(order[i], order[j]) is nearest to T_ij.
+    /// class in place of class k, so that `A[(order[i], order[j])]` is nearest to `T[(i, j)]`.
     ///
     /// The classes of some structures are not interchangeable although they have the same size: those of an octahedron
     /// come in pairs. A prediction then has its classes in an arbitrary order, and a measured network has to be

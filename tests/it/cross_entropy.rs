@@ -30,7 +30,7 @@ fn with_strength(classes: usize, depth: usize, strength: f64, bias: Bias) -> Cro
 
 /// The full objective with the mean loss 1/N.
 fn objective(ufm: &CrossEntropyUfm) -> CrossEntropyObjective {
-    let penalties = ufm.penalties();
+    let penalties = ufm.regularization();
     CrossEntropyObjective::new(
         &vec![usize::try_from(ufm.samples_per_class()).unwrap(); ufm.classes()],
         penalties.weight_decays(),
@@ -156,7 +156,7 @@ proptest! {
 
     #[test]
     fn half_the_mean_loss_is_half_the_objective_with_twice_the_decays(ufm in problems()) {
-        let penalties = ufm.penalties();
+        let penalties = ufm.regularization();
         let twice: Vec<f64> = penalties.weight_decays().iter().map(|decay| 2.0 * decay).collect();
         let bias = match penalties.bias() {
             Bias::Regularized(decay) => Bias::Regularized(2.0 * decay),

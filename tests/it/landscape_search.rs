@@ -81,7 +81,7 @@ fn losses_found_elsewhere_are_found() {
         let input = format!("K = {classes}, M = {depth}, {bias:?}, u = {strength}");
         assert!(error <= 0.5 * 10_f64.powi(-digits) * 1.001, "{input}: {}", landscape.loss());
         assert!(landscape.loss() >= landscape.lower_bound().unwrap());
-        let (attained, gradient) = evaluated(&landscape, ufm.penalties());
+        let (attained, gradient) = evaluated(&landscape, ufm.regularization());
         assert!((attained - landscape.loss()).abs() <= 1e-13 * attained.max(1.0), "{input}");
         assert!(gradient <= 1e-9, "{input}: gradient {gradient:e}");
         assert_eq!(landscape.verdict().keyword(), "best_known");
@@ -181,7 +181,7 @@ fn the_search_and_the_closed_forms_agree_with_the_bounds() {
                     let input = format!("K = {classes}, M = {depth}, {bias:?}, u = {strength:e}");
                     assert!(landscape.loss() <= closed.loss(), "{input}");
                     assert!(landscape.loss() >= landscape.lower_bound().unwrap(), "{input}");
-                    let (loss, gradient) = evaluated(&landscape, ufm.penalties());
+                    let (loss, gradient) = evaluated(&landscape, ufm.regularization());
                     assert!((loss - landscape.loss()).abs() <= 1e-11 * loss, "{input}: {loss}");
                     assert!(gradient <= 1e-6 * strength, "{input}: {gradient:e}");
                     let found = landscape.search().unwrap();
@@ -220,7 +220,8 @@ fn smoothing_restores_the_simplex_etf() {
                 assert_eq!(landscape.verdict().keyword(), "proved", "K = {classes}, M = {depth}");
                 // A problem without a theorem for the same objective.
                 let counts = ClassCounts::balanced(classes, 1).unwrap();
-                let free = LowRankProblem::cross_entropy(counts, ufm.penalties().clone()).unwrap();
+                let free =
+                    LowRankProblem::cross_entropy(counts, ufm.regularization().clone()).unwrap();
                 let free = free.with_label_smoothing(smoothing).unwrap();
                 let found = free.minimize(&Search::default().with_starts(8), &()).unwrap();
                 let error = (found.loss() - landscape.loss()).abs() / landscape.loss();

@@ -32,9 +32,9 @@ fn objective(ufm: &MultiLabelUfm, dimension: usize, each: bool) -> SoftObjective
         }),
         weights: columns.iter().map(|column| column.1 / total).collect(),
         copies: columns.iter().map(|column| column.1).collect(),
-        weight_decay: ufm.penalties().weight_decays()[0],
-        feature_decay: ufm.penalties().feature_decay(),
-        bias: ufm.penalties().bias(),
+        weight_decay: ufm.regularization().weight_decays()[0],
+        feature_decay: ufm.regularization().feature_decay(),
+        bias: ufm.regularization().bias(),
         dimension,
         nonnegative: false,
     }

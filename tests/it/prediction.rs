@@ -48,7 +48,7 @@ fn check(name: &str, prediction: &dyn Prediction) {
             check_budgets(name, prediction, &attained, weight_energy, feature_energy);
         }
         TrainingObjective::SmallestNorms { .. } => check_margins(name, prediction, &attained),
-        _ => unreachable!("{name}: another objective"),
+        other => assert_eq!(other, prediction.training_objective(), "{name} needs a check"),
     }
     check_grams(name, prediction, &attained);
     check_norms(name, prediction, &attained);
@@ -220,7 +220,7 @@ fn the_squared_loss_answers_for_its_matrices() {
         let bias = match case % 3 {
             0 => Bias::None,
             1 => Bias::Unregularized,
-            _ => Bias::Regularized(0.1 + case as f64 / 20.0),
+            _ => Bias::Regularized(0.1 + f64::from(case) / 20.0),
         };
         let counts = match bias {
             Bias::Regularized(_) => ClassCounts::balanced(counts.classes(), 4).unwrap(),

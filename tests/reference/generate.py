@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mpmath import mp
 
+from convex_tables import convex_rows
 from cross_entropy_tables import cross_entropy_rows, phase_rows, simplex_rows, simplex_threshold_rows
 from decimals import Row
 from problem_tables import critical_ratio_rows, problem_rows
@@ -39,6 +40,10 @@ TABLES: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
     "cross_entropy.csv": (
         "depth,classes,samples,loss_mean,decays,feature_decay,strength,alpha,energy,loss,first_squared,last_squared,mean_squared",
         cross_entropy_rows,
+    ),
+    "convex.csv": (
+        "sizes,weights,smoothing,weight_decay,feature_decay,merging_counts,gaps,critical,critical_free_bias",
+        convex_rows,
     ),
     "phases.csv": ("classes,depth,below,above,strength", phase_rows),
 }

@@ -6,6 +6,7 @@ mod audit;
 mod cases;
 mod command_line;
 mod input;
+mod json_keys;
 mod loss;
 mod metrics;
 #[cfg(target_os = "linux")]

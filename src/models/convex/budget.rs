@@ -79,7 +79,8 @@ impl Data {
         let contrasts: Vec<f64> = contrasts.iter().map(|q| q * stretch).collect();
         frame.values.iter_mut().for_each(|value| *value *= stretch);
         let state = self.at(&frame, &contrasts)?;
-        let lower_bound = self.lower_bound(&state, Restraint::Budget(budget))?;
+        let steepness = self.steepness(&state)?;
+        let lower_bound = self.lower_bound(&state, steepness, Restraint::Budget(budget));
         let (loss, lower_bound) = (state.value, lower_bound.min(state.value));
         Ok(BudgetSolution { frame, contrasts, loss, lower_bound, multiplier })
     }

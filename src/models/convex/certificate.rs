@@ -29,9 +29,9 @@ struct DualPoint {
 }
 
 impl Data {
-    /// A number that the objective is not below, anywhere; negative infinity if this point proves none.
-    pub(super) fn lower_bound(&self, state: &State, restraint: Restraint) -> Result<f64> {
-        let steepness = self.steepness(state)?;
+    /// A number that the objective is not below, anywhere; negative infinity if this point, with the spectral norm
+    /// `steepness` of its gradient, proves none.
+    pub(super) fn lower_bound(&self, state: &State, steepness: f64, restraint: Restraint) -> f64 {
         let total = self.total_weight();
         let pull = self.bias_pull(state);
         let shift: Vec<f64> = match self.bias {
@@ -55,14 +55,14 @@ impl Data {
         let shift = shift.iter().map(|shift| share * shift).collect();
         let dual = DualPoint { share, shift };
         let Some((value, magnitude)) = self.dual_value(state, &dual) else {
-            return Ok(f64::NEG_INFINITY);
+            return f64::NEG_INFINITY;
         };
         let penalty = match self.bias {
             Bias::Regularized(decay) => (share * self.weighted_norm(&pull)).powi(2) / (2.0 * decay),
             Bias::None | Bias::Unregularized => 0.0,
         };
         let bound = value - penalty - paid;
-        Ok(bound - self.rounding() * (magnitude + penalty + paid))
+        bound - self.rounding() * (magnitude + penalty + paid)
     }
 
     /// A relative bound of the rounding errors of sums over rows and columns.

@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result, check_positive};
 use crate::models::convex::problem::{ConvexUfm, Labels};
 use crate::numerics::bracketed_root::sign_change;
-use crate::numerics::linalg::symmetric_eigen;
+use crate::numerics::linalg::singular_values;
 use crate::numerics::secular::{Centering, secular_pairs};
 use crate::problem::kinds::Kind;
 use crate::problem::regularization::Bias;
@@ -41,7 +41,7 @@ impl ConvexUfm {
         check_positive("class_weight", class_weight)?;
         self.check_classes()?;
         let share = self.divisor() / ((1.0 - self.label_smoothing()) * class_weight);
-        let count = share * self.weight_decay() * (share * self.penalties().feature_decay());
+        let count = share * self.weight_decay() * (share * self.regularization().feature_decay());
         if count.is_normal() {
             return Ok(count);
         }
@@ -113,7 +113,7 @@ impl ConvexUfm {
     pub fn critical_decay_product(&self) -> Result<f64> {
         self.check_classes()?;
         let smoothing = self.label_smoothing();
-        let beyond = match (self.labels(), self.penalties().bias()) {
+        let beyond = match (self.labels(), self.regularization().bias()) {
             (Labels::PyTorch { .. }, _) => smoothing > 0.0,
             (_, Bias::Regularized(_)) => true,
             _ => self.loss_function() == LossFunction::SquaredError,
@@ -123,7 +123,7 @@ impl ConvexUfm {
                 problem: "the total collapse of the squared loss, with a penalized bias or soft labels",
             });
         }
-        let eigenvalue = match self.penalties().bias() {
+        let eigenvalue = match self.regularization().bias() {
             Bias::None => largest_centered_by_classes(&self.levels()),
             _ => self.largest_centered_by_samples()?,
         };
@@ -182,16 +182,21 @@ impl ConvexUfm {
             let between = between.first().map(|pair| pair.eigenvalue);
             return Ok(within.or(between).unwrap_or(0.0) * (first * first));
         }
-        let total: f64 = kinds.iter().map(|kind| mass(kind) * kind.classes as f64).sum();
-        let sum: f64 = kinds.iter().map(|kind| level(kind) * kind.classes as f64).sum();
-        let share = |index: usize| mass(&kinds[index]) / total;
-        let between = DMatrix::from_fn(kinds.len(), kinds.len(), |g, h| {
-            let members = (kinds[g].classes as f64 * kinds[h].classes as f64).sqrt();
-            let (p, q) = (share(g), share(h));
-            let coupling = sum * p * q - p * level(&kinds[h]) - q * level(&kinds[g]);
-            members * coupling + if g == h { level(&kinds[g]) } else { 0.0 }
+        // The square of the largest singular value of D^½(I − 1 pᵀ), D of the levels and p of the shares: products
+        // would cancel where one class has nearly all samples.
+        let masses: Vec<f64> = kinds.iter().map(|kind| mass(kind) * kind.classes as f64).collect();
+        let total: f64 = masses.iter().sum();
+        let centered = DMatrix::from_fn(kinds.len(), kinds.len(), |g, h| {
+            let others = masses.iter().enumerate().filter(|(index, _)| *index != g);
+            let share = match g == h {
+                true => others.map(|(_, mass)| mass).sum::<f64>(),
+                false => {
+                    -mass(&kinds[h]) * (kinds[g].classes as f64 * kinds[h].classes as f64).sqrt()
+                }
+            };
+            level(&kinds[g]).sqrt() * (share / total)
         });
-        let between = symmetric_eigen(&between)?.values.iter().copied().fold(0.0, f64::max);
+        let between = singular_values(&centered)?.iter().copied().fold(0.0, f64::max).powi(2);
         let within = kinds.iter().filter(|kind| kind.classes > 1).map(level);
         Ok(within.fold(between, f64::max))
     }

@@ -98,7 +98,7 @@ impl ConvexMinimum {
         }
         let mut contrasts = solution.contrasts();
         contrasts.truncate(columns);
-        let bias = (problem.penalties().bias() != Bias::None)
+        let bias = (problem.regularization().bias() != Bias::None)
             .then(|| centered(&problem, solution.state.bias, members));
         Self {
             problem,
@@ -117,7 +117,7 @@ impl ConvexMinimum {
     fn check_range(&self) -> Result<()> {
         let largest = self.singular_values_of_logits();
         let largest = largest.first().map_or(0.0, |largest| largest.value);
-        let decays = [self.problem.weight_decay(), self.problem.penalties().feature_decay()];
+        let decays = [self.problem.weight_decay(), self.problem.regularization().feature_decay()];
         let energy = largest * self.problem.price();
         if !self.loss.is_finite() || decays.iter().any(|decay| !(energy / decay).is_finite()) {
             let quantity = "a squared singular value of the weights or features";
@@ -186,7 +186,7 @@ impl ConvexMinimum {
 
     /// √(λ_H/λ_W), by which WWᵀ exceeds (XXᵀ)^(1/2).
     fn aspect(&self) -> f64 {
-        self.problem.penalties().feature_decay().sqrt() / self.problem.weight_decay().sqrt()
+        self.problem.regularization().feature_decay().sqrt() / self.problem.weight_decay().sqrt()
     }
 
     /// √n of each kind.
@@ -354,7 +354,7 @@ fn centered(problem: &ConvexUfm, mut bias: Vec<f64>, members: &[f64]) -> Vec<f64
 
 impl Prediction for ConvexMinimum {
     fn training_objective(&self) -> TrainingObjective {
-        let regularization = self.problem.penalties().clone();
+        let regularization = self.problem.regularization().clone();
         let weighted =
             self.problem.class_weights().is_some() || self.problem.label_smoothing() > 0.0;
         match self.problem.loss_function() {
@@ -447,17 +447,17 @@ impl Prediction for ConvexMinimum {
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        self.problem.penalties().layer_indices(&layers)?;
+        self.problem.regularization().layer_indices(&layers)?;
         Ok(self.singular_values_for(self.problem.weight_decay()))
     }
 
     fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
-        Ok(self.singular_values_for(self.problem.penalties().feature_decay()))
+        Ok(self.singular_values_for(self.problem.regularization().feature_decay()))
     }
 
     /// √(λ_H/λ_W) (XXᵀ)^(1/2) with X = Z diag(√n).
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        self.problem.penalties().check_trailing(layers)?;
+        self.problem.regularization().check_trailing(layers)?;
         let aspect = self.aspect();
         let between = || self.between_matrix(Side::Left, Side::Left, |value| aspect * value);
         if self.kinds.is_none() {
@@ -483,7 +483,7 @@ impl Prediction for ConvexMinimum {
         let problem = &self.problem;
         let columns = problem.counts().classes();
         let sizes = (problem.classes(), columns, self.rank());
-        check_matrices(problem.penalties(), problem.widths(), sizes)?;
+        check_matrices(problem.regularization(), problem.widths(), sizes)?;
         let copies = match problem.labels() {
             Labels::Soft(_) => Copies::Kinds(problem.counts().clone()),
             Labels::Classes { .. } | Labels::PyTorch { .. } => {
@@ -492,6 +492,6 @@ impl Prediction for ConvexMinimum {
         };
         let bias = self.bias().map(DVector::from_vec);
         let vectors = self.fitted_vectors();
-        vectors.assemble_with(problem.penalties(), problem.widths(), basis, bias, copies)
+        vectors.assemble_with(problem.regularization(), problem.widths(), basis, bias, copies)
     }
 }

@@ -253,7 +253,7 @@ impl ConvexUfm {
 
     /// The decays and the bias.
     #[must_use]
-    pub fn penalties(&self) -> &Regularization {
+    pub fn regularization(&self) -> &Regularization {
         &self.penalties
     }
 

@@ -25,6 +25,9 @@ const STAGE: &str = "convex program";
 /// The relative gap at which the method ends.
 const GAP: f64 = 1e-12;
 
+/// The relative excess of the gradient at which the method ends.
+const EXCESS: f64 = 1e-11;
+
 /// Relative size of falls of the objective that rounding errors can hide.
 const NOISE: f64 = 1e-14;
 
@@ -47,6 +50,9 @@ pub(crate) struct Solution {
     pub(super) objective: f64,
     /// What this point proves that no objective is below.
     pub(super) lower_bound: f64,
+    /// By how much the gradient is steeper than the price allows, as a part of it. Where the norm is a small part
+    /// of the objective, it says more of the point than the gap does.
+    excess: f64,
     pub(super) steps: u64,
 }
 
@@ -78,7 +84,10 @@ pub(crate) fn solve(
     let Some(mut current) = search.first(start)? else { return Ok(None) };
     search.certify(&mut current)?;
     let mut best_bound = current.lower_bound;
-    while current.objective - best_bound > GAP * current.objective && current.steps < MAX_STEPS {
+    let unfinished = |current: &Solution, bound: f64| {
+        current.objective - bound > GAP * current.objective || current.excess > EXCESS
+    };
+    while unfinished(&current, best_bound) && current.steps < MAX_STEPS {
         let Some(mut next) = search.next(&current, monitor)? else { break };
         next.steps = current.steps + 1;
         best_bound = best_bound.max(next.lower_bound);
@@ -156,7 +165,7 @@ impl Search<'_> {
     }
 
     /// The candidate with its lower bound, if the objective falls by `enough` at least, or, where that
-    /// is below the rounding errors, the gap halves.
+    /// is below the rounding errors, the gap or the excess halves.
     fn if_lower(
         &self,
         current: &Solution,
@@ -169,13 +178,16 @@ impl Search<'_> {
             return Ok(None);
         };
         self.certify(&mut found)?;
-        let better = fall(&found) >= enough.max(noise) || found.gap() < 0.5 * current.gap();
+        let nearer = found.gap() < 0.5 * current.gap() || found.excess < 0.5 * current.excess;
+        let better = fall(&found) >= enough.max(noise) || nearer;
         Ok(better.then_some(found))
     }
 
     fn certify(&self, solution: &mut Solution) -> Result<()> {
-        let restraint = Restraint::Price(self.price);
-        solution.lower_bound = self.data.lower_bound(&solution.state, restraint)?;
+        let (state, restraint) = (&solution.state, Restraint::Price(self.price));
+        let steepness = self.data.steepness(state)?;
+        solution.lower_bound = self.data.lower_bound(state, steepness, restraint);
+        solution.excess = (steepness / self.price - 1.0).max(0.0);
         Ok(())
     }
 
@@ -204,8 +216,8 @@ impl Search<'_> {
         };
         let norm = frame.values.iter().sum::<f64>() + state.contrast_norm;
         let objective = state.value + self.price * norm;
-        let lower_bound = f64::NEG_INFINITY;
-        Ok(Some(Solution { frame, state, objective, lower_bound, steps: 0 }))
+        let (lower_bound, excess) = (f64::NEG_INFINITY, f64::INFINITY);
+        Ok(Some(Solution { frame, state, objective, lower_bound, excess, steps: 0 }))
     }
 
     fn threshold(&self, svd: Svd, length: f64) -> Frame {

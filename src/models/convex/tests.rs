@@ -139,7 +139,8 @@ fn bounds_hold_everywhere() {
                 let shifted = Data { bias: Bias::None, ..data.clone() };
                 at = state(&shifted, &point);
             }
-            let bound = data.lower_bound(&at, Restraint::Price(PRICE)).unwrap();
+            let steepness = data.steepness(&at).unwrap();
+            let bound = data.lower_bound(&at, steepness, Restraint::Price(PRICE));
             assert!(bound <= minimum.objective, "{bound:e} > {:e}: {data:?}", minimum.objective);
         }
     }

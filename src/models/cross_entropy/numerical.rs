@@ -59,7 +59,7 @@ pub(crate) fn searched(
 
 /// The point that was found, with classes of one orbit next to each other.
 pub(crate) fn point(ufm: &CrossEntropyUfm, found: &Found) -> Result<CrossEntropyPoint> {
-    let bias = centered_bias(found, ufm.penalties().bias());
+    let bias = centered_bias(found, ufm.regularization().bias());
     let (structure, order) = structure(found, &bias);
     let classes = ufm.classes();
     let numbers = Numbers {
@@ -105,7 +105,7 @@ pub(crate) fn solid_point(
 ) -> Result<CrossEntropyPoint> {
     let numbers = Numbers {
         logits: found.outputs.clone(),
-        bias: centered_bias(found, ufm.penalties().bias()),
+        bias: centered_bias(found, ufm.regularization().bias()),
         singular_values: multiplicities(&found.singular_values),
     };
     CrossEntropyPoint::numerical(ufm.clone(), LogitStructure::Solid(solid), numbers, found.value)

@@ -60,7 +60,7 @@ impl Phase {
 /// is taken to go on. With the structures at hand once for all strengths, K = 24 takes about a second.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] if there are less than two classes, no layer, or a decay of the bias that is not
+/// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are less than two classes, no layer, or a decay of the bias that is not
 /// positive and finite, or a smoothing outside of 0 ≤ δ < 1.
 ///
 /// ```

@@ -117,7 +117,7 @@ impl CrossEntropyPoint {
 
     /// Everything that is derived from the energies must be representable.
     fn check_range(&self) -> Result<()> {
-        let penalties = self.ufm.penalties();
+        let penalties = self.ufm.regularization();
         let least = penalties.weight_decays().iter().copied().fold(f64::INFINITY, f64::min);
         let least = least.min(penalties.feature_decay());
         match self.energies().iter().find(|(energy, _)| !(energy / least).is_finite()) {
@@ -183,7 +183,7 @@ impl CrossEntropyPoint {
     /// The singular values √(t/(n λ_H)) of the class means H̄ (d₁×K) that are positive, by falling value.
     #[must_use]
     pub fn mean_singular_values(&self) -> Vec<SingularValue> {
-        let decay = self.ufm.penalties().feature_decay() * self.ufm.samples_per_class() as f64;
+        let decay = self.ufm.regularization().feature_decay() * self.ufm.samples_per_class() as f64;
         self.of_energies(|energy| (energy / decay).sqrt())
     }
 
@@ -256,7 +256,7 @@ impl CrossEntropyPoint {
 impl Prediction for CrossEntropyPoint {
     fn training_objective(&self) -> TrainingObjective {
         let (factor, regularization) =
-            (self.ufm.loss_mean().factor(), self.ufm.penalties().clone());
+            (self.ufm.loss_mean().factor(), self.ufm.regularization().clone());
         let label_smoothing = self.ufm.label_smoothing();
         if label_smoothing == 0.0 {
             let loss_function = LossFunction::CrossEntropy;
@@ -332,7 +332,7 @@ impl Prediction for CrossEntropyPoint {
     /// added: this is the b with Σ b_k = 0. With a regularised one it is unique. It is zero for every
     /// structure that treats all classes alike.
     fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
-        if self.ufm.penalties().bias() == Bias::None {
+        if self.ufm.regularization().bias() == Bias::None {
             return None;
         }
         if let Some(numbers) = &self.numbers {
@@ -350,14 +350,14 @@ impl Prediction for CrossEntropyPoint {
 
     /// Those that are positive: √(t^(j−i+1)/(λ_i⋯λ_j)) for the layers i..=j.
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        let penalties = self.ufm.penalties();
+        let penalties = self.ufm.regularization();
         let layers = penalties.layer_indices(&layers)?;
         Ok(self.of_energies(|energy| penalties.product_singular_value(layers.clone(), energy)))
     }
 
     /// Those that are positive: √(t/λ_H).
     fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
-        let decay = self.ufm.penalties().feature_decay();
+        let decay = self.ufm.regularization().feature_decay();
         Ok(self.of_energies(|energy| (energy / decay).sqrt()))
     }
 
@@ -368,14 +368,14 @@ impl Prediction for CrossEntropyPoint {
     /// [`Error::OutOfRange`] if K² numbers do not fit into memory, and [`Error::NoConvergence`] if the
     /// singular vectors were not found.
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        let penalties = self.ufm.penalties();
+        let penalties = self.ufm.regularization();
         penalties.check_trailing(layers)?;
         self.gram(Side::Left, |energy| penalties.trailing_eigenvalue(layers, energy))
     }
 
     /// It has the eigenvalues t/(n λ_H).
     fn class_means_gram(&self) -> Result<ClassMatrix> {
-        let decay = self.ufm.penalties().feature_decay() * self.ufm.samples_per_class() as f64;
+        let decay = self.ufm.regularization().feature_decay() * self.ufm.samples_per_class() as f64;
         self.gram(Side::Right, |energy| energy / decay)
     }
 
@@ -386,7 +386,7 @@ impl Prediction for CrossEntropyPoint {
 
     /// With K for widths that are not limited.
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, widths) = (self.ufm.penalties(), self.ufm.widths());
+        let (penalties, widths) = (self.ufm.regularization(), self.ufm.widths());
         let classes = self.ufm.classes();
         check_matrices(penalties, widths, (classes, classes, self.rank()))?;
         self.fitted()?.assemble(

@@ -174,7 +174,7 @@ impl CrossEntropyUfm {
 
     /// The penalties of the objective.
     #[must_use]
-    pub fn penalties(&self) -> &Regularization {
+    pub fn regularization(&self) -> &Regularization {
         &self.penalties
     }
 

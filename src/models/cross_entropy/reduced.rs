@@ -39,7 +39,7 @@ pub(crate) struct Penalty {
 impl Penalty {
     /// The penalties of a problem as F sees them: the bias with λ_b/c.
     pub(crate) fn of(ufm: &CrossEntropyUfm) -> Self {
-        let bias = match ufm.penalties().bias() {
+        let bias = match ufm.regularization().bias() {
             Bias::Regularized(decay) => Bias::Regularized(decay / ufm.loss_mean().factor()),
             bias => bias,
         };
@@ -277,9 +277,6 @@ impl Reduced {
     }
 }
 
-/// Weight, smoothing times mean gap, and multiplicities with gaps of a kind.
-type KindOnRay = (f64, f64, Vec<(f64, f64)>);
-
 /// F along a ray, with all inner products done.
 struct Ray {
     kinds: Vec<KindOnRay>,
@@ -289,11 +286,21 @@ struct Ray {
     bias: f64,
 }
 
+/// A kind of classes at the scale 1 of a ray.
+struct KindOnRay {
+    weight: f64,
+    /// δ times the mean gap.
+    smoothed: f64,
+    /// Multiplicities of the wrong logits, with their gaps.
+    gaps: Vec<(f64, f64)>,
+}
+
 impl Ray {
     fn new(reduced: &Reduced, start: &[f64], penalty: &Penalty) -> Self {
-        let kinds = reduced.kinds.iter().map(|kind| {
-            let gaps = kind.wrong.iter().map(|(m, gap)| (*m, dot(gap, start))).collect();
-            (kind.weight, penalty.smoothing * kind.mean_gap(start), gaps)
+        let kinds = reduced.kinds.iter().map(|kind| KindOnRay {
+            weight: kind.weight,
+            smoothed: penalty.smoothing * kind.mean_gap(start),
+            gaps: kind.wrong.iter().map(|(m, gap)| (*m, dot(gap, start))).collect(),
         });
         let (singular, bias) = reduced.penalties(start, penalty);
         let exponent = 2.0 / (penalty.depth as f64 + 1.0);
@@ -301,7 +308,7 @@ impl Ray {
     }
 
     fn value(&self, scale: f64) -> f64 {
-        let loss = |(weight, smoothed, gaps): &(f64, f64, Vec<(f64, f64)>)| {
+        let loss = |KindOnRay { weight, smoothed, gaps }: &KindOnRay| {
             let smallest = gaps.iter().map(|(_, gap)| gap * scale).fold(0.0, f64::min);
             let sum: f64 = gaps.iter().map(|(m, gap)| m * (smallest - gap * scale).exp()).sum();
             let whole = if smallest == 0.0 { sum.ln_1p() } else { (sum + smallest.exp()).ln() };

@@ -213,7 +213,7 @@ impl SimplexPotential {
     /// power (M−1)/(M+1) times the [`threshold`](Self::threshold), which it equals for M = 1 or K = 2.
     ///
     /// The proof bounds the penalty from below by that of one singular value, see
-    /// [`Landscape::lower_bound`](crate::Landscape::lower_bound).
+    /// [`lower_bound`](crate::Prediction::lower_bound) of a [`Landscape`](crate::Landscape).
     #[must_use]
     pub fn proved_collapse(&self) -> f64 {
         self.threshold * self.spread()

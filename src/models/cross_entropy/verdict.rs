@@ -57,7 +57,7 @@ pub(crate) fn refutation(ufm: &CrossEntropyUfm, structure: &LogitStructure) -> O
         let reference = if within_garrod_keating(ufm) { published } else { OWN };
         return Some(Source::new(statement, reference));
     }
-    if classes == 3 && depth >= 3 && ufm.penalties().bias() == Bias::Unregularized {
+    if classes == 3 && depth >= 3 && ufm.regularization().bias() == Bias::Unregularized {
         let statement = "a pair and a class at zero have a lower loss than a simplex ETF";
         return Some(Source::new(statement, OWN));
     }
@@ -66,7 +66,7 @@ pub(crate) fn refutation(ufm: &CrossEntropyUfm, structure: &LogitStructure) -> O
 
 /// Garrod & Keating prove their theorem for equal decays, no bias and widths of at least K.
 fn within_garrod_keating(ufm: &CrossEntropyUfm) -> bool {
-    let penalties = ufm.penalties();
+    let penalties = ufm.regularization();
     let equal = penalties.weight_decays().iter().all(|&decay| decay == penalties.feature_decay());
     let wide = ufm.widths().is_none_or(|widths| widths.iter().all(|&width| width >= ufm.classes()));
     equal && wide && penalties.bias() == Bias::None

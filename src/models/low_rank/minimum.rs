@@ -33,7 +33,7 @@ impl LowRankProblem {
     /// `monitor` hears of every start and may end the search; `&()` watches nothing.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if the monitor ends it; [`Error::NoConvergence`] if no start leads to a finite value.
+    /// [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends it; [`Error::NoConvergence`](crate::Error::NoConvergence) if no start leads to a finite value.
     pub fn minimize(&self, options: &Search, monitor: &dyn Monitor) -> Result<LowRankMinimum> {
         let found = search(&self.objective(), self.rank_limit(), &[], options, monitor)?;
         Ok(LowRankMinimum::new(self.clone(), found))
@@ -42,11 +42,11 @@ impl LowRankProblem {
 
 impl LowRankMinimum {
     pub(crate) fn new(problem: LowRankProblem, mut found: Found) -> Self {
-        if problem.penalties().bias() == Bias::Unregularized {
+        if problem.regularization().bias() == Bias::Unregularized {
             let mean = found.bias.iter().sum::<f64>() / found.bias.len() as f64;
             found.bias.iter_mut().for_each(|b| *b -= mean);
         }
-        let exponent = 2.0 / (problem.penalties().depth() as f64 + 1.0);
+        let exponent = 2.0 / (problem.regularization().depth() as f64 + 1.0);
         let energies =
             found.singular_values.iter().map(|value| problem.strength() * value.powf(exponent));
         let kinds = kinds(&problem, &found);
@@ -167,7 +167,7 @@ impl Prediction for LowRankMinimum {
     }
 
     fn depth(&self) -> usize {
-        self.problem.penalties().depth()
+        self.problem.regularization().depth()
     }
 
     fn widths(&self) -> Option<&[usize]> {
@@ -207,31 +207,31 @@ impl Prediction for LowRankMinimum {
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
-        (self.problem.penalties().bias() != Bias::None).then(|| self.found.bias.clone())
+        (self.problem.regularization().bias() != Bias::None).then(|| self.found.bias.clone())
     }
 
     /// Those that are positive.
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        let penalties = self.problem.penalties();
+        let penalties = self.problem.regularization();
         let layers = penalties.layer_indices(&layers)?;
         Ok(self.of_energies(|energy| penalties.product_singular_value(layers.clone(), energy)))
     }
 
     /// Those that are positive.
     fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
-        let decay = self.problem.penalties().feature_decay();
+        let decay = self.problem.regularization().feature_decay();
         Ok(self.of_energies(|energy| (energy / decay).sqrt()))
     }
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        let penalties = self.problem.penalties();
+        let penalties = self.problem.regularization();
         penalties.check_trailing(layers)?;
         let values = self.energies.iter().map(|&t| penalties.trailing_eigenvalue(layers, t));
         Ok(gram(&self.found.left, values))
     }
 
     fn class_means_gram(&self) -> Result<ClassMatrix> {
-        let decay = self.problem.penalties().feature_decay();
+        let decay = self.problem.regularization().feature_decay();
         Ok(gram(&self.right_vectors(), self.energies.iter().map(|energy| energy / decay)))
     }
 
@@ -240,7 +240,7 @@ impl Prediction for LowRankMinimum {
     }
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, widths) = (self.problem.penalties(), self.problem.widths());
+        let (penalties, widths) = (self.problem.regularization(), self.problem.widths());
         let classes = self.classes();
         check_matrices(penalties, widths, (classes, classes, self.rank()))?;
         let vectors = FittedVectors {

@@ -143,7 +143,7 @@ impl LowRankProblem {
 
     /// The penalties of the objective.
     #[must_use]
-    pub fn penalties(&self) -> &Regularization {
+    pub fn regularization(&self) -> &Regularization {
         &self.penalties
     }
 

@@ -87,7 +87,7 @@ impl MultiLabelMinimum {
 
     /// √(λ_H/λ_W).
     pub(crate) fn aspect(&self) -> f64 {
-        let penalties = self.problem.penalties();
+        let penalties = self.problem.regularization();
         let weight_decay = penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
         penalties.feature_decay().sqrt() / weight_decay.sqrt()
     }
@@ -148,7 +148,7 @@ struct Equation<'a> {
 impl<'a> Equation<'a> {
     fn new(problem: &'a MultiLabelUfm) -> Self {
         let samples = problem.samples();
-        let penalties = problem.penalties();
+        let penalties = problem.regularization();
         let weight_decay = penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
         let root_of_decays = weight_decay.sqrt() * penalties.feature_decay().sqrt();
         let classes = problem.classes() as f64;

@@ -59,7 +59,7 @@ impl MultiLabelMinimum {
             }
             row *= size / self.logit_singular_value();
         }
-        let penalties = self.problem().penalties();
+        let penalties = self.problem().regularization();
         let energy = self.logit_singular_value()
             * self.aspect()
             * penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
@@ -73,7 +73,7 @@ impl Prediction for MultiLabelMinimum {
         TrainingObjective::Penalized {
             loss_function: LossFunction::PickAllLabels,
             factor: 1.0,
-            regularization: self.problem().penalties().clone(),
+            regularization: self.problem().regularization().clone(),
         }
     }
 
@@ -121,12 +121,12 @@ impl Prediction for MultiLabelMinimum {
     }
 
     fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
-        let bias = self.problem().penalties().bias() != Bias::None;
+        let bias = self.problem().regularization().bias() != Bias::None;
         bias.then(|| vec![(self.problem().classes(), 0.0)])
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        self.problem().penalties().layer_indices(&layers)?;
+        self.problem().regularization().layer_indices(&layers)?;
         Ok(self.directions((self.logit_singular_value() * self.aspect()).sqrt()))
     }
 
@@ -135,7 +135,7 @@ impl Prediction for MultiLabelMinimum {
     }
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        self.problem().penalties().check_trailing(layers)?;
+        self.problem().regularization().check_trailing(layers)?;
         Ok(self.scaled_simplex(self.logit_singular_value() * self.aspect()))
     }
 
@@ -160,7 +160,7 @@ impl Prediction for MultiLabelMinimum {
     /// The distinct features are those of the [`tag_sets`](crate::models::multi_label::MultiLabelUfm::tag_sets), in
     /// their order.
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, widths) = (self.problem().penalties(), self.problem().widths());
+        let (penalties, widths) = (self.problem().regularization(), self.problem().widths());
         let classes = self.problem().classes();
         let sets: f64 = self.problem().set_sizes().iter().map(|size| size.sets).sum();
         // A number that is too large becomes the largest one, which memory does not hold.

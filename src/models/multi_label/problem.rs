@@ -123,7 +123,7 @@ impl MultiLabelUfm {
 
     /// The decays and the bias.
     #[must_use]
-    pub fn penalties(&self) -> &Regularization {
+    pub fn regularization(&self) -> &Regularization {
         &self.penalties
     }
 

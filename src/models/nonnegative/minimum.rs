@@ -106,7 +106,7 @@ impl NonnegativeMinimum {
     /// over any part of the logits of one class and add it to those of the other.
     #[must_use]
     pub fn is_family(&self) -> bool {
-        let free = self.problem.penalties().bias() == Bias::Unregularized;
+        let free = self.problem.regularization().bias() == Bias::Unregularized;
         free && self.kinds.classes() == 2 && self.living_classes() == 2
     }
 
@@ -121,8 +121,8 @@ impl NonnegativeMinimum {
     /// √(λ_W/(n_k λ_H)) of a kind.
     fn aspect(&self, kind: usize) -> f64 {
         let size = self.kinds.kinds().get(kind).map_or(f64::NAN, |kind| kind.size as f64);
-        let decays =
-            self.problem.weight_decay().sqrt() / self.problem.penalties().feature_decay().sqrt();
+        let decays = self.problem.weight_decay().sqrt()
+            / self.problem.regularization().feature_decay().sqrt();
         decays / size.sqrt()
     }
 

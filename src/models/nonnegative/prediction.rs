@@ -84,7 +84,7 @@ fn sorted(values: impl Iterator<Item = (f64, usize)>) -> Vec<SingularValue> {
 impl Prediction for NonnegativeMinimum {
     fn training_objective(&self) -> TrainingObjective {
         TrainingObjective::WeightedCrossEntropy {
-            regularization: self.problem().penalties().clone(),
+            regularization: self.problem().regularization().clone(),
             class_weights: self.problem().class_weights().map(<[f64]>::to_vec).unwrap_or_default(),
             label_smoothing: self.problem().label_smoothing(),
             nonnegative_features: true,
@@ -144,12 +144,12 @@ impl Prediction for NonnegativeMinimum {
     }
 
     fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
-        let known = self.problem().penalties().bias() != Bias::None && !self.is_family();
+        let known = self.problem().regularization().bias() != Bias::None && !self.is_family();
         known.then(|| vec![(self.kinds().classes(), 0.0)])
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        self.problem().penalties().layer_indices(&layers)?;
+        self.problem().regularization().layer_indices(&layers)?;
         self.determined("the singular values")?;
         self.classifier_singular_values()
     }
@@ -165,7 +165,7 @@ impl Prediction for NonnegativeMinimum {
 
     /// C diag(ν²) C with C = I − 11ᵀ/K and v_k = ν_k (e_k − 1/K).
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        self.problem().penalties().check_trailing(layers)?;
+        self.problem().regularization().check_trailing(layers)?;
         self.determined("the classifier's Gram matrix")?;
         let (sizes, mean) = (self.squared_sizes(), self.mean_squared_size());
         let classes = self.kinds().classes() as f64;
@@ -199,7 +199,7 @@ impl Prediction for NonnegativeMinimum {
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
         let problem = self.problem();
         let (classes, living) = (self.kinds().classes(), self.living_classes());
-        check_matrices(problem.penalties(), problem.widths(), (classes, classes, living))?;
+        check_matrices(problem.regularization(), problem.widths(), (classes, classes, living))?;
         let width = problem.widths().and_then(<[usize]>::first).copied().unwrap_or(classes);
         let vectors = nonnegative_vectors(basis, width, living)?;
         let sizes = self.squared_sizes();
@@ -215,7 +215,7 @@ impl Prediction for NonnegativeMinimum {
         }
         let mean = classifier.row_mean();
         classifier.row_iter_mut().for_each(|mut row| row -= &mean);
-        let bias = problem.penalties().bias() != Bias::None;
+        let bias = problem.regularization().bias() != Bias::None;
         let bias = bias.then(|| DVector::zeros(classes));
         let head = LinearHead::new(vec![classifier], bias)?;
         Ok(ExplicitPoint::new(head, means, Copies::Classes(problem.counts().clone())))

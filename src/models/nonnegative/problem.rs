@@ -107,7 +107,7 @@ impl NonnegativeUfm {
 
     /// The decays and the bias.
     #[must_use]
-    pub fn penalties(&self) -> &Regularization {
+    pub fn regularization(&self) -> &Regularization {
         &self.penalties
     }
 

@@ -32,7 +32,7 @@ impl SparseLabels {
     /// gradients, up to 5000 steps of one singular value decomposition each.
     ///
     /// # Errors
-    /// [`Error::NoConvergence`] if a singular value decomposition fails.
+    /// [`Error::NoConvergence`](crate::Error::NoConvergence) if a singular value decomposition fails.
     pub fn global_minimum(&self) -> Result<CenteredSupports> {
         self.watched_minimum(&())
     }
@@ -40,7 +40,7 @@ impl SparseLabels {
     /// [`global_minimum`](Self::global_minimum) with somebody who watches the search.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if the monitor ends the search; else as [`global_minimum`](Self::global_minimum).
+    /// [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the search; else as [`global_minimum`](Self::global_minimum).
     pub fn watched_minimum(&self, monitor: &dyn Monitor) -> Result<CenteredSupports> {
         CenteredSupports::new(self.clone(), monitor)
     }

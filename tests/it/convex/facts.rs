@@ -88,6 +88,37 @@ fn total_collapse_where_the_closed_form_says() {
     }
 }
 
+/// The closed facts to a few ulp of a table made with mpmath, a difference to some of its larger term.
+#[test]
+fn closed_facts_are_exact() {
+    for row in table("convex.csv") {
+        let counts = ClassCounts::new(&list::<u64>(&row["sizes"])).unwrap();
+        let weights: Vec<f64> = list(&row["weights"]);
+        let number = |name: &str| row[name].parse::<f64>().unwrap();
+        let penalties = Regularization::new(&[number("weight_decay")], number("feature_decay"));
+        let penalties = penalties.unwrap();
+        let ufm = |penalties: Regularization| {
+            ConvexUfm::cross_entropy(counts.clone(), penalties)
+                .and_then(|ufm| ufm.with_class_weights(&weights))
+                .and_then(|ufm| ufm.with_label_smoothing(number("smoothing")))
+                .unwrap()
+        };
+        let plain = ufm(penalties.clone());
+        let merging = row["merging_counts"].split(' ').zip(row["gaps"].split(' '));
+        for (class, (merging, gap)) in merging.enumerate() {
+            let found = plain.merging_count(weights[class]).unwrap();
+            assert!(ulps(found, merging) <= 4.0, "{found:e}, {merging}");
+            let error = plain.probability_gap(class).unwrap() - gap.parse::<f64>().unwrap();
+            assert!(error.abs() <= 4.0 * f64::EPSILON, "{error:e}, {gap}");
+        }
+        let found = plain.critical_decay_product().unwrap();
+        assert!(ulps(found, &row["critical"]) <= 4.0, "{found:e}, {row:?}");
+        let free = ufm(penalties.with_bias(Bias::Unregularized).unwrap());
+        let found = free.critical_decay_product().unwrap();
+        assert!(ulps(found, &row["critical_free_bias"]) <= 24.0, "{found:e}, {row:?}");
+    }
+}
+
 #[test]
 fn many_classes_cost_no_more_than_their_kinds() {
     let counts = ClassCounts::from_runs([(500, 300_000), (50, 300_000), (5, 400_000)]).unwrap();

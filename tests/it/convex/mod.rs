@@ -9,6 +9,7 @@ use neural_collapse::{
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::exact::tables::{list, table, ulps};
 use crate::support::lbfgs::{Smooth, multi_start};
 use crate::support::objective::{MseObjective, one_hot};
 use crate::support::soft::SoftObjective;
