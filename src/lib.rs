@@ -86,6 +86,8 @@
 //!
 //! The minimum supported Rust version is 1.89.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod audit;
 pub mod error;
 pub mod geometry;

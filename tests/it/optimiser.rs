@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::support::kernels::norm;
-use crate::support::lbfgs::{minimise, multi_start, multi_start_until};
+use crate::support::lbfgs::{ENOUGH, minimise, multi_start, multi_start_until};
 use crate::support::objective::{MseObjective, Unpacked, one_hot};
 use crate::support::starts::{gaussian, random_start};
 use crate::support::strategies::{Problem, any_target, config, problems, regularized_bias};
@@ -100,7 +100,7 @@ proptest! {
     fn up_to_two_layers_the_predicted_minimum_is_reached(problem in problems(1..=2), seed: u64) {
         let (objective, predicted) = (problem.objective(), problem.optimum());
         let wanted = predicted.loss + TOLERANCE * predicted.loss.max(1.0);
-        let best = multi_start_until(&objective, 200, seed, wanted).best;
+        let best = multi_start_until(&objective, ENOUGH, seed, wanted).best;
         prop_assert!(best.loss <= wanted, "{} is above {}", best.loss, predicted.loss);
     }
 
@@ -114,7 +114,7 @@ proptest! {
         let (objective, predicted) = (problem.objective(), problem.optimum());
         let wanted = predicted.loss + TOLERANCE * predicted.loss.max(1.0);
         let mut rng = SmallRng::seed_from_u64(seed);
-        let reached = (0..200).any(|_| {
+        let reached = (0..ENOUGH).any(|_| {
             let start = gaussian(&objective, 1.0, &mut rng);
             minimise(&objective, &start).loss <= wanted
         });

@@ -12,7 +12,7 @@ use neural_collapse::{
 use proptest::prelude::*;
 
 use crate::support::kernels::norm;
-use crate::support::lbfgs::{multi_start, multi_start_until};
+use crate::support::lbfgs::{ENOUGH, multi_start, multi_start_until};
 use crate::support::objective::{MseObjective, Unpacked, one_hot};
 use crate::support::strategies::{Problem, Target, config, problems};
 
@@ -203,7 +203,7 @@ proptest! {
     #[test]
     fn up_to_two_layers_the_global_minimum_is_reached(problem in problems(1..=2), seed: u64) {
         let claimed = ufm(&problem).global_minimum().unwrap().loss();
-        let best = multi_start_until(&problem.objective(), 200, seed, claimed + 1e-9).best.loss;
+        let best = multi_start_until(&problem.objective(), ENOUGH, seed, claimed + 1e-9).best.loss;
         prop_assert!(best <= claimed + 1e-7, "{best} > {claimed}");
     }
 
