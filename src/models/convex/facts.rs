@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result, check_positive};
 use crate::models::convex::problem::{ConvexUfm, Labels};
 use crate::numerics::bracketed_root::sign_change;
-use crate::numerics::linalg::singular_values;
+use crate::numerics::linalg::svd_thin;
 use crate::numerics::secular::{Centering, secular_pairs};
 use crate::problem::kinds::Kind;
 use crate::problem::regularization::Bias;
@@ -196,7 +196,9 @@ impl ConvexUfm {
             };
             level(&kinds[g]).sqrt() * (share / total)
         });
-        let between = singular_values(&centered)?.iter().copied().fold(0.0, f64::max).powi(2);
+        // The quotient ‖Av‖²/‖v‖² of its singular vector v knows the last bits better than the singular value.
+        let vector = svd_thin(&centered)?.v.column(0).into_owned();
+        let between = (&centered * &vector).norm_squared() / vector.norm_squared();
         let within = kinds.iter().filter(|kind| kind.classes > 1).map(level);
         Ok(within.fold(between, f64::max))
     }
