@@ -78,7 +78,7 @@ fn project(matrix: &mut DMatrix<f64>, j: usize, support: &[usize], margin: f64) 
     };
     let largest = column.iter().fold(0.0, |m: f64, x| m.max(x.abs())) + margin;
     let (mut low, mut high) = (-largest, largest);
-    for _ in 0..80 {
+    for _ in 0..60 {
         let middle = low.midpoint(high);
         if slope(middle) > 0.0 { high = middle } else { low = middle }
     }
@@ -121,7 +121,7 @@ fn dependent_problem(rng: &mut SmallRng, classes: usize) -> (Vec<Vec<usize>>, Ve
 fn certificates_are_right() {
     let mut rng = SmallRng::seed_from_u64(4);
     let mut seen = [0; 4];
-    for index in 0..160 {
+    for index in 0..80 {
         let classes = 4 + index % 4 + 2 * (index % 2);
         let (lists, samples) = match index % 2 {
             0 => random_problem(&mut rng, classes),
@@ -144,7 +144,7 @@ fn certificates_are_right() {
         seen[certificate.exactness as usize] += 1;
     }
     println!("polar, subgradient, improvable, undecided: {seen:?}");
-    assert!(seen[0] > 40 && seen[1] > 0 && seen[2] > 20 && seen[3] == 0, "{seen:?}");
+    assert!(seen[0] > 30 && seen[1] > 0 && seen[2] > 12 && seen[3] == 0, "{seen:?}");
 }
 
 /// The matrices attain the norm, have S̃ as outputs and the Gram matrices.
