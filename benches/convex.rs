@@ -27,8 +27,8 @@ fn inaturalist() -> ClassCounts {
 }
 
 fn solve(counts: &ClassCounts, decay: f64, bias: Bias) -> ConvexMinimum {
-    let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
-    let ufm = ConvexUfm::cross_entropy(counts.clone(), penalties).unwrap();
+    let regularization = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+    let ufm = ConvexUfm::cross_entropy(counts.clone(), regularization).unwrap();
     let minimum = ufm.global_minimum().unwrap();
     assert!(minimum.gap() < 1e-10 * neural_collapse::Prediction::loss(&minimum));
     minimum

@@ -16,22 +16,22 @@ use safetensors::SafeTensors;
 fn predict(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("predict");
     group.sample_size(10);
-    let penalties = Regularization::new(&[1e-9; 6], 1e-9).unwrap();
+    let regularization = Regularization::new(&[1e-9; 6], 1e-9).unwrap();
     let million: Vec<u64> = (1..=1_000_000).collect();
     group.bench_function("10⁶ distinct sizes, M = 6", |bencher| {
         bencher.iter(|| {
             let counts = ClassCounts::new(black_box(&million)).unwrap();
-            Ufm::new(counts, penalties.clone()).unwrap().global_minimum().unwrap().loss()
+            Ufm::new(counts, regularization.clone()).unwrap().global_minimum().unwrap().loss()
         });
     });
     group.bench_function("10⁷ equal classes, M = 6", |bencher| {
         bencher.iter(|| {
             let counts = ClassCounts::balanced(black_box(10_000_000), 100).unwrap();
-            Ufm::new(counts, penalties.clone()).unwrap().global_minimum().unwrap().loss()
+            Ufm::new(counts, regularization.clone()).unwrap().global_minimum().unwrap().loss()
         });
     });
     // The secular equation takes a number of operations that is quadratic in that of the sizes.
-    let biased = penalties.with_bias(Bias::Unregularized).unwrap();
+    let biased = regularization.with_bias(Bias::Unregularized).unwrap();
     group.bench_function("10³ distinct sizes and a bias, M = 6", |bencher| {
         bencher.iter(|| {
             let counts = ClassCounts::new(black_box(&million[..1000])).unwrap();

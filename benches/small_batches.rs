@@ -29,8 +29,8 @@ fn batches(criterion: &mut Criterion) {
         let weights = DMatrix::from_fn(CLASSES, DIMENSION, |_, _| rng.random_range(-1.0..1.0));
         let head = LinearHead::new(vec![weights], None).unwrap();
         let counts = ClassCounts::new(statistics.counts()).unwrap();
-        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-        let prediction = Ufm::new(counts, penalties).unwrap().global_minimum().unwrap();
+        let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let prediction = Ufm::new(counts, regularization).unwrap().global_minimum().unwrap();
 
         let mut group = criterion.benchmark_group(format!("{samples} samples"));
         group.throughput(Throughput::Elements(samples as u64));

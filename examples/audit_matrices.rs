@@ -10,8 +10,8 @@ use neural_collapse::{
 fn main() -> Result<()> {
     // Stand-ins for trained numbers: the global minimiser with a disturbance of one percent.
     let sizes = [30_u64, 20, 10];
-    let penalties = Regularization::new(&[1e-3, 1e-3], 1e-3)?;
-    let ufm = Ufm::new(ClassCounts::new(&sizes)?, penalties)?.with_widths(&[8, 8])?;
+    let regularization = Regularization::new(&[1e-3, 1e-3], 1e-3)?;
+    let ufm = Ufm::new(ClassCounts::new(&sizes)?, regularization)?.with_widths(&[8, 8])?;
     let prediction = ufm.global_minimum()?;
     let network = prediction.explicit(&Basis::Random(5))?;
     let disturbed = |matrix: &nalgebra::DMatrix<f64>, seed: f64| {

@@ -28,11 +28,11 @@ fn descend(parameters: &mut Parameters, targets: &DMatrix<f64>, decay: f64, step
 fn objective(
     parameters: &Parameters,
     labels: &[usize],
-    penalties: &Regularization,
+    regularization: &Regularization,
 ) -> Result<Objective> {
     let head = LinearHead::new(vec![parameters.weight.clone()], None)?;
     let features = Features::from_sample_columns(&parameters.features)?;
-    Objective::squared_error(&features.with_labels(labels, head.classes())?, &head, penalties)
+    Objective::squared_error(&features.with_labels(labels, head.classes())?, &head, regularization)
 }
 
 fn main() -> Result<()> {
@@ -40,9 +40,9 @@ fn main() -> Result<()> {
     let labels: Vec<usize> =
         (0..4).flat_map(|class| std::iter::repeat_n(class, sizes[class])).collect();
     let targets = DMatrix::from_fn(4, 40, |k, i| if labels[i] == k { 1.0 } else { 0.0 });
-    let penalties = Regularization::new(&[decay], decay)?;
+    let regularization = Regularization::new(&[decay], decay)?;
     let ufm =
-        Ufm::new(ClassCounts::new(&[20, 10, 5, 5])?, penalties.clone())?.with_widths(&[16])?;
+        Ufm::new(ClassCounts::new(&[20, 10, 5, 5])?, regularization.clone())?.with_widths(&[16])?;
     let minimum = ufm.global_minimum()?;
     println!("claimed global minimum: {:.12}", minimum.loss());
 
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
         println!("{name}:");
         for steps in [0, 100, 1_000, 10_000] {
             (0..steps).for_each(|_| descend(&mut parameters, &targets, decay, 0.5));
-            let objective = objective(&parameters, &labels, &penalties)?;
+            let objective = objective(&parameters, &labels, &regularization)?;
             println!(
                 "  after {steps:>5} more steps: loss − minimum = {:9.2e}, ‖gradient‖ = {:8.2e}",
                 objective.loss() - minimum.loss(),

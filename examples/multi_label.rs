@@ -7,8 +7,8 @@ use neural_collapse::models::multi_label::MultiLabelUfm;
 use neural_collapse::{Basis, Prediction, Regularization, Result};
 
 fn main() -> Result<()> {
-    let penalties = Regularization::new(&[5e-4], 1e-5)?;
-    let ufm = MultiLabelUfm::new(10, &[(1, 1000), (2, 100), (3, 10)], penalties)?;
+    let regularization = Regularization::new(&[5e-4], 1e-5)?;
+    let ufm = MultiLabelUfm::new(10, &[(1, 1000), (2, 100), (3, 10)], regularization)?;
     let minimum = ufm.global_minimum()?;
     println!("{} samples, loss {:.6}, {}", ufm.samples(), minimum.loss(), minimum.verdict());
     for (tags, samples) in ufm.samples_per_set() {

@@ -7,8 +7,8 @@ use neural_collapse::{ClassCounts, Prediction, Regularization, Result, Ufm};
 fn main() -> Result<()> {
     let counts = ClassCounts::new(&[200, 100, 50, 50])?;
     for depth in [1, 3, 6] {
-        let penalties = Regularization::new(&vec![5e-4; depth], 5e-4)?;
-        let minimum = Ufm::new(counts.clone(), penalties)?.global_minimum()?;
+        let regularization = Regularization::new(&vec![5e-4; depth], 5e-4)?;
+        let minimum = Ufm::new(counts.clone(), regularization)?.global_minimum()?;
         println!("M = {depth}: {:?}, loss {:.9}", minimum.geometry(), minimum.loss());
         println!("  a = {:.4e}, threshold τ_M = {:.4}", minimum.scale(), minimum.threshold());
         for (direction, s_k) in

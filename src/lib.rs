@@ -13,8 +13,8 @@
 //!
 //! // Four classes, three linear layers, every weight decay 5e-4, no bias.
 //! let counts = ClassCounts::new(&[200, 100, 50, 50])?;
-//! let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
-//! let minimum = Ufm::new(counts, penalties.clone())?.global_minimum()?;
+//! let regularization = Regularization::new(&[5e-4; 3], 5e-4)?;
+//! let minimum = Ufm::new(counts, regularization.clone())?.global_minimum()?;
 //! assert_eq!(minimum.geometry(), Geometry::GeneralOrthogonalFrame);
 //! assert!((minimum.loss() - 0.012218400).abs() < 1e-9);
 //!
@@ -29,7 +29,7 @@
 //!
 //! // Balanced classes with an unregularised bias: a simplex equiangular tight frame.
 //! let counts = ClassCounts::balanced(10, 600)?;
-//! let balanced = Ufm::new(counts, penalties.with_bias(Bias::Unregularized)?)?.global_minimum()?;
+//! let balanced = Ufm::new(counts, regularization.with_bias(Bias::Unregularized)?)?.global_minimum()?;
 //! let gram = balanced.trailing_gram(1)?.to_dense().unwrap();
 //! assert!(ClassMatrix::simplex_etf(10)?.distance(&gram)? < 1e-14);
 //! # Ok::<(), neural_collapse::Error>(())

@@ -89,7 +89,7 @@ fn format_digits(number: f64, digits: usize) -> String {
     }
 }
 
-/// A number as it was typed: the fewest digits that tell it from its neighbours.
+/// A number as it was typed: the fewest digits that tell it from its neighbors.
 pub(crate) fn shortest_number(number: f64) -> String {
     match number.abs() {
         0.0 | 1e-4..1e6 => number.to_string(),
@@ -118,7 +118,7 @@ impl<T> Run<T> {
     }
 }
 
-/// Merges equal neighbours of a list of items, each with the number of times it is repeated.
+/// Merges equal neighbors of a list of items, each with the number of times it is repeated.
 pub(crate) fn merge_equal<T: PartialEq>(
     items: impl IntoIterator<Item = (usize, T)>,
 ) -> Vec<Run<T>> {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_neighbours_are_merged() {
+    fn equal_neighbors_are_merged() {
         let runs = merge_equal([(600, 'a'), (1, 'b'), (2, 'a'), (1, 'a')]);
         let labels: Vec<_> = runs.iter().map(Run::label).collect();
         assert_eq!(labels, ["0–599 (600)", "600", "601–603 (3)"]);

@@ -240,8 +240,8 @@ impl ClassMatrix {
     /// Source: the form of NC2 and NC3 in Dang et al. (ICML 2023), C.1.1 and C.2.1.
     pub fn distance(&self, measured: &DMatrix<f64>) -> Result<f64> {
         let target = self.nearest_member(measured)?;
-        let measured = normalised(measured).ok_or(Error::ZeroNorm { argument: "measured" })?;
-        let target = normalised(&target).ok_or(Error::ZeroNorm { argument: "target" })?;
+        let measured = normalized(measured).ok_or(Error::ZeroNorm { argument: "measured" })?;
+        let target = normalized(&target).ok_or(Error::ZeroNorm { argument: "target" })?;
         Ok((measured - target).norm())
     }
 
@@ -287,7 +287,7 @@ fn all(classes: usize) -> Vec<core::ops::Range<usize>> {
 }
 
 /// The matrix divided by its Frobenius norm, without overflow; `None` if it is zero.
-pub(crate) fn normalised(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+pub(crate) fn normalized(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
     let largest = matrix.amax();
     if largest == 0.0 {
         return None;

@@ -18,7 +18,7 @@ const PIECES: usize = 16;
 const CACHED: usize = 1 << 18;
 
 /// Samples that are summed class by class while they are in a cache.
-const NEIGHBOURS: usize = 128;
+const NEIGHBORS: usize = 128;
 
 /// The sum of the samples of each class.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,9 +110,9 @@ impl ClassSums {
                 let mut sums = vec![0.0; self.rounded.len()];
                 let mut corrections = sums.clone();
                 let range = (piece * size).min(samples)..samples.min((piece + 1) * size);
-                for first in range.clone().step_by(NEIGHBOURS) {
-                    let neighbours = first..range.end.min(first + NEIGHBOURS);
-                    batch.for_each_sample_by_class(neighbours, |index, sample| {
+                for first in range.clone().step_by(NEIGHBORS) {
+                    let neighbors = first..range.end.min(first + NEIGHBORS);
+                    batch.for_each_sample_by_class(neighbors, |index, sample| {
                         let start = batch.labels()[index] * dimension;
                         add_sample(&mut sums[start..], &mut corrections[start..], sample);
                     })?;

@@ -202,7 +202,7 @@ pub(crate) fn largest_difference(means: &ClassMeans, center: Center) -> f64 {
 
 /// L⁻¹ for the Gram matrix LLᵀ of columns that are close to orthonormal.
 fn second_factor(columns: &DMatrix<f64>) -> Result<DMatrix<f64>> {
-    let algorithm = "orthonormalisation of what the class means differ by";
+    let algorithm = "orthonormalization of what the class means differ by";
     inverse_cholesky(gram(&transposed(columns)))
         .ok_or(Error::NoConvergence { algorithm, iterations: 2 })
 }

@@ -326,9 +326,9 @@ mod tests {
                 prop_assert_eq!(merged.counts(), whole.counts());
                 if let Ok(means) = whole.class_means() {
                     prop_assert!(relative_distance(&means, &merged.class_means().unwrap()) < 1e-15);
-                    let centred = whole.centered_means(Center::Samples).unwrap();
+                    let centered = whole.centered_means(Center::Samples).unwrap();
                     let other = merged.centered_means(Center::Samples).unwrap();
-                    prop_assert!((centred - other).amax() < 1e-15 * (offset + 1e3));
+                    prop_assert!((centered - other).amax() < 1e-15 * (offset + 1e3));
                 }
             }
         }
@@ -406,9 +406,9 @@ mod tests {
         let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
         let statistics = ClassStatistics::new(&data).unwrap();
         let mean = rows.row_mean();
-        let mut centred = rows.clone();
-        centred.row_iter_mut().for_each(|mut row| row -= &mean);
-        let total = centred.transpose() * &centred / 6.0;
+        let mut centered = rows.clone();
+        centered.row_iter_mut().for_each(|mut row| row -= &mean);
+        let total = centered.transpose() * &centered / 6.0;
         let between = statistics.between_class_covariance(Center::Samples).unwrap();
         let within = within_class_covariance(&data, &statistics).unwrap();
         assert!((total - between - within).amax() < 1e-14);

@@ -47,8 +47,8 @@ impl Objective {
     /// let numbers = [root];
     /// let data = Features::from_row_major(&numbers, 1, 1)?.with_labels(&[0], 1)?;
     /// let head = LinearHead::new(vec![dmatrix![root]], None)?;
-    /// let penalties = Regularization::new(&[decay], decay)?;
-    /// let objective = Objective::squared_error(&data, &head, &penalties)?;
+    /// let regularization = Regularization::new(&[decay], decay)?;
+    /// let objective = Objective::squared_error(&data, &head, &regularization)?;
     /// assert!((objective.data_term - decay * decay / 2.0).abs() < 1e-15);
     /// assert!((objective.loss() - decay * (1.0 - decay / 2.0)).abs() < 1e-15);
     /// assert!(objective.gradient_norm < 1e-15);
@@ -77,8 +77,8 @@ impl Objective {
     /// // Zero weights leave all classes equally likely.
     /// let data = Features::from_row_major(&[1.0, 2.0, 3.0], 3, 1)?.with_labels(&[0, 1, 2], 3)?;
     /// let head = LinearHead::new(vec![DMatrix::zeros(3, 1)], None)?;
-    /// let penalties = Regularization::new(&[0.1], 0.1)?;
-    /// let objective = Objective::cross_entropy(&data, &head, &penalties)?;
+    /// let regularization = Regularization::new(&[0.1], 0.1)?;
+    /// let objective = Objective::cross_entropy(&data, &head, &regularization)?;
     /// assert!((objective.data_term - 3.0_f64.ln()).abs() < 1e-15);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```

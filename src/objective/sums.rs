@@ -33,15 +33,15 @@ use crate::problem::training_objective::{LossFunction, TrainingObjective};
 /// let numbers = [1.0, 0.1, 0.9, 0.0, -0.1, 1.0];
 /// let data = Features::from_row_major(&numbers, 3, 2)?.with_labels(&[0, 0, 1], 2)?;
 /// let head = LinearHead::new(vec![dmatrix![0.9, 0.0; 0.0, 0.8]], None)?;
-/// let penalties = Regularization::new(&[1e-2], 1e-2)?;
+/// let regularization = Regularization::new(&[1e-2], 1e-2)?;
 ///
 /// let statistics = ClassStatistics::new(&data)?;
-/// let mut sums = ObjectiveSums::squared_error(&statistics, &head, &penalties)?;
+/// let mut sums = ObjectiveSums::squared_error(&statistics, &head, &regularization)?;
 /// for (sample, label) in numbers.chunks(2).zip([0, 0, 1]) {
 ///     let batch = Features::from_row_major(sample, 1, 2)?;
 ///     sums.accumulate(&batch.with_labels(&[label], 2)?)?;
 /// }
-/// let expected = Objective::squared_error(&data, &head, &penalties)?;
+/// let expected = Objective::squared_error(&data, &head, &regularization)?;
 /// assert!((sums.objective()?.loss() - expected.loss()).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```

@@ -31,8 +31,8 @@ pub enum Basis {
 /// ```
 /// use neural_collapse::{Basis, ClassCounts, Prediction, Regularization, Ufm};
 ///
-/// let penalties = Regularization::new(&[5e-4; 3], 5e-4)?;
-/// let ufm = Ufm::new(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?.with_widths(&[64; 3])?;
+/// let regularization = Regularization::new(&[5e-4; 3], 5e-4)?;
+/// let ufm = Ufm::new(ClassCounts::new(&[200, 100, 50, 50])?, regularization)?.with_widths(&[64; 3])?;
 /// let minimum = ufm.global_minimum()?;
 /// let explicit = minimum.explicit(&Basis::Random(7))?;
 /// let product = explicit.head().product()?;
@@ -120,21 +120,21 @@ impl ExplicitPoint {
 
 /// The widths d₁, …, d_M, K where they are not limited.
 fn widths_or_classes(
-    penalties: &Regularization,
+    regularization: &Regularization,
     widths: Option<&[usize]>,
     classes: usize,
 ) -> Vec<usize> {
-    widths.map_or_else(|| vec![classes; penalties.depth()], <[usize]>::to_vec)
+    widths.map_or_else(|| vec![classes; regularization.depth()], <[usize]>::to_vec)
 }
 
 /// Checks that the layers, H̄ and the orthonormal vectors that they are made of can be allocated, for K
 /// classes, the number of columns of H̄ and the rank.
 pub(crate) fn check_matrices(
-    penalties: &Regularization,
+    regularization: &Regularization,
     widths: Option<&[usize]>,
     (classes, columns, rank): (usize, usize, usize),
 ) -> Result<()> {
-    let widths = widths_or_classes(penalties, widths, classes);
+    let widths = widths_or_classes(regularization, widths, classes);
     let outputs = widths.iter().skip(1).copied().chain([classes]);
     let layers = widths.iter().copied().zip(outputs);
     let means = widths.first().map(|&dimension| (dimension, columns));
@@ -163,33 +163,34 @@ impl FittedVectors {
     /// The matrices of a point with balanced layers, with K for widths that are not limited.
     pub(crate) fn assemble(
         &self,
-        penalties: &Regularization,
+        regularization: &Regularization,
         widths: Option<&[usize]>,
         basis: &Basis,
         bias: Option<DVector<f64>>,
         counts: Option<ClassCounts>,
     ) -> Result<ExplicitPoint> {
         let copies = counts.map_or(Copies::Samples, Copies::Classes);
-        self.assemble_with(penalties, widths, basis, bias, copies)
+        self.assemble_with(regularization, widths, basis, bias, copies)
     }
 
     /// [`assemble`](Self::assemble) for columns that stand for any number of samples.
     pub(crate) fn assemble_with(
         &self,
-        penalties: &Regularization,
+        regularization: &Regularization,
         widths: Option<&[usize]>,
         basis: &Basis,
         bias: Option<DVector<f64>>,
         copies: Copies,
     ) -> Result<ExplicitPoint> {
-        let widths = widths_or_classes(penalties, widths, self.left.nrows());
+        let widths = widths_or_classes(regularization, widths, self.left.nrows());
         let hidden = hidden_bases(basis, &widths, self.energies.len())?;
         let above = hidden.iter().skip(1).chain([&self.left]);
-        let layers = penalties.weight_decays().iter().zip(hidden.iter().zip(above));
+        let layers = regularization.weight_decays().iter().zip(hidden.iter().zip(above));
         let weights = layers
             .map(|(&decay, (below, above))| self.scaled(above, decay) * below.transpose())
             .collect();
-        let columns = self.scaled(&hidden[0], penalties.feature_decay()) * self.right.transpose();
+        let columns =
+            self.scaled(&hidden[0], regularization.feature_decay()) * self.right.transpose();
         Ok(ExplicitPoint::new(LinearHead::new(weights, bias)?, columns, copies))
     }
 

@@ -75,9 +75,9 @@ impl FromStr for Bias {
 /// ```
 /// use neural_collapse::{Bias, Regularization};
 ///
-/// let penalties = Regularization::new(&[1e-4, 2e-4, 5e-4], 1e-5)?.with_bias(Bias::Unregularized)?;
-/// assert_eq!(penalties.depth(), 3);
-/// assert_eq!(penalties.weight_decays()[0], 1e-4); // of W₁, the layer next to the features
+/// let regularization = Regularization::new(&[1e-4, 2e-4, 5e-4], 1e-5)?.with_bias(Bias::Unregularized)?;
+/// assert_eq!(regularization.depth(), 3);
+/// assert_eq!(regularization.weight_decays()[0], 1e-4); // of W₁, the layer next to the features
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

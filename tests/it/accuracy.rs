@@ -156,9 +156,9 @@ fn problem(row: &Row) -> GlobalMinimum {
         _ => Bias::Regularized(number(row, "bias_decay")),
     };
     let feature_decay = number(row, "feature_decay");
-    let penalties = Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
+    let regularization = Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
     let counts = ClassCounts::new(&list::<u64>(&row["counts"])).unwrap();
-    let ufm = Ufm::new(counts, penalties.with_bias(bias).unwrap()).unwrap();
+    let ufm = Ufm::new(counts, regularization.with_bias(bias).unwrap()).unwrap();
     ufm.global_minimum().unwrap()
 }
 
@@ -285,9 +285,9 @@ fn secular_equation() -> Worst {
         let (sizes, classes) = (list::<u64>(&row["sizes"]), list::<usize>(&row["multiplicities"]));
         let counts = ClassCounts::from_runs(sizes.into_iter().zip(classes)).unwrap();
         let samples = counts.samples() as f64;
-        let penalties = Regularization::new(&[1.0 / samples], 1.0 / samples).unwrap();
-        let penalties = penalties.with_bias(Bias::Unregularized).unwrap();
-        let minimum = Ufm::new(counts.clone(), penalties).unwrap().global_minimum().unwrap();
+        let regularization = Regularization::new(&[1.0 / samples], 1.0 / samples).unwrap();
+        let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
+        let minimum = Ufm::new(counts.clone(), regularization).unwrap().global_minimum().unwrap();
         let sizes: Vec<f64> = counts.sizes().map(|group| group.size as f64).collect();
         let eigenvalues = minimum.directions().iter().map(Direction::target_squared);
         let mut between: Vec<f64> = eigenvalues.filter(|value| !sizes.contains(value)).collect();
@@ -306,11 +306,12 @@ fn critical_imbalance() -> Worst {
     let mut worst = Worst::new("critical imbalance", Unit::Ulp);
     for row in table("critical_ratio.csv") {
         let feature_decay = number(&row, "feature_decay");
-        let penalties = Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
+        let regularization =
+            Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
         let majority = number(&row, "majority_classes");
         let minority: u64 = number(&row, "minority_classes");
         let size: u64 = number(&row, "minority_samples");
-        let ratio = critical_imbalance_ratio(majority, minority, size, &penalties).unwrap();
+        let ratio = critical_imbalance_ratio(majority, minority, size, &regularization).unwrap();
         // R* K_A = N*/n_B − K_B: the subtraction may cancel.
         let total = number::<f64>(&row, "critical_total") / size as f64;
         let condition = total / (total - minority as f64).abs();

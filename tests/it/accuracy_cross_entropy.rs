@@ -65,10 +65,12 @@ fn problems() -> Worst {
     let mut worst = Worst::new("cross-entropy problems", Unit::Ulp);
     for row in table("cross_entropy.csv") {
         let feature_decay = row["feature_decay"].parse().unwrap();
-        let penalties = Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
+        let regularization =
+            Regularization::new(&list::<f64>(&row["decays"]), feature_decay).unwrap();
         let (classes, samples) = (row["classes"].parse().unwrap(), row["samples"].parse().unwrap());
         let mean = if row["loss_mean"] == "N" { LossMean::Samples } else { LossMean::TwiceSamples };
-        let ufm = CrossEntropyUfm::new(classes, samples, penalties).unwrap().with_loss_mean(mean);
+        let ufm =
+            CrossEntropyUfm::new(classes, samples, regularization).unwrap().with_loss_mean(mean);
         let input = || format!("M = {}, K = {classes}, n = {samples}", row["depth"]);
         let depth = ufm.depth();
         let etf = ufm.simplex_etf().unwrap();

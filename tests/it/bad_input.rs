@@ -30,8 +30,8 @@ fn plain(weight_decays: &[f64], feature_decay: f64) -> Regularization {
 }
 
 fn ufm(counts: &[u64], weight_decays: &[f64], bias: Bias) -> Ufm {
-    let penalties = plain(weight_decays, 1e-3).with_bias(bias).unwrap();
-    Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap()
+    let regularization = plain(weight_decays, 1e-3).with_bias(bias).unwrap();
+    Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap()
 }
 
 fn minimum(counts: &[u64], weight_decays: &[f64], bias: Bias) -> GlobalMinimum {
@@ -238,8 +238,8 @@ fn families_of_huge_problems() {
             Bias::Regularized(_) => ClassCounts::balanced(usize::MAX, 1).unwrap(),
             _ => counts,
         };
-        let penalties = plain(&[1e-20], 1e-20).with_bias(bias).unwrap();
-        let ufm = Ufm::new(counts, penalties).unwrap().with_widths(&[2]).unwrap();
+        let regularization = plain(&[1e-20], 1e-20).with_bias(bias).unwrap();
+        let ufm = Ufm::new(counts, regularization).unwrap().with_widths(&[2]).unwrap();
         let minimum = ufm.global_minimum().unwrap();
         let last = minimum.problem().classes() - 1;
         assert_eq!(minimum.class(last).unwrap().classifier_norm_squared, None, "{bias:?}");
@@ -349,23 +349,23 @@ fn distances_for_many_classes() {
 
 #[test]
 fn critical_ratios() {
-    let penalties = plain(&[1e-3], 1e-3);
+    let regularization = plain(&[1e-3], 1e-3);
     for bad in [0, (1 << 53) + 1, u64::MAX] {
-        assert_names(critical_imbalance_ratio(bad, 5, 100, &penalties), "majority_classes");
-        assert_names(critical_imbalance_ratio(5, bad, 100, &penalties), "minority_classes");
-        assert_names(critical_imbalance_ratio(5, 5, bad, &penalties), "minority_size");
+        assert_names(critical_imbalance_ratio(bad, 5, 100, &regularization), "majority_classes");
+        assert_names(critical_imbalance_ratio(5, bad, 100, &regularization), "minority_classes");
+        assert_names(critical_imbalance_ratio(5, 5, bad, &regularization), "minority_size");
     }
     for bias in [Bias::Unregularized, Bias::Regularized(0.1)] {
-        let penalties = penalties.clone().with_bias(bias).unwrap();
-        let error = critical_imbalance_ratio(5, 5, 100, &penalties).unwrap_err();
+        let regularization = regularization.clone().with_bias(bias).unwrap();
+        let error = critical_imbalance_ratio(5, 5, 100, &regularization).unwrap_err();
         assert!(matches!(error, Error::NoClosedForm { .. }), "{error}");
     }
     for size in [1, 100, 1 << 53] {
         for depth in [1, 2, 3, 40] {
             for weight in DECAYS {
                 for feature in DECAYS {
-                    let penalties = plain(&vec![weight; depth], feature);
-                    match critical_imbalance_ratio(5, 5, size, &penalties) {
+                    let regularization = plain(&vec![weight; depth], feature);
+                    match critical_imbalance_ratio(5, 5, size, &regularization) {
                         Ok(ratio) => assert!(
                             ratio.is_finite(),
                             "n = {size}, M = {depth}, λ = {weight:e}, {feature:e}: {ratio}"

@@ -19,8 +19,8 @@ use crate::support::strategies::config;
 /// A problem with all decays of the layers in `weight_decays`.
 fn problem(classes: usize, samples: u64, decays: &[f64], bias: Bias) -> CrossEntropyUfm {
     let (feature_decay, weight_decays) = decays.split_last().unwrap();
-    let penalties = Regularization::new(weight_decays, *feature_decay).unwrap();
-    CrossEntropyUfm::new(classes, samples, penalties.with_bias(bias).unwrap()).unwrap()
+    let regularization = Regularization::new(weight_decays, *feature_decay).unwrap();
+    CrossEntropyUfm::new(classes, samples, regularization.with_bias(bias).unwrap()).unwrap()
 }
 
 /// One sample a class and equal decays, so that the strength is the decay.
@@ -30,12 +30,12 @@ fn with_strength(classes: usize, depth: usize, strength: f64, bias: Bias) -> Cro
 
 /// The full objective with the mean loss 1/N.
 fn objective(ufm: &CrossEntropyUfm) -> CrossEntropyObjective {
-    let penalties = ufm.regularization();
+    let regularization = ufm.regularization();
     CrossEntropyObjective::new(
         &vec![usize::try_from(ufm.samples_per_class()).unwrap(); ufm.classes()],
-        penalties.weight_decays(),
-        penalties.feature_decay(),
-        penalties.bias(),
+        regularization.weight_decays(),
+        regularization.feature_decay(),
+        regularization.bias(),
         &vec![ufm.classes(); ufm.depth()],
     )
 }
@@ -156,13 +156,13 @@ proptest! {
 
     #[test]
     fn half_the_mean_loss_is_half_the_objective_with_twice_the_decays(ufm in problems()) {
-        let penalties = ufm.regularization();
-        let twice: Vec<f64> = penalties.weight_decays().iter().map(|decay| 2.0 * decay).collect();
-        let bias = match penalties.bias() {
+        let regularization = ufm.regularization();
+        let twice: Vec<f64> = regularization.weight_decays().iter().map(|decay| 2.0 * decay).collect();
+        let bias = match regularization.bias() {
             Bias::Regularized(decay) => Bias::Regularized(2.0 * decay),
             bias => bias,
         };
-        let doubled = Regularization::new(&twice, 2.0 * penalties.feature_decay()).unwrap();
+        let doubled = Regularization::new(&twice, 2.0 * regularization.feature_decay()).unwrap();
         let doubled = doubled.with_bias(bias).unwrap();
         let doubled =
             CrossEntropyUfm::new(ufm.classes(), ufm.samples_per_class(), doubled).unwrap();
@@ -347,11 +347,11 @@ fn extreme_problems_have_answers() {
 
 #[test]
 fn bad_problems_are_named() {
-    let penalties = Regularization::new(&[0.1; 2], 0.1).unwrap();
-    let error = CrossEntropyUfm::new(1, 1, penalties.clone()).unwrap_err();
+    let regularization = Regularization::new(&[0.1; 2], 0.1).unwrap();
+    let error = CrossEntropyUfm::new(1, 1, regularization.clone()).unwrap_err();
     assert_eq!(error.to_string(), "`classes` is 1, but must be at least 2");
-    assert!(CrossEntropyUfm::new(3, 0, penalties.clone()).is_err());
-    let ufm = CrossEntropyUfm::new(5, 1, penalties).unwrap();
+    assert!(CrossEntropyUfm::new(3, 0, regularization.clone()).is_err());
+    let ufm = CrossEntropyUfm::new(5, 1, regularization).unwrap();
     assert!(ufm.clone().with_widths(&[4, 4]).is_ok());
     let error = ufm.clone().with_widths(&[4, 3]).unwrap_err();
     assert!(error.to_string().starts_with("no closed form is known"), "{error}");

@@ -57,8 +57,8 @@ fn minimised(objective: &MseObjective) -> (Unpacked, Outcome) {
 }
 
 fn predicted(counts: &[u64], weight_decays: &[f64], feature_decay: f64) -> GlobalMinimum {
-    let penalties = Regularization::new(weight_decays, feature_decay).unwrap();
-    Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap().global_minimum().unwrap()
+    let regularization = Regularization::new(weight_decays, feature_decay).unwrap();
+    Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap().global_minimum().unwrap()
 }
 
 fn squared_rows(matrix: &DMatrix<f64>) -> Vec<f64> {

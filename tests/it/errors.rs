@@ -25,8 +25,8 @@ fn data<'a>(labels: &'a [usize], classes: usize) -> Result<LabeledFeatures<'a, f
 }
 
 fn problem(counts: &[u64], decays: &[f64], bias: Bias) -> Result<Ufm> {
-    let penalties = Regularization::new(decays, 1e-3)?.with_bias(bias)?;
-    Ufm::new(ClassCounts::new(counts)?, penalties)
+    let regularization = Regularization::new(decays, 1e-3)?.with_bias(bias)?;
+    Ufm::new(ClassCounts::new(counts)?, regularization)
 }
 
 fn different_first_pass() -> Result<()> {
@@ -56,8 +56,8 @@ fn no_classes() -> Result<GlobalMinimum> {
 }
 
 fn cancelled() -> Result<()> {
-    let penalties = Regularization::new(&[1e-3; 2], 1e-3)?;
-    let problem = CrossEntropyUfm::new(4, 5, penalties)?;
+    let regularization = Regularization::new(&[1e-3; 2], 1e-3)?;
+    let problem = CrossEntropyUfm::new(4, 5, regularization)?;
     let stop = |_| std::ops::ControlFlow::Break(());
     problem.searched_landscape(&Search::default(), &stop).map(|_| ())
 }

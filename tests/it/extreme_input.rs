@@ -16,8 +16,8 @@ fn plain(weight_decays: &[f64], feature_decay: f64) -> Regularization {
 }
 
 fn ufm(counts: &[u64], weight_decays: &[f64], bias: Bias) -> Ufm {
-    let penalties = plain(weight_decays, 1e-3).with_bias(bias).unwrap();
-    Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap()
+    let regularization = plain(weight_decays, 1e-3).with_bias(bias).unwrap();
+    Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap()
 }
 
 fn minimum(counts: &[u64], weight_decays: &[f64], bias: Bias) -> GlobalMinimum {
@@ -100,10 +100,13 @@ fn decays_of_all_magnitudes_have_a_finite_minimum_or_an_error() {
         for depth in [1, 2, 3, 40] {
             for weight in DECAYS {
                 for feature in DECAYS {
-                    let penalties = plain(&vec![weight; depth], feature).with_bias(bias).unwrap();
+                    let regularization =
+                        plain(&vec![weight; depth], feature).with_bias(bias).unwrap();
                     for counts in [&[1][..], &[3, 3, 3], &[7, 4, 4, 1], &[1 << 53, 1 << 52, 1]] {
                         let counts = ClassCounts::new(counts).unwrap();
-                        let Ok(problem) = Ufm::new(counts, penalties.clone()) else { continue };
+                        let Ok(problem) = Ufm::new(counts, regularization.clone()) else {
+                            continue;
+                        };
                         let input = format!("{problem:?}");
                         match problem.global_minimum() {
                             Ok(minimum) => {
@@ -158,9 +161,9 @@ fn one_class_and_fewer_samples_than_outputs() {
     // N < K: five outputs, two samples.
     let target = dmatrix![1.0, 0.0; 0.0, 1.0; 0.5, 0.5; 0.0, 0.0; -1.0, 2.0];
     for bias in [Bias::None, Bias::Unregularized] {
-        let penalties = plain(&[1e-3; 2], 1e-3).with_bias(bias).unwrap();
+        let regularization = plain(&[1e-3; 2], 1e-3).with_bias(bias).unwrap();
         let minimum =
-            Ufm::from_target(target.clone(), penalties).unwrap().global_minimum().unwrap();
+            Ufm::from_target(target.clone(), regularization).unwrap().global_minimum().unwrap();
         check(&minimum, "N < K");
         assert!(minimum.directions().iter().map(Direction::multiplicity).sum::<usize>() <= 2);
     }
@@ -171,10 +174,10 @@ fn target_matrices_of_all_magnitudes() {
     let shape = dmatrix![1.0, 0.0, 0.3; 0.0, 1.0, -0.2];
     for size in [0.0, 5e-324, 1e-320, 1e-300, 1e-160, 1e-150, 1.0, 1e150, 1e160, 1e300, 1e308] {
         for bias in [Bias::None, Bias::Unregularized] {
-            let penalties = plain(&[1e-3; 2], 1e-3).with_bias(bias).unwrap();
+            let regularization = plain(&[1e-3; 2], 1e-3).with_bias(bias).unwrap();
             let target = &shape * size;
             let input = format!("Y of size {size:e}, {bias:?}");
-            match Ufm::from_target(target, penalties).unwrap().global_minimum() {
+            match Ufm::from_target(target, regularization).unwrap().global_minimum() {
                 Ok(minimum) => check(&minimum, &input),
                 Err(error) => {
                     assert!(matches!(error, Error::Unrepresentable { .. }), "{input}: {error}");
@@ -183,9 +186,9 @@ fn target_matrices_of_all_magnitudes() {
         }
     }
     // Constant rows: an unregularised bias fits them, and nothing is left.
-    let penalties = plain(&[1e-3], 1e-3).with_bias(Bias::Unregularized).unwrap();
+    let regularization = plain(&[1e-3], 1e-3).with_bias(Bias::Unregularized).unwrap();
     let constant = dmatrix![0.5, 0.5, 0.5; -2.0, -2.0, -2.0];
-    let minimum = Ufm::from_target(constant, penalties).unwrap().global_minimum().unwrap();
+    let minimum = Ufm::from_target(constant, regularization).unwrap().global_minimum().unwrap();
     check(&minimum, "constant rows");
     assert_eq!((minimum.loss(), minimum.bias()), (0.0, Some(vec![0.5, -2.0])));
 }

@@ -27,8 +27,8 @@ use crate::support::objective::Unpacked;
 
 /// One sample a class and equal decays, so that the strength is the decay.
 fn with_strength(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
-    let penalties = Regularization::new(&vec![strength; depth], strength).unwrap();
-    CrossEntropyUfm::new(classes, 1, penalties.with_bias(bias).unwrap()).unwrap()
+    let regularization = Regularization::new(&vec![strength; depth], strength).unwrap();
+    CrossEntropyUfm::new(classes, 1, regularization.with_bias(bias).unwrap()).unwrap()
 }
 
 fn searched(ufm: &CrossEntropyUfm, starts: usize) -> Landscape {
@@ -36,16 +36,16 @@ fn searched(ufm: &CrossEntropyUfm, starts: usize) -> Landscape {
 }
 
 /// The loss of the matrices of a prediction and the norm of the gradient, from the objective in full.
-fn evaluated(prediction: &dyn Prediction, penalties: &Regularization) -> (f64, f64) {
+fn evaluated(prediction: &dyn Prediction, regularization: &Regularization) -> (f64, f64) {
     let counts = prediction.counts().unwrap();
     let sizes: Vec<usize> =
         (0..counts.classes()).map(|class| counts.count(class).unwrap() as usize).collect();
     let widths = prediction.widths().map_or(vec![sizes.len(); prediction.depth()], <[_]>::to_vec);
     let objective = CrossEntropyObjective::new(
         &sizes,
-        penalties.weight_decays(),
-        penalties.feature_decay(),
-        penalties.bias(),
+        regularization.weight_decays(),
+        regularization.feature_decay(),
+        regularization.bias(),
         &widths,
     );
     let explicit = prediction.explicit(&Basis::Random(3)).unwrap();
@@ -196,8 +196,8 @@ fn the_search_and_the_closed_forms_agree_with_the_bounds() {
 /// and at small decays beyond.
 #[test]
 fn smoothing_restores_the_simplex_etf() {
-    let penalties = Regularization::new(&[1e-4; 2], 1e-4).unwrap();
-    let hard = CrossEntropyUfm::new(6, 10, penalties).unwrap();
+    let regularization = Regularization::new(&[1e-4; 2], 1e-4).unwrap();
+    let hard = CrossEntropyUfm::new(6, 10, regularization).unwrap();
     let smoothed = hard.clone().with_label_smoothing(0.1).unwrap();
     let landscape = searched(&smoothed, 10);
     assert_eq!(landscape.geometry().to_string(), "simplex ETF");
@@ -323,12 +323,14 @@ fn unequal_classes_are_searched_too() {
         (vec![6, 3, 1], 1, Bias::None),
     ] {
         let decays = vec![0.02; depth];
-        let penalties = Regularization::new(&decays, 0.01).unwrap().with_bias(bias).unwrap();
+        let regularization = Regularization::new(&decays, 0.01).unwrap().with_bias(bias).unwrap();
         let counts: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
-        let problem =
-            LowRankProblem::cross_entropy(ClassCounts::new(&counts).unwrap(), penalties.clone());
+        let problem = LowRankProblem::cross_entropy(
+            ClassCounts::new(&counts).unwrap(),
+            regularization.clone(),
+        );
         let found = problem.unwrap().minimize(&Search::default().with_starts(10), &()).unwrap();
-        let (loss, gradient) = evaluated(&found, &penalties);
+        let (loss, gradient) = evaluated(&found, &regularization);
         assert!((loss - found.loss()).abs() < 1e-13, "{sizes:?}: {loss} {}", found.loss());
         assert!(gradient < 1e-10 && found.is_local_minimum() == Some(true), "{gradient:e}");
         let widths = vec![sizes.len(); depth];
@@ -358,11 +360,11 @@ fn the_squared_loss_agrees_with_its_closed_form() {
         (vec![10, 10, 10], 2, Bias::Regularized(0.05), None),
         (vec![40, 20, 10, 5], 2, Bias::None, Some(vec![5, 2])),
     ] {
-        let penalties = Regularization::new(&vec![2e-3; depth], 1e-3).unwrap();
-        let penalties = penalties.with_bias(bias).unwrap();
+        let regularization = Regularization::new(&vec![2e-3; depth], 1e-3).unwrap();
+        let regularization = regularization.with_bias(bias).unwrap();
         let counts = ClassCounts::new(&sizes).unwrap();
-        let mut ufm = Ufm::new(counts.clone(), penalties.clone()).unwrap();
-        let mut problem = LowRankProblem::squared(counts, penalties).unwrap();
+        let mut ufm = Ufm::new(counts.clone(), regularization.clone()).unwrap();
+        let mut problem = LowRankProblem::squared(counts, regularization).unwrap();
         if let Some(widths) = &widths {
             ufm = ufm.with_widths(widths).unwrap();
             problem = problem.with_widths(widths).unwrap();
@@ -377,8 +379,8 @@ fn the_squared_loss_agrees_with_its_closed_form() {
 #[test]
 fn class_weights_and_smoothing_enter_the_loss() {
     let counts = ClassCounts::new(&[3, 2, 1]).unwrap();
-    let penalties = Regularization::new(&[0.01; 2], 0.01).unwrap();
-    let plain = LowRankProblem::cross_entropy(counts, penalties).unwrap();
+    let regularization = Regularization::new(&[0.01; 2], 0.01).unwrap();
+    let plain = LowRankProblem::cross_entropy(counts, regularization).unwrap();
     let search = Search::default().with_starts(6);
     let same = plain.clone().with_class_weights(&[1.0; 3]).unwrap();
     let (a, b) = (plain.minimize(&search, &()).unwrap(), same.minimize(&search, &()).unwrap());

@@ -23,9 +23,9 @@ struct Problem {
 
 impl Problem {
     fn minimum(&self) -> GlobalMinimum {
-        let penalties = Regularization::new(&self.decays, self.feature_decay).unwrap();
-        let penalties = penalties.with_bias(self.bias).unwrap();
-        let ufm = Ufm::new(ClassCounts::new(&self.counts).unwrap(), penalties).unwrap();
+        let regularization = Regularization::new(&self.decays, self.feature_decay).unwrap();
+        let regularization = regularization.with_bias(self.bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(&self.counts).unwrap(), regularization).unwrap();
         let ufm = match &self.widths {
             Some(widths) => ufm.with_widths(widths).unwrap(),
             None => ufm,

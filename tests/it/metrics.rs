@@ -368,10 +368,10 @@ fn deviations_that_the_head_removes_cost_no_digits() {
 #[test]
 fn objective_with_a_class_without_samples() {
     let head = LinearHead::new(vec![DMatrix::from_element(3, 1, 0.5)], None).unwrap();
-    let penalties = Regularization::new(&[0.1], 0.1).unwrap();
+    let regularization = Regularization::new(&[0.1], 0.1).unwrap();
     let data = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
     let objective =
-        Objective::squared_error(&data.with_labels(&[0, 2], 3).unwrap(), &head, &penalties);
+        Objective::squared_error(&data.with_labels(&[0, 2], 3).unwrap(), &head, &regularization);
     // The outputs are (1, 1, 1)/2 and (1, 1, 1).
     assert_close(objective.unwrap().data_term, (3.0 * 0.25 + 2.0) / 4.0, 1e-15);
 }

@@ -10,8 +10,9 @@ use crate::support::soft::SoftObjective;
 use crate::support::strategies;
 
 fn ufm(classes: usize, sets: &[(usize, u64)], decays: (f64, f64), bias: Bias) -> MultiLabelUfm {
-    let penalties = Regularization::new(&[decays.0], decays.1).unwrap().with_bias(bias).unwrap();
-    MultiLabelUfm::new(classes, sets, penalties).unwrap()
+    let regularization =
+        Regularization::new(&[decays.0], decays.1).unwrap().with_bias(bias).unwrap();
+    MultiLabelUfm::new(classes, sets, regularization).unwrap()
 }
 
 /// Every set of tags as a column, each sample on its own if `each`.
@@ -121,10 +122,10 @@ fn check_grams(minimum: &MultiLabelMinimum, layer: &DMatrix<f64>, features: &DMa
 #[test]
 fn single_tags_are_classes() {
     for (classes, samples, decay) in [(2, 5, 1e-2), (10, 600, 1e-5), (7, 3, 0.05), (7, 3, 0.2)] {
-        let penalties = Regularization::new(&[decay], decay / 3.0).unwrap();
-        let etf = CrossEntropyUfm::new(classes, samples, penalties.clone()).unwrap();
+        let regularization = Regularization::new(&[decay], decay / 3.0).unwrap();
+        let etf = CrossEntropyUfm::new(classes, samples, regularization.clone()).unwrap();
         let etf = etf.simplex_etf().unwrap();
-        let minimum = MultiLabelUfm::new(classes, &[(1, samples)], penalties).unwrap();
+        let minimum = MultiLabelUfm::new(classes, &[(1, samples)], regularization).unwrap();
         let minimum = minimum.global_minimum().unwrap();
         let size = minimum.logit_size(1).unwrap();
         assert!((size - etf.margin()).abs() < 1e-14 * size.max(1.0), "{size}, {}", etf.margin());

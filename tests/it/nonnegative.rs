@@ -30,9 +30,9 @@ impl Case {
     }
 
     fn ufm(&self) -> NonnegativeUfm {
-        let penalties = Regularization::new(&[self.decays.0], self.decays.1).unwrap();
-        let penalties = penalties.with_bias(self.bias).unwrap();
-        NonnegativeUfm::new(ClassCounts::new(&self.counts).unwrap(), penalties)
+        let regularization = Regularization::new(&[self.decays.0], self.decays.1).unwrap();
+        let regularization = regularization.with_bias(self.bias).unwrap();
+        NonnegativeUfm::new(ClassCounts::new(&self.counts).unwrap(), regularization)
             .and_then(|ufm| ufm.with_class_weights(&self.weights))
             .and_then(|ufm| ufm.with_label_smoothing(self.smoothing))
             .unwrap()
@@ -252,15 +252,16 @@ fn a_bias_and_imbalance_break_orthogonality() {
 /// √(K/(K−1)), and their loss is lower.
 #[test]
 fn the_constraint_costs_something() {
-    let penalties = Regularization::new(&[1e-2], 5e-3).unwrap();
-    let free = CrossEntropyUfm::new(4, 5, penalties.clone()).unwrap().simplex_etf().unwrap();
-    let minimum = NonnegativeUfm::new(ClassCounts::balanced(4, 5).unwrap(), penalties).unwrap();
+    let regularization = Regularization::new(&[1e-2], 5e-3).unwrap();
+    let free = CrossEntropyUfm::new(4, 5, regularization.clone()).unwrap().simplex_etf().unwrap();
+    let minimum =
+        NonnegativeUfm::new(ClassCounts::balanced(4, 5).unwrap(), regularization).unwrap();
     let minimum = minimum.global_minimum().unwrap();
     assert!(minimum.loss() > free.loss());
     // α depends on κ√(K/(K−1)) as that of the simplex ETF on κ.
     let factor = 4.0 / 3.0;
-    let penalties = Regularization::new(&[1e-2 * factor], 5e-3).unwrap();
-    let scaled = CrossEntropyUfm::new(4, 5, penalties).unwrap().simplex_etf().unwrap();
+    let regularization = Regularization::new(&[1e-2 * factor], 5e-3).unwrap();
+    let scaled = CrossEntropyUfm::new(4, 5, regularization).unwrap().simplex_etf().unwrap();
     assert!((scaled.margin() - minimum.margin(0).unwrap()).abs() < 1e-13);
 }
 

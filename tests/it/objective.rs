@@ -12,8 +12,8 @@ const LABELS: [usize; 5] = [0, 2, 1, 1, 0];
 const NUMBERS: usize = 6 + 6 + 3 + 15;
 
 fn penalties() -> Regularization {
-    let penalties = Regularization::new(&[0.02, 0.03], 0.01).unwrap();
-    penalties.with_bias(Bias::Regularized(0.05)).unwrap()
+    let regularization = Regularization::new(&[0.02, 0.03], 0.01).unwrap();
+    regularization.with_bias(Bias::Regularized(0.05)).unwrap()
 }
 
 fn objective(numbers: &[f64]) -> Objective {
@@ -76,8 +76,8 @@ fn extreme_outputs_do_not_overflow_or_vanish() {
         let data = Features::from_row_major(&[1.0], 1, 1).unwrap();
         let data = data.with_labels(core::slice::from_ref(&label), 3);
         let Ok(data) = data else { panic!("{data:?}") };
-        let penalties = Regularization::new(&[1.0], 1.0).unwrap();
-        let found = Objective::cross_entropy(&data, &head, &penalties).unwrap().data_term;
+        let regularization = Regularization::new(&[1.0], 1.0).unwrap();
+        let found = Objective::cross_entropy(&data, &head, &regularization).unwrap().data_term;
         assert!((found - expected).abs() <= 4.0 * f64::EPSILON * expected, "{found} {expected}");
     }
 }

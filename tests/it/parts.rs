@@ -20,12 +20,12 @@ fn a_whole_audit_can_be_computed_in_parts() {
     let first = DMatrix::from_fn(6, DIMENSION, |i, j| ((i * 5 + j) as f64).sin());
     let second = DMatrix::from_fn(CLASSES, 6, |i, j| ((i * 3 + 2 * j) as f64).cos());
     let head = LinearHead::new(vec![first, second], None).unwrap();
-    let penalties = Regularization::new(&[1e-3, 2e-3], 3e-3).unwrap();
+    let regularization = Regularization::new(&[1e-3, 2e-3], 3e-3).unwrap();
     let parts = samples.split(4, |i| (i * i + i / 7) % 4);
 
     let metrics = || MetricSums::<f64>::new(&statistics, &head).unwrap();
     let objective = || {
-        let sums = ObjectiveSums::cross_entropy(&statistics, &head, &penalties).unwrap();
+        let sums = ObjectiveSums::cross_entropy(&statistics, &head, &regularization).unwrap();
         sums.with_balancedness().unwrap()
     };
     let (mut whole_metrics, mut whole_objective) = (metrics(), objective());
@@ -68,7 +68,7 @@ fn a_whole_audit_can_be_computed_in_parts() {
         assert!(relative_error(found, expected) < 1e-13);
     }
     let expected =
-        neural_collapse::objective::balancedness(samples.data().features(), &head, &penalties);
+        neural_collapse::objective::balancedness(samples.data().features(), &head, &regularization);
     for (found, expected) in balance(&objective_sums).into_iter().zip(expected.unwrap()) {
         assert!(relative_error(found, expected) < 1e-13);
     }
@@ -90,9 +90,9 @@ fn a_whole_audit_can_be_computed_in_parts() {
     let foreign = MetricSums::<f64>::new(&statistics, &twice).unwrap();
     assert_eq!(metric_sums.merge(&foreign), Err(Error::DifferentFirstPass));
     let strangers = [
-        ObjectiveSums::squared_error(&statistics, &head, &penalties).unwrap(),
-        ObjectiveSums::cross_entropy(&statistics, &head, &penalties).unwrap(),
-        ObjectiveSums::cross_entropy(&statistics, &twice, &penalties).unwrap(),
+        ObjectiveSums::squared_error(&statistics, &head, &regularization).unwrap(),
+        ObjectiveSums::cross_entropy(&statistics, &head, &regularization).unwrap(),
+        ObjectiveSums::cross_entropy(&statistics, &twice, &regularization).unwrap(),
         ObjectiveSums::cross_entropy(
             &statistics,
             &head,
@@ -125,12 +125,12 @@ fn the_objective_is_that_of_the_training() {
     let data = samples.data();
     let weight = DMatrix::from_fn(CLASSES, DIMENSION, |i, j| ((i * 3 + j) as f64).cos());
     let head = LinearHead::new(vec![weight], None).unwrap();
-    let penalties = Regularization::new(&[1e-3], 3e-3).unwrap();
-    let whole = Objective::cross_entropy(&data, &head, &penalties).unwrap();
+    let regularization = Regularization::new(&[1e-3], 3e-3).unwrap();
+    let whole = Objective::cross_entropy(&data, &head, &regularization).unwrap();
     let halved = TrainingObjective::Penalized {
         loss_function: LossFunction::CrossEntropy,
         factor: 0.5,
-        regularization: penalties,
+        regularization,
     };
     let half = Objective::new(&data, &head, &halved).unwrap();
     assert_eq!(half.data_term, whole.data_term / 2.0);

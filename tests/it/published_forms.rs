@@ -16,10 +16,10 @@ fn balanced(
     feature_decay: f64,
     bias: Bias,
 ) -> GlobalMinimum {
-    let penalties =
+    let regularization =
         Regularization::new(weight_decays, feature_decay).unwrap().with_bias(bias).unwrap();
     let counts = ClassCounts::balanced(classes, size).unwrap();
-    Ufm::new(counts, penalties).unwrap().global_minimum().unwrap()
+    Ufm::new(counts, regularization).unwrap().global_minimum().unwrap()
 }
 
 fn close(got: &ClassMatrix, expected: &DMatrix<f64>) {

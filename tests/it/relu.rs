@@ -10,8 +10,8 @@ use crate::support::lbfgs::{Smooth, minimise};
 use crate::support::objective::one_hot;
 
 fn minimum(counts: &[u64], weight_decays: &[f64], feature_decay: f64) -> GlobalMinimum {
-    let penalties = Regularization::new(weight_decays, feature_decay).unwrap();
-    Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap().global_minimum().unwrap()
+    let regularization = Regularization::new(weight_decays, feature_decay).unwrap();
+    Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap().global_minimum().unwrap()
 }
 
 fn relu(matrix: DMatrix<f64>) -> DMatrix<f64> {
@@ -106,8 +106,8 @@ fn the_nonnegative_minimiser_reaches_the_linear_minimum() {
         (&[20, 10, 10, 10], &[1e-3, 1e-3], 2),
         (&[3, 3], &[1.0, 1.0], 2),
     ] {
-        let penalties = Regularization::new(decays, 7e-4).unwrap();
-        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap();
+        let regularization = Regularization::new(decays, 7e-4).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap();
         let ufm = ufm.with_widths(&vec![width; decays.len()]).unwrap();
         let minimum = ufm.global_minimum().unwrap();
         let minimizer = minimum.nonnegative_minimizer().unwrap();

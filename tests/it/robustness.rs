@@ -92,20 +92,20 @@ prop_compose! {
     )(
         features in vec(feature(), labels.len() * dimension),
         weights in vec(feature(), 1..30),
-        penalties in prop::option::of((1e-4..0.5, 1e-4..0.5)),
+        regularization in prop::option::of((1e-4..0.5, 1e-4..0.5)),
         (dimension, classes, labels, hidden) in Just((dimension, classes, labels, hidden)),
     ) -> measured::Input {
         let decays = |(weights, features): (f64, f64)| {
             Regularization::new(&vec![weights; hidden.len() + 1], features).unwrap()
         };
-        let penalties = penalties.map(decays);
+        let regularization = regularization.map(decays);
         // Labels in order and at random, so that every class has a sample in half of the cases.
         let labels = labels.iter().enumerate().map(|(index, &label)| match label {
             0 => index % classes.max(1),
             _ => label.min(classes.saturating_sub(usize::from(index % 97 != 0))),
         });
         let labels = labels.collect();
-        measured::Input { features, dimension, labels, classes, hidden, weights, penalties }
+        measured::Input { features, dimension, labels, classes, hidden, weights, regularization }
     }
 }
 

@@ -145,7 +145,7 @@ fn what_is_not_a_number_never_gets_into_an_accumulator() {
     let samples = Samples::new(1, 5000, 0.1, 1.0);
     let statistics = ClassStatistics::new(&samples.data()).unwrap();
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
-    let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e141] {
         let mut damaged = samples.clone();
         damaged.numbers[4711 * DIMENSION + 2] = bad;
@@ -169,10 +169,11 @@ fn what_is_not_a_number_never_gets_into_an_accumulator() {
         let before = decisions.nc4().unwrap();
         refused(decisions.accumulate(&damaged.data()).unwrap_err());
         assert_eq!(decisions.nc4().unwrap(), before);
-        let mut objective = ObjectiveSums::cross_entropy(&statistics, &head, &penalties).unwrap();
+        let mut objective =
+            ObjectiveSums::cross_entropy(&statistics, &head, &regularization).unwrap();
         refused(objective.accumulate(&damaged.data()).unwrap_err());
         objective.accumulate(&samples.data()).unwrap();
-        let whole = Objective::cross_entropy(&samples.data(), &head, &penalties).unwrap();
+        let whole = Objective::cross_entropy(&samples.data(), &head, &regularization).unwrap();
         assert_eq!(objective.objective().unwrap(), whole);
     }
     // As many classes as samples: each class is summed apart.
@@ -211,9 +212,9 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
     let (good, bad) = (data(&good), data(&numbers));
     let statistics = ClassStatistics::new(&good).unwrap();
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
-    let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
 
-    let prediction = minimum(&statistics, &penalties);
+    let prediction = minimum(&statistics, &regularization);
     let expected = audit(&good, &head, &prediction).unwrap();
     let options = AuditOptions::default().with_objective(prediction.training_objective());
     let mut sums = AuditSums::new(statistics.clone(), head.clone(), &options).unwrap();
@@ -222,25 +223,25 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
     assert_eq!(sums.measurement().unwrap().compare(&prediction).unwrap(), expected);
     for cross_entropy in [false, true] {
         let sums = match cross_entropy {
-            false => ObjectiveSums::squared_error(&statistics, &head, &penalties),
-            true => ObjectiveSums::cross_entropy(&statistics, &head, &penalties),
+            false => ObjectiveSums::squared_error(&statistics, &head, &regularization),
+            true => ObjectiveSums::cross_entropy(&statistics, &head, &regularization),
         };
         let mut sums = sums.unwrap().with_balancedness().unwrap();
         assert!(sums.accumulate(&bad).is_err());
         sums.accumulate(&good).unwrap();
         assert_eq!(sums.balancedness().unwrap().as_deref(), expected.measurement.balancedness());
         let objective = match cross_entropy {
-            false => Objective::squared_error(&good, &head, &penalties),
-            true => Objective::cross_entropy(&good, &head, &penalties),
+            false => Objective::squared_error(&good, &head, &regularization),
+            true => Objective::cross_entropy(&good, &head, &regularization),
         };
         assert_eq!(sums.objective(), objective);
     }
 }
 
 /// The prediction for classes of the sizes in the statistics.
-fn minimum(statistics: &ClassStatistics, penalties: &Regularization) -> GlobalMinimum {
+fn minimum(statistics: &ClassStatistics, regularization: &Regularization) -> GlobalMinimum {
     let counts = ClassCounts::new(statistics.counts()).unwrap();
-    Ufm::new(counts, penalties.clone()).unwrap().global_minimum().unwrap()
+    Ufm::new(counts, regularization.clone()).unwrap().global_minimum().unwrap()
 }
 
 /// A second pass over other samples is refused, as far as numbers tell.
@@ -269,8 +270,8 @@ fn an_incomplete_second_pass_is_refused() {
     let mut metrics = MetricSums::new(&statistics, &head).unwrap();
     metrics.accumulate(&half.data()).unwrap();
     refused(metrics.metrics().unwrap_err());
-    let penalties = Regularization::new(&[1e-3], 2e-3).unwrap();
-    let objective = ObjectiveSums::squared_error(&statistics, &head, &penalties).unwrap();
+    let regularization = Regularization::new(&[1e-3], 2e-3).unwrap();
+    let objective = ObjectiveSums::squared_error(&statistics, &head, &regularization).unwrap();
     let mut objective = objective.with_balancedness().unwrap();
     objective.accumulate(&half.data()).unwrap();
     refused(objective.objective().unwrap_err());
@@ -291,8 +292,8 @@ fn audits_of_batches() {
     let samples = Samples::new(5, 400, 0.2, 1.0);
     let statistics = ClassStatistics::new(&samples.data()).unwrap();
     let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
-    let penalties = Regularization::new(&[1e-3], 2e-3).unwrap();
-    let prediction = minimum(&statistics, &penalties);
+    let regularization = Regularization::new(&[1e-3], 2e-3).unwrap();
+    let prediction = minimum(&statistics, &regularization);
     let whole = audit(&samples.data(), &head, &prediction).unwrap();
     let options = AuditOptions::default().with_objective(prediction.training_objective());
     let mut sums = AuditSums::new(statistics, head, &options).unwrap();

@@ -20,14 +20,15 @@ use crate::support::strategies::{Problem, Target, config, problems};
 const ROUNDING: f64 = 1e-9;
 
 fn ufm(problem: &Problem) -> Ufm {
-    let penalties = Regularization::new(&problem.weight_decays, problem.feature_decay).unwrap();
-    let penalties = penalties.with_bias(problem.bias).unwrap();
+    let regularization =
+        Regularization::new(&problem.weight_decays, problem.feature_decay).unwrap();
+    let regularization = regularization.with_bias(problem.bias).unwrap();
     let ufm = match &problem.target {
         Target::Counts(counts) => {
             let counts: Vec<u64> = counts.iter().map(|&count| count as u64).collect();
-            Ufm::new(ClassCounts::new(&counts).unwrap(), penalties)
+            Ufm::new(ClassCounts::new(&counts).unwrap(), regularization)
         }
-        Target::Matrix(target) => Ufm::from_target(target.clone(), penalties),
+        Target::Matrix(target) => Ufm::from_target(target.clone(), regularization),
     };
     ufm.unwrap().with_widths(&problem.widths).unwrap()
 }
@@ -262,10 +263,13 @@ fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64
         .collect();
     let data = neural_collapse::Features::from_sample_columns(&features).unwrap();
     let data = data.with_labels(&labels, counts.len()).unwrap();
-    let penalties = minimum.problem().regularization();
-    let objective =
-        neural_collapse::objective::Objective::squared_error(&data, explicit.head(), penalties)
-            .unwrap();
+    let regularization = minimum.problem().regularization();
+    let objective = neural_collapse::objective::Objective::squared_error(
+        &data,
+        explicit.head(),
+        regularization,
+    )
+    .unwrap();
     (objective.loss(), objective.gradient_norm)
 }
 
@@ -275,8 +279,8 @@ fn the_explicit_minimiser_of_a_large_problem_is_stationary() {
     let sizes: Vec<u64> = counts.iter().map(|&count| count as u64).collect();
     let decays: Vec<f64> = (0..9).map(|layer| 1e-4 * (1.0 + f64::from(layer))).collect();
     for (bias, width) in [(Bias::None, 64), (Bias::Unregularized, 64), (Bias::None, 30)] {
-        let penalties = Regularization::new(&decays, 2e-4).unwrap().with_bias(bias).unwrap();
-        let ufm = Ufm::new(ClassCounts::new(&sizes).unwrap(), penalties).unwrap();
+        let regularization = Regularization::new(&decays, 2e-4).unwrap().with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(&sizes).unwrap(), regularization).unwrap();
         let minimum = ufm.with_widths(&[width; 9]).unwrap().global_minimum().unwrap();
         assert!(minimum.directions().iter().any(|d| d.regime() == Regime::Positive));
         let (loss, gradient) = explicit_loss_and_gradient(&minimum, &counts);
@@ -290,8 +294,8 @@ fn the_explicit_minimiser_of_a_large_problem_is_stationary() {
 #[test]
 fn at_a_tie_every_rank_is_a_global_minimum() {
     // P = 2⁻⁸ makes a/n = N √(N P)/n = 4 · √(4 · 2⁻⁸)/2 = 1/4 = τ₂, without rounding.
-    let penalties = Regularization::new(&[1.0 / 16.0, 1.0 / 16.0], 1.0).unwrap();
-    let ufm = Ufm::new(ClassCounts::new(&[2, 2]).unwrap(), penalties).unwrap();
+    let regularization = Regularization::new(&[1.0 / 16.0, 1.0 / 16.0], 1.0).unwrap();
+    let ufm = Ufm::new(ClassCounts::new(&[2, 2]).unwrap(), regularization).unwrap();
     let minimum = ufm.global_minimum().unwrap();
     assert_eq!(minimum.directions()[0].ratio(), minimum.threshold());
     assert_eq!(minimum.directions()[0].rank(), 0..=2);
@@ -316,9 +320,9 @@ fn at_a_tie_every_rank_is_a_global_minimum() {
 /// Theorems E.2 and F.2: with too few dimensions for a tie, any subspace of the tied classes is optimal.
 #[test]
 fn tied_classes_share_too_few_dimensions_in_any_way() {
-    let penalties = Regularization::new(&[1e-3, 2e-3], 1e-3).unwrap();
+    let regularization = Regularization::new(&[1e-3, 2e-3], 1e-3).unwrap();
     let counts = ClassCounts::new(&[3, 5, 3, 3, 2]).unwrap();
-    let ufm = Ufm::new(counts, penalties).unwrap().with_widths(&[9, 3]).unwrap();
+    let ufm = Ufm::new(counts, regularization).unwrap().with_widths(&[9, 3]).unwrap();
     let minimum = ufm.global_minimum().unwrap();
     assert_eq!(minimum.problem().rank_limit(), 3);
     assert!(!minimum.is_unique());
@@ -368,10 +372,11 @@ fn a_regularised_bias_leads_from_the_etf_to_the_orthogonal_frame() {
     let (classes, size, decay) = (4_usize, 25_u64, 5e-3_f64);
     let critical = classes as f64 * (size as f64).sqrt() * decay;
     let minimum = |share: f64| {
-        let penalties = Regularization::new(&[decay], decay).unwrap();
-        let penalties = penalties.with_bias(Bias::Regularized(share / (1.0 - share))).unwrap();
+        let regularization = Regularization::new(&[decay], decay).unwrap();
+        let regularization =
+            regularization.with_bias(Bias::Regularized(share / (1.0 - share))).unwrap();
         let counts = ClassCounts::balanced(classes, size).unwrap();
-        Ufm::new(counts, penalties).unwrap().global_minimum().unwrap()
+        Ufm::new(counts, regularization).unwrap().global_minimum().unwrap()
     };
     let rank = |share: f64| *minimum(share).directions().last().unwrap().rank().end();
     assert_eq!((rank(critical * 0.999), rank(critical * 1.001)), (0, 1));

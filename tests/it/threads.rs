@@ -30,9 +30,9 @@ fn measured<T: Scalar>(numbers: &[T], labels: &[usize], head: &LinearHead) -> St
     pooled.accumulate(&data).unwrap();
     let means = statistics.class_means().unwrap();
     let vectors = ClassVectors::columns(&means).unwrap();
-    let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
     let counts = ClassCounts::new(statistics.counts()).unwrap();
-    let prediction = Ufm::new(counts, penalties).unwrap().global_minimum().unwrap();
+    let prediction = Ufm::new(counts, regularization).unwrap().global_minimum().unwrap();
     let audit = audit(&data, head, &prediction).unwrap().measurement;
     let mut variances = ClassVariances::new(&statistics).unwrap();
     variances.accumulate(&data).unwrap();

@@ -77,8 +77,8 @@ fn one_layer_vanishes_continuously() {
 }
 
 fn minimum(counts: &[u64], decays: &[f64], feature_decay: f64) -> GlobalMinimum {
-    let penalties = Regularization::new(decays, feature_decay).unwrap();
-    Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap().global_minimum().unwrap()
+    let regularization = Regularization::new(decays, feature_decay).unwrap();
+    Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap().global_minimum().unwrap()
 }
 
 #[test]

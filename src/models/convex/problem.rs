@@ -33,8 +33,8 @@ use crate::problem::widths::Widths;
 /// use neural_collapse::models::convex::ConvexUfm;
 /// use neural_collapse::{Bias, ClassCounts, Prediction, Regularization};
 ///
-/// let penalties = Regularization::new(&[5e-3], 1e-3)?.with_bias(Bias::Unregularized)?;
-/// let ufm = ConvexUfm::cross_entropy(ClassCounts::new(&[200, 100, 50, 50, 49])?, penalties)?;
+/// let regularization = Regularization::new(&[5e-3], 1e-3)?.with_bias(Bias::Unregularized)?;
+/// let ufm = ConvexUfm::cross_entropy(ClassCounts::new(&[200, 100, 50, 50, 49])?, regularization)?;
 /// let minimum = ufm.global_minimum()?;
 /// assert!(minimum.gap() < 1e-10 * minimum.loss());
 /// // The bias is on the side of large classes: the features of small ones have to do more.
@@ -51,7 +51,7 @@ pub struct ConvexUfm {
     /// Samples of each class, or of each soft label.
     counts: ClassCounts,
     labels: Labels,
-    penalties: Regularization,
+    regularization: Regularization,
     widths: Option<Widths>,
 }
 
@@ -72,8 +72,8 @@ impl ConvexUfm {
     /// # Errors
     /// [`Error::OutOfRange`] with less than two classes, [`Error::NoClosedForm`] with more than one layer: that
     /// problem is not convex, and unequal classes have no known minimum there.
-    pub fn cross_entropy(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
-        Self::of_classes(LossFunction::CrossEntropy, counts, penalties)
+    pub fn cross_entropy(counts: ClassCounts, regularization: Regularization) -> Result<Self> {
+        Self::of_classes(LossFunction::CrossEntropy, counts, regularization)
     }
 
     /// The squared loss 1/(2N) Σ ‖W h + b − e_y‖² with one-hot labels. Without a penalty of the bias there is a
@@ -83,8 +83,8 @@ impl ConvexUfm {
     /// use neural_collapse::models::convex::ConvexUfm;
     /// use neural_collapse::{Bias, ClassCounts, Prediction, Regularization};
     ///
-    /// let penalties = Regularization::new(&[5e-3], 1e-3)?.with_bias(Bias::Regularized(0.1))?;
-    /// let ufm = ConvexUfm::squared_error(ClassCounts::new(&[200, 100, 50, 50])?, penalties)?;
+    /// let regularization = Regularization::new(&[5e-3], 1e-3)?.with_bias(Bias::Regularized(0.1))?;
+    /// let ufm = ConvexUfm::squared_error(ClassCounts::new(&[200, 100, 50, 50])?, regularization)?;
     /// let minimum = ufm.global_minimum()?;
     /// assert!(minimum.gap() < 1e-10 * minimum.loss());
     /// let bias = minimum.bias().unwrap();
@@ -94,8 +94,8 @@ impl ConvexUfm {
     ///
     /// # Errors
     /// As [`cross_entropy`](Self::cross_entropy).
-    pub fn squared_error(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
-        Self::of_classes(LossFunction::SquaredError, counts, penalties)
+    pub fn squared_error(counts: ClassCounts, regularization: Regularization) -> Result<Self> {
+        Self::of_classes(LossFunction::SquaredError, counts, regularization)
     }
 
     /// Cross-entropy with soft labels: `samples[j]` samples have column j of `labels` (K×J) as their label, as
@@ -107,8 +107,8 @@ impl ConvexUfm {
     /// use neural_collapse::{Prediction, Regularization};
     ///
     /// let labels = dmatrix![0.9, 0.1, 0.3; 0.1, 0.8, 0.3; 0.0, 0.1, 0.4];
-    /// let penalties = Regularization::new(&[1e-3], 1e-3)?;
-    /// let minimum = ConvexUfm::soft_labels(labels, &[50, 50, 20], penalties)?.global_minimum()?;
+    /// let regularization = Regularization::new(&[1e-3], 1e-3)?;
+    /// let minimum = ConvexUfm::soft_labels(labels, &[50, 50, 20], regularization)?.global_minimum()?;
     /// assert!(minimum.gap() < 1e-10 * minimum.loss());
     /// assert_eq!(minimum.outputs().shape(), (3, 3));
     /// # Ok::<(), neural_collapse::Error>(())
@@ -122,18 +122,24 @@ impl ConvexUfm {
     pub fn soft_labels(
         labels: DMatrix<f64>,
         samples: &[u64],
-        penalties: Regularization,
+        regularization: Regularization,
     ) -> Result<Self> {
         if labels.ncols() != samples.len() {
             let reason = "one number of samples for each label";
             return Err(Error::length("samples", samples.len(), labels.ncols(), reason));
         }
         check_classes(labels.nrows())?;
-        check_one_layer(&penalties)?;
+        check_one_layer(&regularization)?;
         let counts = ClassCounts::new(samples)?;
-        let labels = checked_labels(labels, penalties.bias())?;
+        let labels = checked_labels(labels, regularization.bias())?;
         let loss_function = LossFunction::SoftLabels;
-        Ok(Self { loss_function, counts, labels: Labels::Soft(labels), penalties, widths: None })
+        Ok(Self {
+            loss_function,
+            counts,
+            labels: Labels::Soft(labels),
+            regularization,
+            widths: None,
+        })
     }
 
     /// What PyTorch's `CrossEntropyLoss(weight, label_smoothing)` with its weighted mean minimizes.
@@ -148,11 +154,11 @@ impl ConvexUfm {
     /// use neural_collapse::{ClassCounts, Prediction, Regularization};
     ///
     /// let counts = ClassCounts::new(&[60, 20, 20])?;
-    /// let penalties = Regularization::new(&[1e-3], 1e-3)?;
-    /// let torch = ConvexUfm::pytorch(counts.clone(), &[1.0, 3.0, 3.0], 0.0, penalties.clone())?;
+    /// let regularization = Regularization::new(&[1e-3], 1e-3)?;
+    /// let torch = ConvexUfm::pytorch(counts.clone(), &[1.0, 3.0, 3.0], 0.0, regularization.clone())?;
     /// // Σᵢ ω = 180 for N = 100 samples.
     /// let weights = [100.0 / 180.0, 300.0 / 180.0, 300.0 / 180.0];
-    /// let ours = ConvexUfm::cross_entropy(counts, penalties)?.with_class_weights(&weights)?;
+    /// let ours = ConvexUfm::cross_entropy(counts, regularization)?.with_class_weights(&weights)?;
     /// let difference = torch.global_minimum()?.loss() - ours.global_minimum()?.loss();
     /// assert!(difference.abs() < 1e-14);
     /// # Ok::<(), neural_collapse::Error>(())
@@ -165,11 +171,11 @@ impl ConvexUfm {
         counts: ClassCounts,
         weight: &[f64],
         label_smoothing: f64,
-        penalties: Regularization,
+        regularization: Regularization,
     ) -> Result<Self> {
         check_list("weight", weight, counts.classes())?;
         check_smoothing(label_smoothing)?;
-        let mut ufm = Self::of_classes(LossFunction::SoftLabels, counts, penalties)?;
+        let mut ufm = Self::of_classes(LossFunction::SoftLabels, counts, regularization)?;
         ufm.labels = Labels::PyTorch { weights: weight.to_vec(), smoothing: label_smoothing };
         Ok(ufm)
     }
@@ -177,12 +183,12 @@ impl ConvexUfm {
     fn of_classes(
         loss_function: LossFunction,
         counts: ClassCounts,
-        penalties: Regularization,
+        regularization: Regularization,
     ) -> Result<Self> {
         check_classes(counts.classes())?;
-        check_one_layer(&penalties)?;
+        check_one_layer(&regularization)?;
         let labels = Labels::Classes { weights: None, smoothing: 0.0 };
-        Ok(Self { loss_function, counts, labels, penalties, widths: None })
+        Ok(Self { loss_function, counts, labels, regularization, widths: None })
     }
 
     /// The same problem with the weight ω_k for each sample of class k. The weighted sum of the losses is divided
@@ -225,7 +231,7 @@ impl ConvexUfm {
     /// # Errors
     /// [`Error::Shape`] unless there is one width, [`Error::OutOfRange`] if it is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.widths = Some(Widths::new(widths, self.penalties.depth())?);
+        self.widths = Some(Widths::new(widths, self.regularization.depth())?);
         Ok(self)
     }
 
@@ -254,7 +260,7 @@ impl ConvexUfm {
     /// The decays and the bias.
     #[must_use]
     pub fn regularization(&self) -> &Regularization {
-        &self.penalties
+        &self.regularization
     }
 
     /// The class weights ω as given; `None` if all are 1, or for soft labels.
@@ -300,12 +306,12 @@ impl ConvexUfm {
 
     /// λ_W.
     pub(super) fn weight_decay(&self) -> f64 {
-        self.penalties.weight_decays().first().copied().unwrap_or(f64::NAN)
+        self.regularization.weight_decays().first().copied().unwrap_or(f64::NAN)
     }
 
     /// κ = √(λ_W λ_H), without underflow on the way.
     pub(super) fn price(&self) -> f64 {
-        self.weight_decay().sqrt() * self.penalties.feature_decay().sqrt()
+        self.weight_decay().sqrt() * self.regularization.feature_decay().sqrt()
     }
 
     /// The classes by their size and weight; `None` for soft labels.
@@ -322,7 +328,7 @@ impl ConvexUfm {
         };
         let samples = self.counts.samples() as f64;
         if let Labels::Soft(labels) = &self.labels {
-            return soft_data(labels, &self.counts, self.penalties.bias());
+            return soft_data(labels, &self.counts, self.regularization.bias());
         }
         let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
         let classes = self.classes() as f64;
@@ -349,7 +355,7 @@ impl ConvexUfm {
             let (members, scale) = (kind.classes as f64, size.sqrt());
             columns.push(Column { weight, members, scale, anchor: index, own, deficit });
         }
-        Data::new(fidelity, rows, columns, labels, self.penalties.bias())
+        Data::new(fidelity, rows, columns, labels, self.regularization.bias())
     }
 }
 
@@ -377,8 +383,8 @@ fn check_classes(classes: usize) -> Result<()> {
     Ok(())
 }
 
-fn check_one_layer(penalties: &Regularization) -> Result<()> {
-    if penalties.depth() > 1 {
+fn check_one_layer(regularization: &Regularization) -> Result<()> {
+    if regularization.depth() > 1 {
         return Err(Error::NoClosedForm {
             problem: "more than one layer with classes that are not alike",
         });

@@ -196,8 +196,9 @@ impl Data {
                 *magnitude += weight * residual.abs();
             }
         }
-        let penalties = state.bias.iter().zip(&self.rows).map(|(b, m)| self.bias_decay() * m * b);
-        let errors = sums.iter().zip(penalties).map(|(&(sum, magnitude), penalty)| {
+        let regularization =
+            state.bias.iter().zip(&self.rows).map(|(b, m)| self.bias_decay() * m * b);
+        let errors = sums.iter().zip(regularization).map(|(&(sum, magnitude), penalty)| {
             let magnitude = magnitude + penalty.abs();
             if magnitude > 0.0 { (sum + penalty).abs() / magnitude } else { 0.0 }
         });

@@ -12,11 +12,11 @@ use nalgebra::DMatrix;
 pub enum SphericalCode {
     /// 12 vertices of the icosahedron in ℝ³.
     Icosahedron,
-    /// 16 vertices of the half 5-cube in ℝ⁵, neighbours as in the Clebsch graph.
+    /// 16 vertices of the half 5-cube in ℝ⁵, neighbors as in the Clebsch graph.
     HalfFiveCube,
     /// 24 vertices of the 24-cell in ℝ⁴, the roots of D₄.
     TwentyFourCell,
-    /// 27 vertices of the polytope 2₂₁ in ℝ⁶, neighbours as in the Schläfli graph.
+    /// 27 vertices of the polytope 2₂₁ in ℝ⁶, neighbors as in the Schläfli graph.
     Schlaefli,
     /// 32 vertices of the half 6-cube in ℝ⁶.
     HalfSixCube,
@@ -175,13 +175,13 @@ fn hess() -> Vec<Vec<f64>> {
     vectors
 }
 
-/// The neighbours of one vertex of 3₂₁, without their part along it.
+/// The neighbors of one vertex of 3₂₁, without their part along it.
 fn schlaefli() -> Vec<Vec<f64>> {
     let vertices = hess();
     let Some((first, others)) = vertices.split_first() else { return Vec::new() };
     let product = |v: &[f64]| v.iter().zip(first).map(|(x, y)| x * y).sum::<f64>();
-    let neighbours = others.iter().filter(|v| product(v) == 8.0);
-    neighbours.map(|v| v.iter().zip(first).map(|(x, y)| x - y / 3.0).collect()).collect()
+    let neighbors = others.iter().filter(|v| product(v) == 8.0);
+    neighbors.map(|v| v.iter().zip(first).map(|(x, y)| x - y / 3.0).collect()).collect()
 }
 
 /// The cyclic permutations of (0, ±1, ±φ).
@@ -236,7 +236,7 @@ fn even_permutations_of_four() -> Vec<[usize; 4]> {
 }
 
 /// The Gram matrix of the 22-dimensional eigenspace of the Higman–Sims graph: one vertex, 22 points and the 77
-/// hexads of the Steiner system S(3, 6, 22); points and their hexads are neighbours, and disjoint hexads.
+/// hexads of the Steiner system S(3, 6, 22); points and their hexads are neighbors, and disjoint hexads.
 fn higman_sims_gram() -> DMatrix<f64> {
     let hexads = hexads();
     let count = 23 + hexads.len();

@@ -117,9 +117,9 @@ impl CrossEntropyPoint {
 
     /// Everything that is derived from the energies must be representable.
     fn check_range(&self) -> Result<()> {
-        let penalties = self.ufm.regularization();
-        let least = penalties.weight_decays().iter().copied().fold(f64::INFINITY, f64::min);
-        let least = least.min(penalties.feature_decay());
+        let regularization = self.ufm.regularization();
+        let least = regularization.weight_decays().iter().copied().fold(f64::INFINITY, f64::min);
+        let least = least.min(regularization.feature_decay());
         match self.energies().iter().find(|(energy, _)| !(energy / least).is_finite()) {
             None => Ok(()),
             Some((energy, _)) => Err(Error::Unrepresentable {
@@ -350,9 +350,9 @@ impl Prediction for CrossEntropyPoint {
 
     /// Those that are positive: √(t^(j−i+1)/(λ_i⋯λ_j)) for the layers i..=j.
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        let penalties = self.ufm.regularization();
-        let layers = penalties.layer_indices(&layers)?;
-        Ok(self.of_energies(|energy| penalties.product_singular_value(layers.clone(), energy)))
+        let regularization = self.ufm.regularization();
+        let layers = regularization.layer_indices(&layers)?;
+        Ok(self.of_energies(|energy| regularization.product_singular_value(layers.clone(), energy)))
     }
 
     /// Those that are positive: √(t/λ_H).
@@ -368,9 +368,9 @@ impl Prediction for CrossEntropyPoint {
     /// [`Error::OutOfRange`] if K² numbers do not fit into memory, and [`Error::NoConvergence`] if the
     /// singular vectors were not found.
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        let penalties = self.ufm.regularization();
-        penalties.check_trailing(layers)?;
-        self.gram(Side::Left, |energy| penalties.trailing_eigenvalue(layers, energy))
+        let regularization = self.ufm.regularization();
+        regularization.check_trailing(layers)?;
+        self.gram(Side::Left, |energy| regularization.trailing_eigenvalue(layers, energy))
     }
 
     /// It has the eigenvalues t/(n λ_H).
@@ -386,11 +386,11 @@ impl Prediction for CrossEntropyPoint {
 
     /// With K for widths that are not limited.
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, widths) = (self.ufm.regularization(), self.ufm.widths());
+        let (regularization, widths) = (self.ufm.regularization(), self.ufm.widths());
         let classes = self.ufm.classes();
-        check_matrices(penalties, widths, (classes, classes, self.rank()))?;
+        check_matrices(regularization, widths, (classes, classes, self.rank()))?;
         self.fitted()?.assemble(
-            penalties,
+            regularization,
             widths,
             basis,
             self.bias().map(DVector::from_vec),

@@ -48,8 +48,8 @@ impl LossMean {
 /// ```
 /// use neural_collapse::{Bias, CrossEntropyUfm, Regularization};
 ///
-/// let penalties = Regularization::new(&[5e-4], 1e-5)?.with_bias(Bias::Unregularized)?;
-/// let ufm = CrossEntropyUfm::new(10, 600, penalties)?.with_widths(&[512])?;
+/// let regularization = Regularization::new(&[5e-4], 1e-5)?.with_bias(Bias::Unregularized)?;
+/// let ufm = CrossEntropyUfm::new(10, 600, regularization)?.with_widths(&[512])?;
 /// let etf = ufm.simplex_etf()?;
 /// // α = ln((1 − (K−1)κ)/κ) with κ = √(n λ_W λ_H), Zhu et al. (NeurIPS 2021).
 /// let kappa = (600.0_f64 * 5e-4 * 1e-5).sqrt();
@@ -62,7 +62,7 @@ impl LossMean {
 pub struct CrossEntropyUfm {
     counts: ClassCounts,
     samples_per_class: u64,
-    penalties: Regularization,
+    regularization: Regularization,
     loss_mean: LossMean,
     label_smoothing: f64,
     widths: Option<Vec<usize>>,
@@ -76,17 +76,21 @@ impl CrossEntropyUfm {
     /// # Errors
     /// [`Error::OutOfRange`] if there are less than two classes, [`Error::EmptyClass`] without
     /// samples, [`Error::Unrepresentable`] if (n λ_H Πλₘ)^(1/(M+1)) is out of the range of `f64`.
-    pub fn new(classes: usize, samples_per_class: u64, penalties: Regularization) -> Result<Self> {
+    pub fn new(
+        classes: usize,
+        samples_per_class: u64,
+        regularization: Regularization,
+    ) -> Result<Self> {
         if classes < 2 {
             return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
         }
         let counts = ClassCounts::balanced(classes, samples_per_class)?;
-        let mean_decay = penalties.mean_decay(samples_per_class as f64)?;
+        let mean_decay = regularization.mean_decay(samples_per_class as f64)?;
         let loss_mean = LossMean::default();
         Ok(Self {
             counts,
             samples_per_class,
-            penalties,
+            regularization,
             loss_mean,
             label_smoothing: 0.0,
             widths: None,
@@ -169,13 +173,13 @@ impl CrossEntropyUfm {
     /// Number of linear layers M.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.penalties.depth()
+        self.regularization.depth()
     }
 
     /// The penalties of the objective.
     #[must_use]
     pub fn regularization(&self) -> &Regularization {
-        &self.penalties
+        &self.regularization
     }
 
     /// What the sum of the losses is divided by.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, check_not_negative, check_positive};
 use crate::models::cross_entropy::problem::{CrossEntropyUfm, check_smoothing};
-use crate::models::cross_entropy::smoothing::Neighbourhood;
+use crate::models::cross_entropy::smoothing::Neighborhood;
 use crate::models::regime::Regime;
 use crate::numerics::bracketed_root::sign_change;
 use crate::numerics::double_double::DoubleDouble;
@@ -234,8 +234,8 @@ impl SimplexPotential {
         if self.smoothing == 0.0 {
             return 0.0;
         }
-        let minimiser = self.largest_alpha();
-        Neighbourhood::new(self.others, self.depth, self.smoothing, minimiser).largest_strength()
+        let minimizer = self.largest_alpha();
+        Neighborhood::new(self.others, self.depth, self.smoothing, minimizer).largest_strength()
     }
 
     /// The least F with the penalty (M+1)/2·u·((K−1)α)^(2/(M+1)) of one singular value.

@@ -15,7 +15,7 @@ const LOG_STRENGTHS: (f64, f64) = (-600.0, 1.0);
 
 /// What is known about the neighbourhood of T₀.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Neighbourhood {
+pub(crate) struct Neighborhood {
     /// K − 1.
     others: f64,
     depth: f64,
@@ -24,7 +24,7 @@ pub(crate) struct Neighbourhood {
     center: f64,
 }
 
-impl Neighbourhood {
+impl Neighborhood {
     pub(crate) fn new(others: f64, depth: f64, smoothing: f64, center: f64) -> Self {
         Self { others, depth, smoothing, center }
     }

@@ -66,10 +66,11 @@ pub(crate) fn refutation(ufm: &CrossEntropyUfm, structure: &LogitStructure) -> O
 
 /// Garrod & Keating prove their theorem for equal decays, no bias and widths of at least K.
 fn within_garrod_keating(ufm: &CrossEntropyUfm) -> bool {
-    let penalties = ufm.regularization();
-    let equal = penalties.weight_decays().iter().all(|&decay| decay == penalties.feature_decay());
+    let regularization = ufm.regularization();
+    let equal =
+        regularization.weight_decays().iter().all(|&decay| decay == regularization.feature_decay());
     let wide = ufm.widths().is_none_or(|widths| widths.iter().all(|&width| width >= ufm.classes()));
-    equal && wide && penalties.bias() == Bias::None
+    equal && wide && regularization.bias() == Bias::None
 }
 
 /// What is known about a structure without looking at others.

@@ -136,7 +136,7 @@ impl FixedHeadMinimum {
     }
 
     /// The classifier and the features as layers of a network with these decays have the energy 1 in every direction.
-    fn penalties(&self) -> Result<Regularization> {
+    fn regularization(&self) -> Result<Regularization> {
         Regularization::new(&[self.head.inverse_square()], 1.0)
     }
 }
@@ -199,7 +199,7 @@ impl Prediction for FixedHeadMinimum {
     }
 
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        self.penalties()?.layer_indices(&layers)?;
+        self.regularization()?.layer_indices(&layers)?;
         let value = self.head.inverse_square().sqrt().recip();
         Ok(vec![SingularValue::new(value, self.head.classes() - 1)])
     }
@@ -215,7 +215,7 @@ impl Prediction for FixedHeadMinimum {
     }
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        self.penalties()?.check_trailing(layers)?;
+        self.regularization()?.check_trailing(layers)?;
         let value = self.head.inverse_square().recip();
         Ok(ClassMatrix::scaled_simplex_etf(self.head.classes(), value))
     }
@@ -229,12 +229,12 @@ impl Prediction for FixedHeadMinimum {
     }
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, classes) = (self.penalties()?, self.head.classes());
-        check_matrices(&penalties, None, (classes, classes, classes - 1))?;
+        let (regularization, classes) = (self.regularization()?, self.head.classes());
+        check_matrices(&regularization, None, (classes, classes, classes - 1))?;
         let all = core::iter::once(0..classes).collect();
         let left = Subset::Contrasts(all).basis(classes);
         let right = &left * self.feature_square().sqrt();
         let fitted = FittedVectors { left, right, energies: vec![1.0; classes - 1] };
-        fitted.assemble(&penalties, None, basis, None, Some(self.problem.counts.clone()))
+        fitted.assemble(&regularization, None, basis, None, Some(self.problem.counts.clone()))
     }
 }

@@ -212,9 +212,9 @@ impl Prediction for LowRankMinimum {
 
     /// Those that are positive.
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        let penalties = self.problem.regularization();
-        let layers = penalties.layer_indices(&layers)?;
-        Ok(self.of_energies(|energy| penalties.product_singular_value(layers.clone(), energy)))
+        let regularization = self.problem.regularization();
+        let layers = regularization.layer_indices(&layers)?;
+        Ok(self.of_energies(|energy| regularization.product_singular_value(layers.clone(), energy)))
     }
 
     /// Those that are positive.
@@ -224,9 +224,9 @@ impl Prediction for LowRankMinimum {
     }
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        let penalties = self.problem.regularization();
-        penalties.check_trailing(layers)?;
-        let values = self.energies.iter().map(|&t| penalties.trailing_eigenvalue(layers, t));
+        let regularization = self.problem.regularization();
+        regularization.check_trailing(layers)?;
+        let values = self.energies.iter().map(|&t| regularization.trailing_eigenvalue(layers, t));
         Ok(gram(&self.found.left, values))
     }
 
@@ -240,15 +240,15 @@ impl Prediction for LowRankMinimum {
     }
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, widths) = (self.problem.regularization(), self.problem.widths());
+        let (regularization, widths) = (self.problem.regularization(), self.problem.widths());
         let classes = self.classes();
-        check_matrices(penalties, widths, (classes, classes, self.rank()))?;
+        check_matrices(regularization, widths, (classes, classes, self.rank()))?;
         let vectors = FittedVectors {
             left: self.found.left.clone(),
             right: self.right_vectors(),
             energies: self.energies.clone(),
         };
         let bias = self.bias().map(DVector::from_vec);
-        vectors.assemble(penalties, widths, basis, bias, Some(self.problem.counts().clone()))
+        vectors.assemble(regularization, widths, basis, bias, Some(self.problem.counts().clone()))
     }
 }

@@ -37,8 +37,8 @@ const MOST_CLASSES: usize = 1000;
 /// use neural_collapse::{ClassCounts, Prediction, Regularization};
 ///
 /// let counts = ClassCounts::new(&[40, 20, 10, 5])?;
-/// let penalties = Regularization::new(&[1e-3; 2], 1e-4)?;
-/// let problem = LowRankProblem::cross_entropy(counts, penalties)?.with_label_smoothing(0.1)?;
+/// let regularization = Regularization::new(&[1e-3; 2], 1e-4)?;
+/// let problem = LowRankProblem::cross_entropy(counts, regularization)?.with_label_smoothing(0.1)?;
 /// let found = problem.minimize(&Search::default().with_starts(5), &())?;
 /// assert!(found.rank() <= 3 && found.gradient() < 1e-10);
 /// assert_eq!(found.verdict().keyword(), "best_known");
@@ -50,7 +50,7 @@ const MOST_CLASSES: usize = 1000;
 pub struct LowRankProblem {
     data_term: DataTerm,
     counts: ClassCounts,
-    penalties: Regularization,
+    regularization: Regularization,
     /// ω, empty if all are 1.
     class_weights: Vec<f64>,
     label_smoothing: f64,
@@ -64,29 +64,33 @@ impl LowRankProblem {
     /// # Errors
     /// [`Error::OutOfRange`] unless there are between 2 and 1000 classes, [`Error::Unrepresentable`] if u is
     /// out of the range of `f64`.
-    pub fn cross_entropy(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
-        Self::new(DataTerm::CrossEntropy, counts, penalties)
+    pub fn cross_entropy(counts: ClassCounts, regularization: Regularization) -> Result<Self> {
+        Self::new(DataTerm::CrossEntropy, counts, regularization)
     }
 
     /// A problem with the squared loss and unlimited widths.
     ///
     /// # Errors
     /// As [`cross_entropy`](Self::cross_entropy).
-    pub fn squared(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
-        Self::new(DataTerm::Squared, counts, penalties)
+    pub fn squared(counts: ClassCounts, regularization: Regularization) -> Result<Self> {
+        Self::new(DataTerm::Squared, counts, regularization)
     }
 
-    fn new(data_term: DataTerm, counts: ClassCounts, penalties: Regularization) -> Result<Self> {
+    fn new(
+        data_term: DataTerm,
+        counts: ClassCounts,
+        regularization: Regularization,
+    ) -> Result<Self> {
         let classes = counts.classes();
         if !(2..=MOST_CLASSES).contains(&classes) {
             return Err(Error::out_of_range("counts.classes()", classes as f64, "from 2 to 1000"));
         }
         let mean_count = counts.samples() as f64 / classes as f64;
-        let strength = penalties.mean_decay(mean_count)?;
+        let strength = regularization.mean_decay(mean_count)?;
         Ok(Self {
             data_term,
             counts,
-            penalties,
+            regularization,
             class_weights: Vec::new(),
             label_smoothing: 0.0,
             widths: None,
@@ -131,7 +135,7 @@ impl LowRankProblem {
     /// # Errors
     /// [`Error::Shape`] unless there are M widths, [`Error::OutOfRange`] if one is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.widths = Some(Widths::new(widths, self.penalties.depth())?.as_slice().to_vec());
+        self.widths = Some(Widths::new(widths, self.regularization.depth())?.as_slice().to_vec());
         Ok(self)
     }
 
@@ -144,7 +148,7 @@ impl LowRankProblem {
     /// The penalties of the objective.
     #[must_use]
     pub fn regularization(&self) -> &Regularization {
-        &self.penalties
+        &self.regularization
     }
 
     /// The class weights ω; empty if all are 1.
@@ -186,7 +190,8 @@ impl LowRankProblem {
     /// What is minimised.
     #[must_use]
     pub fn training_objective(&self) -> TrainingObjective {
-        let (regularization, class_weights) = (self.penalties.clone(), self.class_weights.clone());
+        let (regularization, class_weights) =
+            (self.regularization.clone(), self.class_weights.clone());
         match self.data_term {
             DataTerm::CrossEntropy if class_weights.is_empty() && self.label_smoothing == 0.0 => {
                 let loss_function = LossFunction::CrossEntropy;
@@ -235,9 +240,9 @@ impl LowRankProblem {
             weights: self.shares(),
             scales: scales.collect(),
             sharpness: 1.0 - self.label_smoothing,
-            depth: self.penalties.depth(),
+            depth: self.regularization.depth(),
             strength: self.strength,
-            bias: self.penalties.bias(),
+            bias: self.regularization.bias(),
         }
     }
 }

@@ -87,9 +87,9 @@ impl MultiLabelMinimum {
 
     /// √(λ_H/λ_W).
     pub(crate) fn aspect(&self) -> f64 {
-        let penalties = self.problem.regularization();
-        let weight_decay = penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
-        penalties.feature_decay().sqrt() / weight_decay.sqrt()
+        let regularization = self.problem.regularization();
+        let weight_decay = regularization.weight_decays().first().copied().unwrap_or(f64::NAN);
+        regularization.feature_decay().sqrt() / weight_decay.sqrt()
     }
 
     /// The inner product of the features of two sets S and T of tags that have `overlap` tags in common:
@@ -102,8 +102,8 @@ impl MultiLabelMinimum {
     /// use neural_collapse::Regularization;
     /// use neural_collapse::models::multi_label::MultiLabelUfm;
     ///
-    /// let penalties = Regularization::new(&[1e-3], 1e-4)?;
-    /// let minimum = MultiLabelUfm::new(6, &[(1, 50), (2, 20)], penalties)?.global_minimum()?;
+    /// let regularization = Regularization::new(&[1e-3], 1e-4)?;
+    /// let minimum = MultiLabelUfm::new(6, &[(1, 50), (2, 20)], regularization)?.global_minimum()?;
     /// let product = |tags, others, overlap| minimum.feature_product(tags, others, overlap).unwrap();
     /// // h_{0,1} is parallel to h_0 + h_1.
     /// let sum = (product(1, 1, 1) + product(1, 1, 0)) * 2.0;
@@ -148,9 +148,9 @@ struct Equation<'a> {
 impl<'a> Equation<'a> {
     fn new(problem: &'a MultiLabelUfm) -> Self {
         let samples = problem.samples();
-        let penalties = problem.regularization();
-        let weight_decay = penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
-        let root_of_decays = weight_decay.sqrt() * penalties.feature_decay().sqrt();
+        let regularization = problem.regularization();
+        let weight_decay = regularization.weight_decays().first().copied().unwrap_or(f64::NAN);
+        let root_of_decays = weight_decay.sqrt() * regularization.feature_decay().sqrt();
         let classes = problem.classes() as f64;
         let set_sizes = problem.set_sizes();
         let shares = set_sizes.iter().map(|size| size.samples as f64 * size.sets / samples);

@@ -59,10 +59,10 @@ impl MultiLabelMinimum {
             }
             row *= size / self.logit_singular_value();
         }
-        let penalties = self.problem().regularization();
+        let regularization = self.problem().regularization();
         let energy = self.logit_singular_value()
             * self.aspect()
-            * penalties.weight_decays().first().copied().unwrap_or(f64::NAN);
+            * regularization.weight_decays().first().copied().unwrap_or(f64::NAN);
         let energies = vec![energy; left.ncols()];
         FittedVectors { left, right, energies }
     }
@@ -160,13 +160,13 @@ impl Prediction for MultiLabelMinimum {
     /// The distinct features are those of the [`tag_sets`](crate::models::multi_label::MultiLabelUfm::tag_sets), in
     /// their order.
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (penalties, widths) = (self.problem().regularization(), self.problem().widths());
+        let (regularization, widths) = (self.problem().regularization(), self.problem().widths());
         let classes = self.problem().classes();
         let sets: f64 = self.problem().set_sizes().iter().map(|size| size.sets).sum();
         // A number that is too large becomes the largest one, which memory does not hold.
-        check_matrices(penalties, widths, (classes, sets as usize, classes - 1))?;
+        check_matrices(regularization, widths, (classes, sets as usize, classes - 1))?;
         let bias = self.bias().map(DVector::from_vec);
         let copies = Copies::Kinds(self.samples_of_sets()?);
-        self.fitted(sets as usize).assemble_with(penalties, widths, basis, bias, copies)
+        self.fitted(sets as usize).assemble_with(regularization, widths, basis, bias, copies)
     }
 }

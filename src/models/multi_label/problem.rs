@@ -26,8 +26,8 @@ use crate::problem::widths::Widths;
 /// use neural_collapse::models::multi_label::MultiLabelUfm;
 ///
 /// // Ten tags: 100 images for each single tag, 10 for each pair.
-/// let penalties = Regularization::new(&[5e-4], 1e-5)?;
-/// let minimum = MultiLabelUfm::new(10, &[(1, 100), (2, 10)], penalties)?.global_minimum()?;
+/// let regularization = Regularization::new(&[5e-4], 1e-5)?;
+/// let minimum = MultiLabelUfm::new(10, &[(1, 100), (2, 10)], regularization)?.global_minimum()?;
 /// assert!(minimum.logit_size(1) > minimum.logit_size(2));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -38,7 +38,7 @@ use crate::problem::widths::Widths;
 pub struct MultiLabelUfm {
     classes: usize,
     set_sizes: Vec<SetSize>,
-    penalties: Regularization,
+    regularization: Regularization,
     widths: Option<Widths>,
 }
 
@@ -63,7 +63,7 @@ impl MultiLabelUfm {
     pub fn new(
         classes: usize,
         samples_per_set: &[(usize, u64)],
-        penalties: Regularization,
+        regularization: Regularization,
     ) -> Result<Self> {
         if classes < 2 {
             return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
@@ -71,7 +71,7 @@ impl MultiLabelUfm {
         if samples_per_set.is_empty() {
             return Err(Error::Empty { argument: "samples_per_set" });
         }
-        if penalties.depth() > 1 {
+        if regularization.depth() > 1 {
             let problem = "the pick-all-labels loss with more than one layer";
             return Err(Error::NoClosedForm { problem });
         }
@@ -87,7 +87,7 @@ impl MultiLabelUfm {
             }
             set_sizes.push(SetSize { tags, samples, sets: binomial(classes, tags)? });
         }
-        Ok(Self { classes, set_sizes, penalties, widths: None })
+        Ok(Self { classes, set_sizes, regularization, widths: None })
     }
 
     /// The same problem with features of dimension `widths[0]`.
@@ -96,7 +96,7 @@ impl MultiLabelUfm {
     /// [`Error::Shape`] unless there is one width, [`Error::OutOfRange`] if it is 0, [`Error::NoClosedForm`] if it is
     /// below K − 1.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        let checked = Widths::new(widths, self.penalties.depth())?;
+        let checked = Widths::new(widths, self.regularization.depth())?;
         if widths.iter().any(|&width| width + 1 < self.classes) {
             let problem = "the pick-all-labels loss with features of less than K − 1 dimensions";
             return Err(Error::NoClosedForm { problem });
@@ -124,7 +124,7 @@ impl MultiLabelUfm {
     /// The decays and the bias.
     #[must_use]
     pub fn regularization(&self) -> &Regularization {
-        &self.penalties
+        &self.regularization
     }
 
     /// The dimension of the features, or `None` if it is unlimited.
@@ -198,8 +198,8 @@ mod tests {
         assert_eq!(binomial(7, 7), Ok(1.0));
         assert!((binomial(1000, 30).unwrap() / 2.429_608_192_173_745e57 - 1.0).abs() < 1e-13);
         assert!(binomial(10_000, 5_000).is_err());
-        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-        let ufm = MultiLabelUfm::new(7, &[(3, 1), (7, 2), (6, 1)], penalties).unwrap();
+        let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let ufm = MultiLabelUfm::new(7, &[(3, 1), (7, 2), (6, 1)], regularization).unwrap();
         let sets: Vec<_> = ufm.tag_sets().collect();
         assert_eq!(sets.len(), 35 + 1 + 7);
         assert!(sets.iter().all(|set| set.is_sorted_by(|a, b| a < b) && set[set.len() - 1] < 7));

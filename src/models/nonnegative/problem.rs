@@ -29,8 +29,8 @@ use crate::problem::widths::Widths;
 /// use neural_collapse::{ClassCounts, Prediction, Regularization};
 ///
 /// let counts = ClassCounts::new(&[500, 100, 20])?;
-/// let penalties = Regularization::new(&[5e-4], 1e-4)?;
-/// let minimum = NonnegativeUfm::new(counts, penalties)?.global_minimum()?;
+/// let regularization = Regularization::new(&[5e-4], 1e-4)?;
+/// let minimum = NonnegativeUfm::new(counts, regularization)?.global_minimum()?;
 /// // Features are orthogonal, and the larger class has the larger margin.
 /// assert_eq!(minimum.class_means_gram()?.cosine(0, 2), Some(0.0));
 /// assert!(minimum.margin(0) > minimum.margin(2));
@@ -43,7 +43,7 @@ use crate::problem::widths::Widths;
 #[derive(Debug, Clone, PartialEq)]
 pub struct NonnegativeUfm {
     counts: ClassCounts,
-    penalties: Regularization,
+    regularization: Regularization,
     class_weights: Option<Vec<f64>>,
     label_smoothing: f64,
     widths: Option<Widths>,
@@ -54,16 +54,16 @@ impl NonnegativeUfm {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] with less than two classes, [`Error::NoClosedForm`] with more than one layer.
-    pub fn new(counts: ClassCounts, penalties: Regularization) -> Result<Self> {
+    pub fn new(counts: ClassCounts, regularization: Regularization) -> Result<Self> {
         if counts.classes() < 2 {
             return Err(Error::out_of_range("classes", counts.classes() as f64, "at least 2"));
         }
-        if penalties.depth() > 1 {
+        if regularization.depth() > 1 {
             return Err(Error::NoClosedForm {
                 problem: "cross-entropy on non-negative features with more than one layer",
             });
         }
-        Ok(Self { counts, penalties, class_weights: None, label_smoothing: 0.0, widths: None })
+        Ok(Self { counts, regularization, class_weights: None, label_smoothing: 0.0, widths: None })
     }
 
     /// The same problem with the weight ω_k for each sample of class k. The weighted sum of the losses is divided
@@ -95,7 +95,7 @@ impl NonnegativeUfm {
     /// # Errors
     /// [`Error::Shape`] unless there is one width, [`Error::OutOfRange`] if it is 0.
     pub fn with_widths(mut self, widths: &[usize]) -> Result<Self> {
-        self.widths = Some(Widths::new(widths, self.penalties.depth())?);
+        self.widths = Some(Widths::new(widths, self.regularization.depth())?);
         Ok(self)
     }
 
@@ -108,7 +108,7 @@ impl NonnegativeUfm {
     /// The decays and the bias.
     #[must_use]
     pub fn regularization(&self) -> &Regularization {
-        &self.penalties
+        &self.regularization
     }
 
     /// The class weights ω, or `None` if all are 1.
@@ -131,7 +131,7 @@ impl NonnegativeUfm {
 
     /// λ_W.
     pub(crate) fn weight_decay(&self) -> f64 {
-        self.penalties.weight_decays().first().copied().unwrap_or(f64::NAN)
+        self.regularization.weight_decays().first().copied().unwrap_or(f64::NAN)
     }
 
     /// The classes by their size and weight.
@@ -177,8 +177,8 @@ impl NonnegativeUfm {
     /// use neural_collapse::{ClassCounts, Regularization};
     ///
     /// let ufm = |decay| {
-    ///     let penalties = Regularization::new(&[decay], decay)?;
-    ///     NonnegativeUfm::new(ClassCounts::new(&[40, 10])?, penalties)
+    ///     let regularization = Regularization::new(&[decay], decay)?;
+    ///     NonnegativeUfm::new(ClassCounts::new(&[40, 10])?, regularization)
     /// };
     /// let critical = ufm(1e-3)?.critical_decay_product().sqrt();
     /// assert!(ufm(critical * 0.999)?.global_minimum()?.margin(1) > Some(0.0));
@@ -198,14 +198,15 @@ impl NonnegativeUfm {
 
     /// κ = √(λ_W λ_H), without underflow on the way.
     pub(crate) fn root_of_decays(&self) -> f64 {
-        self.weight_decay().sqrt() * self.penalties.feature_decay().sqrt()
+        self.weight_decay().sqrt() * self.regularization.feature_decay().sqrt()
     }
 
     /// Whether a bias is zero at the minimum, given how many classes live.
     pub(crate) fn bias_is_idle(&self, living: usize) -> bool {
         let one_weight = || self.kinds().kinds().len() == 1;
         let all = living == self.counts.classes();
-        self.penalties.bias() == Bias::None || self.counts.is_balanced() && (all || one_weight())
+        self.regularization.bias() == Bias::None
+            || self.counts.is_balanced() && (all || one_weight())
     }
 }
 

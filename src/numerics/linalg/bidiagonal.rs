@@ -114,10 +114,10 @@ impl<U: Vectors, V: Vectors> Iteration<U, V> {
         }
     }
 
-    /// Whether the entry above diagonal entry `i` is negligible beside its two neighbours.
+    /// Whether the entry above diagonal entry `i` is negligible beside its two neighbors.
     fn splits_above(&mut self, i: usize) -> bool {
-        let neighbours = self.diagonal[i - 1].abs() + self.diagonal[i].abs();
-        let splits = self.above[i - 1].abs() <= f64::EPSILON * neighbours + f64::MIN_POSITIVE;
+        let neighbors = self.diagonal[i - 1].abs() + self.diagonal[i].abs();
+        let splits = self.above[i - 1].abs() <= f64::EPSILON * neighbors + f64::MIN_POSITIVE;
         if splits {
             self.above[i - 1] = 0.0;
         }
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_vanishes_beside_the_sum_of_its_neighbours_in_the_block() {
+    fn an_entry_vanishes_beside_the_sum_of_its_neighbors_in_the_block() {
         let vanishes = |diagonal: f64, [over, right]: [f64; 2], [start, last]: [usize; 2]| {
             let diagonal = vec![1.0, diagonal * f64::EPSILON, 1.0];
             let above = vec![over, right, 0.0];
@@ -262,7 +262,7 @@ mod tests {
         };
         assert!(vanishes(4.5, [2.0, -3.0], [0, 2]));
         assert!(!vanishes(5.5, [2.0, -3.0], [0, 2]));
-        // Entries outside of the block are no neighbours.
+        // Entries outside of the block are no neighbors.
         assert!(!vanishes(2.5, [2.0, 3.0], [0, 1]) && vanishes(1.5, [2.0, 3.0], [0, 1]));
         assert!(!vanishes(3.5, [2.0, 3.0], [1, 2]) && vanishes(2.5, [2.0, 3.0], [1, 2]));
     }

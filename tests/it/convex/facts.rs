@@ -9,8 +9,8 @@ fn without_decay_it_is_the_support_vector_machine() {
     let svm = Seli::new(counts.clone()).unwrap().classifier_gram().to_dense().unwrap();
     let mut last = f64::INFINITY;
     for decay in [1e-3, 1e-6, 1e-12, 1e-24, 1e-48] {
-        let penalties = Regularization::new(&[decay], decay).unwrap();
-        let minimum = solved(&ConvexUfm::cross_entropy(counts.clone(), penalties).unwrap());
+        let regularization = Regularization::new(&[decay], decay).unwrap();
+        let minimum = solved(&ConvexUfm::cross_entropy(counts.clone(), regularization).unwrap());
         let distance = minimum.trailing_gram(1).unwrap().distance(&svm).unwrap();
         assert!(distance < 0.7 * last, "{decay}: {distance}");
         last = distance;
@@ -95,15 +95,16 @@ fn closed_facts_are_exact() {
         let counts = ClassCounts::new(&list::<u64>(&row["sizes"])).unwrap();
         let weights: Vec<f64> = list(&row["weights"]);
         let number = |name: &str| row[name].parse::<f64>().unwrap();
-        let penalties = Regularization::new(&[number("weight_decay")], number("feature_decay"));
-        let penalties = penalties.unwrap();
-        let ufm = |penalties: Regularization| {
-            ConvexUfm::cross_entropy(counts.clone(), penalties)
+        let regularization =
+            Regularization::new(&[number("weight_decay")], number("feature_decay"));
+        let regularization = regularization.unwrap();
+        let ufm = |regularization: Regularization| {
+            ConvexUfm::cross_entropy(counts.clone(), regularization)
                 .and_then(|ufm| ufm.with_class_weights(&weights))
                 .and_then(|ufm| ufm.with_label_smoothing(number("smoothing")))
                 .unwrap()
         };
-        let plain = ufm(penalties.clone());
+        let plain = ufm(regularization.clone());
         let merging = row["merging_counts"].split(' ').zip(row["gaps"].split(' '));
         for (class, (merging, gap)) in merging.enumerate() {
             let found = plain.merging_count(weights[class]).unwrap();
@@ -113,7 +114,7 @@ fn closed_facts_are_exact() {
         }
         let found = plain.critical_decay_product().unwrap();
         assert!(ulps(found, &row["critical"]) <= 4.0, "{found:e}, {row:?}");
-        let free = ufm(penalties.with_bias(Bias::Unregularized).unwrap());
+        let free = ufm(regularization.with_bias(Bias::Unregularized).unwrap());
         let found = free.critical_decay_product().unwrap();
         assert!(ulps(found, &row["critical_free_bias"]) <= 8.0, "{found:e}, {row:?}");
     }
@@ -122,9 +123,9 @@ fn closed_facts_are_exact() {
 #[test]
 fn many_classes_cost_no_more_than_their_kinds() {
     let counts = ClassCounts::from_runs([(500, 300_000), (50, 300_000), (5, 400_000)]).unwrap();
-    let penalties = Regularization::new(&[1e-8], 1e-8).unwrap();
-    let penalties = penalties.with_bias(Bias::Unregularized).unwrap();
-    let minimum = solved(&ConvexUfm::cross_entropy(counts, penalties).unwrap());
+    let regularization = Regularization::new(&[1e-8], 1e-8).unwrap();
+    let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
+    let minimum = solved(&ConvexUfm::cross_entropy(counts, regularization).unwrap());
     assert_eq!(minimum.class_runs().unwrap().len(), 3);
     assert!(minimum.rank() >= 299_999 && minimum.geometry() == Geometry::Convex);
 }
@@ -134,8 +135,8 @@ fn long_work_can_be_watched_and_ended() {
     use core::ops::ControlFlow;
     use neural_collapse::{Error, Progress};
     let counts = ClassCounts::new(&[90, 70, 50, 30, 20, 10]).unwrap();
-    let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-    let ufm = ConvexUfm::cross_entropy(counts, penalties).unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let ufm = ConvexUfm::cross_entropy(counts, regularization).unwrap();
     let impatient = |progress: Progress| {
         if progress.done < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
@@ -172,8 +173,8 @@ fn bad_problems_are_named() {
     }
     assert!(error(ufm().with_widths(&[0])).contains("widths[0]"));
     assert!(error(ufm().with_widths(&[3, 3])).contains("one width"));
-    let labels = |matrix, samples: &[u64], penalties| {
-        error(ConvexUfm::soft_labels(matrix, samples, penalties))
+    let labels = |matrix, samples: &[u64], regularization| {
+        error(ConvexUfm::soft_labels(matrix, samples, regularization))
     };
     let message = labels(dmatrix![0.5, 0.1; 0.5, 0.8], &[3, 2], one());
     assert!(message.contains("column_sums()[1]") && message.contains("must be 1"), "{message}");

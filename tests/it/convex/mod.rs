@@ -53,8 +53,8 @@ impl Case {
     }
 
     fn penalties(&self) -> Regularization {
-        let penalties = Regularization::new(&[self.decays.0], self.decays.1).unwrap();
-        penalties.with_bias(self.bias).unwrap()
+        let regularization = Regularization::new(&[self.decays.0], self.decays.1).unwrap();
+        regularization.with_bias(self.bias).unwrap()
     }
 
     fn ufm(&self) -> ConvexUfm {
@@ -183,11 +183,11 @@ fn the_squared_loss_where_it_is_known() {
     ] {
         for decay in [1e-4, 1e-2, 0.03, 0.3] {
             let counts = ClassCounts::new(&counts).unwrap();
-            let penalties = Regularization::new(&[decay], 0.5 * decay).unwrap();
-            let penalties = penalties.with_bias(bias).unwrap();
-            let closed = Ufm::new(counts.clone(), penalties.clone()).unwrap();
+            let regularization = Regularization::new(&[decay], 0.5 * decay).unwrap();
+            let regularization = regularization.with_bias(bias).unwrap();
+            let closed = Ufm::new(counts.clone(), regularization.clone()).unwrap();
             let closed = closed.global_minimum().unwrap();
-            let convex = solved(&ConvexUfm::squared_error(counts, penalties).unwrap());
+            let convex = solved(&ConvexUfm::squared_error(counts, regularization).unwrap());
             let error = (convex.loss() / closed.loss() - 1.0).abs();
             assert!(error < 1e-13, "{bias:?}, {decay}: {error:e}");
             same(&convex.class_outputs().unwrap(), &closed.class_outputs().unwrap(), 1e-9);
@@ -329,12 +329,12 @@ fn grouped_and_ungrouped_classes_agree() {
 fn weights_and_smoothing_of_pytorch() {
     let (counts, weight, smoothing) = ([7_u64, 3, 2, 2], [0.5, 1.0, 2.0, 2.0], 0.2);
     for bias in [Bias::None, Bias::Unregularized] {
-        let penalties = Regularization::new(&[1e-2], 2e-2).unwrap().with_bias(bias).unwrap();
+        let regularization = Regularization::new(&[1e-2], 2e-2).unwrap().with_bias(bias).unwrap();
         let torch = ConvexUfm::pytorch(
             ClassCounts::new(&counts).unwrap(),
             &weight,
             smoothing,
-            penalties.clone(),
+            regularization.clone(),
         );
         let minimum = solved(&torch.unwrap());
         let divisor: f64 = counts.iter().zip(weight).map(|(&n, w)| n as f64 * w).sum();
@@ -351,7 +351,7 @@ fn weights_and_smoothing_of_pytorch() {
         assert!(found <= minimum.loss() * (1.0 + 1e-8), "{found}, {}", minimum.loss());
         // It is not the model whose weights multiply smoothed losses.
         let factor = 14.0 / divisor;
-        let ours = ConvexUfm::cross_entropy(ClassCounts::new(&counts).unwrap(), penalties)
+        let ours = ConvexUfm::cross_entropy(ClassCounts::new(&counts).unwrap(), regularization)
             .and_then(|ufm| ufm.with_class_weights(&weight.map(|w| w * factor)))
             .and_then(|ufm| ufm.with_label_smoothing(smoothing))
             .unwrap();
@@ -366,11 +366,11 @@ fn equal_classes_form_a_simplex() {
     {
         for decay in [1e-8, 1e-4, 1e-2, 3e-2] {
             let counts = ClassCounts::balanced(classes, 9).unwrap();
-            let penalties = Regularization::new(&[decay], decay).unwrap();
-            let penalties = penalties.with_bias(bias).unwrap();
-            let closed = CrossEntropyUfm::new(classes, 9, penalties.clone()).unwrap();
+            let regularization = Regularization::new(&[decay], decay).unwrap();
+            let regularization = regularization.with_bias(bias).unwrap();
+            let closed = CrossEntropyUfm::new(classes, 9, regularization.clone()).unwrap();
             let best = closed.simplex_etf().unwrap().loss();
-            let ufm = ConvexUfm::cross_entropy(counts, penalties).unwrap();
+            let ufm = ConvexUfm::cross_entropy(counts, regularization).unwrap();
             let convex = solved(&ufm);
             assert!((convex.loss() / best - 1.0).abs() < 1e-12, "{}, {best}", convex.loss());
             let nearly = solved(&ufm.clone().with_label_smoothing(1e-14).unwrap());

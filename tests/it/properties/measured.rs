@@ -20,7 +20,7 @@ pub struct Input {
     /// The widths of hidden layers.
     pub hidden: Vec<usize>,
     pub weights: Vec<f64>,
-    pub penalties: Option<Regularization>,
+    pub regularization: Option<Regularization>,
 }
 
 impl Input {
@@ -55,10 +55,10 @@ fn check_type<T: Scalar>(features: &[T], input: &Input) -> neural_collapse::Resu
     let head = input.head()?;
     let nc4 = nc4(&data, &statistics, &head)?;
     assert!((0.0..=1.0).contains(&nc4.overall.agreement), "{input:?}: {nc4:?}");
-    let audit = match &input.penalties {
+    let audit = match &input.regularization {
         None => measure(&data, &head)?.without_prediction("no decays")?,
-        Some(penalties) => {
-            let ufm = Ufm::new(ClassCounts::new(statistics.counts())?, penalties.clone())?;
+        Some(regularization) => {
+            let ufm = Ufm::new(ClassCounts::new(statistics.counts())?, regularization.clone())?;
             audit(&data, &head, &ufm.with_widths(&head.widths())?.global_minimum()?)?
         }
     };

@@ -50,7 +50,7 @@ pub fn check(input: &Input) {
 
 /// The same for any target matrix.
 pub fn check_target(target: DMatrix<f64>, input: &Input) {
-    let ufm = input.penalties().and_then(|penalties| Ufm::from_target(target, penalties));
+    let ufm = input.penalties().and_then(|regularization| Ufm::from_target(target, regularization));
     match ufm.and_then(|ufm| ufm.global_minimum()) {
         Ok(minimum) => {
             check_minimum(&minimum, input);

@@ -12,9 +12,9 @@ pub fn check(runs: &[(u64, usize)]) {
         Err(error) => return check_message(&error),
     };
     let samples = counts.samples() as f64;
-    let penalties = Regularization::new(&[samples.recip()], samples.recip()).unwrap();
-    let penalties = penalties.with_bias(Bias::Unregularized).unwrap();
-    let minimum = Ufm::new(counts.clone(), penalties).unwrap().global_minimum().unwrap();
+    let regularization = Regularization::new(&[samples.recip()], samples.recip()).unwrap();
+    let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
+    let minimum = Ufm::new(counts.clone(), regularization).unwrap().global_minimum().unwrap();
     let values: Vec<(f64, usize)> = minimum
         .directions()
         .iter()
