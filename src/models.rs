@@ -14,6 +14,8 @@ pub mod nonnegative;
 pub(crate) mod regime;
 pub mod soft_labels;
 pub mod squared;
+#[cfg(feature = "serde")]
+mod stored;
 pub mod svm;
 
 pub use any::AnyModel;

@@ -25,7 +25,7 @@ const SHARED_DIRECTION: f64 = 0.999;
 
 /// A measured number or fact beside the predicted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Compared<T> {
     /// What the network has.
@@ -36,7 +36,7 @@ pub struct Compared<T> {
 
 /// One class of an [`Audit`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassAudit {
     /// Number of samples.

@@ -12,7 +12,7 @@ use crate::problem::head::LinearHead;
 
 /// How far the head and the outputs are from one frame.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct FrameDistance {
     /// NC2ₘ for m = 1, …, M; `None` where there is nothing but zeros.
@@ -38,7 +38,7 @@ pub struct FrameDistance {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct FrameDistances {
     /// To orthogonal vectors of equal length.

@@ -36,7 +36,7 @@ pub enum Arrival {
 
 /// Where training has come to, with the figures that tell it.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TrainingVerdict {
     /// In one word.

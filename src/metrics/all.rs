@@ -26,7 +26,7 @@ use crate::problem::head::LinearHead;
 /// Every metric that needs no target. What is not defined, such as the angle of a vector that is zero, is `None` and
 /// fails nothing else.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct AllMetrics {
     /// [`nc1`](crate::metrics::nc1).
@@ -55,7 +55,7 @@ pub struct AllMetrics {
 
 /// A metric for either center of the class means; `None` where it is not defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ByCenter<T> {
     /// The mean over all samples.

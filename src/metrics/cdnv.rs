@@ -16,7 +16,7 @@ const CLOSE: f64 = 1e-4;
 
 /// Class-distance normalised variances of all pairs of classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Cdnv {
     /// Mean over the pairs of classes whose means differ; `None` if no pair's do.

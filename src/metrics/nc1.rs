@@ -54,7 +54,7 @@ impl Nc1Options {
 
 /// The value of NC1 and the number of directions it was measured in.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Nc1 {
     /// tr(Σ_W Σ_B†)/K, or without the division.
     pub value: f64,

@@ -20,7 +20,7 @@ use crate::problem::head::LinearHead;
 
 /// Shares of samples, each between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DecisionShares {
     /// Samples for which the head and the nearest class mean decide for the same class.
@@ -33,7 +33,7 @@ pub struct DecisionShares {
 
 /// How often a linear head and the nearest class mean decide alike, and rightly.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Nc4 {
     /// Over all samples; its `agreement` is the metric NC4.

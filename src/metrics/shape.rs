@@ -94,7 +94,7 @@ pub fn cosine_spread(vectors: &ClassVectors<'_>) -> Result<Spread> {
 
 /// Of all pairs of vectors: how far their cosines are from those of a simplex ETF.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Equiangularity {
     /// Mean and standard deviation of the cosines, as [`cosine_spread`] gives them.
@@ -218,7 +218,7 @@ pub fn log_energy(vectors: &ClassVectors<'_>) -> Result<Spread> {
 
 /// All that is told of the shape that a vector for each class makes; what is not defined is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Shape {
     /// [`norm_spread`].

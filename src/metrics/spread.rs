@@ -11,7 +11,7 @@
 /// assert!((spread.sample_deviation() - (14.0_f64 / 3.0).sqrt()).abs() < 1e-15);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Spread {
     /// Mean.

@@ -7,7 +7,7 @@ use crate::numerics::linalg::check_finite;
 
 /// The residual of the tag-wise average for the sets of one number of tags.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TagAverage {
     /// Number of tags m.

@@ -6,4 +6,6 @@ mod prediction;
 mod unit;
 
 pub use codes::{CodeBound, one_vs_rest_bound, one_vs_rest_distance};
+#[cfg(feature = "serde")]
+pub(crate) use unit::Kind;
 pub use unit::{UnitFeatures, UnitMinimum};

@@ -5,6 +5,8 @@ pub use problem::ConvexUfm;
 
 pub(crate) use budget::SMALL_BUDGET;
 pub(crate) use minimum::PROOF;
+#[cfg(feature = "serde")]
+pub(crate) use problem::Labels;
 
 pub(crate) mod budget;
 mod certificate;

@@ -50,6 +50,8 @@ use crate::models::convex::SMALL_BUDGET;
 /// whose convex relaxation (over the Gram matrix of W and H̄, for d ≥ 2K) this is with W and H̄
 /// eliminated.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredLayerPeeled"))]
 pub struct LayerPeeled {
     counts: ClassCounts,
     weight_energy: f64,

@@ -11,7 +11,7 @@
 /// [cross-entropy](Self::cross_entropy) as the data term it is their problem (7). Under budgets
 /// ([`TrainingObjective::Budgeted`](crate::problem::TrainingObjective::Budgeted)) it is the data term alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Objective {
     /// 1/(2N) ‖W_M⋯W₁ H + b 1ᵀ − Y‖², or the mean cross-entropy, times the factor of the training objective.

@@ -18,7 +18,7 @@ use crate::problem::training_objective::TrainingObjective;
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Summary {
     /// The objective that training minimizes.

@@ -4,6 +4,7 @@ use crate::error::{Argument, Error, Result};
 
 /// The widths d₁, …, d_M, checked: one for the inputs of each layer, and none is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub(crate) struct Widths(Vec<usize>);
 
 impl Widths {

@@ -1,17 +1,22 @@
 //! Every implementor of `Prediction` answers for one and the same point: the explicit matrices attain the loss
 //! with a vanishing gradient, and norms, Gram matrices, outputs, bias and singular values are theirs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 use nalgebra::DMatrix;
 use neural_collapse::measure::LabeledFeatures;
+use neural_collapse::models::contrastive::UnitFeatures;
 use neural_collapse::models::convex::ConvexUfm;
+use neural_collapse::models::fixed_head::FixedHeadUfm;
+use neural_collapse::models::low_rank::{LowRankProblem, Search};
+use neural_collapse::models::multi_label::MultiLabelUfm;
 use neural_collapse::models::nonnegative::NonnegativeUfm;
+use neural_collapse::models::soft_labels::SparseLabels;
 use neural_collapse::objective::Objective;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{
     Basis, Bias, ClassCounts, ClassMatrix, CrossEntropyUfm, Error, ExplicitPoint, Features,
-    LayerPeeled, Prediction, Regularization, Seli, Ufm,
+    LayerPeeled, LinearHead, Prediction, Regularization, Seli, Ufm,
 };
 
 /// How far answers and matrices may differ, relatively: rounding in products of a few layers.
@@ -54,7 +59,17 @@ fn check(name: &str, prediction: &dyn Prediction) {
             check_budgets(name, prediction, &attained, weight_energy, feature_energy);
         }
         TrainingObjective::SmallestNorms { .. } => check_margins(name, prediction, &attained),
-        other => assert_eq!(other, prediction.training_objective(), "{name} needs a check"),
+        TrainingObjective::FixedSimplexHead { feature_decay, label_smoothing: 0.0, .. } => {
+            let head = attained.point.head().clone();
+            let penalty = feature_decay / 2.0 * attained.features.norm_squared();
+            check_cross_entropy(name, prediction, &attained, (&head, penalty));
+        }
+        TrainingObjective::UnitVectors { temperature, .. } => {
+            let weights = attained.point.head().weights()[0].clone() / temperature;
+            let head = LinearHead::new(vec![weights], None).unwrap();
+            check_cross_entropy(name, prediction, &attained, (&head, 0.0));
+        }
+        other => panic!("{name} needs a check of {other:?}"),
     }
     check_grams(name, prediction, &attained);
     check_norms(name, prediction, &attained);
@@ -112,6 +127,42 @@ fn check_margins(name: &str, prediction: &dyn Prediction, attained: &Attained) {
     }
     let norms = (product.norm_squared() + attained.features.norm_squared()) / 2.0;
     assert!((norms - prediction.loss()).abs() <= 1e-9 * norms, "{name}: {norms}");
+}
+
+/// The cross-entropy of a head's outputs plus a penalty is the loss.
+fn check_cross_entropy(
+    name: &str,
+    prediction: &dyn Prediction,
+    attained: &Attained,
+    (head, penalty): (&LinearHead, f64),
+) {
+    let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
+    let measured = Objective::new(&attained.data(), head, &objective).unwrap();
+    let (found, loss) = (measured.data_term + penalty, prediction.loss());
+    assert!((found - loss).abs() <= TOLERANCE * loss, "{name}: {found}, {loss}");
+}
+
+/// Holds the answers of a prediction without classes against its explicit matrices; all questions about classes are
+/// refused.
+fn check_without_classes(name: &str, prediction: &dyn Prediction) {
+    let point = prediction.explicit(&Basis::Random(7)).unwrap();
+    assert!(prediction.counts().is_none() && point.class_means().is_none(), "{name}");
+    assert!(matches!(prediction.class_runs(), Err(Error::NotAnswered { .. })), "{name}");
+    let weight = &point.head().weights()[0];
+    let gram = prediction.trailing_gram(1).unwrap().to_dense().unwrap();
+    let found = weight * weight.transpose();
+    assert!((&gram - &found).amax() <= 1e-9 * found.amax(), "{name}");
+    let (of_layer, of_features) =
+        (prediction.singular_values(1..=1), prediction.feature_singular_values());
+    same_values(&format!("{name}, W"), &of_layer.unwrap(), weight.clone());
+    same_values(&format!("{name}, H"), &of_features.unwrap(), point.features().unwrap());
+    if let TrainingObjective::SmallestNorms { .. } = prediction.training_objective() {
+        let norms = (weight.norm_squared() + point.features().unwrap().norm_squared()) / 2.0;
+        assert!((norms - prediction.loss()).abs() <= 1e-9 * norms, "{name}: {norms}");
+    }
+    if let Some(bound) = prediction.lower_bound() {
+        assert!(bound <= prediction.loss() * (1.0 + TOLERANCE), "{name}: {bound}");
+    }
 }
 
 fn check_grams(name: &str, prediction: &dyn Prediction, attained: &Attained) {
@@ -308,6 +359,77 @@ fn seli_answers_for_its_matrices() {
     let mut dice = Dice(3);
     for case in 0..10 {
         check(&format!("SELI {case}"), &Seli::new(dice.counts()).unwrap());
+    }
+}
+
+#[test]
+fn searched_points_answer_for_their_matrices() {
+    let mut dice = Dice(5);
+    for case in 0..12 {
+        let bias = [Bias::None, Bias::Unregularized, Bias::Regularized(0.3)][case % 3];
+        let regularization = dice.regularization(3).with_bias(bias).unwrap();
+        let problem = match case % 2 {
+            0 => LowRankProblem::cross_entropy(dice.counts(), regularization)
+                .unwrap()
+                .with_label_smoothing(0.1)
+                .unwrap(),
+            _ => LowRankProblem::squared(dice.counts(), regularization).unwrap(),
+        };
+        let found = problem.minimize(&Search::default().with_starts(3), &()).unwrap();
+        check(&format!("search {case}"), &found);
+    }
+}
+
+#[test]
+fn fixed_heads_answer_for_their_matrices() {
+    let mut dice = Dice(6);
+    for case in 0..10 {
+        let (norm, decay) = (0.5 + dice.below(100) as f64, dice.decay());
+        let ufm = FixedHeadUfm::new(dice.counts(), norm, decay).unwrap();
+        check(&format!("fixed head {case}"), &ufm.global_minimum().unwrap());
+    }
+}
+
+#[test]
+fn unit_vectors_answer_for_their_matrices() {
+    for (classes, temperature) in [(2, 0.1), (3, 1.0), (7, 0.3)] {
+        let counts = ClassCounts::balanced(classes, 5).unwrap();
+        let model = UnitFeatures::spherical_cross_entropy(counts, temperature).unwrap();
+        check(&format!("spherical {classes}"), &model.global_minimum().unwrap());
+    }
+}
+
+/// The contrastive loss has no classifier: its answers are held against its class means.
+#[test]
+fn contrastive_features_answer_for_their_class_means() {
+    let counts = ClassCounts::balanced(5, 4).unwrap();
+    let model = UnitFeatures::supervised_contrastive(counts, 0.2).unwrap();
+    for model in [model.clone(), model.with_nonnegative_features().unwrap()] {
+        let minimum = model.global_minimum().unwrap();
+        let prediction: &dyn Prediction = &minimum;
+        let basis = Basis::Random(7);
+        assert!(matches!(prediction.explicit(&basis), Err(Error::NotAnswered { .. })));
+        assert!(matches!(prediction.trailing_gram(1), Err(Error::NotAnswered { .. })));
+        let means = minimum.class_means(&basis).unwrap();
+        let gram = prediction.class_means_gram().unwrap().to_dense().unwrap();
+        assert!((means.transpose() * &means - gram).amax() <= 1e-12);
+    }
+}
+
+#[test]
+fn labels_of_several_classes_answer_for_their_matrices() {
+    for (sets, bias) in [
+        (vec![(1, 10), (2, 3)], Bias::None),
+        (vec![(2, 5), (3, 1)], Bias::Unregularized),
+        (vec![(1, 4), (4, 2)], Bias::Regularized(0.1)),
+    ] {
+        let regularization = Regularization::new(&[1e-3], 2e-3).unwrap().with_bias(bias).unwrap();
+        let ufm = MultiLabelUfm::new(5, &sets, regularization).unwrap();
+        check_without_classes("multi-label", &ufm.global_minimum().unwrap());
+    }
+    for supports in [vec![vec![0, 1], vec![1, 2], vec![3]], vec![vec![0], vec![1], vec![2, 3]]] {
+        let problem = SparseLabels::new(4, &supports, &[10, 4, 7]).unwrap();
+        check_without_classes("sparse labels", &problem.global_minimum().unwrap());
     }
 }
 

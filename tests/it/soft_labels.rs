@@ -239,7 +239,7 @@ fn a_search_can_be_cancelled() {
     let lists = supports(&[&[0, 1], &[2, 3], &[0, 2], &[1, 3], &[0, 1, 2]]);
     let problem = SparseLabels::new(5, &lists, &[9, 8, 7, 1, 5]).unwrap();
     let stop = |_: Progress| std::ops::ControlFlow::Break(());
-    match problem.watched_minimum(&stop) {
+    match problem.global_minimum_with(&stop) {
         Err(error) => assert_eq!(error, Error::Cancelled),
         Ok(found) => assert!(found.certificate().norm_of_rest >= 0.0),
     }

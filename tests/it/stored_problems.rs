@@ -1,10 +1,18 @@
 //! Problems and results with the feature `serde`: what is written can be read, and nothing invalid can.
 
 use nalgebra::{DMatrix, dmatrix, dvector};
+use neural_collapse::models::contrastive::UnitFeatures;
+use neural_collapse::models::convex::ConvexUfm;
+use neural_collapse::models::cross_entropy::LossMean;
+use neural_collapse::models::fixed_head::FixedHeadUfm;
+use neural_collapse::models::low_rank::{LowRankProblem, Search};
+use neural_collapse::models::multi_label::MultiLabelUfm;
+use neural_collapse::models::nonnegative::NonnegativeUfm;
+use neural_collapse::models::soft_labels::SparseLabels;
 use neural_collapse::models::squared::QuasiInterpolation;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassMatrix, Geometry, GlobalMinimum, LinearHead, Potential,
-    Prediction, Regularization, Ufm,
+    Basis, Bias, ClassCounts, ClassMatrix, CrossEntropyUfm, Geometry, GlobalMinimum, LayerPeeled,
+    LinearHead, Potential, Prediction, Regularization, Seli, Ufm,
 };
 
 fn penalties() -> Regularization {
@@ -155,4 +163,127 @@ fn no_invalid_matrix_comes_in() {
     }
     let head = r#"{"weights":[{"rows":2,"columns":2,"entries":[1,2,3]}]}"#;
     assert!(error::<LinearHead>(head).contains("`entries` has shape 3"));
+}
+
+/// Written and read, it is the same; and with a field that it has not, it is refused.
+fn is_read_as_it_was<T>(value: &T)
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    assert_eq!(&roundtrip(value), value);
+}
+
+/// As [`is_read_as_it_was`], and unknown fields are refused.
+fn problem_is_read_as_it_was<T>(problem: &T)
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    is_read_as_it_was(problem);
+    let text = serde_json::to_string(problem).unwrap();
+    assert!(error::<T>(&text.replacen('{', r#"{"unknown":1,"#, 1)).contains("unknown"), "{text}");
+}
+
+fn one_layer() -> Regularization {
+    Regularization::new(&[1e-3], 5e-4).unwrap()
+}
+
+#[test]
+fn problems_of_every_model_are_read_as_they_were() {
+    let convex = ConvexUfm::cross_entropy(counts(), one_layer()).unwrap();
+    let weights = [0.5, 1.0, 2.0, 2.0];
+    let weighted = convex.clone().with_class_weights(&weights).unwrap();
+    let labels = dmatrix![0.9, 0.2; 0.1, 0.8];
+    for problem in [
+        convex.with_widths(&[9]).unwrap(),
+        weighted.with_label_smoothing(0.1).unwrap(),
+        ConvexUfm::squared_error(counts(), one_layer()).unwrap(),
+        ConvexUfm::pytorch(counts(), &weights, 0.1, one_layer()).unwrap(),
+        ConvexUfm::soft_labels(labels, &[5, 7], one_layer()).unwrap(),
+    ] {
+        problem_is_read_as_it_was(&problem);
+    }
+    let balanced = CrossEntropyUfm::new(6, 10, penalties()).unwrap();
+    problem_is_read_as_it_was(&balanced);
+    let halved = balanced.with_loss_mean(LossMean::TwiceSamples).with_label_smoothing(0.1).unwrap();
+    problem_is_read_as_it_was(&halved.with_widths(&[8, 8]).unwrap());
+    for problem in [
+        LowRankProblem::squared(counts(), penalties()).unwrap().with_widths(&[3, 3]).unwrap(),
+        LowRankProblem::cross_entropy(counts(), penalties())
+            .unwrap()
+            .with_class_weights(&weights)
+            .unwrap(),
+    ] {
+        problem_is_read_as_it_was(&problem);
+    }
+    let seli = Seli::new(counts()).unwrap();
+    problem_is_read_as_it_was(&seli);
+    let seli = seli.with_margins(&weights).unwrap().with_logit_scales(&weights).unwrap();
+    problem_is_read_as_it_was(&seli);
+}
+
+#[test]
+fn minima_are_read_as_they_were() {
+    let convex = ConvexUfm::cross_entropy(counts(), one_layer()).unwrap();
+    is_read_as_it_was(&convex.global_minimum().unwrap());
+    let nonnegative = NonnegativeUfm::new(counts(), one_layer()).unwrap();
+    let nonnegative = nonnegative.with_class_weights(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+    problem_is_read_as_it_was(&nonnegative);
+    is_read_as_it_was(&nonnegative.global_minimum().unwrap());
+    let peeled = LayerPeeled::new(counts(), 1.0, 2.0).unwrap();
+    problem_is_read_as_it_was(&peeled);
+    is_read_as_it_was(&peeled.global_minimum().unwrap());
+    let multi_label = MultiLabelUfm::new(5, &[(1, 10), (3, 2)], one_layer()).unwrap();
+    problem_is_read_as_it_was(&multi_label);
+    is_read_as_it_was(&multi_label.global_minimum().unwrap());
+    let sparse = SparseLabels::new(4, &[vec![0, 1], vec![2]], &[3, 4]).unwrap();
+    problem_is_read_as_it_was(&sparse);
+    is_read_as_it_was(&sparse.global_minimum().unwrap());
+    let fixed = FixedHeadUfm::new(counts(), 2.0, 1e-4).unwrap().with_label_smoothing(0.1).unwrap();
+    problem_is_read_as_it_was(&fixed);
+    is_read_as_it_was(&fixed.global_minimum().unwrap());
+    let five = || ClassCounts::balanced(5, 3).unwrap();
+    for model in [
+        UnitFeatures::supervised_contrastive(five(), 0.1).unwrap(),
+        UnitFeatures::spherical_cross_entropy(five(), 0.1).unwrap(),
+        UnitFeatures::supervised_contrastive(counts(), 0.1)
+            .unwrap()
+            .with_nonnegative_features()
+            .unwrap(),
+    ] {
+        problem_is_read_as_it_was(&model);
+        is_read_as_it_was(&model.global_minimum().unwrap());
+    }
+}
+
+/// What a search has found is written, not read.
+#[test]
+fn searched_results_are_written_with_their_numbers() {
+    let landscape = CrossEntropyUfm::new(4, 10, penalties()).unwrap().landscape().unwrap();
+    let written = serde_json::to_value(&landscape).unwrap();
+    assert_eq!(written["loss"], landscape.loss());
+    assert_eq!(written["points"].as_array().unwrap().len(), landscape.points().len());
+    assert_eq!(written["points"][0]["loss"], landscape.best().loss());
+    assert_eq!(written["problem"]["counts"], serde_json::json!([[10, 4]]));
+    assert!(written["search"].is_null());
+    let problem = LowRankProblem::cross_entropy(counts(), penalties()).unwrap();
+    let found = problem.minimize(&Search::default().with_starts(2), &()).unwrap();
+    let written = serde_json::to_value(&found).unwrap();
+    assert_eq!((&written["loss"], &written["rank"]), (&found.loss().into(), &found.rank().into()));
+    assert_eq!(written["outputs"]["entries"].as_array().unwrap().len(), 16);
+}
+
+#[test]
+fn no_invalid_problem_of_any_model_comes_in() {
+    let valid = serde_json::to_string(&CrossEntropyUfm::new(4, 10, penalties()).unwrap()).unwrap();
+    let unequal = valid.replace("[[10,4]]", "[[10,3],[9,1]]");
+    assert!(error::<CrossEntropyUfm>(&unequal).contains("different sizes"), "{valid}");
+    let text = serde_json::to_string(&LayerPeeled::new(counts(), 1.0, 2.0).unwrap()).unwrap();
+    assert!(error::<LayerPeeled>(&text.replace("2.0", "-2.0")).contains("feature_energy"));
+    let seli = Seli::new(counts()).unwrap().with_margins(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+    let text = serde_json::to_string(&seli).unwrap();
+    assert!(error::<Seli>(&text.replace("[1.0,", "[")).contains("margins"), "{text}");
+    let convex = ConvexUfm::cross_entropy(counts(), one_layer()).unwrap();
+    let text = serde_json::to_string(&convex).unwrap();
+    let message = error::<ConvexUfm>(&text.replace(r#""smoothing":0.0"#, r#""smoothing":1.0"#));
+    assert!(message.contains("label_smoothing"), "{message}");
 }

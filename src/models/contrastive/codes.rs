@@ -7,7 +7,7 @@ use crate::numerics::linalg::{check_finite, power_of_two, solve_positive_definit
 
 /// An upper bound of the one-vs-rest distance of unit vectors.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CodeBound {
     /// No K unit vectors in ℝᵈ have a larger one-vs-rest distance.

@@ -37,16 +37,16 @@ const ALONE: &str =
 
 impl UnitMinimum {
     fn kind(&self) -> Kind {
-        self.model().kind()
+        self.problem().kind()
     }
 
     fn size(&self) -> usize {
-        self.model().counts().classes()
+        self.problem().counts().classes()
     }
 
     /// Whether two classes of one sample each may lie at any angle.
     fn has_free_pairs(&self) -> bool {
-        let alone = self.model().counts().sizes().filter(|group| group.size == 1);
+        let alone = self.problem().counts().sizes().filter(|group| group.size == 1);
         self.kind() == Kind::NonnegativeContrastive
             && alone.map(|group| group.class_count).sum::<usize>() > 1
     }
@@ -110,13 +110,13 @@ impl Prediction for UnitMinimum {
                 Kind::SphericalCrossEntropy => LossFunction::CrossEntropy,
                 _ => LossFunction::SupervisedContrastive,
             },
-            temperature: self.model().temperature(),
+            temperature: self.problem().temperature(),
             nonnegative_features: self.kind() == Kind::NonnegativeContrastive,
         }
     }
 
     fn counts(&self) -> Option<&ClassCounts> {
-        Some(self.model().counts())
+        Some(self.problem().counts())
     }
 
     fn classes(&self) -> usize {
@@ -163,7 +163,7 @@ impl Prediction for UnitMinimum {
             classifier_norm_squared: classifier,
             feature_norm_squared: Some(1.0),
         };
-        Ok(self.model().counts().runs().map(|run| (run, geometry(run))).collect())
+        Ok(self.problem().counts().runs().map(|run| (run, geometry(run))).collect())
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
@@ -177,7 +177,7 @@ impl Prediction for UnitMinimum {
     }
 
     fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
-        let sizes = self.model().counts().sizes();
+        let sizes = self.problem().counts().sizes();
         if self.has_free_pairs() {
             let question = "the singular values of the features";
             return Err(Error::NotAnswered { question, reason: ALONE });
@@ -218,7 +218,7 @@ impl Prediction for UnitMinimum {
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
         let norms = self.classifier("a classifier that attains the loss")?;
         check_matrices(&norms, None, (self.size(), self.size(), self.size() - 1))?;
-        let counts = Some(self.model().counts().clone());
+        let counts = Some(self.problem().counts().clone());
         self.fitted().assemble(&norms, None, basis, None, counts)
     }
 }

@@ -35,6 +35,8 @@ use crate::problem::counts::ClassCounts;
 /// Batching* (ICLR 2024); Yaras et al., *Neural Collapse with Normalized Features* (NeurIPS 2022). Proofs of these
 /// forms are in the project's `docs/closed-forms.md`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredUnitFeatures"))]
 pub struct UnitFeatures {
     counts: ClassCounts,
     temperature: f64,
@@ -43,6 +45,8 @@ pub struct UnitFeatures {
 
 /// Which loss, and with which features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub(crate) enum Kind {
     Contrastive,
     NonnegativeContrastive,
@@ -120,7 +124,7 @@ impl UnitFeatures {
             let problem = "the contrastive loss without two samples of one class";
             return Err(Error::NoClosedForm { problem });
         }
-        Ok(UnitMinimum { model: self.clone(), loss: self.loss() })
+        Ok(UnitMinimum { problem: self.clone(), loss: self.loss() })
     }
 
     fn loss(&self) -> f64 {
@@ -153,14 +157,14 @@ impl UnitFeatures {
 /// orthogonal unit vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnitMinimum {
-    model: UnitFeatures,
+    problem: UnitFeatures,
     pub(crate) loss: f64,
 }
 
 impl UnitMinimum {
-    /// The model that this is the minimum of.
+    /// The problem.
     #[must_use]
-    pub fn model(&self) -> &UnitFeatures {
-        &self.model
+    pub fn problem(&self) -> &UnitFeatures {
+        &self.problem
     }
 }

@@ -46,6 +46,8 @@ use crate::problem::widths::Widths;
 /// Cross-entropy Loss with Imbalanced Data* (arXiv 2309.09725); derivations, method and certificate are in the
 /// project's `docs/convex.md`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredConvex"))]
 pub struct ConvexUfm {
     loss_function: LossFunction,
     /// Samples of each class, or of each soft label.
@@ -57,6 +59,8 @@ pub struct ConvexUfm {
 
 /// What the samples are held against.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(into = "crate::models::stored::StoredLabels"))]
 pub(crate) enum Labels {
     /// (1−δ) e_y + δ1/K, with a weight for each class.
     Classes { weights: Option<Vec<f64>>, smoothing: f64 },

@@ -9,7 +9,7 @@ use crate::models::cross_entropy::codes::SphericalCode;
 
 /// How the logits of a [`Block`] of classes are arranged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum BlockShape {
@@ -31,7 +31,7 @@ pub enum BlockShape {
 
 /// Some classes with logits of their own subspace, so that their logits for all other classes are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Block {
     /// How they are arranged.

@@ -6,7 +6,7 @@ use nalgebra::DMatrix;
 
 /// k unit vectors in ℝʳ with VVᵀ = (k/r) I that all look alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum SphericalCode {

@@ -60,7 +60,7 @@ pub struct Landscape {
 
 /// What a numerical search for a lower point has found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SearchResult {
     /// The lowest loss that it found.

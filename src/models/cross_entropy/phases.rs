@@ -23,6 +23,7 @@ const MOST_NESTED: usize = 6;
 
 /// A range of strengths u = (n P)^(1/(M+1)) and the structure with the lowest known loss in it.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Phase {
     /// The structure.

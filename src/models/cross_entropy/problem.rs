@@ -7,6 +7,8 @@ use crate::problem::widths::Widths;
 
 /// What the sum of the losses of all N samples is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum LossMean {
     /// N: problem (7) of Dang et al. (ICML 2023), and the mean of every training library.
     #[default]
@@ -59,13 +61,17 @@ impl LossMean {
 ///
 /// Source: problem (7) and Theorem A.1 of Dang et al. (ICML 2023).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredCrossEntropy"))]
 pub struct CrossEntropyUfm {
     counts: ClassCounts,
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     samples_per_class: u64,
     regularization: Regularization,
     loss_mean: LossMean,
     label_smoothing: f64,
     widths: Option<Vec<usize>>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     mean_decay: f64,
 }
 

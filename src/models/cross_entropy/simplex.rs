@@ -382,6 +382,7 @@ fn gain(alpha: f64, others: f64) -> f64 {
 ///
 /// At a [`Regime::Tie`], the threshold of M ≥ 2 layers, `alpha` is the positive one of the two.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SimplexMinimizer {
     regime: Regime,
     alpha: f64,

@@ -6,7 +6,7 @@ use core::fmt;
 /// Classes in several orbits, as the vertices of a solid or of a path. Classifier and class means may have different
 /// lengths, so that their logits are not symmetric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Solid {

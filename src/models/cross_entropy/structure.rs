@@ -12,7 +12,7 @@ use crate::problem::regularization::Bias;
 
 /// How the logits Z ∈ ℝ^(K×K) of the class means depend on the classes, up to a few sizes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LogitStructure {
@@ -36,7 +36,7 @@ pub enum LogitStructure {
 
 /// What a numerical search knows about its logits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct NumericalStructure {
     /// Rank of Z.

@@ -41,6 +41,8 @@ const PROOF: Source = Source::new(
 /// Source: Yang et al., *Inducing Neural Collapse in Imbalanced Learning: Do We Really Need a Learnable Classifier at
 /// the End of Deep Neural Network?* (NeurIPS 2022).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredFixedHead"))]
 pub struct FixedHeadUfm {
     counts: ClassCounts,
     classifier_norm_squared: f64,

@@ -42,7 +42,7 @@ pub struct FixedSimplexHead {
 
 /// The optimal feature for a label, by what it does.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Response {
     /// z = W h, which sum to zero.

@@ -6,6 +6,7 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::models::low_rank::objective::DataTerm;
 use crate::models::low_rank::problem::LowRankProblem;
 use crate::models::low_rank::search::{Found, Search, search};
 use crate::models::low_rank::symmetry::symmetry;
@@ -42,7 +43,9 @@ impl LowRankProblem {
 
 impl LowRankMinimum {
     pub(crate) fn new(problem: LowRankProblem, mut found: Found) -> Self {
-        if problem.regularization().bias() == Bias::Unregularized {
+        // Cross-entropy does not see a common shift of all logits, and the squared loss does.
+        let shifts = problem.data_term() == DataTerm::CrossEntropy;
+        if shifts && problem.regularization().bias() == Bias::Unregularized {
             let mean = found.bias.iter().sum::<f64>() / found.bias.len() as f64;
             found.bias.iter_mut().for_each(|b| *b -= mean);
         }

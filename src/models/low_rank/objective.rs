@@ -17,6 +17,8 @@ use crate::problem::regularization::Bias;
 
 /// How outputs are held against targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub(crate) enum DataTerm {
     CrossEntropy,
     /// ½‖z − y‖².

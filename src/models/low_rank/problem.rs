@@ -47,6 +47,8 @@ const MOST_CLASSES: usize = 1000;
 ///
 /// Source: the reduction is derived in the project's `docs/cross-entropy.md`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredLowRank"))]
 pub struct LowRankProblem {
     data_term: DataTerm,
     counts: ClassCounts,
@@ -55,6 +57,7 @@ pub struct LowRankProblem {
     class_weights: Vec<f64>,
     label_smoothing: f64,
     widths: Option<Vec<usize>>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     strength: f64,
 }
 
@@ -185,6 +188,10 @@ impl LowRankProblem {
             DataTerm::Squared => classes,
         };
         self.widths.iter().flatten().copied().fold(of_loss, usize::min)
+    }
+
+    pub(crate) fn data_term(&self) -> DataTerm {
+        self.data_term
     }
 
     /// What is minimised.

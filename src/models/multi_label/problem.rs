@@ -35,6 +35,14 @@ use crate::problem::widths::Widths;
 /// Source: Li et al., *Neural Collapse in Multi-label Learning with Pick-all-label Loss* (ICML 2024), who show the
 /// structure; the sizes and the threshold are derived in the project's `docs/closed-forms.md`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "crate::models::stored::StoredMultiLabel",
+        into = "crate::models::stored::StoredMultiLabel"
+    )
+)]
 pub struct MultiLabelUfm {
     classes: usize,
     set_sizes: Vec<SetSize>,

@@ -41,6 +41,8 @@ use crate::problem::widths::Widths;
 /// Class-Imbalanced Learning with Unconstrained ReLU Feature Model* (ICML 2024); the proof for all of it is in the
 /// project's `docs/closed-forms.md`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredNonnegative"))]
 pub struct NonnegativeUfm {
     counts: ClassCounts,
     regularization: Regularization,

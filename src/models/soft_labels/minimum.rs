@@ -34,14 +34,14 @@ impl SparseLabels {
     /// # Errors
     /// [`Error::NoConvergence`](crate::Error::NoConvergence) if a singular value decomposition fails.
     pub fn global_minimum(&self) -> Result<CenteredSupports> {
-        self.watched_minimum(&())
+        self.global_minimum_with(&())
     }
 
     /// [`global_minimum`](Self::global_minimum) with somebody who watches the search.
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the search; else as [`global_minimum`](Self::global_minimum).
-    pub fn watched_minimum(&self, monitor: &dyn Monitor) -> Result<CenteredSupports> {
+    pub fn global_minimum_with(&self, monitor: &dyn Monitor) -> Result<CenteredSupports> {
         CenteredSupports::new(self.clone(), monitor)
     }
 }

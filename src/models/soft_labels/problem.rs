@@ -39,6 +39,14 @@ use crate::problem::counts::ClassCounts;
 /// Source: Zhao, Behnia, Vakilian & Thrampoulidis, *Implicit Geometry of Next-token Prediction* (COLM 2024) and later
 /// work of the group, who propose S̃ as a proxy; the certificate is derived in the project's `docs/closed-forms.md`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "crate::models::stored::StoredSparseLabels",
+        into = "crate::models::stored::StoredSparseLabels"
+    )
+)]
 pub struct SparseLabels {
     classes: usize,
     counts: ClassCounts,

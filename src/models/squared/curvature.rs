@@ -50,7 +50,7 @@ pub struct Eigenvalue {
 /// Source: derived in the project's `docs/theory.md`, section "The Hessian at the minimum".
 #[doc(alias = "Hessian")]
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Curvature {
     eigenvalues: Vec<Eigenvalue>,
     nc1_rate: Option<f64>,

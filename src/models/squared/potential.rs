@@ -331,7 +331,7 @@ fn fold<T: Float>(depth: u32) -> T {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Minimizer<T> {
     regime: Regime,
     slope: T,
@@ -390,7 +390,7 @@ impl<T: Float> Minimizer<T> {
 
 /// The positive stationary points of a [`Potential`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StationaryPoints<T> {
     /// The larger one, a local minimum of g (global only up to the slope threshold).

@@ -70,10 +70,13 @@ use crate::problem::kinds::{Kinds, check_list};
 /// Thrampoulidis, *On the Implicit Geometry of Cross-Entropy Parameterizations for Label-Imbalanced Data* (AISTATS
 /// 2023). That it is the minimum for all margins and scales is proved in the project's `docs/closed-forms.md`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredSeli"))]
 pub struct Seli {
     counts: ClassCounts,
     margins: Option<Vec<f64>>,
     logit_scales: Option<Vec<f64>>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     pub(crate) spectrum: Spectrum,
 }
 
