@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 use core::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::{Argument, Error, Result};
 use crate::numerics::linalg::check_memory;
@@ -43,7 +44,11 @@ pub(crate) fn check_count(argument: impl Into<Argument>, count: u64) -> Result<(
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Vec<(u64, usize)>", into = "Vec<(u64, usize)>"))]
-pub struct ClassCounts {
+pub struct ClassCounts(Arc<Table>);
+
+/// What all copies of the counts share: problems, minima and their parts each have one.
+#[derive(Debug, PartialEq, Eq)]
+struct Table {
     runs: Vec<Run>,
     groups: Vec<SizeGroup>,
     classes: usize,
@@ -93,41 +98,7 @@ impl Run {
     }
 }
 
-impl ClassCounts {
-    /// The sizes of the classes, in the order of their labels.
-    ///
-    /// # Errors
-    /// [`Error::Empty`] without a class, [`Error::EmptyClass`] if a class has no sample,
-    /// [`Error::OutOfRange`] if a count is above 2⁵³ or all of them together above 2⁶⁴ − 1.
-    pub fn new(counts: &[u64]) -> Result<Self> {
-        Self::from_runs(counts.iter().map(|&size| (size, 1)))
-    }
-
-    /// `classes` classes of `size` samples each.
-    ///
-    /// # Errors
-    /// As [`ClassCounts::new`].
-    pub fn balanced(classes: usize, size: u64) -> Result<Self> {
-        Self::from_runs([(size, classes)])
-    }
-
-    /// Runs of (size, number of classes) in the order of the labels: `[(600, 5), (50, 20)]` are five
-    /// classes of 600 samples and then twenty of 50.
-    ///
-    /// # Errors
-    /// As [`ClassCounts::new`].
-    pub fn from_runs(runs: impl IntoIterator<Item = (u64, usize)>) -> Result<Self> {
-        let mut counts = Self { runs: Vec::new(), groups: Vec::new(), classes: 0, samples: 0 };
-        for (size, classes) in runs {
-            counts.push(size, classes)?;
-        }
-        if counts.classes == 0 {
-            return Err(Error::Empty { argument: "counts" });
-        }
-        counts.group_equal_sizes();
-        Ok(counts)
-    }
-
+impl Table {
     fn push(&mut self, size: u64, classes: usize) -> Result<()> {
         if classes == 0 {
             return Ok(());
@@ -166,6 +137,42 @@ impl ClassCounts {
             }
             run.group = self.groups.len() - 1;
         }
+    }
+}
+
+impl ClassCounts {
+    /// The sizes of the classes, in the order of their labels.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without a class, [`Error::EmptyClass`] if a class has no sample,
+    /// [`Error::OutOfRange`] if a count is above 2⁵³ or all of them together above 2⁶⁴ − 1.
+    pub fn new(counts: &[u64]) -> Result<Self> {
+        Self::from_runs(counts.iter().map(|&size| (size, 1)))
+    }
+
+    /// `classes` classes of `size` samples each.
+    ///
+    /// # Errors
+    /// As [`ClassCounts::new`].
+    pub fn balanced(classes: usize, size: u64) -> Result<Self> {
+        Self::from_runs([(size, classes)])
+    }
+
+    /// Runs of (size, number of classes) in the order of the labels: `[(600, 5), (50, 20)]` are five
+    /// classes of 600 samples and then twenty of 50.
+    ///
+    /// # Errors
+    /// As [`ClassCounts::new`].
+    pub fn from_runs(runs: impl IntoIterator<Item = (u64, usize)>) -> Result<Self> {
+        let mut table = Table { runs: Vec::new(), groups: Vec::new(), classes: 0, samples: 0 };
+        for (size, classes) in runs {
+            table.push(size, classes)?;
+        }
+        if table.classes == 0 {
+            return Err(Error::Empty { argument: "counts" });
+        }
+        table.group_equal_sizes();
+        Ok(Self(Arc::new(table)))
     }
 
     /// The sizes of the classes that the labels of samples are of: `counts[k]` of K = `classes` is how often k
@@ -207,27 +214,27 @@ impl ClassCounts {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn labels(&self) -> Result<Vec<usize>> {
-        let samples = self.samples as f64;
-        let fitting = usize::try_from(self.samples).ok();
+        let samples = self.0.samples as f64;
+        let fitting = usize::try_from(self.0.samples).ok();
         check_memory("samples", samples, fitting)?;
         let of_class = |class, size| core::iter::repeat_n(class, size as usize);
         let of_run = |run: &Run| {
             let size = run.size;
             run.classes().flat_map(move |class| of_class(class, size))
         };
-        Ok(self.runs.iter().flat_map(of_run).collect())
+        Ok(self.0.runs.iter().flat_map(of_run).collect())
     }
 
     /// Number of classes K.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.classes
+        self.0.classes
     }
 
     /// Number of samples N.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.samples
+        self.0.samples
     }
 
     /// Number of samples of a class, or `None` if there is no such class.
@@ -239,24 +246,24 @@ impl ClassCounts {
     /// Whether all classes have the same size.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
-        self.groups.len() == 1
+        self.0.groups.len() == 1
     }
 
     /// The distinct sizes with the number of their classes, by falling size.
     #[must_use]
     pub fn sizes(&self) -> impl ExactSizeIterator<Item = SizeGroup> + '_ {
-        self.groups.iter().copied()
+        self.0.groups.iter().copied()
     }
 
     /// The distinct sizes, by falling size.
     pub(crate) fn groups(&self) -> &[SizeGroup] {
-        &self.groups
+        &self.0.groups
     }
 
     /// The runs of equal neighbours, in the order of the classes.
     #[must_use]
     pub fn runs(&self) -> impl ExactSizeIterator<Item = Run> + '_ {
-        self.runs.iter().copied()
+        self.0.runs.iter().copied()
     }
 
     /// The distinct sizes as they repeat on the diagonal of diag(n), by falling size.
@@ -265,29 +272,29 @@ impl ClassCounts {
             value: group.size as f64,
             times: group.class_count as f64,
         };
-        self.groups.iter().map(repeated).collect()
+        self.0.groups.iter().map(repeated).collect()
     }
 
     /// The classes of a group, as runs of neighbours in rising order.
     pub(crate) fn members(&self, group: usize) -> Vec<Range<usize>> {
-        let own = self.runs.iter().filter(|run| run.group == group);
+        let own = self.0.runs.iter().filter(|run| run.group == group);
         own.map(Run::classes).collect()
     }
 
     /// The run that a class belongs to.
     pub(crate) fn run_of(&self, class: usize) -> Option<Run> {
-        if class >= self.classes {
+        if class >= self.0.classes {
             return None;
         }
-        let next = self.runs.partition_point(|run| run.first_class <= class);
-        self.runs.get(next.checked_sub(1)?).copied()
+        let next = self.0.runs.partition_point(|run| run.first_class <= class);
+        self.0.runs.get(next.checked_sub(1)?).copied()
     }
 }
 
 /// `200,100,50x2`: the sizes in the order of the labels, and how many classes of that size follow each other.
 impl fmt::Display for ClassCounts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, run) in self.runs.iter().enumerate() {
+        for (index, run) in self.0.runs.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
             write!(formatter, "{separator}{}", run.size)?;
             if run.class_count > 1 {

@@ -55,8 +55,8 @@ impl Ufm {
         let samples = self.samples() as f64;
         let unit = regularization.energy_unit(samples)?;
         let mut room = self.rank_limit();
-        let mut directions = Vec::new();
         let spectrum = spectrum(self)?;
+        let mut directions = Vec::with_capacity(spectrum.values.len());
         for target in spectrum.values {
             let own_unit = if target.samples > samples {
                 regularization.energy_unit(target.samples)?

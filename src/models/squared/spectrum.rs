@@ -70,8 +70,9 @@ pub(crate) enum Subspace {
     Classes(usize),
     /// Vectors on the classes of one size group that sum to zero.
     Contrasts(usize),
-    /// The multiples of a vector that is constant on each group of equal sizes.
-    Constant(GroupVector),
+    /// The multiples of a vector that is constant on each group of equal sizes; boxed, as the others are a third of
+    /// its size and may be a million.
+    Constant(Box<GroupVector>),
 }
 
 /// A unit vector that is constant on each group of equal sizes.
@@ -96,7 +97,7 @@ impl GroupVector {
 impl Subspace {
     /// Whether this is the all-ones direction that a regularized bias shares.
     pub(crate) fn is_all_ones(&self) -> bool {
-        matches!(self, Self::Constant(GroupVector::AllOnes(_)))
+        matches!(self, Self::Constant(vector) if matches!(**vector, GroupVector::AllOnes(_)))
     }
 
     /// The squared length of the projection of a basis vector e_k on this subspace, for a class k of the size
@@ -106,8 +107,10 @@ impl Subspace {
             Self::Classes(own) => f64::from(u8::from(*own == index)),
             Self::Contrasts(own) if *own == index => 1.0 - (group.class_count as f64).recip(),
             Self::Contrasts(_) => 0.0,
-            Self::Constant(GroupVector::AllOnes(classes)) => classes.recip(),
-            Self::Constant(vector) => vector.entry(group.size).powi(2),
+            Self::Constant(vector) => match **vector {
+                GroupVector::AllOnes(classes) => classes.recip(),
+                GroupVector::Secular(pair) => pair.entry(group.size as f64).powi(2),
+            },
         }
     }
 
@@ -168,7 +171,7 @@ fn centered(counts: &ClassCounts) -> Vec<(TargetValue, Subspace)> {
         let within = value(group.size as f64, group.class_count - 1);
         spectrum.push((within, Subspace::Contrasts(index)));
         spectrum.extend(between.next().map(|pair| {
-            (value(pair.eigenvalue, 1), Subspace::Constant(GroupVector::Secular(pair)))
+            (value(pair.eigenvalue, 1), Subspace::Constant(Box::new(GroupVector::Secular(pair))))
         }));
     }
     spectrum.retain(|(value, _)| value.multiplicity > 0);
@@ -186,7 +189,7 @@ fn shared(counts: &ClassCounts, bias_decay: f64) -> Vec<(TargetValue, Subspace)>
         multiplicity: 1,
         samples: samples * (1.0 + bias_decay.recip()),
     };
-    spectrum.push((value, Subspace::Constant(GroupVector::AllOnes(classes))));
+    spectrum.push((value, Subspace::Constant(Box::new(GroupVector::AllOnes(classes)))));
     spectrum
 }
 
