@@ -69,6 +69,8 @@ pub(crate) struct Penalties {
     pub(crate) rates: Rates,
     /// How the loss treats labels.
     pub(crate) labels: LabelTreatment,
+    /// Whether the head has one output, read as the difference of two.
+    pub(crate) has_one_output: bool,
 }
 
 /// How the cross-entropy treats classes, labels and features, beyond the plain one.
@@ -176,11 +178,13 @@ impl Penalties {
             weight_decays: decays.weight_decays().map(<[f64]>::to_vec),
             inferred_feature_decay: decays.inferred_feature_decay(),
             objective: None,
-            missing: self.labels.uncovered(loss).map(String::from),
+            missing: self.uncovered(loss).map(String::from),
         };
         let data_term = |loss_function| Some(TrainingObjective::DataTerm { loss_function });
         resolved.objective = match (loss, decays) {
             (None, _) => None,
+            // The squared error of two outputs ±z/2 is not that of one.
+            (Some(Loss::Mse), _) if self.has_one_output => None,
             (Some(Loss::LayerPeeled), _) => Some(TrainingObjective::Budgeted {
                 loss_function: LossFunction::CrossEntropy,
                 weight_energy: head.product()?.norm_squared() / head.classes() as f64,
@@ -205,6 +209,14 @@ impl Penalties {
         Ok(resolved)
     }
 
+    /// What no model covers of such a training, in words.
+    fn uncovered(&self, loss: Option<Loss>) -> Option<&'static str> {
+        match (loss, self.has_one_output) {
+            (Some(Loss::Mse), true) => Some(ONE_OUTPUT),
+            _ => self.labels.uncovered(loss),
+        }
+    }
+
     /// These, and what only the others tell.
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
@@ -214,6 +226,7 @@ impl Penalties {
             loss: self.loss.or(others.loss),
             rates: self.rates,
             labels: self.labels.or(others.labels),
+            has_one_output: self.has_one_output || others.has_one_output,
         }
     }
 
@@ -222,6 +235,7 @@ impl Penalties {
     /// The output z is the difference of two outputs ±z/2, whose rows together have half of the squared norm: the same
     /// penalty needs twice the weight decay in the last of `depth` layers, and twice that of the bias.
     pub(crate) fn of_two_outputs(mut self, depth: usize) -> Self {
+        self.has_one_output = true;
         self.weight_decays = self.weight_decays.map(|decays| {
             let mut decays = match decays[..] {
                 [decay] => vec![decay; depth],
@@ -317,6 +331,9 @@ impl Decays {
         }
     }
 }
+
+const ONE_OUTPUT: &str = "a head with one output has no model under the squared loss, whose targets need not be those \
+                          of two outputs; under the logistic loss (--loss ce) it is the difference of two";
 
 /// Why the decays are not all known.
 fn missing(weights_are_known: bool, features_are_known: bool) -> &'static str {

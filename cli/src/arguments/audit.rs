@@ -224,6 +224,7 @@ impl AuditArguments {
             loss: self.loss,
             labels: self.treatment.treatment(),
             rates: self.rates.rates(),
+            has_one_output: false,
         }
     }
 }

@@ -130,6 +130,16 @@ impl StoredArray<'_> {
         self.wrong_type("f64, f32, f16 or bf16")
     }
 
+    /// Refuses an array of Python objects, whatever its shape.
+    pub(crate) fn refuse_objects(&self) -> Result<(), Problem> {
+        if self.has_objects() { Err(self.not_floats()) } else { Ok(()) }
+    }
+
+    /// Whether it has numbers of a type that is read; truth values are none.
+    pub(crate) fn has_numbers(&self) -> bool {
+        self.element.is_some_and(|element| element != Element::Bool)
+    }
+
     /// Whether it has Python objects instead of numbers.
     pub(crate) fn has_objects(&self) -> bool {
         self.plain_name() == "O"

@@ -30,6 +30,8 @@ pub(crate) struct ListedArray {
     pub(crate) is_readable: bool,
     /// Whether it has Python objects instead of numbers.
     pub(crate) has_objects: bool,
+    /// Whether it has numbers, floating-point or whole ones, that can be read.
+    pub(crate) has_numbers: bool,
     /// Whether its numbers are floating-point ones.
     pub(crate) has_floats: bool,
 }
@@ -42,9 +44,10 @@ impl dyn Container + '_ {
             let array = self.open(&key).and_then(Result::ok);
             let is_readable = array.is_some();
             let has_floats = array.as_ref().is_some_and(|array| array.precision().is_ok());
+            let has_numbers = array.as_ref().is_some_and(StoredArray::has_numbers);
             let has_objects = array.as_ref().is_some_and(StoredArray::has_objects);
             let shape = array.map_or(Vec::new(), |array| without_ones(&array.shape).to_vec());
-            ListedArray { key, shape, is_readable, has_objects, has_floats }
+            ListedArray { key, shape, is_readable, has_objects, has_numbers, has_floats }
         })
         .collect()
     }

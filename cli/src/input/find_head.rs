@@ -258,9 +258,10 @@ pub(crate) fn find_bias(
     for file in files {
         for array in &file.arrays {
             let key = &array.key;
+            // Of whole numbers too: a bias that is typed by hand may be stored so.
             let is_like_one = [&[outputs][..], &[1, outputs], &[outputs, 1]]
                 .contains(&&array.shape[..])
-                && array.has_floats;
+                && array.has_numbers;
             let is_something_else = used.as_ref() == Some(key)
                 || weights.iter().any(|weight| weight.key == *key)
                 || samples.include(file, key)

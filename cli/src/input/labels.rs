@@ -54,6 +54,7 @@ impl Labels {
         let read = || {
             let mut container = open_container(file)?;
             let mut stored = container.find(key, LABELS)?;
+            stored.refuse_objects()?;
             let (codes, columns) = match *stored.shape {
                 [samples] => (read_column(&mut stored, samples)?, None),
                 [samples, ref ones @ ..] if ones.iter().all(|&size| size == 1) => {

@@ -218,11 +218,13 @@ fn check_width(head: &Head, samples: &Samples, names: &SampleNames) -> Result<()
         return Ok(());
     }
     if samples.file() == head.file {
-        let hint = match rows == width {
-            true => " (--transposed reads inputs × outputs)",
-            false => "",
+        let expected = match rows == width {
+            true => format!(
+                "{inputs}×{width}, outputs × inputs, for the width of `{features}` (--transposed reads inputs × \
+                 outputs)"
+            ),
+            false => format!("{rows}×{width} for the width of `{features}`"),
         };
-        let expected = format!("{rows}×{width} for the width of `{features}`{hint}");
         return Err(Problem::Shape { key: key.clone(), found: vec![rows, inputs], expected }
             .in_file(&head.file));
     }

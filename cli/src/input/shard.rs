@@ -65,6 +65,8 @@ pub(crate) struct Batch<'a, T: Float> {
 
 impl StoredFeatures {
     fn new(stored: &StoredArray<'_>) -> Result<Self, Problem> {
+        // Objects have a shape of their own, which is not what is wrong with them.
+        stored.refuse_objects()?;
         let [samples, width] = match *stored.shape {
             // What is left of a matrix without rows in some programs.
             [0] => [0, 0],
