@@ -69,8 +69,28 @@ pub fn audit<T: Scalar>(
     head: &LinearHead,
     prediction: &dyn Prediction,
 ) -> Result<Audit> {
-    let options = AuditOptions::default().with_objective(prediction.training_objective());
+    let options = AuditOptions::default()
+        .with_objective(prediction.training_objective())
+        .with_predicted_rank(predicted_rank(prediction)?);
     measure_with(data, head, &options)?.compare(prediction)
+}
+
+/// The rank of Σ_B at a prediction, for [`AuditOptions::predicted_rank`]; `None` where it has no answer.
+///
+/// # Errors
+/// Whatever the prediction reports.
+///
+/// ```
+/// use neural_collapse::audit::predicted_rank;
+/// use neural_collapse::{ClassCounts, Regularization, Ufm};
+///
+/// // The smallest class collapses: three orthogonal means and one at zero differ in three directions.
+/// let ufm = Ufm::new(ClassCounts::new(&[2000, 495, 495, 10])?, Regularization::new(&[3e-3], 3e-3)?)?;
+/// assert_eq!(predicted_rank(&ufm.global_minimum()?)?, Some(3));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn predicted_rank(prediction: &dyn Prediction) -> Result<Option<usize>> {
+    comparison::answered(prediction.class_mean_rank())
 }
 
 /// Measures a network without any prediction: NC1, NC4 and accuracies, and distances to frames on demand.

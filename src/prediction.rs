@@ -10,7 +10,7 @@ pub(crate) mod verdict;
 use core::fmt::Debug;
 use core::ops::RangeInclusive;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::training_objective::TrainingObjective;
@@ -129,6 +129,19 @@ pub trait Prediction: Debug + Send + Sync {
     /// # Errors
     /// [`Error::NotAnswered`](crate::Error::NotAnswered) for a target matrix without classes.
     fn class_means_gram(&self) -> Result<ClassMatrix>;
+
+    /// The rank of Σ_B: the number of directions in which the class means differ, K − 1 for orthogonal frames and
+    /// simplex ETFs and less where classes coincide or the rank is low ([`ClassMatrix::affine_rank`]).
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`](crate::Error::NotAnswered) where the class means are not known or the members of a family
+    /// differ in it.
+    fn class_mean_rank(&self) -> Result<usize> {
+        self.class_means_gram()?.affine_rank()?.ok_or(Error::NotAnswered {
+            question: "the rank of the class means",
+            reason: "it differs between global minimizers",
+        })
+    }
 
     /// The outputs W_M⋯W₁H̄ for the class means, without the bias: the target of NC3.
     ///

@@ -6,7 +6,7 @@ use nalgebra::DMatrix;
 
 use crate::audit::frames::{FrameDistances, comparable};
 use crate::audit::measurement::Measurement;
-use crate::audit::training::{Evidence, TrainingVerdict};
+use crate::audit::training::{Evidence, Ranks, TrainingVerdict};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::{nc2, nc3};
@@ -148,7 +148,8 @@ impl Measurement {
         }
         self.measured_reasons(&mut reasons);
         let summary = Summary::new(prediction)?;
-        let verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref());
+        let rank = answered(prediction.class_mean_rank())?;
+        let verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
         Ok(Audit {
             nc2,
             nc2_target: Some(prediction.geometry()),
@@ -212,7 +213,7 @@ impl Measurement {
             prediction: None,
             no_prediction: Some(reason),
             matching: None,
-            verdict: self.training_verdict(None, None),
+            verdict: self.training_verdict(None, None, None),
             reasons,
             measurement: self,
         })
@@ -285,6 +286,7 @@ impl Measurement {
         &self,
         prediction: Option<(&Summary, Option<f64>)>,
         outputs: Option<&ClassMatrix>,
+        predicted_rank: Option<usize>,
     ) -> TrainingVerdict {
         let losses = prediction.and_then(|(summary, loss)| {
             let measurable =
@@ -295,7 +297,11 @@ impl Measurement {
             relative_gradient: self.relative_gradient(),
             losses,
             prediction: prediction.map(|(summary, _)| &summary.verdict),
-            ranks: None,
+            ranks: self.nc1.zip(predicted_rank).map(|(nc1, predicted)| Ranks {
+                measured: nc1.rank,
+                resolved: self.nc1_resolved.map_or(nc1.rank, |resolved| resolved.rank),
+                predicted,
+            }),
             shared_directions: self.shared_directions(SHARED_DIRECTION, outputs),
         })
     }
@@ -404,7 +410,7 @@ fn square(norm: f64) -> Result<f64> {
 }
 
 /// `None` where a prediction has no answer.
-fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
+pub(super) fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(Error::NotAnswered { .. }) => Ok(None),

@@ -32,6 +32,7 @@ pub struct Measurement {
     pub(super) class_mean_norms: Vec<f64>,
     pub(super) nc1: Option<Nc1>,
     pub(super) nc1_resolved: Option<Nc1>,
+    pub(super) nc1_predicted_rank: Option<Nc1>,
     pub(super) nc4: Nc4,
     pub(super) objective: Option<Objective>,
     pub(super) balancedness: Option<Vec<f64>>,
@@ -96,6 +97,15 @@ impl Measurement {
     #[must_use]
     pub fn nc1_resolved(&self) -> Option<Nc1> {
         self.nc1_resolved
+    }
+
+    /// NC1 on as many directions as the prediction's class means differ in, those in which the measured ones differ most;
+    /// on fewer if these have a lower rank. Where a geometry has a rank below K − 1, NC1 on all directions is that of
+    /// noise in the others. `None` if no prediction was known before the second pass
+    /// ([`predicted_rank`](crate::audit::AuditOptions::predicted_rank)), or its rank is zero.
+    #[must_use]
+    pub fn nc1_predicted_rank(&self) -> Option<Nc1> {
+        self.nc1_predicted_rank
     }
 
     /// NC4: agreement with the nearest class mean, and accuracies.
@@ -206,6 +216,13 @@ impl Measurement {
                           were not known before the second pass";
             reasons.insert("nc1_resolved", reason.into());
         }
+        if self.nc1_predicted_rank.is_none() {
+            let reason = match self.nc1 {
+                None => reasons.get("nc1").cloned().unwrap_or_default(),
+                Some(_) => "there is no prediction, or the rank of its class means is zero or not determined".into(),
+            };
+            reasons.insert("nc1_predicted_rank", reason);
+        }
         if self.objective.is_none() {
             for key in ["loss", "gradient_norm", "balancedness"] {
                 reasons.insert(key, "no objective with decays is known".into());
@@ -218,7 +235,9 @@ impl Measurement {
     /// Pairs of classes, neither collapsed, whose means have a cosine above `limit` where the prediction has not.
     pub(super) fn shared_directions(&self, limit: f64, outputs: Option<&ClassMatrix>) -> usize {
         const MOST_CLASSES: usize = 512;
-        if self.counts.classes() > MOST_CLASSES {
+        // In a family of low rank, classes may share a direction or not.
+        let is_open = outputs.is_some_and(|outputs| !outputs.is_unique());
+        if is_open || self.counts.classes() > MOST_CLASSES {
             return 0;
         }
         let largest = self.class_mean_norms.iter().copied().fold(0.0, f64::max);

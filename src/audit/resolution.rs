@@ -1,4 +1,5 @@
-//! NC1 on the directions that stand out of the noise of the class means.
+//! NC1 on some of the directions in which class means differ: those that stand out of the noise of the class means, or
+//! as many as a prediction has.
 
 use crate::error::{Error, Result};
 use crate::measure::directions::largest_difference;
@@ -7,14 +8,14 @@ use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{Nc1, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 
-/// Which directions stand out.
+/// On which directions NC1 is measured beside that on all.
 ///
-/// A class mean of n samples is off by a variance of tr Σ_W/n, so that errors alone give tr Σ_B the size
+/// Which stand out: a class mean of n samples is off by a variance of tr Σ_W/n, so that errors alone give tr Σ_B the size
 /// tr Σ_W · 1/K Σ 1/n_k. A direction counts as resolved if its eigenvalue of Σ_B is above that, which errors cannot
 /// reach on average even if all of them lie in one direction.
 #[derive(Debug, Clone)]
 pub(super) enum Resolution<T: Scalar> {
-    /// The spread within the classes is not known before the second pass.
+    /// What tells the directions is not known before the second pass.
     Unknown,
     /// All that NC1 counts.
     All,
@@ -25,8 +26,23 @@ pub(super) enum Resolution<T: Scalar> {
 }
 
 impl<T: Scalar> Resolution<T> {
-    /// With ‖H‖², if it is known.
-    pub(super) fn new(
+    /// The `rank` directions in which class means differ most, if that is known.
+    pub(super) fn of_rank(
+        statistics: &ClassStatistics,
+        options: &Nc1Options,
+        rank: Option<usize>,
+    ) -> Result<Self> {
+        let all = statistics.dimension().min(statistics.classes().saturating_sub(1));
+        Ok(match rank {
+            None => Self::Unknown,
+            Some(0) => Self::Nothing,
+            Some(rank) if rank >= all => Self::All,
+            Some(rank) => Self::Some(Nc1Sums::new(statistics, &options.with_largest_rank(rank))?),
+        })
+    }
+
+    /// Those that stand out, with ‖H‖², if it is known.
+    pub(super) fn of_noise(
         statistics: &ClassStatistics,
         options: &Nc1Options,
         features_squared: Option<f64>,

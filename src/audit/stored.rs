@@ -15,6 +15,7 @@ use crate::prediction::Geometry;
 struct AuditObject<'a> {
     nc1: Option<f64>,
     nc1_rank: Option<usize>,
+    nc1_predicted_rank: Option<Nc1>,
     nc1_resolved: Option<Nc1>,
     nc2: &'a [Option<f64>],
     nc2_target: Option<&'a Geometry>,
@@ -45,6 +46,7 @@ impl Serialize for Audit {
         AuditObject {
             nc1: measurement.nc1().map(|nc1| nc1.value),
             nc1_rank: measurement.nc1().map(|nc1| nc1.rank),
+            nc1_predicted_rank: measurement.nc1_predicted_rank(),
             nc1_resolved: measurement.nc1_resolved(),
             nc2: &self.nc2,
             nc2_target: self.nc2_target.as_ref(),

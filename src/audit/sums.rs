@@ -46,9 +46,18 @@ pub struct AuditOptions {
     /// ‖H‖² of the samples of the statistics, as [`FeatureEnergy::total`] gives it after the first pass: with it NC1 is
     /// measured beside on the directions that stand out of the noise of the class means.
     pub features_squared: Option<f64>,
+    /// The rank of Σ_B that a prediction has, as [`Prediction::class_mean_rank`](crate::Prediction::class_mean_rank)
+    /// gives it: with it NC1 is measured beside on so many directions, those in which the class means differ most.
+    pub predicted_rank: Option<usize>,
 }
 
 impl AuditOptions {
+    /// With the rank of Σ_B that is predicted, if it is determined.
+    #[must_use]
+    pub fn with_predicted_rank(self, predicted_rank: Option<usize>) -> Self {
+        Self { predicted_rank, ..self }
+    }
+
     /// With other conventions of NC1.
     #[must_use]
     pub fn with_nc1(self, nc1: Nc1Options) -> Self {
@@ -117,7 +126,8 @@ pub struct AuditSums<T: Scalar> {
     head: Arc<LinearHead>,
     training_objective: Option<TrainingObjective>,
     nc1: Nc1Sums<T>,
-    resolution: Resolution<T>,
+    resolved: Resolution<T>,
+    predicted: Resolution<T>,
     decisions: DecisionCounts,
     energy: FeatureEnergy,
     objective: Option<ObjectiveSums>,
@@ -143,12 +153,14 @@ impl<T: Scalar> AuditSums<T> {
         let metrics =
             options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
         let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
-        let resolution = Resolution::new(&statistics, &options.nc1, options.features_squared)?;
+        let resolved = Resolution::of_noise(&statistics, &options.nc1, options.features_squared)?;
+        let predicted = Resolution::of_rank(&statistics, &options.nc1, options.predicted_rank)?;
         let decisions = DecisionCounts::new(&statistics, &head)?;
         Ok(Self {
             objective: sums.transpose()?.flatten(),
             nc1: of_other(nc1, Nc1Sums::of_other_samples, other),
-            resolution: of_other(resolution, Resolution::of_other_samples, other),
+            resolved: of_other(resolved, Resolution::of_other_samples, other),
+            predicted: of_other(predicted, Resolution::of_other_samples, other),
             decisions: of_other(decisions, DecisionCounts::of_other_samples, other),
             energy: FeatureEnergy::empty(statistics.dimension(), statistics.classes())?,
             metrics: metrics.map(|metrics| of_other(metrics, MetricSums::of_other_samples, other)),
@@ -178,7 +190,8 @@ impl<T: Scalar> AuditSums<T> {
     /// Adds a chunk of the right shape whose numbers were looked at.
     fn add(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
         self.nc1.accumulate(chunk)?;
-        self.resolution.accumulate(chunk)?;
+        self.resolved.accumulate(chunk)?;
+        self.predicted.accumulate(chunk)?;
         self.decisions.accumulate(chunk)?;
         match &mut self.objective {
             Some(objective) => objective.add(chunk)?,
@@ -198,7 +211,8 @@ impl<T: Scalar> AuditSums<T> {
         // Whatever is refused is refused before anything has changed.
         let mut merged = self.clone();
         merged.nc1.merge(&other.nc1)?;
-        merged.resolution.merge(&other.resolution)?;
+        merged.resolved.merge(&other.resolved)?;
+        merged.predicted.merge(&other.predicted)?;
         merged.decisions.merge(&other.decisions)?;
         merged.energy.merge(&other.energy)?;
         match (&mut merged.objective, &other.objective) {
@@ -232,17 +246,18 @@ impl<T: Scalar> AuditSums<T> {
         let class_means = self.statistics.class_means()?;
         let repeated = self.statistics.counts().iter().any(|&count| count > 1);
         let nc1 = if repeated { comparable(self.nc1.nc1())? } else { None };
+        let on = |directions: &Resolution<T>| match repeated {
+            true => Ok(comparable(directions.nc1(nc1))?.flatten()),
+            false => Ok::<_, Error>(None),
+        };
         let nc4 = self.decisions.nc4()?;
         Ok(Measurement {
             counts: self.statistics.class_counts()?,
             centered_means: self.statistics.centered_means(Center::Samples)?,
             class_mean_norms: class_means.column_iter().map(|mean| norm(mean.as_slice())).collect(),
             class_means,
-            nc1_resolved: if repeated {
-                comparable(self.resolution.nc1(nc1))?.flatten()
-            } else {
-                None
-            },
+            nc1_resolved: on(&self.resolved)?,
+            nc1_predicted_rank: on(&self.predicted)?,
             nc1,
             nc4,
             objective: objective.map(ObjectiveSums::objective).transpose()?,

@@ -24,7 +24,8 @@ const ROUNDING: f64 = 1e-9;
 pub enum Arrival {
     /// The gradient does not vanish: training has not ended, or minimized something else.
     NotStationary,
-    /// The gradient vanishes, but the loss is above the predicted one.
+    /// The gradient vanishes, but the loss is above the predicted one: at a local minimum, or at a saddle. So it is
+    /// too where the loss is close but the class means lack a direction of the prediction.
     LocalMinimum,
     /// The gradient vanishes and the loss is the predicted one.
     GlobalMinimum,
@@ -52,10 +53,46 @@ pub(super) struct Evidence<'a> {
     /// f and f*.
     pub(super) losses: Option<(f64, f64)>,
     pub(super) prediction: Option<&'a Verdict>,
-    /// Ranks of the centered or plain class means: measured and predicted.
-    pub(super) ranks: Option<(usize, usize)>,
+    /// The numbers of directions in which the class means differ.
+    pub(super) ranks: Option<Ranks>,
     /// Pairs of surviving classes whose means have one direction, where the prediction has none.
     pub(super) shared_directions: usize,
+}
+
+/// In how many directions class means differ.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ranks {
+    /// Measured, however little they differ.
+    pub(super) measured: usize,
+    /// Measured, by more than the noise of the class means where that is known.
+    pub(super) resolved: usize,
+    /// Predicted.
+    pub(super) predicted: usize,
+}
+
+impl Evidence<'_> {
+    /// Whether the class means have not the figure of the prediction: there is not even noise in a direction, or
+    /// classes share one. At a threshold such points have nearly the loss of the minimum.
+    fn lacks_a_direction(&self) -> bool {
+        self.shared_directions > 0
+            || self.ranks.is_some_and(|ranks| ranks.measured < ranks.predicted)
+    }
+
+    /// What the figure of the class means has that the prediction has not, in words.
+    fn figure(&self) -> String {
+        let mut text = String::new();
+        if let Some(Ranks { resolved, predicted, .. }) = self.ranks
+            && resolved != predicted
+        {
+            text += &format!("; the class means have rank {resolved} instead of {predicted}");
+        }
+        match self.shared_directions {
+            0 => {}
+            1 => text += "; two classes share a direction",
+            pairs => text += &format!("; {pairs} pairs of classes share a direction"),
+        }
+        text
+    }
 }
 
 impl TrainingVerdict {
@@ -131,7 +168,7 @@ impl TrainingVerdict {
 
     fn stationary(gradient: f64, gap: f64, evidence: &Evidence<'_>) -> Self {
         let gradient = Short(gradient);
-        if gap <= AT_MINIMUM {
+        if gap <= ROUNDING || (gap <= AT_MINIMUM && !evidence.lacks_a_direction()) {
             let which = match evidence.prediction {
                 Some(Verdict::BestKnown { .. }) => "at the lowest known point",
                 _ => "at the global minimum",
@@ -145,19 +182,12 @@ impl TrainingVerdict {
                 ),
             );
         }
-        let mut text = format!(
+        let text = format!(
             "at a stationary point (the gradient is {gradient} of that of the penalties) that is not the minimum: \
-             the loss is {} above it",
-            Percent(gap)
+             the loss is {} above it{}",
+            Percent(gap),
+            evidence.figure()
         );
-        if let Some((measured, predicted)) = evidence.ranks
-            && measured != predicted
-        {
-            text += &format!("; the class means have rank {measured} instead of {predicted}");
-        }
-        if evidence.shared_directions > 0 {
-            text += &format!("; {} pairs of classes share a direction", evidence.shared_directions);
-        }
         Self::new(Arrival::LocalMinimum, text)
     }
 }
@@ -202,8 +232,8 @@ mod tests {
             relative_gradient: Some(gradient),
             losses: Some((loss, 1.0)),
             prediction: Some(verdict),
-            ranks: Some((3, 4)),
-            shared_directions: 1,
+            ranks: Some(Ranks { measured: 4, resolved: 3, predicted: 4 }),
+            shared_directions: 0,
         }
     }
 
@@ -221,6 +251,17 @@ mod tests {
         ] {
             let verdict = TrainingVerdict::of(&evidence(gradient, loss, verdict));
             assert_eq!(verdict.kind, kind, "{}", verdict.text);
+            assert!(verdict.text.contains(words), "{}", verdict.text);
+        }
+        // Near a threshold the loss alone does not tell.
+        for (measured, shared_directions, words) in
+            [(3, 0, "rank 3 instead of 4"), (4, 1, "two classes share a direction")]
+        {
+            let ranks = Some(Ranks { measured, resolved: 3, predicted: 4 });
+            let evidence =
+                Evidence { ranks, shared_directions, ..evidence(1e-6, 1.0 + 1e-7, &proved) };
+            let verdict = TrainingVerdict::of(&evidence);
+            assert_eq!(verdict.kind, Arrival::LocalMinimum, "{}", verdict.text);
             assert!(verdict.text.contains(words), "{}", verdict.text);
         }
         let nothing = Evidence {

@@ -1,5 +1,6 @@
 //! Structured K×K matrices over pairs of classes: the Gram matrices of the frames and of predictions.
 
+mod affine_rank;
 mod contrasts;
 mod cosine;
 mod kinds;

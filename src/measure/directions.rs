@@ -32,6 +32,8 @@ pub(crate) struct Directions {
     /// Directions in which the class means differ by less than this share of what they differ by in the first one
     /// do not count.
     pub(crate) rank_cutoff: f64,
+    /// No more than so many directions count.
+    pub(crate) largest_rank: Option<usize>,
 }
 
 /// A matrix D with ‖B†x‖ = ‖Dᵀx‖/`scale` for every x, where B = \[h_k − h_G\]/√K: B†ᵀ up to an
@@ -52,7 +54,7 @@ impl Projector {
         directions: Directions,
         layers: Option<&DMatrix<f64>>,
     ) -> Result<Option<Self>> {
-        let Directions { center, rank_cutoff } = directions;
+        let Directions { center, rank_cutoff, largest_rank } = directions;
         if !(0.0..1.0).contains(&rank_cutoff) {
             let expected = "at least 0 and less than 1";
             return Err(Error::out_of_range("rank_cutoff", rank_cutoff, expected));
@@ -63,7 +65,12 @@ impl Projector {
         };
         let Some(differences) = differences else { return Ok(None) };
         let scale = differences.scale;
-        let Some(directions) = differences.directions(rank_cutoff)? else { return Ok(None) };
+        let all = differences.matrix.nrows().min(differences.matrix.ncols());
+        let directions = match largest_rank.filter(|&rank| rank < all) {
+            None => differences.directions(rank_cutoff)?,
+            Some(rank) => differences.leading_directions(rank_cutoff, rank)?,
+        };
+        let Some(directions) = directions else { return Ok(None) };
         let directions = match layers {
             Some(layers) => product(&transposed(layers), &directions),
             None => directions,
@@ -180,9 +187,15 @@ impl Differences {
 
     /// D = UΣ⁻¹ for the singular values that are kept; `None` if there are none.
     fn directions_by_singular_values(&self, rank_cutoff: f64) -> Result<Option<DMatrix<f64>>> {
+        self.leading_directions(rank_cutoff, usize::MAX)
+    }
+
+    /// The same for no more than the `most` largest singular values.
+    fn leading_directions(&self, rank_cutoff: f64, most: usize) -> Result<Option<DMatrix<f64>>> {
         let Svd { u, singular_values, .. } = left_svd(&self.matrix)?;
         let cutoff = (rank_cutoff * singular_values.amax()).max(self.absolute_cutoff);
         let rank = singular_values.iter().take_while(|&&value| value > cutoff).count();
+        let rank = rank.min(most);
         let mut directions = u.columns(0, rank).into_owned();
         for (mut direction, value) in directions.column_iter_mut().zip(&singular_values) {
             direction /= *value;

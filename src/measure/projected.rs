@@ -85,10 +85,11 @@ impl<T: Scalar> ProjectedScatter<T> {
         };
         let center = u64::from(directions.center == Center::Classes);
         let options = layers.map_or(Fingerprint::new(), |layers| layers.fingerprint);
+        let most = directions.largest_rank.map_or(u64::MAX, |rank| rank as u64);
         Ok(Self {
             deviations: Deviations::new(means, scale),
             projector,
-            options: options.words([center, directions.rank_cutoff.to_bits()]),
+            options: options.words([center, directions.rank_cutoff.to_bits(), most]),
             visited: Visited::default(),
             sums: Sums::new(statistics.classes()),
         })

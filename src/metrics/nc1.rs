@@ -24,11 +24,20 @@ pub struct Nc1Options {
     /// the first direction count as directions in which they do not differ at all (see [`nc1`](crate::metrics::nc1)).
     /// 10⁻⁶ by default.
     pub rank_cutoff: f64,
+    /// No more than so many directions count, those in which the class means differ most; all by default. A
+    /// prediction of lower rank than K − 1 tells how many there should be
+    /// ([`class_mean_rank`](crate::Prediction::class_mean_rank)).
+    pub largest_rank: Option<usize>,
 }
 
 impl Default for Nc1Options {
     fn default() -> Self {
-        Self { center: Center::Samples, divide_by_classes: true, rank_cutoff: 1e-6 }
+        Self {
+            center: Center::Samples,
+            divide_by_classes: true,
+            rank_cutoff: 1e-6,
+            largest_rank: None,
+        }
     }
 }
 
@@ -49,6 +58,29 @@ impl Nc1Options {
     #[must_use]
     pub fn with_rank_cutoff(self, rank_cutoff: f64) -> Self {
         Self { rank_cutoff, ..self }
+    }
+
+    /// The same with a [`largest_rank`](Self::largest_rank).
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::{ClassStatistics, Features};
+    /// use neural_collapse::metrics::{Nc1Options, nc1};
+    ///
+    /// // Three classes on a line but for noise, which the second direction of Σ_B consists of.
+    /// let rows = dmatrix![
+    ///     1.0, 1e-4; 1.0, 3e-4; 0.0, 1e-4; 0.0, -2e-4; -1.0, -3e-4; -1.0, 1e-4
+    /// ];
+    /// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1, 2, 2], 3)?;
+    /// let statistics = ClassStatistics::new(&data)?;
+    /// let (all, one) = (Nc1Options::default(), Nc1Options::default().with_largest_rank(1));
+    /// assert!(nc1(&data, &statistics, &all)?.value > 0.1);
+    /// assert!(nc1(&data, &statistics, &one)?.value < 1e-7);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_largest_rank(self, rank: usize) -> Self {
+        Self { largest_rank: Some(rank), ..self }
     }
 }
 

@@ -255,7 +255,11 @@ impl PooledScatter {
 
 impl Nc1Options {
     fn directions(&self) -> Directions {
-        Directions { center: self.center, rank_cutoff: self.rank_cutoff }
+        Directions {
+            center: self.center,
+            rank_cutoff: self.rank_cutoff,
+            largest_rank: self.largest_rank,
+        }
     }
 
     /// NC1 from tr(Σ_W Σ_B†) and the rank of Σ_B.

@@ -59,3 +59,4 @@ mod theorems;
 mod threads;
 mod thresholds;
 mod traps;
+mod verdicts;
