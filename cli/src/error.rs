@@ -44,6 +44,15 @@ pub(crate) enum CliError {
         error: io::Error,
     },
 
+    /// A file cannot be written.
+    #[error("{name} cannot be written: {error}")]
+    Unwritable {
+        /// Name of the file.
+        name: String,
+        /// The error of the operating system.
+        error: io::Error,
+    },
+
     /// The result cannot be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),

@@ -10,6 +10,8 @@ mod penalties;
 mod progress;
 mod report;
 mod tables;
+#[allow(dead_code, reason = "for the commands that write files")]
+mod written_file;
 
 use std::io::Write;
 use std::process::ExitCode;
