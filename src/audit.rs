@@ -9,6 +9,7 @@ mod comparison;
 mod frames;
 mod inference;
 mod measurement;
+mod part;
 mod resolution;
 #[cfg(feature = "serde")]
 mod stored;
@@ -19,6 +20,7 @@ pub use comparison::{Audit, ClassAudit, Compared};
 pub use frames::{FrameDistance, FrameDistances};
 pub use inference::infer_decays;
 pub use measurement::Measurement;
+pub use part::AuditPart;
 pub use sums::{AuditOptions, AuditSums};
 pub use training::{AT_MINIMUM, Arrival, STATIONARY, TrainingVerdict};
 

@@ -228,7 +228,8 @@ impl Measurement {
                 reasons.insert(key, "no objective with decays is known".into());
             }
         } else if self.balancedness.is_none() {
-            reasons.insert("balancedness", "the objective has no decays".into());
+            let reason = "it was not asked for, or the objective has none of plain decays";
+            reasons.insert("balancedness", reason.into());
         }
     }
 

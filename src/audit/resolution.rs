@@ -1,9 +1,10 @@
 //! NC1 on some of the directions in which class means differ: those that stand out of the noise of the class means, or
 //! as many as a prediction has.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::measure::directions::largest_difference;
 use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::projected::Nc1Part;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::{Nc1, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
@@ -23,6 +24,17 @@ pub(super) enum Resolution<T: Scalar> {
     Nothing,
     /// Some.
     Some(Nc1Sums<T>),
+}
+
+/// What a [`Resolution`] has added up.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub(super) enum ResolutionPart {
+    Unknown,
+    All,
+    Nothing,
+    Some(Nc1Part),
 }
 
 impl<T: Scalar> Resolution<T> {
@@ -79,13 +91,29 @@ impl<T: Scalar> Resolution<T> {
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
+    /// What has been added up so far.
+    pub(super) fn part(&self) -> ResolutionPart {
+        match self {
+            Self::Unknown => ResolutionPart::Unknown,
+            Self::All => ResolutionPart::All,
+            Self::Nothing => ResolutionPart::Nothing,
+            Self::Some(sums) => ResolutionPart::Some(sums.part()),
+        }
+    }
+
+    /// Adds a part that [fits](Self::fits).
+    pub(super) fn merge_part(&mut self, other: &ResolutionPart) -> Result<()> {
         match (self, other) {
-            (Self::Some(own), Self::Some(other)) => own.merge(other),
-            (Self::Unknown, Self::Unknown)
-            | (Self::All, Self::All)
-            | (Self::Nothing, Self::Nothing) => Ok(()),
-            _ => Err(Error::DifferentFirstPass),
+            (Self::Some(own), ResolutionPart::Some(other)) => own.merge_part(other),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a part is of the same directions.
+    pub(super) fn fits(&self, other: &ResolutionPart) -> bool {
+        match (self, other) {
+            (Self::Some(own), ResolutionPart::Some(other)) => own.fits(other),
+            (own, other) => own.part() == *other,
         }
     }
 

@@ -49,6 +49,8 @@ pub struct AuditOptions {
     /// The rank of Σ_B that a prediction has, as [`Prediction::class_mean_rank`](crate::Prediction::class_mean_rank)
     /// gives it: with it NC1 is measured beside on so many directions, those in which the class means differ most.
     pub predicted_rank: Option<usize>,
+    /// Whether the balance of the layers is left out, which takes d² numbers and d² operations a sample.
+    pub without_balance: bool,
 }
 
 impl AuditOptions {
@@ -68,6 +70,12 @@ impl AuditOptions {
     #[must_use]
     pub fn with_features_squared(self, features_squared: f64) -> Self {
         Self { features_squared: Some(features_squared), ..self }
+    }
+
+    /// With the balance of the layers, or without.
+    #[must_use]
+    pub fn with_balance(self, balance: bool) -> Self {
+        Self { without_balance: !balance, ..self }
     }
 
     /// With the objective that the network was trained with.
@@ -125,13 +133,13 @@ pub struct AuditSums<T: Scalar> {
     statistics: Arc<ClassStatistics>,
     head: Arc<LinearHead>,
     training_objective: Option<TrainingObjective>,
-    nc1: Nc1Sums<T>,
-    resolved: Resolution<T>,
-    predicted: Resolution<T>,
-    decisions: DecisionCounts,
-    energy: FeatureEnergy,
-    objective: Option<ObjectiveSums>,
-    metrics: Option<MetricSums<T>>,
+    pub(super) nc1: Nc1Sums<T>,
+    pub(super) resolved: Resolution<T>,
+    pub(super) predicted: Resolution<T>,
+    pub(super) decisions: DecisionCounts,
+    pub(super) energy: FeatureEnergy,
+    pub(super) objective: Option<ObjectiveSums>,
+    pub(super) metrics: Option<MetricSums<T>>,
     other_samples: bool,
 }
 
@@ -139,8 +147,8 @@ impl<T: Scalar> AuditSums<T> {
     /// No samples yet; `statistics` are those of all samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] if head, statistics and decays do not fit together, [`Error::EmptyClass`] if a class
-    /// has no sample, [`Error::Unrepresentable`] if a product of layers overflows.
+    /// [`Error::Shape`](crate::Error::Shape) if head, statistics and decays do not fit together, [`Error::EmptyClass`](crate::Error::EmptyClass) if a class
+    /// has no sample, [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a product of layers overflows.
     pub fn new(
         statistics: impl Into<Arc<ClassStatistics>>,
         head: impl Into<Arc<LinearHead>>,
@@ -149,7 +157,9 @@ impl<T: Scalar> AuditSums<T> {
         let (statistics, head) = (statistics.into(), head.into());
         let (objective, other) = (options.objective.as_ref(), options.other_samples);
         // First, as it checks that head and decays fit together.
-        let sums = objective.map(|objective| objective_sums(&statistics, &head, objective));
+        let sums = objective.map(|objective| {
+            objective_sums(&statistics, &head, objective, !options.without_balance)
+        });
         let metrics =
             options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
         let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
@@ -174,8 +184,8 @@ impl<T: Scalar> AuditSums<T> {
     /// Adds the samples of a batch; one without samples changes nothing.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the batch has another dimension or number of classes,
-    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// [`Error::Shape`](crate::Error::Shape) if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) naming a number that is not finite or too large; the sums are then as
     /// they were.
     pub fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         let (dimension, classes) = (batch.features().dimension(), batch.classes());
@@ -206,34 +216,16 @@ impl<T: Scalar> AuditSums<T> {
     /// Adds the samples of other sums, made of the same statistics, head and options.
     ///
     /// # Errors
-    /// [`Error::DifferentFirstPass`] if they were not.
+    /// [`Error::DifferentFirstPass`](crate::Error::DifferentFirstPass) if they were not.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        // Whatever is refused is refused before anything has changed.
-        let mut merged = self.clone();
-        merged.nc1.merge(&other.nc1)?;
-        merged.resolved.merge(&other.resolved)?;
-        merged.predicted.merge(&other.predicted)?;
-        merged.decisions.merge(&other.decisions)?;
-        merged.energy.merge(&other.energy)?;
-        match (&mut merged.objective, &other.objective) {
-            (Some(own), Some(other)) => own.merge(other)?,
-            (None, None) => {}
-            _ => return Err(Error::DifferentFirstPass),
-        }
-        match (&mut merged.metrics, &other.metrics) {
-            (Some(own), Some(other)) => own.merge(other)?,
-            (None, None) => {}
-            _ => return Err(Error::DifferentFirstPass),
-        }
-        *self = merged;
-        Ok(())
+        self.merge_part(&other.part())
     }
 
     /// What was measured.
     ///
     /// # Errors
-    /// [`Error::SecondPass`] if a class had not as many samples as in the statistics,
-    /// [`Error::Unrepresentable`] if a number overflows.
+    /// [`Error::SecondPass`](crate::Error::SecondPass) if a class had not as many samples as in the statistics,
+    /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a number overflows.
     pub fn measurement(&self) -> Result<Measurement> {
         let objective = self.objective.as_ref();
         let energy = match objective {
@@ -287,9 +279,10 @@ fn objective_sums(
     statistics: &ClassStatistics,
     head: &LinearHead,
     objective: &TrainingObjective,
+    balance: bool,
 ) -> Result<Option<ObjectiveSums>> {
     match objective {
-        TrainingObjective::Penalized { .. } => {
+        TrainingObjective::Penalized { .. } if balance => {
             ObjectiveSums::new(statistics, head, objective)?.with_balancedness().map(Some)
         }
         TrainingObjective::SmallestNorms { .. } => Ok(None),

@@ -97,6 +97,7 @@ types! {
         AllMetrics
         Audit
         AuditOptions
+        AuditPart
         Basis
         Block
         ByCenter<f64>

@@ -1,11 +1,12 @@
 //! Sums that are made in parts anywhere, stored, sent and put together; the objective that follows from the training.
 
 use nalgebra::DMatrix;
-use neural_collapse::measure::{FeatureEnergy, PooledScatter};
-use neural_collapse::metrics::{AllMetrics, MetricSums, cdnv};
+use neural_collapse::audit::{AuditOptions, Measurement};
+use neural_collapse::measure::{Center, FeatureEnergy, PooledScatter};
+use neural_collapse::metrics::{AllMetrics, MetricSums, Nc1Options, cdnv};
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::problem::{LossFunction, TrainingObjective};
-use neural_collapse::{ClassStatistics, Error, Features, LinearHead, Regularization};
+use neural_collapse::{AuditSums, ClassStatistics, Error, Features, LinearHead, Regularization};
 
 use crate::support::samples::{
     CLASSES, DIMENSION, Samples, pooled_metrics, projected_metrics, relative_error,
@@ -105,6 +106,69 @@ fn a_whole_audit_can_be_computed_in_parts() {
         assert_eq!(objective_sums.merge_part(&foreign.part()), Err(Error::DifferentFirstPass));
     }
     assert_eq!((metric_sums, objective_sums.part()), before);
+}
+
+/// The parts of a whole audit, in any order and with an empty one; those of other options are refused and change
+/// nothing.
+#[test]
+fn audit_sums_can_be_sent_as_parts() {
+    let samples = Samples::new(5, 300, 0.2, 0.5);
+    let statistics = ClassStatistics::new(&samples.data()).unwrap();
+    let weight = DMatrix::from_fn(CLASSES, DIMENSION, |i, j| ((i * 3 + j) as f64).cos());
+    let head = LinearHead::new(vec![weight], None).unwrap();
+    let penalties = Regularization::new(&[1e-3], 3e-3).unwrap();
+    let objective = TrainingObjective::penalized(LossFunction::SquaredError, penalties);
+    let squares = FeatureEnergy::new(&samples.data()).unwrap().total();
+    let plain = AuditOptions::default();
+    let full = plain.clone().with_objective(objective).with_all_metrics(true);
+    let full = full.with_features_squared(squares);
+    let sums = |options: &AuditOptions| {
+        AuditSums::<f64>::new(statistics.clone(), head.clone(), options).unwrap()
+    };
+    let parts = samples.split(4, |i| (i * i + i / 7) % 4);
+    for options in [&plain, &full, &full.clone().with_balance(false)] {
+        let (mut whole, mut merged) = (sums(options), sums(options));
+        whole.accumulate(&samples.data()).unwrap();
+        for part in [2, 0, 3, 1] {
+            let mut worker = sums(options);
+            worker.accumulate(&parts[part].data()).unwrap();
+            merged.merge_part(&sent(worker.part())).unwrap();
+        }
+        merged.merge_part(&sums(options).part()).unwrap();
+        let (found, expected) = (merged.measurement().unwrap(), whole.measurement().unwrap());
+        assert_eq!(found.nc4(), expected.nc4());
+        assert_eq!(found.objective().is_some(), options.objective.is_some());
+        let balance = options.objective.is_some() && !options.without_balance;
+        assert_eq!(found.balancedness().is_some(), balance);
+        let numbers = |measured: &Measurement| {
+            let objective = measured.objective();
+            [
+                measured.nc1().map(|nc1| nc1.value),
+                measured.nc1_resolved().map(|nc1| nc1.value),
+                objective.map(|objective| objective.loss()),
+                objective.map(|objective| objective.gradient_norm),
+                measured.balancedness().map(|residuals| residuals[0]),
+                measured.metrics().map(|metrics| metrics.cdnv.unwrap().mean.unwrap()),
+            ]
+        };
+        for (found, expected) in numbers(&found).into_iter().zip(numbers(&expected)) {
+            assert_eq!(found.is_some(), expected.is_some());
+            assert!(relative_error(found.unwrap_or(1.0), expected.unwrap_or(1.0)) < 1e-13);
+        }
+        let before = merged.part();
+        let others = [
+            &plain,
+            &full,
+            &full.clone().with_balance(false),
+            &full.clone().with_all_metrics(false),
+            &full.clone().with_features_squared(1e9 * squares),
+            &full.clone().with_nc1(Nc1Options::default().with_center(Center::Classes)),
+        ];
+        for other in others.into_iter().filter(|other| *other != options) {
+            assert_eq!(merged.merge_part(&sums(other).part()), Err(Error::DifferentFirstPass));
+            assert_eq!(merged.part(), before);
+        }
+    }
 }
 
 /// What arrives when something is sent as text.

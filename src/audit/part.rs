@@ -1,0 +1,104 @@
+//! What the pieces of an audit send each other.
+
+use crate::audit::resolution::ResolutionPart;
+use crate::audit::sums::AuditSums;
+use crate::error::{Error, Result};
+use crate::measure::energy::FeatureEnergy;
+use crate::measure::projected::Nc1Part;
+use crate::measure::version::Version;
+use crate::metrics::{DecisionPart, MetricPart, MetricSums};
+use crate::numerics::scalar::Scalar;
+use crate::objective::{ObjectivePart, ObjectiveSums};
+
+/// What [`AuditSums`] have added up, without the class statistics and the head that all pieces share.
+///
+/// Some numbers for each class, for an objective dK more, and d²/2 more for the balance of its layers
+/// ([`AuditOptions::without_balance`](crate::audit::AuditOptions::without_balance) leaves it out). With the feature
+/// `serde` it can be serialised.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct AuditPart {
+    version: Version<1>,
+    nc1: Nc1Part,
+    resolved: ResolutionPart,
+    predicted: ResolutionPart,
+    decisions: DecisionPart,
+    energy: FeatureEnergy,
+    objective: Option<ObjectivePart>,
+    metrics: Option<MetricPart>,
+}
+
+impl<T: Scalar> AuditSums<T> {
+    /// What has been added up so far: what the workers of a cluster send back.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::audit::AuditOptions;
+    /// use neural_collapse::{AuditSums, ClassStatistics, Features, LinearHead};
+    ///
+    /// let data = Features::from_row_major(&[1.1, 0.0, -1.0, 0.3], 2, 2)?.with_labels(&[0, 1], 2)?;
+    /// let head = LinearHead::new(vec![dmatrix![1.0, 0.0; -1.0, 0.0]], None)?;
+    /// let mut whole = AuditSums::new(ClassStatistics::new(&data)?, head, &AuditOptions::default())?;
+    /// let mut worker = whole.clone();
+    /// worker.accumulate(&data)?;
+    /// whole.merge_part(&worker.part())?;
+    /// assert_eq!(whole.measurement()?, worker.measurement()?);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn part(&self) -> AuditPart {
+        AuditPart {
+            version: Version,
+            nc1: self.nc1.part(),
+            resolved: self.resolved.part(),
+            predicted: self.predicted.part(),
+            decisions: self.decisions.part(),
+            energy: self.energy.clone(),
+            objective: self.objective.as_ref().map(ObjectiveSums::part),
+            metrics: self.metrics.as_ref().map(MetricSums::part),
+        }
+    }
+
+    /// Adds what others have added up, from the same statistics, head and options.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if it was not from the same; the sums are then as they were.
+    pub fn merge_part(&mut self, other: &AuditPart) -> Result<()> {
+        if !self.fits(other) {
+            return Err(Error::DifferentFirstPass);
+        }
+        // The energies tell by themselves whether they fit.
+        let mut energy = self.energy.clone();
+        energy.merge(&other.energy).map_err(|_| Error::DifferentFirstPass)?;
+        if let (Some(own), Some(other)) = (&mut self.objective, &other.objective) {
+            own.merge_part(other)?;
+        }
+        self.nc1.merge_part(&other.nc1)?;
+        self.resolved.merge_part(&other.resolved)?;
+        self.predicted.merge_part(&other.predicted)?;
+        self.decisions.merge_part(&other.decisions)?;
+        if let (Some(own), Some(other)) = (&mut self.metrics, &other.metrics) {
+            own.merge_part(other)?;
+        }
+        self.energy = energy;
+        Ok(())
+    }
+
+    fn fits(&self, other: &AuditPart) -> bool {
+        let objective = match (&self.objective, &other.objective) {
+            (Some(own), Some(other)) => own.fits(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        let metrics = match (&self.metrics, &other.metrics) {
+            (Some(own), Some(other)) => own.fits(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        objective
+            && metrics
+            && self.nc1.fits(&other.nc1)
+            && self.resolved.fits(&other.resolved)
+            && self.predicted.fits(&other.predicted)
+            && self.decisions.fits(&other.decisions)
+    }
+}
