@@ -11,6 +11,7 @@ mod inference;
 mod measurement;
 mod part;
 mod resolution;
+mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored;
 mod sums;
@@ -21,6 +22,7 @@ pub use frames::{FrameDistance, FrameDistances};
 pub use inference::infer_decays;
 pub use measurement::Measurement;
 pub use part::AuditPart;
+pub use soft_labels::{SoftLabelAudit, audit_soft_labels};
 pub use sums::{AuditOptions, AuditSums};
 pub use training::{AT_MINIMUM, Arrival, STATIONARY, TrainingVerdict};
 

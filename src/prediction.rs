@@ -83,11 +83,15 @@ pub trait Prediction: Debug + Send + Sync {
         true
     }
 
-    /// Whether exchanging two classes of one size leaves all matrices as they are. If not, the order of
-    /// the classes is arbitrary, and a measured network has to be matched to it
-    /// ([`ClassMatrix::matching`]).
+    /// Whether exchanging two classes of one size leaves all matrices as they are.
     fn is_symmetric(&self) -> bool {
         true
+    }
+
+    /// Whether classes that the problem treats alike have different places in the structure, so that their order in it
+    /// is arbitrary and a measured network has to be matched to it ([`ClassMatrix::matching`]).
+    fn has_arbitrary_order(&self) -> bool {
+        !self.is_symmetric()
     }
 
     /// The runs of neighbouring classes that are alike, with what becomes of them, in the order of the classes.

@@ -1,5 +1,6 @@
 //! What every model is given, checked once: class counts and targets, decays and bias, widths, the linear head.
 
+pub(crate) mod coded_weights;
 pub(crate) mod counts;
 pub(crate) mod head;
 pub(crate) mod kinds;
@@ -9,6 +10,7 @@ mod training_code;
 pub(crate) mod training_objective;
 pub(crate) mod widths;
 
+pub use coded_weights::CodedClassWeights;
 pub use counts::{ClassCounts, Run, SizeGroup};
 pub use head::LinearHead;
 pub use regularization::{Bias, Regularization};

@@ -126,9 +126,8 @@ impl Passes<'_> {
             .with_features_squared(energy.total())
             .with_other_samples(means.is_some());
         // A margin has no value, and a training objective none on other samples.
-        let evaluated = |objective: &&TrainingObjective| {
-            means.is_none() && !matches!(objective, TrainingObjective::SmallestNorms { .. })
-        };
+        let evaluated =
+            |objective: &&TrainingObjective| means.is_none() && !objective.is_constraint();
         if let Some(objective) = training.objective.as_ref().filter(evaluated) {
             options = options.with_objective(objective.clone());
         }

@@ -11,7 +11,7 @@ pub(crate) enum Loss {
     #[default]
     #[value(alias = "mean-squared-error", alias = "squared")]
     Mse,
-    /// Cross-entropy, balanced classes
+    /// Cross-entropy
     #[value(alias = "cross-entropy", alias = "cross_entropy")]
     Ce,
     /// The layer-peeled model: cross-entropy with budgets for the norms
@@ -48,7 +48,10 @@ impl Loss {
             AnyModel::Squared(_) => Self::Mse,
             AnyModel::LayerPeeled(_) => Self::LayerPeeled,
             AnyModel::SupportVectors(_) => Self::UfSvm,
-            _ => Self::Ce,
+            _ => match model.prediction().training_objective().loss_function() {
+                LossFunction::SquaredError => Self::Mse,
+                _ => Self::Ce,
+            },
         }
     }
 }

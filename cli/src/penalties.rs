@@ -73,7 +73,7 @@ pub(crate) struct Penalties {
     pub(crate) has_one_output: bool,
 }
 
-/// How the cross-entropy treats classes, labels and features, beyond the plain one.
+/// How the loss treats classes, labels and features, beyond the plain one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct LabelTreatment {
     /// The label smoothing δ.
@@ -82,6 +82,10 @@ pub(crate) struct LabelTreatment {
     pub(crate) class_weights: Option<Vec<f64>>,
     /// Whether features are non-negative, as after a ReLU.
     pub(crate) nonnegative_features: bool,
+    /// The margins m of the support vector machine.
+    pub(crate) margins: Option<Vec<f64>>,
+    /// Its scales δ of the logits.
+    pub(crate) logit_scales: Option<Vec<f64>>,
 }
 
 impl LabelTreatment {
@@ -91,38 +95,85 @@ impl LabelTreatment {
         loss: Loss,
         regularization: Regularization,
     ) -> TrainingObjective {
-        if loss != Loss::Ce || self.is_plain() {
-            return TrainingObjective::penalized(loss.function(), regularization);
-        }
-        TrainingObjective::WeightedCrossEntropy {
-            regularization,
-            class_weights: self.class_weights.clone().unwrap_or_default(),
-            label_smoothing: self.label_smoothing.unwrap_or(0.0),
-            nonnegative_features: self.nonnegative_features,
+        let class_weights = self.class_weights.clone().unwrap_or_default();
+        let label_smoothing = self.label_smoothing.unwrap_or(0.0);
+        match loss {
+            Loss::Ce if self.has_labels() || self.nonnegative_features => {
+                TrainingObjective::WeightedCrossEntropy {
+                    regularization,
+                    class_weights,
+                    label_smoothing,
+                    logit_offsets: Vec::new(),
+                    nonnegative_features: self.nonnegative_features,
+                }
+            }
+            Loss::Mse if self.has_labels() => TrainingObjective::WeightedSquaredError {
+                regularization,
+                class_weights,
+                label_smoothing,
+            },
+            _ => TrainingObjective::penalized(loss.function(), regularization),
         }
     }
 
-    /// What the training had that no model of its loss covers, in words.
-    fn uncovered(&self, loss: Option<Loss>) -> Option<&'static str> {
-        if loss == Some(Loss::Ce) {
-            return None;
+    /// The objective of the support vector machine.
+    pub(crate) fn margins(&self) -> TrainingObjective {
+        if !self.has_margins() {
+            return TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin };
         }
-        if self.label_smoothing.is_some_and(|smoothing| smoothing != 0.0) {
-            return Some("label smoothing is covered beside cross-entropy only (--loss ce)");
+        TrainingObjective::ScaledMargins {
+            margins: self.margins.clone().unwrap_or_default(),
+            logit_scales: self.logit_scales.clone().unwrap_or_default(),
         }
-        let weights = self.class_weights.as_deref().unwrap_or_default();
-        if weights.iter().any(|&weight| weight != 1.0) {
-            return Some("class weights are covered beside cross-entropy only (--loss ce)");
-        }
-        self.nonnegative_features
-            .then_some("non-negative features are covered beside cross-entropy only (--loss ce)")
     }
 
-    /// Whether all of it is as in the plain loss.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.label_smoothing.unwrap_or(0.0) == 0.0
-            && self.class_weights.iter().flatten().all(|&weight| weight == 1.0)
-            && !self.nonnegative_features
+    /// What was asked for that does not belong to a loss, in words.
+    pub(crate) fn uncovered(&self, loss: Option<Loss>) -> Option<&'static str> {
+        let is = |losses: &[Loss]| loss.is_some_and(|loss| losses.contains(&loss));
+        if self.has_labels() && !is(&[Loss::Ce, Loss::Mse]) {
+            return Some(
+                "class weights and label smoothing are covered beside cross-entropy and the squared error only \
+                 (--loss ce, --loss mse)",
+            );
+        }
+        if self.nonnegative_features && !is(&[Loss::Ce]) {
+            return Some("non-negative features are covered beside cross-entropy only (--loss ce)");
+        }
+        if self.has_margins() && !is(&[Loss::UfSvm]) {
+            return Some(
+                "margins and scales of the logits are those of the support vector machine (--loss uf-svm)",
+            );
+        }
+        None
+    }
+
+    /// Refuses lists that have not a number for each class.
+    pub(crate) fn check(&self, classes: usize) -> Result<(), CliError> {
+        let lists = [
+            (
+                "the class weights (--class-weights or the metadata `class_weights`)",
+                &self.class_weights,
+            ),
+            ("--margins", &self.margins),
+            ("--logit-scales", &self.logit_scales),
+        ];
+        for (name, list) in lists {
+            let found = list.as_ref().map_or(classes, Vec::len);
+            if found != classes {
+                let reason = format!("{found} numbers for {classes} classes");
+                return Err(CliError::Argument { name: name.into(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether weights or smoothing change the loss of a sample.
+    fn has_labels(&self) -> bool {
+        self.label_smoothing.unwrap_or(0.0) != 0.0 || !all_ones(self.class_weights.as_deref())
+    }
+
+    fn has_margins(&self) -> bool {
+        !all_ones(self.margins.as_deref()) || !all_ones(self.logit_scales.as_deref())
     }
 
     fn or(self, others: Self) -> Self {
@@ -130,8 +181,15 @@ impl LabelTreatment {
             label_smoothing: self.label_smoothing.or(others.label_smoothing),
             class_weights: self.class_weights.or(others.class_weights),
             nonnegative_features: self.nonnegative_features || others.nonnegative_features,
+            margins: self.margins.or(others.margins),
+            logit_scales: self.logit_scales.or(others.logit_scales),
         }
     }
+}
+
+/// Whether a list, if there is one, says no more than none would.
+fn all_ones(list: Option<&[f64]>) -> bool {
+    list.unwrap_or_default().iter().all(|&number| number == 1.0)
 }
 
 /// The objective of a training run, or why it is not known.
@@ -164,6 +222,7 @@ impl Penalties {
         head: &LinearHead,
         energy: &FeatureEnergy,
     ) -> Result<Resolved, CliError> {
+        self.labels.check(head.classes())?;
         let decays = self.decays(head, energy)?;
         let (loss, loss_is_assumed) = match (self.loss, &decays) {
             (Some(loss), _) => (Some(loss), false),
@@ -190,9 +249,7 @@ impl Penalties {
                 weight_energy: head.product()?.norm_squared() / head.classes() as f64,
                 feature_energy: energy.mean()?,
             }),
-            (Some(Loss::UfSvm), _) => {
-                Some(TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin })
-            }
+            (Some(Loss::UfSvm), _) => Some(self.labels.margins()),
             (Some(loss @ (Loss::Mse | Loss::Ce)), Decays::All { weights, features, .. }) => {
                 let regularization =
                     Regularization::new(&weights, features)?.with_bias(resolved.bias)?;

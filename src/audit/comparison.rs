@@ -14,7 +14,7 @@ use crate::numerics::squares::norm;
 use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
-use crate::problem::training_objective::{LossFunction, TrainingObjective};
+use crate::problem::training_objective::LossFunction;
 
 /// A class counts as collapsed if the norms of its classifier and of its mean are both below this share of
 /// the largest ones.
@@ -104,8 +104,7 @@ impl Audit {
     #[must_use]
     pub fn loss_optimum(&self) -> Option<f64> {
         let summary = self.prediction.as_ref()?;
-        let measurable =
-            !matches!(summary.training_objective, TrainingObjective::SmallestNorms { .. });
+        let measurable = !summary.training_objective.is_constraint();
         measurable.then_some(summary.loss)
     }
 }
@@ -128,7 +127,7 @@ impl Measurement {
         let head = one_layer.as_ref().unwrap_or(self.head());
         let outputs = answered(prediction.class_outputs())?;
         let matching = match outputs.as_ref() {
-            Some(target) if !prediction.is_symmetric() => {
+            Some(target) if prediction.has_arbitrary_order() => {
                 let measured = head.product()? * self.class_means();
                 Some(target.matching_within_sizes(&measured, self.counts())?)
             }
@@ -289,8 +288,7 @@ impl Measurement {
         predicted_rank: Option<usize>,
     ) -> TrainingVerdict {
         let losses = prediction.and_then(|(summary, loss)| {
-            let measurable =
-                !matches!(summary.training_objective, TrainingObjective::SmallestNorms { .. });
+            let measurable = !summary.training_objective.is_constraint();
             Some((loss?, summary.loss)).filter(|_| measurable && summary.loss > 0.0)
         });
         TrainingVerdict::of(&Evidence {

@@ -14,7 +14,7 @@ use crate::numerics::squares::norm;
 use crate::objective::Objective;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
-use crate::problem::regularization::Bias;
+use crate::problem::regularization::{Bias, Regularization};
 use crate::problem::training_objective::TrainingObjective;
 
 /// A network as it was measured: what [`AuditSums`](crate::AuditSums) end in, before it is laid beside a prediction.
@@ -174,11 +174,14 @@ impl Measurement {
         match objective {
             TrainingObjective::Penalized { .. }
             | TrainingObjective::WeightedCrossEntropy { .. }
+            | TrainingObjective::WeightedEntries { .. }
+            | TrainingObjective::SoftLabels { .. }
             | TrainingObjective::WeightedSquaredError { .. } => Some(measured.loss()),
             TrainingObjective::Budgeted { .. } | TrainingObjective::DataTerm { .. } => {
                 Some(measured.data_term)
             }
             TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::ScaledMargins { .. }
             | TrainingObjective::FixedSimplexHead { .. }
             | TrainingObjective::UnitVectors { .. } => None,
         }
@@ -190,15 +193,7 @@ impl Measurement {
     pub fn relative_gradient(&self) -> Option<f64> {
         let objective = self.objective?;
         let regularization = self.training_objective.as_ref()?.regularization()?;
-        let layers = self.head.weights().iter().zip(regularization.weight_decays());
-        let weights = layers.map(|(weight, decay)| decay * norm(weight.as_slice()));
-        let features = regularization.feature_decay() * self.features_squared.sqrt();
-        let bias = match (regularization.bias(), self.head.bias()) {
-            (Bias::Regularized(decay), Some(bias)) => decay * norm(bias.as_slice()),
-            _ => 0.0,
-        };
-        let parts: Vec<f64> = weights.chain([features, bias]).collect();
-        let penalties = norm(&parts);
+        let penalties = penalty_gradient(&self.head, regularization, self.features_squared);
         (penalties > 0.0).then(|| objective.gradient_norm / penalties)
     }
 
@@ -252,4 +247,20 @@ impl Measurement {
         let pairs = (0..self.counts.classes()).flat_map(|j| (0..j).map(move |i| (i, j)));
         pairs.filter(|&(i, j)| alive(i) && alive(j) && is_shared(i, j)).count()
     }
+}
+
+/// The norm of the gradient of the penalties alone, (λ₁W₁, …, λ_M W_M, λ_H H, λ_b b).
+pub(super) fn penalty_gradient(
+    head: &LinearHead,
+    regularization: &Regularization,
+    features_squared: f64,
+) -> f64 {
+    let layers = head.weights().iter().zip(regularization.weight_decays());
+    let weights = layers.map(|(weight, decay)| decay * norm(weight.as_slice()));
+    let features = regularization.feature_decay() * features_squared.sqrt();
+    let bias = match (regularization.bias(), head.bias()) {
+        (Bias::Regularized(decay), Some(bias)) => decay * norm(bias.as_slice()),
+        _ => 0.0,
+    };
+    norm(&weights.chain([features, bias]).collect::<Vec<_>>())
 }

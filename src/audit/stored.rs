@@ -30,6 +30,8 @@ struct AuditObject<'a> {
     loss_gap_relative: Option<f64>,
     gradient_norm: Option<f64>,
     balancedness: Option<&'a [f64]>,
+    // The key is a contract, whatever the spelling elsewhere.
+    #[serde(rename = "relabelled")]
     relabeled: bool,
     distances: Option<&'a FrameDistances>,
     no_prediction: Option<&'a str>,

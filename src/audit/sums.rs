@@ -281,11 +281,16 @@ fn objective_sums(
     objective: &TrainingObjective,
     balance: bool,
 ) -> Result<Option<ObjectiveSums>> {
-    match objective {
-        TrainingObjective::Penalized { .. } if balance => {
-            ObjectiveSums::new(statistics, head, objective)?.with_balancedness().map(Some)
-        }
-        TrainingObjective::SmallestNorms { .. } => Ok(None),
-        _ => ObjectiveSums::new(statistics, head, objective).map(Some),
+    if objective.is_constraint() {
+        return Ok(None);
     }
+    let sums = ObjectiveSums::new(statistics, head, objective)?;
+    let is_balanced = match objective {
+        // At the edge of the constraint the gradient in the features need not vanish, and the balance not hold.
+        TrainingObjective::WeightedCrossEntropy { nonnegative_features, .. } => {
+            !nonnegative_features
+        }
+        _ => objective.regularization().is_some(),
+    };
+    if balance && is_balanced { sums.with_balancedness().map(Some) } else { Ok(Some(sums)) }
 }

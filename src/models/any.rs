@@ -58,6 +58,7 @@ struct Penalized<'a> {
     regularization: &'a Regularization,
     class_weights: &'a [f64],
     label_smoothing: f64,
+    logit_offsets: &'a [f64],
     counts: ClassCounts,
     widths: Option<&'a [usize]>,
 }
@@ -101,9 +102,14 @@ impl AnyModel {
     ) -> Result<Self> {
         match objective {
             TrainingObjective::Penalized { loss_function, regularization, .. } => {
-                let (class_weights, label_smoothing) = (&[][..], 0.0);
-                let problem =
-                    Penalized { regularization, class_weights, label_smoothing, counts, widths };
+                let problem = Penalized {
+                    regularization,
+                    class_weights: &[],
+                    label_smoothing: 0.0,
+                    logit_offsets: &[],
+                    counts,
+                    widths,
+                };
                 match loss_function {
                     LossFunction::SquaredError => problem.squared(effort),
                     LossFunction::CrossEntropy => problem.cross_entropy(effort),
@@ -114,15 +120,36 @@ impl AnyModel {
                 regularization,
                 class_weights,
                 label_smoothing,
+                logit_offsets,
                 nonnegative_features,
             } => {
-                let label_smoothing = *label_smoothing;
-                let problem =
-                    Penalized { regularization, class_weights, label_smoothing, counts, widths };
+                let problem = Penalized {
+                    regularization,
+                    class_weights,
+                    label_smoothing: *label_smoothing,
+                    logit_offsets,
+                    counts,
+                    widths,
+                };
                 match nonnegative_features {
                     true => problem.nonnegative(),
                     false => problem.cross_entropy(effort),
                 }
+            }
+            TrainingObjective::WeightedSquaredError {
+                regularization,
+                class_weights,
+                label_smoothing,
+            } => {
+                let problem = Penalized {
+                    regularization,
+                    class_weights,
+                    label_smoothing: *label_smoothing,
+                    logit_offsets: &[],
+                    counts,
+                    widths,
+                };
+                problem.squared(effort)
             }
             TrainingObjective::Budgeted {
                 loss_function: LossFunction::CrossEntropy,
@@ -136,6 +163,18 @@ impl AnyModel {
             TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin } => {
                 check_room(&counts, widths)?;
                 Ok(Self::SupportVectors(Seli::new(counts)?))
+            }
+            TrainingObjective::ScaledMargins { margins, logit_scales } => {
+                check_room(&counts, widths)?;
+                let seli = Seli::new(counts)?;
+                let seli = match margins.as_slice() {
+                    [] => seli,
+                    margins => seli.with_margins(margins)?,
+                };
+                Ok(Self::SupportVectors(match logit_scales.as_slice() {
+                    [] => seli,
+                    logit_scales => seli.with_logit_scales(logit_scales)?,
+                }))
             }
             _ => unknown("this loss function with these constraints"),
         }
@@ -159,7 +198,7 @@ impl AnyModel {
 impl Penalized<'_> {
     fn squared(self, effort: Effort<'_>) -> Result<AnyModel> {
         let penalized_bias = matches!(self.regularization.bias(), Bias::Regularized(_));
-        if !penalized_bias || self.counts.is_balanced() {
+        if self.is_plain() && (!penalized_bias || self.counts.is_balanced()) {
             let ufm = Ufm::new(self.counts, self.regularization.clone())?;
             let ufm = match self.widths {
                 Some(widths) => ufm.with_widths(widths)?,
@@ -168,14 +207,17 @@ impl Penalized<'_> {
             return Ok(AnyModel::Squared(ufm.global_minimum()?));
         }
         if self.regularization.depth() == 1 {
-            let ufm = ConvexUfm::squared_error(self.counts, self.regularization.clone())?;
-            return convex(ufm, self.widths, effort);
+            let ufm = ConvexUfm::squared_error(self.counts.clone(), self.regularization.clone())?;
+            return self.convex(ufm, effort);
         }
         let Some(search) = effort.search else {
-            return unknown("a penalized bias with classes of different sizes and several layers");
+            return unknown(match self.is_plain() {
+                true => "a penalized bias with classes of different sizes and several layers",
+                false => "class weights or smoothing beside the squared loss and several layers",
+            });
         };
-        let problem = LowRankProblem::squared(self.counts, self.regularization.clone())?;
-        low_rank(problem, self.widths, &search, effort.monitor)
+        let problem = LowRankProblem::squared(self.counts.clone(), self.regularization.clone())?;
+        self.low_rank(problem, &search, effort)
     }
 
     fn cross_entropy(self, effort: Effort<'_>) -> Result<AnyModel> {
@@ -183,12 +225,11 @@ impl Penalized<'_> {
             return self.landscape(effort);
         }
         if self.regularization.depth() == 1 && self.is_wide() {
-            let ufm = ConvexUfm::cross_entropy(self.counts, self.regularization.clone())?;
-            let ufm = match self.class_weights {
-                [] => ufm,
-                weights => ufm.with_class_weights(weights)?,
-            };
-            return convex(ufm.with_label_smoothing(self.label_smoothing)?, self.widths, effort);
+            let ufm = ConvexUfm::cross_entropy(self.counts.clone(), self.regularization.clone())?;
+            return self.convex(ufm, effort);
+        }
+        if self.has_offsets() {
+            return unknown("logit offsets with several layers or a width below K − 1");
         }
         let Some(search) = effort.search else {
             return unknown(match self.is_wide() {
@@ -200,13 +241,44 @@ impl Penalized<'_> {
                 }
             });
         };
-        let problem = LowRankProblem::cross_entropy(self.counts, self.regularization.clone())?;
+        let problem =
+            LowRankProblem::cross_entropy(self.counts.clone(), self.regularization.clone())?;
+        self.low_rank(problem, &search, effort)
+    }
+
+    fn convex(&self, ufm: ConvexUfm, effort: Effort<'_>) -> Result<AnyModel> {
+        let ufm = match self.class_weights {
+            [] => ufm,
+            weights => ufm.with_class_weights(weights)?,
+        };
+        let ufm = ufm.with_label_smoothing(self.label_smoothing)?;
+        let ufm = match self.logit_offsets {
+            [] => ufm,
+            offsets => ufm.with_logit_offsets(offsets)?,
+        };
+        let ufm = match self.widths {
+            Some(widths) => ufm.with_widths(widths)?,
+            None => ufm,
+        };
+        Ok(AnyModel::Convex(ufm.global_minimum_with(effort.monitor)?))
+    }
+
+    fn low_rank(
+        &self,
+        problem: LowRankProblem,
+        search: &Search,
+        effort: Effort<'_>,
+    ) -> Result<AnyModel> {
         let problem = match self.class_weights {
             [] => problem,
             weights => problem.with_class_weights(weights)?,
         };
         let problem = problem.with_label_smoothing(self.label_smoothing)?;
-        low_rank(problem, self.widths, &search, effort.monitor)
+        let problem = match self.widths {
+            Some(widths) => problem.with_widths(widths)?,
+            None => problem,
+        };
+        Ok(AnyModel::LowRank(problem.minimize(search, effort.monitor)?))
     }
 
     fn landscape(self, effort: Effort<'_>) -> Result<AnyModel> {
@@ -227,6 +299,9 @@ impl Penalized<'_> {
         if self.regularization.depth() > 1 {
             return unknown("non-negative features under several layers");
         }
+        if self.has_offsets() {
+            return unknown("logit offsets beside non-negative features");
+        }
         let ufm = NonnegativeUfm::new(self.counts, self.regularization.clone())?;
         let ufm = match self.class_weights {
             [] => ufm,
@@ -240,36 +315,27 @@ impl Penalized<'_> {
         Ok(AnyModel::Nonnegative(ufm.global_minimum()?))
     }
 
+    /// Whether neither weights nor smoothing change the loss.
+    fn is_plain(&self) -> bool {
+        self.label_smoothing == 0.0 && self.class_weights.iter().all(|&weight| weight == 1.0)
+    }
+
+    /// Whether constants are added to the logits that are not all alike.
+    fn has_offsets(&self) -> bool {
+        self.logit_offsets.iter().any(|offset| self.logit_offsets.first() != Some(offset))
+    }
+
     /// Whether all classes count alike.
     fn is_uniform(&self) -> bool {
-        self.counts.is_balanced() && self.class_weights.iter().all(|&weight| weight == 1.0)
+        !self.has_offsets()
+            && self.counts.is_balanced()
+            && self.class_weights.iter().all(|&weight| weight == 1.0)
     }
 
     /// Whether the widths leave room for the rank K − 1.
     fn is_wide(&self) -> bool {
         check_room(&self.counts, self.widths).is_ok()
     }
-}
-
-fn convex(ufm: ConvexUfm, widths: Option<&[usize]>, effort: Effort<'_>) -> Result<AnyModel> {
-    let ufm = match widths {
-        Some(widths) => ufm.with_widths(widths)?,
-        None => ufm,
-    };
-    Ok(AnyModel::Convex(ufm.global_minimum_with(effort.monitor)?))
-}
-
-fn low_rank(
-    problem: LowRankProblem,
-    widths: Option<&[usize]>,
-    search: &Search,
-    monitor: &dyn Monitor,
-) -> Result<AnyModel> {
-    let problem = match widths {
-        Some(widths) => problem.with_widths(widths)?,
-        None => problem,
-    };
-    Ok(AnyModel::LowRank(problem.minimize(search, monitor)?))
 }
 
 fn unknown<T>(problem: &'static str) -> Result<T> {

@@ -57,6 +57,8 @@ pub(crate) struct StoredConvex {
     loss_function: LossFunction,
     counts: ClassCounts,
     labels: StoredLabels,
+    #[serde(default)]
+    logit_offsets: Option<Vec<f64>>,
     regularization: Regularization,
     #[serde(default)]
     widths: Option<Vec<usize>>,
@@ -75,7 +77,9 @@ impl From<Labels> for StoredLabels {
     fn from(labels: Labels) -> Self {
         match labels {
             Labels::Classes { weights, smoothing } => Self::Classes { weights, smoothing },
-            Labels::PyTorch { weights, smoothing } => Self::PyTorch { weights, smoothing },
+            Labels::PyTorch(code) => {
+                Self::PyTorch { weights: code.weight().to_vec(), smoothing: code.label_smoothing() }
+            }
             Labels::Soft(labels) => Self::Soft(StoredMatrix::from(&labels)),
         }
     }
@@ -85,25 +89,29 @@ impl TryFrom<StoredConvex> for ConvexUfm {
     type Error = Error;
 
     fn try_from(stored: StoredConvex) -> Result<Self> {
-        let StoredConvex { loss_function, counts, labels, regularization, widths } = stored;
-        let problem = match (labels, loss_function) {
-            (StoredLabels::Soft(labels), _) => Self::soft_labels(
+        let StoredConvex { loss_function, counts, labels, logit_offsets, regularization, widths } =
+            stored;
+        let problem = match labels {
+            StoredLabels::Soft(labels) => Self::soft_labels(
                 DMatrix::try_from(labels)?,
                 &class_sizes(&counts),
                 regularization,
             )?,
-            (StoredLabels::PyTorch { weights, smoothing }, _) => {
+            StoredLabels::PyTorch { weights, smoothing } => {
                 Self::pytorch(counts, &weights, smoothing, regularization)?
             }
-            (
-                StoredLabels::Classes { weights: None, smoothing: 0.0 },
-                LossFunction::SquaredError,
-            ) => Self::squared_error(counts, regularization)?,
-            (StoredLabels::Classes { weights, smoothing }, _) => {
-                let problem = Self::cross_entropy(counts, regularization)?;
+            StoredLabels::Classes { weights, smoothing } => {
+                let problem = match loss_function {
+                    LossFunction::SquaredError => Self::squared_error(counts, regularization)?,
+                    _ => Self::cross_entropy(counts, regularization)?,
+                };
                 let problem = problem.with_label_smoothing(smoothing)?;
                 weighted(problem, weights, Self::with_class_weights)?
             }
+        };
+        let problem = match logit_offsets {
+            Some(offsets) => problem.with_logit_offsets(&offsets)?,
+            None => problem,
         };
         narrowed(problem, widths, Self::with_widths)
     }

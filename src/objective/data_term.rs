@@ -13,12 +13,19 @@ pub(super) struct DataTerm {
     class_weights: Vec<f64>,
     /// δ.
     label_smoothing: f64,
+    /// ι, added to the outputs; empty if all are 0.
+    logit_offsets: Vec<f64>,
+    /// The soft labels that labels are the numbers of; empty if labels are classes.
+    soft_labels: Vec<Vec<f64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     SquaredError,
     CrossEntropy,
+    /// Where weights are those of the entries of labels.
+    WeightedEntries,
+    SoftLabels,
 }
 
 impl DataTerm {
@@ -27,16 +34,33 @@ impl DataTerm {
     /// [`Error::NotAnswered`] for a margin, which is a constraint and has no value, and for samples with more than
     /// one label.
     pub(super) fn new(objective: &TrainingObjective, classes: usize) -> Result<Self> {
+        let labels = objective.labels(classes);
         let (class_weights, label_smoothing) = match objective {
             TrainingObjective::WeightedCrossEntropy { class_weights, label_smoothing, .. }
             | TrainingObjective::WeightedSquaredError { class_weights, label_smoothing, .. } => {
                 (class_weights.clone(), *label_smoothing)
             }
+            TrainingObjective::WeightedEntries { entry_weights, label_smoothing, .. } => {
+                (entry_weights.clone(), *label_smoothing)
+            }
+            TrainingObjective::SoftLabels { weights, .. } => (weights.clone(), 0.0),
             _ => (Vec::new(), 0.0),
         };
-        if !class_weights.is_empty() && class_weights.len() != classes {
-            let reason = "one for each class";
-            return Err(Error::length("class_weights", class_weights.len(), classes, reason));
+        check_length("class_weights", &class_weights, labels)?;
+        let logit_offsets = match objective {
+            TrainingObjective::WeightedCrossEntropy { logit_offsets, .. } => logit_offsets.clone(),
+            _ => Vec::new(),
+        };
+        check_length("logit_offsets", &logit_offsets, classes)?;
+        let soft_labels = match objective {
+            TrainingObjective::SoftLabels { labels, .. } => labels.clone(),
+            _ => Vec::new(),
+        };
+        for label in &soft_labels {
+            if label.len() != classes {
+                let reason = "one probability for each class";
+                return Err(Error::length("labels", label.len(), classes, reason));
+            }
         }
         let question = "the objective of a measured network";
         match objective {
@@ -52,11 +76,15 @@ impl DataTerm {
         }
         let kind = match objective.loss_function() {
             LossFunction::SquaredError => Kind::SquaredError,
-            LossFunction::CrossEntropy => Kind::CrossEntropy,
+            LossFunction::CrossEntropy => match objective {
+                TrainingObjective::WeightedEntries { .. } => Kind::WeightedEntries,
+                _ => Kind::CrossEntropy,
+            },
             LossFunction::SupervisedContrastive => {
                 let reason = "it is a loss of pairs of samples";
                 return Err(Error::NotAnswered { question, reason });
             }
+            LossFunction::SoftLabels if !soft_labels.is_empty() => Kind::SoftLabels,
             LossFunction::PickAllLabels | LossFunction::SoftLabels => {
                 let reason = "its samples have no single label";
                 return Err(Error::NotAnswered { question, reason });
@@ -66,37 +94,50 @@ impl DataTerm {
                 return Err(Error::NotAnswered { question, reason });
             }
         };
-        Ok(Self { kind, class_weights, label_smoothing })
+        Ok(Self { kind, class_weights, label_smoothing, logit_offsets, soft_labels })
     }
 
     /// Numbers that tell it from others.
     pub(super) fn words(&self) -> Vec<u64> {
-        let numbers = [self.label_smoothing].into_iter().chain(self.class_weights.iter().copied());
-        core::iter::once(self.kind as u64).chain(numbers.map(f64::to_bits)).collect()
+        let lists = [&self.class_weights, &self.logit_offsets];
+        let lists = lists.into_iter().chain(&self.soft_labels);
+        // The length of each list tells where it ends.
+        let words = lists.flat_map(|list| {
+            core::iter::once(list.len() as u64).chain(list.iter().map(|number| number.to_bits()))
+        });
+        [self.kind as u64, self.label_smoothing.to_bits()].into_iter().chain(words).collect()
     }
 
     /// What the sum of [`residuals`](Self::residuals) over N samples is divided by.
     pub(super) fn divisor(&self, samples: f64) -> f64 {
         match self.kind {
             Kind::SquaredError => 2.0 * samples,
-            Kind::CrossEntropy => samples,
+            Kind::CrossEntropy | Kind::WeightedEntries | Kind::SoftLabels => samples,
         }
     }
 
     /// Turns the outputs for a block of samples into R, N times the derivative of the data term by
     /// them, and returns the sum of their losses.
     pub(super) fn residuals(&self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
-        let of_sample = match self.kind {
-            Kind::SquaredError => squared_error,
-            Kind::CrossEntropy => cross_entropy,
-        };
         let columns = outputs.column_iter_mut().zip(labels);
-        columns
-            .map(|(mut column, &label)| {
-                let weight = self.class_weights.get(label).copied().unwrap_or(1.0);
-                of_sample(column.as_mut_slice(), label, weight, self.label_smoothing)
-            })
-            .sum()
+        columns.map(|(mut column, &label)| self.residual(column.as_mut_slice(), label)).sum()
+    }
+
+    /// The same for one sample.
+    fn residual(&self, outputs: &mut [f64], label: usize) -> f64 {
+        let weight = self.class_weights.get(label).copied().unwrap_or(1.0);
+        outputs.iter_mut().zip(&self.logit_offsets).for_each(|(output, offset)| *output += offset);
+        match self.kind {
+            Kind::SquaredError => squared_error(outputs, label, weight, self.label_smoothing),
+            Kind::CrossEntropy => cross_entropy(outputs, label, weight, self.label_smoothing),
+            Kind::WeightedEntries => {
+                weighted_entries(outputs, label, &self.class_weights, self.label_smoothing)
+            }
+            Kind::SoftLabels => {
+                let label = self.soft_labels.get(label).map(Vec::as_slice).unwrap_or_default();
+                soft_cross_entropy(outputs, label, weight)
+            }
+        }
     }
 }
 
@@ -128,6 +169,45 @@ fn cross_entropy(outputs: &mut [f64], label: usize, weight: f64, smoothing: f64)
         outputs.iter_mut().for_each(|output| *output = weight * (*output - smoothing / classes));
     }
     weight * loss
+}
+
+/// Turns outputs z into W p − Ωy′, y′ = (1−δ)e_y + δ1/K, Ω = diag(ω), W = 1ᵀΩy′, and returns −(Ωy′)ᵀ ln p =
+/// −W ln p_y + (δ/K) Σ_k ω_k (z_y − z_k).
+fn weighted_entries(outputs: &mut [f64], label: usize, weights: &[f64], smoothing: f64) -> f64 {
+    let share = smoothing / outputs.len() as f64;
+    let own = outputs[label];
+    let entries = outputs.iter().zip(weights);
+    let excess: f64 = entries.map(|(output, weight)| share * weight * (own - output)).sum();
+    let total = (1.0 - smoothing) * weights[label] + share * weights.iter().sum::<f64>();
+    let loss = total * softmax(outputs, label) + excess;
+    for (output, weight) in outputs.iter_mut().zip(weights) {
+        *output = total * *output - share * weight;
+    }
+    outputs[label] -= (1.0 - smoothing) * weights[label];
+    loss
+}
+
+/// Turns outputs z into ω(p − y) and returns ω CE(z, y) = ω(−ln p_a + Σ_k y_k (z_a − z_k)), a the class of the largest
+/// probability in y.
+fn soft_cross_entropy(outputs: &mut [f64], label: &[f64], weight: f64) -> f64 {
+    let largest = label.iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1));
+    let anchor = largest.map_or(0, |(class, _)| class);
+    let own = outputs[anchor];
+    let terms = outputs.iter().zip(label).filter(|(_, share)| **share > 0.0);
+    let excess: f64 = terms.map(|(output, share)| share * (own - output)).sum();
+    let loss = softmax(outputs, anchor) + excess;
+    for (output, share) in outputs.iter_mut().zip(label) {
+        *output = weight * (*output - share);
+    }
+    weight * loss
+}
+
+/// Refuses a list that is neither empty nor of this length.
+fn check_length(name: &'static str, list: &[f64], expected: usize) -> Result<()> {
+    if list.is_empty() || list.len() == expected {
+        return Ok(());
+    }
+    Err(Error::length(name, list.len(), expected, "one for each class"))
 }
 
 /// Turns outputs into probabilities and returns −ln of that of the label.

@@ -24,6 +24,8 @@ pub(super) struct Problem {
     /// W_M⋯W₁, if there are several layers.
     product: Option<DMatrix<f64>>,
     pub(super) data_term: DataTerm,
+    /// How many different labels samples can have.
+    pub(super) labels: usize,
     /// How much of the data term counts.
     pub(super) factor: f64,
     /// `None` under budgets.
@@ -53,11 +55,11 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Of no samples.
-    pub(super) fn new(dimension: usize, classes: usize) -> Result<Self> {
+    /// Of no samples, with so many different labels.
+    pub(super) fn new(dimension: usize, classes: usize, labels: usize) -> Result<Self> {
         Ok(Self {
             loss: 0.0,
-            energy: FeatureEnergy::empty(dimension, classes)?,
+            energy: FeatureEnergy::empty(dimension, labels)?,
             feature_gradient: Squares::default(),
             mean_residual: DVector::zeros(classes),
             residual_feature_product: DMatrix::zeros(classes, dimension),
@@ -92,12 +94,15 @@ impl Problem {
                 (*factor, Some(regularization.clone()))
             }
             TrainingObjective::WeightedCrossEntropy { regularization, .. }
+            | TrainingObjective::WeightedEntries { regularization, .. }
+            | TrainingObjective::SoftLabels { regularization, .. }
             | TrainingObjective::WeightedSquaredError { regularization, .. } => {
                 check(head, regularization)?;
                 (1.0, Some(regularization.clone()))
             }
             TrainingObjective::Budgeted { .. }
             | TrainingObjective::SmallestNorms { .. }
+            | TrainingObjective::ScaledMargins { .. }
             | TrainingObjective::FixedSimplexHead { .. }
             | TrainingObjective::UnitVectors { .. }
             | TrainingObjective::DataTerm { .. } => (1.0, None),
@@ -113,8 +118,16 @@ impl Problem {
             1 => None,
             _ => Some(head.product()?),
         };
-        let (head, samples) = (head.clone(), samples as f64);
-        Ok(Self { head, product, data_term, factor, regularization, nonnegative_features, samples })
+        Ok(Self {
+            head: head.clone(),
+            product,
+            data_term,
+            labels: objective.labels(head.classes()),
+            factor,
+            regularization,
+            nonnegative_features,
+            samples: samples as f64,
+        })
     }
 
     /// W_M⋯W₁.

@@ -116,17 +116,19 @@ impl ObjectiveSums {
         Self::new(statistics, head, &objective)
     }
 
-    /// For features of a shape, d and K, and classes of these sizes.
+    /// For features of a shape, d and the number of labels, and so many samples of each label.
     pub(super) fn of_counts(
-        (dimension, classes): (usize, usize),
+        (dimension, labels): (usize, usize),
         counts: Vec<u64>,
         head: &LinearHead,
         objective: &TrainingObjective,
     ) -> Result<Self> {
-        head.check_shape("features", dimension, classes)?;
+        let expected = (head.feature_dimension(), objective.labels(head.classes()));
+        let reason = "features × labels of head and objective";
+        check_shape("features", (dimension, labels), expected, reason)?;
         let samples = counts.iter().fold(0, |total: u64, &count| total.saturating_add(count));
         let problem = Problem::new(head, objective, samples)?;
-        Ok(Self { problem, counts, totals: Totals::new(dimension, classes)? })
+        Ok(Self { problem, counts, totals: Totals::new(dimension, head.classes(), labels)? })
     }
 
     /// The same with what the balance of the first layer with the features needs: d² numbers, and d²
@@ -156,8 +158,7 @@ impl ObjectiveSums {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        let head = &self.problem.head;
-        let expected = (head.feature_dimension(), head.classes());
+        let expected = (self.problem.head.feature_dimension(), self.problem.labels);
         let found = (batch.features().dimension(), batch.classes());
         check_shape("features", found, expected, "features × classes of the statistics")?;
         batch.features().check()?;

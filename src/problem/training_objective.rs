@@ -26,8 +26,8 @@ pub enum LossFunction {
     /// None: on the support of its soft label every sample must have equal outputs, which exceed those of every
     /// other class by 1 at least.
     SupportMargin,
-    /// The mean over the samples of Σ_k y_k ln Σ_j exp(z_j − z_k) with soft labels y, which the model holds, and
-    /// weights of its samples if it has some.
+    /// The mean over the samples of Σ_k y_k ln Σ_j exp(z_j − z_k) with soft labels y, times weights of the samples if
+    /// there are some.
     #[doc(alias = "distillation")]
     SoftLabels,
     /// The mean over the samples of the sum over their tags y of ln Σ_k exp(z_k − z_y).
@@ -71,8 +71,8 @@ pub enum TrainingObjective {
         /// The decays.
         regularization: Regularization,
     },
-    /// 1/N Σ ω_y CE(z, (1−δ)e_y + δ1/K) over the N samples plus the penalties: cross-entropy with class weights
-    /// and label smoothing.
+    /// 1/N Σ ω_y CE(z + ι, (1−δ)e_y + δ1/K) over the N samples plus the penalties: cross-entropy with class weights,
+    /// label smoothing and constants added to the logits.
     WeightedCrossEntropy {
         /// The decays.
         regularization: Regularization,
@@ -80,8 +80,31 @@ pub enum TrainingObjective {
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,
+        /// ι, one number for each class, as of logit adjustment; empty if all are 0.
+        logit_offsets: Vec<f64>,
         /// Whether features are constrained to be non-negative, as after a ReLU.
         nonnegative_features: bool,
+    },
+    /// 1/N Σᵢ Σ_k ω_k y′_ik ln(1/p_ik) plus the penalties, with y′ = (1−δ)e_y + δ1/K and the probabilities p: weights of
+    /// the entries of labels, as PyTorch understands them beside smoothing (see
+    /// [`CodedClassWeights`](crate::problem::CodedClassWeights)).
+    WeightedEntries {
+        /// The decays.
+        regularization: Regularization,
+        /// ω, one number for each class.
+        entry_weights: Vec<f64>,
+        /// δ.
+        label_smoothing: f64,
+    },
+    /// 1/N Σ ω_j CE(z, y_j) plus the penalties, with J soft labels y_j and a weight for each: a sample's *label* is the
+    /// number j of its soft label.
+    SoftLabels {
+        /// The decays.
+        regularization: Regularization,
+        /// y_j, K probabilities for each of the J soft labels.
+        labels: Vec<Vec<f64>>,
+        /// ω_j; empty if all are 1.
+        weights: Vec<f64>,
     },
     /// 1/N Σ CE(z, (1−δ)e_y + δ1/K) + λ_H/2 ‖H‖² for a simplex ETF as a classifier that is not trained.
     FixedSimplexHead {
@@ -126,6 +149,13 @@ pub enum TrainingObjective {
         /// The loss function, which here is only a constraint.
         loss_function: LossFunction,
     },
+    /// The smallest ½‖W‖² + ½‖H‖² such that every sample has δ_y z_y − δ_k z_k ≥ m_y for every other class k.
+    ScaledMargins {
+        /// m, one number for each class; empty if all are 1.
+        margins: Vec<f64>,
+        /// δ, one number for each class; empty if all are 1.
+        logit_scales: Vec<f64>,
+    },
     /// The loss function alone: what can be evaluated where decays are not known.
     DataTerm {
         /// The loss function.
@@ -149,10 +179,12 @@ impl TrainingObjective {
             | Self::SmallestNorms { loss_function }
             | Self::UnitVectors { loss_function, .. }
             | Self::DataTerm { loss_function } => *loss_function,
-            Self::WeightedCrossEntropy { .. } | Self::FixedSimplexHead { .. } => {
-                LossFunction::CrossEntropy
-            }
+            Self::WeightedCrossEntropy { .. }
+            | Self::WeightedEntries { .. }
+            | Self::FixedSimplexHead { .. } => LossFunction::CrossEntropy,
             Self::WeightedSquaredError { .. } => LossFunction::SquaredError,
+            Self::ScaledMargins { .. } => LossFunction::ScaledMargin,
+            Self::SoftLabels { .. } => LossFunction::SoftLabels,
         }
     }
 
@@ -162,9 +194,12 @@ impl TrainingObjective {
         match self {
             Self::Penalized { regularization, .. }
             | Self::WeightedCrossEntropy { regularization, .. }
+            | Self::WeightedEntries { regularization, .. }
+            | Self::SoftLabels { regularization, .. }
             | Self::WeightedSquaredError { regularization, .. } => Some(regularization),
             Self::Budgeted { .. }
             | Self::SmallestNorms { .. }
+            | Self::ScaledMargins { .. }
             | Self::FixedSimplexHead { .. }
             | Self::UnitVectors { .. }
             | Self::DataTerm { .. } => None,
@@ -174,6 +209,21 @@ impl TrainingObjective {
     /// Whether it belongs to a model of one layer without decays, which predicts only the product of all layers.
     #[must_use]
     pub fn is_of_one_layer(&self) -> bool {
-        matches!(self, Self::Budgeted { .. } | Self::SmallestNorms { .. })
+        matches!(self, Self::Budgeted { .. }) || self.is_constraint()
+    }
+
+    /// How many labels samples can have, for K = `classes`: as many as there are soft labels, or K.
+    #[must_use]
+    pub fn labels(&self, classes: usize) -> usize {
+        match self {
+            Self::SoftLabels { labels, .. } => labels.len(),
+            _ => classes,
+        }
+    }
+
+    /// Whether its loss function is a constraint, which a network meets or not, and has no value.
+    #[must_use]
+    pub fn is_constraint(&self) -> bool {
+        matches!(self, Self::SmallestNorms { .. } | Self::ScaledMargins { .. })
     }
 }

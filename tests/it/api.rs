@@ -105,6 +105,7 @@ types! {
         ClassAudit
         ClassCounts
         ClassMatrix
+        CodedClassWeights
         ClassStatistics
         ConvexMinimum
         ConvexUfm
@@ -149,6 +150,7 @@ types! {
         Shape
         Source
         SparseLabels
+        SoftLabelAudit
         Summary
         TagAverage
         TrainingObjective

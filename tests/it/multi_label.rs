@@ -38,6 +38,8 @@ fn objective(ufm: &MultiLabelUfm, dimension: usize, each: bool) -> SoftObjective
         bias: ufm.regularization().bias(),
         dimension,
         nonnegative: false,
+        squared_error: false,
+        offsets: DVector::zeros(ufm.classes()),
     }
 }
 

@@ -197,6 +197,14 @@ fn problems_of_every_model_are_read_as_they_were() {
         convex.with_widths(&[9]).unwrap(),
         weighted.with_label_smoothing(0.1).unwrap(),
         ConvexUfm::squared_error(counts(), one_layer()).unwrap(),
+        ConvexUfm::squared_error(counts(), one_layer())
+            .unwrap()
+            .with_class_weights(&weights)
+            .unwrap(),
+        ConvexUfm::cross_entropy(counts(), one_layer())
+            .unwrap()
+            .with_logit_offsets(&[0.0, -1.0, 0.5, 2.0])
+            .unwrap(),
         ConvexUfm::pytorch(counts(), &weights, 0.1, one_layer()).unwrap(),
         ConvexUfm::soft_labels(labels, &[5, 7], one_layer()).unwrap(),
     ] {

@@ -23,36 +23,52 @@ pub(crate) struct RateArguments {
     batch_size: Option<u64>,
 }
 
-/// How the cross-entropy treats classes, labels and features.
+/// How the loss treats classes, labels and features.
 #[derive(Debug, Args)]
 pub(crate) struct LabelArguments {
-    /// Weights ω of the classes in the cross-entropy: a list as --counts takes, 1x5,2.5x5
+    /// Weights ω of the classes in the loss (mse, ce): a list as --counts takes, 1x5,2.5x5
     /// [default: 1, or the metadata class_weights]
     ///
     /// A weight multiplies the loss of a sample, and the sum is divided by the number N of samples; PyTorch divides by
     /// the sum of the weights instead.
-    #[arg(long, value_name = "LIST", value_parser = class_weights)]
-    class_weights: Option<ClassWeights>,
+    #[arg(long, value_name = "LIST", value_parser = class_numbers)]
+    class_weights: Option<ClassNumbers>,
 
-    /// Label smoothing δ of the cross-entropy, from 0 to 1 [default: 0, or the metadata label_smoothing]
+    /// Label smoothing δ (mse, ce), from 0 to 1 [default: 0, or the metadata label_smoothing]
     #[arg(long, value_name = "NUMBER", value_parser = smoothing)]
     label_smoothing: Option<f64>,
 
-    /// Features are non-negative, as after a ReLU (cross-entropy, one layer)
+    /// Features are non-negative, as after a ReLU (ce, one layer) [default: the metadata nonnegative_features]
     #[arg(long)]
     nonnegative_features: bool,
+
+    /// Margins m of the classes (uf-svm), a list as of --class-weights [default: 1]
+    ///
+    /// A sample of class y has δ_y z_y − δ_c z_c ≥ m_y for every other class c. The loss with label-dependent
+    /// temperatures (LDT: all logits of a sample of class y times δ_y) leads to margins of 1/δ_y.
+    #[arg(long, value_name = "LIST", value_parser = class_numbers)]
+    margins: Option<ClassNumbers>,
+
+    /// Scales δ of the logits (uf-svm), a list as of --class-weights [default: 1]
+    ///
+    /// Those of class-dependent temperatures (CDT) and of the vector-scaling loss (VS), whose logits are δ_c z_c.
+    #[arg(long, value_name = "LIST", value_parser = class_numbers)]
+    logit_scales: Option<ClassNumbers>,
 }
 
-/// One weight for each class.
+/// One number for each class.
 #[derive(Debug, Clone, PartialEq)]
-struct ClassWeights(Vec<f64>);
+struct ClassNumbers(Vec<f64>);
 
 impl LabelArguments {
     pub(super) fn treatment(&self) -> LabelTreatment {
+        let list = |list: &Option<ClassNumbers>| list.clone().map(|ClassNumbers(list)| list);
         LabelTreatment {
             label_smoothing: self.label_smoothing,
-            class_weights: self.class_weights.clone().map(|ClassWeights(weights)| weights),
+            class_weights: list(&self.class_weights),
             nonnegative_features: self.nonnegative_features,
+            margins: list(&self.margins),
+            logit_scales: list(&self.logit_scales),
         }
     }
 }
@@ -103,22 +119,22 @@ impl RateArguments {
 }
 
 /// Numbers separated by commas, each with the number of classes that it stands for: `1x5,2.5x5`.
-fn class_weights(text: &str) -> Result<ClassWeights, String> {
-    let mut weights = Vec::new();
+fn class_numbers(text: &str) -> Result<ClassNumbers, String> {
+    let mut numbers = Vec::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let (weight, repeat) = item.split_once(['x', 'X']).unwrap_or((item, "1"));
-        let (Ok(weight), Ok(repeat)) = (weight.parse::<f64>(), repeat.parse::<usize>()) else {
-            return Err(format!("`{item}` is neither a weight nor `WEIGHTxCLASSES`"));
+        let (number, repeat) = item.split_once(['x', 'X']).unwrap_or((item, "1"));
+        let (Ok(number), Ok(repeat)) = (number.parse::<f64>(), repeat.parse::<usize>()) else {
+            return Err(format!("`{item}` is neither a number nor `NUMBERxCLASSES`"));
         };
-        if !(weight > 0.0 && weight.is_finite()) || repeat == 0 {
-            return Err(format!("`{item}`: weights must be positive and finite"));
+        if !(number > 0.0 && number.is_finite()) || repeat == 0 {
+            return Err(format!("`{item}`: numbers must be positive and finite"));
         }
-        if weights.try_reserve(repeat).is_err() {
+        if numbers.try_reserve(repeat).is_err() {
             return Err(format!("`{item}` is for more classes than fit into memory"));
         }
-        weights.extend(std::iter::repeat_n(weight, repeat));
+        numbers.extend(std::iter::repeat_n(number, repeat));
     }
-    Ok(ClassWeights(weights))
+    Ok(ClassNumbers(numbers))
 }
 
 fn smoothing(text: &str) -> Result<f64, String> {

@@ -29,7 +29,7 @@ pub(crate) struct PredictArguments {
     /// What is minimised
     ///
     /// `mse` and `ce` take the depth and the weight decays, `layer-peeled` the two energies, `uf-svm` nothing
-    /// but the counts.
+    /// but the counts, margins and scales of the logits.
     #[arg(long, value_name = "LOSS", value_enum, default_value_t)]
     pub(crate) loss: Loss,
 
@@ -124,18 +124,16 @@ impl PredictArguments {
     ///
     /// Flags that are missing or do not belong to the loss end the program as bad usage.
     pub(crate) fn model(&self, progress: &Progress) -> Result<AnyModel, CliError> {
+        let labels = self.labels.treatment();
+        if let Some(reason) = labels.uncovered(Some(self.loss)) {
+            misused(reason)
+        }
         let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy)
         {
             (Loss::Mse | Loss::Ce, None, None) => {
                 let counts = self.counts.read()?;
                 let regularization = self.head.regularization(&counts)?;
                 let widths = self.head.widths(regularization.depth())?;
-                let labels = self.labels.treatment();
-                if self.loss != Loss::Ce && !labels.is_plain() {
-                    misused(
-                        "--class-weights, --label-smoothing and --nonnegative-features are for --loss ce",
-                    )
-                }
                 (labels.objective(self.loss, regularization), widths, counts)
             }
             (Loss::Mse | Loss::Ce, ..) => {
@@ -153,11 +151,13 @@ impl PredictArguments {
                 "--loss layer-peeled takes --counts, --weight-energy and --feature-energy, nothing else",
             ),
             (Loss::UfSvm, None, None) if self.head.is_absent() => {
-                let loss_function = LossFunction::Margin;
-                (TrainingObjective::SmallestNorms { loss_function }, None, self.counts.read()?)
+                (labels.margins(), None, self.counts.read()?)
             }
-            (Loss::UfSvm, ..) => misused("--loss uf-svm takes --counts, nothing else"),
+            (Loss::UfSvm, ..) => {
+                misused("--loss uf-svm takes --counts, --margins and --logit-scales, nothing else")
+            }
         };
+        labels.check(counts.classes())?;
         let widths = widths.as_deref();
         Ok(match self.search.search(counts.classes()) {
             Some(search) => AnyModel::searched(&objective, counts, widths, &search, progress),

@@ -15,6 +15,7 @@ const BIAS: &str = "bias";
 const LOSS: &str = "loss_function";
 const SMOOTHING: &str = "label_smoothing";
 const CLASS_WEIGHTS: &str = "class_weights";
+const NONNEGATIVE: &str = "nonnegative_features";
 
 /// Entries that say nothing about training, or nothing that is needed.
 const IRRELEVANT: [&str; 2] = ["description", "format"];
@@ -45,8 +46,8 @@ pub(super) fn from_arrays(
     found.filter_map(text).collect()
 }
 
-/// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias`, `loss_function`, `label_smoothing` and
-/// `class_weights`. Those that a flag replaces are not looked at, so that a flag can also overrule an unreadable one.
+/// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias`, `loss_function`, `label_smoothing`,
+/// `class_weights` and `nonnegative_features`. Those that a flag replaces are not looked at, so that a flag can also overrule an unreadable one.
 pub(super) fn complete_penalties(
     metadata: &[(String, String)],
     given: &Penalties,
@@ -79,6 +80,11 @@ pub(super) fn complete_penalties(
         penalties.labels.class_weights =
             entry(metadata, CLASS_WEIGHTS, expected, |text| serde_json::from_str(text).ok())?;
     }
+    if !penalties.labels.nonnegative_features {
+        let parse = |text: &str| text.trim().to_lowercase().parse().ok();
+        penalties.labels.nonnegative_features =
+            entry(metadata, NONNEGATIVE, "`true` or `false`", parse)?.unwrap_or(false);
+    }
     Ok(penalties)
 }
 
@@ -108,7 +114,7 @@ pub(super) fn contradiction(
 
 /// The entries that have no meaning here, with the name of that which may have been meant.
 pub(super) fn unknown(metadata: &[(String, String)]) -> Vec<UnknownEntry> {
-    let known = [WEIGHT_DECAYS, FEATURE_DECAY, BIAS, LOSS, SMOOTHING, CLASS_WEIGHTS];
+    let known = [WEIGHT_DECAYS, FEATURE_DECAY, BIAS, LOSS, SMOOTHING, CLASS_WEIGHTS, NONNEGATIVE];
     let is_known = |name: &str, text: &str| {
         known.contains(&name)
             || IRRELEVANT.contains(&name)
@@ -150,6 +156,7 @@ fn meant(name: &str) -> Option<&'static str> {
         "loss" | "lossfunction" | "lossfn" | "criterion" | "objective" => LOSS,
         "labelsmoothing" | "smoothing" => SMOOTHING,
         "classweights" | "classweight" => CLASS_WEIGHTS,
+        "nonnegativefeatures" | "nonnegative" | "reluonfeatures" => NONNEGATIVE,
         _ => return None,
     })
 }

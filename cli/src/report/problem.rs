@@ -18,6 +18,85 @@ pub(super) struct ProblemReport {
     samples: u64,
     #[serde(flatten)]
     constraints: Constraints,
+    #[serde(flatten)]
+    labels: Labels,
+}
+
+/// How the loss treats classes, labels and features, as far as it is not the plain one.
+#[derive(Debug, Default, Serialize)]
+struct Labels {
+    /// ω, one number for each class.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    class_weights: Vec<f64>,
+    /// δ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_smoothing: Option<f64>,
+    /// Whether features are constrained to be non-negative.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    nonnegative_features: bool,
+    /// m, one number for each class.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    margins: Vec<f64>,
+    /// δ of the logits, one number for each class.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logit_scales: Vec<f64>,
+}
+
+impl Labels {
+    fn of(objective: TrainingObjective) -> Self {
+        let positive = |smoothing: f64| Some(smoothing).filter(|&smoothing| smoothing > 0.0);
+        match objective {
+            TrainingObjective::WeightedCrossEntropy {
+                class_weights,
+                label_smoothing,
+                nonnegative_features,
+                ..
+            } => Self {
+                class_weights,
+                label_smoothing: positive(label_smoothing),
+                nonnegative_features,
+                ..Self::default()
+            },
+            TrainingObjective::WeightedSquaredError { class_weights, label_smoothing, .. } => {
+                let label_smoothing = positive(label_smoothing);
+                Self { class_weights, label_smoothing, ..Self::default() }
+            }
+            TrainingObjective::ScaledMargins { margins, logit_scales } => {
+                Self { margins, logit_scales, ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    fn facts(&self) -> Vec<Vec<Cell>> {
+        let lists = [
+            ("class weights ω", &self.class_weights),
+            ("margins m", &self.margins),
+            ("logit scales δ", &self.logit_scales),
+        ];
+        let mut facts: Vec<_> = lists
+            .into_iter()
+            .filter(|(_, numbers)| !numbers.is_empty())
+            .map(|(name, numbers)| fact(name, runs(numbers)))
+            .collect();
+        facts.extend(
+            self.label_smoothing
+                .map(|smoothing| fact("label smoothing δ", shortest_number(smoothing))),
+        );
+        facts.extend(self.nonnegative_features.then(|| fact("features", "not negative")));
+        facts
+    }
+}
+
+/// Numbers of classes as they are written at the command line: `1x5, 2.5x5`.
+fn runs(numbers: &[f64]) -> String {
+    let runs = numbers.chunk_by(|one, other| one == other);
+    let texts = runs.map(|run| match run {
+        [number] => shortest_number(*number),
+        [number, ..] => format!("{}x{}", shortest_number(*number), run.len()),
+        [] => String::new(),
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// What keeps weights and features small.
@@ -61,7 +140,8 @@ impl ProblemReport {
             }
             _ => Constraints::Nothing {},
         };
-        Self { counts: counts.clone(), samples: counts.samples(), constraints }
+        let labels = Labels::of(objective);
+        Self { counts: counts.clone(), samples: counts.samples(), constraints, labels }
     }
 
     /// Whether the outputs have a bias.
@@ -104,6 +184,7 @@ impl ProblemReport {
             }
             Constraints::Nothing {} => {}
         }
+        facts.extend(self.labels.facts());
         plain_table(&["problem", ""], &facts)
     }
 }

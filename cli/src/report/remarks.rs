@@ -162,7 +162,7 @@ fn model_remarks(network: &AuditedNetwork) -> Vec<String> {
              the network; f is the mean cross-entropy."
                 .into(),
         ),
-        TrainingObjective::SmallestNorms { .. } => remarks.push(
+        TrainingObjective::SmallestNorms { .. } | TrainingObjective::ScaledMargins { .. } => remarks.push(
             "The model has one layer and no bias: W is the product of all layers; norms are predicted up to a factor, \
              chosen so that their sums agree."
                 .into(),

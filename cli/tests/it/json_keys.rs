@@ -7,13 +7,16 @@ use serde_json::Value;
 use crate::support::json;
 
 /// Problems and networks that together have every key.
-const PREDICTIONS: [&str; 6] = [
+const PREDICTIONS: [&str; 8] = [
     "--counts 9,5,5 --depth 2 --weight-decay 1e-3 --feature-decay 1e-3 --bias unregularized",
     "--counts 9,5,5 --depth 2 --weight-decay 1e-3 --feature-decay 1e-3",
     "--loss ce --counts 5x4 --depth 2 --weight-decay 1e-3 --feature-decay 1e-3",
     "--loss ce --counts 5,6 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3 --bias 0.1",
     "--loss layer-peeled --counts 3,4,5 --weight-energy 1 --feature-energy 1",
     "--loss uf-svm --counts 3,4,5",
+    "--loss uf-svm --counts 3,4,5 --margins 1,2,3 --logit-scales 1,1,2",
+    "--loss ce --counts 5,6 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3 --class-weights 1,2 \
+     --label-smoothing 0.1 --nonnegative-features",
 ];
 const NETWORKS: [&str; 3] = [
     "data/digits_m1.npz",

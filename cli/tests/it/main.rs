@@ -8,6 +8,7 @@ mod command_line;
 mod input;
 mod json_keys;
 mod loss;
+mod losses;
 mod metrics;
 #[cfg(target_os = "linux")]
 mod progress;

@@ -61,8 +61,13 @@ impl Data {
             Bias::Regularized(decay) => (share * self.weighted_norm(&pull)).powi(2) / (2.0 * decay),
             Bias::None | Bias::Unregularized => 0.0,
         };
-        let bound = value - penalty - paid;
-        bound - self.rounding() * (magnitude + penalty + paid)
+        // Σ w_j (y′_j − y_j)ᵀι, which is zero where a free bias makes Σ w_j (y′_j − y_j) zero.
+        let (constant, size) = match self.bias {
+            Bias::Unregularized => (0.0, 0.0),
+            Bias::None | Bias::Regularized(_) => self.offset_value(&pull, share),
+        };
+        let bound = value + constant - penalty - paid;
+        bound - self.rounding() * (magnitude + size + penalty + paid)
     }
 
     /// A relative bound of the rounding errors of sums over rows and columns.
@@ -94,6 +99,13 @@ impl Data {
             }
         }
         pull
+    }
+
+    /// s Σ_k pull_k ι_k over all classes, and the size of the terms.
+    fn offset_value(&self, pull: &[f64], share: f64) -> (f64, f64) {
+        let terms = pull.iter().zip(&self.offsets).zip(&self.rows);
+        let terms = terms.map(|((pull, offset), members)| share * members * pull * offset);
+        terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()))
     }
 
     /// The norm of a vector over classes that is constant on each row.

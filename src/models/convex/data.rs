@@ -6,7 +6,7 @@
 //! vectors 1/√m, so that the matrix X by kinds has the singular values of the large one:
 //!
 //! ```text
-//! logits of a class of row i at a sample of column j:  z_ij = X_ij / (√m_i √m_j s_j) + b_i,
+//! logits of a class of row i at a sample of column j:  z_ij = X_ij / (√m_i √m_j s_j) + b_i + ι_i,
 //! own class: z + q (1 − 1/m),   siblings: z − q/m,
 //! price of the norms: κ (‖X‖_* + Σ_j (m_j − 1) s_j q_j).
 //! ```
@@ -35,6 +35,8 @@ pub(crate) struct Data {
     pub(super) columns: Vec<Column>,
     /// The label of each column by rows, for one class of the row, without the part of the own class.
     pub(super) labels: DMatrix<f64>,
+    /// ι, what is added to the logits of a class of each row.
+    pub(super) offsets: Vec<f64>,
     pub(super) bias: Bias,
 }
 
@@ -88,7 +90,8 @@ impl Data {
         let missing = rows.len().saturating_sub(columns.len());
         columns.extend(core::iter::repeat_n(Column::EMPTY, missing));
         let labels = labels.resize(rows.len(), columns.len(), 0.0);
-        Self { fidelity, rows, columns, labels, bias }
+        let offsets = vec![0.0; rows.len()];
+        Self { fidelity, rows, columns, labels, offsets, bias }
     }
 
     /// m_i of each row.

@@ -70,12 +70,11 @@ impl ConvexUfm {
     pub fn probability_gap(&self, class: usize) -> Option<f64> {
         let size = self.counts().count(class)? as f64;
         let kinds = self.kinds()?;
-        let [weight] = kinds.kinds().get(kinds.kind_of(class)?)?.numbers;
+        let [weight, _] = kinds.kinds().get(kinds.kind_of(class)?)?.numbers;
         let root = self.divisor() * (self.price() / size.sqrt());
-        let gap = if let Labels::PyTorch { weights, smoothing } = self.labels() {
-            let spread = smoothing / weights.len() as f64 * weights.iter().sum::<f64>();
-            let own = (1.0 - smoothing) * weight;
-            (own - root) / (own + spread)
+        let gap = if let Labels::PyTorch(code) = self.labels() {
+            let own = (1.0 - code.label_smoothing()) * weight;
+            (own - root) / code.entry_weight(weight)
         } else {
             1.0 - (self.label_smoothing() + root / weight)
         };
@@ -106,21 +105,22 @@ impl ConvexUfm {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoClosedForm`] for the squared loss, with a penalized bias, for soft labels and for
-    /// [`pytorch`](Self::pytorch) with smoothing; [`Error::NoConvergence`] if the eigenvalues could not be found.
+    /// [`Error::NoClosedForm`] for the squared loss, with a penalized bias, with logit offsets without a bias, for soft
+    /// labels and for [`pytorch`](Self::pytorch) with smoothing; [`Error::NoConvergence`] if the eigenvalues could not be found.
     ///
     /// Source: the project's `docs/convex.md`.
     pub fn critical_decay_product(&self) -> Result<f64> {
         self.check_classes()?;
         let smoothing = self.label_smoothing();
         let beyond = match (self.labels(), self.regularization().bias()) {
-            (Labels::PyTorch { .. }, _) => smoothing > 0.0,
+            (Labels::PyTorch(_), _) => smoothing > 0.0,
+            (_, Bias::None) if self.logit_offsets().is_some() => true,
             (_, Bias::Regularized(_)) => true,
             _ => self.loss_function() == LossFunction::SquaredError,
         };
         if beyond {
             return Err(Error::NoClosedForm {
-                problem: "the total collapse of the squared loss, with a penalized bias or soft labels",
+                problem: "the total collapse of the squared loss, with a penalized bias, logit offsets without a bias or soft labels",
             });
         }
         let eigenvalue = match self.regularization().bias() {
@@ -135,13 +135,7 @@ impl ConvexUfm {
     fn divisor(&self) -> f64 {
         let samples = self.counts().samples() as f64;
         match self.labels() {
-            Labels::PyTorch { .. } => {
-                let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
-                kinds
-                    .iter()
-                    .map(|kind| kind.classes as f64 * kind.size as f64 * kind.numbers[0])
-                    .sum()
-            }
+            Labels::PyTorch(code) => code.total(self.counts()).unwrap_or(f64::NAN),
             Labels::Classes { .. } | Labels::Soft(_) => samples,
         }
     }
@@ -149,7 +143,7 @@ impl ConvexUfm {
     fn check_classes(&self) -> Result<()> {
         match self.labels() {
             Labels::Soft(_) => Err(Error::NoClosedForm { problem: "labels that are not classes" }),
-            Labels::Classes { .. } | Labels::PyTorch { .. } => Ok(()),
+            Labels::Classes { .. } | Labels::PyTorch(_) => Ok(()),
         }
     }
 
@@ -205,14 +199,14 @@ impl ConvexUfm {
 }
 
 /// ω²n.
-fn level(kind: &Kind<1>) -> f64 {
-    let [weight] = kind.numbers;
+fn level(kind: &Kind<2>) -> f64 {
+    let [weight, _] = kind.numbers;
     weight * weight * kind.size as f64
 }
 
 /// ωn.
-fn mass(kind: &Kind<1>) -> f64 {
-    let [weight] = kind.numbers;
+fn mass(kind: &Kind<2>) -> f64 {
+    let [weight, _] = kind.numbers;
     weight * kind.size as f64
 }
 

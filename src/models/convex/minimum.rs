@@ -27,7 +27,7 @@ pub(crate) const PROOF: Source =
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConvexMinimum {
     problem: ConvexUfm,
-    kinds: Option<Kinds<1>>,
+    kinds: Option<Kinds<2>>,
     /// The singular vectors of X = Z diag(√n) that are constant on kinds: an entry for each class of a kind,
     /// and for each column of a kind.
     left: DMatrix<f64>,
@@ -268,7 +268,7 @@ impl ConvexMinimum {
         self.singular_values_of_logits().into_iter().map(value).collect()
     }
 
-    fn geometry_of_class(&self, size: u64, kind: usize, kinds: &Kinds<1>) -> ClassGeometry {
+    fn geometry_of_class(&self, size: u64, kind: usize, kinds: &Kinds<2>) -> ClassGeometry {
         let members = kinds.kinds().get(kind).map_or(1.0, |kind| kind.classes as f64);
         let root = (size as f64).sqrt();
         let q = self.contrasts.get(kind).copied().unwrap_or(f64::NAN);
@@ -311,7 +311,7 @@ impl ConvexMinimum {
         FittedVectors { left, right, energies }
     }
 
-    fn members(&self, kinds: &Kinds<1>) -> Vec<Vec<Range<usize>>> {
+    fn members(&self, kinds: &Kinds<2>) -> Vec<Vec<Range<usize>>> {
         let mut members = vec![Vec::new(); kinds.kinds().len()];
         for (run, kind) in kinds.runs(self.problem.counts()) {
             if let Some(runs) = members.get_mut(kind) {
@@ -354,30 +354,7 @@ fn centered(problem: &ConvexUfm, mut bias: Vec<f64>, members: &[f64]) -> Vec<f64
 
 impl Prediction for ConvexMinimum {
     fn training_objective(&self) -> TrainingObjective {
-        let regularization = self.problem.regularization().clone();
-        let weighted =
-            self.problem.class_weights().is_some() || self.problem.label_smoothing() > 0.0;
-        match self.problem.loss_function() {
-            LossFunction::CrossEntropy if weighted => TrainingObjective::WeightedCrossEntropy {
-                regularization,
-                class_weights: self
-                    .problem
-                    .class_weights()
-                    .map(<[f64]>::to_vec)
-                    .unwrap_or_default(),
-                label_smoothing: self.problem.label_smoothing(),
-                nonnegative_features: false,
-            },
-            loss_function => match self.problem.equivalent_class_weights() {
-                Some(class_weights) => TrainingObjective::WeightedCrossEntropy {
-                    regularization,
-                    class_weights,
-                    label_smoothing: 0.0,
-                    nonnegative_features: false,
-                },
-                None => TrainingObjective::penalized(loss_function, regularization),
-            },
-        }
+        self.problem.training_objective()
     }
 
     fn counts(&self) -> Option<&ClassCounts> {
@@ -425,6 +402,11 @@ impl Prediction for ConvexMinimum {
     fn is_symmetric(&self) -> bool {
         let sizes = self.problem.counts().sizes().len();
         self.kinds.as_ref().is_some_and(|kinds| kinds.kinds().len() == sizes)
+    }
+
+    /// Weights tell which class is which.
+    fn has_arbitrary_order(&self) -> bool {
+        false
     }
 
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
@@ -486,7 +468,7 @@ impl Prediction for ConvexMinimum {
         check_matrices(problem.regularization(), problem.widths(), sizes)?;
         let copies = match problem.labels() {
             Labels::Soft(_) => Copies::Kinds(problem.counts().clone()),
-            Labels::Classes { .. } | Labels::PyTorch { .. } => {
+            Labels::Classes { .. } | Labels::PyTorch(_) => {
                 Copies::Classes(problem.counts().clone())
             }
         };

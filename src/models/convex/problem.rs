@@ -3,8 +3,8 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Argument, Error, Result};
-use crate::models::convex::data::{Column, Data, Fidelity};
 use crate::numerics::linalg::check_finite;
+use crate::problem::coded_weights::{CodedClassWeights, check_smoothing};
 use crate::problem::counts::ClassCounts;
 use crate::problem::kinds::{Kinds, check_list};
 use crate::problem::regularization::{Bias, Regularization};
@@ -53,6 +53,8 @@ pub struct ConvexUfm {
     /// Samples of each class, or of each soft label.
     counts: ClassCounts,
     labels: Labels,
+    /// ι, added to the logits in the loss.
+    logit_offsets: Option<Vec<f64>>,
     regularization: Regularization,
     widths: Option<Widths>,
 }
@@ -65,7 +67,7 @@ pub(crate) enum Labels {
     /// (1−δ) e_y + δ1/K, with a weight for each class.
     Classes { weights: Option<Vec<f64>>, smoothing: f64 },
     /// As PyTorch understands `weight` and `label_smoothing`.
-    PyTorch { weights: Vec<f64>, smoothing: f64 },
+    PyTorch(CodedClassWeights),
     /// The columns of a matrix.
     Soft(DMatrix<f64>),
 }
@@ -137,10 +139,12 @@ impl ConvexUfm {
         let counts = ClassCounts::new(samples)?;
         let labels = checked_labels(labels, regularization.bias())?;
         let loss_function = LossFunction::SoftLabels;
+        let labels = Labels::Soft(labels);
         Ok(Self {
             loss_function,
             counts,
-            labels: Labels::Soft(labels),
+            labels,
+            logit_offsets: None,
             regularization,
             widths: None,
         })
@@ -149,7 +153,7 @@ impl ConvexUfm {
     /// What PyTorch's `CrossEntropyLoss(weight, label_smoothing)` with its weighted mean minimizes.
     ///
     /// There the weights do not multiply the loss of a sample: they weight each entry of its smoothed label, and
-    /// the mean divides by Σᵢ ω_{yᵢ} instead of N. That is the model with weights W_y = (1−δ)ω_y + (δ/K)Σω and the
+    /// the mean divides by Σᵢ ω_{yᵢ} instead of N ([`CodedClassWeights`] converts them). That is the model with weights W_y = (1−δ)ω_y + (δ/K)Σω and the
     /// soft labels [(1−δ)ω_y e_y + (δ/K)ω]/W_y, times N/Σᵢ ω_{yᵢ}; without smoothing it is
     /// [`with_class_weights`](Self::with_class_weights) but for that factor.
     ///
@@ -178,10 +182,9 @@ impl ConvexUfm {
         regularization: Regularization,
     ) -> Result<Self> {
         check_list("weight", weight, counts.classes())?;
-        check_smoothing(label_smoothing)?;
-        let mut ufm = Self::of_classes(LossFunction::SoftLabels, counts, regularization)?;
-        ufm.labels = Labels::PyTorch { weights: weight.to_vec(), smoothing: label_smoothing };
-        Ok(ufm)
+        let code = CodedClassWeights::new(weight, label_smoothing)?;
+        let ufm = Self::of_classes(LossFunction::SoftLabels, counts, regularization)?;
+        Ok(Self { labels: Labels::PyTorch(code), ..ufm })
     }
 
     fn of_classes(
@@ -192,15 +195,34 @@ impl ConvexUfm {
         check_classes(counts.classes())?;
         check_one_layer(&regularization)?;
         let labels = Labels::Classes { weights: None, smoothing: 0.0 };
-        Ok(Self { loss_function, counts, labels, regularization, widths: None })
+        Ok(Self {
+            loss_function,
+            counts,
+            labels,
+            logit_offsets: None,
+            regularization,
+            widths: None,
+        })
     }
 
     /// The same problem with the weight ω_k for each sample of class k. The weighted sum of the losses is divided
     /// by N, not by the sum of the weights (for that see [`pytorch`](Self::pytorch)).
     ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{ClassCounts, Prediction, Regularization};
+    ///
+    /// // The squared loss without a bias: class k has the output max(0, 1 − Nκ/(ω_k √n_k)) for itself alone.
+    /// let ufm = ConvexUfm::squared_error(ClassCounts::new(&[64, 36])?, Regularization::new(&[1e-2], 1e-2)?)?;
+    /// let outputs = ufm.with_class_weights(&[1.0, 2.0])?.global_minimum()?.class_outputs()?;
+    /// assert!((outputs.get(0, 0).unwrap() - (1.0 - 1.0 / 8.0)).abs() < 1e-12);
+    /// assert!((outputs.get(1, 1).unwrap() - (1.0 - 1.0 / 12.0)).abs() < 1e-12);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Shape`] unless there are K weights, [`Error::OutOfRange`] if one is not positive and finite,
-    /// [`Error::NoClosedForm`] for the squared loss and for labels that are not classes.
+    /// [`Error::NoClosedForm`] for labels that are not classes.
     pub fn with_class_weights(mut self, class_weights: &[f64]) -> Result<Self> {
         check_list("class_weights", class_weights, self.counts.classes())?;
         *self.class_labels()?.0 = Some(class_weights.to_vec());
@@ -210,8 +232,7 @@ impl ConvexUfm {
     /// The same problem with the labels (1−δ) e_k + δ 1/K.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] unless 0 ≤ δ < 1, [`Error::NoClosedForm`] for the squared loss and for labels that are
-    /// not classes.
+    /// [`Error::OutOfRange`] unless 0 ≤ δ < 1, [`Error::NoClosedForm`] for labels that are not classes.
     pub fn with_label_smoothing(mut self, label_smoothing: f64) -> Result<Self> {
         check_smoothing(label_smoothing)?;
         *self.class_labels()?.1 = label_smoothing;
@@ -219,14 +240,63 @@ impl ConvexUfm {
     }
 
     fn class_labels(&mut self) -> Result<(&mut Option<Vec<f64>>, &mut f64)> {
-        match (&mut self.labels, self.loss_function) {
-            (Labels::Classes { weights, smoothing }, LossFunction::CrossEntropy) => {
-                Ok((weights, smoothing))
-            }
+        match &mut self.labels {
+            Labels::Classes { weights, smoothing } => Ok((weights, smoothing)),
             _ => Err(Error::NoClosedForm {
-                problem: "class weights or smoothing beside the squared loss or given labels",
+                problem: "class weights or smoothing beside labels that have them already",
             }),
         }
+    }
+
+    /// The same problem with constants added to the logits in the loss, ℓ(W h + b + ι, y), as *logit adjustment* has
+    /// them: ι_k = τ ln(n_k/N) makes the loss demand larger margins of small classes. The outputs of the network, and all
+    /// predictions, are without them.
+    ///
+    /// A bias without a penalty takes them over, b − ι, and nothing else changes. As the decays vanish they do not
+    /// matter beside growing logits.
+    ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{ClassCounts, Prediction, Regularization};
+    ///
+    /// let counts = ClassCounts::new(&[90, 10])?;
+    /// let adjusted = ConvexUfm::cross_entropy(counts, Regularization::new(&[5e-3], 1e-3)?)?
+    ///     .with_logit_offsets(&[0.9_f64.ln(), 0.1_f64.ln()])?;
+    /// let outputs = adjusted.global_minimum()?.class_outputs()?;
+    /// let margin = |own, other| outputs.get(own, own).unwrap() - outputs.get(other, own).unwrap();
+    /// assert!(margin(1, 0) > margin(0, 1)); // the rare class has the larger margin
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there are K offsets, [`Error::OutOfRange`] if one is not finite,
+    /// [`Error::NoClosedForm`] for the squared loss and for labels that are not classes.
+    ///
+    /// Source: Menon et al., *Long-tail learning via logit adjustment* (ICLR 2021), for the loss.
+    pub fn with_logit_offsets(mut self, logit_offsets: &[f64]) -> Result<Self> {
+        if logit_offsets.len() != self.counts.classes() {
+            let (found, expected) = (logit_offsets.len(), self.counts.classes());
+            return Err(Error::length(
+                "logit_offsets",
+                found,
+                expected,
+                "one number for each class",
+            ));
+        }
+        for (class, &offset) in logit_offsets.iter().enumerate() {
+            if !offset.is_finite() {
+                let argument = Argument::at("logit_offsets", class);
+                return Err(Error::out_of_range(argument, offset, "finite"));
+            }
+        }
+        self.class_labels()?;
+        if self.loss_function != LossFunction::CrossEntropy {
+            return Err(Error::NoClosedForm {
+                problem: "constants added to the outputs of the squared loss, which are part of its target",
+            });
+        }
+        self.logit_offsets = Some(logit_offsets.to_vec());
+        Ok(self)
     }
 
     /// The same problem with features of dimension `widths[0]`. K − 1 are enough with cross-entropy; less are
@@ -250,7 +320,7 @@ impl ConvexUfm {
     pub fn classes(&self) -> usize {
         match &self.labels {
             Labels::Soft(labels) => labels.nrows(),
-            Labels::Classes { .. } | Labels::PyTorch { .. } => self.counts.classes(),
+            Labels::Classes { .. } | Labels::PyTorch(_) => self.counts.classes(),
         }
     }
 
@@ -272,7 +342,7 @@ impl ConvexUfm {
     pub fn class_weights(&self) -> Option<&[f64]> {
         match &self.labels {
             Labels::Classes { weights, .. } => weights.as_deref(),
-            Labels::PyTorch { weights, .. } => Some(weights),
+            Labels::PyTorch(code) => Some(code.weight()),
             Labels::Soft(_) => None,
         }
     }
@@ -281,27 +351,22 @@ impl ConvexUfm {
     #[must_use]
     pub fn label_smoothing(&self) -> f64 {
         match &self.labels {
-            Labels::Classes { smoothing, .. } | Labels::PyTorch { smoothing, .. } => *smoothing,
+            Labels::Classes { smoothing, .. } => *smoothing,
+            Labels::PyTorch(code) => code.label_smoothing(),
             Labels::Soft(_) => 0.0,
         }
+    }
+
+    /// ι, or `None` if all are 0.
+    #[must_use]
+    pub fn logit_offsets(&self) -> Option<&[f64]> {
+        self.logit_offsets.as_deref()
     }
 
     /// The dimension of the features, or `None` if it is unlimited.
     #[must_use]
     pub fn widths(&self) -> Option<&[usize]> {
         self.widths.as_ref().map(Widths::as_slice)
-    }
-
-    /// The class weights that PyTorch's without smoothing amount to.
-    pub(super) fn equivalent_class_weights(&self) -> Option<Vec<f64>> {
-        let Labels::PyTorch { weights, smoothing: 0.0 } = &self.labels else { return None };
-        let total: f64 = self
-            .counts
-            .runs()
-            .map(|run| run.size as f64 * weights[run.classes()].iter().sum::<f64>())
-            .sum();
-        let factor = self.counts.samples() as f64 / total;
-        Some(weights.iter().map(|weight| weight * factor).collect())
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -318,66 +383,11 @@ impl ConvexUfm {
         self.weight_decay().sqrt() * self.regularization.feature_decay().sqrt()
     }
 
-    /// The classes by their size and weight; `None` for soft labels.
-    pub(super) fn kinds(&self) -> Option<Kinds<1>> {
+    /// The classes by their size, weight and offset; `None` for soft labels.
+    pub(super) fn kinds(&self) -> Option<Kinds<2>> {
         let classes = !matches!(self.labels, Labels::Soft(_));
-        classes.then(|| Kinds::new(&self.counts, [self.class_weights()]))
+        classes.then(|| Kinds::new(&self.counts, [self.class_weights(), self.logit_offsets()]))
     }
-
-    /// The program by kinds.
-    pub(super) fn data(&self) -> Data {
-        let fidelity = match self.loss_function {
-            LossFunction::SquaredError => Fidelity::SquaredError,
-            _ => Fidelity::CrossEntropy,
-        };
-        let samples = self.counts.samples() as f64;
-        if let Labels::Soft(labels) = &self.labels {
-            return soft_data(labels, &self.counts, self.regularization.bias());
-        }
-        let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
-        let classes = self.classes() as f64;
-        let rows: Vec<f64> = kinds.iter().map(|kind| kind.classes as f64).collect();
-        let (mut columns, mut labels) = (Vec::new(), DMatrix::zeros(rows.len(), rows.len()));
-        let total: f64 = kinds.iter().map(|kind| kind.classes as f64 * kind.numbers[0]).sum();
-        let weighted: f64 =
-            kinds.iter().map(|kind| kind.classes as f64 * kind.size as f64 * kind.numbers[0]).sum();
-        let smoothing = self.label_smoothing();
-        for (index, kind) in kinds.iter().enumerate() {
-            let ([own_weight], size) = (kind.numbers, kind.size as f64);
-            let (weight, own, deficit) = if let Labels::PyTorch { .. } = self.labels {
-                let spread = smoothing / classes * total;
-                let entry = (1.0 - smoothing) * own_weight + spread;
-                for (label, other) in labels.column_mut(index).iter_mut().zip(&kinds) {
-                    *label = smoothing / classes * other.numbers[0] / entry;
-                }
-                let own = (1.0 - smoothing) * own_weight / entry;
-                (entry * (size / weighted), own, spread / entry)
-            } else {
-                labels.column_mut(index).fill(smoothing / classes);
-                (own_weight * (size / samples), 1.0 - smoothing, smoothing)
-            };
-            let (members, scale) = (kind.classes as f64, size.sqrt());
-            columns.push(Column { weight, members, scale, anchor: index, own, deficit });
-        }
-        Data::new(fidelity, rows, columns, labels, self.regularization.bias())
-    }
-}
-
-/// The program with a row for each class and a column for each soft label.
-fn soft_data(labels: &DMatrix<f64>, counts: &ClassCounts, bias: Bias) -> Data {
-    let samples = counts.samples() as f64;
-    let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.class_count));
-    let mut others = labels.clone();
-    let mut columns = Vec::new();
-    for (mut label, size) in others.column_iter_mut().zip(sizes) {
-        let size = size as f64;
-        let (anchor, own) = label.argmax();
-        label[anchor] = 0.0;
-        let deficit = label.sum();
-        let (weight, scale) = (size / samples, size.sqrt());
-        columns.push(Column { weight, members: 1.0, scale, anchor, own, deficit });
-    }
-    Data::new(Fidelity::CrossEntropy, vec![1.0; labels.nrows()], columns, others, bias)
 }
 
 fn check_classes(classes: usize) -> Result<()> {
@@ -392,14 +402,6 @@ fn check_one_layer(regularization: &Regularization) -> Result<()> {
         return Err(Error::NoClosedForm {
             problem: "more than one layer with classes that are not alike",
         });
-    }
-    Ok(())
-}
-
-pub(super) fn check_smoothing(label_smoothing: f64) -> Result<()> {
-    if !(0.0..1.0).contains(&label_smoothing) {
-        let expected = "at least 0 and below 1";
-        return Err(Error::out_of_range("label_smoothing", label_smoothing, expected));
     }
     Ok(())
 }

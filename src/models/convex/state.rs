@@ -89,9 +89,11 @@ impl Data {
         let outputs = shares.as_mut_slice().chunks_mut(rows);
         let outputs = outputs.zip(residuals.as_mut_slice().chunks_mut(rows));
         for (index, (shares, residuals)) in outputs.enumerate() {
-            for ((shifted, logit), bias) in shifted.iter_mut().zip(logits.column(index)).zip(&bias)
+            let constants = bias.iter().zip(&self.offsets);
+            let logits = logits.column(index);
+            for ((shifted, logit), (bias, offset)) in shifted.iter_mut().zip(&logits).zip(constants)
             {
-                *shifted = logit + bias;
+                *shifted = logit + (bias + offset);
             }
             fits.push(self.fit(index, contrasts, Rows { logits: &shifted, shares, residuals }));
         }

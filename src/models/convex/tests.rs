@@ -43,7 +43,9 @@ fn grouped(fidelity: Fidelity, bias: Bias, smoothing: f64) -> Data {
     let columns = kinds.into_iter().enumerate().map(column).collect();
     let rows = kinds.iter().map(|&(_, members, _)| members).collect();
     let labels = DMatrix::from_element(4, 4, smoothing / 9.0);
-    Data::new(fidelity, rows, columns, labels, bias)
+    // Half of the programs have constants beside the logits.
+    let offsets = if smoothing > 0.0 { vec![0.3, -1.2, 0.0, 2.0] } else { vec![0.0; 4] };
+    Data { offsets, ..Data::new(fidelity, rows, columns, labels, bias) }
 }
 
 fn random(rng: &mut SmallRng, size: f64) -> DMatrix<f64> {

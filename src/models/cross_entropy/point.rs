@@ -268,6 +268,7 @@ impl Prediction for CrossEntropyPoint {
             regularization,
             class_weights,
             label_smoothing,
+            logit_offsets: Vec::new(),
             nonnegative_features: false,
         }
     }

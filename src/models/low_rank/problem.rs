@@ -208,6 +208,7 @@ impl LowRankProblem {
                 regularization,
                 class_weights,
                 label_smoothing: self.label_smoothing,
+                logit_offsets: Vec::new(),
                 nonnegative_features: false,
             },
             DataTerm::Squared if class_weights.is_empty() && self.label_smoothing == 0.0 => {

@@ -87,6 +87,7 @@ impl Prediction for NonnegativeMinimum {
             regularization: self.problem().regularization().clone(),
             class_weights: self.problem().class_weights().map(<[f64]>::to_vec).unwrap_or_default(),
             label_smoothing: self.problem().label_smoothing(),
+            logit_offsets: Vec::new(),
             nonnegative_features: true,
         }
     }
@@ -124,6 +125,16 @@ impl Prediction for NonnegativeMinimum {
 
     fn is_unique(&self) -> bool {
         !self.is_family()
+    }
+
+    /// Classes of one size with different weights are not alike.
+    fn is_symmetric(&self) -> bool {
+        self.kinds().kinds().len() == self.problem().counts().sizes().len()
+    }
+
+    /// Weights tell which class is which.
+    fn has_arbitrary_order(&self) -> bool {
+        false
     }
 
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {

@@ -51,11 +51,14 @@ impl Seli {
 
 impl Prediction for Seli {
     fn training_objective(&self) -> TrainingObjective {
-        let loss_function = match self.is_plain() {
-            true => LossFunction::Margin,
-            false => LossFunction::ScaledMargin,
-        };
-        TrainingObjective::SmallestNorms { loss_function }
+        if self.is_plain() {
+            return TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin };
+        }
+        let list = |numbers: Option<&[f64]>| numbers.unwrap_or_default().to_vec();
+        TrainingObjective::ScaledMargins {
+            margins: list(self.margins()),
+            logit_scales: list(self.logit_scales()),
+        }
     }
 
     fn counts(&self) -> Option<&ClassCounts> {
@@ -96,6 +99,16 @@ impl Prediction for Seli {
 
     /// False: training reaches a multiple that grows without bound.
     fn has_scale(&self) -> bool {
+        false
+    }
+
+    /// Classes of one size with different margins or scales are not alike.
+    fn is_symmetric(&self) -> bool {
+        self.spectrum.kinds().kinds().len() == Self::counts(self).sizes().len()
+    }
+
+    /// Margins and scales tell which class is which.
+    fn has_arbitrary_order(&self) -> bool {
         false
     }
 

@@ -185,8 +185,10 @@ fn bad_problems_are_named() {
     assert!(labels(dmatrix![1.0, 0.0; 0.0, 1.0], &[3, 0], one()).contains("class 1"));
     assert!(labels(dmatrix![1.0, 1.0; 0.0, 0.0], &[3, 1], free()).contains("row_sums()[1]"));
     let squared = ConvexUfm::squared_error(counts(&[3, 2]), one()).unwrap();
-    assert!(squared.clone().with_class_weights(&[1.0, 1.0]).is_err());
     assert!(squared.critical_decay_product().is_err());
+    let soft = ConvexUfm::soft_labels(DMatrix::identity(2, 2), &[3, 2], one()).unwrap();
+    assert!(soft.clone().with_class_weights(&[1.0, 1.0]).is_err());
+    assert!(soft.with_label_smoothing(0.1).is_err());
     assert!(ufm().merging_count(0.0).is_err());
     let narrow = ConvexUfm::cross_entropy(counts(&[30, 20, 10]), one()).unwrap();
     let narrow = narrow.with_widths(&[1]).unwrap();

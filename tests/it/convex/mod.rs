@@ -14,7 +14,9 @@ use crate::support::lbfgs::{Smooth, multi_start};
 use crate::support::objective::{MseObjective, one_hot};
 use crate::support::soft::SoftObjective;
 
+mod conventions;
 mod facts;
+mod weights;
 
 /// Relative gap that every minimum has to have.
 const GAP: f64 = 1e-10;
@@ -128,6 +130,7 @@ fn no_descent_ends_below_the_bound_for_soft_labels() {
             weights: samples.iter().map(|&n| n as f64 / total).collect(),
             copies: samples.iter().map(|&n| n as f64).collect(),
             dimension: classes,
+            offsets: DVector::zeros(classes),
             ..case.objective(classes)
         };
         let found = objective.lowest(5, 100 + index);

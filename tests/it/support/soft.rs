@@ -1,5 +1,5 @@
-//! One linear layer under cross-entropy with any probabilities as labels, any weights of the samples, and
-//! features that may be constrained to be non-negative.
+//! One linear layer under cross-entropy or the squared loss with any probabilities as labels, any weights of the
+//! samples, constants added to the logits, and features that may be constrained to be non-negative.
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::Bias;
@@ -9,7 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::lbfgs::{Outcome, Smooth, minimise};
 
-/// Σ_j w_j CE(W h_j + b, y_j) + λ_W/2 ‖W‖² + λ_H/2 Σ_j c_j ‖h_j‖² + λ_b/2 ‖b‖².
+/// Σ_j w_j ℓ(W h_j + b + ι, y_j) + λ_W/2 ‖W‖² + λ_H/2 Σ_j c_j ‖h_j‖² + λ_b/2 ‖b‖².
 ///
 /// The parameters are W, b (if there is one) and the h_j, or numbers whose squares they are.
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub struct SoftObjective {
     pub dimension: usize,
     /// Whether features are squares.
     pub nonnegative: bool,
+    /// Whether ℓ is ½‖z − y‖² instead of the cross-entropy.
+    pub squared_error: bool,
+    /// ι.
+    pub offsets: DVector<f64>,
 }
 
 impl SoftObjective {
@@ -46,8 +50,18 @@ impl SoftObjective {
             own + smoothing / classes as f64
         });
         let weights = of_samples.iter().map(|&k| class_weights[k] / samples as f64).collect();
-        let copies = vec![1.0; samples];
-        Self { labels, weights, copies, weight_decay, feature_decay, bias, dimension, nonnegative }
+        Self {
+            labels,
+            weights,
+            copies: vec![1.0; samples],
+            weight_decay,
+            feature_decay,
+            bias,
+            dimension,
+            nonnegative,
+            squared_error: false,
+            offsets: DVector::zeros(classes),
+        }
     }
 
     fn outputs(&self) -> usize {
@@ -124,6 +138,13 @@ impl SoftObjective {
         let mut sum = 0.0;
         let columns = logits.column_iter_mut().zip(self.labels.column_iter());
         for ((mut column, label), weight) in columns.zip(&self.weights) {
+            column += &self.offsets;
+            if self.squared_error {
+                column -= label;
+                sum += 0.5 * weight * column.norm_squared();
+                column *= *weight;
+                continue;
+            }
             let largest = column.max();
             let total: f64 = column.iter().map(|logit| (logit - largest).exp()).sum();
             // Σ y (ln Σ e^z − z)
