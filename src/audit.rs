@@ -12,6 +12,7 @@ mod measurement;
 mod part;
 mod resolution;
 mod soft_labels;
+mod sampling;
 #[cfg(feature = "serde")]
 mod stored;
 mod sums;

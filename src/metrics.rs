@@ -3,8 +3,11 @@
 mod all;
 mod cdnv;
 mod duality;
+pub mod errors;
 #[cfg(feature = "serde")]
 mod keys;
+pub mod layers;
+pub mod levels;
 mod nc1;
 mod nc1_sums;
 mod nc2;

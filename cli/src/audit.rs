@@ -13,6 +13,9 @@ use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precisio
 use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
 
+/// Class means of so many numbers get standard errors unasked: beyond that it takes time and memory.
+const FEW_NUMBERS: usize = 1 << 19;
+
 /// The audit of a network, with what a reader must know of the network to understand it.
 #[derive(Debug)]
 pub(crate) struct AuditedNetwork {
@@ -123,6 +126,7 @@ impl Passes<'_> {
         let mut options = AuditOptions::default()
             .with_all_metrics(all_metrics)
             .with_nc1(nc1)
+            .with_standard_errors(all_metrics || source.width() * source.classes() <= FEW_NUMBERS)
             .with_features_squared(energy.total())
             .with_other_samples(means.is_some());
         // A margin has no value, and a training objective none on other samples.

@@ -6,9 +6,12 @@ use nalgebra::DMatrix;
 
 use crate::audit::frames::{FrameDistances, comparable};
 use crate::audit::measurement::Measurement;
+use crate::audit::sampling::{Targets, in_order};
 use crate::audit::training::{Evidence, Ranks, TrainingVerdict};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::metrics::errors::StandardErrors;
+use crate::metrics::levels::Levels;
 use crate::metrics::{nc2, nc3};
 use crate::numerics::squares::norm;
 use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
@@ -70,6 +73,10 @@ pub struct Audit {
     pub nc3_target: Option<Geometry>,
     /// The distances to the frames that need no prediction; `None` beside one.
     pub distances: Option<FrameDistances>,
+    /// What the metrics are without structure, and what noise alone leaves of them.
+    pub levels: Levels,
+    /// Standard errors of the metrics; `None` if they were not asked for or a class has one sample.
+    pub standard_errors: Option<StandardErrors>,
     /// Measured and predicted norms of every class.
     pub classes: Vec<ClassAudit>,
     /// The measured value of what the model minimizes.
@@ -146,6 +153,12 @@ impl Measurement {
             reasons.insert("nc2", missing_distance(true, "the Gram matrix of the layers"));
         }
         self.measured_reasons(&mut reasons);
+        let grams = |layers| answered(prediction.trailing_gram(layers));
+        let targets = Targets {
+            grams: (1..=head.depth()).map(grams).collect::<Result<_>>()?,
+            outputs: in_order(outputs.as_ref(), matching.as_deref()),
+        };
+        let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let summary = Summary::new(prediction)?;
         let rank = answered(prediction.class_mean_rank())?;
         let verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
@@ -156,6 +169,8 @@ impl Measurement {
             nc3_centered,
             nc3_target: Some(prediction.geometry()),
             distances: None,
+            levels,
+            standard_errors,
             classes,
             loss,
             prediction: Some(summary),
@@ -197,6 +212,8 @@ impl Measurement {
         for key in ["loss_optimum", "loss_gap", "loss_gap_relative", "prediction"] {
             reasons.insert(key, reason.clone());
         }
+        let targets = Targets::of_frame(target.as_ref(), head)?;
+        let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let loss = self.training_objective().and_then(|objective| self.loss_of(objective));
         Ok(Audit {
             nc2: distance
@@ -207,6 +224,8 @@ impl Measurement {
             nc2_target: target.clone(),
             nc3_target: target,
             distances: Some(distances),
+            levels,
+            standard_errors,
             classes: self.classes(head, None, None)?,
             loss,
             prediction: None,

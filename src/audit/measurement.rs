@@ -9,6 +9,7 @@ use crate::audit::frames::{FrameDistances, Measured};
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::statistics::ClassStatistics;
+use crate::metrics::errors::SampleParts;
 use crate::metrics::{AllMetrics, Nc1, Nc4};
 use crate::numerics::squares::norm;
 use crate::objective::Objective;
@@ -39,6 +40,7 @@ pub struct Measurement {
     pub(super) feature_energy: Option<f64>,
     pub(super) features_squared: f64,
     pub(super) metrics: Option<AllMetrics>,
+    pub(super) parts: Option<Arc<SampleParts>>,
 }
 
 impl Measurement {

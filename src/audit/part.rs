@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::projected::Nc1Part;
 use crate::measure::version::Version;
+use crate::metrics::errors::{SamplePart, SampleParts};
 use crate::metrics::{DecisionPart, MetricPart, MetricSums};
 use crate::numerics::scalar::Scalar;
 use crate::objective::{ObjectivePart, ObjectiveSums};
@@ -27,6 +28,7 @@ pub struct AuditPart {
     energy: FeatureEnergy,
     objective: Option<ObjectivePart>,
     metrics: Option<MetricPart>,
+    parts: Option<SamplePart>,
 }
 
 impl<T: Scalar> AuditSums<T> {
@@ -57,6 +59,7 @@ impl<T: Scalar> AuditSums<T> {
             energy: self.energy.clone(),
             objective: self.objective.as_ref().map(ObjectiveSums::part),
             metrics: self.metrics.as_ref().map(MetricSums::part),
+            parts: self.parts.as_ref().map(SampleParts::part),
         }
     }
 
@@ -81,6 +84,9 @@ impl<T: Scalar> AuditSums<T> {
         if let (Some(own), Some(other)) = (&mut self.metrics, &other.metrics) {
             own.merge_part(other)?;
         }
+        if let (Some(own), Some(other)) = (&mut self.parts, &other.parts) {
+            own.merge_part(other)?;
+        }
         self.energy = energy;
         Ok(())
     }
@@ -94,8 +100,13 @@ impl<T: Scalar> AuditSums<T> {
             (Some(own), Some(other)) => own.fits(other),
             (own, other) => own.is_none() && other.is_none(),
         };
+        let parts = match (&self.parts, &other.parts) {
+            (Some(own), Some(other)) => own.fits(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
         objective
             && metrics
+            && parts
             && self.nc1.fits(&other.nc1)
             && self.resolved.fits(&other.resolved)
             && self.predicted.fits(&other.predicted)

@@ -7,6 +7,8 @@ use serde::{Serialize, Serializer};
 use crate::audit::comparison::{Audit, ClassAudit};
 use crate::audit::frames::FrameDistances;
 use crate::audit::training::TrainingVerdict;
+use crate::metrics::errors::StandardErrors;
+use crate::metrics::levels::Levels;
 use crate::metrics::{AllMetrics, Nc1};
 use crate::prediction::Geometry;
 
@@ -34,6 +36,8 @@ struct AuditObject<'a> {
     #[serde(rename = "relabelled")]
     relabeled: bool,
     distances: Option<&'a FrameDistances>,
+    levels: &'a Levels,
+    standard_errors: Option<&'a StandardErrors>,
     no_prediction: Option<&'a str>,
     verdict: &'a TrainingVerdict,
     reasons: &'a BTreeMap<&'static str, String>,
@@ -65,6 +69,8 @@ impl Serialize for Audit {
             balancedness: measurement.balancedness(),
             relabeled: self.matching.as_ref().is_some_and(|order| !order.is_sorted()),
             distances: self.distances.as_ref(),
+            levels: &self.levels,
+            standard_errors: self.standard_errors.as_ref(),
             no_prediction: self.no_prediction.as_deref(),
             verdict: &self.verdict,
             reasons: &self.reasons,

@@ -11,6 +11,7 @@ use crate::measure::class_means::check_second_pass;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
+use crate::metrics::errors::SampleParts;
 use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
@@ -41,6 +42,9 @@ pub struct AuditOptions {
     /// Whether the samples are others than those of the statistics: a test set around the class means of its
     /// training set.
     pub other_samples: bool,
+    /// Whether standard errors are wanted, and what noise alone would leave. Not for other samples than those of the
+    /// statistics, as then nothing tells the errors of the class means.
+    pub standard_errors: bool,
     /// The conventions of NC1, such as its rank cut-off.
     pub nc1: Nc1Options,
     /// ‖H‖² of the samples of the statistics, as [`FeatureEnergy::total`] gives it after the first pass: with it NC1 is
@@ -64,6 +68,12 @@ impl AuditOptions {
     #[must_use]
     pub fn with_nc1(self, nc1: Nc1Options) -> Self {
         Self { nc1, ..self }
+    }
+
+    /// With standard errors, or without.
+    #[must_use]
+    pub fn with_standard_errors(self, standard_errors: bool) -> Self {
+        Self { standard_errors, ..self }
     }
 
     /// With ‖H‖² of the samples of the statistics.
@@ -140,6 +150,7 @@ pub struct AuditSums<T: Scalar> {
     pub(super) energy: FeatureEnergy,
     pub(super) objective: Option<ObjectiveSums>,
     pub(super) metrics: Option<MetricSums<T>>,
+    pub(super) parts: Option<SampleParts>,
     other_samples: bool,
 }
 
@@ -162,6 +173,9 @@ impl<T: Scalar> AuditSums<T> {
         });
         let metrics =
             options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
+        let wants_errors = options.standard_errors && !other;
+        let parts =
+            wants_errors.then(|| SampleParts::new(&statistics, &options.nc1)).transpose()?;
         let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
         let resolved = Resolution::of_noise(&statistics, &options.nc1, options.features_squared)?;
         let predicted = Resolution::of_rank(&statistics, &options.nc1, options.predicted_rank)?;
@@ -174,6 +188,7 @@ impl<T: Scalar> AuditSums<T> {
             decisions: of_other(decisions, DecisionCounts::of_other_samples, other),
             energy: FeatureEnergy::empty(statistics.dimension(), statistics.classes())?,
             metrics: metrics.map(|metrics| of_other(metrics, MetricSums::of_other_samples, other)),
+            parts,
             other_samples: options.other_samples,
             training_objective: options.objective.clone(),
             statistics,
@@ -209,6 +224,9 @@ impl<T: Scalar> AuditSums<T> {
         }
         if let Some(metrics) = &mut self.metrics {
             metrics.accumulate(chunk)?;
+        }
+        if let Some(parts) = &mut self.parts {
+            parts.accumulate(chunk)?;
         }
         Ok(())
     }
@@ -256,6 +274,7 @@ impl<T: Scalar> AuditSums<T> {
             balancedness: objective.map_or(Ok(None), ObjectiveSums::balancedness)?,
             feature_energy: class_energy(energy),
             features_squared: energy.total(),
+            parts: self.parts.clone().map(Arc::new),
             metrics: self.metrics.as_ref().map(MetricSums::metrics).transpose()?,
             training_objective: self.training_objective.clone(),
             statistics: Arc::clone(&self.statistics),

@@ -246,6 +246,24 @@ impl ClassMatrix {
         Ok((measured - target).norm())
     }
 
+    /// tr T/‖T‖; `None` for a family and a matrix of zeros.
+    pub(crate) fn trace_over_norm(&self) -> Option<f64> {
+        if !self.is_unique() {
+            return None;
+        }
+        let (trace, norm) = match &self.base {
+            Structure::Grouped(grouped) => {
+                let grouped = grouped.unit_scale()?;
+                (grouped.trace(), grouped.norm())
+            }
+            Structure::Dense(matrix) => {
+                let matrix = normalized(matrix)?;
+                (matrix.trace(), 1.0)
+            }
+        };
+        Some(trace / norm)
+    }
+
     /// Whether all classes are alike, so that their order does not matter.
     pub(crate) fn treats_classes_alike(&self) -> bool {
         self.as_grouped().is_some_and(Grouped::is_of_one_group)

@@ -122,13 +122,23 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
 
     /// The samples in chunks that stay in the cache while several things are computed from them.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = LabeledFeatures<'_, T>> {
-        let size = (CHUNK_ENTRIES / self.features.dimension()).max(1);
-        ranges(self.labels.len(), size).map(|range| LabeledFeatures {
+        ranges(self.labels.len(), chunk_size(self.features.dimension()))
+            .map(|range| self.part(range))
+    }
+
+    /// Some of the samples.
+    pub(crate) fn part(&self, range: Range<usize>) -> LabeledFeatures<'_, T> {
+        LabeledFeatures {
             labels: Cow::Borrowed(&self.labels[range.clone()]),
             features: self.features.range(range),
             classes: self.classes,
-        })
+        }
     }
+}
+
+/// Samples of so many features that stay in the cache.
+pub(crate) fn chunk_size(dimension: usize) -> usize {
+    (CHUNK_ENTRIES / dimension.max(1)).max(1)
 }
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ impl<T: Scalar> MetricSums<T> {
         let after_layer = |sums: &Option<Nc1Sums<T>>| sums.as_ref().map_or(Ok(None), nc1);
         let quotient = |center| defined(self.variances.trace_quotient(center));
         let centered = self.means.centered(Center::Samples);
-        let (self_duality, duality_cosines) = self.duality(&centered)?;
+        let (self_duality, duality_cosines) = duality(&self.head, &centered)?;
         Ok(AllMetrics {
             nc4: self.decisions.nc4()?,
             nc1: ByCenter {
@@ -296,23 +296,6 @@ impl<T: Scalar> MetricSums<T> {
             self_duality,
             duality_cosines,
         })
-    }
-
-    /// Distance and cosines of W_M and the centered class means in front of it.
-    fn duality(&self, centered: &DMatrix<f64>) -> Result<(Option<f64>, Option<Spread>)> {
-        let before_last = match self.head.depth() {
-            1 => Ok(centered.clone()),
-            depth => self.head.leading_product(depth - 1).map(|layers| layers * centered),
-        };
-        let Some(before_last) = defined(before_last)? else { return Ok((None, None)) };
-        let Some(means) = defined(ClassVectors::columns(&before_last))? else {
-            return Ok((None, None));
-        };
-        let last = self.head.borrowed_product(1)?;
-        let classifier = ClassVectors::rows(&last)?;
-        let cosines = defined(duality_cosines(&means, &classifier))?;
-        let cosines = cosines.map(|cosines| Spread::of(&cosines));
-        Ok((defined(self_duality(&means, &classifier))?, cosines))
     }
 }
 
@@ -337,4 +320,24 @@ pub(crate) fn defined<M>(metric: Result<M>) -> Result<Option<M>> {
         ) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Distance and cosines of W_M and the centered class means in front of it.
+pub(crate) fn duality(
+    head: &LinearHead,
+    centered: &DMatrix<f64>,
+) -> Result<(Option<f64>, Option<Spread>)> {
+    let before_last = match head.depth() {
+        1 => Ok(centered.clone()),
+        depth => head.leading_product(depth - 1).map(|layers| layers * centered),
+    };
+    let Some(before_last) = defined(before_last)? else { return Ok((None, None)) };
+    let Some(means) = defined(ClassVectors::columns(&before_last))? else {
+        return Ok((None, None));
+    };
+    let last = head.borrowed_product(1)?;
+    let classifier = ClassVectors::rows(&last)?;
+    let cosines = defined(duality_cosines(&means, &classifier))?;
+    let cosines = cosines.map(|cosines| Spread::of(&cosines));
+    Ok((defined(self_duality(&means, &classifier))?, cosines))
 }

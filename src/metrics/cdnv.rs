@@ -89,7 +89,8 @@ impl PooledScatter {
     }
 }
 
-fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
+/// CDNV of class variances and means.
+pub(crate) fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
     let VariancesAndMeans { variances, unit, mut means, .. } = measured;
     let argument = "the second pass";
     let variance = |(class, variance): (usize, Option<f64>)| {

@@ -254,7 +254,7 @@ impl PooledScatter {
 }
 
 impl Nc1Options {
-    fn directions(&self) -> Directions {
+    pub(crate) fn directions(&self) -> Directions {
         Directions {
             center: self.center,
             rank_cutoff: self.rank_cutoff,

@@ -150,6 +150,20 @@ impl DecisionCounts {
         })
     }
 
+    /// For features without a head: both rules are that of the nearest class mean.
+    pub(crate) fn without_head(statistics: &ClassStatistics) -> Result<Self> {
+        let means = statistics.shared_means()?;
+        let nearest_mean = Rule::of_nearest_mean(&means);
+        Ok(Self {
+            head: nearest_mean.clone(),
+            nearest_mean,
+            classes: vec![Tally::default(); means.classes()],
+            means,
+            fingerprint: Fingerprint::new(),
+            visited: Visited::default(),
+        })
+    }
+
     /// The same for samples that are not those of the statistics, such as a test set around the class means of a
     /// training set. Without this, results before all samples are there are refused.
     #[must_use]

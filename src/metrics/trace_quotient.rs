@@ -67,7 +67,8 @@ impl PooledScatter {
     }
 }
 
-fn trace_quotient(measured: VariancesAndMeans, center: Center) -> Result<f64> {
+/// The quotient of class variances and means.
+pub(crate) fn trace_quotient(measured: VariancesAndMeans, center: Center) -> Result<f64> {
     let VariancesAndMeans { within, unit, mut means, counts, .. } = measured;
     subtract_center(&mut means, &counts, center);
     let size = power_of_two(&means);

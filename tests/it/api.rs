@@ -9,6 +9,9 @@ use neural_collapse::audit::*;
 use neural_collapse::error::*;
 use neural_collapse::geometry::*;
 use neural_collapse::measure::*;
+use neural_collapse::metrics::errors::*;
+use neural_collapse::metrics::layers::*;
+use neural_collapse::metrics::levels::*;
 use neural_collapse::metrics::*;
 use neural_collapse::models::contrastive::*;
 use neural_collapse::models::convex::*;
@@ -65,6 +68,7 @@ types! {
         CodeBound
         CodedFeaturePenalty
         CodedLoss
+        Collapsed
         Compared<f64>
         DecisionShares
         Eigenvalue
@@ -73,6 +77,7 @@ types! {
         FixedSimplexHead
         LossFunction
         LossMean
+        Metric
         Minimizer<f32>
         Nc1
         Nc1Options
@@ -86,6 +91,8 @@ types! {
         SearchResult
         SimplexMinimizer
         SimplexPotential
+        SeparationLaw
+        ShapeLevel
         SingularValue
         Size
         SizeGroup
@@ -115,6 +122,7 @@ types! {
         DecisionPart
         Direction
         Error
+        Estimate
         ExplicitPoint
         FeatureEnergy
         FixedHeadMinimum
@@ -125,8 +133,11 @@ types! {
         Geometry
         GlobalMinimum
         Landscape
+        LayerMetrics
         LayerPeeled
         LayerPeeledMinimum
+        Layers
+        Levels
         LinearHead
         LogitStructure
         LowRankMinimum
@@ -146,11 +157,14 @@ types! {
         PooledScatter
         Regularization
         Response
+        SamplePart
+        SampleParts
         Seli
         Shape
         Source
         SparseLabels
         SoftLabelAudit
+        StandardErrors
         Summary
         TagAverage
         TrainingObjective
@@ -158,6 +172,7 @@ types! {
         Ufm
         UnitFeatures
         UnitMinimum
+        Unstructured
         VariancePart
         Verdict;
     Shared:
@@ -168,6 +183,7 @@ types! {
         DecisionCounts
         Features<'static, f32>
         LabeledFeatures<'static, f64>
+        LayerSums<f32>
         MetricSums<f32>
         Nc1Sums<f64>
         ObjectiveSums;

@@ -33,7 +33,9 @@ mod extreme_input;
 mod fixed_head;
 mod generalized_seli;
 mod landscape_search;
+mod layer_metrics;
 mod layer_peeled;
+mod levels;
 mod matching;
 mod metamorphic;
 mod metrics;
@@ -49,6 +51,7 @@ mod properties;
 mod published_forms;
 mod relu;
 mod robustness;
+mod sampling_errors;
 mod seli;
 mod soft_labels;
 #[cfg(feature = "serde")]

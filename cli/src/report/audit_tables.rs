@@ -2,8 +2,9 @@
 
 use neural_collapse::Audit;
 use neural_collapse::audit::{AT_MINIMUM, ClassAudit, Compared, FrameDistance, STATIONARY};
+use neural_collapse::metrics::errors::Metric;
 
-use super::metric_tables::{METRIC_LEGEND, metric_tables};
+use super::metric_tables::{METRIC_LEGEND, error_table, metric_tables};
 use super::prediction::{geometry_text, statement};
 use super::problem::{decay_facts, fact, list_numbers};
 use super::remarks::remarks;
@@ -23,6 +24,9 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     parts.extend(distance_table(audit));
     parts.push(class_table(network));
     parts.extend(metrics.map(metric_tables));
+    if metrics.is_some() {
+        parts.extend(audit.standard_errors.as_ref().map(|errors| error_table(errors, audit)));
+    }
     parts.extend(network.model.iter().map(|model| wrap(&statement(&model.prediction().verdict()))));
     parts.extend(remarks(network).iter().map(|remark| wrap(remark)));
     parts.push(wrap(&legend()));
@@ -38,7 +42,8 @@ fn legend() -> String {
          mean over all samples); NC4: share of samples where largest output and nearest class mean agree; accuracy: \
          share of samples whose largest output is their label's; balance: relative difference of layer m and the one \
          before it; ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; diff.: relative to the \
-         prediction; ≈ 0: rounding errors; – : not determined. All numbers are dimensionless. Counted as collapsed: \
+         prediction; ± : standard error; noise: what the errors of the class means alone leave in a perfectly collapsed \
+         network with this spread; random: what it is on average without any structure; ≈ 0: rounding errors; – : not determined. All numbers are dimensionless. Counted as collapsed: \
          NC1 below 0.01, NC2 and NC3 below 0.1, NC4 above 0.99; as stationary: a gradient below {STATIONARY} of that \
          of the penalties; as at the minimum: a loss within {} % of it.",
         100.0 * AT_MINIMUM
@@ -95,32 +100,67 @@ fn decay_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
 fn metric_table(network: &AuditedNetwork) -> String {
     let audit = &network.audit;
     let measurement = &audit.measurement;
-    let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
+    let errors = audit.standard_errors.as_ref();
+    let collapsed = audit.levels.collapsed.as_ref();
+    let random = &audit.levels.unstructured;
+    // A metric with its standard error and its levels.
+    let row = |name: &str, cell: Cell, metric: Option<Metric>, levels: [Option<f64>; 2]| {
+        let error = metric.and_then(|metric| errors?.get(metric)).map(|found| found.standard_error);
+        let error = error.filter(|error| error.is_finite());
+        let levels = [error, levels[0], levels[1]].map(Cell::Residual);
+        [vec![Cell::Text(name.into()), cell], levels.into()].concat()
+    };
+    let nothing = [None, None];
     let nc1 = measurement.nc1();
     let name = nc1.map_or("NC1".into(), |nc1| format!("NC1 (rank {})", nc1.rank));
-    let mut rows = vec![row(&name, Cell::Residual(nc1.map(|nc1| nc1.value)))];
+    let nc1_cell = Cell::Residual(nc1.map(|nc1| nc1.value));
+    let mut rows = vec![row(&name, nc1_cell, Some(Metric::Nc1), [None, random.nc1])];
     let resolved = measurement.nc1_resolved();
     if let Some(resolved) = resolved.filter(|part| nc1.is_some_and(|all| part.rank < all.rank)) {
         let name = format!("NC1, resolved (rank {})", resolved.rank);
-        rows.push(row(&name, Cell::Residual(Some(resolved.value))));
+        rows.push(row(&name, Cell::Residual(Some(resolved.value)), None, nothing));
     }
     rows.extend([
-        row("NC3", Cell::Residual(audit.nc3)),
-        row("NC3, centered", Cell::Residual(audit.nc3_centered)),
-        row("NC4", Cell::Number(Some(measurement.nc4().overall.agreement))),
-        row("accuracy", Cell::Number(Some(measurement.accuracy()))),
+        row(
+            "NC3",
+            Cell::Residual(audit.nc3),
+            Some(Metric::Nc3),
+            [collapsed.and_then(|level| level.nc3), Some(random.nc3)],
+        ),
+        row(
+            "NC3, centered",
+            Cell::Residual(audit.nc3_centered),
+            Some(Metric::Nc3Centered),
+            [collapsed.and_then(|level| level.nc3_centered), Some(random.nc3)],
+        ),
+        row(
+            "NC4",
+            Cell::Number(Some(measurement.nc4().overall.agreement)),
+            Some(Metric::Nc4),
+            [None, Some(random.nc4)],
+        ),
+        row(
+            "accuracy",
+            Cell::Number(Some(measurement.accuracy())),
+            Some(Metric::Accuracy),
+            [None, Some(random.nc4)],
+        ),
     ]);
     if let Some(objective) = measurement.objective() {
-        rows.push(row("gradient norm ‖∇f‖", Cell::Residual(Some(objective.gradient_norm))));
+        let norm = Cell::Residual(Some(objective.gradient_norm));
+        rows.push(row("gradient norm ‖∇f‖", norm, None, nothing));
     }
     rows.extend(loss_rows(network));
-    plain_table(&["metric", ""], &rows)
+    plain_table(&["metric", "", "±", "noise", "random"], &rows)
 }
 
 /// The measured loss beside the predicted one, which is only the best known where nothing is proved.
 fn loss_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
     let audit = &network.audit;
-    let row = |name: &str, cell: Cell| vec![Cell::Text(name.into()), cell];
+    let row = |name: &str, cell: Cell| {
+        let nothing = [None, None, None].map(Cell::Residual);
+        [vec![Cell::Text(name.into()), cell], nothing.into()].concat()
+    };
     let Some(loss) = audit.loss else { return Vec::new() };
     let mut rows = vec![row("loss f", Cell::Number(Some(loss)))];
     if let Some(optimum) = audit.loss_optimum() {
@@ -138,11 +178,14 @@ fn layer_table(audit: &Audit) -> Option<String> {
         return None;
     }
     let balance = |index: usize| balancedness?.get(index).copied();
+    let random = |index: usize| audit.levels.unstructured.nc2.get(index).copied().flatten();
     let layers = audit.nc2.iter().enumerate();
+    let item = |index, nc2| [nc2, random(index), balance(index)];
     let rows: Vec<_> = layers
-        .map(|(index, &nc2)| Run { first: index + 1, length: 1, item: [nc2, balance(index)] })
+        .map(|(index, &nc2)| Run { first: index + 1, length: 1, item: item(index, nc2) })
         .collect();
-    Some(numbered_table("m", &["NC2", "balance"], &rows, |item| item.map(Cell::Residual).into()))
+    let headings = ["NC2", "random", "balance"];
+    Some(numbered_table("m", &headings, &rows, |item| item.map(Cell::Residual).into()))
 }
 
 /// The distances to the frames that need no prediction.

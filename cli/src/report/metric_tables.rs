@@ -1,5 +1,8 @@
 //! The tables that `audit --metrics all` adds.
 
+use neural_collapse::Audit;
+use neural_collapse::metrics::errors::{Metric, StandardErrors};
+use neural_collapse::metrics::levels::ShapeLevel;
 use neural_collapse::metrics::{AllMetrics, DecisionShares, Shape};
 
 use crate::tables::{Cell, Run, merge_equal, numbered_table, plain_table};
@@ -22,6 +25,64 @@ pub(super) fn metric_tables(metrics: &AllMetrics) -> String {
         class_table(metrics),
     ];
     tables.join("\n\n")
+}
+
+/// Every metric with its standard error and its levels.
+pub(super) fn error_table(errors: &StandardErrors, audit: &Audit) -> String {
+    let row = |(metric, estimate): (Metric, Option<&_>)| {
+        let estimate: Option<&neural_collapse::metrics::errors::Estimate> = estimate;
+        let [noise, random] = levels(metric, audit);
+        vec![
+            Cell::Text(metric.to_string()),
+            number(estimate.map(|found| found.value)),
+            residual(estimate.map(|found| found.standard_error)),
+            residual(noise),
+            number(random),
+        ]
+    };
+    let rows: Vec<_> = errors.iter().map(row).collect();
+    plain_table(&["metric", "", "±", "noise", "random"], &rows)
+}
+
+/// What noise alone leaves of a metric, and what it is without structure.
+fn levels(metric: Metric, audit: &Audit) -> [Option<f64>; 2] {
+    let (random, noise) = (&audit.levels.unstructured, audit.levels.collapsed.as_ref());
+    let shapes: [fn(&ShapeLevel) -> Option<f64>; 5] = [
+        |shape| shape.norm_variation,
+        |shape| shape.cosine_mean,
+        |shape| shape.cosine_deviation,
+        |shape| shape.etf_deviation,
+        |shape| shape.log_energy,
+    ];
+    let (means, centered) = (&random.class_means, &random.centered_class_means);
+    let [norms, mean, deviation, etf, energy] = shapes;
+    match metric {
+        Metric::Nc1 => [None, random.nc1],
+        Metric::Nc1TraceQuotient => [None, random.nc1_trace_quotient],
+        Metric::Cdnv => [None, random.cdnv],
+        Metric::Nc3 => [noise.and_then(|noise| noise.nc3), Some(random.nc3)],
+        Metric::Nc3Centered => [noise.and_then(|noise| noise.nc3_centered), Some(random.nc3)],
+        Metric::Nc4 | Metric::Accuracy => [None, Some(random.nc4)],
+        Metric::SelfDuality => {
+            [noise.and_then(|noise| noise.self_duality), Some(random.self_duality)]
+        }
+        Metric::DualityCosineMean => [None, Some(random.duality_cosine)],
+        Metric::ClassMeansNormVariation => [None, norms(means)],
+        Metric::ClassMeansCosineMean => [None, mean(means)],
+        Metric::ClassMeansCosineDeviation => [None, deviation(means)],
+        Metric::ClassMeansEtfDeviation => [None, etf(means)],
+        Metric::ClassMeansLogEnergy => [None, energy(means)],
+        Metric::CenteredClassMeansNormVariation => {
+            [noise.and_then(|noise| noise.norm_variation), norms(centered)]
+        }
+        Metric::CenteredClassMeansCosineMean => [None, mean(centered)],
+        Metric::CenteredClassMeansCosineDeviation => {
+            [noise.and_then(|noise| noise.cosine_deviation), deviation(centered)]
+        }
+        Metric::CenteredClassMeansEtfDeviation => [None, etf(centered)],
+        Metric::CenteredClassMeansLogEnergy => [None, energy(centered)],
+        _ => [None, None],
+    }
 }
 
 /// The metrics that depend on the centre of the class means.

@@ -175,6 +175,8 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "head",
                 "assumptions",
                 "feature_decay_inferred",
+                "levels",
+                "standard_errors",
                 "nc1",
                 "nc1_rank",
                 "nc1_resolved",

@@ -31,7 +31,8 @@ fn collect(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
             for (key, value) in entries {
                 let path = format!("{prefix}{key}");
                 // Lists of their own: the prediction, the metrics, and reasons by the keys that they are for.
-                if !["prediction", "metrics", "reasons"].contains(&path.as_str())
+                if !["prediction", "metrics", "reasons", "standard_errors"].contains(&path.as_str())
+                    && !path.starts_with("levels.")
                     && !path.starts_with("distances.")
                 {
                     collect(value, &format!("{path}."), found);

@@ -1,0 +1,307 @@
+//! Deviations summed over parts of the samples, from which the sampling noise of anything follows.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::measure::center::{Center, subtract_center};
+use crate::measure::class_means::{ClassMeans, check_second_pass};
+use crate::measure::deviations::Deviations;
+use crate::measure::directions::Projector;
+use crate::measure::fingerprint::Fingerprint;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::statistics::ClassStatistics;
+use crate::measure::version::Version;
+use crate::metrics::nc1::Nc1Options;
+use crate::numerics::linalg::{add_product, power_of_two, product, transposed, zeros};
+use crate::numerics::scalar::Scalar;
+
+/// Numbers that the sums of the parts may take, as long as there are enough parts.
+const NUMBERS: usize = 1 << 24;
+
+/// With P parts a standard error has a relative error of 1/√(2P).
+const FEWEST_PARTS: usize = 16;
+const MOST_PARTS: usize = 64;
+
+/// The deviations of the samples from their class means, summed over some dozen parts of every class: the second pass,
+/// after that of [`ClassStatistics`].
+///
+/// The samples of a class are dealt out to the parts in turn. What the sums of the parts differ by tells how far class
+/// means of other samples would be: see [`StandardErrors`](crate::metrics::errors::StandardErrors) and
+/// [`Collapsed`](crate::metrics::levels::Collapsed). Batches can be fed one by one and pieces
+/// [merged](Self::merge); pieces of neighboring samples that are merged in their order have the parts of the whole.
+/// There are between 16 and 64 parts, as many as 2²⁴ numbers leave room for, each of dK numbers.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::metrics::Nc1Options;
+/// use neural_collapse::metrics::errors::SampleParts;
+/// use neural_collapse::{ClassStatistics, Features};
+///
+/// let rows = dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3];
+/// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let mut parts = SampleParts::new(&ClassStatistics::new(&data)?, &Nc1Options::default())?;
+/// parts.accumulate(&data)?;
+/// assert_eq!(parts.parts(), 64);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SampleParts {
+    deviations: Deviations,
+    options: Nc1Options,
+    /// D of the [`Projector`], which gives NC1; `None` if the class means do not differ.
+    projector: Option<DMatrix<f64>>,
+    counts: Vec<u64>,
+    parts: Vec<Part>,
+    /// Σ x (Dᵀx)ᵀ over all deviations x, in squares of the scale: d×r.
+    image: DMatrix<f64>,
+}
+
+/// What [`SampleParts`] have added up: dK numbers for each part, and as many for NC1. With the feature `serde` it can be
+/// serialised.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct SamplePart {
+    version: Version<1>,
+    /// Of the class means and options that these sums are for.
+    fingerprint: u64,
+    counts: Vec<u64>,
+    parts: Vec<Part>,
+    /// Column by column.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
+    image: Vec<f64>,
+}
+
+/// The sums over one part of the samples.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub(crate) struct Part {
+    /// Samples of each class.
+    pub(crate) counts: Vec<u64>,
+    /// Σ x for each class, in the scale: d numbers for each.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
+    pub(crate) sums: Vec<f64>,
+    /// Σ ‖x‖² for each class, in squares of the scale.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
+    pub(crate) squares: Vec<f64>,
+    /// Σ ‖B†x‖² for each class.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
+    pub(crate) projected: Vec<f64>,
+}
+
+impl SampleParts {
+    /// No samples yet; the class means are those of `statistics`, which has to be complete, and the directions of NC1
+    /// those of `options`.
+    ///
+    /// # Errors
+    /// [`Error::EmptyClass`] if a class has no mean, [`Error::OutOfRange`] if the sums do not fit in memory.
+    pub fn new(statistics: &ClassStatistics, options: &Nc1Options) -> Result<Self> {
+        let means = statistics.shared_means()?;
+        let (dimension, classes) = means.shape();
+        let (projector, scale) = match Projector::new(&means, options.directions(), None)? {
+            Some(Projector { directions, scale }) => (Some(directions), scale),
+            None => (None, power_of_two(&means.centered(Center::Samples))),
+        };
+        let rank = projector.as_ref().map_or(0, DMatrix::ncols);
+        let number = NUMBERS / dimension.saturating_mul(classes).max(1);
+        let part = Part {
+            counts: vec![0; classes],
+            sums: zeros("dimension", dimension, classes)?.data.into(),
+            squares: vec![0.0; classes],
+            projected: vec![0.0; classes],
+        };
+        Ok(Self {
+            deviations: Deviations::new(means, scale),
+            options: *options,
+            projector,
+            counts: vec![0; classes],
+            parts: vec![part; number.clamp(FEWEST_PARTS, MOST_PARTS)],
+            image: zeros("dimension", dimension, rank)?,
+        })
+    }
+
+    /// Adds the samples of a batch; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch has another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
+    /// they were.
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.deviations.means().check_shape(batch)?;
+        batch.features().check()?;
+        for chunk in batch.chunks() {
+            let columns = self.deviations.of(&chunk)?;
+            let projected = self.projector.as_ref().map(|directions| {
+                let projected = product(&transposed(directions), &columns);
+                add_product(&mut self.image, 1.0, &columns, &transposed(&projected));
+                projected
+            });
+            for (index, (&class, column)) in
+                chunk.labels().iter().zip(columns.column_iter()).enumerate()
+            {
+                let next = self.counts[class] % self.parts.len() as u64;
+                let part = &mut self.parts[next as usize];
+                self.counts[class] += 1;
+                part.counts[class] += 1;
+                let dimension = column.len();
+                let sums = &mut part.sums[class * dimension..][..dimension];
+                sums.iter_mut().zip(&column).for_each(|(sum, entry)| *sum += entry);
+                part.squares[class] += column.norm_squared();
+                part.projected[class] +=
+                    projected.as_ref().map_or(0.0, |all| all.column(index).norm_squared());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the samples of others, as if they came after these.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if they are for other class means or other directions.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.merge_part(&other.part())
+    }
+
+    /// What has been added up so far: what the workers of a cluster send back.
+    #[must_use]
+    pub fn part(&self) -> SamplePart {
+        SamplePart {
+            version: Version,
+            fingerprint: self.fingerprint(),
+            counts: self.counts.clone(),
+            parts: self.parts.clone(),
+            image: self.image.as_slice().to_vec(),
+        }
+    }
+
+    /// Adds what others have added up, as if it came after these.
+    ///
+    /// # Errors
+    /// As [`merge`](Self::merge).
+    pub fn merge_part(&mut self, other: &SamplePart) -> Result<()> {
+        if !self.fits(other) {
+            return Err(Error::DifferentFirstPass);
+        }
+        let number = self.parts.len();
+        for class in 0..self.counts.len() {
+            let shift = (self.counts[class] % number as u64) as usize;
+            for (index, theirs) in other.parts.iter().enumerate() {
+                self.parts[(index + shift) % number].add(theirs, class);
+            }
+            self.counts[class] = self.counts[class].saturating_add(other.counts[class]);
+        }
+        self.image.iter_mut().zip(&other.image).for_each(|(own, other)| *own += other);
+        Ok(())
+    }
+
+    /// Whether a part is of the same first pass and options.
+    pub(crate) fn fits(&self, other: &SamplePart) -> bool {
+        let classes = self.counts.len();
+        let is_whole = |(own, part): (&Part, &Part)| {
+            part.sums.len() == own.sums.len()
+                && [part.counts.len(), part.squares.len(), part.projected.len()] == [classes; 3]
+        };
+        other.fingerprint == self.fingerprint()
+            && other.counts.len() == classes
+            && other.parts.len() == self.parts.len()
+            && other.image.len() == self.image.len()
+            && self.parts.iter().zip(&other.parts).all(is_whole)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let Nc1Options { center, divide_by_classes, .. } = self.options;
+        let choices = [u64::from(center == Center::Classes), u64::from(divide_by_classes)];
+        let rank = self.options.largest_rank.map_or(u64::MAX, |rank| rank as u64);
+        let numbers = [self.options.rank_cutoff.to_bits(), rank, self.means().fingerprint()];
+        Fingerprint::new().words(choices.into_iter().chain(numbers)).value()
+    }
+
+    /// Number of parts.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    pub(crate) fn means(&self) -> &ClassMeans {
+        self.deviations.means()
+    }
+
+    /// What deviations are divided by.
+    pub(crate) fn scale(&self) -> f64 {
+        self.deviations.scale()
+    }
+
+    pub(crate) fn options(&self) -> Nc1Options {
+        self.options
+    }
+
+    pub(crate) fn projector(&self) -> Option<&DMatrix<f64>> {
+        self.projector.as_ref()
+    }
+
+    pub(crate) fn image(&self) -> &DMatrix<f64> {
+        &self.image
+    }
+
+    pub(crate) fn sums(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// By what the deviations of the sums are to be multiplied: √c_k with c_k = 1/(1 − Σ_p n_kp²/n_k²), as the sums
+    /// over all parts are zero and not independent. `None` if all samples of a class are in one part.
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`] if a class has not had as many samples as in the statistics.
+    pub(crate) fn corrections(&self) -> Result<Option<Vec<f64>>> {
+        check_second_pass(self.means().counts(), &self.counts)?;
+        let correction = |class: usize| {
+            let share = |part: &Part| part.counts[class] as f64 / self.counts[class] as f64;
+            let rest = 1.0 - self.parts.iter().map(|part| share(part).powi(2)).sum::<f64>();
+            (rest > 1e-9).then(|| rest.recip().sqrt())
+        };
+        Ok((0..self.counts.len()).map(correction).collect())
+    }
+
+    /// For each part a matrix E_p (d×K), by which the class means are moved: with ε the errors of the class means,
+    /// Σ_p vec E_p vec E_pᵀ is an unbiased estimate of the covariance of vec ε, so that Σ_p Q(E_p) is one of the mean
+    /// of Q(ε) for every quadratic form Q. In units of the scale.
+    pub(crate) fn moves(&self) -> Result<Option<Vec<DMatrix<f64>>>> {
+        let Some(corrections) = self.corrections()? else { return Ok(None) };
+        let moved = |part: &Part| {
+            let (dimension, classes) = self.means().shape();
+            let mut sums = DMatrix::from_column_slice(dimension, classes, &part.sums);
+            for (class, mut column) in sums.column_iter_mut().enumerate() {
+                column *= corrections[class] / self.counts[class] as f64;
+            }
+            sums
+        };
+        Ok(Some(self.parts.iter().map(moved).collect()))
+    }
+
+    /// Subtracts the weighted mean of the columns of such a matrix, as class means are centered.
+    pub(crate) fn center(&self, moves: &mut DMatrix<f64>) {
+        subtract_center(moves, self.means().counts(), Center::Samples);
+    }
+}
+
+impl PartialEq for SampleParts {
+    fn eq(&self, other: &Self) -> bool {
+        self.means().fingerprint() == other.means().fingerprint()
+            && self.options == other.options
+            && self.parts == other.parts
+            && self.image == other.image
+    }
+}
+
+impl Part {
+    /// Adds the sums of a class.
+    fn add(&mut self, other: &Self, class: usize) {
+        self.counts[class] = self.counts[class].saturating_add(other.counts[class]);
+        let dimension = self.sums.len() / self.counts.len();
+        let own = self.sums.iter_mut().zip(&other.sums).skip(class * dimension).take(dimension);
+        own.for_each(|(own, other)| *own += other);
+        self.squares[class] += other.squares[class];
+        self.projected[class] += other.projected[class];
+    }
+}

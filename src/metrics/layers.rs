@@ -1,0 +1,8 @@
+//! Collapse layer by layer: the features after several layers of one network, on the same samples.
+
+mod cross_scatter;
+mod separation;
+mod sums;
+
+pub use separation::SeparationLaw;
+pub use sums::{LayerMetrics, LayerSums, Layers};

@@ -1,0 +1,174 @@
+//! What sampling noise alone leaves of the metrics of a perfectly collapsed network.
+
+use nalgebra::DMatrix;
+
+use crate::error::Result;
+use crate::measure::center::Center;
+use crate::metrics::errors::SampleParts;
+use crate::numerics::linalg::{power_of_two, product, transposed};
+use crate::problem::head::LinearHead;
+
+/// Up to this many classes metrics of all pairs are looked at.
+const FEW_CLASSES: usize = 1024;
+
+/// What the metrics are on average in a network that has collapsed perfectly but for the measured spread within its
+/// classes: class means of n_k samples are off by errors ε_k with the covariance Σ_k/n_k, and these errors alone keep the
+/// distances from zero.
+///
+/// To first order in ε a distance is the norm of a linear function of ε, and its mean square follows from the sums of
+/// [`SampleParts`]. With E the errors as the columns of a matrix, M the class means (centered where the metric is), O the
+/// outputs A M for A = W_M⋯W₁, and X⊥Y the part of X at right angles to Y:
+///
+/// ```math
+/// nc3²                E ‖(A E)⊥O‖² / ‖O‖²
+/// nc2_class_means²    E ‖(MᵀE + EᵀM)⊥MᵀM‖² / ‖MᵀM‖²
+/// cosine_deviation²   E Var_{i≠j} (δcos(m_i, m_j))
+/// norm_variation²     E Varₖ (⟨m_k, ε_k⟩/‖m_k‖) / (Avgₖ ‖m_k‖)²
+/// self_duality²       E ‖(L E)⊥(L M)‖² / ‖L M‖²,   L the layers but the last
+/// ```
+///
+/// A measured value near its level or below it (a network that was trained on the same samples was fitted to their
+/// very means) is no evidence against perfect collapse. For class means that are a simplex ETF and n
+/// samples a class, `nc2_class_means` is √(2 NC1 (K+1)(K−2)/n)/(K−1). NC2 of the head has no level, as weights are no
+/// samples; NC1 and CDNV have none, as the spread within the classes is what they measure.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::metrics::Nc1Options;
+/// use neural_collapse::metrics::errors::SampleParts;
+/// use neural_collapse::metrics::levels::Collapsed;
+/// use neural_collapse::{ClassStatistics, Features, LinearHead};
+///
+/// // Two classes at ±1 with deviations of 0.1 across: class means of two samples are off by 0.1.
+/// let rows = dmatrix![1.0, 0.1; 1.0, -0.1; -1.0, 0.1; -1.0, -0.1];
+/// let data = Features::from_sample_rows(&rows)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let head = LinearHead::new(vec![dmatrix![0.0, 1.0; 1.0, 0.0]], None)?;
+/// let mut parts = SampleParts::new(&ClassStatistics::new(&data)?, &Nc1Options::default())?;
+/// parts.accumulate(&data)?;
+/// let level = Collapsed::new(&parts, &head)?.unwrap();
+/// assert!((level.nc3.unwrap() - 0.1).abs() < 1e-12);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Collapsed {
+    /// [`nc3`](crate::metrics::nc3) of the class means as they are.
+    pub nc3: Option<f64>,
+    /// [`nc3`](crate::metrics::nc3) of the centered class means.
+    pub nc3_centered: Option<f64>,
+    /// The distance of the Gram matrix of the centered class means to its target.
+    pub nc2_class_means: Option<f64>,
+    /// [`self_duality`](crate::metrics::self_duality).
+    pub self_duality: Option<f64>,
+    /// [`norm_spread`](crate::metrics::norm_spread) of the centered class means: deviation/mean.
+    pub norm_variation: Option<f64>,
+    /// [`cosine_spread`](crate::metrics::cosine_spread) of the centered class means: the deviation.
+    pub cosine_deviation: Option<f64>,
+}
+
+impl Collapsed {
+    /// From the sums of all samples. `None` if all samples of a class are in one part, as if there is only one.
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`](crate::Error::SecondPass) if a class has not had as many samples as in the statistics,
+    /// [`Error::Shape`](crate::Error::Shape) if the head is for other features or classes,
+    /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a product of layers overflows.
+    pub fn new(parts: &SampleParts, head: &LinearHead) -> Result<Option<Self>> {
+        let (dimension, classes) = parts.means().shape();
+        head.check_shape("statistics", dimension, classes)?;
+        let Some(moves) = parts.moves()? else { return Ok(None) };
+        let centered_moves: Vec<_> = moves.iter().map(|moves| centered(parts, moves)).collect();
+        let unit = |layers: DMatrix<f64>| &layers / power_of_two(&layers);
+        let all = unit(head.product()?);
+        let scaled = |means: DMatrix<f64>| means / parts.scale();
+        let (means, own) = (
+            scaled(parts.means().matrix().clone()),
+            scaled(parts.means().centered(Center::Samples)),
+        );
+        let through = |layers: &DMatrix<f64>, means: &DMatrix<f64>, moves: &[DMatrix<f64>]| {
+            relative(&(layers * means), moves.iter().map(|moves| layers * moves))
+        };
+        let few = classes <= FEW_CLASSES;
+        Ok(Some(Self {
+            nc3: through(&all, &means, &moves),
+            nc3_centered: through(&all, &own, &centered_moves),
+            nc2_class_means: few.then(|| gram_level(&own, &centered_moves)).flatten(),
+            self_duality: match head.depth() {
+                1 => relative(&own, centered_moves.iter().cloned()),
+                depth => through(&unit(head.leading_product(depth - 1)?), &own, &centered_moves),
+            },
+            norm_variation: norm_level(&own, &centered_moves),
+            cosine_deviation: few.then(|| cosine_level(&own, &centered_moves)).flatten(),
+        }))
+    }
+}
+
+fn centered(parts: &SampleParts, moves: &DMatrix<f64>) -> DMatrix<f64> {
+    let mut moves = moves.clone();
+    parts.center(&mut moves);
+    moves
+}
+
+/// √(Σ ‖X⊥Y‖²)/‖Y‖ over the changes X; `None` if Y is zero.
+fn relative(matrix: &DMatrix<f64>, changes: impl IntoIterator<Item = DMatrix<f64>>) -> Option<f64> {
+    let square = matrix.norm_squared();
+    let across = |change: DMatrix<f64>| change.norm_squared() - change.dot(matrix).powi(2) / square;
+    let sum: f64 = changes.into_iter().map(across).sum();
+    finite((sum.max(0.0) / square).sqrt())
+}
+
+fn gram_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
+    let gram = product(&transposed(means), means);
+    let change = |moves: &DMatrix<f64>| {
+        let half = product(&transposed(means), moves);
+        &half + half.transpose()
+    };
+    relative(&gram, moves.iter().map(change))
+}
+
+fn norm_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
+    let norms = means.column_iter().map(|mean| mean.norm());
+    let norms: Vec<f64> = norms.collect();
+    let mean_norm = norms.iter().sum::<f64>() / norms.len() as f64;
+    let variance = |moves: &DMatrix<f64>| {
+        let columns = means.column_iter().zip(moves.column_iter()).zip(&norms);
+        let changes: Vec<f64> = columns.map(|((m, e), norm)| m.dot(&e) / norm).collect();
+        variance(changes.iter().copied())
+    };
+    finite(moves.iter().map(variance).sum::<f64>().sqrt() / mean_norm)
+}
+
+/// With u the directions, δu_k = (ε_k − ⟨u_k, ε_k⟩u_k)/‖m_k‖ and δcos = ⟨u_i, δu_j⟩ + ⟨u_j, δu_i⟩.
+fn cosine_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
+    let classes = means.ncols();
+    if classes < 2 {
+        return None;
+    }
+    let mut directions = means.clone();
+    let norms: Vec<f64> =
+        directions.column_iter_mut().map(|mut mean| mean.normalize_mut()).collect();
+    let change = |moves: &DMatrix<f64>| {
+        let mut turns = moves.clone();
+        for (index, mut turn) in turns.column_iter_mut().enumerate() {
+            let along = directions.column(index).dot(&turn);
+            turn.axpy(-along, &directions.column(index), 1.0);
+            turn /= norms[index];
+        }
+        let half = product(&transposed(&directions), &turns);
+        let pairs = (0..classes).flat_map(|j| (0..j).map(move |i| (i, j)));
+        variance(pairs.map(|(i, j)| half[(i, j)] + half[(j, i)]))
+    };
+    finite(moves.iter().map(change).sum::<f64>().sqrt())
+}
+
+/// The variance of some numbers.
+fn variance(numbers: impl Iterator<Item = f64> + Clone) -> f64 {
+    let count = numbers.clone().count() as f64;
+    let mean = numbers.clone().sum::<f64>() / count;
+    numbers.map(|number| (number - mean).powi(2)).sum::<f64>() / count
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}

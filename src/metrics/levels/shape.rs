@@ -1,0 +1,180 @@
+//! The shape that independent normal vectors make.
+
+use crate::problem::counts::{ClassCounts, SizeGroup};
+
+/// What the metrics of [`Shape`](crate::metrics::Shape) are; `None` where they are not defined.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ShapeLevel {
+    /// Standard deviation of the norms relative to their mean.
+    pub norm_variation: Option<f64>,
+    /// Mean of the cosines of all pairs.
+    pub cosine_mean: Option<f64>,
+    /// Their standard deviation.
+    pub cosine_deviation: Option<f64>,
+    /// Mean of |cos + 1/(K−1)|.
+    pub etf_deviation: Option<f64>,
+    /// Mean of the logarithmic energies.
+    pub log_energy: Option<f64>,
+}
+
+/// How normal vectors of the classes depend on each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vectors {
+    /// Means of n_k samples: variances 1/n_k.
+    Means,
+    /// The same less the mean of all N samples: variances 1/n_k − 1/N, covariances −1/N.
+    CenteredMeans,
+    /// Rows with the variance 1.
+    Rows,
+}
+
+impl Vectors {
+    fn variance(self, group: SizeGroup, samples: f64) -> f64 {
+        match self {
+            Self::Means => (group.size as f64).recip(),
+            Self::CenteredMeans => (group.size as f64).recip() - samples.recip(),
+            Self::Rows => 1.0,
+        }
+    }
+
+    /// The correlation of two different classes.
+    fn correlation(self, (g, h): (SizeGroup, SizeGroup), samples: f64) -> f64 {
+        match self {
+            Self::Means | Self::Rows => 0.0,
+            Self::CenteredMeans => {
+                let product = self.variance(g, samples) * self.variance(h, samples);
+                (-samples.recip() / product.sqrt()).max(-1.0)
+            }
+        }
+    }
+
+    /// What the metrics of these vectors in d = `dimension` dimensions are on average.
+    pub(super) fn level(self, counts: &ClassCounts, dimension: f64) -> ShapeLevel {
+        let samples = counts.samples() as f64;
+        let pairs = (counts.classes() > 1).then(|| self.cosines(counts, dimension, samples));
+        ShapeLevel {
+            norm_variation: self.norm_variation(counts, dimension, samples),
+            cosine_mean: pairs.map(|pairs| pairs.mean),
+            cosine_deviation: pairs.map(Cosines::deviation),
+            etf_deviation: pairs.map(|pairs| pairs.etf_deviation),
+            log_energy: pairs.map(|pairs| pairs.log_energy).filter(|_| dimension > 1.0),
+        }
+    }
+
+    /// From E avg r² and E (avg r)² of lengths r_k = √s_k χ_d, with (E χ_d)² = d − ½ + 1/(8d) + O(d⁻²).
+    fn norm_variation(self, counts: &ClassCounts, dimension: f64, samples: f64) -> Option<f64> {
+        let classes = counts.classes() as f64;
+        let average = |power: f64| {
+            let term = |group: SizeGroup| {
+                group.class_count as f64 * self.variance(group, samples).powf(power)
+            };
+            counts.sizes().map(term).sum::<f64>() / classes
+        };
+        let (squares, roots) = (average(1.0), average(0.5));
+        let mean_square = dimension - 0.5 + 0.125 / dimension;
+        let square_of_mean =
+            mean_square * roots * roots + (dimension - mean_square) * squares / classes;
+        let variation = (dimension * squares / square_of_mean - 1.0).max(0.0).sqrt();
+        variation.is_finite().then_some(variation)
+    }
+
+    fn cosines(self, counts: &ClassCounts, dimension: f64, samples: f64) -> Cosines {
+        let classes = counts.classes() as f64;
+        let total = classes * (classes - 1.0);
+        let etf = -(classes - 1.0).recip();
+        let mut sums = Cosines::default();
+        for g in counts.sizes() {
+            for h in counts.sizes() {
+                let others = h.class_count as f64 - if g == h { 1.0 } else { 0.0 };
+                let weight = g.class_count as f64 * others / total;
+                if weight > 0.0 {
+                    let pair = Pair::new(self.correlation((g, h), samples), dimension);
+                    sums.add(weight, pair, etf);
+                }
+            }
+        }
+        sums.pairs = total / 2.0;
+        sums
+    }
+}
+
+/// The cosine of two normal vectors of d entries, whose entries have the correlation ρ.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    mean: f64,
+    variance: f64,
+    log_energy: f64,
+}
+
+impl Pair {
+    /// The mean is ρ(1 − (1−ρ²)/(2d)) and the variance (1−ρ²)²/d, both up to O(d⁻²). The energy is exact for ρ = 0 and
+    /// ρ = −1, as (1 − cos)/2 then has a beta distribution or is 1, and up to O(d⁻²) between.
+    fn new(correlation: f64, dimension: f64) -> Self {
+        let rest = 1.0 - correlation * correlation;
+        Self {
+            mean: correlation * (1.0 - rest / (2.0 * dimension)),
+            variance: rest * rest / dimension,
+            log_energy: -0.5 * (2.0 - 2.0 * correlation).ln()
+                + (1.0 + correlation) * energy_excess(dimension),
+        }
+    }
+
+    /// E |cos − target| of a normal distribution.
+    fn deviation_from(self, target: f64) -> f64 {
+        let (distance, deviation) = ((self.mean - target).abs(), self.variance.sqrt());
+        if deviation == 0.0 {
+            return distance;
+        }
+        let ratio = distance / deviation;
+        let density = (-0.5 * ratio * ratio).exp() * (2.0 / core::f64::consts::PI).sqrt();
+        deviation * density + distance * (2.0 * normal_distribution(ratio) - 1.0)
+    }
+}
+
+/// E ln 1/‖u − v‖ + ½ ln 2 for independent directions: ½ Σⱼ (−1)ʲ/(d − 1 + j).
+fn energy_excess(dimension: f64) -> f64 {
+    const TERMS: usize = 16;
+    let first = dimension - 1.0;
+    let term = |j: usize| (first + j as f64).recip() * if j.is_multiple_of(2) { 1.0 } else { -1.0 };
+    // The alternating rest by Boole's formula.
+    let rest = (first + TERMS as f64).recip();
+    let rest = 0.5 * rest + 0.25 * rest * rest - 0.125 * rest.powi(4);
+    0.5 * ((0..TERMS).map(term).sum::<f64>() + rest)
+}
+
+/// Φ(x) for x ≥ 0, to 10⁻⁷: 26.2.17 of Abramowitz & Stegun, *Handbook of Mathematical Functions*.
+fn normal_distribution(x: f64) -> f64 {
+    const FACTORS: [f64; 5] =
+        [0.319_381_530, -0.356_563_782, 1.781_477_937, -1.821_255_978, 1.330_274_429];
+    let t = (1.0 + 0.231_641_9 * x).recip();
+    let sum = FACTORS.iter().rev().fold(0.0, |sum, factor| (sum + factor) * t);
+    1.0 - (-0.5 * x * x).exp() / (2.0 * core::f64::consts::PI).sqrt() * sum
+}
+
+/// Averages over the pairs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cosines {
+    mean: f64,
+    square: f64,
+    variance: f64,
+    etf_deviation: f64,
+    log_energy: f64,
+    pairs: f64,
+}
+
+impl Cosines {
+    fn add(&mut self, weight: f64, pair: Pair, etf: f64) {
+        self.mean += weight * pair.mean;
+        self.square += weight * (pair.variance + pair.mean * pair.mean);
+        self.variance += weight * pair.variance;
+        self.etf_deviation += weight * pair.deviation_from(etf);
+        self.log_energy += weight * pair.log_energy;
+    }
+
+    /// Among the pairs of one draw, whose mean varies too.
+    fn deviation(self) -> f64 {
+        (self.square - self.mean * self.mean - self.variance / self.pairs).max(0.0).sqrt()
+    }
+}

@@ -1,0 +1,255 @@
+//! What metrics are without structure and with nothing but noise, against simulations.
+
+use nalgebra::DMatrix;
+use neural_collapse::geometry::Frame;
+use neural_collapse::metrics::errors::SampleParts;
+use neural_collapse::metrics::levels::{Collapsed, ShapeLevel, Unstructured};
+use neural_collapse::metrics::{AllMetrics, Nc1Options, Shape, all_metrics, nc2, nc3};
+use neural_collapse::{ClassCounts, ClassMatrix, ClassStatistics, Features, LinearHead};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution, StandardNormal};
+
+fn normal(rows: usize, columns: usize, rng: &mut SmallRng) -> DMatrix<f64> {
+    DMatrix::from_fn(rows, columns, |_, _| StandardNormal.sample(rng))
+}
+
+/// Mean, and standard error of the mean.
+fn average(numbers: &[f64]) -> (f64, f64) {
+    let n = numbers.len() as f64;
+    let mean = numbers.iter().sum::<f64>() / n;
+    let square = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (mean, (square / n).sqrt())
+}
+
+/// Five standard errors of the simulation, and `relative` for what the formula leaves out.
+fn assert_near(name: &str, numbers: &[f64], expected: f64, relative: f64) {
+    let (mean, error) = average(numbers);
+    let tolerance = 5.0 * error + relative * expected.abs();
+    assert!((mean - expected).abs() < tolerance, "{name}: {mean} ± {error}, expected {expected}");
+}
+
+/// Metrics of samples without structure and of random layers.
+fn random_metrics(counts: &[u64], dimension: usize, draws: usize) -> Vec<AllMetrics> {
+    let mut rng = SmallRng::seed_from_u64(5);
+    let classes = counts.len();
+    let labels: Vec<usize> = (0..classes).flat_map(|k| vec![k; counts[k] as usize]).collect();
+    let draw = |_: usize| {
+        let rows = normal(labels.len(), dimension, &mut rng);
+        let data = Features::from_sample_rows(&rows).unwrap();
+        let data = data.with_labels(&labels, classes).unwrap();
+        let head = LinearHead::new(vec![normal(classes, dimension, &mut rng)], None).unwrap();
+        all_metrics(&data, &ClassStatistics::new(&data).unwrap(), &head).unwrap()
+    };
+    (0..draws).map(draw).collect()
+}
+
+fn check_shape(
+    name: &str,
+    metrics: &[AllMetrics],
+    shape: fn(&AllMetrics) -> Shape,
+    level: ShapeLevel,
+    rest: f64,
+) {
+    let values =
+        |value: fn(Shape) -> f64| metrics.iter().map(|m| value(shape(m))).collect::<Vec<_>>();
+    let check = |entry: &str, value: fn(Shape) -> f64, expected: Option<f64>, relative: f64| {
+        assert_near(&format!("{name} {entry}"), &values(value), expected.unwrap(), relative);
+    };
+    let cosines = |shape: Shape| shape.cosine_spread.unwrap();
+    let _ = cosines;
+    check("norms", |s| s.norm_spread.coefficient_of_variation(), level.norm_variation, rest);
+    check("cosine mean", |s| s.cosine_spread.unwrap().mean, level.cosine_mean, rest * rest);
+    check("cosine deviation", |s| s.cosine_spread.unwrap().deviation, level.cosine_deviation, rest);
+    check("etf", |s| s.equiangularity.unwrap().etf_deviation, level.etf_deviation, rest);
+    check("energy", |s| s.log_energy.unwrap().mean, level.log_energy, rest * rest);
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is() {
+    // The last number: how much the smooth formulas may be off, relative to the value.
+    for (counts, dimension, rest) in
+        [(&[12; 10][..], 40, 0.03), (&[40, 20, 10, 10, 5, 5], 30, 0.04), (&[6; 30], 12, 0.05)]
+    {
+        let metrics = random_metrics(counts, dimension, 300);
+        let counts = ClassCounts::new(counts).unwrap();
+        let level = Unstructured::new(&counts, dimension).unwrap();
+        let check = |name: &str, value: fn(&AllMetrics) -> f64, expected: f64, relative: f64| {
+            assert_near(name, &metrics.iter().map(value).collect::<Vec<_>>(), expected, relative);
+        };
+        check("NC1", |m| m.nc1.center_samples.unwrap().value, level.nc1.unwrap(), 0.0);
+        let quotient = level.nc1_trace_quotient.unwrap();
+        let exact = counts.is_balanced();
+        let inexact = if exact { 0.0 } else { 2e-3 };
+        check("quotient", |m| m.nc1_trace_quotient.center_samples.unwrap(), quotient, inexact);
+        check("CDNV", |m| m.cdnv.unwrap().mean.unwrap(), level.cdnv.unwrap(), 0.0);
+        check("NC4", |m| m.nc4.overall.head_accuracy, level.nc4, 0.0);
+        check("duality", |m| m.self_duality.unwrap(), level.self_duality, 0.003);
+        check("cosine", |m| m.duality_cosines.unwrap().mean, level.duality_cosine, 0.0);
+        check_shape("means", &metrics, |m| m.class_means, level.class_means, rest);
+        check_shape(
+            "centered",
+            &metrics,
+            |m| m.centered_class_means,
+            level.centered_class_means,
+            rest,
+        );
+        check_shape("classifier", &metrics, |m| m.classifier, level.classifier, rest);
+    }
+}
+
+#[test]
+fn random_layers_are_as_far_from_frames_as_predicted() {
+    let mut rng = SmallRng::seed_from_u64(9);
+    let widths = [50, 30, 40, 10];
+    let draw = |rng: &mut SmallRng| {
+        let layers = widths.windows(2).map(|w| normal(w[1], w[0], rng)).collect();
+        LinearHead::new(layers, None).unwrap()
+    };
+    let general: Vec<f64> = (1..=10).map(f64::from).collect();
+    let targets = [
+        ClassMatrix::simplex_etf(10).unwrap(),
+        ClassMatrix::orthogonal_frame(10).unwrap(),
+        ClassMatrix::diagonal(&general).unwrap(),
+    ];
+    let heads: Vec<LinearHead> = (0..400).map(|_| draw(&mut rng)).collect();
+    for (layers, relative) in [(1, 3e-3), (2, 6e-3), (3, 1e-2)] {
+        for target in &targets {
+            let values: Vec<f64> =
+                heads.iter().map(|head| nc2(head, layers, target).unwrap()).collect();
+            let level = Unstructured::nc2(&heads[0], layers, target).unwrap().unwrap();
+            assert_near(&format!("NC2, {layers}"), &values, level, relative);
+        }
+    }
+    let dense = ClassMatrix::from_dense(targets[0].to_dense().unwrap()).unwrap();
+    let level = |target| Unstructured::nc2(&heads[0], 2, target).unwrap().unwrap();
+    assert!((level(&dense) - level(&targets[0])).abs() < 1e-13);
+    let family = ClassMatrix::low_rank_orthogonal_frame(10, 3).unwrap();
+    assert_eq!(Unstructured::nc2(&heads[0], 1, &family), Ok(None));
+    assert!(Unstructured::nc2(&heads[0], 4, &dense).is_err());
+}
+
+#[test]
+fn infinite_means_are_told_apart() {
+    let level = |classes, dimension| {
+        Unstructured::new(&ClassCounts::balanced(classes, 9).unwrap(), dimension).unwrap()
+    };
+    // The smallest eigenvalue of a square Wishart matrix has no mean inverse.
+    for dimension in [8, 9, 10] {
+        assert_eq!(level(10, dimension).nc1, None);
+    }
+    assert!(level(10, 11).nc1.is_some() && level(10, 7).nc1.is_some());
+    assert_eq!(level(3, 2).cdnv, None);
+    assert_eq!(level(3, 1).class_means.log_energy, None);
+    assert_eq!(level(1, 5).nc1, None);
+    assert_eq!(level(1, 5).class_means.cosine_mean, None);
+    // Centered means of two classes point in opposite directions, whatever they are.
+    let two = level(2, 6).centered_class_means;
+    assert!((two.cosine_mean.unwrap() + 1.0).abs() < 1e-15);
+    assert!(two.cosine_deviation.unwrap() < 1e-15 && two.etf_deviation.unwrap() < 1e-15);
+    assert!(Unstructured::new(&ClassCounts::balanced(2, 2).unwrap(), 0).is_err());
+}
+
+/// A collapsed network with noise of different sizes in different directions and classes.
+struct Noisy {
+    means: DMatrix<f64>,
+    head: LinearHead,
+    labels: Vec<usize>,
+    deviations: DMatrix<f64>,
+}
+
+impl Noisy {
+    fn new(counts: &[usize], dimension: usize, rng: &mut SmallRng) -> Self {
+        let classes = counts.len();
+        let frame = Frame::simplex_etf(classes).unwrap().vectors().clone();
+        let turn = normal(dimension, frame.nrows(), rng).qr().q();
+        let means = turn * frame * 2.0;
+        let mixing = DMatrix::from_fn(classes, classes, |i, j| if i == j { 1.0 } else { 0.1 });
+        let mixed = &means * mixing.transpose() * 0.7;
+        Self {
+            head: LinearHead::new(vec![mixed.transpose()], None).unwrap(),
+            means,
+            labels: (0..classes).flat_map(|k| vec![k; counts[k]]).collect(),
+            deviations: normal(dimension, classes, rng).map(f64::abs) * 0.3,
+        }
+    }
+
+    fn measure(&self, rng: &mut SmallRng) -> ([f64; 6], Collapsed) {
+        let samples = DMatrix::from_fn(self.means.nrows(), self.labels.len(), |row, sample| {
+            let noise: f64 = StandardNormal.sample(rng);
+            let class = self.labels[sample];
+            self.means[(row, class)] + self.deviations[(row, class)] * noise
+        });
+        let classes = self.means.ncols();
+        let data = Features::from_sample_columns(&samples).unwrap();
+        let data = data.with_labels(&self.labels, classes).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mut parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        parts.accumulate(&data).unwrap();
+        let level = Collapsed::new(&parts, &self.head).unwrap().unwrap();
+        let metrics = all_metrics(&data, &statistics, &self.head).unwrap();
+        let etf = ClassMatrix::simplex_etf(classes).unwrap();
+        let means = statistics.class_means().unwrap();
+        let center = neural_collapse::measure::Center::Samples;
+        let centered = statistics.centered_means(center).unwrap();
+        let shape = metrics.centered_class_means;
+        let values = [
+            nc3(&means, &self.head, &etf).unwrap(),
+            nc3(&centered, &self.head, &etf).unwrap(),
+            etf.distance(&(centered.transpose() * &centered)).unwrap(),
+            metrics.self_duality.unwrap(),
+            shape.norm_spread.coefficient_of_variation(),
+            shape.cosine_spread.unwrap().deviation,
+        ];
+        (values, level)
+    }
+}
+
+#[test]
+fn noise_alone_leaves_what_is_said() {
+    let mut rng = SmallRng::seed_from_u64(17);
+    for counts in [&[60; 6][..], &[200; 4], &[80; 3]] {
+        let network = Noisy::new(counts, 12, &mut rng);
+        let draws: Vec<_> = (0..400).map(|_| network.measure(&mut rng)).collect();
+        let levels: [fn(&Collapsed) -> Option<f64>; 6] = [
+            |level| level.nc3,
+            |level| level.nc3_centered,
+            |level| level.nc2_class_means,
+            |level| level.self_duality,
+            |level| level.norm_variation,
+            |level| level.cosine_deviation,
+        ];
+        for (index, level) in levels.into_iter().enumerate() {
+            let squares: Vec<f64> = draws.iter().map(|(values, _)| values[index].powi(2)).collect();
+            let expected: Vec<f64> =
+                draws.iter().map(|(_, found)| level(found).unwrap().powi(2)).collect();
+            let relative = average(&expected).1 * 5.0 / average(&expected).0 + 0.02;
+            assert_near(&format!("level {index}"), &squares, average(&expected).0, relative);
+        }
+    }
+}
+
+/// √(2 NC1 (K+1)(K−2)/n)/(K−1) for a simplex ETF with spherical noise.
+#[test]
+fn the_level_of_a_simplex_follows_from_nc1() {
+    let mut rng = SmallRng::seed_from_u64(23);
+    let (classes, samples) = (5, 4000);
+    let mut network = Noisy::new(&[samples; 5], 8, &mut rng);
+    network.deviations.fill(0.1);
+    let labels = network.labels.clone();
+    let columns = DMatrix::from_fn(8, labels.len(), |row, sample| {
+        let noise: f64 = StandardNormal.sample(&mut rng);
+        network.means[(row, labels[sample])] + 0.1 * noise
+    });
+    let data = Features::from_sample_columns(&columns).unwrap();
+    let data = data.with_labels(&labels, classes).unwrap();
+    let statistics = ClassStatistics::new(&data).unwrap();
+    let mut parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+    parts.accumulate(&data).unwrap();
+    let found = Collapsed::new(&parts, &network.head).unwrap().unwrap().nc2_class_means.unwrap();
+    let nc1 = all_metrics(&data, &statistics, &network.head).unwrap().nc1.center_samples.unwrap();
+    let k = classes as f64;
+    let expected = (2.0 * nc1.value * (k + 1.0) * (k - 2.0) / samples as f64).sqrt() / (k - 1.0);
+    // 64 parts of 16 numbers leave an error of some 3 %.
+    assert!((found / expected - 1.0).abs() < 0.1, "{found} {expected}");
+}

@@ -1,0 +1,237 @@
+//! Standard errors of metrics: their coverage in simulations, and how they are merged and subtracted.
+
+use nalgebra::DMatrix;
+use neural_collapse::metrics::errors::{Metric, SampleParts, StandardErrors};
+use neural_collapse::metrics::{Nc1Options, all_metrics, nc4};
+use neural_collapse::{ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution, StandardNormal};
+
+const DIMENSION: usize = 7;
+
+/// A network whose classes are neither collapsed nor alike.
+struct Network {
+    means: DMatrix<f64>,
+    mixing: DMatrix<f64>,
+    head: LinearHead,
+    labels: Vec<usize>,
+    target: ClassMatrix,
+}
+
+fn normal(rows: usize, columns: usize, rng: &mut SmallRng) -> DMatrix<f64> {
+    DMatrix::from_fn(rows, columns, |_, _| StandardNormal.sample(rng))
+}
+
+impl Network {
+    fn new(counts: &[usize], rng: &mut SmallRng) -> Self {
+        let classes = counts.len();
+        let means = normal(DIMENSION, classes, rng) * 1.5;
+        let weights = means.transpose() + normal(classes, DIMENSION, rng) * 0.5;
+        Self {
+            mixing: normal(DIMENSION, DIMENSION, rng) * 0.25,
+            head: LinearHead::new(vec![weights], None).unwrap(),
+            means,
+            labels: (0..classes).flat_map(|k| vec![k; counts[k]]).collect(),
+            target: ClassMatrix::simplex_etf(classes).unwrap(),
+        }
+    }
+
+    fn samples(&self, rng: &mut SmallRng) -> DMatrix<f64> {
+        let noise = &self.mixing * normal(DIMENSION, self.labels.len(), rng);
+        DMatrix::from_fn(DIMENSION, self.labels.len(), |row, sample| {
+            self.means[(row, self.labels[sample])] + noise[(row, sample)]
+        })
+    }
+
+    fn data<'a>(&'a self, samples: &'a DMatrix<f64>) -> LabeledFeatures<'a, f64> {
+        let features = Features::from_sample_columns(samples).unwrap();
+        features.with_labels(&self.labels, self.head.classes()).unwrap()
+    }
+
+    fn errors(&self, samples: &DMatrix<f64>) -> StandardErrors {
+        let data = self.data(samples);
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mut parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        parts.accumulate(&data).unwrap();
+        let errors = StandardErrors::of_all_metrics(&parts, &self.head, Some(&self.target));
+        let decisions = nc4(&data, &statistics, &self.head).unwrap();
+        errors.unwrap().unwrap().with_decisions(&decisions, statistics.counts())
+    }
+}
+
+#[test]
+fn two_thirds_of_the_measurements_are_within_one_error() {
+    const DRAWS: usize = 1500;
+    let mut rng = SmallRng::seed_from_u64(41);
+    for counts in [&[40, 40, 40, 40][..], &[90, 45, 30, 30, 30]] {
+        let network = Network::new(counts, &mut rng);
+        let draws: Vec<StandardErrors> =
+            (0..DRAWS).map(|_| network.errors(&network.samples(&mut rng))).collect();
+        for (metric, _) in draws[0].iter() {
+            // Shares that are nearly 1 jump by whole samples.
+            if matches!(metric, Metric::Nc4 | Metric::Accuracy | Metric::NearestMeanAccuracy) {
+                continue;
+            }
+            let found: Vec<_> = draws.iter().map(|draw| draw.get(metric).unwrap()).collect();
+            let mean = found.iter().map(|estimate| estimate.value).sum::<f64>() / DRAWS as f64;
+            let within = found
+                .iter()
+                .filter(|estimate| (estimate.value - mean).abs() < estimate.standard_error)
+                .count();
+            let coverage = within as f64 / DRAWS as f64;
+            assert!((0.65..0.715).contains(&coverage), "{metric:?} {counts:?}: {coverage}");
+        }
+    }
+}
+
+/// What is estimated is what the metrics' functions give.
+#[test]
+fn values_are_those_of_the_metrics() {
+    let mut rng = SmallRng::seed_from_u64(2);
+    let network = Network::new(&[9, 6, 5], &mut rng);
+    let samples = network.samples(&mut rng);
+    let data = network.data(&samples);
+    let errors = network.errors(&samples);
+    let metrics = all_metrics(&data, &ClassStatistics::new(&data).unwrap(), &network.head).unwrap();
+    let shape = metrics.centered_class_means;
+    for (metric, expected) in [
+        (Metric::Nc1, metrics.nc1.center_samples.unwrap().value),
+        (Metric::Nc1TraceQuotient, metrics.nc1_trace_quotient.center_samples.unwrap()),
+        (Metric::Cdnv, metrics.cdnv.unwrap().mean.unwrap()),
+        (Metric::SelfDuality, metrics.self_duality.unwrap()),
+        (Metric::Nc4, metrics.nc4.overall.agreement),
+        (Metric::CenteredClassMeansLogEnergy, shape.log_energy.unwrap().mean),
+    ] {
+        let found = errors.get(metric).unwrap().value;
+        assert!((found / expected - 1.0).abs() < 1e-12, "{metric}: {found} {expected}");
+    }
+}
+
+/// NC1 moves as its gradient says: against differences, where the changes of the class means are of order one.
+#[test]
+fn the_change_of_nc1_is_that_of_other_samples() {
+    let mut rng = SmallRng::seed_from_u64(3);
+    // Two samples a class are two parts; one of them moved by a little, and the metric by its gradient.
+    let network = Network::new(&[50, 40, 60], &mut rng);
+    let samples = network.samples(&mut rng);
+    let spread = |scale: f64| {
+        // Deviations that are smaller by a factor have errors that are smaller by its square, relative to the means.
+        let mut scaled = samples.clone();
+        let data = network.data(&samples);
+        let means = ClassStatistics::new(&data).unwrap().class_means().unwrap();
+        for (mut column, &label) in scaled.column_iter_mut().zip(&network.labels) {
+            let deviation = &column - means.column(label);
+            column.copy_from(&(means.column(label) + deviation * scale));
+        }
+        network.errors(&scaled).get(Metric::Nc1).unwrap().clone()
+    };
+    let (whole, small) = (spread(1.0), spread(1e-4));
+    assert!((small.value / whole.value / 1e-8 - 1.0).abs() < 1e-6);
+    // Class means hardly move: what is left is the error of the mean of 150 squares.
+    assert!(small.standard_error / 1e-8 < whole.standard_error);
+    assert!(small.standard_error / 1e-8 > 0.5 * whole.standard_error);
+}
+
+#[test]
+fn pieces_that_follow_each_other_have_the_parts_of_the_whole() {
+    let mut rng = SmallRng::seed_from_u64(5);
+    let network = Network::new(&[70, 50, 90], &mut rng);
+    let samples = network.samples(&mut rng);
+    let data = network.data(&samples);
+    let statistics = ClassStatistics::new(&data).unwrap();
+    let empty = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+    let mut whole = empty.clone();
+    whole.accumulate(&data).unwrap();
+    let mut merged = empty.clone();
+    for piece in [0..33, 33..34, 34..150, 150..210] {
+        let columns = samples.columns_range(piece.clone()).into_owned();
+        let features = Features::from_sample_columns(&columns).unwrap();
+        let mut part = empty.clone();
+        part.accumulate(&features.with_labels(&network.labels[piece], 3).unwrap()).unwrap();
+        merged.merge(&part).unwrap();
+    }
+    let errors = |parts: &SampleParts| {
+        StandardErrors::of_all_metrics(parts, &network.head, None).unwrap().unwrap()
+    };
+    for (metric, estimate) in errors(&whole).iter() {
+        let (one, other) = (estimate.unwrap(), errors(&merged).get(metric).unwrap().clone());
+        assert!((one.standard_error / other.standard_error - 1.0).abs() < 1e-9, "{metric}");
+    }
+    let others = Network::new(&[70, 50, 90], &mut rng);
+    let foreign = others.samples(&mut rng);
+    let foreign = ClassStatistics::new(&others.data(&foreign)).unwrap();
+    let foreign = SampleParts::new(&foreign, &Nc1Options::default()).unwrap();
+    assert_eq!(merged.merge(&foreign), Err(Error::DifferentFirstPass));
+    let unfinished = StandardErrors::new(&empty, &network.head, None);
+    assert!(matches!(unfinished, Err(Error::SecondPass { .. })));
+}
+
+/// The same samples before and after a small step: the difference is known much better than either number.
+#[test]
+fn errors_of_the_same_samples_cancel() {
+    let mut rng = SmallRng::seed_from_u64(7);
+    let network = Network::new(&[40; 4], &mut rng);
+    let turn =
+        DMatrix::identity(DIMENSION, DIMENSION) + normal(DIMENSION, DIMENSION, &mut rng) * 0.02;
+    let mut pairs = Vec::new();
+    for _ in 0..400 {
+        let samples = network.samples(&mut rng);
+        pairs.push((network.errors(&samples), network.errors(&(&turn * &samples))));
+    }
+    for metric in
+        [Metric::Nc1TraceQuotient, Metric::Cdnv, Metric::CenteredClassMeansCosineDeviation]
+    {
+        let differences: Vec<_> = pairs
+            .iter()
+            .map(|(early, late)| {
+                late.get(metric).unwrap().minus(early.get(metric).unwrap()).unwrap()
+            })
+            .collect();
+        let mean = differences.iter().map(|found| found.value).sum::<f64>() / 400.0;
+        let within = differences
+            .iter()
+            .filter(|found| (found.value - mean).abs() < found.standard_error)
+            .count();
+        assert!((240..305).contains(&within), "{metric}: {within} of 400");
+        let (early, late) = (pairs[0].0.get(metric).unwrap(), pairs[0].1.get(metric).unwrap());
+        let independent = late.minus_independent(early);
+        assert_eq!(independent.value, differences[0].value);
+        assert!(differences[0].standard_error < 0.5 * independent.standard_error, "{metric}");
+    }
+    let share = pairs[0].0.get(Metric::Nc4).unwrap();
+    assert_eq!(share.minus(share), None);
+}
+
+#[test]
+fn what_has_no_error_has_none() {
+    let head = LinearHead::new(vec![DMatrix::identity(2, 2)], None).unwrap();
+    let errors = |rows: &DMatrix<f64>, labels: &[usize]| {
+        let data = Features::from_sample_rows(rows).unwrap().with_labels(labels, 2).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mut parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        parts.accumulate(&data).unwrap();
+        StandardErrors::of_all_metrics(&parts, &head, None).unwrap()
+    };
+    // One sample in a class.
+    assert_eq!(
+        errors(&DMatrix::from_row_slice(3, 2, &[1.0, 0.0, 1.0, 0.2, 0.0, 1.0]), &[0, 0, 1]),
+        None
+    );
+    // Coincident class means: no NC1 and no angles.
+    let equal = errors(
+        &DMatrix::from_row_slice(4, 2, &[1.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, -1.0]),
+        &[0, 0, 1, 1],
+    );
+    let equal = equal.unwrap();
+    assert_eq!(equal.get(Metric::Nc1), None);
+    assert_eq!(equal.get(Metric::ClassMeansCosineMean), None);
+    assert_eq!(equal.get(Metric::Nc3), None);
+    // Perfect collapse: errors of zero, whatever the scale.
+    for scale in [1e-150, 1.0, 1e100] {
+        let rows = DMatrix::from_row_slice(4, 2, &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0]) * scale;
+        let perfect = errors(&rows, &[0, 0, 1, 1]).unwrap();
+        let nc1 = perfect.get(Metric::Nc1).unwrap();
+        assert_eq!((nc1.value, nc1.standard_error), (0.0, 0.0));
+    }
+}
