@@ -148,6 +148,7 @@ types! {
         MultiLabelUfm
         Nc1Part
         Nc4
+        Neco
         NonnegativeMinimum
         NonnegativeUfm
         NumericalStructure
@@ -155,6 +156,7 @@ types! {
         ObjectivePart
         Phase
         PooledScatter
+        RegressionAudit
         Regularization
         Response
         SamplePart

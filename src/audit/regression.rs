@@ -1,0 +1,251 @@
+//! Regression: a network with real-valued targets beside the minimum for them.
+
+use std::collections::BTreeMap;
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::audit::frames::comparable;
+use crate::error::{Error, Result, check_shape};
+use crate::metrics::{nc2, nrc1, nrc2, nrc3, predicted_gamma};
+use crate::models::squared::Ufm;
+use crate::numerics::linalg::{check_finite, product, transposed};
+use crate::prediction::{Basis, Prediction, Summary};
+use crate::problem::head::LinearHead;
+use crate::problem::regularization::{Bias, Regularization};
+
+/// A network for regression beside the global minimum for its targets.
+///
+/// Numbers that are not defined are `None`, with the reason in [`reasons`](Self::reasons).
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RegressionAudit {
+    /// [`nrc1`].
+    pub nrc1: Option<f64>,
+    /// [`nrc2`].
+    pub nrc2: Option<f64>,
+    /// [`nrc3`] with the predicted γ; for one layer and a free bias alone.
+    pub nrc3: Option<f64>,
+    /// γ, the predicted number of [`nrc3`].
+    pub gamma: Option<f64>,
+    /// For m = 1, …, M the distance of the Gram matrix of the last m layers to the predicted one, both of norm 1: what NRC3
+    /// is at any depth and with any bias.
+    pub gram_distances: Vec<Option<f64>>,
+    /// ‖Z − Z*‖/‖Z*‖ for the outputs Z of all samples and the predicted ones.
+    pub output_distance: Option<f64>,
+    /// R² = 1 − Σ‖z − y‖²/Σ‖y − ȳ‖², the share of the targets' variance that is fitted.
+    pub fit: Option<f64>,
+    /// R² at the minimum.
+    pub fit_predicted: Option<f64>,
+    /// 1/(2N) ‖W_M⋯W₁H + b1ᵀ − Y‖² and the penalties.
+    pub loss: f64,
+    /// Its global minimum.
+    pub loss_optimum: Option<f64>,
+    /// The prediction.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub prediction: Option<Summary>,
+    /// Why a number is missing, by its name.
+    pub reasons: BTreeMap<&'static str, String>,
+}
+
+impl RegressionAudit {
+    /// f − f*.
+    #[must_use]
+    pub fn loss_gap(&self) -> Option<f64> {
+        Some(self.loss - self.loss_optimum?)
+    }
+}
+
+/// Audits a network for regression: features H (d×N) and targets Y (K×N) with a column for each sample, the linear layers
+/// behind the features, and their decays.
+///
+/// The prediction is the global minimum of [`Ufm::from_target`] for the widths of the head, at any depth, without a bias or
+/// with one that is not penalized; with a penalized bias, or where the prediction is a family, what it does not tell is
+/// `None`.
+///
+/// # Errors
+/// [`Error::Shape`] if features, targets, head and decays do not fit together, or there is a bias in the head and none in
+/// the decays or the other way round, [`Error::OutOfRange`] if an entry is not finite, [`Error::Empty`] without samples,
+/// [`Error::Unrepresentable`] if the loss overflows.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::audit::audit_regression;
+/// use neural_collapse::{Basis, Prediction, Regularization, Ufm};
+///
+/// let targets = dmatrix![1.0, -2.0, 0.5, 3.0, -1.0; 0.3, 1.0, -1.0, 0.2, 0.4];
+/// let penalties = Regularization::new(&[1e-2, 1e-2], 1e-2)?;
+/// let ufm = Ufm::from_target(targets.clone(), penalties.clone())?.with_widths(&[4, 3])?;
+/// // An explicit global minimizer stands in for a trained network.
+/// let network = ufm.global_minimum()?.explicit(&Basis::Standard)?;
+/// let audit = audit_regression(&network.features()?, &targets, network.head(), &penalties)?;
+/// assert!(audit.loss_gap().unwrap().abs() < 1e-15);
+/// assert!(audit.gram_distances.iter().flatten().all(|&distance| distance < 1e-14));
+/// assert!(audit.nrc2.unwrap() < 1e-15 && audit.output_distance.unwrap() < 1e-14);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: the measurements of Andriopoulos et al. (NeurIPS 2024), beside the minimum of `docs/theory.md` for any target.
+pub fn audit_regression(
+    features: &DMatrix<f64>,
+    targets: &DMatrix<f64>,
+    head: &LinearHead,
+    regularization: &Regularization,
+) -> Result<RegressionAudit> {
+    let samples = features.ncols();
+    let wanted = (head.feature_dimension(), samples);
+    check_shape("features", features.shape(), wanted, "inputs of the head × samples")?;
+    check_shape("targets", targets.shape(), (head.classes(), samples), "outputs × samples")?;
+    if features.is_empty() {
+        return Err(Error::Empty { argument: "features" });
+    }
+    check_finite("features", features)?;
+    check_finite("targets", targets)?;
+    check_training(head, regularization)?;
+    let outputs = outputs(features, head)?;
+    let mut audit = RegressionAudit {
+        nrc1: comparable(nrc1(features, head.classes().min(features.nrows())))?,
+        nrc2: comparable(nrc2(features, head))?,
+        nrc3: None,
+        gamma: None,
+        gram_distances: vec![None; head.depth()],
+        output_distance: None,
+        fit: fit(&outputs, targets),
+        fit_predicted: None,
+        loss: loss(features, &(&outputs - targets), head, regularization)?,
+        loss_optimum: None,
+        prediction: None,
+        reasons: BTreeMap::new(),
+    };
+    audit.predict((features, targets, &outputs), head, regularization)?;
+    audit.give_reasons();
+    Ok(audit)
+}
+
+impl RegressionAudit {
+    /// Lays the prediction beside what was measured.
+    fn predict(
+        &mut self,
+        (features, targets, outputs): (&DMatrix<f64>, &DMatrix<f64>, &DMatrix<f64>),
+        head: &LinearHead,
+        regularization: &Regularization,
+    ) -> Result<()> {
+        let samples = features.ncols() as u64;
+        if let ([decay], Bias::Unregularized) =
+            (regularization.weight_decays(), regularization.bias())
+        {
+            let gamma = predicted_gamma(samples, *decay, regularization.feature_decay());
+            self.gamma = Some(gamma);
+            self.nrc3 = comparable(nrc3(head, &covariance(targets), gamma))?;
+        }
+        let ufm = Ufm::from_target(targets.clone(), regularization.clone());
+        let minimum = match ufm.and_then(|ufm| ufm.with_widths(&head.widths())?.global_minimum()) {
+            Ok(minimum) => minimum,
+            Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. })) => {
+                for key in ["gram_distances", "output_distance", "fit_predicted", "loss_optimum"] {
+                    self.reasons.insert(key, error.to_string());
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let distance = |layers: usize| {
+            comparable(nc2(head, layers, &Prediction::trailing_gram(&minimum, layers)?))
+        };
+        self.gram_distances = (1..=head.depth()).map(distance).collect::<Result<_>>()?;
+        self.loss_optimum = Some(minimum.loss());
+        if minimum.is_unique() {
+            let point = minimum.explicit(&Basis::Standard)?;
+            let predicted = self::outputs(&point.features()?, point.head())?;
+            let size = predicted.norm();
+            self.output_distance = (size > 0.0).then(|| (outputs - &predicted).norm() / size);
+            self.fit_predicted = fit(&predicted, targets);
+        }
+        self.prediction = Some(Summary::new(&minimum)?);
+        Ok(())
+    }
+
+    fn give_reasons(&mut self) {
+        let mut missing = |key, is_missing: bool, reason: &str| {
+            if is_missing {
+                self.reasons.entry(key).or_insert_with(|| reason.into());
+            }
+        };
+        missing("nrc1", self.nrc1.is_none(), "all features are equal");
+        missing("nrc2", self.nrc2.is_none(), "all features are equal, or the layers are zero");
+        let only = "it is defined for one layer with a bias that is not penalized";
+        missing("gamma", self.gamma.is_none(), only);
+        let reason =
+            if self.gamma.is_none() { only } else { "the layer or its prediction is zero" };
+        missing("nrc3", self.nrc3.is_none(), reason);
+        let zero = "layers or their prediction are zero";
+        missing("gram_distances", self.gram_distances.iter().any(Option::is_none), zero);
+        let family = "the prediction is a family of minimizers, or zero";
+        missing("output_distance", self.output_distance.is_none(), family);
+        missing("fit_predicted", self.fit_predicted.is_none(), family);
+        missing("fit", self.fit.is_none(), "all targets are equal");
+    }
+}
+
+/// Refuses decays for another head.
+fn check_training(head: &LinearHead, regularization: &Regularization) -> Result<()> {
+    if head.depth() != regularization.depth() {
+        let reason = "one for each layer of the head";
+        return Err(Error::length("weight_decays", regularization.depth(), head.depth(), reason));
+    }
+    let (found, expected) =
+        (usize::from(head.bias().is_some()), usize::from(regularization.bias() != Bias::None));
+    if found != expected {
+        let reason = "a bias of the head where the training has one";
+        return Err(Error::length("head.bias()", found, expected, reason));
+    }
+    Ok(())
+}
+
+/// W_M⋯W₁H + b1ᵀ.
+fn outputs(features: &DMatrix<f64>, head: &LinearHead) -> Result<DMatrix<f64>> {
+    let mut outputs = product(&head.product()?, features);
+    if let Some(bias) = head.bias() {
+        outputs.column_iter_mut().for_each(|mut column| column += bias);
+    }
+    Ok(outputs)
+}
+
+/// Rows less their mean.
+fn centered(targets: &DMatrix<f64>) -> DMatrix<f64> {
+    let mean: DVector<f64> = targets.column_mean();
+    let mut centered = targets.clone();
+    centered.column_iter_mut().for_each(|mut column| column -= &mean);
+    centered
+}
+
+fn covariance(targets: &DMatrix<f64>) -> DMatrix<f64> {
+    let centered = centered(targets);
+    product(&centered, &transposed(&centered)) / targets.ncols() as f64
+}
+
+/// R²; `None` if the targets do not vary.
+fn fit(outputs: &DMatrix<f64>, targets: &DMatrix<f64>) -> Option<f64> {
+    let fit = 1.0 - (outputs - targets).norm_squared() / centered(targets).norm_squared();
+    fit.is_finite().then_some(fit)
+}
+
+fn loss(
+    features: &DMatrix<f64>,
+    residuals: &DMatrix<f64>,
+    head: &LinearHead,
+    regularization: &Regularization,
+) -> Result<f64> {
+    let layers = head.weights().iter().zip(regularization.weight_decays());
+    let weights: f64 = layers.map(|(weight, decay)| decay * weight.norm_squared()).sum();
+    let bias = match (regularization.bias(), head.bias()) {
+        (Bias::Regularized(decay), Some(bias)) => decay * bias.norm_squared(),
+        _ => 0.0,
+    };
+    let penalties = weights + bias + regularization.feature_decay() * features.norm_squared();
+    let loss = residuals.norm_squared() / (2.0 * features.ncols() as f64) + penalties / 2.0;
+    match loss.is_finite() {
+        true => Ok(loss),
+        false => Err(Error::Unrepresentable { quantity: "the loss", log10: f64::INFINITY }),
+    }
+}

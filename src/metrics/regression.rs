@@ -1,0 +1,190 @@
+//! Collapse in regression: NRC1 to NRC3.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result, check_not_negative, check_shape};
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::numerics::linalg::{
+    check_finite, gram, left_svd, power_of_two, product, symmetric_eigen, transposed,
+};
+use crate::problem::head::LinearHead;
+
+/// Singular values of the layers below this share of the largest one count as zero.
+const CUTOFF: f64 = 1e-6;
+
+/// NRC1: the features lie in the subspace of their first n principal directions, n = `outputs` being the number of
+/// outputs,
+///
+/// ```math
+/// NRC1 = 1/N Σᵢ ‖(I − P) uᵢ‖²,    uᵢ = (hᵢ − h̄)/‖hᵢ − h̄‖,
+/// ```
+///
+/// between 0 and 1. `features` is H, d×N, a column for each sample. Samples at the mean h̄ have no direction and are left
+/// out. Features that vary alike in all d directions have 1 − n/d.
+///
+/// # Errors
+/// [`Error::Empty`] without samples, [`Error::OutOfRange`] if an entry is not finite or `outputs` is 0 or more than d,
+/// [`Error::ZeroNorm`] if all samples are equal.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::metrics::nrc1;
+///
+/// let features = dmatrix![2.0, -2.0, 1.0, -1.0; 0.0, 0.0, 0.0, 0.0; 0.0, 0.0, 1.0, -1.0];
+/// assert!(nrc1(&features, 2)? < 1e-15);
+/// assert!(nrc1(&features, 1)? > 0.1);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Andriopoulos et al., *The Prevalence of Neural Collapse in Neural Multivariate Regression* (NeurIPS 2024).
+pub fn nrc1(features: &DMatrix<f64>, outputs: usize) -> Result<f64> {
+    if outputs == 0 || outputs > features.nrows() {
+        let expected = "between 1 and the number of features";
+        return Err(Error::out_of_range("outputs", outputs as f64, expected));
+    }
+    let deviations = deviations(features)?;
+    let principal = match deviations.nrows() <= deviations.ncols() {
+        true => symmetric_eigen(&gram(&deviations))?.vectors,
+        false => left_svd(&deviations)?.u,
+    };
+    let kept = outputs.min(principal.ncols());
+    share_outside(&deviations, &principal.columns_range(..kept).into_owned())
+}
+
+/// NRC2: the features lie in the row space of the layers W = W_M⋯W₁,
+///
+/// ```math
+/// NRC2 = 1/N Σᵢ ‖(I − P) uᵢ‖²,    uᵢ = (hᵢ − h̄)/‖hᵢ − h̄‖,    P onto the rows of W
+/// ```
+///
+/// between 0 and 1; `features` and samples at the mean as in [`nrc1`].
+///
+/// # Errors
+/// As [`nrc1`], and [`Error::Shape`] if the features are not those that the head takes, [`Error::ZeroNorm`] if W is zero.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::LinearHead;
+/// use neural_collapse::metrics::nrc2;
+///
+/// let features = dmatrix![2.0, -2.0; 2.0, -2.0];
+/// let head = LinearHead::new(vec![dmatrix![3.0, 0.0]], None)?;
+/// assert!((nrc2(&features, &head)? - 0.5).abs() < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Andriopoulos et al. (NeurIPS 2024), for one layer.
+pub fn nrc2(features: &DMatrix<f64>, head: &LinearHead) -> Result<f64> {
+    let expected = (head.feature_dimension(), features.ncols());
+    check_shape("features", features.shape(), expected, "inputs of the head × samples")?;
+    let deviations = deviations(features)?;
+    let layers = head.product()?.transpose();
+    let svd = left_svd(&layers)?;
+    let cutoff = CUTOFF * svd.singular_values.max();
+    let rank = svd.singular_values.iter().filter(|&&value| value > cutoff).count();
+    if rank == 0 {
+        return Err(Error::ZeroNorm { argument: "the product of the layers" });
+    }
+    share_outside(&deviations, &svd.u.columns_range(..rank).into_owned())
+}
+
+/// NRC3: the Gram matrix of the weights has the shape that the covariance Σ of the targets gives,
+///
+/// ```math
+/// NRC3 = ‖ WWᵀ/‖WWᵀ‖ − T/‖T‖ ‖²,    T = [Σ^½ − √γ I]₊    (Frobenius norms),
+/// ```
+///
+/// for a head of one layer, with Σ^½ the *symmetric* root and negative eigenvalues of T as 0. The source fits γ by searching
+/// for the smallest value; for a network with known decays it is [`predicted_gamma`].
+///
+/// # Errors
+/// [`Error::Shape`] unless the head has one layer and `covariance` is K×K, [`Error::OutOfRange`] if an entry is not finite
+/// or `gamma` is negative or not finite, [`Error::ZeroNorm`] if W or T is zero.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::LinearHead;
+/// use neural_collapse::metrics::nrc3;
+///
+/// // Σ^½ = diag(3, 2) and √γ = 1 leave diag(2, 1).
+/// let head = LinearHead::new(vec![dmatrix![2.0_f64.sqrt(), 0.0; 0.0, 1.0]], None)?;
+/// assert!(nrc3(&head, &dmatrix![9.0, 0.0; 0.0, 4.0], 1.0)? < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Andriopoulos et al. (NeurIPS 2024), Theorem 4.1.
+pub fn nrc3(head: &LinearHead, covariance: &DMatrix<f64>, gamma: f64) -> Result<f64> {
+    let [weight] = head.weights() else {
+        let reason = "NRC3 is defined for one layer";
+        return Err(Error::length("head.weights()", head.depth(), 1, reason));
+    };
+    let outputs = weight.nrows();
+    check_shape("covariance", covariance.shape(), (outputs, outputs), "outputs × outputs")?;
+    check_finite("covariance", covariance)?;
+    check_not_negative("gamma", gamma)?;
+    let eigen = symmetric_eigen(covariance)?;
+    let kept = eigen.values.map(|value| (value.max(0.0).sqrt() - gamma.sqrt()).max(0.0));
+    let mut scaled = eigen.vectors.clone();
+    for (mut column, factor) in scaled.column_iter_mut().zip(kept.iter()) {
+        column *= *factor;
+    }
+    let target = product(&scaled, &transposed(&eigen.vectors));
+    Ok(ClassMatrix::from_dense(target)?.distance_to_gram(weight)?.powi(2))
+}
+
+/// γ = N λ_W λ_H, the number that [`nrc3`] takes for the minimum of
+///
+/// ```math
+/// 1/(2N) ‖W H + b1ᵀ − Y‖² + λ_W/2 ‖W‖² + λ_H/2 ‖H‖²
+/// ```
+///
+/// with N samples: there WWᵀ = √(N λ_H/λ_W) [Σ^½ − √γ I]₊, Σ the covariance of the targets Y around their mean (with the
+/// divisor N).
+///
+/// ```
+/// use neural_collapse::metrics::predicted_gamma;
+///
+/// assert!((predicted_gamma(1000, 5e-3, 1e-5) - 5e-5).abs() < 1e-18);
+/// ```
+///
+/// Source: the spectral reduction of the project's `docs/theory.md` for one layer.
+#[must_use]
+pub fn predicted_gamma(samples: u64, weight_decay: f64, feature_decay: f64) -> f64 {
+    samples as f64 * weight_decay * feature_decay
+}
+
+/// Features less their mean.
+fn deviations(features: &DMatrix<f64>) -> Result<DMatrix<f64>> {
+    if features.is_empty() {
+        return Err(Error::Empty { argument: "features" });
+    }
+    check_finite("features", features)?;
+    let scaled = features / power_of_two(features);
+    // Relative to the first sample, so that a large common mean costs no digits.
+    let first = scaled.column(0).into_owned();
+    let mut deviations = scaled;
+    deviations.column_iter_mut().for_each(|mut column| column -= &first);
+    let mean = deviations.column_mean();
+    deviations.column_iter_mut().for_each(|mut column| column -= &mean);
+    Ok(deviations)
+}
+
+/// The mean share of the squared length of a deviation that is outside of the span of orthonormal columns.
+fn share_outside(deviations: &DMatrix<f64>, basis: &DMatrix<f64>) -> Result<f64> {
+    let mut directions = deviations.clone();
+    let mut count = 0.0;
+    for mut column in directions.column_iter_mut() {
+        let largest = column.amax();
+        if largest > 0.0 {
+            column /= largest;
+            column.normalize_mut();
+            count += 1.0;
+        }
+    }
+    if count == 0.0 {
+        return Err(Error::ZeroNorm { argument: "differences between the samples" });
+    }
+    let inside = product(&transposed(basis), &directions);
+    let outside = &directions - product(basis, &inside);
+    Ok((outside.norm_squared() / count).min(1.0))
+}

@@ -1,0 +1,145 @@
+//! Regression: descents of the full objective, audited, and the metrics at points that no training reached.
+
+use nalgebra::{DMatrix, DVector};
+use neural_collapse::audit::audit_regression;
+use neural_collapse::metrics::{nrc1, nrc2, nrc3, predicted_gamma};
+use neural_collapse::{Bias, Error, LinearHead, Regularization};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::support::lbfgs::multi_start;
+use crate::support::objective::MseObjective;
+
+fn normal(rows: usize, columns: usize, seed: u64) -> DMatrix<f64> {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    DMatrix::from_fn(rows, columns, |_, _| StandardNormal.sample(&mut rng))
+}
+
+/// Correlated targets of different sizes around a mean.
+fn targets() -> DMatrix<f64> {
+    let mixing = DMatrix::from_row_slice(3, 3, &[1.5, 0.0, 0.3, 0.4, 0.8, 0.0, -0.2, 0.1, 0.5]);
+    let mut targets = mixing * normal(3, 14, 11);
+    targets.row_mut(0).add_scalar_mut(2.0);
+    targets
+}
+
+/// The best of some descents from random starts.
+fn trained(
+    decays: &[f64],
+    feature_decay: f64,
+    bias: Bias,
+    widths: &[usize],
+) -> (DMatrix<f64>, LinearHead, f64) {
+    let objective = MseObjective::new(targets(), decays, feature_decay, bias, widths);
+    let best = multi_start(&objective, 6, 3).best;
+    let point = objective.unpack(&best.parameters);
+    let bias = (bias != Bias::None).then_some(point.bias);
+    (point.features, LinearHead::new(point.weights, bias).unwrap(), best.loss)
+}
+
+#[test]
+fn descents_end_where_the_audit_expects_them() {
+    for (decays, bias, widths) in [
+        (&[4e-3][..], Bias::Unregularized, &[5][..]),
+        (&[4e-3], Bias::None, &[4]),
+        (&[3e-3, 6e-3], Bias::Unregularized, &[5, 4]),
+        (&[2e-3, 4e-3, 3e-3], Bias::None, &[4, 3, 3]),
+    ] {
+        let (features, head, loss) = trained(decays, 2e-3, bias, widths);
+        let penalties = Regularization::new(decays, 2e-3).unwrap().with_bias(bias).unwrap();
+        let audit = audit_regression(&features, &targets(), &head, &penalties).unwrap();
+        assert!((audit.loss / loss - 1.0).abs() < 1e-12);
+        assert!(
+            audit.loss_gap().unwrap().abs() < 1e-10 * loss,
+            "{decays:?} {:?}",
+            audit.loss_gap()
+        );
+        for distance in &audit.gram_distances {
+            assert!(distance.unwrap() < 1e-4, "{decays:?}: {:?}", audit.gram_distances);
+        }
+        assert!(audit.output_distance.unwrap() < 1e-4);
+        assert!((audit.fit.unwrap() - audit.fit_predicted.unwrap()).abs() < 1e-5);
+        assert!(audit.nrc1.unwrap() < 1e-8 && audit.nrc2.unwrap() < 1e-8);
+        match (decays, bias) {
+            ([decay], Bias::Unregularized) => {
+                let gamma = audit.gamma.unwrap();
+                assert_eq!(gamma, predicted_gamma(14, *decay, 2e-3));
+                assert!(audit.nrc3.unwrap() < 1e-8, "{:?}", audit.nrc3);
+                // No other γ fits as well.
+                let mean = targets().column_mean();
+                let mut centered = targets();
+                centered.column_iter_mut().for_each(|mut column| column -= &mean);
+                let covariance = &centered * centered.transpose() / 14.0;
+                for other in [0.0, 0.5 * gamma, 2.0 * gamma] {
+                    assert!(nrc3(&head, &covariance, other).unwrap() > 1e-5);
+                }
+            }
+            _ => assert!(audit.nrc3.is_none() && audit.reasons.contains_key("nrc3")),
+        }
+    }
+}
+
+#[test]
+fn a_penalized_bias_is_measured_without_a_prediction() {
+    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let penalties = penalties.with_bias(Bias::Regularized(0.1)).unwrap();
+    let head = LinearHead::new(vec![normal(3, 4, 1)], Some(DVector::zeros(3))).unwrap();
+    let audit = audit_regression(&normal(4, 14, 2), &targets(), &head, &penalties).unwrap();
+    assert_eq!((audit.loss_optimum, audit.loss_gap(), audit.nrc3), (None, None, None));
+    assert!(audit.reasons["loss_optimum"].contains("regularized bias"));
+    assert!(audit.loss > 0.0 && audit.nrc1.is_some());
+}
+
+/// Projections by the singular vectors of all samples.
+#[test]
+fn the_metrics_are_projections() {
+    let features = normal(6, 30, 5).add_scalar(3.0);
+    let mean = features.column_mean();
+    let mut directions = features.clone();
+    for mut column in directions.column_iter_mut() {
+        column -= &mean;
+    }
+    let centered = directions.clone();
+    directions.column_iter_mut().for_each(|mut column| column /= column.norm());
+    let outside = |basis: &DMatrix<f64>| {
+        let rest = &directions - basis * (basis.transpose() * &directions);
+        rest.norm_squared() / 30.0
+    };
+    let svd = centered.svd(true, false);
+    let principal = svd.u.unwrap().columns(0, 2).into_owned();
+    assert!((nrc1(&features, 2).unwrap() - outside(&principal)).abs() < 1e-13);
+    let layers = vec![normal(3, 6, 6), normal(2, 3, 7)];
+    let rows = (&layers[1] * &layers[0]).transpose().qr().q();
+    let head = LinearHead::new(layers, None).unwrap();
+    assert!((nrc2(&features, &head).unwrap() - outside(&rows)).abs() < 1e-13);
+    // Neither a shift nor a scale nor a rotation changes NRC1.
+    let turned = normal(6, 6, 8).qr().q() * &features * 1e150;
+    assert!((nrc1(&turned, 2).unwrap() - outside(&principal)).abs() < 1e-12);
+    assert!((nrc1(&features, 6).unwrap()).abs() < 1e-14);
+}
+
+#[test]
+fn what_is_not_defined_is_refused() {
+    let flat = DMatrix::from_element(4, 5, 0.3);
+    assert!(matches!(nrc1(&flat, 2), Err(Error::ZeroNorm { .. })));
+    assert!(nrc1(&flat, 0).is_err() && nrc1(&flat, 5).is_err());
+    assert!(matches!(nrc1(&DMatrix::zeros(3, 0), 2), Err(Error::Empty { .. })));
+    let mut bad = normal(4, 5, 1);
+    bad[(1, 2)] = f64::NAN;
+    assert!(nrc1(&bad, 2).is_err());
+    let zero = LinearHead::new(vec![DMatrix::zeros(2, 4)], None).unwrap();
+    assert!(matches!(nrc2(&normal(4, 5, 1), &zero), Err(Error::ZeroNorm { .. })));
+    assert!(nrc2(&normal(3, 5, 1), &zero).is_err());
+    let two = LinearHead::new(vec![normal(3, 4, 1), normal(2, 3, 1)], None).unwrap();
+    assert!(nrc3(&two, &DMatrix::identity(2, 2), 0.1).is_err());
+    let one = LinearHead::new(vec![normal(2, 4, 1)], None).unwrap();
+    assert!(nrc3(&one, &DMatrix::identity(3, 3), 0.1).is_err());
+    assert!(nrc3(&one, &DMatrix::identity(2, 2), -0.1).is_err());
+    // γ above the largest variance: the layer must be zero.
+    assert!(matches!(nrc3(&one, &DMatrix::identity(2, 2), 1.5), Err(Error::ZeroNorm { .. })));
+    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let with_bias = LinearHead::new(vec![normal(3, 4, 1)], Some(DVector::zeros(3))).unwrap();
+    assert!(audit_regression(&normal(4, 14, 2), &targets(), &with_bias, &penalties).is_err());
+    assert!(audit_regression(&normal(4, 13, 2), &targets(), &with_bias, &penalties).is_err());
+}
