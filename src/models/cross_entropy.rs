@@ -15,6 +15,7 @@ mod numerical;
 mod phases;
 mod point;
 mod problem;
+mod rank_bound;
 mod reduced;
 mod simplex;
 mod smoothing;

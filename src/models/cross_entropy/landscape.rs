@@ -8,6 +8,7 @@ use crate::models::cross_entropy::candidates::Competitors;
 use crate::models::cross_entropy::numerical::{self, searched};
 use crate::models::cross_entropy::point::CrossEntropyPoint;
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
+use crate::models::cross_entropy::rank_bound::rank_bound;
 use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::structure::LogitStructure;
 use crate::models::cross_entropy::verdict::lower_point_known;
@@ -128,8 +129,7 @@ impl Landscape {
         points.sort_by(|a, b| a.loss().total_cmp(&b.loss()));
         let same = |point: &CrossEntropyPoint| point.structure() == simplex_etf.structure();
         let position = points.iter().position(same).unwrap_or(0);
-        let potential = ufm.simplex_potential();
-        let lower_bound = ufm.loss_mean().factor() * potential.lower_bound(ufm.strength());
+        let lower_bound = ufm.loss_mean().factor() * lower_bound(ufm);
         let points = compared(points, search.as_ref());
         Self { points, simplex_etf: position, lower_bound, search }
     }
@@ -195,6 +195,15 @@ fn compared(
     judged.collect()
 }
 
+/// What F is nowhere below: a bound by the nuclear norm, and for hard labels one that counts directions too.
+fn lower_bound(ufm: &CrossEntropyUfm) -> f64 {
+    let by_nuclear_norm = ufm.simplex_potential().lower_bound(ufm.strength());
+    if ufm.depth() == 1 || ufm.classes() == 2 || ufm.label_smoothing() > 0.0 {
+        return by_nuclear_norm;
+    }
+    by_nuclear_norm.max(rank_bound(ufm.classes(), ufm.depth(), ufm.strength()))
+}
+
 /// Whether the losses agree up to rounding errors.
 fn is_same(a: &CrossEntropyPoint, b: &CrossEntropyPoint) -> bool {
     (a.loss() - b.loss()).abs() <= SAME_POINT * a.loss()
@@ -246,7 +255,11 @@ impl Prediction for Landscape {
     /// c · min_{α ≥ 0} ln(1 + (K−1) e^(−α)) + δ (K−1) α/K + (M+1)/2 · u · ((K−1) α)^(2/(M+1)),
     /// ```
     ///
-    /// whatever the widths and the bias.
+    /// whatever the widths and the bias. With hard labels this is raised, by up to 30 %, as of any three classes
+    /// two are close to each other if the logits have one large singular value, and of any four if they have
+    /// two: a low rank needs larger logits.
+    ///
+    /// Source: the project's `docs/cross-entropy.md`, section 5.
     fn lower_bound(&self) -> Option<f64> {
         let proved = self.verdict().is_proved();
         Some(if proved { self.loss() } else { self.lower_bound })
