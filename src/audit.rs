@@ -16,6 +16,7 @@ mod sampling;
 mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored;
+mod structure;
 mod sums;
 mod training;
 
@@ -26,6 +27,7 @@ pub use measurement::Measurement;
 pub use part::AuditPart;
 pub use regression::{RegressionAudit, audit_regression};
 pub use soft_labels::{SoftLabelAudit, audit_soft_labels};
+pub use structure::NetworkStructure;
 pub use sums::{AuditOptions, AuditSums};
 pub use training::{AT_MINIMUM, Arrival, STATIONARY, TrainingVerdict};
 

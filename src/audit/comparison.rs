@@ -7,7 +7,8 @@ use nalgebra::DMatrix;
 use crate::audit::frames::{FrameDistances, comparable};
 use crate::audit::measurement::Measurement;
 use crate::audit::sampling::{Targets, in_order};
-use crate::audit::training::{Evidence, Ranks, TrainingVerdict};
+use crate::audit::structure::{NetworkStructure, without_means};
+use crate::audit::training::{Arrival, Evidence, Ranks, TrainingVerdict};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::errors::StandardErrors;
@@ -17,7 +18,7 @@ use crate::numerics::squares::norm;
 use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
-use crate::problem::training_objective::LossFunction;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// A class counts as collapsed if the norms of its classifier and of its mean are both below this share of
 /// the largest ones.
@@ -89,6 +90,8 @@ pub struct Audit {
     pub matching: Option<Vec<usize>>,
     /// Where training has come to.
     pub verdict: TrainingVerdict,
+    /// What the network looks like where it is better than the best point that was known; `None` elsewhere.
+    pub structure: Option<NetworkStructure>,
     /// Why a number is missing, by its name.
     pub reasons: BTreeMap<&'static str, String>,
 }
@@ -161,7 +164,12 @@ impl Measurement {
         let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let summary = Summary::new(prediction)?;
         let rank = answered(prediction.class_mean_rank())?;
-        let verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
+        let mut verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
+        let structure = match verdict.kind {
+            Arrival::BelowBestKnown => Some(self.structure(head, &summary.training_objective)?),
+            _ => None,
+        };
+        verdict.text.extend(structure.iter().map(|found| format!("; {}", found.text())));
         Ok(Audit {
             nc2,
             nc2_target: Some(prediction.geometry()),
@@ -177,6 +185,7 @@ impl Measurement {
             no_prediction: None,
             matching,
             verdict,
+            structure,
             reasons,
             measurement: self,
         })
@@ -232,6 +241,7 @@ impl Measurement {
             no_prediction: Some(reason),
             matching: None,
             verdict: self.training_verdict(None, None, None),
+            structure: None,
             reasons,
             measurement: self,
         })
@@ -298,6 +308,19 @@ impl Measurement {
             predict_classes(&mut classes, prediction, matching)?;
         }
         Ok(classes)
+    }
+
+    fn structure(
+        &self,
+        head: &LinearHead,
+        objective: &TrainingObjective,
+    ) -> Result<NetworkStructure> {
+        let outputs = head.product()? * self.class_means();
+        let outputs = match objective.loss_function() {
+            LossFunction::CrossEntropy => without_means(outputs),
+            _ => outputs,
+        };
+        NetworkStructure::of(&outputs, head.bias(), self.counts())
     }
 
     fn training_verdict(

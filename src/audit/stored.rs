@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::audit::comparison::{Audit, ClassAudit};
 use crate::audit::frames::FrameDistances;
+use crate::audit::structure::NetworkStructure;
 use crate::audit::training::TrainingVerdict;
 use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::Levels;
@@ -40,6 +41,7 @@ struct AuditObject<'a> {
     standard_errors: Option<&'a StandardErrors>,
     no_prediction: Option<&'a str>,
     verdict: &'a TrainingVerdict,
+    structure: Option<&'a NetworkStructure>,
     reasons: &'a BTreeMap<&'static str, String>,
     classes: &'a [ClassAudit],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +75,7 @@ impl Serialize for Audit {
             standard_errors: self.standard_errors.as_ref(),
             no_prediction: self.no_prediction.as_deref(),
             verdict: &self.verdict,
+            structure: self.structure.as_ref(),
             reasons: &self.reasons,
             classes: &self.classes,
             metrics: measurement.metrics(),

@@ -149,6 +149,7 @@ types! {
         Nc1Part
         Nc4
         Neco
+        NetworkStructure
         NonnegativeMinimum
         NonnegativeUfm
         NumericalStructure
@@ -158,6 +159,7 @@ types! {
         PooledScatter
         RegressionAudit
         Regularization
+        ReluCompetitor
         Response
         SamplePart
         SampleParts

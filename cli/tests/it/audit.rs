@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::network::Network;
+use crate::support::network::{Network, better_than_closed_forms};
 use crate::support::{self, assert_keys, error_line, file, run, text};
 
 /// The JSON object of an audit.
@@ -196,6 +196,7 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "balancedness",
                 "relabelled",
                 "verdict",
+                "structure",
                 "classes",
                 "prediction",
                 "no_prediction",
@@ -379,4 +380,25 @@ fn hyper_parameters_that_do_not_fit_are_errors() {
         let message = error_line(&format!("audit data/{line}"));
         assert!(message.contains(&part), "{line}: {message}");
     }
+}
+
+/// A network below the best known point refutes the prediction, and what it looks like is said.
+#[test]
+fn a_network_that_is_better_than_the_prediction_shows_its_structure() {
+    let line = better_than_closed_forms("better.safetensors");
+    let better = audit(&line);
+    assert_eq!(better["verdict"]["kind"], "below_best_known");
+    assert!(number(&better["loss_gap"]) < 0.0 && better["prediction"]["proof"] == "best_known");
+    let structure =
+        json!({"rank": 2, "automorphisms": 2, "orbits": [2, 2, 1], "is_symmetric": true});
+    assert_eq!(better["structure"], structure);
+    let words = better["verdict"]["text"].as_str().unwrap();
+    assert!(
+        words.contains("the network refutes the prediction; its outputs have rank 2"),
+        "{words}"
+    );
+    // With the search the prediction is this point, and nothing is refuted.
+    let searched = audit(line.strip_suffix(" --search 0").unwrap());
+    assert_eq!(searched["verdict"]["kind"], "global_minimum");
+    assert_eq!(searched["structure"], Value::Null);
 }

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-/// Relative difference of outputs that counts as equal.
+/// Relative difference of outputs that counts as equal for a minimum that a search has found.
 const TOLERANCE: f64 = 1e-6;
 /// Cap on the assignments tried: matrices with much symmetry and no structure could need very many.
 const MOST_STEPS: usize = 2_000_000;
@@ -25,7 +25,16 @@ struct Finder<'a> {
 
 /// The symmetry of outputs (K×K) whose classes are of the given `kinds` (numbers that an exchange must keep).
 pub(crate) fn symmetry(outputs: &DMatrix<f64>, kinds: &[Vec<f64>]) -> Symmetry {
-    let tolerance = TOLERANCE * outputs.amax().max(f64::MIN_POSITIVE);
+    symmetry_within(outputs, kinds, TOLERANCE)
+}
+
+/// The same where outputs within `tolerance` of the largest one count as equal, as for a trained network.
+pub(crate) fn symmetry_within(
+    outputs: &DMatrix<f64>,
+    kinds: &[Vec<f64>],
+    tolerance: f64,
+) -> Symmetry {
+    let tolerance = tolerance * outputs.amax().max(f64::MIN_POSITIVE);
     let classes = outputs.nrows();
     let mut finder = Finder { outputs, kinds: numbered(kinds, tolerance), tolerance, steps: 0 };
     let mut orbits: Vec<usize> = (0..classes).collect();
