@@ -6,6 +6,7 @@ pub use direction::Direction;
 pub use minimum::GlobalMinimum;
 pub use potential::{Minimizer, Potential, StationaryPoints, beta, minimize_g, tau};
 pub use quasi_interpolation::QuasiInterpolation;
+pub use relu_competitor::ReluCompetitor;
 pub use ufm::Ufm;
 
 mod classes;
@@ -20,6 +21,7 @@ mod potential;
 mod prediction;
 mod quasi_interpolation;
 mod relu;
+mod relu_competitor;
 mod spectral;
 mod spectrum;
 mod stationary;

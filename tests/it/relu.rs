@@ -235,3 +235,98 @@ fn fifteen_classes_are_fitted_at_less_than_the_linear_minimum() {
         assert!(ratio < largest && ratio > 0.986, "λ = {decay}: {ratio}");
     }
 }
+
+/// The objective with ReLUs between the layers, and the largest entry of its gradient in the last layer.
+fn with_relus(point: &neural_collapse::ExplicitPoint, penalties: &Regularization) -> (f64, f64) {
+    let features = point.features().unwrap();
+    let classes = point.class_means().unwrap().ncols();
+    let counts = vec![features.ncols() / classes; classes];
+    let (target, samples) = (one_hot(&counts), features.ncols() as f64);
+    let (last, below) = point.head().weights().split_last().unwrap();
+    let hidden = below.iter().fold(features.clone(), |hidden, layer| relu(layer * hidden));
+    let residual = last * &hidden - target;
+    let weights = point.head().weights().iter().zip(penalties.weight_decays());
+    let weights: f64 = weights.map(|(layer, decay)| decay * layer.norm_squared()).sum();
+    let features = penalties.feature_decay() * features.norm_squared();
+    let decay = penalties.weight_decays().last().unwrap();
+    let gradient = &residual * hidden.transpose() / samples + last * *decay;
+    ((residual.norm_squared() / samples + weights + features) / 2.0, gradient.amax())
+}
+
+/// The matrices of every competitor have the loss that is said, which is below the linear minimum, with the best
+/// last layer; scaling a layer up and another one down does not make it lower.
+#[test]
+fn competitors_have_their_loss_with_relus() {
+    for (classes, samples, decays, feature_decay, widths) in [
+        (10, 2, vec![1e-4; 3], 1e-4, None),
+        (6, 3, vec![1e-4, 3e-5, 2e-4, 1e-4], 5e-5, None),
+        (15, 1, vec![1e-3; 2], 1e-3, None),
+        (17, 2, vec![1e-4; 3], 2e-4, None),
+        (21, 1, vec![1e-5; 4], 1e-5, None),
+        (10, 2, vec![1e-4; 3], 1e-4, Some(vec![12, 13, 40])),
+    ] {
+        let penalties = Regularization::new(&decays, feature_decay).unwrap();
+        let counts = ClassCounts::balanced(classes, samples).unwrap();
+        let mut ufm = Ufm::new(counts, penalties.clone()).unwrap();
+        if let Some(widths) = &widths {
+            ufm = ufm.with_widths(widths).unwrap();
+        }
+        let minimum = ufm.global_minimum().unwrap();
+        let competitor = minimum.relu_competitor().unwrap();
+        assert_eq!(minimum.relu_verdict().keyword(), "proved_not_global");
+        assert!(competitor.loss() < minimum.loss() && competitor.linear_loss() == minimum.loss());
+        let point = competitor.explicit().unwrap();
+        let (loss, gradient) = with_relus(&point, &penalties);
+        let input = format!("K = {classes}, M = {}", decays.len());
+        assert!((loss / competitor.loss() - 1.0).abs() < 1e-12, "{input}: {loss}");
+        assert!(gradient < 1e-14, "{input}: {gradient:e}");
+        let dimensions: Vec<usize> = point.head().weights().iter().map(DMatrix::ncols).collect();
+        assert_eq!(dimensions, competitor.widths(), "{input}");
+        assert!(widths.is_none_or(|widths| widths == dimensions), "{input}");
+        // All factors have the same energy but the last layer, and the same size is best.
+        for factor in [0.99, 1.01] {
+            let scaled = point.head().weights().iter().enumerate();
+            let scaled = scaled.map(|(layer, w)| if layer == 0 { w * factor } else { w.clone() });
+            let head = neural_collapse::LinearHead::new(scaled.collect(), None).unwrap();
+            let (target, hidden) =
+                (one_hot(&vec![samples as usize; classes]), point.features().unwrap());
+            let (last, below) = head.weights().split_last().unwrap();
+            let hidden = below.iter().fold(hidden, |hidden, layer| relu(layer * hidden));
+            let decay = hidden.ncols() as f64 * penalties.weight_decays().last().unwrap();
+            let ridge = &hidden * hidden.transpose()
+                + DMatrix::identity(hidden.nrows(), hidden.nrows()) * decay;
+            let best = target * hidden.transpose() * ridge.try_inverse().unwrap();
+            assert_ne!(&best, last);
+            let weights = below.iter().chain([&best]).zip(penalties.weight_decays());
+            let weights: f64 = weights.map(|(layer, decay)| decay * layer.norm_squared()).sum();
+            let features = penalties.feature_decay() * point.features().unwrap().norm_squared();
+            let residual = &best * &hidden - one_hot(&vec![samples as usize; classes]);
+            let other =
+                (residual.norm_squared() / hidden.ncols() as f64 + weights + features) / 2.0;
+            assert!(other > loss, "{input}: {other} {loss}");
+        }
+    }
+}
+
+/// The ratios to the linear minimum for vanishing decays.
+#[test]
+fn competitors_have_the_ratios_of_small_decay() {
+    for (classes, depth, ratio, unit_size) in
+        [(6, 4, 0.963, 2), (10, 3, 0.923, 3), (15, 3, 0.864, 3), (15, 2, 0.98750, 3)]
+    {
+        let minimum = minimum(&vec![1; classes], &vec![1e-9; depth], 1e-9);
+        let competitor = minimum.relu_competitor().unwrap();
+        let found = competitor.loss() / minimum.loss();
+        assert!((found - ratio).abs() < 6e-4, "K = {classes}, M = {depth}: {found}");
+        assert_eq!(competitor.unit_size(), unit_size, "K = {classes}, M = {depth}");
+    }
+    // Where none is lower nothing is refuted.
+    for (classes, depth, keyword) in [(6, 1, "proved"), (14, 2, "assumed"), (6, 3, "best_known")] {
+        let minimum = minimum(&vec![1; classes], &vec![1e-9; depth], 1e-9);
+        assert!(minimum.relu_competitor().is_none());
+        assert_eq!(minimum.relu_verdict().keyword(), keyword);
+    }
+    // Large decays, classes of different sizes and narrow layers leave no competitor.
+    assert!(self::minimum(&[1; 10], &[0.2; 3], 0.2).relu_competitor().is_none());
+    assert!(self::minimum(&[2, 1, 1, 1, 1, 1], &[1e-6; 4], 1e-6).relu_competitor().is_none());
+}

@@ -17,7 +17,8 @@ impl GlobalMinimum {
     /// 1/(2N) ‖W_M σ(W_(M−1) ⋯ σ(W₁ σ(H))) − Y‖² + Σₘ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖²
     /// ```
     ///
-    /// is at most the linear [`loss`](crate::Prediction::loss) f*. How far it is the minimum:
+    /// is at most the linear [`loss`](crate::Prediction::loss) f*. How far it is the minimum
+    /// ([`relu_verdict`](Self::relu_verdict) tells for a problem):
     ///
     /// * **M = 1, σ on the features only**: it is. Replacing H by σ(H) never makes ‖H‖ larger, so the
     ///   problem is the linear one over H ≥ 0, a smaller set.
@@ -25,9 +26,9 @@ impl GlobalMinimum {
     ///   This is what Tirer & Bruna assume, who call the case the extended unconstrained features
     ///   model. It suffices that ‖σ(W₁H)‖_* is not the larger one. Even then W₁H is not unique, only
     ///   σ(W₁H): features of a simplex ETF, of smaller rank, reach f* too.
-    /// * **The assumption can fail**: from 15 classes on, with K + 5 hidden units and small decay, there
-    ///   are features W₁H of low rank whose ReLU has full rank and which are cheaper, so that the minimum is
-    ///   below f*. The project's `docs/other-models.md` has the configuration.
+    /// * **The assumption can fail**, and with more layers f* is not the minimum from 6 classes (M = 4) or 10
+    ///   classes (M = 3) on, at small decay: features of rank below K are cheaper.
+    ///   [`relu_competitor`](Self::relu_competitor) has the matrices, without a ReLU on the features.
     ///
     /// Where the widths leave no room for all classes, the first ones of the largest size that is cut
     /// are fitted.
