@@ -32,6 +32,7 @@ mod exact;
 mod extreme_input;
 mod fixed_head;
 mod generalized_seli;
+mod landscape_bounds;
 mod landscape_search;
 mod layer_metrics;
 mod layer_peeled;

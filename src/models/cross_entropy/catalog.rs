@@ -214,6 +214,30 @@ mod tests {
         assert!(circulants(5).is_empty() && circulants(101).is_empty());
     }
 
+    /// Beside a bias the second block may be origins or pairs, and the first one a code or a T_m.
+    #[test]
+    fn a_bias_has_second_blocks_of_every_kind() {
+        let names = |k, bias| -> Vec<String> {
+            structures(k, bias).iter().map(ToString::to_string).collect()
+        };
+        for (classes, name) in [
+            (4, "pair ⊕ 2 × origin"),
+            (7, "5-gon ⊕ 2 × origin"),
+            (9, "5-gon ⊕ 2 × pair"),
+            (12, "T₅ ⊕ pair"),
+            (18, "half 5-cube ⊕ pair"),
+        ] {
+            let name = name.to_string();
+            assert!(names(classes, Bias::Unregularized).contains(&name), "{name}");
+            assert!(!names(classes, Bias::None).contains(&name), "{name}");
+        }
+        // Without one the search for a partition has codes, triangular graphs and circulants as blocks.
+        let blocks: Vec<String> = partition_blocks(24).iter().map(ToString::to_string).collect();
+        for name in ["half 5-cube", "24-cell", "icosahedron", "T₅", "12-circulant(2,3)"] {
+            assert!(blocks.contains(&name.to_string()), "{name}");
+        }
+    }
+
     #[test]
     fn every_structure_has_all_classes() {
         for classes in [3, 4, 7, 10, 12, 16, 24, 27, 36, 240] {

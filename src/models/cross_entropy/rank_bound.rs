@@ -15,10 +15,15 @@
 
 /// The most classes m of an inequality: 5, 6 and 9 raised no bound in what was tried.
 const MOST_CLASSES: usize = 4;
+/// One for m = 3, two for m = 4.
+const MOST_INEQUALITIES: usize = 3;
 /// Relative distance of the bound from the minimum that it is computed from.
-const TOLERANCE: f64 = 1e-5;
+const TOLERANCE: f64 = 1e-4;
 /// Cap on the intervals that are looked at; a few hundred are usual.
 const MOST_INTERVALS: usize = 200_000;
+/// Cross-entropies that are tried first, and the ratio of one to the one before.
+const TRIES: i32 = 100;
+const TRY_RATIO: f64 = 0.75;
 
 /// The numbers of S_j ≤ (b s − y)/(b − a), where y is the b s − (b − a) S_j that a cross-entropy asks for.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +37,22 @@ struct Inequality {
     inverse: f64,
 }
 
+/// S_j ≤ slope · s − level.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cap {
+    directions: usize,
+    slope: f64,
+    level: f64,
+}
+
 /// A value that F is nowhere below for K ≥ 3 classes, M ≥ 2 layers and hard labels.
 pub(super) fn rank_bound(classes: usize, depth: usize, strength: f64) -> f64 {
     let program = Program::new(classes, depth, strength);
     let ends = (0.0, (classes as f64).ln());
-    let mut lowest = ends.1;
+    // A good value at once, so that few intervals are halved.
+    let tries = (0..TRIES).map(|index| ends.1 * TRY_RATIO.powi(index));
+    let values = tries.map(|loss| loss + program.price * program.least_penalty(loss));
+    let mut lowest = values.fold(ends.1, f64::min);
     let mut open = vec![ends];
     for _ in 0..MOST_INTERVALS {
         let Some((low, high)) = open.pop() else { return lowest * (1.0 - 1.01 * TOLERANCE) };
@@ -74,12 +90,12 @@ impl Inequality {
         })
     }
 
-    /// The slope and the level of S_j ≤ slope · s − level for a cross-entropy; `None` where it asks for nothing.
-    fn cap(&self, others: f64, loss: f64) -> Option<(f64, f64)> {
+    /// What a cross-entropy asks for; `None` where that is nothing.
+    fn cap(&self, others: f64, loss: f64) -> Option<Cap> {
         let m = self.classes;
         let x = (others / (m - 1.0) / (m * loss / 2.0).exp_m1()).ln();
         let level = 2.0 * others / (m - 1.0) * x * self.inverse;
-        (x > 0.0).then_some((self.slope, level))
+        (x > 0.0).then_some(Cap { directions: self.directions, slope: self.slope, level })
     }
 }
 
@@ -94,36 +110,37 @@ impl Program {
     /// The least Σσ^p with which the cross-entropy can be `loss`, at most ln K.
     fn least_penalty(&self, loss: f64) -> f64 {
         let least_sum = self.others * (self.others / loss.exp_m1()).ln().max(0.0);
-        let caps: Vec<(usize, f64, f64)> = self
-            .inequalities
-            .iter()
-            .filter_map(|inequality| {
-                let (slope, level) = inequality.cap(self.others, loss)?;
-                Some((inequality.directions, slope, level))
-            })
-            .collect();
+        let mut caps = [Cap::default(); MOST_INEQUALITIES];
+        let mut count = 0;
+        for inequality in &self.inequalities {
+            if let Some(cap) = inequality.cap(self.others, loss) {
+                caps[count] = cap;
+                count += 1;
+            }
+        }
+        let caps = &caps[..count];
         // Between the sums at which two caps cross, the penalty is concave: it is least at one of them.
         let mut least = f64::INFINITY;
         let mut visit = |sum: f64| {
             if sum >= least_sum * (1.0 - 1e-12) && sum.is_finite() {
-                least = least.min(self.penalty(sum, &caps));
+                least = least.min(self.penalty(sum, caps));
             }
         };
         visit(least_sum);
-        for (index, &(_, slope, level)) in caps.iter().enumerate() {
-            visit(level / slope);
-            visit(level / (slope - 1.0));
-            for &(_, other, of_other) in &caps[..index] {
-                visit((level - of_other) / (slope - other));
+        for (index, cap) in caps.iter().enumerate() {
+            visit(cap.level / cap.slope);
+            visit(cap.level / (cap.slope - 1.0));
+            for other in &caps[..index] {
+                visit((cap.level - other.level) / (cap.slope - other.slope));
             }
         }
         least
     }
 
-    /// The least Σσ^p with the sum s and S_j ≤ slope·s − level; infinite if a cap is negative.
-    fn penalty(&self, sum: f64, caps: &[(usize, f64, f64)]) -> f64 {
+    /// The least Σσ^p with the sum s below these caps; infinite if one is negative.
+    fn penalty(&self, sum: f64, caps: &[Cap]) -> f64 {
         let mut limits = [sum; MOST_CLASSES];
-        for &(directions, slope, level) in caps {
+        for &Cap { directions, slope, level } in caps {
             let cap = slope * sum - level;
             if cap < -1e-12 * level {
                 return f64::INFINITY;
@@ -193,7 +210,8 @@ mod tests {
             for m in 3..=classes {
                 for inequality in Inequality::of(m) {
                     let first: f64 = values[..inequality.directions].iter().sum();
-                    let Some((slope, level)) = inequality.cap(classes as f64 - 1.0, loss) else {
+                    let Some(Cap { slope, level, .. }) = inequality.cap(classes as f64 - 1.0, loss)
+                    else {
                         continue;
                     };
                     let slack = slope * sum - level - first;
@@ -256,7 +274,7 @@ mod tests {
                 // The smallest multiple that is allowed.
                 let sum: f64 = values.iter().sum();
                 let scale = program.inequalities.iter().filter_map(|inequality| {
-                    let (slope, level) = inequality.cap(program.others, loss)?;
+                    let Cap { slope, level, .. } = inequality.cap(program.others, loss)?;
                     let first: f64 = values.iter().take(inequality.directions).sum();
                     Some(level / (slope * sum - first))
                 });

@@ -12,6 +12,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
+use crate::numerics::lbfgs::add_scaled;
 use crate::numerics::linalg::solve_positive_definite;
 use crate::problem::regularization::Bias;
 
@@ -91,6 +92,15 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+/// Adds factor · v vᵀ; a few entries, for which matrices are slower than loops.
+fn add_square(matrix: &mut DMatrix<f64>, factor: f64, v: &[f64]) {
+    for (mut column, &x) in matrix.column_iter_mut().zip(v) {
+        for (entry, &y) in column.iter_mut().zip(v) {
+            *entry += factor * x * y;
+        }
+    }
+}
+
 impl SingularForm {
     pub(crate) fn value(&self, sizes: &[f64]) -> f64 {
         self.squares.iter().zip(sizes).map(|(q, size)| q * size * size).sum::<f64>().sqrt()
@@ -164,23 +174,23 @@ impl Reduced {
         let dimension = sizes.len();
         let mut gradient = DVector::zeros(dimension);
         let mut hessian = DMatrix::zeros(dimension, dimension);
+        let mut mean = vec![0.0; dimension];
         for kind in &self.kinds {
             let smallest = kind.smallest_gap(sizes).min(0.0);
             let total = kind
                 .wrong
                 .iter()
                 .fold(smallest.exp(), |sum, (m, gap)| sum + m * (smallest - dot(gap, sizes)).exp());
-            let mut mean = DVector::zeros(dimension);
+            mean.fill(0.0);
             let smoothed = kind.weight * penalty.smoothing / kind.classes();
             for (m, gap) in &kind.wrong {
                 let share = m * (smallest - dot(gap, sizes)).exp() / total;
-                let gap = DVector::from_column_slice(gap);
-                hessian.ger(kind.weight * share, &gap, &gap, 1.0);
-                mean.axpy(share, &gap, 1.0);
-                gradient.axpy(smoothed * m, &gap, 1.0);
+                add_square(&mut hessian, kind.weight * share, gap);
+                add_scaled(&mut mean, share, gap);
+                add_scaled(gradient.as_mut_slice(), smoothed * m, gap);
             }
-            gradient.axpy(-kind.weight, &mean, 1.0);
-            hessian.ger(-kind.weight, &mean, &mean, 1.0);
+            add_scaled(gradient.as_mut_slice(), -kind.weight, &mean);
+            add_square(&mut hessian, -kind.weight, &mean);
         }
         self.expand_penalty(sizes, penalty, &mut gradient, &mut hessian);
         Expansion { value: self.value(sizes, penalty), gradient, hessian }
@@ -200,12 +210,10 @@ impl Reduced {
             let first = penalty.strength * value.multiplicity as f64 / 2.0
                 * square.powf(factors.recip() - 1.0);
             let second = first * (factors.recip() - 1.0) / square;
-            let slope = DVector::from_iterator(
-                sizes.len(),
-                value.squares.iter().zip(sizes).map(|(q, size)| 2.0 * q * size),
-            );
-            gradient.axpy(first, &slope, 1.0);
-            hessian.ger(second, &slope, &slope, 1.0);
+            let slope: Vec<f64> =
+                value.squares.iter().zip(sizes).map(|(q, size)| 2.0 * q * size).collect();
+            add_scaled(gradient.as_mut_slice(), first, &slope);
+            add_square(hessian, second, &slope);
             for (index, q) in value.squares.iter().enumerate() {
                 hessian[(index, index)] += 2.0 * first * q;
             }

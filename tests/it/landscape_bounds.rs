@@ -1,0 +1,107 @@
+//! The lower bound of the cross-entropy landscape and the structures that are found by a descent.
+
+use neural_collapse::models::low_rank::{LowRankProblem, Search};
+use neural_collapse::{Bias, ClassCounts, CrossEntropyUfm, Landscape, Prediction, Regularization};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+/// One sample a class and equal decays, so that the strength is the decay.
+fn with_strength(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
+    let penalties = Regularization::new(&vec![strength; depth], strength).unwrap();
+    CrossEntropyUfm::new(classes, 1, penalties.with_bias(bias).unwrap()).unwrap()
+}
+
+fn searched(ufm: &CrossEntropyUfm, starts: usize) -> Landscape {
+    ufm.searched_landscape(&Search::default().with_starts(starts), &()).unwrap()
+}
+
+/// The bound by the nuclear norm alone, by a fine grid.
+fn by_nuclear_norm(classes: usize, depth: usize, strength: f64) -> f64 {
+    let (others, exponent) = (classes as f64 - 1.0, 2.0 / (depth as f64 + 1.0));
+    let value = |alpha: f64| {
+        (others * (-alpha).exp()).ln_1p() + strength / exponent * (others * alpha).powf(exponent)
+    };
+    (0..60_000).map(|step| value(f64::from(step) * 1e-3)).fold(f64::INFINITY, f64::min)
+}
+
+/// The table of the documentation: by how much the bound is above that by the nuclear norm, and what is left to the
+/// best loss.
+#[test]
+fn the_bound_is_that_of_the_documentation() {
+    for (classes, depth, strength, nuclear, bound, best) in [
+        (3, 2, 0.05, 0.33286, 0.38096, 0.40363),
+        (4, 2, 0.05, 0.44472, 0.51400, 0.59107),
+        (4, 3, 0.05, 0.39896, 0.46447, 0.58587),
+        (10, 2, 0.004, 0.10312, 0.12577, 0.17677),
+        (10, 3, 0.004, 0.07066, 0.09051, 0.14744),
+        (20, 2, 1e-4, 0.0056000, 0.0073065, 0.0112969),
+    ] {
+        let landscape = searched(&with_strength(classes, depth, Bias::None, strength), 2);
+        let found = [
+            by_nuclear_norm(classes, depth, strength),
+            landscape.lower_bound().unwrap(),
+            landscape.loss(),
+        ];
+        for (found, expected) in found.into_iter().zip([nuclear, bound, best]) {
+            assert!((found / expected - 1.0).abs() < 1e-4, "K = {classes}, M = {depth}: {found}");
+        }
+    }
+}
+
+/// On random problems no search ends below the bound, which is never below that by the nuclear norm.
+#[test]
+fn no_search_ends_below_the_bound() {
+    let mut rng = SmallRng::seed_from_u64(17);
+    for _ in 0..40 {
+        let (classes, depth) = (rng.random_range(3..8), rng.random_range(2..6));
+        let bias = match rng.random_range(0..3) {
+            0 => Bias::None,
+            1 => Bias::Unregularized,
+            _ => Bias::Regularized(0.02),
+        };
+        let strength = 0.3 / classes as f64 * 10.0_f64.powf(-4.0 * rng.random::<f64>());
+        let ufm = with_strength(classes, depth, bias, strength);
+        let landscape = searched(&ufm, 3);
+        let bound = landscape.lower_bound().unwrap();
+        let input = format!("K = {classes}, M = {depth}, {bias:?}, u = {strength:e}");
+        assert!(bound <= landscape.loss() * (1.0 + 1e-12), "{input}: {bound}");
+        assert!(
+            bound >= by_nuclear_norm(classes, depth, strength) * (1.0 - 1e-6),
+            "{input}: {bound}"
+        );
+        // With smoothed labels, half the loss or narrow layers it is a bound as well.
+        let smoothed = searched(&ufm.clone().with_label_smoothing(0.05).unwrap(), 2);
+        assert!(smoothed.lower_bound().unwrap() <= smoothed.loss() * (1.0 + 1e-12), "{input}");
+    }
+}
+
+/// Where a structure that is found by a descent is the lowest one, a search without closed forms ends there: it is
+/// stationary and no direction has negative curvature.
+#[test]
+fn solids_are_minima_where_they_are_lowest() {
+    let free = Bias::Unregularized;
+    for (classes, depth, bias, strength, name, loss) in [
+        (4, 3, Bias::None, 0.142, "path", f64::NAN),
+        (4, 3, free, 0.13, "path", 1.249512),
+        (7, 3, Bias::None, 0.00012, "capped octahedron", 0.0040506),
+        (8, 3, free, 0.012, "snub disphenoid", 0.3279487),
+        (9, 3, Bias::None, 0.012, "tricapped prism", 0.3656529),
+        (10, 3, Bias::None, 0.012, "gyroelongated square bipyramid", 0.4011524),
+        (10, 4, free, 0.0012, "three triangles and an apex", 0.0412828),
+        (11, 3, Bias::None, 0.012, "icosahedron without a vertex", 0.4383279),
+    ] {
+        let ufm = with_strength(classes, depth, bias, strength);
+        let closed = ufm.landscape().unwrap();
+        assert_eq!(closed.geometry().to_string(), name);
+        if !loss.is_nan() {
+            assert!((closed.loss() - loss).abs() < 1e-6, "{name}: {}", closed.loss());
+        }
+        let counts = ClassCounts::balanced(classes, 1).unwrap();
+        let free = LowRankProblem::cross_entropy(counts, ufm.regularization().clone()).unwrap();
+        let found = free.minimize(&Search::default().with_starts(12), &()).unwrap();
+        assert!((found.loss() / closed.loss() - 1.0).abs() < 1e-11, "{name}: {}", found.loss());
+        assert_eq!(found.is_local_minimum(), Some(true), "{name}");
+        assert!(found.gradient() < 1e-10, "{name}: {:e}", found.gradient());
+        assert_eq!(found.rank(), closed.best().rank(), "{name}");
+    }
+}
