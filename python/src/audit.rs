@@ -1,0 +1,220 @@
+//! A measured network beside its prediction.
+
+use neural_collapse::Audit as Measured;
+use numpy::{PyArray1, PyArray2};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pythonize::pythonize;
+
+use crate::arrays::{columns_to_numpy, list_to_numpy};
+use crate::prediction::Prediction;
+
+/// A network as it was measured, beside a prediction or none. Made by :func:`audit` and `AuditSums.audit`.
+///
+/// All numbers are dimensionless. A number that cannot be computed is None, and `reasons` says why.
+#[pyclass(frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct Audit {
+    audit: Measured,
+    prediction: Option<Py<Prediction>>,
+}
+
+impl Audit {
+    pub(crate) fn new(audit: Measured, prediction: Option<Py<Prediction>>) -> Self {
+        Self { audit, prediction }
+    }
+}
+
+#[pymethods]
+impl Audit {
+    /// NC1 = tr(Σ_W Σ_B⁺)/K.
+    #[getter]
+    fn nc1(&self) -> Option<f64> {
+        self.audit.measurement.nc1().map(|nc1| nc1.value)
+    }
+
+    /// The rank of Σ_B that NC1 used.
+    #[getter]
+    fn nc1_rank(&self) -> Option<usize> {
+        self.audit.measurement.nc1().map(|nc1| nc1.rank)
+    }
+
+    /// NC1 on the directions alone in which class means stand out of their noise.
+    #[getter]
+    fn nc1_resolved(&self) -> Option<f64> {
+        self.audit.measurement.nc1_resolved().map(|nc1| nc1.value)
+    }
+
+    /// NC2 for the last m = 1, …, M layers: distances of their Gram matrices to `nc2_target`.
+    #[getter]
+    fn nc2(&self) -> Vec<Option<f64>> {
+        self.audit.nc2.clone()
+    }
+
+    /// The geometry that NC2 is measured to.
+    #[getter]
+    fn nc2_target(&self) -> Option<String> {
+        self.audit.nc2_target.as_ref().map(ToString::to_string)
+    }
+
+    /// NC3: the distance of the outputs for the class means as they are.
+    #[getter]
+    fn nc3(&self) -> Option<f64> {
+        self.audit.nc3
+    }
+
+    /// The same for the class means less the mean over all samples.
+    #[getter]
+    fn nc3_centered(&self) -> Option<f64> {
+        self.audit.nc3_centered
+    }
+
+    /// NC4: the share of samples where the classifier and the nearest class mean agree.
+    #[getter]
+    fn nc4(&self) -> f64 {
+        self.audit.measurement.nc4().overall.agreement
+    }
+
+    /// The share of samples whose largest output is that of their label.
+    #[getter]
+    fn accuracy(&self) -> f64 {
+        self.audit.measurement.accuracy()
+    }
+
+    /// The measured value of the training objective.
+    #[getter]
+    fn loss(&self) -> Option<f64> {
+        self.audit.loss
+    }
+
+    /// The predicted value, f*.
+    #[getter]
+    fn loss_optimum(&self) -> Option<f64> {
+        self.audit.loss_optimum()
+    }
+
+    /// f − f*.
+    #[getter]
+    fn loss_gap(&self) -> Option<f64> {
+        self.audit.loss_gap()
+    }
+
+    /// (f − f*)/f*.
+    #[getter]
+    fn loss_gap_relative(&self) -> Option<f64> {
+        self.audit.loss_gap_relative()
+    }
+
+    /// ‖∇f‖.
+    #[getter]
+    fn gradient_norm(&self) -> Option<f64> {
+        self.audit.measurement.objective().map(|objective| objective.gradient_norm)
+    }
+
+    /// The residuals of the layers' balance, from features and W_1 on.
+    #[getter]
+    fn balancedness<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
+        Some(list_to_numpy(py, self.audit.measurement.balancedness()?))
+    }
+
+    /// Where training has come to: "global_minimum", "local_minimum", "not_stationary", "below_best_known" or
+    /// "unknown".
+    #[getter]
+    fn verdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.verdict.kind)?)
+    }
+
+    /// The same in one sentence, with the numbers that decide it.
+    #[getter]
+    fn verdict_text(&self) -> &str {
+        &self.audit.verdict.text
+    }
+
+    /// For each number that is None, why.
+    #[getter]
+    fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let reasons = PyDict::new(py);
+        for (key, reason) in &self.audit.reasons {
+            reasons.set_item(key, reason)?;
+        }
+        Ok(reasons)
+    }
+
+    /// Why there is no prediction.
+    #[getter]
+    fn no_prediction(&self) -> Option<&str> {
+        self.audit.no_prediction.as_deref()
+    }
+
+    /// What is predicted.
+    #[getter]
+    fn prediction(&self, py: Python<'_>) -> Option<Py<Prediction>> {
+        self.prediction.as_ref().map(|prediction| prediction.clone_ref(py))
+    }
+
+    /// Which measured class stands for each class of the prediction, where that had to be found out.
+    #[getter]
+    fn matching(&self) -> Option<Vec<usize>> {
+        self.audit.matching.clone()
+    }
+
+    /// One dictionary a class: count, and of classifier_norm_squared, feature_norm_squared and collapsed what is
+    /// measured and what is predicted.
+    fn class_table<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.classes)?)
+    }
+
+    /// Every metric, with the keys of docs/metrics.md; None unless `all_metrics` was asked for.
+    #[getter]
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.audit.measurement.metrics().map(|metrics| pythonize(py, metrics)).transpose()?)
+    }
+
+    /// The class means, shape (K, d).
+    #[getter]
+    fn class_means<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        columns_to_numpy(py, self.audit.measurement.class_means())
+    }
+
+    /// The number of samples of each class, shape (K,).
+    #[getter]
+    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        list_to_numpy(py, self.audit.measurement.statistics().counts())
+    }
+
+    /// All numbers as plain data, with the keys of the program's `audit --json`.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let found = pythonize(py, &self.audit)?;
+        let prediction = self.prediction.as_ref().map(|prediction| prediction.bind(py));
+        let loss = prediction.map(|prediction| prediction.getattr("loss_function")).transpose()?;
+        found.set_item("loss_function", loss)?;
+        let prediction = prediction.map(|prediction| prediction.call_method0("to_dict"));
+        found.set_item("prediction", prediction.transpose()?)?;
+        Ok(found)
+    }
+
+    fn __repr__(&self) -> String {
+        let number = |number: Option<f64>| number.map_or("None".into(), |n| format!("{n:.4e}"));
+        let nc2: Vec<String> = self.audit.nc2.iter().map(|&distance| number(distance)).collect();
+        format!(
+            "Audit(nc1={}, nc2=[{}], nc3={}, nc4={:.4}, accuracy={:.4}, loss_gap_relative={}, verdict='{}')",
+            number(self.nc1()),
+            nc2.join(", "),
+            number(self.nc3()),
+            self.nc4(),
+            self.accuracy(),
+            number(self.loss_gap_relative()),
+            self.audit.verdict.text.split(':').next().unwrap_or_default(),
+        )
+    }
+
+    /// The audit as tables, for notebooks.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("neuralcollapse._tables")?.call_method1("audit", (slf,))
+    }
+
+    /// Draws measured beside predicted norms and the angles between class means with matplotlib; returns its figure.
+    fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("neuralcollapse.plotting")?.call_method1("audit", (slf,))
+    }
+}

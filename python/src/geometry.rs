@@ -1,0 +1,139 @@
+//! Class matrices and frames.
+
+use numpy::PyArray2;
+use pyo3::prelude::*;
+
+use crate::arrays::{matrix, to_numpy, vector};
+use crate::error::OrRaise;
+
+/// A K×K matrix of inner products of classes, or a family of them; kept as its structure, never K×K unless asked for.
+#[pyclass(frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct ClassMatrix(pub(crate) neural_collapse::ClassMatrix);
+
+#[pymethods]
+impl ClassMatrix {
+    /// Any symmetric K×K matrix.
+    #[new]
+    fn new(py: Python<'_>, matrix: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let dense = self::matrix(matrix, "matrix")?;
+        neural_collapse::ClassMatrix::from_dense(dense).map(Self).or_raise(py)
+    }
+
+    /// The identity: orthogonal vectors of length 1.
+    #[staticmethod]
+    fn orthogonal_frame(py: Python<'_>, classes: usize) -> PyResult<Self> {
+        neural_collapse::ClassMatrix::orthogonal_frame(classes).map(Self).or_raise(py)
+    }
+
+    /// I − 11ᵀ/K: the simplex equiangular tight frame.
+    #[staticmethod]
+    fn simplex_etf(py: Python<'_>, classes: usize) -> PyResult<Self> {
+        neural_collapse::ClassMatrix::simplex_etf(classes).map(Self).or_raise(py)
+    }
+
+    /// The diagonal matrix of squared lengths: a general orthogonal frame.
+    #[staticmethod]
+    fn diagonal(py: Python<'_>, squared_lengths: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let squares = vector(squared_lengths, "squared_lengths")?;
+        neural_collapse::ClassMatrix::diagonal(&squares).map(Self).or_raise(py)
+    }
+
+    /// Number of classes K.
+    #[getter]
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+
+    /// Whether it is one matrix and not a family.
+    #[getter]
+    fn is_unique(&self) -> bool {
+        self.0.is_unique()
+    }
+
+    /// All K² entries as an array, or None for a family.
+    fn to_numpy<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray2<f64>>>> {
+        self.0.to_dense().map(|dense| to_numpy(py, &dense)).transpose()
+    }
+
+    /// The entry (i, j), or None where it differs between the members of a family.
+    fn get(&self, i: usize, j: usize) -> Option<f64> {
+        self.0.get(i, j)
+    }
+
+    /// The cosine of the angle between two classes, if both are not zero.
+    fn cosine(&self, i: usize, j: usize) -> Option<f64> {
+        self.0.cosine(i, j)
+    }
+
+    /// ‖A/‖A‖ − G/‖G‖‖ of a measured K×K matrix A to this one G, or to the nearest member of the family.
+    fn distance(&self, py: Python<'_>, measured: &Bound<'_, PyAny>) -> PyResult<f64> {
+        let measured = matrix(measured, "measured")?;
+        py.detach(|| self.0.distance(&measured)).or_raise(py)
+    }
+
+    /// The same for the Gram matrix of vectors, the rows of a K×d matrix.
+    fn distance_to_gram(&self, py: Python<'_>, rows: &Bound<'_, PyAny>) -> PyResult<f64> {
+        let rows = matrix(rows, "rows")?;
+        py.detach(|| self.0.distance_to_gram(&rows)).or_raise(py)
+    }
+
+    /// The order of the measured classes that fits best: a list of K indices.
+    fn matching(&self, py: Python<'_>, measured: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+        let measured = matrix(measured, "measured")?;
+        py.detach(|| self.0.matching(&measured)).or_raise(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let family = if self.0.is_unique() { "" } else { ", a family" };
+        format!("ClassMatrix(K={}{family})", self.0.classes())
+    }
+
+    #[pyo3(signature = (dtype = None, copy = None))]
+    fn __array__<'py>(
+        slf: &Bound<'py, Self>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = copy; // the entries are always computed
+        let Some(dense) = slf.get().to_numpy(slf.py())? else {
+            let message = "a family of matrices has no single array; ask get(i, j) or distance()";
+            return Err(pyo3::exceptions::PyTypeError::new_err(message));
+        };
+        match dtype {
+            Some(dtype) => dense.call_method1("astype", (dtype,)),
+            None => Ok(dense.into_any()),
+        }
+    }
+}
+
+/// K orthogonal vectors of equal length as the rows of an array of Frobenius norm 1.
+#[pyfunction]
+pub(crate) fn orthogonal_frame(
+    py: Python<'_>,
+    classes: usize,
+) -> PyResult<Bound<'_, PyArray2<f64>>> {
+    frame(py, neural_collapse::geometry::Frame::orthogonal(classes))
+}
+
+/// K vectors of a simplex equiangular tight frame, of length 1, as the rows of an array.
+#[pyfunction]
+pub(crate) fn simplex_etf(py: Python<'_>, classes: usize) -> PyResult<Bound<'_, PyArray2<f64>>> {
+    frame(py, neural_collapse::geometry::Frame::simplex_etf(classes))
+}
+
+/// Orthogonal vectors of the given lengths as the rows of an array.
+#[pyfunction]
+pub(crate) fn general_orthogonal_frame<'py>(
+    py: Python<'py>,
+    lengths: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    frame(py, neural_collapse::geometry::Frame::general_orthogonal(&vector(lengths, "lengths")?))
+}
+
+fn frame(
+    py: Python<'_>,
+    frame: neural_collapse::Result<neural_collapse::geometry::Frame>,
+) -> PyResult<Bound<'_, PyArray2<f64>>> {
+    crate::arrays::columns_to_numpy(py, frame.or_raise(py)?.vectors())
+}

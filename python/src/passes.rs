@@ -1,0 +1,94 @@
+//! Passes over the samples, piece by piece, so that other Python threads run and Ctrl-C ends them.
+
+use std::num::NonZeroUsize;
+
+use neural_collapse::measure::{LabeledFeatures, Scalar};
+use numpy::PyUntypedArrayMethods;
+use numpy::{Element, PyReadonlyArray2};
+use pyo3::prelude::*;
+
+use crate::arrays::row_major;
+use crate::error::{OrRaise, bad_shape};
+
+/// Numbers in a piece: some hundredths of a second.
+const PIECE_ENTRIES: usize = 1 << 24;
+
+/// Samples of the library's own blocks, which pieces do not cut.
+const BLOCK: usize = 128;
+
+/// The samples in one piece.
+pub(crate) fn piece_samples(dimension: usize) -> usize {
+    (PIECE_ENTRIES / dimension.max(1) / BLOCK).max(1) * BLOCK
+}
+
+/// Who hears how far a pass is, as `callback(stage, done, total)`.
+#[derive(Clone, Copy)]
+pub(crate) struct Listener<'a, 'py> {
+    pub(crate) stage: &'static str,
+    pub(crate) callback: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl Listener<'_, '_> {
+    fn hear(&self, done: usize, total: usize) -> PyResult<()> {
+        if let Some(callback) = self.callback.filter(|callback| !callback.is_none()) {
+            callback.call1((self.stage, done, total))?;
+        }
+        Ok(())
+    }
+}
+
+/// Some of the samples.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece<'a, T> {
+    pub(crate) numbers: &'a [T],
+    pub(crate) labels: &'a [i64],
+    pub(crate) dimension: usize,
+    pub(crate) classes: usize,
+}
+
+impl<'a, T: Scalar> Piece<'a, T> {
+    /// As the library takes them.
+    pub(crate) fn batch(&self) -> neural_collapse::Result<LabeledFeatures<'a, T>> {
+        let samples = self.labels.len();
+        neural_collapse::Features::from_row_major(self.numbers, samples, self.dimension)?
+            .with_labels(self.labels, self.classes)
+    }
+}
+
+/// Visits all samples, piece by piece.
+pub(crate) fn for_each_piece<T: Scalar + Element>(
+    py: Python<'_>,
+    features: &PyReadonlyArray2<'_, T>,
+    labels: &[i64],
+    classes: usize,
+    listener: Listener<'_, '_>,
+    mut visit: impl FnMut(Piece<'_, T>) -> neural_collapse::Result<()> + Send,
+) -> PyResult<()> {
+    let shape = features.shape();
+    let (samples, dimension) = (shape[0], shape[1]);
+    if labels.len() != samples {
+        return Err(bad_shape(py, "labels", labels.len(), samples, "one for each sample"));
+    }
+    let numbers = row_major(features)?;
+    let size = piece_samples(dimension);
+    // A batch without samples is looked at too, as its shape may be wrong.
+    for first in (0..samples.max(1)).step_by(size) {
+        let end = samples.min(first + size);
+        let (numbers, labels) = (&numbers[first * dimension..end * dimension], &labels[first..end]);
+        let piece = Piece { numbers, labels, dimension, classes };
+        let visited = py.detach(|| visit(piece));
+        visited.map_err(|error| error.counted_from(first)).or_raise(py)?;
+        py.check_signals()?;
+        listener.hear(end, samples)?;
+    }
+    Ok(())
+}
+
+/// Limits the threads of each measurement of this process; None for as many as the machine runs at once.
+///
+/// One is for processes that share a machine, such as the workers of a cluster. Results do not depend on it.
+#[pyfunction]
+#[pyo3(signature = (limit = None))]
+pub(crate) fn limit_threads(limit: Option<usize>) {
+    neural_collapse::measure::limit_threads(limit.and_then(NonZeroUsize::new));
+}

@@ -1,0 +1,726 @@
+//! What a model predicts, as Python objects.
+
+use std::sync::Arc;
+
+use neural_collapse::models::AnyModel;
+use neural_collapse::models::cross_entropy::Landscape;
+use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
+use neural_collapse::problem::LossFunction;
+use neural_collapse::problem::TrainingObjective;
+use neural_collapse::{Basis, Bias, Error, GlobalMinimum};
+use numpy::{PyArray1, PyArray2};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use pythonize::pythonize;
+
+use crate::arrays::{list_to_numpy, to_numpy};
+use crate::error::{OrRaise, bad_argument, exception};
+use crate::geometry::ClassMatrix;
+use crate::monitor::watched;
+use crate::problem::{Decays, LabelTreatment, Loss, Recipe, counts, penalized, search};
+use crate::stored;
+
+const KIND: &str = "neuralcollapse.Prediction";
+
+/// The point that training should reach, with everything that can be measured there.
+///
+/// Made by :func:`predict` or by one of the classes :class:`Ufm`, :class:`CrossEntropy`, :class:`LayerPeeled` and
+/// :class:`Seli`. Layers are numbered from the features to the output, W_1, …, W_M; h_k is the mean of the features of
+/// class k. All numbers are dimensionless. What differs between the members of a family of global minimizers is None.
+#[pyclass(subclass, frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct Prediction {
+    recipe: Recipe,
+    model: Arc<AnyModel>,
+}
+
+impl Prediction {
+    /// The model, for comparing measurements with it.
+    pub(crate) fn model(&self) -> &AnyModel {
+        &self.model
+    }
+
+    pub(crate) fn objective(&self) -> TrainingObjective {
+        self.model.prediction().training_objective()
+    }
+
+    fn minimum(&self) -> &dyn neural_collapse::Prediction {
+        self.model.prediction()
+    }
+
+    fn squared(&self) -> Option<&GlobalMinimum> {
+        match &*self.model {
+            AnyModel::Squared(minimum) => Some(minimum),
+            _ => None,
+        }
+    }
+
+    fn landscape(&self) -> Option<&Landscape> {
+        match &*self.model {
+            AnyModel::CrossEntropy(landscape) => Some(landscape),
+            _ => None,
+        }
+    }
+
+    fn layer_peeled(&self) -> Option<&LayerPeeledMinimum> {
+        match &*self.model {
+            AnyModel::LayerPeeled(minimum) => Some(minimum),
+            _ => None,
+        }
+    }
+
+    fn build(
+        py: Python<'_>,
+        recipe: Recipe,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let model = watched(py, progress, |monitor| recipe.build(monitor))?;
+        Ok(Self { model: Arc::new(model), recipe })
+    }
+
+    /// The object of the class that belongs to the loss.
+    fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let loss = Loss::of(&self.recipe.objective);
+        let base = PyClassInitializer::from(self);
+        Ok(match loss {
+            Loss::SquaredError => Py::new(py, base.add_subclass(Ufm))?.into_any(),
+            Loss::CrossEntropy => Py::new(py, base.add_subclass(CrossEntropy))?.into_any(),
+            Loss::LayerPeeled => Py::new(py, base.add_subclass(LayerPeeled))?.into_any(),
+            Loss::SupportVectors => Py::new(py, base.add_subclass(Seli))?.into_any(),
+        })
+    }
+
+    /// The name of the geometry as in the program's JSON.
+    fn geometry_name(&self) -> String {
+        let name = self.minimum().geometry().to_string();
+        match self.squared() {
+            Some(_) => name.to_lowercase().replace(' ', "_"),
+            None => name,
+        }
+    }
+}
+
+#[pymethods]
+impl Prediction {
+    /// Name of the geometry, such as "simplex_etf".
+    #[getter]
+    fn geometry(&self) -> String {
+        self.geometry_name()
+    }
+
+    /// The value of the training objective at the predicted point, f*.
+    #[getter]
+    fn loss(&self) -> f64 {
+        self.minimum().loss()
+    }
+
+    /// Name of the loss function: "mse", "cross_entropy", "layer_peeled" or "uf_svm".
+    #[getter]
+    fn loss_function(&self) -> &'static str {
+        Loss::of(&self.recipe.objective).name()
+    }
+
+    /// A number that no value of the training objective is below, by proof; None if no such number is known.
+    #[getter]
+    fn lower_bound(&self) -> Option<f64> {
+        self.minimum().lower_bound()
+    }
+
+    /// How far it is proved that this is the global minimum: "proved", "proved_within_gap", "assumed", "best_known" or
+    /// "proved_not_global".
+    #[getter]
+    fn proof(&self) -> &'static str {
+        self.minimum().verdict().keyword()
+    }
+
+    /// Which theorem or computation says so.
+    #[getter]
+    fn statement(&self) -> String {
+        self.minimum().verdict().to_string()
+    }
+
+    /// Whether everything but rotations of the hidden spaces is determined.
+    #[getter]
+    fn is_unique(&self) -> bool {
+        self.minimum().is_unique()
+    }
+
+    /// Whether lengths are determined; if not, norms and Gram matrices are known up to a factor.
+    #[getter]
+    fn has_scale(&self) -> bool {
+        self.minimum().has_scale()
+    }
+
+    /// Number of linear layers M.
+    #[getter]
+    fn depth(&self) -> usize {
+        self.minimum().depth()
+    }
+
+    /// Number of classes K.
+    #[getter]
+    fn classes(&self) -> usize {
+        self.minimum().classes()
+    }
+
+    /// The number of samples of each class, shape (K,).
+    #[getter]
+    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        let counts: Vec<u64> = self
+            .recipe
+            .counts
+            .runs()
+            .flat_map(|run| run.classes().map(move |_| run.size))
+            .collect();
+        list_to_numpy(py, &counts)
+    }
+
+    /// The widths d_1, …, d_M (inputs of each layer), or None if they are not limited.
+    #[getter]
+    fn widths(&self) -> Option<Vec<usize>> {
+        self.minimum().widths().map(<[usize]>::to_vec)
+    }
+
+    /// The weight decays λ_1, …, λ_M, or None for a model without decays.
+    #[getter]
+    fn weight_decay<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
+        let regularization = self.recipe.objective.regularization()?;
+        Some(list_to_numpy(py, regularization.weight_decays()))
+    }
+
+    /// The decay λ_H of the features, or None for a model without decays.
+    #[getter]
+    fn feature_decay(&self) -> Option<f64> {
+        self.recipe.objective.regularization().map(neural_collapse::Regularization::feature_decay)
+    }
+
+    /// The bias b, shape (K,); None without a bias, and where it differs between minimizers.
+    #[getter]
+    fn bias<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
+        Some(list_to_numpy(py, &self.minimum().bias()?))
+    }
+
+    /// One dictionary a class: count, classifier_norm_squared ‖w_k‖², feature_norm_squared ‖h_k‖², collapsed. A list
+    /// that pandas.DataFrame takes.
+    fn class_table<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let table = PyList::empty(py);
+        for (run, class) in self.minimum().class_runs().or_raise(py)? {
+            for _ in run.classes() {
+                let row = PyDict::new(py);
+                row.set_item("count", class.count)?;
+                row.set_item("classifier_norm_squared", class.classifier_norm_squared)?;
+                row.set_item("feature_norm_squared", class.feature_norm_squared)?;
+                row.set_item("collapsed", class.collapsed)?;
+                table.append(row)?;
+            }
+        }
+        Ok(table)
+    }
+
+    /// Singular values of the product of the layers first, …, last (numbered from 1), as pairs (value, multiplicity)
+    /// by falling value.
+    ///
+    /// Raises ArgumentError if there is no such layer.
+    #[pyo3(signature = (first = 1, last = None))]
+    fn singular_values(
+        &self,
+        py: Python<'_>,
+        first: usize,
+        last: Option<usize>,
+    ) -> PyResult<Vec<(f64, usize)>> {
+        let values = self.minimum().singular_values(first..=last.unwrap_or(first)).or_raise(py)?;
+        Ok(values.into_iter().map(|value| (value.value, value.multiplicity)).collect())
+    }
+
+    /// Singular values of the features H (d×N), as pairs (value, multiplicity).
+    ///
+    /// Raises NotAnsweredError if they are not known.
+    fn feature_singular_values(&self, py: Python<'_>) -> PyResult<Vec<(f64, usize)>> {
+        let values = self.minimum().feature_singular_values().or_raise(py)?;
+        Ok(values.into_iter().map(|value| (value.value, value.multiplicity)).collect())
+    }
+
+    /// The Gram matrix of the rows of the last `layers` layers, K×K: the target of NC2.
+    #[pyo3(signature = (layers = 1))]
+    fn trailing_gram(&self, py: Python<'_>, layers: usize) -> PyResult<ClassMatrix> {
+        self.minimum().trailing_gram(layers).map(ClassMatrix).or_raise(py)
+    }
+
+    /// The Gram matrix of the class means, K×K.
+    fn class_means_gram(&self, py: Python<'_>) -> PyResult<ClassMatrix> {
+        self.minimum().class_means_gram().map(ClassMatrix).or_raise(py)
+    }
+
+    /// The outputs for the class means without the bias, K×K: the target of NC3.
+    fn class_outputs(&self, py: Python<'_>) -> PyResult<ClassMatrix> {
+        self.minimum().class_outputs().map(ClassMatrix).or_raise(py)
+    }
+
+    /// Matrices that attain the loss: a dictionary with `weights` (a list of arrays, (outputs, inputs) each), `bias`
+    /// ((K,) or None), `features` ((N, d), one sample a row, class after class) and `labels` ((N,)).
+    ///
+    /// With a `seed` hidden spaces are turned at random, else they are the standard ones.
+    #[pyo3(signature = (seed = None))]
+    fn explicit<'py>(&self, py: Python<'py>, seed: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
+        let basis = seed.map_or(Basis::Standard, Basis::Random);
+        let point = py.detach(|| self.minimum().explicit(&basis)).or_raise(py)?;
+        let features = point.features().or_raise(py)?;
+        let labels = self.recipe.counts.labels().or_raise(py)?;
+        let labels: Vec<i64> = labels.into_iter().map(|label| label as i64).collect();
+        let layers: PyResult<Vec<Bound<'_, PyArray2<f64>>>> =
+            point.head().weights().iter().map(|layer| to_numpy(py, layer)).collect();
+        let found = PyDict::new(py);
+        found.set_item("weights", layers?)?;
+        let bias = point.head().bias().map(|bias| list_to_numpy(py, bias.as_slice()));
+        found.set_item("bias", bias)?;
+        found.set_item("features", to_numpy(py, &features.transpose())?)?;
+        found.set_item("labels", list_to_numpy(py, &labels))?;
+        Ok(found)
+    }
+
+    /// The training objective as plain data.
+    #[getter]
+    fn training_objective<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.recipe.objective)?)
+    }
+
+    /// The numbers as plain data, with the keys of the program's `predict --json`.
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let (py, own) = (slf.py(), slf.get());
+        let found = PyDict::new(py);
+        found.set_item("loss_function", own.loss_function())?;
+        found.set_item("problem", own.problem(py)?)?;
+        found.set_item("geometry", own.geometry_name())?;
+        found.set_item("unique", own.is_unique())?;
+        found.set_item("proof", own.proof())?;
+        found.set_item("statement", own.statement())?;
+        found.set_item("loss", own.loss())?;
+        found.set_item("lower_bound", own.lower_bound())?;
+        found.set_item("gap", own.lower_bound().map(|bound| own.loss() - bound))?;
+        found.set_item("bias", own.minimum().bias())?;
+        if let Some(minimum) = own.squared() {
+            found.set_item("scale", minimum.scale())?;
+            found.set_item("threshold", minimum.threshold())?;
+        }
+        if let Some(landscape) = own.landscape() {
+            found.set_item("strength", landscape.problem().strength())?;
+        }
+        found.set_item("classes", own.class_table(py)?)?;
+        Ok(found)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "{}(geometry='{}', K={}, M={}, loss={:.8e}, proof='{}')",
+            match Loss::of(&self.recipe.objective) {
+                Loss::SquaredError => "Ufm",
+                Loss::CrossEntropy => "CrossEntropy",
+                Loss::LayerPeeled => "LayerPeeled",
+                Loss::SupportVectors => "Seli",
+            },
+            self.geometry_name(),
+            self.classes(),
+            self.depth(),
+            self.loss(),
+            self.proof(),
+        )
+    }
+
+    /// The prediction as a table, for notebooks.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("neuralcollapse._tables")?.call_method1("prediction", (slf,))
+    }
+
+    /// Draws norms, angles and singular values with matplotlib; returns its figure.
+    fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("neuralcollapse.plotting")?.call_method1("prediction", (slf,))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().recipe == self.recipe)
+    }
+
+    fn __hash__(&self) -> u64 {
+        self.loss().to_bits()
+    }
+
+    /// The problem as bytes; the prediction is made again from it.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        stored::write(py, KIND, &self.recipe)
+    }
+
+    /// The prediction whose problem `to_bytes` has written.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
+        let recipe: Recipe = stored::read(py, KIND, data)?;
+        Self::build(py, recipe, None)?.into_object(py)
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
+        Ok((read, (slf.get().to_bytes(slf.py())?,)))
+    }
+}
+
+impl Prediction {
+    fn problem<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let problem = PyDict::new(py);
+        problem.set_item("counts", self.counts(py).call_method0("tolist")?)?;
+        problem.set_item("samples", self.recipe.counts.samples())?;
+        if let Some(decays) = self.recipe.objective.regularization() {
+            problem.set_item("depth", self.depth())?;
+            problem.set_item("weight_decay", decays.weight_decays())?;
+            problem.set_item("feature_decay", decays.feature_decay())?;
+            match decays.bias() {
+                Bias::Regularized(decay) => problem.set_item("bias", decay)?,
+                other => problem.set_item("bias", other.to_string())?,
+            }
+            problem.set_item("widths", self.widths())?;
+            let narrowest = self.widths().unwrap_or_default().into_iter().min();
+            let limit = narrowest.map_or(self.classes(), |width| width.min(self.classes()));
+            problem.set_item("rank_limit", limit)?;
+        }
+        if let TrainingObjective::Budgeted { weight_energy, feature_energy, .. } =
+            self.recipe.objective
+        {
+            problem.set_item("weight_energy", weight_energy)?;
+            problem.set_item("feature_energy", feature_energy)?;
+        }
+        Ok(problem)
+    }
+}
+
+/// The global minimum of deep linear layers on free features under the squared loss.
+///
+/// f = 1/(2N) ‖W_M⋯W_1 H + b 1ᵀ − Y‖² + Σ λ_m/2 ‖W_m‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²
+///
+/// Parameters: `counts`, the samples of each class; `weight_decay`, λ_1, …, λ_M or one number for all of `depth`
+/// layers; `feature_decay`, λ_H; `bias`, None, "unregularized" or λ_b; `widths`, d_1, …, d_M if they are limited.
+///
+/// Raises ArgumentError, ShapeError, NoClosedFormError (all subclasses of ValueError).
+///
+/// Source: Dang et al., Neural Collapse in Deep Linear Networks (ICML 2023), theorems 3.1 to 4.4.
+#[pyclass(extends = Prediction, frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct Ufm;
+
+#[pymethods]
+impl Ufm {
+    #[new]
+    #[pyo3(signature = (counts, *, weight_decay, feature_decay, depth = None, bias = None, widths = None))]
+    fn new(
+        py: Python<'_>,
+        counts: &Bound<'_, PyAny>,
+        weight_decay: &Bound<'_, PyAny>,
+        feature_decay: f64,
+        depth: Option<usize>,
+        bias: Option<&Bound<'_, PyAny>>,
+        widths: Option<Vec<usize>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let decays = Decays {
+            depth,
+            weight_decay: Some(weight_decay),
+            feature_decay: Some(feature_decay),
+            bias,
+        };
+        let objective = penalized(py, Loss::SquaredError, &decays, &LabelTreatment::default())?;
+        let counts = self::counts(counts)?;
+        let search = search(None, 0, counts.classes());
+        let recipe = Recipe { objective, counts, widths, search };
+        Ok(PyClassInitializer::from(Prediction::build(py, recipe, None)?).add_subclass(Self))
+    }
+
+    /// a: a direction of the target with singular value σ survives if a/σ² is below `threshold`; None for a penalized
+    /// bias with classes of different sizes.
+    #[getter]
+    fn scale(slf: &Bound<'_, Self>) -> Option<f64> {
+        slf.as_super().get().squared().map(GlobalMinimum::scale)
+    }
+
+    /// τ_M, the threshold of a/σ².
+    #[getter]
+    fn threshold(slf: &Bound<'_, Self>) -> Option<f64> {
+        slf.as_super().get().squared().map(GlobalMinimum::threshold)
+    }
+
+    /// The class size above which classes survive, without a bias.
+    #[getter]
+    fn smallest_surviving_count(slf: &Bound<'_, Self>) -> Option<f64> {
+        let own = slf.as_super().get();
+        let no_bias = own.recipe.objective.regularization()?.bias() == Bias::None;
+        own.squared().filter(|_| no_bias).map(GlobalMinimum::smallest_surviving_count)
+    }
+
+    /// The factor on all decays up to which every class survives.
+    #[getter]
+    fn largest_decay_factor(slf: &Bound<'_, Self>) -> Option<f64> {
+        slf.as_super().get().squared()?.largest_decay_factor()
+    }
+
+    /// Where directions collapse if all decays grow: pairs (factor, surviving directions).
+    #[getter]
+    fn collapse_factors(slf: &Bound<'_, Self>) -> Vec<(f64, usize)> {
+        slf.as_super().get().squared().map(GlobalMinimum::collapse_factors).unwrap_or_default()
+    }
+
+    /// The distinct directions of the target, one dictionary each: target_squared σ², multiplicity, ratio a/σ², the
+    /// minimizer x of g(x) = 1/(x^M + 1) + (a/σ²) x, energy t = λ·(singular value)² of every layer, and loss.
+    #[getter]
+    fn directions<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let directions = PyList::empty(slf.py());
+        let own = slf.as_super().get();
+        for direction in own.squared().map(GlobalMinimum::directions).unwrap_or_default() {
+            let row = PyDict::new(slf.py());
+            row.set_item("target_squared", direction.target_squared())?;
+            row.set_item("multiplicity", direction.multiplicity())?;
+            row.set_item("ratio", direction.ratio())?;
+            row.set_item("x", direction.x())?;
+            row.set_item("energy", direction.energy())?;
+            row.set_item("loss", direction.loss())?;
+            directions.append(row)?;
+        }
+        Ok(directions)
+    }
+
+    /// Curvature at the minimum: a dictionary with the distinct eigenvalues of the Hessian (pairs of value and
+    /// multiplicity), zero_modes, largest_step (of stable gradient descent), condition_number, nc1_rate.
+    ///
+    /// Raises NotAnsweredError where it is not known.
+    fn curvature<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        let minimum = slf.as_super().get().squared().ok_or_else(|| {
+            let (question, reason) = ("the curvature", "it is known in closed form only");
+            exception(py, &Error::NotAnswered { question, reason })
+        })?;
+        let curvature = py.detach(|| minimum.curvature()).or_raise(py)?;
+        let pairs = curvature.eigenvalues().iter();
+        let pairs: Vec<(f64, u128)> = pairs.map(|pair| (pair.value, pair.multiplicity)).collect();
+        let found = PyDict::new(py);
+        found.set_item("eigenvalues", pairs)?;
+        found.set_item("zero_modes", curvature.zero_modes())?;
+        found.set_item("largest_step", curvature.largest_step())?;
+        found.set_item("condition_number", curvature.condition_number())?;
+        found.set_item("nc1_rate", curvature.nc1_rate())?;
+        Ok(found)
+    }
+}
+
+/// The lowest known point under cross-entropy with weight decay, on free features.
+///
+/// f = 1/N Σ ω_y CE(z, (1−δ) e_y + δ 1/K) + Σ λ_m/2 ‖W_m‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²
+///
+/// Parameters as those of :class:`Ufm`; `class_weights` ω (K,), `label_smoothing` δ, `nonnegative_features` as after a
+/// ReLU. With several layers beside equal classes, and alone for others, a numerical search of `starts` starts at each
+/// rank is made (25 up to 20 classes, else none); `proof` says what is proved. `progress(stage, done, total)` is called
+/// meanwhile.
+///
+/// Source: the project's docs/cross-entropy.md and docs/convex.md; Zhu et al. (NeurIPS 2021) for one layer.
+#[pyclass(extends = Prediction, frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct CrossEntropy;
+
+#[pymethods]
+impl CrossEntropy {
+    #[new]
+    #[pyo3(signature = (
+        counts, *, weight_decay, feature_decay, depth = None, bias = None, widths = None, class_weights = None,
+        label_smoothing = 0.0, nonnegative_features = false, starts = None, seed = 0, progress = None
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn new(
+        py: Python<'_>,
+        counts: &Bound<'_, PyAny>,
+        weight_decay: &Bound<'_, PyAny>,
+        feature_decay: f64,
+        depth: Option<usize>,
+        bias: Option<&Bound<'_, PyAny>>,
+        widths: Option<Vec<usize>>,
+        class_weights: Option<&Bound<'_, PyAny>>,
+        label_smoothing: f64,
+        nonnegative_features: bool,
+        starts: Option<usize>,
+        seed: u64,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let decays = Decays {
+            depth,
+            weight_decay: Some(weight_decay),
+            feature_decay: Some(feature_decay),
+            bias,
+        };
+        let labels = LabelTreatment { class_weights, label_smoothing, nonnegative_features };
+        let objective = penalized(py, Loss::CrossEntropy, &decays, &labels)?;
+        let counts = self::counts(counts)?;
+        let search = search(starts, seed, counts.classes());
+        let recipe = Recipe { objective, counts, widths, search };
+        Ok(PyClassInitializer::from(Prediction::build(py, recipe, progress)?).add_subclass(Self))
+    }
+
+    /// u = (n λ_H Π λ_m)^(1/(M+1)), the strength of the penalties for equal classes; None for others.
+    #[getter]
+    fn strength(slf: &Bound<'_, Self>) -> Option<f64> {
+        Some(slf.as_super().get().landscape()?.problem().strength())
+    }
+
+    /// The loss of the simplex ETF, for equal classes; None for others.
+    #[getter]
+    fn simplex_etf_loss(slf: &Bound<'_, Self>) -> Option<f64> {
+        let landscape = slf.as_super().get().landscape()?;
+        Some(neural_collapse::Prediction::loss(landscape.simplex_etf()))
+    }
+}
+
+/// The global minimum of the layer-peeled model: cross-entropy under budgets for the norms.
+///
+/// 1/K Σ ‖w_k‖² ≤ `weight_energy`, 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖² ≤ `feature_energy`.
+///
+/// Source: Fang, He, Long & Su (PNAS 2021).
+#[pyclass(extends = Prediction, frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct LayerPeeled;
+
+#[pymethods]
+impl LayerPeeled {
+    #[new]
+    #[pyo3(signature = (counts, *, weight_energy, feature_energy))]
+    fn new(
+        py: Python<'_>,
+        counts: &Bound<'_, PyAny>,
+        weight_energy: f64,
+        feature_energy: f64,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let objective = budgeted(weight_energy, feature_energy);
+        let recipe =
+            Recipe { objective, counts: self::counts(counts)?, widths: None, search: None };
+        Ok(PyClassInitializer::from(Prediction::build(py, recipe, None)?).add_subclass(Self))
+    }
+
+    /// Whether the classes of the smaller size have one point.
+    #[getter]
+    fn minority_collapsed(slf: &Bound<'_, Self>) -> Option<bool> {
+        slf.as_super().get().layer_peeled().map(LayerPeeledMinimum::minority_collapsed)
+    }
+}
+
+/// The simplex-encoded-label interpolation: the support vector machine on free features.
+///
+/// Source: Thrampoulidis, Kini, Vakilian & Behnia (NeurIPS 2022).
+#[pyclass(extends = Prediction, frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct Seli;
+
+#[pymethods]
+impl Seli {
+    #[new]
+    fn new(py: Python<'_>, counts: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
+        let recipe = Recipe {
+            objective: margin(),
+            counts: self::counts(counts)?,
+            widths: None,
+            search: None,
+        };
+        Ok(PyClassInitializer::from(Prediction::build(py, recipe, None)?).add_subclass(Self))
+    }
+}
+
+fn budgeted(weight_energy: f64, feature_energy: f64) -> TrainingObjective {
+    let loss_function = LossFunction::CrossEntropy;
+    TrainingObjective::Budgeted { loss_function, weight_energy, feature_energy }
+}
+
+fn margin() -> TrainingObjective {
+    TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin }
+}
+
+/// The minimum of the training objective: the point that training should reach.
+///
+/// Parameters
+/// ----------
+/// counts : the number of samples of each class, or a text such as "200,100,50x2"
+/// depth : number of linear layers M (default: that of `weight_decay`, or 1)
+/// weight_decay : λ_1, …, λ_M from the features to the output, or one number for all
+/// feature_decay : λ_H
+/// bias : None, "unregularized" or its weight decay λ_b
+/// loss : "mse", "ce", "layer_peeled" or "uf_svm"
+/// widths : d_1, …, d_M, the inputs of each layer, if they are limited
+/// class_weights, label_smoothing, nonnegative_features : of the cross-entropy
+/// weight_energy, feature_energy : budgets of the layer-peeled model
+/// starts, seed : of the numerical search where no minimum is proved (see CrossEntropy)
+/// progress : called as progress(stage, done, total) during long work
+///
+/// Returns a Prediction: Ufm, CrossEntropy, LayerPeeled or Seli. Raises subclasses of ValueError that carry the
+/// argument's name, place and value; NoClosedFormError where no model has this objective.
+#[pyfunction]
+#[pyo3(signature = (
+    counts, *, depth = None, weight_decay = None, feature_decay = None, bias = None, loss = "mse", widths = None,
+    class_weights = None, label_smoothing = 0.0, nonnegative_features = false, weight_energy = None,
+    feature_energy = None, starts = None, seed = 0, progress = None
+))]
+#[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+pub(crate) fn predict(
+    py: Python<'_>,
+    counts: &Bound<'_, PyAny>,
+    depth: Option<usize>,
+    weight_decay: Option<&Bound<'_, PyAny>>,
+    feature_decay: Option<f64>,
+    bias: Option<&Bound<'_, PyAny>>,
+    loss: &str,
+    widths: Option<Vec<usize>>,
+    class_weights: Option<&Bound<'_, PyAny>>,
+    label_smoothing: f64,
+    nonnegative_features: bool,
+    weight_energy: Option<f64>,
+    feature_energy: Option<f64>,
+    starts: Option<usize>,
+    seed: u64,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let counts = self::counts(counts)?;
+    let loss = Loss::new(py, loss)?;
+    let decays = Decays { depth, weight_decay, feature_decay, bias };
+    let labels = LabelTreatment { class_weights, label_smoothing, nonnegative_features };
+    let unused = |name, given: bool| match given {
+        true => {
+            Err(bad_argument(py, name, "given", "left out for this loss, which does not use it"))
+        }
+        false => Ok(()),
+    };
+    let without_decays = || {
+        unused("weight_decay", weight_decay.is_some())?;
+        unused("feature_decay", feature_decay.is_some())?;
+        unused("bias", bias.is_some_and(|bias| !bias.is_none()))?;
+        unused("class_weights", class_weights.is_some())?;
+        unused("label_smoothing", label_smoothing != 0.0)
+    };
+    let without_budgets = || {
+        unused("weight_energy", weight_energy.is_some())?;
+        unused("feature_energy", feature_energy.is_some())
+    };
+    let needed = |name, value: Option<f64>| {
+        value.ok_or_else(|| bad_argument(py, name, "not given", "a positive number for this loss"))
+    };
+    let objective = match loss {
+        Loss::SquaredError | Loss::CrossEntropy => {
+            without_budgets()?;
+            penalized(py, loss, &decays, &labels)?
+        }
+        Loss::LayerPeeled => {
+            without_decays()?;
+            budgeted(
+                needed("weight_energy", weight_energy)?,
+                needed("feature_energy", feature_energy)?,
+            )
+        }
+        Loss::SupportVectors => {
+            without_decays()?;
+            without_budgets()?;
+            margin()
+        }
+    };
+    // Models without decays are never searched for.
+    let searched = matches!(loss, Loss::SquaredError | Loss::CrossEntropy);
+    let search = search(starts, seed, counts.classes()).filter(|_| searched);
+    Prediction::build(py, Recipe { objective, counts, widths, search }, progress)?.into_object(py)
+}

@@ -1,0 +1,556 @@
+//! What is added up over the samples, in pieces that are pickled and merged.
+
+use std::sync::Arc;
+
+use neural_collapse::audit::{AuditOptions, AuditPart as Part, AuditSums as Sums};
+use neural_collapse::measure::{FeatureEnergy, Scalar};
+use neural_collapse::metrics::Nc1Options;
+use neural_collapse::problem::TrainingObjective;
+use neural_collapse::{ClassStatistics, LinearHead};
+use numpy::PyUntypedArrayMethods;
+use numpy::{Element, PyArray1, PyArray2, PyReadonlyArray2};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde::{Deserialize, Serialize};
+
+use crate::arrays::{Features, columns_to_numpy, head, labels, list_to_numpy};
+use crate::audit::Audit;
+use crate::error::{OrRaise, bad_argument, bad_shape};
+use crate::metrics::nc1_options;
+use crate::passes::{Listener, Piece, for_each_piece, piece_samples};
+use crate::prediction::Prediction;
+use crate::stored;
+
+const FIRST_PASS: &str = "neuralcollapse.FirstPass";
+const AUDIT_SUMS: &str = "neuralcollapse.AuditSums";
+const AUDIT_PART: &str = "neuralcollapse.AuditPart";
+
+/// Numbers, sums and squared lengths of the samples of each class: the first of the two passes of an audit.
+///
+/// FirstPass(dimension, classes, energy=True) has no samples yet; `add` them batch by batch, `merge` what was added
+/// elsewhere, in any order. It takes 2dK numbers and can be pickled. Without `energy` the squared lengths are left out,
+/// which an audit needs.
+#[pyclass(module = "neuralcollapse")]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FirstPass {
+    statistics: ClassStatistics,
+    energy: Option<FeatureEnergy>,
+}
+
+impl FirstPass {
+    pub(crate) fn statistics(&self) -> &ClassStatistics {
+        &self.statistics
+    }
+
+    /// The statistics of one set of samples.
+    pub(crate) fn of(
+        py: Python<'_>,
+        features: &Features<'_>,
+        labels: &[i64],
+        classes: usize,
+    ) -> PyResult<Self> {
+        let mut pass = Self::new(py, features.shape().1, classes, false)?;
+        pass.add_all(py, features, labels, None)?;
+        Ok(pass)
+    }
+
+    fn accumulate<T: Scalar>(&mut self, piece: Piece<'_, T>) -> neural_collapse::Result<()> {
+        let batch = piece.batch()?;
+        self.statistics.accumulate(&batch)?;
+        self.energy.as_mut().map_or(Ok(()), |energy| energy.accumulate(&batch))
+    }
+
+    fn add_all(
+        &mut self,
+        py: Python<'_>,
+        features: &Features<'_>,
+        labels: &[i64],
+        callback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let classes = self.statistics.classes();
+        let listener = Listener { stage: "class means", callback };
+        // What has been added of a batch that is refused later on is taken back.
+        let (samples, dimension) = features.shape();
+        let before = (samples > piece_samples(dimension)).then(|| self.clone());
+        let added = match features {
+            Features::Single(array) => {
+                for_each_piece(py, array, labels, classes, listener, |piece| self.accumulate(piece))
+            }
+            Features::Double(array) => {
+                for_each_piece(py, array, labels, classes, listener, |piece| self.accumulate(piece))
+            }
+        };
+        if let (Err(_), Some(before)) = (&added, before) {
+            *self = before;
+        }
+        added
+    }
+}
+
+#[pymethods]
+impl FirstPass {
+    #[new]
+    #[pyo3(signature = (dimension, classes, energy = true))]
+    fn new(py: Python<'_>, dimension: usize, classes: usize, energy: bool) -> PyResult<Self> {
+        let statistics = ClassStatistics::empty(dimension, classes).or_raise(py)?;
+        let energy = energy.then(|| FeatureEnergy::empty(dimension, classes));
+        Ok(Self { statistics, energy: energy.transpose().or_raise(py)? })
+    }
+
+    /// Adds samples: features (n, d) and labels (n,), whole numbers from 0 to K−1. On an error nothing is added.
+    /// `progress(stage, done, total)` is called meanwhile.
+    #[pyo3(signature = (features, labels, progress = None))]
+    fn add(
+        &mut self,
+        py: Python<'_>,
+        features: &Bound<'_, PyAny>,
+        labels: &Bound<'_, PyAny>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (features, labels) = (Features::new(features)?, self::labels(labels)?);
+        self.add_all(py, &features, labels.as_slice()?, progress)
+    }
+
+    /// Adds the samples of another first pass of the same dimension and number of classes.
+    fn merge(&mut self, py: Python<'_>, other: &Bound<'_, Self>) -> PyResult<()> {
+        let other = match other.try_borrow() {
+            Ok(other) => other,
+            Err(_) => return Err(bad_argument(py, "other", "this one itself", "another one")),
+        };
+        if self.energy.is_some() != other.energy.is_some() {
+            return Err(bad_argument(
+                py,
+                "other",
+                "with another setting of `energy`",
+                "of the same",
+            ));
+        }
+        self.statistics.merge(&other.statistics).or_raise(py)?;
+        match (&mut self.energy, &other.energy) {
+            (Some(own), Some(other)) => own.merge(other).or_raise(py),
+            _ => Ok(()),
+        }
+    }
+
+    /// Number of features d.
+    #[getter]
+    fn dimension(&self) -> usize {
+        self.statistics.dimension()
+    }
+
+    /// Number of classes K.
+    #[getter]
+    fn classes(&self) -> usize {
+        self.statistics.classes()
+    }
+
+    /// Number of samples of each class, shape (K,).
+    #[getter]
+    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        list_to_numpy(py, self.statistics.counts())
+    }
+
+    /// Number of samples N.
+    #[getter]
+    fn samples(&self) -> u64 {
+        self.statistics.samples()
+    }
+
+    /// The class means, shape (K, d): one class a row. Raises EmptyClassError if a class has no sample.
+    #[getter]
+    fn class_means<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        columns_to_numpy(py, &self.statistics.class_means().or_raise(py)?)
+    }
+
+    /// ‖H‖², the sum of the squares of all features; None without `energy`.
+    #[getter]
+    fn features_squared(&self) -> Option<f64> {
+        self.energy.as_ref().map(FeatureEnergy::total)
+    }
+
+    /// 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖², the budget E_H of the layer-peeled model; None without `energy`. Raises
+    /// EmptyClassError if a class has no sample.
+    #[getter]
+    fn feature_energy(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        self.energy.as_ref().map(FeatureEnergy::mean).transpose().or_raise(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let statistics = &self.statistics;
+        format!(
+            "FirstPass(N={}, d={}, K={})",
+            statistics.samples(),
+            statistics.dimension(),
+            statistics.classes()
+        )
+    }
+
+    /// All of it as bytes, with a version; `from_bytes` checks them.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        stored::write(py, FIRST_PASS, self)
+    }
+
+    /// What `to_bytes` has written. Raises ArgumentError for anything else.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        stored::read(py, FIRST_PASS, data)
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
+        Ok((read, (slf.borrow().to_bytes(slf.py())?,)))
+    }
+}
+
+/// What the sums of all pieces share.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Setup {
+    statistics: ClassStatistics,
+    head: LinearHead,
+    objective: Option<TrainingObjective>,
+    all_metrics: bool,
+    other_samples: bool,
+    balance: bool,
+    nc1: Nc1Options,
+    features_squared: Option<f64>,
+    single: bool,
+}
+
+impl Setup {
+    fn sums(&self) -> neural_collapse::Result<Typed> {
+        let needs_one_layer =
+            self.objective.as_ref().is_some_and(TrainingObjective::is_of_one_layer);
+        let head = match needs_one_layer {
+            true => self.head.to_one_layer()?,
+            false => self.head.clone(),
+        };
+        let mut options = AuditOptions::default()
+            .with_all_metrics(self.all_metrics)
+            .with_other_samples(self.other_samples)
+            .with_balance(self.balance)
+            .with_nc1(self.nc1);
+        options.features_squared = self.features_squared;
+        options.objective = self.objective.clone();
+        let statistics = self.statistics.clone();
+        Ok(match self.single {
+            true => Typed::Single(Sums::new(statistics, head, &options)?),
+            false => Typed::Double(Sums::new(statistics, head, &options)?),
+        })
+    }
+}
+
+/// Sums for features of either precision.
+#[derive(Debug, Clone)]
+enum Typed {
+    Single(Sums<f32>),
+    Double(Sums<f64>),
+}
+
+impl Typed {
+    fn part(&self) -> Part {
+        match self {
+            Self::Single(sums) => sums.part(),
+            Self::Double(sums) => sums.part(),
+        }
+    }
+
+    fn merge_part(&mut self, part: &Part) -> neural_collapse::Result<()> {
+        match self {
+            Self::Single(sums) => sums.merge_part(part),
+            Self::Double(sums) => sums.merge_part(part),
+        }
+    }
+}
+
+/// What a worker sends back of its AuditSums: some numbers for each class, with an objective dK more, with the balance
+/// of the layers d²/2 more. It is pickled; `AuditSums.merge` takes it.
+#[pyclass(frozen, module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct AuditPart(Part);
+
+#[pymethods]
+impl AuditPart {
+    /// All of it as bytes, with a version; `from_bytes` checks them.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        stored::write(py, AUDIT_PART, &self.0)
+    }
+
+    /// What `to_bytes` has written. Raises ArgumentError for anything else.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        stored::read(py, AUDIT_PART, data).map(Self)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().0 == self.0)
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
+        Ok((read, (slf.get().to_bytes(slf.py())?,)))
+    }
+}
+
+/// The second pass of an audit: everything that is measured around the class means of the first one.
+///
+/// Parameters
+/// ----------
+/// first_pass : FirstPass of all samples
+/// weights : (K, d) array, or a list of arrays (outputs, inputs) from the features to the output
+/// bias : (K,) or None
+/// prediction : Prediction whose training objective is evaluated, or None
+/// all_metrics : whether every metric of the library is wanted
+/// other_samples : whether the samples are others than those of the first pass, such as a test set
+/// balance : whether the balance of the layers is wanted: d² numbers
+/// center, rank_cutoff, divide_by_classes : conventions of NC1
+/// dtype : "float64", or "float32" for features in single precision, which are then projected in it
+///
+/// It can be pickled; `empty()` makes sums without samples for a worker, `part()` is what a worker sends back, and
+/// `merge` takes a part or other sums. Raises MismatchError for those of another first pass, head or options.
+#[pyclass(module = "neuralcollapse")]
+#[derive(Debug)]
+pub(crate) struct AuditSums {
+    setup: Arc<Setup>,
+    /// Without samples; its directions are costly to compute.
+    blank: Arc<Typed>,
+    sums: Typed,
+}
+
+impl AuditSums {
+    fn of(py: Python<'_>, setup: Setup) -> PyResult<Self> {
+        let sums = py.detach(|| setup.sums()).or_raise(py)?;
+        Ok(Self { setup: Arc::new(setup), blank: Arc::new(sums.clone()), sums })
+    }
+
+    fn add_single(
+        &mut self,
+        py: Python<'_>,
+        array: &PyReadonlyArray2<'_, f32>,
+        labels: &[i64],
+        listener: Listener<'_, '_>,
+    ) -> PyResult<()> {
+        let classes = self.setup.statistics.classes();
+        match &mut self.sums {
+            Typed::Single(sums) => taking_back(sums, array, |sums| {
+                for_each_piece(py, array, labels, classes, listener, |piece| {
+                    sums.accumulate(&piece.batch()?)
+                })
+            }),
+            Typed::Double(sums) => taking_back(sums, array, |sums| {
+                for_each_piece(py, array, labels, classes, listener, |piece| {
+                    let numbers: Vec<f64> = piece.numbers.iter().map(|&x| f64::from(x)).collect();
+                    let Piece { labels, dimension, classes, .. } = piece;
+                    sums.accumulate(
+                        &Piece { numbers: &numbers, labels, dimension, classes }.batch()?,
+                    )
+                })
+            }),
+        }
+    }
+
+    fn add_double(
+        &mut self,
+        py: Python<'_>,
+        array: &PyReadonlyArray2<'_, f64>,
+        labels: &[i64],
+        listener: Listener<'_, '_>,
+    ) -> PyResult<()> {
+        let classes = self.setup.statistics.classes();
+        match &mut self.sums {
+            Typed::Double(sums) => taking_back(sums, array, |sums| {
+                for_each_piece(py, array, labels, classes, listener, |piece| {
+                    sums.accumulate(&piece.batch()?)
+                })
+            }),
+            Typed::Single(_) => {
+                let expected = "of float32, as these sums were made with dtype='float32'";
+                Err(bad_argument(py, "features", "an array of float64", expected))
+            }
+        }
+    }
+}
+
+/// Adds to sums; what has been added of a batch that is refused later on is taken back.
+fn taking_back<T: Scalar + Element, S: Scalar>(
+    sums: &mut Sums<S>,
+    array: &PyReadonlyArray2<'_, T>,
+    add: impl FnOnce(&mut Sums<S>) -> PyResult<()>,
+) -> PyResult<()> {
+    let shape = array.shape();
+    let before = (shape[0] > piece_samples(shape[1])).then(|| sums.clone());
+    let added = add(sums);
+    if let (Err(_), Some(before)) = (&added, before) {
+        *sums = before;
+    }
+    added
+}
+
+#[pymethods]
+impl AuditSums {
+    #[new]
+    #[pyo3(signature = (
+        first_pass, weights, bias = None, prediction = None, *, all_metrics = false, other_samples = false,
+        balance = true, center = "samples", rank_cutoff = 1e-6, divide_by_classes = true, dtype = "float64"
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn new(
+        py: Python<'_>,
+        first_pass: &FirstPass,
+        weights: &Bound<'_, PyAny>,
+        bias: Option<&Bound<'_, PyAny>>,
+        prediction: Option<&Bound<'_, Prediction>>,
+        all_metrics: bool,
+        other_samples: bool,
+        balance: bool,
+        center: &str,
+        rank_cutoff: f64,
+        divide_by_classes: bool,
+        dtype: &str,
+    ) -> PyResult<Self> {
+        let objective = prediction.map(|prediction| prediction.get().objective());
+        let single = match dtype {
+            "float32" => true,
+            "float64" => false,
+            other => {
+                let found = format!("'{other}'");
+                return Err(bad_argument(py, "dtype", &found, "'float32' or 'float64'"));
+            }
+        };
+        let head = head(weights, bias)?;
+        let (dimension, classes) = (first_pass.dimension(), first_pass.classes());
+        for (found, expected, reason) in [
+            (head.feature_dimension(), dimension, "one column for each feature"),
+            (head.classes(), classes, "one row for each class"),
+        ] {
+            if found != expected {
+                return Err(bad_shape(py, "weights", found, expected, reason));
+            }
+        }
+        let setup = Setup {
+            statistics: first_pass.statistics.clone(),
+            head,
+            // A training objective has no value on other samples.
+            objective: objective.filter(|_| !other_samples),
+            all_metrics,
+            other_samples,
+            balance,
+            nc1: nc1_options(py, center, rank_cutoff, divide_by_classes)?,
+            features_squared: first_pass.features_squared(),
+            single,
+        };
+        Self::of(py, setup)
+    }
+
+    /// Adds samples: features (n, d) and labels (n,). On an error nothing is added.
+    #[pyo3(signature = (features, labels, progress = None))]
+    fn add(
+        &mut self,
+        py: Python<'_>,
+        features: &Bound<'_, PyAny>,
+        labels: &Bound<'_, PyAny>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let labels = self::labels(labels)?;
+        let labels = labels.as_slice()?;
+        let listener = Listener { stage: "deviations", callback: progress };
+        match Features::new(features)? {
+            Features::Single(array) => self.add_single(py, &array, labels, listener),
+            Features::Double(array) => self.add_double(py, &array, labels, listener),
+        }
+    }
+
+    /// The same sums without samples, for a worker.
+    fn empty(&self) -> Self {
+        let (setup, blank) = (Arc::clone(&self.setup), Arc::clone(&self.blank));
+        Self { setup, sums: Typed::clone(&blank), blank }
+    }
+
+    /// What has been added up so far, without what all workers share.
+    fn part(&self) -> AuditPart {
+        AuditPart(self.sums.part())
+    }
+
+    /// Adds an AuditPart, or the samples of other AuditSums.
+    fn merge(&mut self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Ok(part) = other.cast::<AuditPart>() {
+            return self.sums.merge_part(&part.get().0).or_raise(py);
+        }
+        let expected = "an AuditPart or other AuditSums";
+        let refused = |found: &str| bad_argument(py, "other", found, expected);
+        let sums = other.cast::<Self>().map_err(|_| refused("something else"))?;
+        let part = sums.try_borrow().map_err(|_| refused("these sums themselves"))?.sums.part();
+        self.sums.merge_part(&part).or_raise(py)
+    }
+
+    /// The audit: what was measured beside a prediction, or without one for a reason.
+    ///
+    /// Raises MismatchError if not all samples of the first pass were added, or the prediction is for other counts.
+    #[pyo3(signature = (prediction = None, reason = None))]
+    fn audit(
+        &self,
+        py: Python<'_>,
+        prediction: Option<&Bound<'_, Prediction>>,
+        reason: Option<String>,
+    ) -> PyResult<Audit> {
+        let model = prediction.map(|prediction| prediction.get().model());
+        let audit = py.detach(|| {
+            let measurement = match &self.sums {
+                Typed::Single(sums) => sums.measurement(),
+                Typed::Double(sums) => sums.measurement(),
+            }?;
+            match model {
+                Some(model) => measurement.compare(model.prediction()),
+                None => {
+                    let reason = reason.unwrap_or_else(|| "none was asked for".into());
+                    measurement.without_prediction(reason)
+                }
+            }
+        });
+        let prediction = prediction.map(|prediction| prediction.clone().unbind());
+        Ok(Audit::new(audit.or_raise(py)?, prediction))
+    }
+
+    /// The precision of the features, "float32" or "float64".
+    #[getter]
+    fn dtype(&self) -> &'static str {
+        if self.setup.single { "float32" } else { "float64" }
+    }
+
+    fn __repr__(&self) -> String {
+        let statistics = &self.setup.statistics;
+        format!(
+            "AuditSums(d={}, K={}, M={}, dtype='{}')",
+            statistics.dimension(),
+            statistics.classes(),
+            self.setup.head.depth(),
+            self.dtype()
+        )
+    }
+
+    /// All of it as bytes, with a version; `from_bytes` checks them.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        stored::write(py, AUDIT_SUMS, &(&*self.setup, self.sums.part()))
+    }
+
+    /// What `to_bytes` has written. Raises ArgumentError for anything else.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        let (setup, part): (Setup, Part) = stored::read(py, AUDIT_SUMS, data)?;
+        let mut read = Self::of(py, setup)?;
+        read.sums.merge_part(&part).or_raise(py)?;
+        Ok(read)
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
+        Ok((read, (slf.borrow().to_bytes(slf.py())?,)))
+    }
+}
