@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,15 +18,25 @@ if TYPE_CHECKING:
 _MOST_CLASSES = 400
 
 
-def _figure(columns: int) -> tuple[Any, Any]:
+def figure(columns: int = 1) -> tuple[Any, Any]:
+    """A matplotlib figure that notebooks show, and its axes in a row.
+
+    Unlike those of pyplot it is not kept alive, needs no display, and is shown once. ``savefig`` writes it.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         message = "pictures need matplotlib: pip install matplotlib"
         raise ImportError(message) from error
-    # Without pyplot nothing is kept alive or shown twice; notebooks show the figure that is returned.
-    figure = Figure(figsize=(4.5 * columns, 3.6), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+    class NotebookFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            written = io.BytesIO()
+            self.savefig(written, format="png", dpi=80)
+            return written.getvalue()
+
+    made = NotebookFigure(figsize=(4.5 * columns, 3.6), layout="constrained")
+    return made, made.subplots(1, columns, squeeze=False)[0]
 
 
 def _cosines(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -62,7 +73,7 @@ def _norms(values: list[float | None]) -> npt.NDArray[np.float64]:
 
 def prediction(prediction: Prediction) -> Any:
     """Squared norms of classifier and class means, class by class, and the angles between class means."""
-    figure, (left, right) = _figure(2)
+    drawn, (left, right) = figure(2)
     table = prediction.class_table()
     classes = np.arange(len(table))
     left.plot(classes, _norms([row["classifier_norm_squared"] for row in table]), "o", label="‖w‖²")
@@ -70,14 +81,14 @@ def prediction(prediction: Prediction) -> Any:
     left.set(title=f"{prediction.geometry.replace('_', ' ')}, f* = {prediction.loss:.4g}", xlabel="class")
     left.set_ylim(bottom=0)
     left.legend()
-    _show_cosines(right, figure, _dense(prediction, "class_means_gram"), "angles between class means, predicted")
-    return figure
+    _show_cosines(right, drawn, _dense(prediction, "class_means_gram"), "angles between class means, predicted")
+    return drawn
 
 
 def audit(audit: Audit) -> Any:
     """Measured norms beside predicted ones, and the angles between class means: measured, and predicted if known."""
     model = audit.prediction
-    figure, axes = _figure(3 if model is not None else 2)
+    drawn, axes = figure(3 if model is not None else 2)
     table = audit.class_table()
     classes = np.arange(len(table))
     for name, label, color in (
@@ -93,20 +104,20 @@ def audit(audit: Audit) -> Any:
     axes[0].legend()
     means = audit.class_means
     few = len(means) <= _MOST_CLASSES
-    _show_cosines(axes[1], figure, means @ means.T if few else None, "angles between class means, measured")
+    _show_cosines(axes[1], drawn, means @ means.T if few else None, "angles between class means, measured")
     if model is not None:
         gram = _dense(model, "class_means_gram")
         if gram is not None and audit.matching is not None:
             # Entry i of the matching is the measured class that stands for class i of the prediction.
             order = np.argsort(audit.matching)
             gram = gram[np.ix_(order, order)]
-        _show_cosines(axes[2], figure, gram, "predicted")
-    return figure
+        _show_cosines(axes[2], drawn, gram, "predicted")
+    return drawn
 
 
 def tracker(tracker: Tracker) -> Any:
     """NC1 to NC3 over the epochs, the loss beside the predicted one, and accuracy with NC4."""
-    figure, (left, middle, right) = _figure(3)
+    drawn, (left, middle, right) = figure(3)
     rows = tracker.rows
     epochs = [row["epoch"] for row in rows]
 
@@ -128,4 +139,4 @@ def tracker(tracker: Tracker) -> Any:
     right.plot(epochs, column("nc4"), label="NC4")
     right.set(title="decisions", xlabel="epoch")
     right.legend()
-    return figure
+    return drawn

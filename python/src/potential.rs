@@ -8,9 +8,9 @@ use pyo3::types::PyDict;
 use crate::arrays::{list_to_numpy, vector};
 use crate::error::OrRaise;
 
-/// g(x; b) = 1/(x^M + 1) + b x on x ≥ 0, whose minimizer decides whether a direction survives.
+/// g(x; b) = 1/(x^M + 1) + b x on x ≥ 0 with b = M a/σ², whose minimizer decides whether a direction survives.
 ///
-/// Source: Dang et al. (ICML 2023), appendix.
+/// Source: Dang et al. (ICML 2023), appendix D.2.1.
 #[pyclass(frozen, module = "neuralcollapse")]
 #[derive(Debug)]
 pub(crate) struct Potential(neural_collapse::Potential<f64>);
@@ -28,10 +28,22 @@ impl Potential {
         self.0.depth()
     }
 
-    /// τ_M: the minimizer is positive for b below it.
+    /// τ_M: a direction survives if its ratio a/σ² is below it.
     #[getter]
     fn threshold(&self) -> f64 {
         self.0.threshold()
+    }
+
+    /// β_M = M τ_M: the minimizer is positive for slopes b below it.
+    #[getter]
+    fn slope_threshold(&self) -> f64 {
+        self.0.slope_threshold()
+    }
+
+    /// The largest slope b for which g has stationary points beside 0.
+    #[getter]
+    fn fold(&self) -> f64 {
+        self.0.fold()
     }
 
     /// g(x; b).

@@ -466,7 +466,7 @@ impl Ufm {
     }
 
     /// The distinct directions of the target, one dictionary each: target_squared σ², multiplicity, ratio a/σ², the
-    /// minimizer x of g(x) = 1/(x^M + 1) + (a/σ²) x, energy t = λ·(singular value)² of every layer, and loss.
+    /// minimizer x of g(x) = 1/(x^M + 1) + M (a/σ²) x, energy t = λ·(singular value)² of every layer, and loss.
     #[getter]
     fn directions<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let directions = PyList::empty(slf.py());

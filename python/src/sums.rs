@@ -535,15 +535,17 @@ impl AuditSums {
 
     /// All of it as bytes, with a version; `from_bytes` checks them.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        stored::write(py, AUDIT_SUMS, &(&*self.setup, self.sums.part()))
+        // Sums without samples are what all workers get: zeros need not travel.
+        let part = py.detach(|| Some(self.sums.part()).filter(|part| *part != self.blank.part()));
+        stored::write(py, AUDIT_SUMS, &(&*self.setup, part))
     }
 
     /// What `to_bytes` has written. Raises ArgumentError for anything else.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        let (setup, part): (Setup, Part) = stored::read(py, AUDIT_SUMS, data)?;
+        let (setup, part): (Setup, Option<Part>) = stored::read(py, AUDIT_SUMS, data)?;
         let mut read = Self::of(py, setup)?;
-        read.sums.merge_part(&part).or_raise(py)?;
+        part.map_or(Ok(()), |part| read.sums.merge_part(&part)).or_raise(py)?;
         Ok(read)
     }
 

@@ -57,6 +57,13 @@ def test_the_objects_beneath():
     assert curvature["largest_step"] > 0 and len(curvature["eigenvalues"]) > 1
 
 
+def test_directions_minimize_the_potential():
+    prediction = nc.Ufm([200, 100, 50], depth=3, weight_decay=5e-4, feature_decay=5e-4)
+    for direction in prediction.directions:
+        expected = nc.Potential(3).minimizer(3 * direction["ratio"])["x"]
+        assert direction["x"] == pytest.approx(expected, rel=1e-12)
+
+
 def test_gram_matrices():
     prediction = nc.predict([10] * 4, bias="unregularized", weight_decay=1e-3, feature_decay=1e-3)
     assert prediction.geometry == "simplex_etf"
@@ -82,6 +89,9 @@ def test_the_potential():
     assert potential.values(grid, 0.1).min() >= x["value"] - 1e-15
     assert potential.value(x["x"], 0.1) == x["value"]
     assert abs(potential.derivative(x["x"], 0.1)) < 1e-14
+    for slope, alive in ((0.999, True), (1.001, False)):
+        assert (potential.minimizer(slope * potential.slope_threshold)["x"] > 0) == alive
+    assert potential.slope_threshold == pytest.approx(3 * potential.threshold) and potential.fold > potential.slope_threshold
     assert nc.critical_imbalance_ratio(5, 5, 100, weight_decay=1e-3, feature_decay=1e-3) == pytest.approx(19.0)
 
 
