@@ -45,7 +45,7 @@ step() {
 
 export CARGO_TARGET_DIR="$target"
 step cargo fmt --check
-step cargo clippy --release --locked -- -D warnings
+step cargo clippy --locked -- -D warnings
 rm -rf "$target/dist" "$target/fresh"
 step "$engines" -m maturin build --release --locked --quiet --out "$target/dist"
 step "$engines" -m maturin sdist --quiet --out "$target/dist"
@@ -55,12 +55,17 @@ fresh="$target/fresh/bin/python"
 # Files alone, no index: this is how it is installed without a network.
 "$engines" -m pip download --quiet --dest "$target/dist" --only-binary :all: numpy
 step "$fresh" -m pip install --quiet --no-index --find-links "$target/dist" neuralcollapse
+cd tests
 step "$fresh" -c 'import neuralcollapse as nc; print(nc.predict([200, 100, 50, 50], depth=3, weight_decay=5e-4, feature_decay=5e-4))'
+cd ..
 # The engines beside it; what is in the fresh environment comes first.
 "$engines" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$target/engines.path"
 cp "$target/engines.path" "$("$fresh" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/engines.pth"
-step "$fresh" -m pytest --quiet -p no:cacheprovider tests
-step "$fresh" -m mypy.stubtest neuralcollapse._core --allowlist tests/stubtest.txt
+# From another folder, so that what is imported is the wheel and not the sources.
+cd tests
+step "$fresh" -m pytest --quiet -p no:cacheprovider .
+step "$fresh" -m mypy.stubtest neuralcollapse._core --allowlist stubtest.txt
+cd ..
 step "$fresh" -m mypy
 step "$fresh" -m pyright --pythonpath "$fresh"
 [ "${1:-}" = --quick ] && exit 0
@@ -70,5 +75,6 @@ rm -rf "$target/from-source"
 step "$python" -m venv "$target/from-source"
 cp "$target/engines.path" "$("$target/from-source/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/engines.pth"
 PATH="$(dirname "$engines"):$PATH" CARGO_NET_OFFLINE=true step "$target/from-source/bin/python" -m pip install --quiet \
-    --no-index --no-build-isolation --no-deps "$target"/dist/neuralcollapse-*.tar.gz
+    --no-index --no-build-isolation --no-deps --ignore-installed "$target"/dist/neuralcollapse-*.tar.gz
+cd tests
 step "$target/from-source/bin/python" -c 'import neuralcollapse; print(neuralcollapse.__version__)'

@@ -1,8 +1,9 @@
-"""The same measurements by NumPy and PyTorch, on the same data, for benches/peers/run.
+"""The same measurements by NumPy, PyTorch and our Python package, on the same data, for benches/peers/run.
 
     python peers.py data FOLDER          write the data sets
     python peers.py numpy FOLDER NAME    measure one: the low-rank way, written with care
     python peers.py torch FOLDER NAME    measure one: the usual way
+    python peers.py python FOLDER NAME   measure one: this library through the package neuralcollapse
     python peers.py limit FOLDER NAME    measure what the machine allows: two reads of the data, and one product
     python peers.py table FOLDER         print all results as a table
 """
@@ -122,6 +123,17 @@ def limit(folder, name):
     print(json.dumps(result))
 
 
+def package_metrics(h, y, w, k):
+    """The library through its Python package: what ours.rs does."""
+    import neuralcollapse as nc
+
+    statistics = nc.FirstPass(h.shape[1], k, energy=False)
+    statistics.add(h, y)
+    etf = nc.ClassMatrix.simplex_etf(k)
+    nc1 = nc.nc1(h, y, statistics=statistics)
+    return [nc1, nc.nc2(w, etf), nc.nc3(statistics.class_means, w, etf)]
+
+
 def memory(field):
     for line in open("/proc/self/status"):
         if line.startswith(field):
@@ -131,7 +143,10 @@ def memory(field):
 
 def measure(way, folder, name):
     h, y, w, k = read_data(folder, name)
-    run = numpy_metrics
+    run = package_metrics if way == "python" else numpy_metrics
+    if way == "python":
+        # Those of ours.rs, in double precision.
+        w = np.fromfile(folder / f"{name.split('/')[0]}.weights", "<f8").reshape(w.shape)
     if way == "torch":
         import torch
 
@@ -170,6 +185,14 @@ def table(folder):
         cells = [f"{1000 * s:.1f} ms" for s in seconds] + [f"{s / seconds[2]:.1f}" for s in seconds[:2]]
         cells += [f"{w['megabytes']:.0f}" if w else "–" for w in ways]
         print(f"| {name} | " + " | ".join(cells) + " |")
+    print("\n| | ours | from Python | from Python/ours | MB ours | MB from Python |\n|---|---|---|---|---|---|")
+    for name in NAMES:
+        ours, package = found.get(("ours", name)), found.get(("python", name))
+        if ours and package:
+            ratio = package["seconds"] / ours["seconds"]
+            cells = [f"{1000 * way['seconds']:.1f} ms" for way in (ours, package)] + [f"{ratio:.3f}"]
+            cells += [f"{way['megabytes']:.0f}" for way in (ours, package)]
+            print(f"| {name} | " + " | ".join(cells) + " |")
     print("\n| | NC1 NumPy | NC1 PyTorch | NC1 ours | NC2 ours | NC3 ours |\n|---|---|---|---|---|---|")
     for name in NAMES:
         ways = [found.get((way, name)) for way in ("numpy", "torch", "ours")]
