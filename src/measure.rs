@@ -25,6 +25,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod labeled_features;
 pub(crate) mod labels;
 pub(crate) mod layers;
+mod mean_spectrum;
 pub(crate) mod pooled;
 pub(crate) mod projected;
 pub(crate) mod statistics;

@@ -2,12 +2,14 @@
 
 mod all;
 mod cdnv;
+mod confusion;
 mod duality;
 pub mod errors;
 #[cfg(feature = "serde")]
 mod keys;
 pub mod layers;
 pub mod levels;
+mod nc0;
 mod nc1;
 mod nc1_sums;
 mod nc2;
@@ -23,7 +25,9 @@ mod trace_quotient;
 pub use crate::measure::projected::Nc1Part;
 pub use all::{AllMetrics, ByCenter, MetricPart, MetricSums, all_metrics};
 pub use cdnv::{Cdnv, cdnv};
+pub use confusion::{Confused, Confusion};
 pub use duality::{duality_cosines, self_duality};
+pub use nc0::{nc0, nc0_factor};
 pub use nc1::{Nc1, Nc1Options};
 pub use nc1_sums::{Nc1Sums, nc1};
 pub use nc2::nc2;

@@ -3,6 +3,8 @@
 pub(crate) mod coded_weights;
 pub(crate) mod counts;
 pub(crate) mod head;
+mod head_spectrum;
+mod imbalance;
 pub(crate) mod kinds;
 pub(crate) mod regularization;
 pub(crate) mod target;

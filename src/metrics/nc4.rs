@@ -271,7 +271,7 @@ impl DecisionCounts {
 
 /// The decision for the largest of K linear functions of the features.
 #[derive(Debug, Clone)]
-struct Rule {
+pub(super) struct Rule {
     /// K×d, of size 1.
     weights: LeftFactor<f64>,
     /// In the unit of the features.
@@ -280,7 +280,7 @@ struct Rule {
 
 impl Rule {
     /// Largest output, divided by a number, which does not change which is the largest.
-    fn of_head(head: &LinearHead) -> Result<Self> {
+    pub(super) fn of_head(head: &LinearHead) -> Result<Self> {
         let product = head.product()?;
         let size = power_of_two(&product);
         let bias = head.bias().cloned().unwrap_or_else(|| DVector::zeros(head.classes()));
@@ -295,7 +295,7 @@ impl Rule {
 
     /// Smallest distance, which is the largest of ⟨h, m_k⟩ − ⟨h_G, m_k⟩ − ‖m_k‖²/2 with
     /// m_k = h_k − h_G: products of numbers as small as the differences.
-    fn of_nearest_mean(means: &ClassMeans) -> Self {
+    pub(super) fn of_nearest_mean(means: &ClassMeans) -> Self {
         let center = means.center(Center::Classes);
         let means = means.centered(Center::Classes);
         let size = power_of_two(&means);
@@ -308,7 +308,7 @@ impl Rule {
     }
 
     /// The class decided for, for each column of a block.
-    fn decide(&self, Scratch { samples: block, scores }: &mut Scratch) -> Vec<usize> {
+    pub(super) fn decide(&self, Scratch { samples: block, scores }: &mut Scratch) -> Vec<usize> {
         self.weights.multiply(block, scores);
         scores.column_iter().map(|column| self.largest(column.as_slice())).collect()
     }
@@ -326,8 +326,8 @@ impl Rule {
 }
 
 /// A block of samples and the scores of the classes.
-struct Scratch {
-    samples: DMatrix<f64>,
+pub(super) struct Scratch {
+    pub(super) samples: DMatrix<f64>,
     scores: DMatrix<f64>,
 }
 

@@ -70,11 +70,13 @@ types! {
         CodedLoss
         Collapsed
         Compared<f64>
+        Confused
         DecisionShares
         Eigenvalue
         Equiangularity
         Exactness
         FixedSimplexHead
+        LogisticLaw
         LossFunction
         LossMean
         Metric
@@ -111,6 +113,7 @@ types! {
         CenteredSupports
         ClassAudit
         ClassCounts
+        ClassGroups
         ClassMatrix
         CodedClassWeights
         ClassStatistics
@@ -132,6 +135,7 @@ types! {
         FrameDistances
         Geometry
         GlobalMinimum
+        GroupedPair
         Landscape
         LayerMetrics
         LayerPeeled
@@ -158,6 +162,7 @@ types! {
         Phase
         PooledScatter
         RegressionAudit
+        Projection
         Regularization
         ReluCompetitor
         Response
@@ -184,6 +189,7 @@ types! {
         AuditSums<f64>
         ClassVariances<f32>
         ClassVectors<'static>
+        Confusion
         DecisionCounts
         Features<'static, f32>
         LabeledFeatures<'static, f64>

@@ -94,6 +94,41 @@ impl GlobalMinimum {
         Ok(Basis::Given(vec![svd.u * svd.v.transpose()]))
     }
 
+    /// The distances ‖W − W*‖/‖W*‖ and ‖H̄ − H̄*‖/‖H̄*‖ (Frobenius norms) of a trained network of one layer from the global
+    /// minimizer that is nearest to it, of the [`nearest_basis`](Self::nearest_basis).
+    ///
+    /// # Errors
+    /// As [`nearest_basis`](Self::nearest_basis), and [`Error::ZeroNorm`] if everything is predicted to collapse to zero.
+    ///
+    /// ```
+    /// use neural_collapse::{Basis, ClassCounts, Prediction, Regularization, Ufm};
+    ///
+    /// let ufm = Ufm::new(ClassCounts::new(&[9, 4, 4])?, Regularization::new(&[1e-3], 1e-3)?)?;
+    /// let minimum = ufm.with_widths(&[6])?.global_minimum()?;
+    /// let trained = minimum.explicit(&Basis::Random(3))?;
+    /// let means = trained.class_means().unwrap();
+    /// let (weights, features) = minimum.nearest_distance(trained.head(), &(means * 1.1))?;
+    /// assert!(weights < 1e-14 && (features - 0.1).abs() < 1e-14);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: as [`nearest_basis`](Self::nearest_basis).
+    pub fn nearest_distance(
+        &self,
+        head: &LinearHead,
+        class_means: &DMatrix<f64>,
+    ) -> Result<(f64, f64)> {
+        let nearest = self.explicit(&self.nearest_basis(head, class_means)?)?;
+        let (weight, _) = self.only_layer(head)?;
+        let (predicted, means) = (&nearest.head().weights()[0], nearest.distinct_features());
+        let relative = |measured: &DMatrix<f64>, predicted: &DMatrix<f64>| {
+            let norm = predicted.norm();
+            let is_zero = Error::ZeroNorm { argument: "the predicted matrix" };
+            (norm > 0.0).then(|| (measured - predicted).norm() / norm).ok_or(is_zero)
+        };
+        Ok((relative(weight, predicted)?, relative(class_means, means)?))
+    }
+
     /// The layer of a head for this problem, which must have one, and its decay.
     fn only_layer<'a>(&self, head: &'a LinearHead) -> Result<(&'a DMatrix<f64>, f64)> {
         let problem = self.problem();

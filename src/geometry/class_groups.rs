@@ -1,0 +1,263 @@
+//! Classes put together for pictures of many of them.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result, Size};
+use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
+use crate::numerics::linalg::check_finite;
+use crate::problem::counts::ClassCounts;
+
+/// The classes in the order of their size, the largest first, and put together in groups of neighbors if they are too
+/// many for a picture.
+///
+/// A matrix over the classes becomes that of the means over pairs of groups. Classes of one size stay in their order.
+///
+/// ```
+/// use neural_collapse::geometry::ClassGroups;
+/// use neural_collapse::{ClassCounts, ClassMatrix};
+///
+/// let groups = ClassGroups::by_size(&ClassCounts::new(&[5, 9, 9, 5])?, 2);
+/// assert_eq!(groups.groups(), [[1, 2], [0, 3]]);
+/// let means = groups.means_of_matrix(&ClassMatrix::diagonal(&[4.0, 1.0, 3.0, 2.0])?).unwrap();
+/// assert_eq!(means, nalgebra::dmatrix![1.0, 0.0; 0.0, 1.5]);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassGroups {
+    groups: Vec<Vec<usize>>,
+    sizes: Vec<u64>,
+}
+
+impl ClassGroups {
+    /// At most `most` groups of nearly as many classes each; each class a group of its own if there is room.
+    #[must_use]
+    pub fn by_size(counts: &ClassCounts, most: usize) -> Self {
+        let runs = counts.runs();
+        let mut order: Vec<(u64, usize)> =
+            runs.flat_map(|run| run.classes().map(move |class| (run.size, class))).collect();
+        order.sort_by_key(|&(size, class)| (core::cmp::Reverse(size), class));
+        let number = most.clamp(1, order.len().max(1));
+        let start = |group: usize| group * order.len() / number;
+        let members = (0..number).map(|group| &order[start(group)..start(group + 1)]);
+        let groups = members.map(|members| members.iter().map(|&(_, class)| class).collect());
+        let (groups, sizes) = (groups.collect(), order.iter().map(|&(size, _)| size).collect());
+        Self { groups, sizes }
+    }
+
+    /// The classes of each group.
+    #[must_use]
+    pub fn groups(&self) -> &[Vec<usize>] {
+        &self.groups
+    }
+
+    /// Whether every class is a group of its own.
+    #[must_use]
+    pub fn are_single(&self) -> bool {
+        self.groups.len() == self.sizes.len()
+    }
+
+    /// The groups that begin with smaller classes than the one before has at its end: where to draw lines.
+    #[must_use]
+    pub fn boundaries(&self) -> Vec<usize> {
+        let mut first = 0;
+        let mut boundaries = Vec::new();
+        for (index, group) in self.groups.iter().enumerate() {
+            if first > 0 && self.sizes[first] != self.sizes[first - 1] {
+                boundaries.push(index);
+            }
+            first += group.len();
+        }
+        boundaries
+    }
+
+    /// The means of the entries of LR over pairs of groups, for L (K×d) and R (d×K): the products of the mean rows and
+    /// columns, so that the K×K matrix is not made.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not a row and a column for each class, or they are not equally long;
+    /// [`Error::OutOfRange`] if a number is not finite.
+    pub fn means_of_product(
+        &self,
+        left: &DMatrix<f64>,
+        right: &DMatrix<f64>,
+    ) -> Result<DMatrix<f64>> {
+        let classes = self.sizes.len();
+        if (left.nrows(), right.ncols()) != (classes, classes) || left.ncols() != right.nrows() {
+            let expected = (left.ncols(), classes);
+            return Err(Error::shape("right", right.shape(), expected, FOR_EACH_CLASS));
+        }
+        check_finite("left", left)?;
+        check_finite("right", right)?;
+        let mean = |columns: &DMatrix<f64>| {
+            let mut means = DMatrix::zeros(columns.nrows(), self.groups.len());
+            for (mut mean, group) in means.column_iter_mut().zip(&self.groups) {
+                group.iter().for_each(|&class| mean += columns.column(class));
+                mean /= group.len() as f64;
+            }
+            means
+        };
+        Ok(mean(&left.transpose()).transpose() * mean(right))
+    }
+
+    /// The means of the entries of a class matrix over pairs of groups; `None` for a family and for another number of
+    /// classes.
+    #[must_use]
+    pub fn means_of_matrix(&self, matrix: &ClassMatrix) -> Option<DMatrix<f64>> {
+        if !matrix.is_unique() || matrix.classes() != self.sizes.len() {
+            return None;
+        }
+        let mean = |rows: &[usize], columns: &[usize]| {
+            let entries = rows.iter().flat_map(|&i| columns.iter().map(move |&j| (i, j)));
+            let sum: f64 = entries.filter_map(|(i, j)| matrix.get(i, j)).sum();
+            sum / (rows.len() * columns.len()) as f64
+        };
+        let count = self.groups.len();
+        Some(DMatrix::from_fn(count, count, |i, j| mean(&self.groups[i], &self.groups[j])))
+    }
+
+    /// The means of the entries of a K×K matrix over pairs of groups.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it is not K×K.
+    pub fn means_of_dense(&self, matrix: &DMatrix<f64>) -> Result<DMatrix<f64>> {
+        let classes = self.sizes.len();
+        if matrix.shape() != (classes, classes) {
+            let expected = (Size::Exactly(classes), Size::Exactly(classes));
+            return Err(Error::shape("matrix", matrix.shape(), expected, FOR_EACH_CLASS));
+        }
+        let mean = |rows: &[usize], columns: &[usize]| {
+            let entries = rows.iter().flat_map(|&i| columns.iter().map(move |&j| (i, j)));
+            let sum: f64 = entries.map(|place| matrix[place]).sum();
+            sum / (rows.len() * columns.len()) as f64
+        };
+        let count = self.groups.len();
+        Ok(DMatrix::from_fn(count, count, |i, j| mean(&self.groups[i], &self.groups[j])))
+    }
+}
+
+/// A measured K×K matrix beside a target, both divided by their Frobenius norms and averaged over pairs of groups.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct GroupedPair {
+    /// What was measured.
+    pub measured: DMatrix<f64>,
+    /// The target; of a family the member that is nearest to what was measured.
+    pub target: DMatrix<f64>,
+    /// Measured less target. If every class is a group of its own, its Frobenius norm is the
+    /// [distance](ClassMatrix::distance) of the two.
+    pub difference: DMatrix<f64>,
+}
+
+/// So many classes have K×K matrices that are made whole.
+const MOST_DENSE: usize = 512;
+
+impl ClassGroups {
+    /// The matrix LR, for L (K×d) and R (d×K), beside a target; `None` if one of them is zero, and for a family of
+    /// more than 512 classes.
+    ///
+    /// # Errors
+    /// As [`means_of_product`](Self::means_of_product), and [`Error::Shape`] if the target is for another number of
+    /// classes.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::geometry::ClassGroups;
+    /// use neural_collapse::{ClassCounts, ClassMatrix};
+    ///
+    /// let groups = ClassGroups::by_size(&ClassCounts::balanced(2, 9)?, 40);
+    /// let rows = dmatrix![3.0, 0.0; 0.0, 4.0];
+    /// let target = ClassMatrix::orthogonal_frame(2)?;
+    /// let pair = groups.compare(&rows, &rows.transpose(), &target)?.unwrap();
+    /// let distance = target.distance_to_gram(&rows)?;
+    /// assert!((pair.difference.norm() - distance).abs() < 1e-15);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn compare(
+        &self,
+        left: &DMatrix<f64>,
+        right: &DMatrix<f64>,
+        target: &ClassMatrix,
+    ) -> Result<Option<GroupedPair>> {
+        let measured = self.means_of_product(left, right)?;
+        let classes = self.sizes.len();
+        if target.classes() != classes {
+            let found = (target.classes(), target.classes());
+            return Err(Error::shape("target", found, (classes, classes), FOR_EACH_CLASS));
+        }
+        let predicted = if target.is_unique() {
+            self.means_of_matrix(target).map(|means| (means, norm_of_matrix(target)))
+        } else if classes <= MOST_DENSE {
+            match target.nearest_member(&(left * right)) {
+                Ok(member) => Some((self.means_of_dense(&member)?, member.norm())),
+                Err(Error::ZeroNorm { .. }) => None,
+                Err(error) => return Err(error),
+            }
+        } else {
+            None
+        };
+        let norm = norm_of_product(left, right);
+        let known = predicted.filter(|(_, size)| *size > 0.0 && norm > 0.0);
+        Ok(known.map(|(means, size)| {
+            let (measured, target) = (measured / norm, means / size);
+            GroupedPair { difference: &measured - &target, measured, target }
+        }))
+    }
+}
+
+/// ‖LR‖ = √⟨LᵀL, RRᵀ⟩ (Frobenius norms) without the K×K matrix.
+fn norm_of_product(left: &DMatrix<f64>, right: &DMatrix<f64>) -> f64 {
+    let (first, second) = (left.amax(), right.amax());
+    if first == 0.0 || second == 0.0 {
+        return 0.0;
+    }
+    let (left, right) = (left / first, right / second);
+    let squared = (left.transpose() * &left).dot(&(&right * right.transpose()));
+    squared.max(0.0).sqrt() * first * second
+}
+
+/// The Frobenius norm of a matrix that is no family.
+fn norm_of_matrix(matrix: &ClassMatrix) -> f64 {
+    let classes = matrix.classes();
+    let entries = (0..classes).flat_map(|i| (0..classes).map(move |j| (i, j)));
+    entries.filter_map(|(i, j)| matrix.get(i, j)).map(|entry| entry * entry).sum::<f64>().sqrt()
+}
+
+/// Pairs i < j of K classes: all of them, or those of evenly spaced classes if they are more than `most`.
+///
+/// ```
+/// use neural_collapse::geometry::class_pairs;
+///
+/// assert_eq!(class_pairs(3, 10), [(0, 1), (0, 2), (1, 2)]);
+/// assert_eq!(class_pairs(1000, 3), [(0, 333), (0, 666), (333, 666)]);
+/// ```
+#[must_use]
+pub fn class_pairs(classes: usize, most: usize) -> Vec<(usize, usize)> {
+    // The largest number c of classes with c(c−1)/2 ≤ most.
+    let chosen = ((0.25 + 2.0 * most as f64).sqrt() + 0.5).floor() as usize;
+    let chosen = chosen.clamp(1, classes.max(1)).min(classes);
+    let class = |index: usize| index * classes / chosen.max(1);
+    (0..chosen).flat_map(|i| (i + 1..chosen).map(move |j| (class(i), class(j)))).collect()
+}
+
+/// The cosines of the angles between pairs of vectors (columns); `None` where one of them is zero or there is no such
+/// column.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::geometry::cosines;
+///
+/// let vectors = dmatrix![2.0, 0.0, 0.0; 0.0, 1.0, 0.0];
+/// assert_eq!(cosines(&vectors, &[(0, 1), (0, 2)]), [Some(0.0), None]);
+/// ```
+#[must_use]
+pub fn cosines(vectors: &DMatrix<f64>, pairs: &[(usize, usize)]) -> Vec<Option<f64>> {
+    let largest = vectors.amax();
+    let norms: Vec<f64> = vectors.column_iter().map(|vector| (vector / largest).norm()).collect();
+    let cosine = |&(i, j): &(usize, usize)| {
+        let (first, second) = (*norms.get(i)?, *norms.get(j)?);
+        let product = (vectors.column(i) / largest).dot(&(vectors.column(j) / largest));
+        let is_known = first > 0.0 && second > 0.0;
+        is_known.then(|| (product / first / second).clamp(-1.0, 1.0))
+    };
+    pairs.iter().map(cosine).collect()
+}

@@ -1,0 +1,117 @@
+//! Which classes are taken for which: the decisions behind NC4, pair by pair.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::measure::class_means::ClassMeans;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::statistics::ClassStatistics;
+use crate::metrics::nc4::{Rule, Scratch};
+use crate::numerics::parallel;
+use crate::numerics::scalar::{Scalar, to_f64};
+use crate::problem::head::LinearHead;
+
+/// How many samples of one class have one pair of decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Confused {
+    /// The class that the samples are of.
+    pub label: usize,
+    /// The class whose output is the largest.
+    pub head: usize,
+    /// The class whose mean is the nearest.
+    pub nearest_mean: usize,
+    /// Number of these samples.
+    pub samples: u64,
+}
+
+/// The decisions that [`nc4`](crate::metrics::nc4) compares, counted for every class and pair of decisions, batch by
+/// batch. Ties go to the lowest class.
+///
+/// Only what occurs is kept: under neural collapse one entry a class.
+///
+/// ```
+/// use nalgebra::{dmatrix, dvector};
+/// use neural_collapse::{ClassStatistics, Features, LinearHead};
+/// use neural_collapse::metrics::Confusion;
+///
+/// let numbers = [2.0, 4.0, -3.0, -1.0];
+/// let data = Features::from_row_major(&numbers, 4, 1)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let head = LinearHead::new(vec![dmatrix![1.0; -1.0]], Some(dvector![-3.0, 3.0]))?;
+/// let mut confusion = Confusion::new(&ClassStatistics::new(&data)?, &head)?;
+/// confusion.accumulate(&data)?;
+/// // The sample 2 is nearest to the mean of its class, but the head takes it for the other.
+/// let wrong: Vec<_> = confusion.entries().filter(|entry| entry.head != entry.label).collect();
+/// assert_eq!((wrong.len(), wrong[0].label, wrong[0].head, wrong[0].nearest_mean), (1, 0, 1, 0));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: (NC4) of Papyan, Han & Donoho (PNAS 2020), counted class by class.
+#[derive(Debug, Clone)]
+pub struct Confusion {
+    means: Arc<ClassMeans>,
+    head: Rule,
+    nearest_mean: Rule,
+    counts: BTreeMap<[usize; 3], u64>,
+}
+
+impl Confusion {
+    /// No samples yet; the class means are those of `statistics`, which has to be complete.
+    ///
+    /// # Errors
+    /// As [`DecisionCounts::new`](crate::metrics::DecisionCounts::new).
+    pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
+        head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
+        let means = statistics.shared_means()?;
+        let (head, nearest_mean) = (Rule::of_head(head)?, Rule::of_nearest_mean(&means));
+        Ok(Self { means, head, nearest_mean, counts: BTreeMap::new() })
+    }
+
+    /// Adds the samples of a batch; one without samples changes nothing.
+    ///
+    /// # Errors
+    /// As [`DecisionCounts::accumulate`](crate::metrics::DecisionCounts::accumulate).
+    pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.means.check_shape(batch)?;
+        let (dimension, classes) = self.means.shape();
+        let blocks: Vec<_> = batch.features().blocks().collect();
+        let samples = batch.features().samples();
+        // It decides about threads only, which do not change the counts.
+        let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
+        let decide = |scratch: &mut Scratch, block: usize| {
+            self.decide(batch, blocks[block].clone(), scratch)
+        };
+        let decisions = parallel::map(blocks.len(), operations, Scratch::default, decide);
+        let decisions = decisions.into_iter().collect::<Result<Vec<_>>>()?;
+        for (&label, (head, mean)) in batch.labels().iter().zip(decisions.into_iter().flatten()) {
+            *self.counts.entry([label, head, mean]).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Head and nearest mean for a range of samples.
+    fn decide<T: Scalar>(
+        &self,
+        batch: &LabeledFeatures<'_, T>,
+        range: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<(usize, usize)>> {
+        let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
+        batch.features().fill_block(range, &mut scratch.samples, write)?;
+        let head = self.head.decide(scratch);
+        Ok(head.into_iter().zip(self.nearest_mean.decide(scratch)).collect())
+    }
+
+    /// All that occurred, by label and decisions.
+    pub fn entries(&self) -> impl Iterator<Item = Confused> + '_ {
+        self.counts.iter().map(|(&[label, head, nearest_mean], &samples)| Confused {
+            label,
+            head,
+            nearest_mean,
+            samples,
+        })
+    }
+}

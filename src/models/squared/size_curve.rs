@@ -1,0 +1,48 @@
+//! What a class of another size would become.
+
+use crate::error::{Error, Result, check_positive};
+use crate::models::squared::direction::Direction;
+use crate::models::squared::minimum::GlobalMinimum;
+use crate::models::squared::spectrum::TargetValue;
+use crate::problem::regularization::Bias;
+
+impl GlobalMinimum {
+    /// ‖w‖² and ‖h‖² of a class of `size` samples, which need not be a whole number, in a data set of as many samples
+    /// N and with the decays of this one: the curve that the classes of a problem without a bias lie on. Both are 0
+    /// below the [`smallest_surviving_count`](Self::smallest_surviving_count).
+    ///
+    /// Widths are taken to leave room for the class.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`] beside a bias, with which classes depend on each other, and for an arbitrary target;
+    /// [`Error::OutOfRange`] if the size is not positive and finite, [`Error::Unrepresentable`] if a norm is.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let counts = ClassCounts::new(&[200, 100, 50, 50])?;
+    /// let minimum = Ufm::new(counts, Regularization::new(&[5e-4; 3], 5e-4)?)?.global_minimum()?;
+    /// let (classifier, feature) = minimum.norms_of_size(100.0)?;
+    /// let class = minimum.class(1).unwrap();
+    /// assert!((classifier - class.classifier_norm_squared.unwrap()).abs() < 1e-12);
+    /// assert!((feature - class.feature_norm_squared.unwrap()).abs() < 1e-12);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// Source: Theorems 4.1 and 4.4 of Dang et al. (ICML 2023), in which n_k need not be an integer.
+    pub fn norms_of_size(&self, size: f64) -> Result<(f64, f64)> {
+        check_positive("size", size)?;
+        let (problem, question) = (self.problem(), "the norms of a class of another size");
+        let regularization = problem.regularization();
+        if regularization.bias() != Bias::None || problem.counts().is_none() {
+            let reason = "they depend on the other classes";
+            return Err(Error::NotAnswered { question, reason });
+        }
+        let samples = problem.samples() as f64;
+        let target = TargetValue { squared: size, multiplicity: 1, samples };
+        let direction = Direction::new(target, 1, self.scale() / samples, self.potential())?;
+        let energy = direction.energy();
+        let classifier = regularization.trailing_eigenvalue(1, energy);
+        Ok((classifier, energy / regularization.feature_decay() / size))
+    }
+}
