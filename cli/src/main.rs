@@ -6,12 +6,16 @@ mod class_sizes;
 mod error;
 mod input;
 mod loss;
+mod page;
 mod penalties;
+mod pictures;
+mod plot;
 mod progress;
 mod report;
 mod tables;
-#[allow(dead_code, reason = "for the commands that write files")]
+mod trajectory;
 mod written_file;
+mod written_report;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,11 +28,15 @@ use error::CliError;
 use input::read_network;
 use progress::Progress;
 use report::{AuditReport, PredictionReport, Versioned, audit_tables, print};
+use trajectory::{csv, json_lines, table};
+use written_report::{misused, trajectory, write_plot, write_report};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Predict(arguments) => predict(&arguments),
-        Command::Audit(arguments) => audit(&arguments),
+        Command::Audit(arguments) => audit(*arguments),
+        Command::Report(arguments) => write_report(arguments.audit),
+        Command::Plot(arguments) => write_plot(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,9 +58,30 @@ fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
     Ok(())
 }
 
-fn audit(arguments: &AuditArguments) -> Result<(), CliError> {
-    let audited = measure(arguments)?;
+fn audit(mut arguments: AuditArguments) -> Result<(), CliError> {
+    if arguments.trajectory.trajectory {
+        return print_trajectory(&mut arguments);
+    }
+    if arguments.trajectory.output.is_some() {
+        misused("audit", "audit writes a file of --trajectory only; `report` writes a page")
+    }
+    let audited = measure(&arguments)?;
     print(arguments.json, &AuditReport::new(&audited)?, || audit_tables(&audited))?;
+    Ok(())
+}
+
+/// Rows of a training: where no file is given to write them to, on the standard output.
+fn print_trajectory(arguments: &mut AuditArguments) -> Result<(), CliError> {
+    let rows = trajectory(arguments)?;
+    let text = match (arguments.json, arguments.trajectory.csv, &arguments.trajectory.output) {
+        (true, ..) => json_lines(&rows)?,
+        (_, true, _) => csv(&rows)?,
+        (_, _, None) => table(&rows) + "\n",
+        (_, _, Some(_)) => return Ok(()),
+    };
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()?;
     Ok(())
 }
 

@@ -97,6 +97,13 @@ pub(crate) fn shortest_number(number: f64) -> String {
     }
 }
 
+/// A text with a capital letter at its beginning.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    first + letters.as_str()
+}
+
 /// Equal consecutive items of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run<T> {

@@ -8,6 +8,7 @@ use neural_collapse::Bias;
 use neural_collapse::metrics::Nc1Options;
 
 use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
+use super::trajectory::{TrajectoryArguments, positive};
 use crate::input::{Keys, Reading, Request};
 use crate::loss::Loss;
 use crate::penalties::{Decay, Penalties};
@@ -89,7 +90,7 @@ pub(crate) struct AuditArguments {
 
     /// The temperature that the cosines of --normalize are divided by
     #[arg(long, value_name = "NUMBER", default_value_t = 1.0, requires = "normalize")]
-    #[arg(value_parser = temperature)]
+    #[arg(value_parser = positive)]
     pub(crate) temperature: f64,
 
     /// Files of the training set: measure the samples around its class means, as test sets are
@@ -151,6 +152,10 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "SHARE", value_parser = cutoff)]
     rank_cutoff: Option<f64>,
 
+    /// Several checkpoints.
+    #[command(flatten)]
+    pub(crate) trajectory: TrajectoryArguments,
+
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -173,7 +178,11 @@ Examples:
 
   Samples in several files, the weights in another one, every metric as JSON:
     neural-collapse audit head.npz shard-0.safetensors shard-1.safetensors \\
-        --metrics all --json";
+        --metrics all --json
+
+  A training, checkpoint by checkpoint, as a table; as CSV, which a later run goes on with:
+    neural-collapse audit --trajectory epoch_*.npz
+    neural-collapse audit --trajectory epoch_*.npz -o training.csv";
 
 impl AuditArguments {
     /// The conventions of NC1.
@@ -227,11 +236,6 @@ impl AuditArguments {
             has_one_output: false,
         }
     }
-}
-
-fn temperature(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
-    number.ok_or_else(|| "a positive number is expected".into())
 }
 
 fn cutoff(text: &str) -> Result<f64, String> {

@@ -10,7 +10,7 @@ use super::shard::{Batch, Shard};
 const BLOCK_BYTES: usize = 16 << 20;
 
 /// The samples of all files, in their order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct DataSet {
     shards: Vec<Shard>,
     labels_key: String,

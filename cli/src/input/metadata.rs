@@ -17,8 +17,12 @@ const SMOOTHING: &str = "label_smoothing";
 const CLASS_WEIGHTS: &str = "class_weights";
 const NONNEGATIVE: &str = "nonnegative_features";
 
-/// Entries that say nothing about training, or nothing that is needed.
-const IRRELEVANT: [&str; 2] = ["description", "format"];
+/// When a checkpoint was made, and by steps of which size.
+pub(super) const EPOCH: &str = "epoch";
+pub(super) const LEARNING_RATE: &str = "learning_rate";
+
+/// Entries that say nothing about what was minimised, or nothing that is needed.
+const IRRELEVANT: [&str; 4] = ["description", "format", EPOCH, LEARNING_RATE];
 
 /// The more numbers an array has, the less it is a list of hyper-parameters.
 const MAX_NUMBERS: usize = 10_000;
@@ -110,6 +114,12 @@ pub(super) fn contradiction(
         (CLASS_WEIGHTS, differ(weights.0, weights.1)),
     ];
     differ.into_iter().find(|(_, differ)| *differ).map(|(name, _)| name)
+}
+
+/// A finite number in the metadata, if there is one.
+pub(super) fn number(metadata: &[(String, String)], name: &str) -> Option<f64> {
+    let (_, text) = metadata.iter().find(|(entry, _)| entry == name)?;
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// The entries that have no meaning here, with the name of that which may have been meant.

@@ -11,7 +11,7 @@ use super::keys::Request;
 use super::label_names;
 use super::labels::Classes;
 use super::listing::{Listed, Name, list, resolve};
-use super::metadata::{UnknownEntry, unknown};
+use super::metadata::{EPOCH, LEARNING_RATE, UnknownEntry, number, unknown};
 use super::present::Present;
 use super::samples::{SampleNames, Samples};
 
@@ -54,6 +54,10 @@ pub(crate) struct Facts {
     pub(crate) ignored_samples: usize,
     /// Whether the head has one output, read as the difference of two.
     pub(crate) has_one_output: bool,
+    /// The epoch that the metadata tell.
+    pub(crate) epoch: Option<f64>,
+    /// The step size of gradient descent that the metadata tell.
+    pub(crate) learning_rate: Option<f64>,
 }
 
 /// Reads a network, all but its features.
@@ -192,6 +196,8 @@ fn read_head<'a>(
         ..Facts::default()
     };
     for file in &all {
+        facts.epoch = facts.epoch.or(number(&file.metadata, EPOCH));
+        facts.learning_rate = facts.learning_rate.or(number(&file.metadata, LEARNING_RATE));
         let entries = unknown(&file.metadata).into_iter();
         facts.unknown_metadata.extend(entries.map(|entry| (file.path.clone(), entry)));
     }

@@ -57,7 +57,6 @@ pub(crate) struct StoredFeatures {
 /// Some of the samples of a file.
 pub(crate) struct Batch<'a, T: Float> {
     /// The features of the samples, one sample after the other.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what tests compare"))]
     pub(crate) numbers: &'a [T],
     /// The same for the library, with the class of each sample.
     pub(crate) samples: LabeledFeatures<'a, T>,

@@ -17,6 +17,7 @@ use serde::Serialize;
 pub(crate) use audit::AuditReport;
 pub(crate) use audit_tables::audit_tables;
 pub(crate) use prediction::PredictionReport;
+pub(crate) use remarks::remarks;
 
 /// The version of the JSON objects. Keys are added without a new one; it grows when one changes its meaning.
 pub(crate) const SCHEMA_VERSION: u32 = 2;

@@ -3,6 +3,7 @@
 use neural_collapse::problem::TrainingObjective;
 
 use crate::audit::AuditedNetwork;
+use crate::tables::capitalized;
 
 /// An accuracy below this share of NC4 is pointed out.
 const FAR_BELOW: f64 = 0.5;
@@ -13,9 +14,9 @@ const DISAGREE: f64 = 2.0;
 /// From this residual on, the balance of the layers fails.
 const UNBALANCED: f64 = 0.05;
 
-pub(super) fn remarks(network: &AuditedNetwork) -> Vec<String> {
+pub(crate) fn remarks(network: &AuditedNetwork) -> Vec<String> {
     let mut remarks: Vec<String> =
-        network.facts.assumptions.iter().map(|assumption| capitalized(assumption)).collect();
+        network.facts.assumptions.iter().map(|assumption| sentence(assumption)).collect();
     remarks.extend(
         network
             .facts
@@ -176,8 +177,6 @@ fn model_remarks(network: &AuditedNetwork) -> Vec<String> {
     remarks
 }
 
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+fn sentence(text: &str) -> String {
+    format!("{}.", capitalized(text.trim_end_matches('.')))
 }

@@ -76,8 +76,11 @@ fn every_key_is_documented() {
     // A package without the project around it has nothing to compare.
     let Ok(text) = std::fs::read_to_string(path) else { return };
     let (predictions, audits) = text.split_once("## `audit`").unwrap();
+    let (audits, rows) = audits.split_once("## `audit --trajectory`").unwrap();
     check(predictions, PREDICTIONS.iter().map(|line| json(&format!("predict --json {line}"))));
     let better = better_than_closed_forms("json_keys.safetensors");
     let networks = NETWORKS.into_iter().chain([better.as_str()]);
     check(audits, networks.map(|line| json(&format!("audit --json {line}"))));
+    let line = "audit --json --trajectory data/trajectory/epoch_0.safetensors";
+    check(rows, std::iter::once(json(line)));
 }

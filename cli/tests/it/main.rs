@@ -10,6 +10,7 @@ mod json_keys;
 mod loss;
 mod losses;
 mod metrics;
+mod pictures;
 #[cfg(target_os = "linux")]
 mod progress;
 mod readme;

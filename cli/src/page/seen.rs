@@ -1,0 +1,53 @@
+//! What a page shows of single samples.
+
+use neural_collapse::Error;
+use neural_collapse::audit::Measurement;
+use neural_collapse::metrics::Confusion;
+
+use crate::error::CliError;
+use crate::input::{DataSet, Float, Precision};
+
+/// Samples drawn as points.
+const POINTS: usize = 400;
+
+/// Some of the samples, and the decisions for all of them.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Evenly spaced samples.
+    pub(crate) samples: Vec<Vec<f64>>,
+    /// The decisions of head and nearest class mean.
+    pub(crate) confusion: Confusion,
+}
+
+impl Seen {
+    /// Passes once more over the samples of a network that was measured.
+    pub(crate) fn of(data: &DataSet, measurement: &Measurement) -> Result<Self, CliError> {
+        let name = data.name();
+        let confusion = Confusion::new(measurement.statistics(), measurement.head())
+            .map_err(CliError::in_file(&name))?;
+        let mut seen = Self { samples: Vec::new(), confusion };
+        match data.precision() {
+            Precision::Single => seen.pass::<f32>(data),
+            Precision::Double => seen.pass::<f64>(data),
+        }?;
+        Ok(seen)
+    }
+
+    fn pass<T: Float>(&mut self, data: &DataSet) -> Result<(), CliError> {
+        let step = data.samples().div_ceil(POINTS).max(1);
+        let width = data.width();
+        let mut first = 0;
+        data.for_each_batch::<T>(|batch| {
+            let count = batch.samples.labels().len();
+            for (index, numbers) in batch.numbers.chunks_exact(width.max(1)).enumerate() {
+                if (first + index) % step == 0 {
+                    self.samples.push(numbers.iter().map(|&number| number.into()).collect());
+                }
+            }
+            first += count;
+            self.confusion.accumulate(&batch.samples)?;
+            Ok::<(), Error>(())
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! Minority collapse: norms against the imbalance.
+
+use kuva::prelude::{LinePlot, Plot, ReferenceLine};
+
+use super::ink::Ink;
+use super::picture::Picture;
+use super::scatter::Points;
+
+/// ‖wₖ‖² of classes against the ratio of the largest to the smallest class, with the ratios at which classes collapse.
+pub(crate) fn collapse(curves: Vec<(String, Points)>, critical: &[f64], ink: Ink) -> Picture {
+    let list: Vec<String> = critical.iter().map(|ratio| format!("{ratio:.4}")).collect();
+    let description = format!(
+        "Squared norms of the classifier's rows against the imbalance; {}.",
+        match list.is_empty() {
+            true => "no class collapses in this range".into(),
+            false => format!("classes collapse at the ratios {}", list.join(", ")),
+        }
+    );
+    let lines = curves.into_iter().enumerate().map(|(index, (name, points))| {
+        let line = LinePlot::new().with_data(points).with_color(ink.series(index));
+        line.with_stroke_width(1.8).with_legend(name).into()
+    });
+    let plots: Vec<Plot> = lines.collect();
+    let axes = ["largest class / smallest class", "‖wₖ‖²"];
+    let picture = Picture::new("Minority collapse", description, plots, axes, ink);
+    let picture = picture.with_logarithmic([true, false]);
+    critical.iter().fold(picture, |picture, &ratio| {
+        picture.with_layout(|layout| {
+            let line = ReferenceLine::vertical(ratio).with_color(ink.muted());
+            layout.with_reference_line(line.with_label(format!("{ratio:.3}")))
+        })
+    })
+}

@@ -1,0 +1,285 @@
+//! Pictures of a prediction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nalgebra::DMatrix;
+use neural_collapse::geometry::Projection;
+use neural_collapse::models::AnyModel;
+use neural_collapse::models::cross_entropy::phase_diagram;
+use neural_collapse::models::squared::critical_imbalance_ratio;
+use neural_collapse::prediction::SingularValue;
+use neural_collapse::{
+    Basis, Bias, ClassCounts, Error, GlobalMinimum, Landscape, Potential, Prediction, Ufm,
+};
+
+use crate::error::CliError;
+use crate::pictures::{self, Arrows, Curve, Ink, Picture, Spectrum};
+use crate::tables::{capitalized, shortest_number};
+
+/// Matrices of more classes are not made for a picture.
+const MOST_CLASSES: usize = 200;
+
+/// Vectors in a picture.
+const MOST_VECTORS: usize = 12;
+
+/// Ratios of the largest to the smallest class in a picture.
+const RATIOS: u32 = 60;
+
+/// Classes of so many different sizes get a curve of their own.
+const MOST_CURVES: usize = 6;
+
+/// The vectors of the classes.
+pub(crate) fn vectors_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
+    let prediction = model.prediction();
+    let classes = prediction.classes();
+    if classes > MOST_CLASSES {
+        return Err(refused(
+            "vectors",
+            format!("{classes} classes, but at most {MOST_CLASSES} can be drawn"),
+        ));
+    }
+    let explicit = prediction.explicit(&Basis::Standard)?;
+    let chosen: Vec<usize> = match classes {
+        0..=MOST_VECTORS => (0..classes).collect(),
+        _ => (0..MOST_VECTORS).map(|index| index * classes / MOST_VECTORS).collect(),
+    };
+    let last = explicit.head().trailing_product(1)?.transpose();
+    let tips = |vectors: &DMatrix<f64>| -> Result<Vec<(f64, f64)>, Error> {
+        let vectors = vectors.select_columns(&chosen);
+        let plane = Projection::star(&vectors)?;
+        let seen = plane.coordinates(&vectors)?;
+        let longest = seen.column_iter().map(|column| column.norm()).fold(0.0, f64::max);
+        let unit = if longest > 0.0 { longest } else { 1.0 };
+        let second = |column: usize| if seen.nrows() > 1 { seen[(1, column)] / unit } else { 0.0 };
+        let first = |column: usize| if seen.nrows() > 0 { seen[(0, column)] / unit } else { 0.0 };
+        Ok((0..seen.ncols()).map(|column| (first(column), second(column))).collect())
+    };
+    let mut kinds = vec![Arrows { name: "rows of the classifier", tips: tips(&last)? }];
+    if let Some(means) = explicit.class_means() {
+        kinds.push(Arrows { name: "class means", tips: tips(means)? });
+    }
+    let counts = prediction.counts();
+    let name = |&class: &usize| match counts.and_then(|counts| counts.count(class)) {
+        Some(count) => format!("n = {count}"),
+        None => class.to_string(),
+    };
+    let title = capitalized(&prediction.geometry().to_string());
+    Ok(pictures::vectors(&title, kinds, chosen.iter().map(name).collect(), ink))
+}
+
+/// Singular values of the layers, their product and the features.
+pub(crate) fn spectrum_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
+    let prediction = model.prediction();
+    let mut curves: Vec<Curve> = Vec::new();
+    let mut add = |name: String, values: &[SingularValue]| {
+        let values = spread(values);
+        let points = values.iter().enumerate();
+        let points = points.map(|(index, &value)| (index as f64 + 1.0, value)).collect();
+        curves.push(Curve { name, points, is_drawn_through: false });
+    };
+    let depth = prediction.depth();
+    for layer in (1..=depth).take(5) {
+        add(layer_name(layer), &prediction.singular_values(layer..=layer)?);
+    }
+    if depth > 1 {
+        add(
+            format!("{}⋯{}", layer_name(depth), layer_name(1)),
+            &prediction.singular_values(1..=depth)?,
+        );
+    }
+    match prediction.feature_singular_values() {
+        Ok(values) => add("H".into(), &values),
+        Err(Error::NotAnswered { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let axes = ["number, by falling size", "singular value"];
+    Ok(pictures::curves("Predicted singular values", axes, curves, &[], [false; 2], ink))
+}
+
+/// The singular values of one matrix for a page.
+pub(crate) fn spectra(prediction: &dyn Prediction) -> Result<Vec<Spectrum>, Error> {
+    let spectrum = |name: String, values: &[SingularValue]| Spectrum {
+        name,
+        measured: Vec::new(),
+        predicted: spread(values),
+    };
+    let depth = prediction.depth();
+    let mut spectra = Vec::new();
+    for layer in (1..=depth).take(6) {
+        spectra.push(spectrum(layer_name(layer), &prediction.singular_values(layer..=layer)?));
+    }
+    match prediction.feature_singular_values() {
+        Ok(values) => spectra.push(spectrum("the features".into(), &values)),
+        Err(Error::NotAnswered { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(spectra)
+}
+
+/// `W₃`.
+pub(crate) fn layer_name(layer: usize) -> String {
+    let digit = |digit: char| {
+        let value = digit.to_digit(10).unwrap_or(0);
+        char::from_u32(0x2080 + value).unwrap_or(digit)
+    };
+    format!("W{}", layer.to_string().chars().map(digit).collect::<String>())
+}
+
+/// One number for each singular vector, of very many the first.
+fn spread(values: &[SingularValue]) -> Vec<f64> {
+    const MOST: usize = 400;
+    let repeated =
+        values.iter().flat_map(|value| std::iter::repeat_n(value.value, value.multiplicity));
+    repeated.take(MOST).collect()
+}
+
+/// Which classes collapse, or which structure is the lowest.
+pub(crate) fn phase_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
+    match model {
+        AnyModel::Squared(minimum) => Ok(surviving(minimum, ink)?),
+        AnyModel::CrossEntropy(landscape) => Ok(strengths(landscape, ink)?),
+        _ => Err(refused("phase", "there is no phase diagram for this model".into())),
+    }
+}
+
+/// The ratios of the largest to the smallest class in a picture, from 1 on.
+fn ratios(counts: &ClassCounts) -> impl Iterator<Item = f64> {
+    let end = (2.0 * counts.imbalance()).max(100.0);
+    (0..=RATIOS).map(move |step| end.powf(f64::from(step) / f64::from(RATIOS)))
+}
+
+fn surviving(minimum: &GlobalMinimum, ink: Ink) -> Result<Picture, CliError> {
+    let problem = minimum.problem();
+    let counts = counts_of(minimum)?;
+    let mut limits: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+    for ratio in ratios(counts) {
+        // Beyond some ratio a class would have no sample.
+        let Ok(stretched) = counts.with_imbalance(ratio) else { break };
+        let imbalance = stretched.imbalance();
+        let mut other = Ufm::new(stretched, problem.regularization().clone())?;
+        if let Some(widths) = problem.widths() {
+            other = other.with_widths(widths)?;
+        }
+        for (factor, surviving) in other.global_minimum()?.collapse_factors() {
+            limits.entry(surviving).or_default().push((imbalance, factor));
+        }
+    }
+    let name = |surviving: usize| match surviving {
+        0 => "none survives above".to_string(),
+        1 => "1 direction survives above".into(),
+        number => format!("{number} directions survive above"),
+    };
+    let mut limits: Vec<_> = limits.into_iter().rev().collect();
+    // Of many classes the first, the last and some between them.
+    let step = limits.len().div_ceil(MOST_CURVES).max(1);
+    let last = limits.len().saturating_sub(1);
+    let mut index = 0;
+    limits.retain(|_| {
+        index += 1;
+        (index - 1) % step == 0 || index - 1 == last
+    });
+    let limits = limits.into_iter().map(|(number, points)| (name(number), points)).collect();
+    Ok(pictures::surviving_classes(limits, (counts.imbalance(), 1.0), ink))
+}
+
+fn strengths(landscape: &Landscape, ink: Ink) -> Result<Picture, CliError> {
+    let problem = landscape.problem();
+    let (depth, bias) = (problem.depth(), problem.regularization().bias());
+    let phases = phase_diagram(problem.classes(), depth, bias, problem.label_smoothing())?;
+    let here = problem.strength();
+    let ends = phases.iter().map(|phase| phase.to).filter(|end| end.is_finite());
+    let (low, high) = ends.fold((here, here), |(low, high), end| (low.min(end), high.max(end)));
+    let shown = phases.iter().map(|phase| {
+        (phase.structure.to_string(), phase.from.max(0.3 * low), phase.to.min(3.0 * high))
+    });
+    Ok(pictures::phases_of_strength(&shown.collect::<Vec<_>>(), here, depth, ink))
+}
+
+/// Norms of the classes over the imbalance.
+pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
+    let AnyModel::Squared(minimum) = model else {
+        let reason = "classes collapse one by one under the squared loss (--loss mse)";
+        return Err(refused("collapse", reason.into()));
+    };
+    if minimum.problem().regularization().bias() != Bias::None {
+        let reason = "beside a bias no class collapses on its own (--bias none)";
+        return Err(refused("collapse", reason.into()));
+    }
+    let counts = counts_of(minimum)?;
+    // Of every size the first class.
+    let mut seen = BTreeSet::new();
+    let classes: Vec<(usize, u64)> = match counts.is_balanced() {
+        true => evenly_spaced(counts.classes())
+            .map(|class| (class, counts.count(class).unwrap_or(0)))
+            .collect(),
+        false => {
+            let firsts = counts.runs().filter(|run| seen.insert(run.size));
+            firsts.map(|run| (run.first_class, run.size)).take(MOST_CURVES).collect()
+        }
+    };
+    let name = |&(class, size): &(usize, u64)| match counts.is_balanced() {
+        true => format!("class {class}"),
+        false => format!("class {class} (now n = {size})"),
+    };
+    let mut curves: Vec<(String, Vec<(f64, f64)>)> =
+        classes.iter().map(|class| (name(class), Vec::new())).collect();
+    for ratio in ratios(counts) {
+        let Ok(stretched) = counts.with_imbalance(ratio) else { break };
+        let imbalance = stretched.imbalance();
+        let other = Ufm::new(stretched, minimum.problem().regularization().clone())?;
+        let other = other.global_minimum()?;
+        for ((class, _), (_, points)) in classes.iter().zip(&mut curves) {
+            let norm = other.class(*class).and_then(|class| class.classifier_norm_squared);
+            points.extend(norm.map(|norm| (imbalance, norm)));
+        }
+    }
+    Ok(pictures::collapse(curves, &critical(minimum, counts), ink))
+}
+
+/// The ratio at which the smaller of two sizes collapses, if there are two.
+fn critical(minimum: &GlobalMinimum, counts: &ClassCounts) -> Vec<f64> {
+    let sizes: Vec<_> = counts.sizes().collect();
+    let [larger, smaller] = sizes[..] else { return Vec::new() };
+    let (majority, minority) = (larger.class_count as u64, smaller.class_count as u64);
+    let regularization = minimum.problem().regularization();
+    let ratio = critical_imbalance_ratio(majority, minority, smaller.size, regularization);
+    ratio.ok().filter(|&ratio| ratio > 1.0).into_iter().collect()
+}
+
+fn evenly_spaced(classes: usize) -> impl Iterator<Item = usize> {
+    let chosen = classes.min(MOST_CURVES);
+    (0..chosen).map(move |index| match chosen {
+        1 => 0,
+        _ => index * (classes - 1) / (chosen - 1),
+    })
+}
+
+/// g(x; b) at the slopes of the directions, at the threshold and at the fold.
+pub(crate) fn potential_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
+    let AnyModel::Squared(minimum) = model else {
+        let reason = "g(x; b) belongs to the squared loss (--loss mse)";
+        return Err(refused("potential", reason.into()));
+    };
+    let depth = minimum.depth();
+    let layers = u32::try_from(depth).map_err(|_| refused("potential", "too deep".into()))?;
+    let mut slopes: Vec<(String, f64)> = Vec::new();
+    for direction in minimum.directions().iter().take(3) {
+        let slope = depth as f64 * direction.ratio();
+        let target = shortest_number(direction.target_squared());
+        slopes.push((format!("b = {slope:.4} (σ² = {target})"), slope));
+    }
+    let of_depth = Potential::<f64>::new(layers)?;
+    slopes.push(("threshold".into(), of_depth.slope_threshold()));
+    if depth > 1 {
+        slopes.push(("fold".into(), of_depth.fold()));
+    }
+    Ok(pictures::potential(layers, &slopes, ink)?)
+}
+
+fn counts_of(minimum: &GlobalMinimum) -> Result<&ClassCounts, CliError> {
+    minimum.counts().ok_or_else(|| refused("plot", "the target has no classes".into()))
+}
+
+fn refused(kind: &str, reason: String) -> CliError {
+    CliError::Argument { name: format!("plot {kind}"), reason }
+}

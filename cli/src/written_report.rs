@@ -1,0 +1,184 @@
+//! The commands that write pages, pictures and rows.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use neural_collapse::models::AnyModel;
+
+use crate::arguments::{Arguments, AuditArguments, Kind, Metrics, PlotArguments};
+use crate::audit::AuditedNetwork;
+use crate::error::CliError;
+use crate::input::read_network;
+use crate::page::{Rates, Seen, network_page, prediction_page, training_page};
+use crate::pictures::{Ink, Picture};
+use crate::plot::{collapse_of, phase_of, potential_of, spectrum_of, vectors_of};
+use crate::progress::Progress;
+use crate::trajectory::{Checkpoint, Row, Store, checkpoints};
+use crate::written_file::write_file;
+
+/// Writes the page of a network or of a training.
+pub(crate) fn write_report(mut arguments: AuditArguments) -> Result<(), CliError> {
+    if arguments.json {
+        misused("report", "report writes a page; `audit --json` prints the same numbers as JSON")
+    }
+    let Some(output) = arguments.trajectory.output.clone() else {
+        misused("report", "report needs -o FILE.html to write to")
+    };
+    let page = if arguments.trajectory.trajectory {
+        arguments.metrics = Metrics::All;
+        let (rows, rates) = {
+            let progress = Progress::start("reading");
+            let mut last = None;
+            let rows = rows(&arguments, None, &progress, &mut last)?;
+            (rows, last.unwrap_or_default())
+        };
+        training_page(&rows, &rates, &command_line())?
+    } else {
+        let progress = Progress::start("reading");
+        let network = read_network(&arguments.request())?;
+        let data = network.data.clone();
+        let audited = AuditedNetwork::new(network, &arguments, &progress)?;
+        let seen = Seen::of(&data, &audited.audit.measurement)?;
+        network_page(&audited, &seen, &data.name(), &command_line())?
+    };
+    write_file(&output, page.as_bytes())
+}
+
+/// Measures the checkpoints of a training; those whose rows are in the output file are left as they are.
+pub(crate) fn trajectory(arguments: &mut AuditArguments) -> Result<Vec<Row>, CliError> {
+    arguments.metrics = Metrics::All;
+    let store = arguments.trajectory.output.as_deref().map(Store::open).transpose()?;
+    let progress = Progress::start("reading");
+    rows(arguments, store.as_ref(), &progress, &mut None)
+}
+
+fn rows(
+    arguments: &AuditArguments,
+    store: Option<&Store>,
+    progress: &Progress,
+    last: &mut Option<Rates>,
+) -> Result<Vec<Row>, CliError> {
+    let files = checkpoints(&arguments.files, &settings(arguments))?;
+    let mut rows = Vec::with_capacity(files.len());
+    let end = files.len().saturating_sub(1);
+    for (index, checkpoint) in files.iter().enumerate() {
+        let known = store.and_then(|store| store.row(&checkpoint.fingerprint));
+        if let Some(row) = known {
+            rows.push(row.clone());
+            continue;
+        }
+        let network = audited(arguments, checkpoint, progress)?;
+        rows.push(Row::new(&network, checkpoint)?);
+        if let Some(store) = store {
+            store.write(&rows)?;
+        }
+        if index == end {
+            let step = arguments.trajectory.learning_rate.or(network.facts.learning_rate);
+            *last = Some(Rates::new(&network, step)?);
+        }
+    }
+    if let Some(store) = store {
+        store.write(&rows)?;
+    }
+    Ok(rows)
+}
+
+fn audited(
+    arguments: &AuditArguments,
+    checkpoint: &Checkpoint,
+    progress: &Progress,
+) -> Result<AuditedNetwork, CliError> {
+    let mut request = arguments.request();
+    request.files = vec![checkpoint.file.clone()];
+    AuditedNetwork::new(read_network(&request)?, arguments, progress)
+}
+
+/// All flags that decide about the numbers of a checkpoint: all but its own name and where rows go.
+fn settings(arguments: &AuditArguments) -> String {
+    let mut request = arguments.request();
+    request.files = Vec::new();
+    format!("{request:?} {:?} {:?}", arguments.nc1(), arguments.search)
+}
+
+/// Writes a picture of a prediction, or a page of all of them.
+pub(crate) fn write_plot(arguments: &PlotArguments) -> Result<(), CliError> {
+    if arguments.predict.json {
+        misused("plot", "plot writes a picture; `predict --json` prints the numbers as JSON")
+    }
+    let output = &arguments.output;
+    let format = Format::of(output, arguments.kind)?;
+    let model = {
+        let progress = Progress::start("searching");
+        arguments.predict.model(&progress)?
+    };
+    let picture: fn(&AnyModel, Ink) -> Result<Picture, CliError> = match arguments.kind {
+        Kind::Vectors => vectors_of,
+        Kind::Spectrum => spectrum_of,
+        Kind::Phase => phase_of,
+        Kind::Collapse => collapse_of,
+        Kind::Potential => potential_of,
+        Kind::Report => {
+            let page = prediction_page(&model, &command_line())?;
+            return write_file(output, page.as_bytes());
+        }
+    };
+    let picture = picture(&model, Ink::Own)?;
+    let bytes = match format {
+        Format::Png => picture.into_png()?,
+        Format::Svg | Format::Html => picture.into_svg().into_bytes(),
+    };
+    write_file(output, &bytes)
+}
+
+enum Format {
+    Svg,
+    Png,
+    Html,
+}
+
+impl Format {
+    /// The format that the name of a file asks for.
+    fn of(output: &Path, kind: Kind) -> Result<Self, CliError> {
+        let extension = output.extension().and_then(OsStr::to_str).unwrap_or_default();
+        match (extension.to_lowercase().as_str(), kind) {
+            ("html" | "htm", Kind::Report) => Ok(Self::Html),
+            (_, Kind::Report) => Err(wrong_extension(output, ".html")),
+            ("svg", _) => Ok(Self::Svg),
+            ("png", _) => Ok(Self::Png),
+            _ => Err(wrong_extension(output, ".svg or .png")),
+        }
+    }
+}
+
+fn wrong_extension(output: &Path, expected: &str) -> CliError {
+    let reason = format!("the name of the file must end in {expected}");
+    CliError::Argument { name: output.display().to_string(), reason }
+}
+
+/// The command as it can be given to a shell again.
+fn command_line() -> String {
+    let mut words = std::env::args();
+    let program = words.next().map(PathBuf::from);
+    let program = program.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_./=,:@+".contains(character);
+    let quoted = |word: String| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    let words: Vec<String> = words.map(quoted).collect();
+    format!("{} {}", program.unwrap_or("neural-collapse"), words.join(" "))
+}
+
+/// Ends the program with exit status 2.
+pub(crate) fn misused(name: &str, message: &str) -> ! {
+    let mut command = Arguments::command();
+    command.build();
+    let error = match command.find_subcommand_mut(name) {
+        Some(found) => found.error(ErrorKind::MissingRequiredArgument, message),
+        None => command.error(ErrorKind::MissingRequiredArgument, message),
+    };
+    error.exit()
+}
