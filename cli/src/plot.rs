@@ -149,18 +149,14 @@ fn ratios(counts: &ClassCounts) -> impl Iterator<Item = f64> {
 }
 
 fn surviving(minimum: &GlobalMinimum, ink: Ink) -> Result<Picture, CliError> {
-    let problem = minimum.problem();
     let counts = counts_of(minimum)?;
     let mut limits: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
     for ratio in ratios(counts) {
         // Beyond some ratio a class would have no sample.
         let Ok(stretched) = counts.with_imbalance(ratio) else { break };
         let imbalance = stretched.imbalance();
-        let mut other = Ufm::new(stretched, problem.regularization().clone())?;
-        if let Some(widths) = problem.widths() {
-            other = other.with_widths(widths)?;
-        }
-        for (factor, surviving) in other.global_minimum()?.collapse_factors() {
+        let other = with_counts(minimum, stretched)?;
+        for (factor, surviving) in other.collapse_factors() {
             limits.entry(surviving).or_default().push((imbalance, factor));
         }
     }
@@ -224,16 +220,35 @@ pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
     let mut curves: Vec<(String, Vec<(f64, f64)>)> =
         classes.iter().map(|class| (name(class), Vec::new())).collect();
     for ratio in ratios(counts) {
-        let Ok(stretched) = counts.with_imbalance(ratio) else { break };
+        // Beyond some ratio a class would have no sample.
+        let Ok(stretched) = stretched(counts, ratio) else { break };
         let imbalance = stretched.imbalance();
-        let other = Ufm::new(stretched, minimum.problem().regularization().clone())?;
-        let other = other.global_minimum()?;
+        let other = with_counts(minimum, stretched)?;
         for ((class, _), (_, points)) in classes.iter().zip(&mut curves) {
             let norm = other.class(*class).and_then(|class| class.classifier_norm_squared);
             points.extend(norm.map(|norm| (imbalance, norm)));
         }
     }
     Ok(pictures::collapse(curves, &critical(minimum, counts), ink))
+}
+
+/// The minimum for other classes with the same decays and widths.
+fn with_counts(minimum: &GlobalMinimum, counts: ClassCounts) -> Result<GlobalMinimum, Error> {
+    let problem = minimum.problem();
+    let other = Ufm::new(counts, problem.regularization().clone())?;
+    match problem.widths() {
+        Some(widths) => other.with_widths(widths)?.global_minimum(),
+        None => other.global_minimum(),
+    }
+}
+
+/// The classes with another imbalance: of two sizes the smaller stays, as in the critical ratio; else the number of samples.
+fn stretched(counts: &ClassCounts, ratio: f64) -> Result<ClassCounts, Error> {
+    let sizes: Vec<_> = counts.sizes().collect();
+    let [larger, smaller] = sizes[..] else { return counts.with_imbalance(ratio) };
+    let majority = (ratio * smaller.size as f64).round() as u64;
+    let size = |size: u64| if size == larger.size { majority } else { size };
+    ClassCounts::from_runs(counts.runs().map(|run| (size(run.size), run.class_count)))
 }
 
 /// The ratio at which the smaller of two sizes collapses, if there are two.
@@ -282,4 +297,24 @@ fn counts_of(minimum: &GlobalMinimum) -> Result<&ClassCounts, CliError> {
 
 fn refused(kind: &str, reason: String) -> CliError {
     CliError::Argument { name: format!("plot {kind}"), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use neural_collapse::Regularization;
+
+    #[test]
+    fn the_minority_collapses_at_the_critical_ratio_of_its_picture() {
+        let counts: ClassCounts = "1000x5,100x5".parse().unwrap();
+        let decays = Regularization::uniform(2, 1e-3, 1e-3).unwrap();
+        let minimum = |counts| Ufm::new(counts, decays.clone()).unwrap().global_minimum().unwrap();
+        let critical = critical(&minimum(counts.clone()), &counts)[0];
+        for (ratio, collapses) in [(critical - 0.1, false), (critical + 0.1, true)] {
+            let other = minimum(stretched(&counts, ratio).unwrap());
+            assert_eq!(other.class(9).unwrap().collapsed, Some(collapses), "{ratio}");
+        }
+        let balanced = ClassCounts::balanced(4, 100).unwrap();
+        assert!((stretched(&balanced, 8.0).unwrap().imbalance() - 8.0).abs() < 0.3);
+    }
 }

@@ -5,12 +5,7 @@ use neural_collapse::metrics::{nc0, nc0_factor};
 use neural_collapse::models::squared::LogisticLaw;
 use neural_collapse::{Bias, ClassCounts, Error, LinearHead, Prediction, Regularization, Ufm};
 
-/// Numbers without order, between −1 and 1.
-fn scrambled(rows: usize, columns: usize, seed: f64) -> DMatrix<f64> {
-    let number =
-        |i: usize, j: usize| ((i * columns + j) as f64 * 12.9898 + seed).sin() * 43_758.5453;
-    DMatrix::from_fn(rows, columns, |i, j| 2.0 * (number(i, j) - number(i, j).floor()) - 1.0)
-}
+use crate::support::scrambled::scrambled;
 
 /// softmax(Z) − Y for targets smoothed by δ.
 fn residual(outputs: &DMatrix<f64>, labels: &[usize], smoothing: f64) -> DMatrix<f64> {

@@ -4,11 +4,7 @@ use nalgebra::DMatrix;
 use neural_collapse::geometry::{ClassGroups, Frame, Projection, class_pairs, cosines};
 use neural_collapse::{ClassCounts, ClassMatrix, Error};
 
-fn scrambled(rows: usize, columns: usize, seed: f64) -> DMatrix<f64> {
-    let number =
-        |i: usize, j: usize| ((i * columns + j) as f64 * 12.9898 + seed).sin() * 43_758.5453;
-    DMatrix::from_fn(rows, columns, |i, j| 2.0 * (number(i, j) - number(i, j).floor()) - 1.0)
-}
+use crate::support::scrambled::scrambled;
 
 #[test]
 fn no_rotation_is_nearer_than_the_aligned_one() {

@@ -3,12 +3,12 @@
 use kuva::prelude::{LinePlot, Plot, ReferenceLine};
 
 use super::ink::Ink;
-use super::picture::Picture;
+use super::picture::{Picture, short};
 use super::scatter::Points;
 
 /// ‖wₖ‖² of classes against the ratio of the largest to the smallest class, with the ratios at which classes collapse.
 pub(crate) fn collapse(curves: Vec<(String, Points)>, critical: &[f64], ink: Ink) -> Picture {
-    let list: Vec<String> = critical.iter().map(|ratio| format!("{ratio:.4}")).collect();
+    let list: Vec<String> = critical.iter().map(|ratio| short(*ratio)).collect();
     let description = format!(
         "Squared norms of the classifier's rows against the imbalance; {}.",
         match list.is_empty() {
@@ -27,7 +27,7 @@ pub(crate) fn collapse(curves: Vec<(String, Points)>, critical: &[f64], ink: Ink
     critical.iter().fold(picture, |picture, &ratio| {
         picture.with_layout(|layout| {
             let line = ReferenceLine::vertical(ratio).with_color(ink.muted());
-            layout.with_reference_line(line.with_label(format!("{ratio:.3}")))
+            layout.with_reference_line(line.with_label(short(ratio)))
         })
     })
 }

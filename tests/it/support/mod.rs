@@ -10,6 +10,7 @@ pub mod kernels;
 pub mod lbfgs;
 pub mod objective;
 pub mod samples;
+pub mod scrambled;
 pub mod soft;
 pub mod starts;
 pub mod strategies;
