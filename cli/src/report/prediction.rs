@@ -130,6 +130,9 @@ impl PredictionReport {
         ];
         if let Some(bound) = self.lower_bound.filter(|&bound| bound < self.loss) {
             facts.push(number("no loss is below", bound));
+            if bound > 0.0 {
+                facts.push(number("f* above that, relative", self.loss / bound - 1.0));
+            }
         }
         if let Some(Scale { scale, threshold }) = self.scale {
             facts.push(number("scale a", scale));
