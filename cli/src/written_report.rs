@@ -95,11 +95,10 @@ fn audited(
     AuditedNetwork::new(read_network(&request)?, arguments, progress)
 }
 
-/// All flags that decide about the numbers of a checkpoint: all but its own name and where rows go.
+/// All flags but the files themselves and what is written where: those that decide about numbers are among them.
 fn settings(arguments: &AuditArguments) -> String {
-    let mut request = arguments.request();
-    request.files = Vec::new();
-    format!("{request:?} {:?} {:?}", arguments.nc1(), arguments.search)
+    let written = [format!("{:?}", arguments.files), format!("{:?}", arguments.trajectory)];
+    written.iter().fold(format!("{arguments:?}"), |text, part| text.replace(part, ""))
 }
 
 /// Writes a picture of a prediction, or a page of all of them.
