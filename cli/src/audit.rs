@@ -4,12 +4,13 @@ use neural_collapse::audit::{AuditOptions, AuditSums, Measurement};
 use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
-use neural_collapse::problem::TrainingObjective;
+use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{Audit, ClassStatistics, Error, LinearHead};
 
 use crate::arguments::{AuditArguments, Metrics};
 use crate::error::CliError;
 use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precision};
+use crate::layers::MeasuredLayers;
 use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
 
@@ -21,6 +22,8 @@ const FEW_NUMBERS: usize = 1 << 19;
 pub(crate) struct AuditedNetwork {
     /// What was measured, beside what is predicted.
     pub(crate) audit: Audit,
+    /// Collapse layer by layer, if there are several.
+    pub(crate) layers: Option<MeasuredLayers>,
     /// The model that predicts it.
     pub(crate) model: Option<AnyModel>,
     /// What is known of its training.
@@ -40,7 +43,8 @@ impl AuditedNetwork {
         arguments: &AuditArguments,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let MeasuredNetwork { data, means, head, label_names, facts } = network;
+        let MeasuredNetwork { data, means, layers, head, label_names, facts } = network;
+        let layers = MeasuredLayers::new(layers, &data, progress)?;
         let Head { file, weights, bias, penalties, .. } = head;
         let file = file.display().to_string();
         let head = LinearHead::new(weights, bias).map_err(CliError::in_file(&file))?;
@@ -65,7 +69,7 @@ impl AuditedNetwork {
         let (audit, model) =
             compare(measurement, &training, arguments, progress).map_err(in_file)?;
         let around_other_means = means.is_some();
-        Ok(Self { audit, model, training, facts, label_names, around_other_means })
+        Ok(Self { audit, layers, model, training, facts, label_names, around_other_means })
     }
 }
 
@@ -133,13 +137,23 @@ impl Passes<'_> {
         let evaluated =
             |objective: &&TrainingObjective| means.is_none() && !objective.is_constraint();
         if let Some(objective) = training.objective.as_ref().filter(evaluated) {
-            options = options.with_objective(objective.clone());
+            options = options.with_objective(measured_objective(objective));
         }
         progress.start_pass("deviations");
         let mut sums = AuditSums::<T>::new(statistics, head.clone(), &options).map_err(in_file())?;
         pass(data, progress, |batch| sums.accumulate(&batch.samples))?;
         progress.end_passes("metrics");
         Ok((sums.measurement().map_err(in_file())?, training))
+    }
+}
+
+/// What is measured of an objective: of vectors of length 1, whose outputs are divided by the temperature, the loss alone.
+fn measured_objective(objective: &TrainingObjective) -> TrainingObjective {
+    match objective {
+        TrainingObjective::UnitVectors { loss_function: LossFunction::CrossEntropy, .. } => {
+            TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy }
+        }
+        other => other.clone(),
     }
 }
 

@@ -20,6 +20,14 @@ pub(crate) enum Loss {
     /// The support vector machine on free features: cross-entropy for vanishing weight decay
     #[value(alias = "uf_svm", alias = "seli")]
     UfSvm,
+    /// Cross-entropy in front of a classifier that is a simplex ETF and not trained
+    #[value(alias = "fixed_etf")]
+    FixedEtf,
+    /// Cross-entropy of cosines, divided by a temperature: features and classifier of length 1
+    #[value(alias = "spherical_ce")]
+    SphericalCe,
+    /// The supervised contrastive loss of features of length 1
+    Supcon,
 }
 
 impl Loss {
@@ -30,6 +38,9 @@ impl Loss {
             Self::Ce => "cross_entropy",
             Self::LayerPeeled => "layer_peeled",
             Self::UfSvm => "uf_svm",
+            Self::FixedEtf => "fixed_etf",
+            Self::SphericalCe => "spherical_ce",
+            Self::Supcon => "supcon",
         }
     }
 
@@ -37,7 +48,10 @@ impl Loss {
     pub(crate) fn function(self) -> LossFunction {
         match self {
             Self::Mse => LossFunction::SquaredError,
-            Self::Ce | Self::LayerPeeled => LossFunction::CrossEntropy,
+            Self::Ce | Self::LayerPeeled | Self::FixedEtf | Self::SphericalCe => {
+                LossFunction::CrossEntropy
+            }
+            Self::Supcon => LossFunction::SupervisedContrastive,
             Self::UfSvm => LossFunction::Margin,
         }
     }
@@ -48,6 +62,13 @@ impl Loss {
             AnyModel::Squared(_) => Self::Mse,
             AnyModel::LayerPeeled(_) => Self::LayerPeeled,
             AnyModel::SupportVectors(_) => Self::UfSvm,
+            AnyModel::FixedHead(_) => Self::FixedEtf,
+            AnyModel::UnitVectors(_) => {
+                match model.prediction().training_objective().loss_function() {
+                    LossFunction::SupervisedContrastive => Self::Supcon,
+                    _ => Self::SphericalCe,
+                }
+            }
             _ => match model.prediction().training_objective().loss_function() {
                 LossFunction::SquaredError => Self::Mse,
                 _ => Self::Ce,

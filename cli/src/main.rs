@@ -5,6 +5,7 @@ mod audit;
 mod class_sizes;
 mod error;
 mod input;
+mod layers;
 mod loss;
 mod page;
 mod penalties;

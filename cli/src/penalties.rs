@@ -71,6 +71,8 @@ pub(crate) struct Penalties {
     pub(crate) labels: LabelTreatment,
     /// Whether the head has one output, read as the difference of two.
     pub(crate) has_one_output: bool,
+    /// The temperature of features and classifier of length 1.
+    pub(crate) temperature: Option<f64>,
 }
 
 /// How the loss treats classes, labels and features, beyond the plain one.
@@ -130,13 +132,14 @@ impl LabelTreatment {
     /// What was asked for that does not belong to a loss, in words.
     pub(crate) fn uncovered(&self, loss: Option<Loss>) -> Option<&'static str> {
         let is = |losses: &[Loss]| loss.is_some_and(|loss| losses.contains(&loss));
-        if self.has_labels() && !is(&[Loss::Ce, Loss::Mse]) {
+        let smooths = loss == Some(Loss::FixedEtf) && all_ones(self.class_weights.as_deref());
+        if self.has_labels() && !is(&[Loss::Ce, Loss::Mse]) && !smooths {
             return Some(
                 "class weights and label smoothing are covered beside cross-entropy and the squared error only \
                  (--loss ce, --loss mse)",
             );
         }
-        if self.nonnegative_features && !is(&[Loss::Ce]) {
+        if self.nonnegative_features && !is(&[Loss::Ce, Loss::Supcon]) {
             return Some("non-negative features are covered beside cross-entropy only (--loss ce)");
         }
         if self.has_margins() && !is(&[Loss::UfSvm]) {
@@ -213,6 +216,22 @@ pub(crate) struct Resolved {
     pub(crate) missing: Option<String>,
 }
 
+impl Resolved {
+    /// The objective that was found; the reason is kept if there is none.
+    fn found(
+        &mut self,
+        objective: Result<TrainingObjective, &'static str>,
+    ) -> Option<TrainingObjective> {
+        match objective {
+            Ok(objective) => Some(objective),
+            Err(reason) => {
+                self.missing.get_or_insert(reason.into());
+                None
+            }
+        }
+    }
+}
+
 impl Penalties {
     /// What of the objective is known for a head whose features have these lengths.
     ///
@@ -249,6 +268,10 @@ impl Penalties {
                 weight_energy: head.product()?.norm_squared() / head.classes() as f64,
                 feature_energy: energy.mean()?,
             }),
+            (Some(Loss::FixedEtf), _) => resolved.found(self.fixed_head(head, energy)?),
+            (Some(loss @ (Loss::SphericalCe | Loss::Supcon)), _) => {
+                resolved.found(self.unit_vectors(loss, head))
+            }
             (Some(Loss::UfSvm), _) => Some(self.labels.margins()),
             (Some(loss @ (Loss::Mse | Loss::Ce)), Decays::All { weights, features, .. }) => {
                 let regularization =
@@ -274,6 +297,52 @@ impl Penalties {
         }
     }
 
+    /// The objective of features in front of a simplex ETF that is not trained, or why it is not known.
+    fn fixed_head(
+        &self,
+        head: &LinearHead,
+        energy: &FeatureEnergy,
+    ) -> Result<Result<TrainingObjective, &'static str>, CliError> {
+        if head.depth() != 1 || head.bias().is_some() {
+            return Ok(Err("a fixed simplex ETF is covered as one layer without a bias"));
+        }
+        let Some(rate) = self.feature_decay.and_then(Decay::given) else {
+            return Ok(Err(
+                "the weight decay of the features is not known (--feature-decay or the metadata `lambda_h`)",
+            ));
+        };
+        let samples = energy.counts().iter().sum();
+        let feature_decay = self.rates.feature_decay(rate, samples, head.classes())?;
+        let classifier_norm_squared = head.product()?.norm_squared() / head.classes() as f64;
+        let label_smoothing = self.labels.label_smoothing.unwrap_or(0.0);
+        Ok(Ok(TrainingObjective::FixedSimplexHead {
+            classifier_norm_squared,
+            feature_decay,
+            label_smoothing,
+        }))
+    }
+
+    /// The objective of vectors of length 1, or why it is not known.
+    fn unit_vectors(
+        &self,
+        loss: Loss,
+        head: &LinearHead,
+    ) -> Result<TrainingObjective, &'static str> {
+        if head.depth() != 1 || head.bias().is_some() {
+            return Err("vectors of length 1 are covered with one layer and without a bias");
+        }
+        let Some(temperature) = self.temperature else {
+            return Err(
+                "features and classifier are not divided by their norms (--normalize and --temperature)",
+            );
+        };
+        Ok(TrainingObjective::UnitVectors {
+            loss_function: loss.function(),
+            temperature,
+            nonnegative_features: self.labels.nonnegative_features,
+        })
+    }
+
     /// These, and what only the others tell.
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
@@ -283,6 +352,7 @@ impl Penalties {
             loss: self.loss.or(others.loss),
             rates: self.rates,
             labels: self.labels.or(others.labels),
+            temperature: self.temperature.or(others.temperature),
             has_one_output: self.has_one_output || others.has_one_output,
         }
     }

@@ -70,6 +70,8 @@ pub struct Audit {
     pub nc3: Option<f64>,
     /// The same for the centered class means, W_M⋯W₁(H̄ − h_G1ᵀ), as in the papers' codes.
     pub nc3_centered: Option<f64>,
+    /// The distance of the Gram matrix H̄ᵀH̄ of the class means to the predicted one; `None` without a prediction of it.
+    pub nc2_class_means: Option<f64>,
     /// What NC3 is measured to.
     pub nc3_target: Option<Geometry>,
     /// The distances to the frames that need no prediction; `None` beside one.
@@ -147,10 +149,17 @@ impl Measurement {
         let mut reasons = BTreeMap::new();
         let nc2 = measured.nc2(prediction)?;
         let (nc3, nc3_centered) = measured.nc3(outputs.as_ref())?;
+        let nc2_class_means = match answered(prediction.class_means_gram())? {
+            Some(target) => comparable(target.distance_to_gram(&measured.class_means.transpose()))?,
+            None => None,
+        };
         let classes = self.classes(head, Some(prediction), matching.as_deref())?;
         let loss = self.loss_of(&prediction.training_objective());
         if nc3.is_none() {
             reasons.insert("nc3", missing_distance(outputs.is_some(), "the outputs"));
+        }
+        if nc2_class_means.is_none() {
+            reasons.insert("nc2_class_means", missing_distance(true, "the class means"));
         }
         if nc2.iter().any(Option::is_none) {
             reasons.insert("nc2", missing_distance(true, "the Gram matrix of the layers"));
@@ -175,6 +184,7 @@ impl Measurement {
             nc2_target: Some(prediction.geometry()),
             nc3,
             nc3_centered,
+            nc2_class_means,
             nc3_target: Some(prediction.geometry()),
             distances: None,
             levels,
@@ -218,7 +228,9 @@ impl Measurement {
             }
         }
         self.measured_reasons(&mut reasons);
-        for key in ["loss_optimum", "loss_gap", "loss_gap_relative", "prediction"] {
+        for key in
+            ["nc2_class_means", "loss_optimum", "loss_gap", "loss_gap_relative", "prediction"]
+        {
             reasons.insert(key, reason.clone());
         }
         let targets = Targets::of_frame(target.as_ref(), head)?;
@@ -230,6 +242,7 @@ impl Measurement {
                 .map_or_else(|| vec![None; head.depth()], |found| found.nc2.clone()),
             nc3: distance.as_ref().and_then(|found| found.nc3),
             nc3_centered: distance.as_ref().and_then(|found| found.nc3_centered),
+            nc2_class_means: None,
             nc2_target: target.clone(),
             nc3_target: target,
             distances: Some(distances),

@@ -16,7 +16,7 @@ use crate::objective::Objective;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
-use crate::problem::training_objective::TrainingObjective;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// A network as it was measured: what [`AuditSums`](crate::AuditSums) end in, before it is laid beside a prediction.
 ///
@@ -182,9 +182,15 @@ impl Measurement {
             TrainingObjective::Budgeted { .. } | TrainingObjective::DataTerm { .. } => {
                 Some(measured.data_term)
             }
+            TrainingObjective::FixedSimplexHead { feature_decay, .. } => {
+                Some(measured.data_term + feature_decay / 2.0 * self.features_squared)
+            }
+            // With outputs that are divided by the temperature, cosines of vectors of length 1.
+            TrainingObjective::UnitVectors {
+                loss_function: LossFunction::CrossEntropy, ..
+            } => Some(measured.data_term),
             TrainingObjective::SmallestNorms { .. }
             | TrainingObjective::ScaledMargins { .. }
-            | TrainingObjective::FixedSimplexHead { .. }
             | TrainingObjective::UnitVectors { .. } => None,
         }
     }

@@ -17,7 +17,7 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
 use crate::objective::ObjectiveSums;
 use crate::problem::head::LinearHead;
-use crate::problem::training_objective::TrainingObjective;
+use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// What an audit shall measure beyond NC1 to NC4.
 ///
@@ -300,8 +300,17 @@ fn objective_sums(
     objective: &TrainingObjective,
     balance: bool,
 ) -> Result<Option<ObjectiveSums>> {
-    if objective.is_constraint() {
+    if objective.is_constraint() || matches!(objective, TrainingObjective::UnitVectors { .. }) {
         return Ok(None);
+    }
+    if let TrainingObjective::FixedSimplexHead { label_smoothing, .. } = objective {
+        // Smoothed labels beside a head that is not trained have no sums yet.
+        let loss_function = LossFunction::CrossEntropy;
+        let objective = TrainingObjective::DataTerm { loss_function };
+        return match *label_smoothing {
+            0.0 => ObjectiveSums::new(statistics, head, &objective).map(Some),
+            _ => Ok(None),
+        };
     }
     let sums = ObjectiveSums::new(statistics, head, objective)?;
     let is_balanced = match objective {

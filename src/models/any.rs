@@ -1,8 +1,10 @@
 //! One name for the minima of all models, chosen by the training objective.
 
 use crate::error::{Error, Result};
+use crate::models::contrastive::{UnitFeatures, UnitMinimum};
 use crate::models::convex::{ConvexMinimum, ConvexUfm};
 use crate::models::cross_entropy::{CrossEntropyUfm, Landscape};
+use crate::models::fixed_head::{FixedHeadMinimum, FixedHeadUfm};
 use crate::models::layer_peeled::{LayerPeeled, LayerPeeledMinimum};
 use crate::models::low_rank::{LowRankMinimum, LowRankProblem, Search};
 use crate::models::nonnegative::{NonnegativeMinimum, NonnegativeUfm};
@@ -44,6 +46,10 @@ pub enum AnyModel {
     LayerPeeled(LayerPeeledMinimum),
     /// The support vector machine on free features.
     SupportVectors(Seli),
+    /// The global minimum in front of a simplex ETF that is not trained.
+    FixedHead(FixedHeadMinimum),
+    /// The global minimum of features of length 1: contrastive losses and spherical cross-entropy.
+    UnitVectors(UnitMinimum),
 }
 
 /// How much is spent on problems without a closed form.
@@ -176,6 +182,33 @@ impl AnyModel {
                     logit_scales => seli.with_logit_scales(logit_scales)?,
                 }))
             }
+            TrainingObjective::FixedSimplexHead {
+                classifier_norm_squared,
+                feature_decay,
+                label_smoothing,
+            } => {
+                check_room(&counts, widths)?;
+                let model = FixedHeadUfm::new(counts, *classifier_norm_squared, *feature_decay)?;
+                let model = model.with_label_smoothing(*label_smoothing)?;
+                Ok(Self::FixedHead(model.global_minimum()?))
+            }
+            TrainingObjective::UnitVectors { loss_function, temperature, nonnegative_features } => {
+                check_room(&counts, widths)?;
+                let model = match loss_function {
+                    LossFunction::CrossEntropy => {
+                        UnitFeatures::spherical_cross_entropy(counts, *temperature)?
+                    }
+                    LossFunction::SupervisedContrastive => {
+                        UnitFeatures::supervised_contrastive(counts, *temperature)?
+                    }
+                    _ => return unknown("this loss function of unit vectors"),
+                };
+                let model = match nonnegative_features {
+                    true => model.with_nonnegative_features()?,
+                    false => model,
+                };
+                Ok(Self::UnitVectors(model.global_minimum()?))
+            }
             _ => unknown("this loss function with these constraints"),
         }
     }
@@ -191,6 +224,8 @@ impl AnyModel {
             Self::LowRank(minimum) => minimum,
             Self::LayerPeeled(minimum) => minimum,
             Self::SupportVectors(seli) => seli,
+            Self::FixedHead(minimum) => minimum,
+            Self::UnitVectors(minimum) => minimum,
         }
     }
 }

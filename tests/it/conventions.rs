@@ -8,10 +8,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::measure::{Center, ClassVectors};
+use neural_collapse::measure::{Center, ClassVectors, PooledScatter};
 use neural_collapse::metrics::{
-    Nc1Options, Spread, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
-    nc1_trace_quotient, nc2, nc3, nc4, norm_spread, self_duality,
+    Nc1Options, Neco, Spread, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy,
+    nc1, nc1_trace_quotient, nc2, nc3, nc4, nc5, nci_scores, norm_spread, nrc1, nrc2, nrc3,
+    self_duality,
 };
 use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead};
 use rand::SeedableRng;
@@ -132,9 +133,44 @@ impl Measured<'_> {
         metric(&ClassVectors::columns(&self.centred(center)).unwrap())
     }
 
+    /// Not centred, or all vectors centred alike.
+    fn nc5(&self, center: Option<Center>) -> f64 {
+        let mut outside = DVector::from_column_slice(&OUTSIDE);
+        let mut means = self.statistics.class_means().unwrap();
+        if let Some(center) = center {
+            outside -= self.statistics.center(center).unwrap();
+            means = self.centred(center);
+        }
+        nc5(&ClassVectors::columns(&means).unwrap(), &outside).unwrap()
+    }
+
+    /// Of features that are divided by their standard deviations.
+    fn scaled_neco(&self) -> f64 {
+        let mut rows = self.network.rows.clone();
+        let mut outside = OUTSIDE;
+        for (mut column, outside) in rows.column_iter_mut().zip(&mut outside) {
+            let deviation = column.variance().sqrt();
+            column /= deviation;
+            *outside /= deviation;
+        }
+        neco(&rows, &self.network.labels, &outside)
+    }
+
     fn agreement(&self, head: &LinearHead) -> f64 {
         nc4(&self.data, &self.statistics, head).unwrap().overall.agreement
     }
+}
+
+/// A sample out of distribution.
+const OUTSIDE: [f64; 4] = [0.5, -1.0, 0.3, 2.0];
+
+fn neco(rows: &DMatrix<f64>, labels: &[usize], outside: &[f64]) -> f64 {
+    let mut scatter = PooledScatter::empty(4, 3).unwrap();
+    let data = Features::from_sample_rows(rows).unwrap().with_labels(labels, 3).unwrap();
+    scatter.accumulate(&data).unwrap();
+    let outside = DMatrix::from_row_slice(1, 4, outside);
+    let scores = Neco::new(&scatter, 2).unwrap();
+    scores.scores(&Features::from_sample_rows(&outside).unwrap()).unwrap()[0].unwrap()
 }
 
 /// A call of this crate, as the document shows it, and its value.
@@ -189,6 +225,24 @@ fn of_this_crate(quantity: &str, m: &Measured<'_>) -> Option<Call> {
             let weights = m.network.head.weights().to_vec();
             m.agreement(&LinearHead::new(weights, None).unwrap())
         }),
+        "nc5" => ("`nc5`", m.nc5(None)),
+        "nc5 centred" => ("`nc5` of centred vectors", m.nc5(Some(Samples))),
+        "neco" => ("`Neco::new`", neco(&m.network.rows, &m.network.labels, &OUTSIDE)),
+        "neco scaled" => ("`Neco::new` of scaled features", m.scaled_neco()),
+        "nci" => ("`nci_scores`", {
+            let outside = DMatrix::from_row_slice(1, 4, &OUTSIDE);
+            let samples = Features::from_sample_rows(&outside).unwrap();
+            nci_scores(&samples, &m.statistics, &m.network.head, 0.1).unwrap()[0].unwrap()
+        }),
+        "nrc1" => ("`nrc1`", nrc1(&m.network.rows.transpose(), 2).unwrap()),
+        "nrc2" => ("`nrc2`", nrc2(&m.network.rows.transpose(), &m.network.head).unwrap()),
+        "root" => ("`nrc3`", {
+            let covariance = DMatrix::from_row_slice(2, 2, &[2.0, 1.0, 1.0, 3.0]);
+            let eigen = covariance.clone().symmetric_eigen();
+            let factor = eigen.eigenvalues.map(|value: f64| (value.sqrt() - 0.5).sqrt());
+            let weight = eigen.eigenvectors * DMatrix::from_diagonal(&factor);
+            nrc3(&LinearHead::new(vec![weight], None).unwrap(), &covariance, 0.25).unwrap()
+        }),
         _ => return None,
     };
     Some(found)
@@ -215,7 +269,8 @@ fn the_library_has_the_values_of_the_definitions() {
         if let Some((_, found)) = call {
             // The means that nearly coincide are known to 1e-16/1e-7 of their distance only in the dense covariance.
             let tolerance = if quantity == "nc1 twins" { 1e-6 } else { 1e-12 };
-            let error = (found - value).abs() / value.abs();
+            // A value of zero is the distance of a matrix to itself.
+            let error = (found - value).abs() / if value == 0.0 { 1.0 } else { value.abs() };
             assert!(error < tolerance, "{quantity}: {found}, by definition {value}");
             compared += 1;
         }

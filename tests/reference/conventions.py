@@ -20,10 +20,13 @@ BALANCED_CODE = "Dang et al.'s code for balanced classes"
 WU = "Wu & Papyan 2024, rhubarbwu/neural-collapse"
 TOOLBOX = "felixsh/nc-toolbox"
 SEEN = "seen in public codes"
+AMMAR = "Ammar et al. 2024"
+LIU_QIN = "Liu & Qin 2025"
 METRICS = {  # by the first word of a quantity
     "nc1": "NC1", "quotient": "quotient of traces", "cdnv": "CDNV", "nc2": "NC2", "nc3": "NC3",
     "self-duality": "self-duality", "duality": "alignment by class", "norms": "equal norms", "cosines": "equal angles",
-    "etf": "largest angles", "energy": "logarithmic energy", "nc4": "NC4", "root": "NRC3", "cholesky": "NRC3",
+    "etf": "largest angles", "energy": "logarithmic energy", "nc4": "NC4", "nc5": "NC5", "neco": "NECO", "nci": "NCI",
+    "nrc1": "NRC1", "nrc2": "NRC2", "root": "NRC3", "cholesky": "NRC3",
 }
 
 
@@ -159,6 +162,44 @@ def decisions(h, y, product, bias):
     yield "nc4 smallest", "FAULT: the smallest output instead of the largest", SEEN, (outputs.argmin(axis=1) == nearest).mean()
 
 
+OUTSIDE = np.array([0.5, -1.0, 0.3, 2.0])
+
+
+def outside(h, y, product, bias):
+    """A sample out of distribution, whose features also stand for the mean of such samples."""
+    means, *_ = scatters(h, y, "samples")
+    mean = h.mean(axis=0)
+    cosine = lambda a, b: abs(a @ b) / np.linalg.norm(a) / np.linalg.norm(b)
+    yield "nc5", "not centred", AMMAR, np.mean([cosine(m, OUTSIDE) for m in means])
+    yield "nc5 centred", "all centred at the mean of all samples", None, np.mean(
+        [cosine(m - mean, OUTSIDE - mean) for m in means])
+
+    def neco(h, x):
+        vectors = np.linalg.svd(h - h.mean(axis=0))[2][:2]
+        x = x - h.mean(axis=0)
+        return np.linalg.norm(vectors @ x) / np.linalg.norm(x)
+
+    yield "neco", "two principal directions, features centred", AMMAR, neco(h, OUTSIDE)
+    scale = h.std(axis=0)
+    yield "neco scaled", "each feature divided by its standard deviation", AMMAR + ", their code", neco(
+        h / scale, OUTSIDE / scale)
+    decided = (product @ OUTSIDE + bias).argmax()
+    x = OUTSIDE - mean
+    yield "nci", "α = 0.1, bias counted in the decision", LIU_QIN, (
+        product[decided] @ x / np.linalg.norm(x) + 0.1 * np.abs(OUTSIDE).sum())
+
+    def outside_of(basis, h):
+        u = h / np.linalg.norm(h, axis=1)[:, None]
+        return np.mean(np.linalg.norm(u - u @ basis.T @ basis, axis=1) ** 2)
+
+    centred = h - mean
+    yield "nrc1", "two principal directions, features centred", "Andriopoulos et al. 2024", outside_of(
+        np.linalg.svd(centred)[2][:2], centred)
+    yield "nrc1 uncentred", "features not centred", SEEN, outside_of(np.linalg.svd(h)[2][:2], h)
+    rows = np.linalg.svd(product)[2][:3]
+    yield "nrc2", "rows of W₂W₁, features centred", "Andriopoulos et al. 2024", outside_of(rows, centred)
+
+
 def regression():
     """WWᵀ against Σ^½ − √γ I (NRC3), for a W that satisfies it exactly."""
     covariance, root_of_gamma = np.array([[2.0, 1.0], [1.0, 3.0]]), 0.5
@@ -175,7 +216,7 @@ def main():
     h, y, first, last, bias = read()
     print("quantity|metric|convention|where|value")
     for block in (within_between(h, y), cdnv(h, y), structure(h, y, first, last), shape(h, y),
-                  decisions(h, y, last @ first, bias), regression()):
+                  decisions(h, y, last @ first, bias), outside(h, y, last @ first, bias), regression()):
         for name, convention, where, value in block:
             print(f"{name}|{METRICS[name.split()[0]]}|{convention}|{where or '–'}|{float(value)!r}")
 

@@ -54,9 +54,12 @@ pub(crate) struct AuditArguments {
 
     /// Name of the features (samples × width), or a .npy file [default: features]
     ///
-    /// They are what the first linear layer takes. Sizes of 1 after the width do not count, as after pooling.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) features: Option<String>,
+    /// They are what the first linear layer takes. Sizes of 1 after the width do not count, as after pooling. Of several
+    /// names the last is that of these features, and those before are of hidden layers in their order, of which collapse is
+    /// measured too: without a name, `features.1`, `features.2`, … in a file without `features`.
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) features: Option<Vec<String>>,
 
     /// Name of the labels, or a .npy file [default: labels]
     ///
@@ -205,8 +208,11 @@ impl AuditArguments {
 
     /// The names of the arrays.
     fn keys(&self) -> Keys {
+        let names = self.features.as_deref().unwrap_or_default();
+        let (features, layers) = names.split_last().unzip();
         Keys {
-            features: self.features.clone(),
+            features: features.cloned(),
+            layers: layers.unwrap_or_default().to_vec(),
             labels: self.labels.clone(),
             weights: self.weights.clone(),
             bias: self.bias_key.clone(),
@@ -232,6 +238,7 @@ impl AuditArguments {
             bias: self.bias,
             loss: self.loss,
             labels: self.treatment.treatment(),
+            temperature: self.normalize.then_some(self.temperature),
             rates: self.rates.rates(),
             has_one_output: false,
         }

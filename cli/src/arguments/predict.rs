@@ -53,6 +53,10 @@ pub(crate) struct PredictArguments {
     #[arg(long, value_name = "E_H", allow_hyphen_values = true)]
     pub(crate) feature_energy: Option<f64>,
 
+    /// The temperature τ that cosines are divided by (spherical-ce, supcon)
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    temperature: Option<f64>,
+
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -156,6 +160,29 @@ impl PredictArguments {
             (Loss::UfSvm, ..) => {
                 misused("--loss uf-svm takes --counts, --margins and --logit-scales, nothing else")
             }
+            (Loss::FixedEtf, Some(classifier_norm_squared), None) => {
+                let Some(feature_decay) = self.head.only_feature_decay() else {
+                    misused(FIXED_ETF_TAKES)
+                };
+                let label_smoothing = self.labels.treatment().label_smoothing.unwrap_or(0.0);
+                let objective = TrainingObjective::FixedSimplexHead {
+                    classifier_norm_squared,
+                    feature_decay,
+                    label_smoothing,
+                };
+                (objective, None, self.counts.read()?)
+            }
+            (Loss::FixedEtf, ..) => misused(FIXED_ETF_TAKES),
+            (Loss::SphericalCe | Loss::Supcon, None, None) if self.head.is_absent() => {
+                let Some(temperature) = self.temperature else { misused(UNIT_VECTORS_TAKE) };
+                let objective = TrainingObjective::UnitVectors {
+                    loss_function: self.loss.function(),
+                    temperature,
+                    nonnegative_features: self.labels.treatment().nonnegative_features,
+                };
+                (objective, None, self.counts.read()?)
+            }
+            (Loss::SphericalCe | Loss::Supcon, ..) => misused(UNIT_VECTORS_TAKE),
         };
         labels.check(counts.classes())?;
         let widths = widths.as_deref();
@@ -165,6 +192,12 @@ impl PredictArguments {
         }?)
     }
 }
+
+const FIXED_ETF_TAKES: &str = "--loss fixed-etf takes --counts, --weight-energy (the squared length of each row of the \
+                               classifier), --feature-decay and --label-smoothing, nothing else";
+
+const UNIT_VECTORS_TAKE: &str = "--loss spherical-ce and --loss supcon take --counts and --temperature, nothing else; \
+                                 --loss supcon also --nonnegative-features";
 
 /// Ends the program with exit status 2.
 fn misused(message: &str) -> ! {
@@ -204,6 +237,17 @@ impl HeadArguments {
     /// The widths of all layers, if they are limited.
     fn widths(&self, depth: usize) -> Result<Option<Vec<usize>>, CliError> {
         self.widths.as_ref().map(|widths| spread("--widths", widths, depth)).transpose()
+    }
+
+    /// λ_H, if no other flag is given.
+    fn only_feature_decay(&self) -> Option<f64> {
+        let Self { depth, weight_decay, wd: _, feature_decay, bias, widths, rates } = self;
+        let is_alone = depth.is_none()
+            && weight_decay.is_none()
+            && bias.is_none()
+            && widths.is_none()
+            && rates.rates() == Rates::default();
+        feature_decay.filter(|_| is_alone)
     }
 
     /// Whether none of the flags is given.

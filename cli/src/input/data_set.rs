@@ -53,6 +53,11 @@ impl DataSet {
         &self.labels_key
     }
 
+    /// Name of the features.
+    pub(crate) fn key(&self) -> &str {
+        self.shards.first().map_or("features", |shard| &shard.features.key)
+    }
+
     /// Number of samples N.
     pub(crate) fn samples(&self) -> usize {
         self.shards.iter().map(|shard| shard.labels.classes.len()).sum()

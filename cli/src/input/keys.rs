@@ -26,6 +26,8 @@ pub(crate) struct Request {
 pub(crate) struct Keys {
     /// Name of the features; `features` by default.
     pub(crate) features: Option<String>,
+    /// Names of the features after the hidden layers before them, first to last.
+    pub(crate) layers: Vec<String>,
     /// Name of the labels; `labels` by default.
     pub(crate) labels: Option<String>,
     /// Names of W₁, …, W_M; found by their shapes by default.

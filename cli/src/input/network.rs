@@ -7,13 +7,15 @@ use super::data_set::DataSet;
 use super::error::{InputError, Problem};
 use super::find_head::{Wanted, find_bias, find_weights, given_bias, given_weights, nothing_found};
 use super::head::Head;
-use super::keys::Request;
+use super::keys::{Keys, Request};
 use super::label_names;
 use super::labels::Classes;
 use super::listing::{Listed, Name, list, resolve};
 use super::metadata::{EPOCH, LEARNING_RATE, UnknownEntry, number, unknown};
+use super::names::Numbered;
 use super::present::Present;
 use super::samples::{SampleNames, Samples};
+use super::shard::Shard;
 
 /// What was measured of a trained network. The shapes fit together, every number of the head is finite, every label
 /// is below the number of classes and every class has a sample; the features are still in the files.
@@ -23,6 +25,8 @@ pub(crate) struct MeasuredNetwork {
     pub(crate) data: DataSet,
     /// The training set around whose class means the samples are measured, if it is another one.
     pub(crate) means: Option<DataSet>,
+    /// The features of the same samples after hidden layers, with their names.
+    pub(crate) layers: Vec<(String, DataSet)>,
     /// The linear layers after the features, and how they were trained.
     pub(crate) head: Head,
     /// A name for each class.
@@ -86,6 +90,7 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
     let means = (!means.is_empty()).then(|| assign(means)).transpose()?;
     let means = means.map(|means| present.count(means)).transpose()?;
     let data = present.count(assign(samples)?)?;
+    let layers = files.layers(assign, &mut present)?;
     facts.ignored_samples = rows - data.samples();
     facts.left_out_outputs = present.left_out();
     let label_names = request.label_names.as_ref();
@@ -95,7 +100,7 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
     if !facts.left_out_outputs.is_empty() {
         head = head.with_outputs(present.outputs());
     }
-    Ok(MeasuredNetwork { data, means, head, label_names, facts })
+    Ok(MeasuredNetwork { data, means, layers, head, label_names, facts })
 }
 
 /// All files, and what is where in them.
@@ -103,6 +108,7 @@ struct Files {
     data: Vec<Listed>,
     means: Vec<Listed>,
     names: SampleNames,
+    layers: Vec<Name>,
     weights: Option<Vec<Name>>,
     bias: Option<Name>,
 }
@@ -111,12 +117,18 @@ impl Files {
     fn list(request: &Request) -> Result<Self, InputError> {
         let mut data = list(&request.files)?;
         let keys = &request.keys;
-        let features = resolve(&mut data, keys.features())?;
+        let numbered = numbered_layers(&data, keys);
+        let (features, layers) = match numbered.split_last() {
+            Some((last, others)) => (last.as_str(), others),
+            None => (keys.features(), &keys.layers[..]),
+        };
+        let features = resolve(&mut data, features)?;
+        let layers = layers.iter().map(|key| resolve(&mut data, key)).collect::<Result<_, _>>()?;
         let labels = resolve(&mut data, keys.labels())?;
         let weights = given_weights(&mut data, keys)?;
         let bias = given_bias(&mut data, keys)?;
         let names = SampleNames { features, labels };
-        Ok(Self { data, means: list(&request.means)?, names, weights, bias })
+        Ok(Self { data, means: list(&request.means)?, names, layers, weights, bias })
     }
 
     /// The names of features and labels in the files of the training set, where files have other names.
@@ -129,6 +141,20 @@ impl Files {
             features: anywhere(&self.names.features, "features"),
             labels: anywhere(&self.names.labels, "labels"),
         }
+    }
+
+    /// The features of the samples after hidden layers.
+    fn layers(
+        &self,
+        assign: impl Fn(Vec<Samples>) -> Result<Vec<Shard>, InputError>,
+        present: &mut Present<'_>,
+    ) -> Result<Vec<(String, DataSet)>, InputError> {
+        let read = |name: &Name| {
+            let names = SampleNames { features: name.clone(), labels: self.names.labels.clone() };
+            let data = present.count(assign(names.find(&self.data)?)?)?;
+            Ok((name.key.clone(), data))
+        };
+        self.layers.iter().map(read).collect()
     }
 
     fn all(&self) -> Vec<Listed> {
@@ -185,7 +211,7 @@ fn read_head<'a>(
     if let Some(bias) = &bias {
         head = head.with_bias(&all, bias)?;
     }
-    refuse_useless_files(&all, &weights, bias.as_ref(), &files.names)?;
+    refuse_useless_files(&all, &weights, bias.as_ref(), files)?;
     let mut facts = Facts {
         weights: head.keys.clone(),
         weights_were_found: files.weights.is_none(),
@@ -258,7 +284,7 @@ fn refuse_useless_files(
     files: &[Listed],
     weights: &[Name],
     bias: Option<&Name>,
-    samples: &SampleNames,
+    Files { names: samples, layers, .. }: &Files,
 ) -> Result<(), InputError> {
     let is_useless = |file: &&Listed| {
         let is_metadata =
@@ -266,10 +292,30 @@ fn refuse_useless_files(
         file.is_named
             && !file.arrays.iter().all(is_metadata)
             && !samples.are_in(file)
-            && !weights.iter().chain(bias).any(|name| name.is_in(file))
+            && !weights.iter().chain(bias).chain(layers).any(|name| name.is_in(file))
     };
     match files.iter().find(is_useless) {
         None => Ok(()),
         Some(file) => Err(nothing_found(file, weights, samples)),
     }
+}
+
+/// `features.1`, `features.2`, … where there are no `features` and none were named.
+fn numbered_layers(files: &[Listed], keys: &Keys) -> Vec<String> {
+    let default = keys.features();
+    if keys.features.is_some() || files.iter().any(|file| Name::anywhere(default).is_in(file)) {
+        return Vec::new();
+    }
+    let number = |key: &str| match Numbered::parse(key) {
+        Some(Numbered { prefix, number, suffix: "" }) => {
+            (prefix.strip_suffix(['.', '/']) == Some(default)).then_some(number)
+        }
+        _ => None,
+    };
+    let arrays = files.iter().flat_map(|file| &file.arrays);
+    let mut layers: Vec<_> =
+        arrays.filter_map(|array| Some((number(&array.key)?, array.key.clone()))).collect();
+    layers.sort_unstable();
+    layers.dedup();
+    layers.into_iter().map(|(_, key)| key).collect()
 }

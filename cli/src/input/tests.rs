@@ -286,6 +286,7 @@ fn other_keys_are_found() {
     });
     tensors.push(doubles("b", &[2], &[1.0, 2.0]));
     let keys = Keys {
+        layers: Vec::new(),
         features: Some("h".into()),
         labels: Some("y".into()),
         weights: Some(vec!["fc".into()]),

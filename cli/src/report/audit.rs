@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::prediction::PredictionReport;
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
+use crate::layers::MeasuredLayers;
 use crate::loss::Loss;
 
 /// The JSON object of `audit`: the library's, with what is known of files and training around it.
@@ -19,6 +20,8 @@ pub(crate) struct AuditReport<'a> {
     assumptions: &'a [String],
     #[serde(flatten)]
     audit: &'a Audit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<&'a MeasuredLayers>,
     prediction: Option<PredictionReport>,
 }
 
@@ -31,7 +34,7 @@ struct HeadReport<'a> {
 
 impl<'a> AuditReport<'a> {
     pub(crate) fn new(network: &'a AuditedNetwork) -> Result<Self, CliError> {
-        let AuditedNetwork { audit, model, training, facts, .. } = network;
+        let AuditedNetwork { audit, layers, model, training, facts, .. } = network;
         Ok(Self {
             schema_version: super::SCHEMA_VERSION,
             loss_function: training.loss.map(Loss::name),
@@ -41,6 +44,7 @@ impl<'a> AuditReport<'a> {
             assumptions: &facts.assumptions,
             prediction: model.as_ref().map(PredictionReport::new).transpose()?,
             audit,
+            layers: layers.as_ref(),
         })
     }
 }

@@ -4,6 +4,7 @@ use neural_collapse::Audit;
 use neural_collapse::audit::{AT_MINIMUM, ClassAudit, Compared, FrameDistance, STATIONARY};
 use neural_collapse::metrics::errors::Metric;
 
+use super::feature_layers::feature_layers;
 use super::metric_tables::{METRIC_LEGEND, error_table, metric_tables};
 use super::prediction::{geometry_text, statement};
 use super::problem::{decay_facts, fact, list_numbers};
@@ -23,6 +24,7 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     parts.extend(layer_table(audit));
     parts.extend(distance_table(audit));
     parts.push(class_table(network));
+    parts.extend(network.layers.as_ref().map(feature_layers));
     parts.extend(metrics.map(metric_tables));
     if metrics.is_some() {
         parts.extend(audit.standard_errors.as_ref().map(|errors| error_table(errors, audit)));
@@ -121,6 +123,7 @@ fn metric_table(network: &AuditedNetwork) -> String {
         rows.push(row(&name, Cell::Residual(Some(resolved.value)), None, nothing));
     }
     rows.extend([
+        row("NC2, class means", Cell::Residual(audit.nc2_class_means), None, nothing),
         row(
             "NC3",
             Cell::Residual(audit.nc3),

@@ -5,6 +5,7 @@ mod audit;
 mod audit_tables;
 mod classes;
 mod directions;
+mod feature_layers;
 mod metric_tables;
 mod prediction;
 mod problem;

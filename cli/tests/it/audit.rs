@@ -181,6 +181,7 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "nc1_rank",
                 "nc1_resolved",
                 "nc2",
+                "nc2_class_means",
                 "nc2_target",
                 "nc3",
                 "nc3_centered",

@@ -19,10 +19,11 @@ const PREDICTIONS: [&str; 8] = [
     "--loss ce --counts 5,6 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3 --class-weights 1,2 \
      --label-smoothing 0.1 --nonnegative-features",
 ];
-const NETWORKS: [&str; 3] = [
+const NETWORKS: [&str; 4] = [
     "data/digits_m1.npz",
     "data/direct_ce_m2.safetensors",
     "data/direct_gof_m3.safetensors --metrics all",
+    "data/digits_m1.npz --features features,features,features",
 ];
 
 /// The keys of an object, with those of the objects in it.
@@ -34,6 +35,7 @@ fn collect(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
                 // Lists of their own: the prediction, the metrics, and reasons by the keys that they are for.
                 if !["prediction", "metrics", "reasons", "standard_errors"].contains(&path.as_str())
                     && !path.starts_with("levels.")
+                    && !path.starts_with("layers.")
                     && !path.starts_with("distances.")
                 {
                     collect(value, &format!("{path}."), found);

@@ -7,6 +7,7 @@ mod cases;
 mod command_line;
 mod input;
 mod json_keys;
+mod layers;
 mod loss;
 mod losses;
 mod metrics;

@@ -162,6 +162,8 @@ impl Serialize for AnyModel {
             Self::LowRank(minimum) => minimum.serialize(serializer),
             Self::LayerPeeled(minimum) => minimum.serialize(serializer),
             Self::SupportVectors(minimum) => minimum.serialize(serializer),
+            Self::FixedHead(minimum) => minimum.serialize(serializer),
+            Self::UnitVectors(minimum) => minimum.serialize(serializer),
         }
     }
 }

@@ -251,6 +251,7 @@ fn features_and_labels_may_be_in_files_of_their_own() {
     let w = file("w.npy", &weights.npy());
     let named = Request {
         keys: Keys {
+            layers: Vec::new(),
             features: path(&h),
             labels: path(&y),
             weights: path(&w).map(|path| vec![path]),
