@@ -1,8 +1,9 @@
 //! A fixed simplex ETF: features for any soft label against descents, and limits.
 
 use nalgebra::{DMatrix, DVector};
+use neural_collapse::models::AnyModel;
 use neural_collapse::models::fixed_head::{FixedHeadUfm, FixedSimplexHead};
-use neural_collapse::{Basis, ClassCounts, Prediction};
+use neural_collapse::{Basis, ClassCounts, Features, Prediction, audit};
 use proptest::prelude::*;
 
 use crate::support::lbfgs::{Smooth, minimise};
@@ -159,4 +160,28 @@ fn bad_input_is_refused() {
     let response =
         FixedSimplexHead::new(3, 1.0, 1e-300).unwrap().response(&[1.0, 0.0, 0.0]).unwrap();
     assert!(response.logits.iter().all(|z| z.is_finite()) && response.logits[0] > 100.0);
+}
+
+/// An explicit minimum stands in for a trained network.
+#[test]
+fn the_audit_of_the_minimum_finds_it() {
+    let counts = ClassCounts::new(&[5, 2, 3]).unwrap();
+    let minimum = FixedHeadUfm::new(counts.clone(), 2.0, 1e-3).unwrap().global_minimum().unwrap();
+    let point = minimum.explicit(&Basis::Standard).unwrap();
+    let features = point.features().unwrap();
+    let labels = counts.labels().unwrap();
+    let data = Features::from_sample_columns(&features).unwrap().with_labels(&labels, 3).unwrap();
+    let found = audit(&data, point.head(), &minimum).unwrap();
+    assert!(found.nc2[0].unwrap() < 1e-14 && found.nc3.unwrap() < 1e-14);
+    assert!(found.nc2_class_means.unwrap() < 1e-14);
+    assert!(found.loss_gap().unwrap().abs() < 1e-14);
+    // The model that has this objective is the same.
+    let objective = minimum.training_objective();
+    let model = AnyModel::new(&objective, counts, None).unwrap();
+    assert_eq!(model.prediction().loss(), minimum.loss());
+    // Longer features cost more.
+    let longer = &features * 1.5;
+    let data = Features::from_sample_columns(&longer).unwrap().with_labels(&labels, 3).unwrap();
+    let worse = audit(&data, point.head(), &minimum).unwrap();
+    assert!(worse.loss_gap().unwrap() > 1e-3 && worse.nc3.unwrap() < 1e-14);
 }

@@ -17,3 +17,4 @@ mod progress;
 mod readme;
 mod shards;
 mod support;
+mod unit_vectors;

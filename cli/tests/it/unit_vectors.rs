@@ -1,0 +1,67 @@
+//! `--loss fixed-etf`, `spherical-ce` and `supcon`.
+
+use crate::support::network::Network;
+use crate::support::{json, run};
+
+/// The rows of a simplex ETF in three dimensions, of the length √(2/3) times `factor`.
+fn simplex(factor: f64) -> Vec<f64> {
+    let entry = |i: usize, j: usize| factor * if i == j { 2.0 / 3.0 } else { -1.0 / 3.0 };
+    (0..9).map(|index| entry(index / 3, index % 3)).collect()
+}
+
+#[test]
+fn models_of_fixed_heads_and_unit_vectors_are_predicted() {
+    for (line, name, geometry) in [
+        (
+            "--loss fixed-etf --counts 9,5,4 --weight-energy 1 --feature-decay 1e-3",
+            "fixed_etf",
+            "simplex",
+        ),
+        (
+            "--loss fixed-etf --counts 9,5 --weight-energy 1 --feature-decay 1e-3 --label-smoothing 0.1",
+            "fixed_etf",
+            "simplex",
+        ),
+        ("--loss spherical-ce --counts 5x4 --temperature 0.1", "spherical_ce", "simplex"),
+        ("--loss supcon --counts 5x4 --temperature 0.1", "supcon", "simplex"),
+        (
+            "--loss supcon --counts 9,5,4 --temperature 0.1 --nonnegative-features",
+            "supcon",
+            "orthogonal",
+        ),
+    ] {
+        let found = json(&format!("predict --json {line}"));
+        assert_eq!(found["loss_function"], name, "{line}");
+        assert!(found["geometry"].as_str().unwrap().to_lowercase().contains(geometry), "{found}");
+        assert_eq!(found["proof"], "proved");
+    }
+    for line in ["--loss supcon --counts 5x4", "--loss fixed-etf --counts 5x4 --weight-energy 1"] {
+        assert_eq!(run(&format!("predict {line}")).status.code(), Some(2), "{line}");
+    }
+}
+
+#[test]
+fn networks_of_unit_vectors_are_audited() {
+    let rows = simplex(1.5_f64.sqrt());
+    let features: Vec<f64> =
+        (0..6).flat_map(|sample| rows[3 * (sample / 2)..][..3].to_vec()).collect();
+    let network = Network::empty()
+        .with_doubles("features", &[6, 3], &features)
+        .with_labels(&[0, 0, 1, 1, 2, 2])
+        .with_doubles("fc.weight", &[3, 3], &rows);
+    let file = network.write("unit_vectors.safetensors").display().to_string();
+    let line = format!("audit --json {file} --loss spherical-ce --normalize --temperature 0.5");
+    let audit = json(&line);
+    for key in ["nc3", "nc2_class_means"] {
+        assert!(audit[key].as_f64().unwrap() < 1e-12, "{key}: {audit}");
+    }
+    assert!(audit["loss_gap"].as_f64().unwrap().abs() < 1e-12, "{audit}");
+    let audit = json(&format!("audit --json {file} --loss supcon --normalize --temperature 0.5"));
+    assert!(audit["nc2_class_means"].as_f64().unwrap() < 1e-12);
+    let audit = json(&format!("audit --json {file} --loss spherical-ce"));
+    assert!(audit["no_prediction"].as_str().unwrap().contains("--normalize"));
+    let audit = json(&format!("audit --json {file} --loss fixed-etf --feature-decay 1e-3"));
+    assert!(audit["nc3"].as_f64().unwrap() < 1e-12 && audit["loss_gap"].as_f64().unwrap() > 0.0);
+    let audit = json(&format!("audit --json {file} --loss fixed-etf"));
+    assert!(audit["no_prediction"].as_str().unwrap().contains("--feature-decay"));
+}
