@@ -39,6 +39,12 @@ impl Audit {
         self.audit.measurement.nc1().map(|nc1| nc1.rank)
     }
 
+    /// NC1 on as many directions as the prediction says that class means differ in.
+    #[getter]
+    fn nc1_predicted_rank(&self) -> Option<f64> {
+        self.audit.measurement.nc1_predicted_rank().map(|nc1| nc1.value)
+    }
+
     /// NC1 on the directions alone in which class means stand out of their noise.
     #[getter]
     fn nc1_resolved(&self) -> Option<f64> {

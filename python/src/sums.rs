@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neural_collapse::audit::{AuditOptions, AuditPart as Part, AuditSums as Sums};
+use neural_collapse::audit::{AuditOptions, AuditPart as Part, AuditSums as Sums, predicted_rank};
 use neural_collapse::measure::{FeatureEnergy, Scalar};
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::problem::TrainingObjective;
@@ -217,6 +217,7 @@ struct Setup {
     balance: bool,
     nc1: Nc1Options,
     features_squared: Option<f64>,
+    predicted_rank: Option<usize>,
     single: bool,
 }
 
@@ -232,7 +233,8 @@ impl Setup {
             .with_all_metrics(self.all_metrics)
             .with_other_samples(self.other_samples)
             .with_balance(self.balance)
-            .with_nc1(self.nc1);
+            .with_nc1(self.nc1)
+            .with_predicted_rank(self.predicted_rank);
         options.features_squared = self.features_squared;
         options.objective = self.objective.clone();
         let statistics = self.statistics.clone();
@@ -422,6 +424,9 @@ impl AuditSums {
                 return Err(bad_argument(py, "dtype", &found, "'float32' or 'float64'"));
             }
         };
+        let rank = prediction
+            .map(|prediction| predicted_rank(prediction.get().model().prediction()))
+            .transpose();
         let head = head(weights, bias)?;
         let (dimension, classes) = (first_pass.dimension(), first_pass.classes());
         for (found, expected, reason) in [
@@ -442,6 +447,7 @@ impl AuditSums {
             balance,
             nc1: nc1_options(py, center, rank_cutoff, divide_by_classes)?,
             features_squared: first_pass.features_squared(),
+            predicted_rank: rank.or_raise(py)?.flatten(),
             single,
         };
         Self::of(py, setup)
