@@ -124,7 +124,7 @@ def tracker(tracker: Tracker) -> Any:
     def column(name: str) -> npt.NDArray[np.float64]:
         return _norms([row.get(name) for row in rows])
 
-    names = ["nc1", "nc2", *(name for name in (rows[0] if rows else {}) if name.startswith("nc2_")), "nc3"]
+    names = ["nc1", *(name for name in (rows[0] if rows else {}) if name.startswith("nc2_")), "nc3"]
     for name in names:
         left.plot(epochs, column(name), label=name.upper().replace("_", ", m = "))
     left.set(title="distance from collapse", xlabel="epoch", yscale="log")

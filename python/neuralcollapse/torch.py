@@ -213,8 +213,8 @@ class Tracker:
     mode and without gradients, on the device of its parameters, and keeps two numbers for each class and feature.
     Samples may come in any order, but must be the same in both runs (an augmentation at random makes them others).
 
-    ``tracker.rows`` is a list of dictionaries for ``pandas.DataFrame``; ``to_csv`` and ``to_json_lines`` write what
-    ``neural-collapse audit --trajectory`` reads and ``plot`` draws.
+    ``tracker.rows`` is a list of dictionaries for ``pandas.DataFrame``, with the columns of the program's
+    ``audit --trajectory``; ``to_csv`` and ``to_json_lines`` write them as it does, and ``plot`` draws them.
     """
 
     def __init__(
@@ -314,7 +314,7 @@ class Tracker:
         audit = self.measure(data)
         if epoch is None:
             epoch = int(self.rows[-1]["epoch"]) + 1 if self.rows else 0
-        row = row_of(audit, epoch)
+        row = row_of(audit, from_torch(self._model, self._layer), epoch)
         clash = set(values) & set(row)
         if clash:
             name = min(clash)
@@ -334,10 +334,11 @@ class Tracker:
             writer.writerows(self.rows)
 
     def to_json_lines(self, path: str | os.PathLike[str]) -> None:
-        """Write all rows as JSON, one object a line; what is not determined is null."""
+        """Write all rows as JSON, one object a line, with ``nc2`` as a list; what is not determined is null."""
         with open(path, "w", encoding="utf-8") as file:
-            for row in self.rows:
-                file.write(json.dumps(row) + "\n")
+            for row, audit in zip(self.rows, self.audits, strict=True):
+                plain = {name: value for name, value in row.items() if not name.startswith("nc2_")}
+                file.write(json.dumps({**plain, "nc2": audit.nc2}) + "\n")
 
     def plot(self) -> Any:
         """Draw the columns over the epochs with matplotlib, the predicted loss beside; returns its figure."""
@@ -350,23 +351,27 @@ class Tracker:
         return f"Tracker(epochs={len(self.rows)}{last})"
 
 
-def row_of(audit: Audit, epoch: int) -> dict[str, Any]:
-    """The numbers of an audit as one row: those of the program's JSON, with ``nc2`` of the last layer and one column
-    ``nc2_m`` for every further number of last layers m."""
-    row: dict[str, Any] = {"epoch": epoch, "nc1": audit.nc1, "nc2": audit.nc2[0]}
-    row.update({f"nc2_{m}": value for m, value in enumerate(audit.nc2[1:], start=2)})
-    for name in (
-        "nc3",
-        "nc3_centered",
-        "nc4",
-        "accuracy",
-        "loss",
-        "loss_optimum",
-        "loss_gap_relative",
-        "gradient_norm",
-        "verdict",
-    ):
+def row_of(audit: Audit, head: Head, epoch: int) -> dict[str, Any]:
+    """The numbers of an audit as one row, with the columns of ``neural-collapse audit --trajectory``."""
+    metrics = audit.metrics or {}
+    last = head.weights[-1].astype(np.float64)
+    row: dict[str, Any] = {
+        "epoch": epoch,
+        # ‖1ᵀW_M‖²/K, which cross-entropy with weight decay drives to 0.
+        "nc0": float((last.sum(axis=0) ** 2).sum() / len(last)),
+        "nc1": audit.nc1,
+        "nc1_resolved": audit.nc1_resolved,
+    }
+    if metrics:
+        row["nc1_trace_quotient"] = metrics["nc1_trace_quotient"]["center_samples"]
+        row["cdnv"] = (metrics["cdnv"] or {}).get("mean")
+    row.update({f"nc2_{m}": value for m, value in enumerate(audit.nc2, start=1)})
+    row.update(nc3=audit.nc3, nc3_centered=audit.nc3_centered)
+    if metrics:
+        row["self_duality"] = metrics["self_duality"]
+    for name in ("nc4", "accuracy", "loss", "loss_optimum", "loss_gap_relative", "gradient_norm"):
         row[name] = getattr(audit, name)
+    row["verdict"] = audit.verdict_text
     return row
 
 

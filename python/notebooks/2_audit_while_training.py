@@ -63,7 +63,7 @@ tracker.audits[-1].plot()
 # %%
 import pandas
 
-pandas.DataFrame(tracker.rows)[["epoch", "nc1", "nc2", "nc3", "nc4", "accuracy", "loss", "loss_optimum", "verdict"]].iloc[::5]
+pandas.DataFrame(tracker.rows)[["epoch", "nc0", "nc1", "nc2_1", "nc3", "nc4", "accuracy", "loss", "loss_optimum"]].iloc[::5]
 
 # %%
 tracker.audits[-1].verdict_text

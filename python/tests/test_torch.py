@@ -115,7 +115,11 @@ def test_the_tracker_measures_what_audit_does(whole, tmp_path):
     with open(tmp_path / "rows.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert lines == tracker.rows
+    for line, row, audit in zip(lines, tracker.rows, tracker.audits, strict=True):
+        assert line.pop("nc2") == audit.nc2 and {**line, "nc2_1": audit.nc2[0]} == row
+    assert rows[0]["verdict"] == found.verdict_text
+    weights = model[-1].weight.detach().double().numpy()
+    assert tracker.rows[0]["nc0"] == pytest.approx((weights.sum(axis=0) ** 2).sum() / 3)
     assert float(rows[1]["nc1"]) == tracker.rows[1]["nc1"] and rows[1]["validation"] == ""
     with pytest.raises(errors.ArgumentError):
         tracker.update((inputs, labels), nc1=3.0)
@@ -135,9 +139,11 @@ def test_what_is_not_known_is_not_guessed():
 
 def test_deep_heads_have_a_column_for_every_layer():
     model, inputs, labels = model_and_data(3)
-    tracker = nc.Tracker(model, weight_decay=1e-2, feature_decay=1e-3, loss="ce", starts=0)
-    tracker.update((inputs, labels))
-    assert {"nc2", "nc2_2", "nc2_3"} <= set(tracker.rows[0])
+    tracker = nc.Tracker(model, weight_decay=1e-2, feature_decay=1e-3, loss="ce", starts=0, all_metrics=True)
+    audit = tracker.update((inputs, labels))
+    row = tracker.rows[0]
+    assert [row["nc2_1"], row["nc2_2"], row["nc2_3"]] == audit.nc2
+    assert row["self_duality"] == audit.metrics["self_duality"] and row["cdnv"] == audit.metrics["cdnv"]["mean"]
 
 
 def test_tokens_are_samples():
