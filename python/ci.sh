@@ -45,9 +45,9 @@ step() {
 
 export CARGO_TARGET_DIR="$target"
 step cargo fmt --check
-step cargo clippy --locked -- -D warnings
+step cargo clippy -- -D warnings
 rm -rf "$target/dist" "$target/fresh"
-step "$engines" -m maturin build --release --locked --quiet --out "$target/dist"
+step "$engines" -m maturin build --release --quiet --out "$target/dist"
 step "$engines" -m maturin sdist --quiet --out "$target/dist"
 # Nothing but the wheel and NumPy: what is promised to need no more is imported with no more.
 step "$python" -m venv "$target/fresh"

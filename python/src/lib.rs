@@ -6,8 +6,10 @@
 mod arrays;
 mod audit;
 mod error;
+mod first_pass;
 mod geometry;
 mod metrics;
+mod models;
 mod monitor;
 mod passes;
 mod potential;
@@ -24,17 +26,21 @@ mod _core {
     #[pymodule_export]
     use crate::audit::Audit;
     #[pymodule_export]
+    use crate::first_pass::FirstPass;
+    #[pymodule_export]
     use crate::geometry::{ClassMatrix, general_orthogonal_frame, orthogonal_frame, simplex_etf};
     #[pymodule_export]
     use crate::metrics::{
         all_metrics, cdnv, duality_cosines, nc1, nc1_trace_quotient, nc2, nc3, nc4, self_duality,
     };
     #[pymodule_export]
+    use crate::models::{CrossEntropy, LayerPeeled, Seli, Ufm, predict};
+    #[pymodule_export]
     use crate::passes::limit_threads;
     #[pymodule_export]
     use crate::potential::{Potential, critical_imbalance_ratio};
     #[pymodule_export]
-    use crate::prediction::{CrossEntropy, LayerPeeled, Prediction, Seli, Ufm, predict};
+    use crate::prediction::Prediction;
     #[pymodule_export]
-    use crate::sums::{AuditPart, AuditSums, FirstPass};
+    use crate::sums::{AuditPart, AuditSums};
 }

@@ -11,9 +11,9 @@ use pythonize::pythonize;
 
 use crate::arrays::{Features, head, labels, list_to_numpy, matrix};
 use crate::error::{OrRaise, bad_argument};
+use crate::first_pass::FirstPass;
 use crate::geometry::ClassMatrix;
 use crate::passes::{Listener, Piece, for_each_piece};
-use crate::sums::FirstPass;
 
 /// The conventions of NC1.
 pub(crate) fn nc1_options(

@@ -3,207 +3,27 @@
 use std::sync::Arc;
 
 use neural_collapse::audit::{AuditOptions, AuditPart as Part, AuditSums as Sums, predicted_rank};
-use neural_collapse::measure::{FeatureEnergy, Scalar};
+use neural_collapse::measure::Scalar;
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::problem::TrainingObjective;
 use neural_collapse::{ClassStatistics, LinearHead};
 use numpy::PyUntypedArrayMethods;
-use numpy::{Element, PyArray1, PyArray2, PyReadonlyArray2};
+use numpy::{Element, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::{Deserialize, Serialize};
 
-use crate::arrays::{Features, columns_to_numpy, head, labels, list_to_numpy};
+use crate::arrays::{Features, head, labels};
 use crate::audit::Audit;
 use crate::error::{OrRaise, bad_argument, bad_shape};
+use crate::first_pass::FirstPass;
 use crate::metrics::nc1_options;
 use crate::passes::{Listener, Piece, for_each_piece, piece_samples};
 use crate::prediction::Prediction;
 use crate::stored;
 
-const FIRST_PASS: &str = "neuralcollapse.FirstPass";
 const AUDIT_SUMS: &str = "neuralcollapse.AuditSums";
 const AUDIT_PART: &str = "neuralcollapse.AuditPart";
-
-/// Numbers, sums and squared lengths of the samples of each class: the first of the two passes of an audit.
-///
-/// FirstPass(dimension, classes, energy=True) has no samples yet; `add` them batch by batch, `merge` what was added
-/// elsewhere, in any order. It takes 2dK numbers and can be pickled. Without `energy` the squared lengths are left out,
-/// which an audit needs.
-#[pyclass(module = "neuralcollapse")]
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FirstPass {
-    statistics: ClassStatistics,
-    energy: Option<FeatureEnergy>,
-}
-
-impl FirstPass {
-    pub(crate) fn statistics(&self) -> &ClassStatistics {
-        &self.statistics
-    }
-
-    /// The statistics of one set of samples.
-    pub(crate) fn of(
-        py: Python<'_>,
-        features: &Features<'_>,
-        labels: &[i64],
-        classes: usize,
-    ) -> PyResult<Self> {
-        let mut pass = Self::new(py, features.shape().1, classes, false)?;
-        pass.add_all(py, features, labels, None)?;
-        Ok(pass)
-    }
-
-    fn accumulate<T: Scalar>(&mut self, piece: Piece<'_, T>) -> neural_collapse::Result<()> {
-        let batch = piece.batch()?;
-        self.statistics.accumulate(&batch)?;
-        self.energy.as_mut().map_or(Ok(()), |energy| energy.accumulate(&batch))
-    }
-
-    fn add_all(
-        &mut self,
-        py: Python<'_>,
-        features: &Features<'_>,
-        labels: &[i64],
-        callback: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let classes = self.statistics.classes();
-        let listener = Listener { stage: "class means", callback };
-        // What has been added of a batch that is refused later on is taken back.
-        let (samples, dimension) = features.shape();
-        let before = (samples > piece_samples(dimension)).then(|| self.clone());
-        let added = match features {
-            Features::Single(array) => {
-                for_each_piece(py, array, labels, classes, listener, |piece| self.accumulate(piece))
-            }
-            Features::Double(array) => {
-                for_each_piece(py, array, labels, classes, listener, |piece| self.accumulate(piece))
-            }
-        };
-        if let (Err(_), Some(before)) = (&added, before) {
-            *self = before;
-        }
-        added
-    }
-}
-
-#[pymethods]
-impl FirstPass {
-    #[new]
-    #[pyo3(signature = (dimension, classes, energy = true))]
-    fn new(py: Python<'_>, dimension: usize, classes: usize, energy: bool) -> PyResult<Self> {
-        let statistics = ClassStatistics::empty(dimension, classes).or_raise(py)?;
-        let energy = energy.then(|| FeatureEnergy::empty(dimension, classes));
-        Ok(Self { statistics, energy: energy.transpose().or_raise(py)? })
-    }
-
-    /// Adds samples: features (n, d) and labels (n,), whole numbers from 0 to K−1. On an error nothing is added.
-    /// `progress(stage, done, total)` is called meanwhile.
-    #[pyo3(signature = (features, labels, progress = None))]
-    fn add(
-        &mut self,
-        py: Python<'_>,
-        features: &Bound<'_, PyAny>,
-        labels: &Bound<'_, PyAny>,
-        progress: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let (features, labels) = (Features::new(features)?, self::labels(labels)?);
-        self.add_all(py, &features, labels.as_slice()?, progress)
-    }
-
-    /// Adds the samples of another first pass of the same dimension and number of classes.
-    fn merge(&mut self, py: Python<'_>, other: &Bound<'_, Self>) -> PyResult<()> {
-        let other = match other.try_borrow() {
-            Ok(other) => other,
-            Err(_) => return Err(bad_argument(py, "other", "this one itself", "another one")),
-        };
-        if self.energy.is_some() != other.energy.is_some() {
-            return Err(bad_argument(
-                py,
-                "other",
-                "with another setting of `energy`",
-                "of the same",
-            ));
-        }
-        self.statistics.merge(&other.statistics).or_raise(py)?;
-        match (&mut self.energy, &other.energy) {
-            (Some(own), Some(other)) => own.merge(other).or_raise(py),
-            _ => Ok(()),
-        }
-    }
-
-    /// Number of features d.
-    #[getter]
-    fn dimension(&self) -> usize {
-        self.statistics.dimension()
-    }
-
-    /// Number of classes K.
-    #[getter]
-    fn classes(&self) -> usize {
-        self.statistics.classes()
-    }
-
-    /// Number of samples of each class, shape (K,).
-    #[getter]
-    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
-        list_to_numpy(py, self.statistics.counts())
-    }
-
-    /// Number of samples N.
-    #[getter]
-    fn samples(&self) -> u64 {
-        self.statistics.samples()
-    }
-
-    /// The class means, shape (K, d): one class a row. Raises EmptyClassError if a class has no sample.
-    #[getter]
-    fn class_means<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        columns_to_numpy(py, &self.statistics.class_means().or_raise(py)?)
-    }
-
-    /// ‖H‖², the sum of the squares of all features; None without `energy`.
-    #[getter]
-    fn features_squared(&self) -> Option<f64> {
-        self.energy.as_ref().map(FeatureEnergy::total)
-    }
-
-    /// 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖², the budget E_H of the layer-peeled model; None without `energy`. Raises
-    /// EmptyClassError if a class has no sample.
-    #[getter]
-    fn feature_energy(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        self.energy.as_ref().map(FeatureEnergy::mean).transpose().or_raise(py)
-    }
-
-    fn __repr__(&self) -> String {
-        let statistics = &self.statistics;
-        format!(
-            "FirstPass(N={}, d={}, K={})",
-            statistics.samples(),
-            statistics.dimension(),
-            statistics.classes()
-        )
-    }
-
-    /// All of it as bytes, with a version; `from_bytes` checks them.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        stored::write(py, FIRST_PASS, self)
-    }
-
-    /// What `to_bytes` has written. Raises ArgumentError for anything else.
-    #[staticmethod]
-    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        stored::read(py, FIRST_PASS, data)
-    }
-
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
-        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
-        Ok((read, (slf.borrow().to_bytes(slf.py())?,)))
-    }
-}
 
 /// What the sums of all pieces share.
 #[derive(Debug, Serialize, Deserialize)]
@@ -438,7 +258,7 @@ impl AuditSums {
             }
         }
         let setup = Setup {
-            statistics: first_pass.statistics.clone(),
+            statistics: first_pass.statistics().clone(),
             head,
             // A training objective has no value on other samples.
             objective: objective.filter(|_| !other_samples),
