@@ -129,8 +129,8 @@ impl Ufm {
 ///
 /// f = 1/N Σ ω_y CE(z, (1−δ) e_y + δ 1/K) + Σ λ_m/2 ‖W_m‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²
 ///
-/// Parameters as those of :class:`Ufm`; `class_weights` ω (K,), `label_smoothing` δ, `nonnegative_features` as after a
-/// ReLU. With several layers beside equal classes, and alone for others, a numerical search of `starts` starts at each
+/// Parameters as those of :class:`Ufm`; `class_weights` ω (K,), `label_smoothing` δ, `logit_offsets` ι (K,), which are
+/// added to the outputs z, `nonnegative_features` as after a ReLU. With several layers beside equal classes, and alone for others, a numerical search of `starts` starts at each
 /// rank is made (25 up to 20 classes, else none); `proof` says what is proved. `progress(stage, done, total)` is called
 /// meanwhile.
 ///
@@ -144,7 +144,7 @@ impl CrossEntropy {
     #[new]
     #[pyo3(signature = (
         counts, *, weight_decay, feature_decay, depth = None, bias = None, widths = None, class_weights = None,
-        label_smoothing = 0.0, nonnegative_features = false, starts = None, seed = 0, progress = None
+        label_smoothing = 0.0, logit_offsets = None, nonnegative_features = false, starts = None, seed = 0, progress = None
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
@@ -157,6 +157,7 @@ impl CrossEntropy {
         widths: Option<Vec<usize>>,
         class_weights: Option<&Bound<'_, PyAny>>,
         label_smoothing: f64,
+        logit_offsets: Option<&Bound<'_, PyAny>>,
         nonnegative_features: bool,
         starts: Option<usize>,
         seed: u64,
@@ -168,7 +169,8 @@ impl CrossEntropy {
             feature_decay: Some(feature_decay),
             bias,
         };
-        let labels = LabelTreatment { class_weights, label_smoothing, nonnegative_features };
+        let labels =
+            LabelTreatment { class_weights, label_smoothing, logit_offsets, nonnegative_features };
         let objective = penalized(py, Loss::CrossEntropy, &decays, &labels)?;
         let counts = self::counts(counts)?;
         let search = search(starts, seed, counts.classes());
@@ -263,7 +265,8 @@ fn margin() -> TrainingObjective {
 /// bias : None, "unregularized" or its weight decay λ_b
 /// loss : "mse", "ce", "layer_peeled" or "uf_svm"
 /// widths : d_1, …, d_M, the inputs of each layer, if they are limited
-/// class_weights, label_smoothing, nonnegative_features : of the cross-entropy
+/// class_weights, label_smoothing : of the loss, (K,) and δ
+/// logit_offsets, nonnegative_features : of the cross-entropy, (K,) as of logit adjustment, and as after a ReLU
 /// weight_energy, feature_energy : budgets of the layer-peeled model
 /// starts, seed : of the numerical search where no minimum is proved (see CrossEntropy)
 /// progress : called as progress(stage, done, total) during long work
@@ -273,7 +276,7 @@ fn margin() -> TrainingObjective {
 #[pyfunction]
 #[pyo3(signature = (
     counts, *, depth = None, weight_decay = None, feature_decay = None, bias = None, loss = "mse", widths = None,
-    class_weights = None, label_smoothing = 0.0, nonnegative_features = false, weight_energy = None,
+    class_weights = None, label_smoothing = 0.0, logit_offsets = None, nonnegative_features = false, weight_energy = None,
     feature_energy = None, starts = None, seed = 0, progress = None
 ))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
@@ -288,6 +291,7 @@ pub(crate) fn predict(
     widths: Option<Vec<usize>>,
     class_weights: Option<&Bound<'_, PyAny>>,
     label_smoothing: f64,
+    logit_offsets: Option<&Bound<'_, PyAny>>,
     nonnegative_features: bool,
     weight_energy: Option<f64>,
     feature_energy: Option<f64>,
@@ -298,7 +302,8 @@ pub(crate) fn predict(
     let counts = self::counts(counts)?;
     let loss = Loss::new(py, loss)?;
     let decays = Decays { depth, weight_decay, feature_decay, bias };
-    let labels = LabelTreatment { class_weights, label_smoothing, nonnegative_features };
+    let labels =
+        LabelTreatment { class_weights, label_smoothing, logit_offsets, nonnegative_features };
     let unused = |name, given: bool| match given {
         true => {
             Err(bad_argument(py, name, "given", "left out for this loss, which does not use it"))
@@ -310,6 +315,8 @@ pub(crate) fn predict(
         unused("feature_decay", feature_decay.is_some())?;
         unused("bias", bias.is_some_and(|bias| !bias.is_none()))?;
         unused("class_weights", class_weights.is_some())?;
+        unused("logit_offsets", logit_offsets.is_some())?;
+        unused("nonnegative_features", nonnegative_features)?;
         unused("label_smoothing", label_smoothing != 0.0)
     };
     let without_budgets = || {

@@ -42,11 +42,12 @@ pub(crate) struct Decays<'a, 'py> {
     pub(crate) bias: Option<&'a Bound<'py, PyAny>>,
 }
 
-/// How the cross-entropy treats labels and features, beyond the plain one.
+/// How the loss treats labels and features, beyond the plain one.
 #[derive(Default)]
 pub(crate) struct LabelTreatment<'a, 'py> {
     pub(crate) class_weights: Option<&'a Bound<'py, PyAny>>,
     pub(crate) label_smoothing: f64,
+    pub(crate) logit_offsets: Option<&'a Bound<'py, PyAny>>,
     pub(crate) nonnegative_features: bool,
 }
 
@@ -122,12 +123,19 @@ pub(crate) fn penalized(
     labels: &LabelTreatment<'_, '_>,
 ) -> PyResult<TrainingObjective> {
     let regularization = regularization(py, decays)?;
-    let class_weights = labels.class_weights.filter(|weights| !weights.is_none());
-    let weights = class_weights.map(|weights| vector(weights, "class_weights")).transpose()?;
-    let class_weights = weights.unwrap_or_default();
+    let list = |numbers: Option<&Bound<'_, PyAny>>, name| {
+        let numbers = numbers.filter(|numbers| !numbers.is_none());
+        Ok::<_, PyErr>(
+            numbers.map(|numbers| vector(numbers, name)).transpose()?.unwrap_or_default(),
+        )
+    };
+    let class_weights = list(labels.class_weights, "class_weights")?;
+    let logit_offsets = list(labels.logit_offsets, "logit_offsets")?;
+    let label_smoothing = labels.label_smoothing;
+    let only_cross_entropy = !logit_offsets.is_empty() || labels.nonnegative_features;
     let plain = class_weights.iter().all(|&weight| weight == 1.0)
-        && labels.label_smoothing == 0.0
-        && !labels.nonnegative_features;
+        && label_smoothing == 0.0
+        && !only_cross_entropy;
     Ok(match (loss, plain) {
         (Loss::CrossEntropy, true) => {
             TrainingObjective::penalized(LossFunction::CrossEntropy, regularization)
@@ -135,18 +143,20 @@ pub(crate) fn penalized(
         (Loss::CrossEntropy, false) => TrainingObjective::WeightedCrossEntropy {
             regularization,
             class_weights,
-            label_smoothing: labels.label_smoothing,
+            label_smoothing,
+            logit_offsets,
             nonnegative_features: labels.nonnegative_features,
         },
         (_, true) => TrainingObjective::penalized(LossFunction::SquaredError, regularization),
-        (_, false) => {
-            return Err(bad_argument(
-                py,
-                "loss",
-                "'mse'",
-                "'ce' beside class weights, label smoothing or non-negative features",
-            ));
+        (_, false) if only_cross_entropy => {
+            let expected = "'ce' beside offsets of logits or non-negative features";
+            return Err(bad_argument(py, "loss", "'mse'", expected));
         }
+        (_, false) => TrainingObjective::WeightedSquaredError {
+            regularization,
+            class_weights,
+            label_smoothing,
+        },
     })
 }
 

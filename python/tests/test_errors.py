@@ -28,7 +28,7 @@ DECAYS = {"weight_decay": 1e-3, "feature_decay": 1e-3}
         (lambda: nc.predict([10, 10], loss="seli", **DECAYS), "ArgumentError", "weight_decay", None, None),
         (lambda: nc.predict([10, 10], loss="layer_peeled", weight_energy=1.0), "ArgumentError", "feature_energy", None, None),
         (lambda: nc.predict([10, 10], weight_energy=1.0, **DECAYS), "ArgumentError", "weight_energy", None, None),
-        (lambda: nc.predict([10, 10], label_smoothing=0.1, **DECAYS), "ArgumentError", "loss", None, None),
+        (lambda: nc.predict([10, 10], nonnegative_features=True, **DECAYS), "ArgumentError", "loss", None, None),
         (
             lambda: nc.predict([9, 5], depth=2, bias=1e-3, starts=0, **DECAYS),
             "NoClosedFormError",

@@ -43,6 +43,24 @@ def test_matrices_attain_the_loss(loss, bias, counts):
     assert np.bincount(labels).tolist() == counts
 
 
+def test_weights_and_offsets_of_classes():
+    """The loss of explicit matrices, computed here from scratch."""
+    counts, decays = [30, 20, 10], {"weight_decay": 2e-3, "feature_decay": 3e-4}
+    weights, offsets = np.array([0.5, 1.0, 2.5]), np.log([30, 20, 10])
+    for keywords in ({"loss": "ce", "class_weights": weights, "logit_offsets": offsets}, {"class_weights": weights}):
+        prediction = nc.predict(counts, bias=None, **decays, **keywords)
+        point = prediction.explicit()
+        features, labels, (weight,) = point["features"], point["labels"], point["weights"]
+        outputs = features @ weight.T
+        if "loss" in keywords:
+            outputs = outputs + offsets
+            each = np.log(np.exp(outputs).sum(axis=1)) - outputs[np.arange(60), labels]
+        else:
+            each = ((outputs - np.eye(3)[labels]) ** 2).sum(axis=1) / 2
+        penalty = decays["weight_decay"] / 2 * (weight**2).sum() + decays["feature_decay"] / 2 * (features**2).sum()
+        assert (weights[labels] * each).mean() + penalty == pytest.approx(prediction.loss, rel=1e-8)
+
+
 def test_the_objects_beneath():
     decays = {"depth": 2, "weight_decay": 1e-3, "feature_decay": 1e-3}
     assert nc.Ufm([10, 10], **decays) == nc.predict([10, 10], **decays)
