@@ -18,6 +18,7 @@
 
 mod accuracy;
 mod accuracy_cross_entropy;
+mod accuracy_losses;
 mod api;
 mod architecture;
 mod bad_input;

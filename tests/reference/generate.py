@@ -12,6 +12,7 @@ from mpmath import mp
 from convex_tables import convex_rows
 from cross_entropy_tables import cross_entropy_rows, phase_rows, simplex_rows, simplex_threshold_rows
 from decimals import Row
+from loss_tables import multi_label_rows, nonnegative_rows, smoothing_rows
 from problem_tables import critical_ratio_rows, problem_rows
 from scalar_tables import minimizer_rows, single_rows, stationary_rows, threshold_rows
 from spectrum_tables import secular_rows
@@ -44,6 +45,15 @@ TABLES: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
     "convex.csv": (
         "sizes,weights,smoothing,weight_decay,feature_decay,merging_counts,gaps,critical,critical_free_bias",
         convex_rows,
+    ),
+    "nonnegative.csv": (
+        "sizes,weights,smoothing,weight_decay,feature_decay,margins,conditions,loss",
+        nonnegative_rows,
+    ),
+    "smoothing.csv": ("classes,depth,strength,smoothing,alpha,condition,loss", smoothing_rows),
+    "multi_label.csv": (
+        "classes,tags,samples,weight_decay,feature_decay,sizes,conditions,loss",
+        multi_label_rows,
     ),
     "phases.csv": ("classes,depth,below,above,strength", phase_rows),
 }

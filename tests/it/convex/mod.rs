@@ -16,6 +16,7 @@ use crate::support::soft::SoftObjective;
 
 mod conventions;
 mod facts;
+mod first_order;
 mod weights;
 
 /// Relative gap that every minimum has to have.
