@@ -172,6 +172,7 @@ types! {
         Shape
         Source
         SparseLabels
+        SmallestLogits
         SoftLabelAudit
         StandardErrors
         Summary

@@ -244,3 +244,57 @@ fn a_search_can_be_cancelled() {
         Ok(found) => assert!(found.certificate().norm_of_rest >= 0.0),
     }
 }
+
+/// The smallest logits are feasible, as short as another method finds, above their bound, and the centered supports where
+/// these are certified.
+#[test]
+fn smallest_logits_are_found_where_supports_are_not() {
+    let mut rng = SmallRng::seed_from_u64(14);
+    let (mut exact, mut shorter) = (0, 0);
+    for index in 0..24 {
+        let classes = 4 + index % 4;
+        let (lists, samples) = match index % 2 {
+            0 => random_problem(&mut rng, classes),
+            _ => dependent_problem(&mut rng, classes),
+        };
+        let problem = SparseLabels::new(classes, &lists, &samples).unwrap();
+        let (centered, found) =
+            (problem.global_minimum().unwrap(), problem.smallest_logits().unwrap());
+        let what = format!("{index}: {lists:?}, {samples:?}, {} steps", found.steps());
+        assert!(found.gap() <= 1e-7 * found.norm(), "{what}: {:e}", found.gap());
+        let other = norm_by_admm(classes, &lists, &samples, 3000);
+        assert!(found.lower_bound() <= other * (1.0 + 1e-12), "{what}");
+        assert!(found.norm() <= other * (1.0 + 1e-7), "{what}: {}, {other}", found.norm());
+        let mut scaled = found.logits().clone();
+        for (j, support) in lists.iter().enumerate() {
+            let column = found.logits().column(j);
+            let own = column[support[0]];
+            for token in 0..classes {
+                match support.contains(&token) {
+                    true => assert!((column[token] - own).abs() < 1e-12 * own.abs().max(1.0)),
+                    false => assert!(own - column[token] > 1.0 - 1e-12, "{what}"),
+                }
+            }
+            assert!(column.sum().abs() < 1e-12 * column.norm().max(1.0));
+            scaled.column_mut(j).scale_mut((samples[j] as f64).sqrt());
+        }
+        let norm: f64 = singular_values(&scaled).sum();
+        assert!((norm / found.norm() - 1.0).abs() < 1e-6, "{what}");
+        let gram = found.classifier_gram().unwrap().to_dense().unwrap();
+        assert!(
+            (&gram * &gram - &scaled * scaled.transpose()).norm() < 1e-10 * gram.norm_squared()
+        );
+        match centered.certificate().exactness {
+            Exactness::Polar | Exactness::Subgradient => {
+                assert!(found.norm() > centered.loss() * (1.0 - 1e-7), "{what}");
+                exact += 1;
+            }
+            Exactness::Improvable => {
+                assert!(found.norm() < centered.loss() * (1.0 - 1e-11), "{what}");
+                shorter += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(exact > 5 && shorter > 5, "{exact} {shorter}");
+}

@@ -79,7 +79,7 @@ impl Decomposition {
     /// A lower bound of the minimum from a matrix B near a subgradient: B is made non-positive off the supports,
     /// its columns are made to sum to zero and its norm to be 1 at most. Then ‖L D^½‖_* ≥ ⟨B, L D^½⟩, which for
     /// every feasible L is Σ_j √n_j Σ_{c off} (−B_cj) at least, because its margins are.
-    fn lower_bound(&self, problem: &SparseLabels, matrix: &DMatrix<f64>) -> Result<f64> {
+    pub(super) fn lower_bound(&self, problem: &SparseLabels, matrix: &DMatrix<f64>) -> Result<f64> {
         let mut repaired = matrix - self.violation(matrix);
         for (mut column, distinct) in repaired.column_iter_mut().zip(&problem.distinct) {
             let mean = column.sum() / distinct.support.len() as f64;
