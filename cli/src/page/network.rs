@@ -102,6 +102,9 @@ fn introduce(page: &mut Page, network: &AuditedNetwork) {
         Loss::Ce => "the cross-entropy",
         Loss::LayerPeeled => "the layer-peeled model",
         Loss::UfSvm => "the support vector machine",
+        Loss::FixedEtf => "cross-entropy behind a fixed simplex ETF",
+        Loss::SphericalCe => "the spherical cross-entropy",
+        Loss::Supcon => "the supervised contrastive loss",
     });
     page.paragraph(&format!(
         "Measured: {} samples of {} classes (the largest has {} times as many as the smallest), features of \
