@@ -5,6 +5,7 @@
 //! ([`AuditSums`]), and the comparison of what they [measured](AuditSums::measurement) with a
 //! [`Prediction`] ([`Measurement::compare`]) or with none ([`Measurement::without_prediction`]).
 
+mod aligned;
 mod comparison;
 mod frames;
 mod inference;
@@ -38,7 +39,7 @@ use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::numerics::scalar::Scalar;
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, answered};
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::TrainingObjective;
 
@@ -101,7 +102,7 @@ pub fn audit<T: Scalar>(
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 pub fn predicted_rank(prediction: &dyn Prediction) -> Result<Option<usize>> {
-    comparison::answered(prediction.class_mean_rank())
+    answered(prediction.class_mean_rank())
 }
 
 /// Measures a network without any prediction: NC1, NC4 and accuracies, and distances to frames on demand.

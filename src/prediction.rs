@@ -1,8 +1,10 @@
 //! The one interface of all predictions.
 
+mod alignment;
 pub(crate) mod class_runs;
 pub(crate) mod explicit;
 pub(crate) mod geometry;
+mod matrices;
 pub(crate) mod nonnegative;
 mod summary;
 pub(crate) mod verdict;
@@ -17,6 +19,7 @@ use crate::problem::training_objective::TrainingObjective;
 
 pub use explicit::{Basis, ExplicitPoint};
 pub use geometry::{ClassGeometry, Geometry};
+pub use matrices::{Matrices, OutputDirections};
 pub use summary::Summary;
 pub use verdict::{Source, Verdict};
 
@@ -35,6 +38,15 @@ impl SingularValue {
     /// A singular value with its multiplicity.
     pub(crate) fn new(value: f64, multiplicity: usize) -> Self {
         Self { value, multiplicity }
+    }
+}
+
+/// `None` where a prediction has no answer.
+pub(crate) fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Error::NotAnswered { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use audit::{AuditArguments, Metrics};
 pub(crate) use output::{Kind, PlotArguments, ReportArguments};
+pub(crate) use objective::SearchArguments;
 pub(crate) use predict::PredictArguments;
 
 mod audit;

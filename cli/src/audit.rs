@@ -1,13 +1,14 @@
 //! From a measured network to its audit: two passes over the samples, and the comparison.
 
-use neural_collapse::audit::{AuditOptions, AuditSums, Measurement};
+use neural_collapse::audit::{AuditOptions, AuditSums, Measurement, predicted_rank};
 use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
+use neural_collapse::models::low_rank::Search;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
-use neural_collapse::{Audit, ClassStatistics, Error, LinearHead};
+use neural_collapse::{Audit, ClassCounts, ClassStatistics, Error, LinearHead};
 
-use crate::arguments::{AuditArguments, Metrics};
+use crate::arguments::{AuditArguments, Metrics, SearchArguments};
 use crate::error::CliError;
 use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precision};
 use crate::layers::MeasuredLayers;
@@ -58,46 +59,56 @@ impl AuditedNetwork {
             means: means.as_ref(),
             all_metrics,
             nc1: arguments.nc1(),
+            search: &arguments.search,
             progress,
         };
-        let (measurement, training) = match precision {
+        let measured = match precision {
             Precision::Single => passes.measure::<f32>(&head, &penalties),
             Precision::Double => passes.measure::<f64>(&head, &penalties),
         }?;
+        let Measured { measurement, training, model } = measured;
         let name = data.name();
         let in_file = CliError::in_file(&name);
-        let (audit, model) =
-            compare(measurement, &training, arguments, progress).map_err(in_file)?;
+        let audit = match &model {
+            Ok(model) => measurement.compare(model.prediction()),
+            Err(reason) => measurement.without_prediction(reason),
+        };
+        let (audit, model) = (audit.map_err(in_file)?, model.ok());
         let around_other_means = means.is_some();
         Ok(Self { audit, layers, model, training, facts, label_names, around_other_means })
     }
 }
 
-/// Lays a measurement beside the prediction for its training, or says why there is none.
-fn compare(
+/// A network as it was measured, and the model that predicts it, or why there is none.
+struct Measured {
     measurement: Measurement,
+    training: Resolved,
+    model: Result<AnyModel, String>,
+}
+
+/// The model of a training, or why there is none.
+fn model(
     training: &Resolved,
-    arguments: &AuditArguments,
-    progress: &Progress,
-) -> Result<(Audit, Option<AnyModel>), Error> {
+    head: &LinearHead,
+    counts: ClassCounts,
+    (search, progress): (Option<Search>, &Progress),
+) -> Result<Result<AnyModel, String>, Error> {
     let objective = match (&training.objective, &training.missing) {
         (Some(objective), None) => objective,
         (_, reason) => {
-            let reason =
-                reason.clone().unwrap_or_else(|| "nothing is known of the training".into());
-            return Ok((measurement.without_prediction(reason)?, None));
+            let unknown = || "nothing is known of the training".into();
+            return Ok(Err(reason.clone().unwrap_or_else(unknown)));
         }
     };
-    let widths = measurement.head().widths();
-    let counts = measurement.counts().clone();
-    let model = match arguments.search.search(counts.classes()) {
+    let widths = head.widths();
+    let model = match search {
         Some(search) => AnyModel::searched(objective, counts, Some(&widths), &search, progress),
         None => AnyModel::new(objective, counts, Some(&widths)),
     };
     match model {
-        Ok(model) => Ok((measurement.compare(model.prediction())?, Some(model))),
+        Ok(model) => Ok(Ok(model)),
         Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. })) => {
-            Ok((measurement.without_prediction(error.to_string())?, None))
+            Ok(Err(error.to_string()))
         }
         Err(error) => Err(error),
     }
@@ -110,6 +121,7 @@ struct Passes<'a> {
     means: Option<&'a DataSet>,
     all_metrics: bool,
     nc1: Nc1Options,
+    search: &'a SearchArguments,
     progress: &'a Progress,
 }
 
@@ -119,19 +131,24 @@ impl Passes<'_> {
         &self,
         head: &LinearHead,
         penalties: &Penalties,
-    ) -> Result<(Measurement, Resolved), CliError> {
-        let Self { data, means, all_metrics, nc1, progress } = *self;
+    ) -> Result<Measured, CliError> {
+        let Self { data, means, all_metrics, nc1, search, progress } = *self;
         let name = data.name();
         let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
         progress.start_passes((source.samples() + data.samples()) as u64);
         let (statistics, energy) = first_pass::<T>(source, progress)?;
         let training = penalties.resolve(head, &energy)?;
+        let counts = statistics.class_counts().map_err(in_file())?;
+        let search = (search.search(counts.classes()), progress);
+        let model = model(&training, head, counts, search).map_err(in_file())?;
+        let rank = model.as_ref().ok().map(|model| predicted_rank(model.prediction()));
         let mut options = AuditOptions::default()
             .with_all_metrics(all_metrics)
             .with_nc1(nc1)
             .with_standard_errors(all_metrics || source.width() * source.classes() <= FEW_NUMBERS)
             .with_features_squared(energy.total())
+            .with_predicted_rank(rank.transpose().map_err(in_file())?.flatten())
             .with_other_samples(means.is_some());
         // A margin has no value, and a training objective none on other samples.
         let evaluated =
@@ -143,7 +160,8 @@ impl Passes<'_> {
         let mut sums = AuditSums::<T>::new(statistics, head.clone(), &options).map_err(in_file())?;
         pass(data, progress, |batch| sums.accumulate(&batch.samples))?;
         progress.end_passes("metrics");
-        Ok((sums.measurement().map_err(in_file())?, training))
+        let measurement = sums.measurement().map_err(in_file())?;
+        Ok(Measured { measurement, training, model })
     }
 }
 

@@ -4,6 +4,7 @@ mod arguments;
 mod audit;
 mod class_sizes;
 mod error;
+mod export;
 mod input;
 mod layers;
 mod loss;
@@ -26,6 +27,7 @@ use clap::Parser;
 use arguments::{Arguments, AuditArguments, Command, PredictArguments};
 use audit::AuditedNetwork;
 use error::CliError;
+use export::{export_audit, export_prediction};
 use input::read_network;
 use progress::Progress;
 use report::{AuditReport, PredictionReport, Versioned, audit_tables, print};
@@ -51,23 +53,35 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: &PredictArguments) -> Result<(), CliError> {
-    let report = {
+    let (model, report) = {
         let progress = Progress::start("searching");
-        PredictionReport::new(&arguments.model(&progress)?)?
+        let model = arguments.model(&progress)?;
+        let report = PredictionReport::new(&model)?;
+        (model, report)
     };
+    if let Some(path) = &arguments.export {
+        export_prediction(path, model.prediction(), &arguments.basis())?;
+    }
     print(arguments.json, &Versioned::new(&report), || report.to_text())?;
     Ok(())
 }
 
 fn audit(mut arguments: AuditArguments) -> Result<(), CliError> {
     if arguments.trajectory.trajectory {
+        if arguments.export.is_some() {
+            misused("audit", "--export is for one network, not for a --trajectory")
+        }
         return print_trajectory(&mut arguments);
     }
     if arguments.trajectory.output.is_some() {
         misused("audit", "audit writes a file of --trajectory only; `report` writes a page")
     }
     let audited = measure(&arguments)?;
-    print(arguments.json, &AuditReport::new(&audited)?, || audit_tables(&audited))?;
+    let report = AuditReport::new(&audited)?;
+    if let Some(path) = &arguments.export {
+        export_audit(path, &audited)?;
+    }
+    print(arguments.json, &report, || audit_tables(&audited))?;
     Ok(())
 }
 

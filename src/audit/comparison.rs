@@ -15,7 +15,7 @@ use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::Levels;
 use crate::metrics::{nc2, nc3};
 use crate::numerics::squares::norm;
-use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary};
+use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary, answered};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
@@ -172,6 +172,12 @@ impl Measurement {
         };
         let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let summary = Summary::new(prediction)?;
+        if loss.is_none() {
+            for key in ["loss_optimum", "loss_gap", "loss_gap_relative"] {
+                let reason = "the model has no loss, or that of these samples is not known";
+                reasons.insert(key, reason.into());
+            }
+        }
         let rank = answered(prediction.class_mean_rank())?;
         let mut verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
         let structure = match verdict.kind {
@@ -460,15 +466,6 @@ fn square(norm: f64) -> Result<f64> {
     }
     let quantity = "the squared norm of a class's classifier or mean";
     Err(Error::Unrepresentable { quantity, log10: 2.0 * norm.log10() })
-}
-
-/// `None` where a prediction has no answer.
-pub(super) fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(Error::NotAnswered { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn missing_distance(is_predicted: bool, what: &str) -> String {

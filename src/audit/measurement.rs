@@ -214,21 +214,26 @@ impl Measurement {
             };
             reasons.insert("nc1", reason.into());
         }
-        if self.nc1_resolved.is_none() {
-            let reason = "no difference between class means stands out of their noise, or the lengths of the features \
-                          were not known before the second pass";
-            reasons.insert("nc1_resolved", reason.into());
-        }
-        if self.nc1_predicted_rank.is_none() {
-            let reason = match self.nc1 {
-                None => reasons.get("nc1").cloned().unwrap_or_default(),
-                Some(_) => "there is no prediction, or the rank of its class means is zero or not determined".into(),
-            };
-            reasons.insert("nc1_predicted_rank", reason);
-        }
+        let of_nc1 = reasons.get("nc1").cloned();
+        let mut missing = |key, is_missing: bool, reason: &str| {
+            if is_missing {
+                reasons.insert(key, of_nc1.clone().unwrap_or_else(|| reason.into()));
+            }
+        };
+        missing(
+            "nc1_resolved",
+            self.nc1_resolved.is_none(),
+            "no difference between class means stands out of their noise, or the lengths of the features were not known \
+             before the second pass",
+        );
+        missing(
+            "nc1_predicted_rank",
+            self.nc1_predicted_rank.is_none(),
+            "there is no prediction, or the rank of its class means is zero or not determined",
+        );
         if self.objective.is_none() {
             for key in ["loss", "gradient_norm", "balancedness"] {
-                reasons.insert(key, "no objective with decays is known".into());
+                reasons.insert(key, "no objective with decays is known for these samples".into());
             }
         } else if self.balancedness.is_none() {
             let reason = "it was not asked for, or the objective has none of plain decays";

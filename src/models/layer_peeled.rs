@@ -95,6 +95,27 @@ impl LayerPeeled {
         nuclear_norm(self.counts.classes() as f64, self.weight_energy, self.feature_energy)
     }
 
+    /// The [critical ratio](layer_peeled_critical_ratio) of this problem, whose classes have two sizes: how many times as
+    /// large as the small classes the large ones can be before the small ones collapse into one point. `None` unless
+    /// there are two sizes, and where the ratio is out of range.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, LayerPeeled};
+    ///
+    /// let lpm = LayerPeeled::new(ClassCounts::from_runs([(1000, 5), (10, 5)])?, 1.0, 1.0)?;
+    /// assert!(lpm.critical_ratio().unwrap() < 100.0);
+    /// assert!(lpm.global_minimum()?.minority_collapsed());
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn critical_ratio(&self) -> Option<f64> {
+        let mut sizes: Vec<_> = self.counts.sizes().collect();
+        sizes.sort_by_key(|group| group.size);
+        let [minority, majority] = sizes[..] else { return None };
+        let (large, small) = (majority.class_count as u64, minority.class_count as u64);
+        layer_peeled_critical_ratio(large, small, self.weight_energy, self.feature_energy).ok()
+    }
+
     /// The global minimum.
     ///
     /// Balanced: a simplex ETF with ‖w_k‖² = E_W and ‖h_k‖² = E_H, aligned. Two sizes: by two nested

@@ -146,6 +146,7 @@ types! {
         LogitStructure
         LowRankMinimum
         LowRankProblem
+        Matrices
         Measurement
         MetricPart
         MultiLabelMinimum
@@ -159,6 +160,7 @@ types! {
         NumericalStructure
         Objective
         ObjectivePart
+        OutputDirections
         Phase
         PooledScatter
         RegressionAudit

@@ -40,6 +40,7 @@ mod layer_metrics;
 mod layer_peeled;
 mod levels;
 mod matching;
+mod matrices;
 mod metamorphic;
 mod metrics;
 mod multi_label;

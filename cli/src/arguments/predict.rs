@@ -1,11 +1,13 @@
 //! The arguments of `predict`.
 
+use std::path::PathBuf;
+
 use clap::builder::UnknownArgumentValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use neural_collapse::models::AnyModel;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
-use neural_collapse::{Bias, ClassCounts, Regularization};
+use neural_collapse::{Basis, Bias, ClassCounts, Regularization};
 
 use super::Arguments;
 use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
@@ -56,6 +58,17 @@ pub(crate) struct PredictArguments {
     /// The temperature τ that cosines are divided by (spherical-ce, supcon)
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     temperature: Option<f64>,
+    /// Write the predicted matrices into a NumPy archive (.npz)
+    ///
+    /// Gram matrices of the last m layers and of the class means, outputs for the class means, singular vectors, and a
+    /// minimizer W₁, …, W_M, b with its class means, one class a row. An existing file is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+
+    /// Turn the hidden spaces of the exported minimizer at random, drawn from this seed
+    /// [default: its directions are the first coordinates]
+    #[arg(long, value_name = "NUMBER", requires = "export")]
+    seed: Option<u64>,
 
     /// Print one JSON object instead of tables
     #[arg(long)]
@@ -124,6 +137,11 @@ Examples:
 const MAX_DEPTH: usize = 1_000_000;
 
 impl PredictArguments {
+    /// How the hidden spaces of an exported minimizer are turned.
+    pub(crate) fn basis(&self) -> Basis {
+        self.seed.map_or(Basis::Standard, Basis::Random)
+    }
+
     /// The prediction for the loss that is asked for.
     ///
     /// Flags that are missing or do not belong to the loss end the program as bad usage.

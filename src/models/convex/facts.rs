@@ -131,6 +131,25 @@ impl ConvexUfm {
         Ok(root * root)
     }
 
+    /// The factor on both decays from which on W = H = 0 at the minimum, √(λ*/(λ_W λ_H)) with the
+    /// [critical product](Self::critical_decay_product) λ*; below 1 if that is so already.
+    ///
+    /// # Errors
+    /// As [`critical_decay_product`](Self::critical_decay_product).
+    ///
+    /// ```
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{ClassCounts, Regularization};
+    ///
+    /// let regularization = Regularization::new(&[1e-3], 1e-3)?;
+    /// let ufm = ConvexUfm::cross_entropy(ClassCounts::balanced(4, 25)?, regularization)?;
+    /// assert!((ufm.collapse_factor()? - 50.0).abs() < 1e-12); // √n/N = 0.05 = 50 κ
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn collapse_factor(&self) -> Result<f64> {
+        Ok(self.critical_decay_product()?.sqrt() / self.price())
+    }
+
     /// What the sum of the weighted losses is divided by.
     fn divisor(&self) -> f64 {
         let samples = self.counts().samples() as f64;

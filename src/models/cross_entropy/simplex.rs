@@ -366,6 +366,23 @@ impl CrossEntropyUfm {
     pub fn simplex_potential(&self) -> SimplexPotential {
         SimplexPotential::unchecked(self.classes(), self.depth(), self.label_smoothing())
     }
+
+    /// The factor on λ₁, …, λ_M and λ_H up to which the simplex ETF is not worse than zero weights, its
+    /// [threshold](crate::models::cross_entropy::SimplexPotential::threshold) divided by the [strength](Self::strength);
+    /// below 1 if it is worse already. With one layer everything collapses there; with several, points of lower rank may
+    /// take its place before, and survive it.
+    ///
+    /// ```
+    /// use neural_collapse::{CrossEntropyUfm, Regularization};
+    ///
+    /// let ufm = CrossEntropyUfm::new(4, 25, Regularization::new(&[1e-3], 1e-3)?)?;
+    /// assert!((ufm.simplex_collapse_factor() - 50.0).abs() < 1e-11); // 1/K = 0.25 = 50 √(n λ_W λ_H)
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn simplex_collapse_factor(&self) -> f64 {
+        self.simplex_potential().threshold() / self.strength()
+    }
 }
 
 /// ln K − ln(1 + (K−1) e^(−α)), what logits of size α gain over none.

@@ -198,6 +198,26 @@ impl NonnegativeUfm {
         least * least * (classes - 1.0) / classes
     }
 
+    /// The factor on both decays from which on the first class is dead, √(λ*/(λ_W λ_H)) with the
+    /// [critical product](Self::critical_decay_product) λ*; below 1 if one is dead already.
+    ///
+    /// ```
+    /// use neural_collapse::models::nonnegative::NonnegativeUfm;
+    /// use neural_collapse::{ClassCounts, Regularization};
+    ///
+    /// let ufm = |decay| {
+    ///     NonnegativeUfm::new(ClassCounts::new(&[40, 10])?, Regularization::new(&[decay], decay)?)
+    /// };
+    /// let factor = ufm(1e-3)?.largest_decay_factor();
+    /// assert!(ufm(1e-3 * factor * 0.999)?.global_minimum()?.margin(1) > Some(0.0));
+    /// assert_eq!(ufm(1e-3 * factor * 1.001)?.global_minimum()?.margin(1), Some(0.0));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn largest_decay_factor(&self) -> f64 {
+        self.critical_decay_product().sqrt() / self.root_of_decays()
+    }
+
     /// κ = √(λ_W λ_H), without underflow on the way.
     pub(crate) fn root_of_decays(&self) -> f64 {
         self.weight_decay().sqrt() * self.regularization.feature_decay().sqrt()

@@ -55,6 +55,33 @@ impl GlobalMinimum {
         Some(factor)
     }
 
+    /// The [critical imbalance ratio](critical_imbalance_ratio) of this problem, whose classes have two sizes: how many
+    /// times as large as the small classes the large ones can be before the small ones collapse, their size and all
+    /// decays as they are. `None` unless there are two sizes and no bias, and where the ratio is out of range.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let ufm = |majority| {
+    ///     let counts = ClassCounts::from_runs([(majority, 5), (100, 5)])?;
+    ///     Ufm::new(counts, Regularization::new(&[1e-3], 1e-3)?)?.global_minimum()
+    /// };
+    /// let ratio = ufm(200)?.critical_imbalance_ratio().unwrap();
+    /// assert!((ratio - 19.0).abs() < 1e-13);
+    /// assert!(ufm(1899)?.smallest_surviving_count() < 100.0);
+    /// assert!(ufm(1901)?.smallest_surviving_count() > 100.0);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn critical_imbalance_ratio(&self) -> Option<f64> {
+        let mut sizes: Vec<_> = self.problem().counts()?.sizes().collect();
+        sizes.sort_by_key(|group| group.size);
+        let [minority, majority] = sizes[..] else { return None };
+        let (large, small) = (majority.class_count as u64, minority.class_count as u64);
+        let regularization = self.problem().regularization();
+        critical_imbalance_ratio(large, small, minority.size, regularization).ok()
+    }
+
     /// The first direction to collapse among those that the widths have room for, but for the all-ones
     /// direction.
     fn weakest_direction(&self) -> Option<&Direction> {

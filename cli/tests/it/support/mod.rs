@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod network;
+pub(crate) mod npz;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

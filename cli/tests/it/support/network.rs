@@ -116,6 +116,8 @@ impl Network {
             let description = match *dtype {
                 "F64" => "<f8",
                 "F32" => "<f4",
+                "F128" => "<f16",
+                "OBJECT" => "|O",
                 _ => "<i8",
             };
             let shape: Vec<_> = shape.iter().map(|size| format!("{size},")).collect();

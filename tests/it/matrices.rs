@@ -1,0 +1,184 @@
+//! The matrices of predictions written out, and laid into the coordinates of a network.
+
+use nalgebra::DMatrix;
+use neural_collapse::models::cross_entropy::CrossEntropyUfm;
+use neural_collapse::prediction::Matrices;
+use neural_collapse::{
+    Basis, Bias, ClassCounts, Features, LayerPeeled, LinearHead, Prediction, Regularization, Seli,
+    Ufm, audit,
+};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+fn ufm(counts: &[u64], widths: &[usize], bias: Bias) -> Ufm {
+    let decays = Regularization::uniform(widths.len(), 2e-3, 1e-3).unwrap();
+    let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), decays.with_bias(bias).unwrap()).unwrap();
+    ufm.with_widths(widths).unwrap()
+}
+
+fn distance(found: &Matrices, head: &LinearHead, class_means: &DMatrix<f64>) -> f64 {
+    let layers = found.head.as_ref().unwrap().weights().iter().zip(head.weights());
+    let layers = layers.map(|(found, expected)| (found - expected).norm_squared()).sum::<f64>();
+    (layers + (found.class_means.as_ref().unwrap() - class_means).norm_squared()).sqrt()
+}
+
+/// A minimizer that is turned at random is found again, number by number.
+#[test]
+fn a_minimizer_is_its_own_nearest_one() {
+    let predictions: Vec<Box<dyn Prediction>> = vec![
+        Box::new(ufm(&[9, 9, 9], &[5], Bias::None).global_minimum().unwrap()),
+        Box::new(ufm(&[9, 9, 9], &[5, 4, 6], Bias::Unregularized).global_minimum().unwrap()),
+        Box::new(ufm(&[30, 9, 9, 4], &[5, 7], Bias::Unregularized).global_minimum().unwrap()),
+        Box::new(ufm(&[30, 9, 9, 4], &[4, 9, 6, 5], Bias::None).global_minimum().unwrap()),
+        Box::new(
+            LayerPeeled::new(ClassCounts::new(&[8, 8, 3, 3]).unwrap(), 2.0, 1.0)
+                .unwrap()
+                .global_minimum()
+                .unwrap(),
+        ),
+        Box::new(Seli::new(ClassCounts::new(&[8, 8, 3]).unwrap()).unwrap()),
+    ];
+    for prediction in &predictions {
+        let point = prediction.explicit(&Basis::Random(5)).unwrap();
+        let means = point.class_means().unwrap();
+        let aligned = Matrices::aligned(prediction.as_ref(), point.head(), means).unwrap();
+        let found = distance(&aligned, point.head(), means);
+        assert!(found < 1e-12, "{:?}: {found:e}", prediction.geometry());
+        assert_eq!(aligned.bias(), point.head().bias());
+        let own = Matrices::of_prediction(prediction.as_ref(), &Basis::Random(5)).unwrap();
+        assert_eq!(own.class_means.as_ref(), point.class_means());
+        let grams = own.trailing_grams.iter().chain([&own.class_means_gram, &own.class_outputs]);
+        let aligned_grams = aligned.trailing_grams.iter();
+        let others = aligned_grams.chain([&aligned.class_means_gram, &aligned.class_outputs]);
+        for (gram, other) in grams.zip(others) {
+            assert_eq!(gram.as_ref().unwrap(), other.as_ref().unwrap());
+        }
+    }
+}
+
+/// The classes of an octahedron come in pairs: those of a network are matched with them first.
+#[test]
+fn classes_are_in_the_order_of_the_network() {
+    let decays = Regularization::new(&[1e-3, 1e-3], 1e-4).unwrap();
+    let ufm = CrossEntropyUfm::new(6, 10, decays).unwrap().with_widths(&[7, 7]).unwrap();
+    let landscape = ufm.landscape().unwrap();
+    assert_eq!(landscape.geometry().to_string(), "3 × pair");
+    let point = landscape.explicit(&Basis::Random(2)).unwrap();
+    let order = [3, 0, 5, 1, 4, 2];
+    let head = point.head().with_order(&order).unwrap();
+    let means = point.class_means().unwrap().select_columns(&order);
+    let labels: Vec<usize> = (0..60).map(|sample| sample % 6).collect();
+    let features = means.select_columns(&labels);
+    let data = Features::from_sample_columns(&features).unwrap();
+    let audit = audit(&data.with_labels(&labels, 6).unwrap(), &head, &landscape).unwrap();
+    let aligned = audit.aligned(&landscape).unwrap();
+    let measured = audit.measurement.matrices().unwrap();
+    let pairs = [
+        (&aligned.class_outputs, &measured.class_outputs),
+        (&aligned.class_means_gram, &measured.class_means_gram),
+        (&aligned.trailing_grams[0], &measured.trailing_grams[0]),
+        (&aligned.trailing_grams[1], &measured.trailing_grams[1]),
+        (&aligned.class_means, &measured.class_means),
+    ];
+    for (found, expected) in pairs {
+        let (found, expected) = (found.as_ref().unwrap(), expected.as_ref().unwrap());
+        assert!((found - expected).norm() < 1e-10 * expected.norm(), "{found} {expected}");
+    }
+    assert!(distance(&aligned, &head, &means) < 1e-10);
+}
+
+fn noisy(matrix: &DMatrix<f64>, noise: f64, rng: &mut Xoshiro256PlusPlus) -> DMatrix<f64> {
+    matrix.map(|entry| entry + noise * (rng.random::<f64>() - 0.5))
+}
+
+/// The weighted squared distance that the alignment makes small.
+fn objective(
+    decays: &Regularization,
+    counts: &[u64],
+    (head, means): (&LinearHead, &DMatrix<f64>),
+    (other, other_means): (&LinearHead, &DMatrix<f64>),
+) -> f64 {
+    let layers = head.weights().iter().zip(other.weights()).zip(decays.weight_decays());
+    let layers: f64 = layers.map(|((a, b), decay)| decay * (a - b).norm_squared()).sum();
+    let class =
+        |k: usize| counts[k] as f64 * (means.column(k) - other_means.column(k)).norm_squared();
+    layers + decays.feature_decay() * (0..counts.len()).map(class).sum::<f64>()
+}
+
+/// No rotation brings the minimizer nearer to a network that is not one: for one layer no other minimizer at all.
+#[test]
+fn no_rotation_brings_it_nearer() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+    let counts = [12, 6, 6, 2];
+    for widths in [vec![6], vec![6, 5, 7]] {
+        let ufm = ufm(&counts, &widths, Bias::None);
+        let minimum = ufm.global_minimum().unwrap();
+        let decays = ufm.regularization();
+        let point = minimum.explicit(&Basis::Random(9)).unwrap();
+        let weights = point.head().weights().iter().map(|w| noisy(w, 0.3, &mut rng)).collect();
+        let head = LinearHead::new(weights, None).unwrap();
+        let means = noisy(point.class_means().unwrap(), 0.1, &mut rng);
+        let aligned = Matrices::aligned(&minimum, &head, &means).unwrap();
+        let (found, found_means) = (aligned.head.unwrap(), aligned.class_means.unwrap());
+        let least = objective(decays, &counts, (&head, &means), (&found, &found_means));
+        if widths.len() == 1 {
+            let basis = minimum.nearest_basis(&head, &means).unwrap();
+            let nearest = minimum.explicit(&basis).unwrap();
+            let nearest = (nearest.head(), nearest.class_means().unwrap());
+            let other = objective(decays, &counts, (&head, &means), nearest);
+            assert!((least - other).abs() < 1e-12 * other, "{least} {other}");
+        }
+        for (space, &width) in widths.iter().enumerate() {
+            for size in [1e-3, 1e-1, 1.0] {
+                // A rotation from a random skew matrix (Cayley).
+                let random =
+                    DMatrix::from_fn(width, width, |_, _| size * (rng.random::<f64>() - 0.5));
+                let skew = &random - random.transpose();
+                let one = DMatrix::identity(width, width);
+                let rotation = (&one - &skew).try_inverse().unwrap() * (&one + &skew);
+                let mut layers = found.weights().to_vec();
+                layers[space] = &layers[space] * rotation.transpose();
+                let mut turned_means = found_means.clone();
+                match space.checked_sub(1) {
+                    None => turned_means = &rotation * turned_means,
+                    Some(below) => layers[below] = &rotation * &layers[below],
+                }
+                let turned = LinearHead::new(layers, None).unwrap();
+                let other = objective(decays, &counts, (&head, &means), (&turned, &turned_means));
+                assert!(least < other, "{widths:?} {space} {size}: {least} {other}");
+            }
+        }
+    }
+}
+
+/// Singular vectors are those of the outputs of all samples.
+#[test]
+fn singular_vectors_are_those_of_all_samples() {
+    let minimum = ufm(&[5, 2, 1], &[4, 4], Bias::None).global_minimum().unwrap();
+    let matrices = Matrices::of_prediction(&minimum, &Basis::Standard).unwrap();
+    let point = minimum.explicit(&Basis::Standard).unwrap();
+    let outputs = point.head().product().unwrap() * point.features().unwrap();
+    let directions = matrices.outputs.unwrap();
+    let labels: Vec<usize> = minimum.counts().unwrap().labels().unwrap();
+    let sizes = [5.0_f64, 2.0, 1.0];
+    let right = DMatrix::from_fn(labels.len(), 3, |sample, direction| {
+        directions.right[(labels[sample], direction)] / sizes[labels[sample]].sqrt()
+    });
+    let sigma = DMatrix::from_diagonal(&directions.singular_values.into());
+    let product = &directions.left * sigma * right.transpose();
+    assert!((product - outputs).norm() < 1e-14);
+    assert!((right.tr_mul(&right) - DMatrix::identity(3, 3)).norm() < 1e-14);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let minimum = ufm(&[5, 2, 1], &[4, 4], Bias::None).global_minimum().unwrap();
+    let other = ufm(&[5, 2, 1], &[4], Bias::None).global_minimum().unwrap();
+    let point = other.explicit(&Basis::Standard).unwrap();
+    let means = point.class_means().unwrap();
+    assert!(Matrices::aligned(&minimum, point.head(), means).is_err());
+    assert!(Matrices::aligned(&other, point.head(), &DMatrix::zeros(3, 3)).is_err());
+    let many = ClassCounts::balanced(3_000_000_000, 1).unwrap();
+    let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let huge = Ufm::new(many, decays).unwrap().global_minimum().unwrap();
+    assert!(Matrices::of_prediction(&huge, &Basis::Standard).is_err());
+}
