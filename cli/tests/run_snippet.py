@@ -1,4 +1,4 @@
-"""Runs the Python of cli/README.md and audits what it writes: python run_snippet.py PROGRAM (needs PyTorch)."""
+"""Runs the Python of README.md and audits what it writes: python run_snippet.py PROGRAM (needs PyTorch)."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 program = pathlib.Path(sys.argv[1]).resolve()
-readme = pathlib.Path(__file__).parents[1] / "README.md"
+readme = pathlib.Path(__file__).parents[2] / "README.md"
 (snippet,) = [block for block in readme.read_text().split("```python\n")[1:] if "def save_for_audit" in block]
 code = snippet.split("```")[0]
 

@@ -25,7 +25,8 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     parts.extend(distance_table(audit));
     parts.push(class_table(network));
     parts.extend(network.layers.as_ref().map(feature_layers));
-    parts.extend(metrics.map(metric_tables));
+    let names = network.label_names.as_deref();
+    parts.extend(metrics.map(|metrics| metric_tables(metrics, names)));
     if metrics.is_some() {
         parts.extend(audit.standard_errors.as_ref().map(|errors| error_table(errors, audit)));
     }
@@ -44,10 +45,11 @@ fn legend() -> String {
          mean over all samples); NC4: share of samples where largest output and nearest class mean agree; accuracy: \
          share of samples whose largest output is their label's; balance: relative difference of layer m and the one \
          before it; ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; diff.: relative to the \
-         prediction; ± : standard error; noise: what the errors of the class means alone leave in a perfectly collapsed \
-         network with this spread; random: what it is on average without any structure; ≈ 0: rounding errors; – : not determined. All numbers are dimensionless. Counted as collapsed: \
-         NC1 below 0.01, NC2 and NC3 below 0.1, NC4 above 0.99; as stationary: a gradient below {STATIONARY} of that \
-         of the penalties; as at the minimum: a loss within {} % of it.",
+         prediction; collapsed: from what size on a metric counts as such, NC2 as NC3; ± : standard error; noise: what \
+         the errors of the class means alone leave in a perfectly collapsed network with this spread; random: what it is \
+         on average without any structure; ≈ 0: rounding errors; – : not determined. All numbers are dimensionless. \
+         Counted as stationary: a gradient below {STATIONARY} of that of the penalties; as at the minimum: a loss within \
+         {} % of it.",
         100.0 * AT_MINIMUM
     )
 }
@@ -117,10 +119,13 @@ fn metric_table(network: &AuditedNetwork) -> String {
     let name = nc1.map_or("NC1".into(), |nc1| format!("NC1 (rank {})", nc1.rank));
     let nc1_cell = Cell::Residual(nc1.map(|nc1| nc1.value));
     let mut rows = vec![row(&name, nc1_cell, Some(Metric::Nc1), [None, random.nc1])];
-    let resolved = measurement.nc1_resolved();
-    if let Some(resolved) = resolved.filter(|part| nc1.is_some_and(|all| part.rank < all.rank)) {
-        let name = format!("NC1, resolved (rank {})", resolved.rank);
-        rows.push(row(&name, Cell::Residual(Some(resolved.value)), None, nothing));
+    let parts =
+        [("predicted", measurement.nc1_predicted_rank()), ("resolved", measurement.nc1_resolved())];
+    for (name, part) in parts {
+        if let Some(part) = part.filter(|part| nc1.is_some_and(|all| part.rank < all.rank)) {
+            let name = format!("NC1, {name} (rank {})", part.rank);
+            rows.push(row(&name, Cell::Residual(Some(part.value)), None, nothing));
+        }
     }
     rows.extend([
         row("NC2, class means", Cell::Residual(audit.nc2_class_means), None, nothing),
@@ -154,7 +159,19 @@ fn metric_table(network: &AuditedNetwork) -> String {
         rows.push(row("gradient norm ‖∇f‖", norm, None, nothing));
     }
     rows.extend(loss_rows(network));
-    plain_table(&["metric", "", "±", "noise", "random"], &rows)
+    let rows: Vec<_> = rows.into_iter().map(with_collapse).collect();
+    plain_table(&["metric", "", "collapsed", "±", "noise", "random"], &rows)
+}
+
+/// The row of a metric with the size from which on it counts as collapsed, after its value.
+fn with_collapse(mut row: Vec<Cell>) -> Vec<Cell> {
+    const SIZES: [(&str, &str); 3] = [("NC1", "< 0.01"), ("NC3", "< 0.1"), ("NC4", "> 0.99")];
+    let size = match row.first() {
+        Some(Cell::Text(metric)) => SIZES.iter().find(|(name, _)| metric.starts_with(name)),
+        _ => None,
+    };
+    row.insert(2, Cell::Text(size.map(|(_, size)| (*size).into()).unwrap_or_default()));
+    row
 }
 
 /// The measured loss beside the predicted one, which is only the best known where nothing is proved.

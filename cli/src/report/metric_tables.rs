@@ -16,13 +16,13 @@ self-duality: distance of W_M and the centred class means in front of it, each d
 between the two, class by class; agreement, accuracies: shares of the samples.";
 
 /// All that the other tables do not have.
-pub(super) fn metric_tables(metrics: &AllMetrics) -> String {
+pub(super) fn metric_tables(metrics: &AllMetrics, names: Option<&[String]>) -> String {
     let tables = [
         center_table(metrics),
         layer_table(metrics),
         shape_table(metrics),
         network_table(metrics),
-        class_table(metrics),
+        class_table(metrics, names),
     ];
     tables.join("\n\n")
 }
@@ -159,10 +159,17 @@ fn shape_table(metrics: &AllMetrics) -> String {
 }
 
 /// NC4 and accuracies of each class.
-fn class_table(metrics: &AllMetrics) -> String {
-    let headings = ["agreement", "head accuracy", "nearest-mean accuracy"];
-    let runs = merge_equal(metrics.nc4.classes.iter().map(|&shares| (1, shares)));
-    numbered_table("class", &headings, &runs, |&shares| share_cells(shares).into())
+fn class_table(metrics: &AllMetrics, names: Option<&[String]>) -> String {
+    let name_heading = if names.is_some() { &["name"][..] } else { &[] };
+    let headings = [name_heading, &["agreement", "head accuracy", "nearest-mean accuracy"]];
+    let classes = metrics.nc4.classes.iter().enumerate();
+    let runs = merge_equal(
+        classes.map(|(class, &shares)| (1, (shares, names.and_then(|names| names.get(class))))),
+    );
+    numbered_table("class", &headings.concat(), &runs, |&(shares, name)| {
+        let name = names.map(|_| Cell::Text(name.cloned().unwrap_or_default()));
+        name.into_iter().chain(share_cells(shares)).collect()
+    })
 }
 
 fn share_cells(shares: Option<DecisionShares>) -> [Cell; 3] {

@@ -6,6 +6,7 @@ mod audit_tables;
 mod classes;
 mod directions;
 mod feature_layers;
+mod limits;
 mod metric_tables;
 mod prediction;
 mod problem;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::angles::{Angle, angle_table, angles};
 use super::classes::{Classes, Entries};
 use super::directions::Directions;
+use super::limits::Limits;
 use super::problem::{ProblemReport, fact};
 use crate::error::CliError;
 use crate::loss::Loss;
@@ -55,26 +56,8 @@ struct Scale {
 struct SimplexReport {
     loss: f64,
     proof: &'static str,
-}
-
-/// How far the problem may be changed before classes collapse.
-#[derive(Debug, Default, Serialize)]
-struct Limits {
-    /// The class size below which a class collapses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    smallest_surviving_count: Option<f64>,
-    /// The factors on all decays at which directions collapse one after the other, with how many are left.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    collapse_factors: Vec<CollapseFactor>,
-    /// u = (n λ_H Πλₘ)^(1/(M+1)), the strength of the penalties under cross-entropy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    strength: Option<f64>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize)]
-struct CollapseFactor {
-    factor: f64,
-    surviving_directions: usize,
+    /// The factor on all decays from which on zero weights are better.
+    collapse_factor: f64,
 }
 
 impl PredictionReport {
@@ -113,6 +96,7 @@ impl PredictionReport {
     /// The prediction as tables.
     pub(crate) fn to_text(&self) -> String {
         let mut parts = vec![self.problem.to_table(), self.summary()];
+        parts.extend(self.limits.to_table());
         parts.extend(self.directions.to_table());
         parts.push(self.classes.to_table());
         parts.extend(self.angles.as_deref().filter(|angles| !angles.is_empty()).map(angle_table));
@@ -141,53 +125,10 @@ impl PredictionReport {
         if let Some(etf) = &self.simplex_etf {
             facts.push(number("loss of the simplex ETF", etf.loss));
             facts.push(fact("simplex ETF", etf.proof.replace('_', " ")));
+            facts.push(number("decays × this: the ETF collapses", etf.collapse_factor));
         }
         facts.extend(self.limits.facts());
         plain_table(&["prediction", ""], &facts)
-    }
-}
-
-impl Limits {
-    fn new(model: &AnyModel) -> Self {
-        match model {
-            AnyModel::Squared(minimum) => Self::of_squared_loss(minimum),
-            AnyModel::CrossEntropy(landscape) => {
-                Self { strength: Some(landscape.problem().strength()), ..Self::default() }
-            }
-            _ => Self::default(),
-        }
-    }
-
-    fn of_squared_loss(minimum: &GlobalMinimum) -> Self {
-        let no_bias = minimum.problem().regularization().bias() == Bias::None;
-        let factors = minimum.collapse_factors().into_iter();
-        Self {
-            smallest_surviving_count: no_bias.then(|| minimum.smallest_surviving_count()),
-            collapse_factors: factors
-                .map(|(factor, surviving_directions)| CollapseFactor {
-                    factor,
-                    surviving_directions,
-                })
-                .collect(),
-            strength: None,
-        }
-    }
-
-    fn facts(&self) -> Vec<Vec<Cell>> {
-        let number = |name: &str, value| vec![Cell::Text(name.into()), Cell::Number(Some(value))];
-        let mut facts = Vec::new();
-        if let Some(count) = self.smallest_surviving_count {
-            facts.push(number("classes survive above n =", count));
-        }
-        if let Some(first) = self.collapse_factors.first() {
-            facts.push(number("decays × this: first collapse", first.factor));
-        }
-        if let Some(last) = self.collapse_factors.last().filter(|_| self.collapse_factors.len() > 1)
-        {
-            facts.push(number("decays × this: all collapse", last.factor));
-        }
-        facts.extend(self.strength.map(|strength| number("strength u", strength)));
-        facts
     }
 }
 
@@ -219,7 +160,11 @@ fn simplex_etf(model: &AnyModel) -> Option<SimplexReport> {
     match model {
         AnyModel::CrossEntropy(landscape) => {
             let etf = landscape.simplex_etf();
-            Some(SimplexReport { loss: etf.loss(), proof: etf.verdict().keyword() })
+            Some(SimplexReport {
+                loss: etf.loss(),
+                proof: etf.verdict().keyword(),
+                collapse_factor: landscape.problem().simplex_collapse_factor(),
+            })
         }
         _ => None,
     }

@@ -179,6 +179,7 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "standard_errors",
                 "nc1",
                 "nc1_rank",
+                "nc1_predicted_rank",
                 "nc1_resolved",
                 "nc2",
                 "nc2_class_means",

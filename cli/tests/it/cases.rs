@@ -1,9 +1,11 @@
 //! Networks as people have them: what the audit says about them, and what it must not say.
 
+use nalgebra::DMatrix;
+use neural_collapse::{Basis, CrossEntropyUfm, Prediction, Regularization};
 use serde_json::Value;
 
-use super::support::json;
 use super::support::network::Network;
+use super::support::{error_line, json, run, text};
 
 /// The K×K matrix I − 11ᵀ/K.
 fn simplex(classes: usize) -> Vec<Vec<f64>> {
@@ -154,4 +156,158 @@ fn a_test_set_around_training_means() {
     assert!(number(&json(&format!("audit {} --json", test.display()))["nc4"]) < 1.0);
     let means = format!("audit {} --means {} --json", test.display(), train.display());
     assert_eq!(json(&means)["nc4"], 1.0);
+}
+
+/// With label smoothing that is given, a network at its minimum is found there, and nowhere near the minimum without it.
+#[test]
+fn a_minimum_with_label_smoothing() {
+    let (classes, n) = (4, 5);
+    let decays = Regularization::new(&[1e-3], 1e-4).unwrap();
+    let ufm = CrossEntropyUfm::new(classes, n, decays).unwrap();
+    let minimum = ufm.with_label_smoothing(0.1).unwrap().landscape().unwrap();
+    let point = minimum.explicit(&Basis::Random(4)).unwrap();
+    let row_major = |matrix: &DMatrix<f64>| matrix.transpose().as_slice().to_vec();
+    let means: Vec<Vec<f64>> = point
+        .class_means()
+        .unwrap()
+        .column_iter()
+        .map(|mean| mean.iter().copied().collect())
+        .collect();
+    let y = labels(classes, n as usize);
+    let network = Network::empty()
+        .with_doubles("features", &[20, 4], &features(&means, &y))
+        .with_labels(&y)
+        .with_doubles("fc.weight", &[4, 4], &row_major(&point.head().weights()[0]))
+        .with_metadata("loss_function", "cross_entropy")
+        .with_metadata("lambda_w", "[1e-3]")
+        .with_metadata("lambda_h", "1e-4");
+    let plain = network.write("case_not_smoothed.safetensors");
+    let stated = network.with_metadata("label_smoothing", "0.1").write("case_smoothed.safetensors");
+    for line in [format!("{} --label-smoothing 0.1", plain.display()), stated.display().to_string()]
+    {
+        let audit = json(&format!("audit {line} --json"));
+        assert!(number(&audit["loss_gap_relative"]).abs() < 1e-10, "{audit}");
+        assert_eq!(audit["verdict"]["kind"], "global_minimum");
+    }
+    let without = json(&format!("audit {} --json", plain.display()));
+    assert!(number(&without["loss_gap_relative"]) > 0.5, "{without}");
+    assert_eq!(without["verdict"]["kind"], "not_stationary");
+}
+
+/// Arrays that cannot be read say what they are and how to convert them.
+#[test]
+fn arrays_of_other_types_are_named() {
+    let samples = |features: (&'static str, &[usize], usize)| {
+        let (dtype, shape, bytes) = features;
+        let y = labels(4, 5);
+        Network::empty()
+            .with_labels(&y)
+            .with("features", dtype, shape, vec![0; bytes])
+            .with_doubles("fc.weight", &[4, 4], &scaled(&simplex(4), 3.0))
+    };
+    let long = samples(("F128", &[20, 4], 20 * 4 * 16)).write_npz("case_longdouble.npz");
+    let message = error_line(&format!("audit {}", long.display()));
+    assert!(message.contains("case_longdouble.npz: `features`"), "{message}");
+    assert!(message.contains("longdouble") && message.contains("astype('f8')"), "{message}");
+    let objects = samples(("OBJECT", &[], 64)).write_npz("case_objects.npz");
+    let message = error_line(&format!("audit {}", objects.display()));
+    assert!(message.contains("case_objects.npz: `features`"), "{message}");
+    assert!(message.contains("Python objects") && message.contains("np.savez"), "{message}");
+}
+
+/// A bias that is typed by hand is often stored as whole numbers: it is not passed over either.
+#[test]
+fn a_bias_of_whole_numbers_is_not_left_out() {
+    let (m, y) = (simplex(4), labels(4, 5));
+    let bytes: Vec<u8> = [9_i64, 0, 0, 0].iter().flat_map(|entry| entry.to_le_bytes()).collect();
+    for (key, shape) in [("b", &[4][..]), ("beta", &[4]), ("beta", &[1, 4]), ("beta", &[4, 1])] {
+        let path = Network::empty()
+            .with_doubles("features", &[20, 4], &features(&m, &y))
+            .with_labels(&y)
+            .with_doubles("W", &[4, 4], &scaled(&m, 1.0))
+            .with(key, "I64", shape, bytes.clone())
+            .write_npz("case_whole_bias.npz");
+        let message = error_line(&format!("audit {} --weights W", path.display()));
+        assert!(message.contains("case_whole_bias.npz: ") && message.contains(key), "{message}");
+        let remedy = if key == "b" { "convert it" } else { "--bias-key none" };
+        assert!(message.contains(remedy), "{message}");
+    }
+}
+
+/// A transposed kernel shows in the accuracy, which the table points out.
+#[test]
+fn a_transposed_kernel_is_suspected() {
+    let means = [2.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 3.0, 1.0, 0.0, 0.0, 1.0];
+    let inverse = DMatrix::from_row_slice(4, 4, &means).try_inverse().unwrap();
+    let rows: Vec<Vec<f64>> = means.chunks(4).map(<[f64]>::to_vec).collect();
+    let (kernel, y) = (inverse.transpose(), labels(4, 5));
+    let path = Network::empty()
+        .with_doubles("features", &[20, 4], &features(&rows, &y))
+        .with_labels(&y)
+        .with_doubles("classifier.1.weight", &[4, 4], kernel.as_slice())
+        .write("case_kernel.safetensors");
+    let right = json(&format!("audit {} --transposed --json", path.display()));
+    assert_eq!((number(&right["nc4"]), number(&right["accuracy"])), (1.0, 1.0));
+    let output = run(&format!("audit {}", path.display()));
+    let table = text(&output.stdout).replace('\n', " ");
+    assert!(table.contains("are the weights transposed (--transposed reads"), "{table}");
+}
+
+/// One output under the squared loss is not the difference of two: there is no prediction for it.
+#[test]
+fn one_output_has_no_prediction_under_the_squared_loss() {
+    let path = Network::empty()
+        .with_doubles("features", &[4, 2], &[1.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0])
+        .with_labels(&[0, 0, 1, 1])
+        .with_doubles("fc.weight", &[1, 2], &[-2.0, 0.0])
+        .write("case_one_output.safetensors");
+    let decays = "--weight-decay 1e-3 --feature-decay 1e-3 --json";
+    for loss in ["", " --loss mse"] {
+        let audit = json(&format!("audit {} {decays}{loss}", path.display()));
+        assert!(audit["no_prediction"].as_str().unwrap().contains("one output"), "{audit}");
+        assert_eq!((&audit["prediction"], &audit["loss"]), (&Value::Null, &Value::Null));
+        assert_eq!(audit["nc4"], 1.0);
+    }
+    let audit = json(&format!("audit {} {decays} --loss ce", path.display()));
+    assert_eq!(audit["prediction"]["geometry"], "simplex ETF", "{audit}");
+}
+
+/// Every number that is missing has its reason.
+#[test]
+fn what_is_null_has_a_reason() {
+    let one_each = "case_reasons.safetensors";
+    Network::empty()
+        .with_doubles("features", &[2, 2], &[1.0, 0.0, 0.0, 1.0])
+        .with_labels(&[0, 1])
+        .with_doubles("fc.weight", &[2, 2], &[0.0; 4])
+        .write(one_each);
+    let one_each = format!("{}/{one_each}", env!("CARGO_TARGET_TMPDIR"));
+    for line in [
+        "data/digits_m1.npz".to_string(),
+        "data/digits_m1.npz --loss uf-svm".into(),
+        "data/digits_m1.npz --loss layer-peeled".into(),
+        "data/direct_gof_m3.safetensors --means data/direct_of_m3.safetensors".into(),
+        one_each.clone(),
+        format!("{one_each} --weight-decay 1 --feature-decay 1"),
+    ] {
+        let audit = json(&format!("audit {line} --json"));
+        for key in [
+            "nc1",
+            "nc1_resolved",
+            "nc1_predicted_rank",
+            "nc3",
+            "nc3_centered",
+            "loss",
+            "loss_optimum",
+            "loss_gap",
+            "loss_gap_relative",
+            "gradient_norm",
+            "balancedness",
+            "prediction",
+        ] {
+            let reason = audit["reasons"][key].as_str();
+            assert!(!audit[key].is_null() || reason.is_some(), "{line}: {key}: {audit}");
+            assert!(audit[key].is_null() || reason.is_none(), "{line}: {key}: {audit}");
+        }
+    }
 }

@@ -89,6 +89,8 @@ fn one_layer_of_cross_entropy_is_proved() {
             "lower_bound",
             "gap",
             "strength",
+            "merging_counts",
+            "collapse_factor",
             "problem",
             "geometry",
             "proof",
@@ -105,6 +107,11 @@ fn one_layer_of_cross_entropy_is_proved() {
     assert_eq!(report["geometry"], "simplex ETF");
     assert_eq!(report["proof"], "proved");
     assert_eq!(report["bias"], Value::Null);
+    // n* = N² λ_W λ_H, and all is zero from κ = 1/K on.
+    assert_eq!(report["merging_counts"][0]["class_weight"], 1.0);
+    assert_close(number(&report["merging_counts"][0]["count"]), 0.04, 1e-13);
+    assert_close(number(&report["collapse_factor"]), 50.0, 1e-12);
+    assert_close(number(&report["simplex_etf"]["collapse_factor"]), 50.0, 1e-12);
     let kappa = 0.005_f64;
     let alpha = ((1.0 - 3.0 * kappa) / kappa).ln();
     for logit in column(&report["directions"], "logit") {
@@ -245,4 +252,24 @@ fn the_layer_peeled_model_takes_classes_of_any_sizes() {
     let three = predict("layer-peeled --counts 3,4,5 --weight-energy 1 --feature-energy 1");
     let (bound, loss) = (number(&three["lower_bound"]), number(&three["loss"]));
     assert!(bound <= loss && loss - bound < 1e-9 * loss, "{bound} {loss}");
+}
+
+/// What the library knows of collapse is in the report of every model.
+#[test]
+fn limits_of_every_model_are_reported() {
+    let squared = predict("mse --counts 200x5,100x5 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3");
+    assert_close(number(&squared["critical_imbalance_ratio"]), 19.0, 1e-12);
+    let steps = column(&squared["collapse_factors"], "surviving_directions");
+    assert_eq!(steps, [5.0, 0.0]);
+    let peeled = predict("layer-peeled --counts 1000x5,10x5 --weight-energy 1 --feature-energy 1");
+    assert!((1.0..100.0).contains(&number(&peeled["critical_imbalance_ratio"])), "{peeled}");
+    let line = "ce --counts 60,40,14,13 --depth 1 --weight-decay 2e-2 --feature-decay 3.1e-2";
+    let dying = predict(&format!("{line} --nonnegative-features"));
+    let least = number(&dying["surviving_counts"][0]["count"]);
+    assert!(13.0 < least && least < 14.0 && number(&dying["collapse_factor"]) < 1.0, "{dying}");
+    let weighted = predict(&format!("{line} --class-weights 1,1,2,2"));
+    let counts = column(&weighted["merging_counts"], "count");
+    assert_close(counts[0], 127.0 * 127.0 * 6.2e-4, 1e-12);
+    assert_close(counts[0] / counts[1], 4.0, 1e-12);
+    assert!(number(&weighted["collapse_factor"]) > 1.0);
 }

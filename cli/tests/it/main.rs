@@ -5,7 +5,9 @@
 mod audit;
 mod cases;
 mod command_line;
+mod export;
 mod input;
+mod invariance;
 mod json_keys;
 mod layers;
 mod loss;
