@@ -286,7 +286,7 @@ fn what_is_null_has_a_reason() {
         "data/digits_m1.npz".to_string(),
         "data/digits_m1.npz --loss uf-svm".into(),
         "data/digits_m1.npz --loss layer-peeled".into(),
-        "data/direct_gof_m3.safetensors --means data/direct_of_m3.safetensors".into(),
+        "data/digits_m1.npz --means data/digits_m1.safetensors".into(),
         one_each.clone(),
         format!("{one_each} --weight-decay 1 --feature-decay 1"),
     ] {

@@ -158,7 +158,8 @@ fn swapped_kernels_are_pointed_out() {
     let keys = Keys { weights: Some(vec!["kernel".into()]), ..Keys::default() };
     assert_eq!(
         read_head(&arrays, &keys, &Reading::default()).unwrap_err(),
-        "a.npz: `kernel` has shape 4×3, but 4×4 for the width of `features` (--transposed reads inputs × outputs) is \
+        "a.npz: `kernel` has shape 4×3, but 3×4, outputs × inputs, for the width of `features` (--transposed reads \
+         inputs × outputs) is \
          expected"
     );
     let transposed = Reading { transposed: true, ..Reading::default() };

@@ -16,7 +16,7 @@ pub(crate) fn read_npz(path: &Path) -> Arrays {
     let mut arrays = BTreeMap::new();
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).unwrap();
-        let name = entry.name().strip_suffix(".npy").unwrap().to_string();
+        let name = entry.name().unwrap().strip_suffix(".npy").unwrap().to_string();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
         let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
