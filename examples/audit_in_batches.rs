@@ -5,8 +5,8 @@
 
 use neural_collapse::audit::AuditOptions;
 use neural_collapse::{
-    AuditSums, ClassCounts, ClassStatistics, Features, LabeledFeatures, LinearHead, Prediction,
-    Regularization, Result, Ufm,
+    AuditSums, ClassCounts, ClassStatistics, Features, LabeledFeatures, LinearHead, Regularization,
+    Result, Ufm,
 };
 
 const CLASSES: usize = 3;
@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     let prediction = Ufm::new(counts, Regularization::new(&[1e-2], 1e-3)?)?.global_minimum()?;
 
     // Second pass: everything else.
-    let options = AuditOptions::default().with_objective(prediction.training_objective());
+    let options = AuditOptions::for_prediction(&prediction)?;
     let empty = AuditSums::new(statistics, head, &options)?;
     let mut sums = empty.clone();
     for batches in workers {

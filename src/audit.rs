@@ -12,6 +12,7 @@ mod inference;
 mod measurement;
 mod part;
 mod rate;
+mod reasons;
 mod regression;
 mod resolution;
 mod sampling;
@@ -81,9 +82,7 @@ pub fn audit<T: Scalar>(
     head: &LinearHead,
     prediction: &dyn Prediction,
 ) -> Result<Audit> {
-    let options = AuditOptions::default()
-        .with_objective(prediction.training_objective())
-        .with_predicted_rank(predicted_rank(prediction)?);
+    let options = AuditOptions::for_prediction(prediction)?;
     measure_with(data, head, &options)?.compare(prediction)
 }
 

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 pub(crate) use audit::{AuditArguments, Metrics};
-pub(crate) use output::{Kind, PlotArguments, ReportArguments};
 pub(crate) use objective::SearchArguments;
+pub(crate) use output::{Kind, PlotArguments, ReportArguments};
 pub(crate) use predict::PredictArguments;
 
 mod audit;

@@ -155,14 +155,13 @@ impl Measurement {
         };
         let classes = self.classes(head, Some(prediction), matching.as_deref())?;
         let loss = self.loss_of(&prediction.training_objective());
-        if nc3.is_none() {
-            reasons.insert("nc3", missing_distance(outputs.is_some(), "the outputs"));
+        if outputs.is_none() {
+            for key in ["nc3", "nc3_centered"] {
+                reasons.insert(key, "the model does not say what the outputs must be".into());
+            }
         }
         if nc2_class_means.is_none() {
             reasons.insert("nc2_class_means", missing_distance(true, "the class means"));
-        }
-        if nc2.iter().any(Option::is_none) {
-            reasons.insert("nc2", missing_distance(true, "the Gram matrix of the layers"));
         }
         self.measured_reasons(&mut reasons);
         let grams = |layers| answered(prediction.trailing_gram(layers));
@@ -172,12 +171,6 @@ impl Measurement {
         };
         let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let summary = Summary::new(prediction)?;
-        if loss.is_none() {
-            for key in ["loss_optimum", "loss_gap", "loss_gap_relative"] {
-                let reason = "the model has no loss, or that of these samples is not known";
-                reasons.insert(key, reason.into());
-            }
-        }
         let rank = answered(prediction.class_mean_rank())?;
         let mut verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
         let structure = match verdict.kind {
@@ -185,7 +178,7 @@ impl Measurement {
             _ => None,
         };
         verdict.text.extend(structure.iter().map(|found| format!("; {}", found.text())));
-        Ok(Audit {
+        let audit = Audit {
             nc2,
             nc2_target: Some(prediction.geometry()),
             nc3,
@@ -204,7 +197,8 @@ impl Measurement {
             structure,
             reasons,
             measurement: self,
-        })
+        };
+        Ok(audit.with_loss_reasons().with_distance_reasons())
     }
 
     /// The network without a prediction, for a `reason`: distances are those to the frames that need none.
@@ -242,7 +236,7 @@ impl Measurement {
         let targets = Targets::of_frame(target.as_ref(), head)?;
         let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let loss = self.training_objective().and_then(|objective| self.loss_of(objective));
-        Ok(Audit {
+        let audit = Audit {
             nc2: distance
                 .as_ref()
                 .map_or_else(|| vec![None; head.depth()], |found| found.nc2.clone()),
@@ -263,7 +257,8 @@ impl Measurement {
             structure: None,
             reasons,
             measurement: self,
-        })
+        };
+        Ok(audit.with_distance_reasons())
     }
 
     /// The frame that balanced classes have under any decays, or why none can be named.
@@ -466,13 +461,4 @@ fn square(norm: f64) -> Result<f64> {
     }
     let quantity = "the squared norm of a class's classifier or mean";
     Err(Error::Unrepresentable { quantity, log10: 2.0 * norm.log10() })
-}
-
-fn missing_distance(is_predicted: bool, what: &str) -> String {
-    match is_predicted {
-        true => {
-            format!("{what}, or what is predicted for it, is zero, so that it has no direction")
-        }
-        false => format!("the model does not say what {what} must be"),
-    }
 }

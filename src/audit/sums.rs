@@ -16,6 +16,7 @@ use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
 use crate::objective::ObjectiveSums;
+use crate::prediction::{Prediction, answered};
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
@@ -58,6 +59,26 @@ pub struct AuditOptions {
 }
 
 impl AuditOptions {
+    /// What a prediction asks to be measured: the objective that it is the minimum of, and NC1 on its rank.
+    ///
+    /// # Errors
+    /// Whatever the prediction reports.
+    ///
+    /// ```
+    /// use neural_collapse::audit::AuditOptions;
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let ufm = Ufm::new(ClassCounts::balanced(4, 9)?, Regularization::new(&[1e-3], 1e-3)?)?;
+    /// let options = AuditOptions::for_prediction(&ufm.global_minimum()?)?;
+    /// assert_eq!(options.predicted_rank, Some(3));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn for_prediction(prediction: &dyn Prediction) -> Result<Self> {
+        let rank = answered(prediction.class_mean_rank())?;
+        let options = Self::default().with_objective(prediction.training_objective());
+        Ok(options.with_predicted_rank(rank))
+    }
+
     /// With the rank of Σ_B that is predicted, if it is determined.
     #[must_use]
     pub fn with_predicted_rank(self, predicted_rank: Option<usize>) -> Self {

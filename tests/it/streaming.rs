@@ -9,7 +9,7 @@ use neural_collapse::metrics::{
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::{
     AuditSums, ClassCounts, ClassStatistics, Error, Features, GlobalMinimum, LinearHead,
-    Prediction, Regularization, Ufm, audit,
+    Regularization, Ufm, audit,
 };
 use proptest::prelude::*;
 
@@ -216,7 +216,7 @@ fn what_is_not_a_number_in_the_last_chunk_is_not_found_too_late() {
 
     let prediction = minimum(&statistics, &regularization);
     let expected = audit(&good, &head, &prediction).unwrap();
-    let options = AuditOptions::default().with_objective(prediction.training_objective());
+    let options = AuditOptions::for_prediction(&prediction).unwrap();
     let mut sums = AuditSums::new(statistics.clone(), head.clone(), &options).unwrap();
     assert!(sums.accumulate(&bad).is_err());
     sums.accumulate(&good).unwrap();
@@ -295,7 +295,7 @@ fn audits_of_batches() {
     let regularization = Regularization::new(&[1e-3], 2e-3).unwrap();
     let prediction = minimum(&statistics, &regularization);
     let whole = audit(&samples.data(), &head, &prediction).unwrap();
-    let options = AuditOptions::default().with_objective(prediction.training_objective());
+    let options = AuditOptions::for_prediction(&prediction).unwrap();
     let mut sums = AuditSums::new(statistics, head, &options).unwrap();
     for part in samples.split(7, |i| i % 7) {
         assert!(sums.measurement().is_err());

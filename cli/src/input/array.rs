@@ -130,6 +130,34 @@ impl StoredArray<'_> {
         self.wrong_type("f64, f32, f16 or bf16")
     }
 
+    /// Whether it has texts of NumPy.
+    pub(crate) fn has_text(&self) -> bool {
+        self.plain_name().starts_with(['U', 'S'])
+    }
+
+    /// The first of its texts: characters of four bytes, or single bytes.
+    pub(crate) fn into_text(mut self) -> Option<String> {
+        const MAX_LENGTH: usize = 1 << 16;
+        let (kind, length) = self.plain_name().split_at_checked(1)?;
+        let is_wide = kind == "U";
+        let length = length.parse().ok().filter(|&length: &usize| length <= MAX_LENGTH)?;
+        let mut bytes = vec![0; if is_wide { 4 * length } else { length }];
+        self.bytes.read_exact(&mut bytes).ok()?;
+        let order = self.byte_order;
+        let wide = |chunk: &[u8]| {
+            let chunk = chunk.try_into().ok()?;
+            char::from_u32(match order {
+                ByteOrder::Little => u32::from_le_bytes(chunk),
+                ByteOrder::Big => u32::from_be_bytes(chunk),
+            })
+        };
+        let text: String = match is_wide {
+            true => bytes.chunks(4).map(wide).collect::<Option<_>>()?,
+            false => String::from_utf8(bytes).ok()?,
+        };
+        Some(text.trim_end_matches('\0').into())
+    }
+
     /// Refuses an array of Python objects, whatever its shape.
     pub(crate) fn refuse_objects(&self) -> Result<(), Problem> {
         if self.has_objects() { Err(self.not_floats()) } else { Ok(()) }

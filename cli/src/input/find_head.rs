@@ -6,7 +6,8 @@ use super::error::{InputError, Problem};
 use super::keys::{Keys, NO_BIAS, Reading};
 use super::listing::{Listed, Name, resolve};
 use super::names::{
-    Blocks, Numbered, bias_names, is_bias, is_embedding, is_optimizer_state, own_bias_names,
+    Blocks, Numbered, bias_names, is_bias, is_embedding, is_optimizer_state, is_plain, module,
+    own_bias_names,
 };
 use super::samples::SampleNames;
 
@@ -238,12 +239,11 @@ pub(crate) fn find_bias(
     }
     let Some((last, hidden)) = weights.split_last() else { return Ok(None) };
     for weight in hidden {
-        for name in own_bias_names(&weight.key) {
-            let is_used = given.as_ref().is_some_and(|given| given.key == name);
-            if let Some(file) = files.iter().find(|file| Name::anywhere(&name).is_in(file))
-                && !is_used
-            {
-                return Err(Problem::HiddenBias { key: name }.in_file(&file.path));
+        for file in files {
+            let is_used = |key: &str| given.as_ref().is_some_and(|given| given.key == key);
+            let mut biases = file.arrays.iter().filter(|array| is_bias_of(array, weight, files));
+            if let Some(array) = biases.find(|array| !is_used(&array.key)) {
+                return Err(Problem::HiddenBias { key: array.key.clone() }.in_file(&file.path));
             }
         }
     }
@@ -275,6 +275,21 @@ pub(crate) fn find_bias(
         }
     }
     Ok(bias)
+}
+
+/// Whether an array is the bias of a layer: by its name, or as it stands beside the weights and has their length, as a
+/// scale or a shift of a normalization would.
+fn is_bias_of(array: &ListedArray, weight: &Name, files: &[Listed]) -> bool {
+    if own_bias_names(&weight.key).contains(&array.key) {
+        return true;
+    }
+    let same_module = |prefix: &str| array.key.strip_prefix(prefix).is_some_and(is_plain);
+    let beside = module(&weight.key).is_some_and(same_module) && array.key != weight.key;
+    let mut lists = files.iter().flat_map(|file| &file.arrays);
+    let shape = lists.find(|array| array.key == weight.key).map(|array| &array.shape[..]);
+    let is_vector =
+        |size: &usize| [&[*size][..], &[1, *size], &[*size, 1]].contains(&&array.shape[..]);
+    beside && array.has_numbers && shape.is_some_and(|shape| shape.iter().any(is_vector))
 }
 
 /// The arrays of a file, for the message that it has no part of anything.

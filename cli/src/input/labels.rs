@@ -205,7 +205,10 @@ impl Classes {
         let label = labels.codes.get(index).copied().unwrap_or_default();
         let last = self.first_label.saturating_add_unsigned(self.classes as u64).saturating_sub(1);
         let lowest = labels.codes.iter().filter(|code| !self.ignored.contains(code)).min();
-        let remedy = if label < self.first_label {
+        let mut kept = labels.codes.iter().filter(|code| !self.ignored.contains(code));
+        let remedy = if self.classes == 2 && kept.all(|code| [-1, 1].contains(code)) {
+            Some("labels -1 and 1 are read as 0 and 1 if they are saved as (labels + 1) / 2".into())
+        } else if label < self.first_label {
             Some(format!("--ignore-label {label} leaves such samples out"))
         } else if lowest == Some(&(self.first_label.saturating_add(1))) {
             let first = self.first_label.saturating_add(1);

@@ -7,7 +7,7 @@ use super::container::ListedArray;
 use super::error::{InputError, KeyList, Problem};
 use super::formats::index;
 use super::keys::as_file;
-use super::metadata;
+use super::metadata_arrays::from_arrays;
 use super::open::open_container;
 
 /// A file and the arrays in it.
@@ -103,7 +103,7 @@ fn list_file(path: &Path, is_named: bool) -> Result<Listed, InputError> {
     let mut container = open_container(path).map_err(|problem| problem.in_file(path))?;
     let arrays = container.list();
     let mut metadata = container.metadata();
-    metadata.extend(metadata::from_arrays(container.as_mut(), &arrays));
+    metadata.extend(from_arrays(container.as_mut(), &arrays));
     Ok(Listed { path: path.into(), is_named, arrays, metadata })
 }
 

@@ -3,7 +3,6 @@
 use clap::ValueEnum;
 use neural_collapse::Bias;
 
-use super::container::{Container, ListedArray};
 use super::error::Problem;
 use crate::loss::Loss;
 use crate::penalties::{BIAS_SYNTAX, Decay, Penalties, parse_bias};
@@ -24,34 +23,9 @@ pub(super) const LEARNING_RATE: &str = "learning_rate";
 /// Entries that say nothing about what was minimised, or nothing that is needed.
 const IRRELEVANT: [&str; 4] = ["description", "format", EPOCH, LEARNING_RATE];
 
-/// The more numbers an array has, the less it is a list of hyper-parameters.
-const MAX_NUMBERS: usize = 10_000;
-
-/// Texts of hyper-parameters that are stored as arrays, as in `.npz` files, which have no metadata.
-pub(super) fn from_arrays(
-    container: &mut dyn Container,
-    arrays: &[ListedArray],
-) -> Vec<(String, String)> {
-    let names = [WEIGHT_DECAYS, FEATURE_DECAY, SMOOTHING];
-    let found = arrays.iter().filter(|array| {
-        names.contains(&array.key.as_str()) && array.has_floats && array.shape.len() <= 1
-    });
-    let text = |array: &ListedArray| {
-        let stored = container.open(&array.key)?.ok()?;
-        let is_number = stored.shape.is_empty();
-        let numbers = stored.count().ok().filter(|&count| count <= MAX_NUMBERS);
-        let numbers = numbers.and_then(|_| stored.into_floats().ok())?;
-        let text = match numbers[..] {
-            [number] if is_number => number.to_string(),
-            _ => serde_json::to_string(&numbers).ok()?,
-        };
-        Some((array.key.clone(), text))
-    };
-    found.filter_map(text).collect()
-}
-
 /// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias`, `loss_function`, `label_smoothing`,
-/// `class_weights` and `nonnegative_features`. Those that a flag replaces are not looked at, so that a flag can also overrule an unreadable one.
+/// `class_weights` and `nonnegative_features`. Those that a flag replaces are not looked at, so that a flag can also
+/// overrule an unreadable one.
 pub(super) fn complete_penalties(
     metadata: &[(String, String)],
     given: &Penalties,
@@ -154,8 +128,13 @@ impl std::fmt::Display for UnknownEntry {
     }
 }
 
+/// Whether an entry may be a list of numbers.
+pub(super) fn may_be_list(entry: &str) -> bool {
+    [WEIGHT_DECAYS, CLASS_WEIGHTS].contains(&entry)
+}
+
 /// What other programs call the hyper-parameters.
-fn meant(name: &str) -> Option<&'static str> {
+pub(super) fn meant(name: &str) -> Option<&'static str> {
     let plain: String = name.to_lowercase().replace(['_', '-', ' ', '.'], "");
     Some(match plain.as_str() {
         "lambdaw" | "weightdecay" | "weightdecays" | "wd" | "l2" | "decay" | "lambda" => {

@@ -27,6 +27,7 @@ mod listing;
 mod lockstep;
 mod matrix;
 mod metadata;
+mod metadata_arrays;
 mod names;
 mod network;
 mod normalize;

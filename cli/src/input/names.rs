@@ -52,6 +52,16 @@ fn parts(key: &str) -> impl DoubleEndedIterator<Item = (usize, &str)> {
     parts.collect::<Vec<_>>().into_iter()
 }
 
+/// The beginning that the arrays of one layer share, as `head.0.` of `head.0.weight`.
+pub(crate) fn module(key: &str) -> Option<&str> {
+    key.get(..=key.rfind(SEPARATORS)?)
+}
+
+/// Whether a name has a single part.
+pub(crate) fn is_plain(key: &str) -> bool {
+    !key.is_empty() && !key.contains(SEPARATORS)
+}
+
 /// Names that the bias of the layer with these weights has in common libraries.
 pub(crate) fn bias_names(weight: &str) -> Vec<String> {
     let mut names = own_bias_names(weight);

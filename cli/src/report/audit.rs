@@ -7,6 +7,7 @@ use super::prediction::PredictionReport;
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
 use crate::layers::MeasuredLayers;
+use crate::input::Facts;
 use crate::loss::Loss;
 
 /// The JSON object of `audit`: the library's, with what is known of files and training around it.
@@ -18,11 +19,20 @@ pub(crate) struct AuditReport<'a> {
     head: HeadReport<'a>,
     feature_decay_inferred: Option<f64>,
     assumptions: &'a [String],
+    unknown_metadata: Vec<UnknownReport<'a>>,
     #[serde(flatten)]
     audit: &'a Audit,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<&'a MeasuredLayers>,
     prediction: Option<PredictionReport>,
+}
+
+/// An entry of the metadata that is not understood.
+#[derive(Debug, Serialize)]
+struct UnknownReport<'a> {
+    file: String,
+    name: &'a str,
+    meant: Option<&'static str>,
 }
 
 /// Where the head was found.
@@ -42,9 +52,19 @@ impl<'a> AuditReport<'a> {
             head: HeadReport { weights: &facts.weights, bias: facts.bias.as_deref() },
             feature_decay_inferred: training.inferred_feature_decay,
             assumptions: &facts.assumptions,
+            unknown_metadata: unknown_metadata(facts),
             prediction: model.as_ref().map(PredictionReport::new).transpose()?,
             audit,
             layers: layers.as_ref(),
         })
     }
+}
+
+fn unknown_metadata(facts: &Facts) -> Vec<UnknownReport<'_>> {
+    let entries = facts.unknown_metadata.iter().map(|(file, entry)| UnknownReport {
+        file: file.display().to_string(),
+        name: &entry.name,
+        meant: entry.meant,
+    });
+    entries.collect()
 }

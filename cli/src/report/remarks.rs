@@ -3,6 +3,7 @@
 use neural_collapse::problem::TrainingObjective;
 
 use crate::audit::AuditedNetwork;
+use crate::loss::Loss;
 use crate::tables::capitalized;
 
 /// An accuracy below this share of NC4 is pointed out.
@@ -79,16 +80,25 @@ fn missing_remarks(network: &AuditedNetwork) -> Vec<String> {
         (Some(_), None, _) => remarks
             .push("NC3 is not determined: the outputs, or those predicted, are all zero.".into()),
         (None, Some(_), Some(target)) => remarks.push(format!(
-            "NC2 and NC3 are measured to the {target}, that of balanced classes under the squared loss {}, unless \
-             the weight decays are so large that classes collapse; distances to other frames stand beside it.",
-            match audit.measurement.head().bias() {
-                Some(_) => "with an unregularized bias",
-                None => "without a bias",
-            }
+            "NC2 and NC3 are measured to the {target}, that of balanced classes {}, unless the weight decays are so large \
+             that classes collapse; distances to other frames stand beside it.",
+            frame_of(network.training.loss, audit.measurement.head().bias().is_some())
         )),
         _ => {}
     }
     remarks
+}
+
+/// What a frame is that of.
+fn frame_of(loss: Option<Loss>, has_bias: bool) -> &'static str {
+    match (loss, has_bias) {
+        (Some(Loss::Mse), true) => "under the squared loss with an unregularized bias",
+        (Some(Loss::Mse), false) => "under the squared loss without a bias",
+        (None, _) => {
+            "with an unregularized bias, under the squared loss and mostly under cross-entropy"
+        }
+        (Some(_), _) => "under cross-entropy with one layer, and mostly with several",
+    }
 }
 
 /// A transposed kernel or labels of another order show in the accuracy only.

@@ -174,6 +174,7 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "loss_function_assumed",
                 "head",
                 "assumptions",
+                "unknown_metadata",
                 "feature_decay_inferred",
                 "levels",
                 "standard_errors",

@@ -257,7 +257,8 @@ fn the_layer_peeled_model_takes_classes_of_any_sizes() {
 /// What the library knows of collapse is in the report of every model.
 #[test]
 fn limits_of_every_model_are_reported() {
-    let squared = predict("mse --counts 200x5,100x5 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3");
+    let squared =
+        predict("mse --counts 200x5,100x5 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3");
     assert_close(number(&squared["critical_imbalance_ratio"]), 19.0, 1e-12);
     let steps = column(&squared["collapse_factors"], "surviving_directions");
     assert_eq!(steps, [5.0, 0.0]);

@@ -226,6 +226,29 @@ fn a_vector_that_may_be_the_bias_is_not_left_out() {
     );
 }
 
+/// What stands beside a hidden layer with its length is not passed over, whatever it is called.
+#[test]
+fn a_hidden_bias_of_any_name_is_refused() {
+    for (key, shape) in
+        [("head.0.bias", &[5][..]), ("head.0.offset", &[5]), ("head.0.scale", &[1, 5])]
+    {
+        let arrays =
+            with_arrays(&[("head.0.weight", &[5, 4]), (key, shape), ("head.1.weight", &[3, 5])]);
+        let error = read_head(&arrays, &Keys::default(), &Reading::default()).unwrap_err();
+        assert!(
+            error.starts_with(&format!("a.npz: has `{key}`, which would be left out")),
+            "{error}"
+        );
+        assert!(error.contains("--bias-key none"), "{error}");
+        let none = Keys { bias: Some("none".into()), ..Keys::default() };
+        assert!(read_head(&arrays, &none, &Reading::default()).is_ok());
+    }
+    // A count of batches is none.
+    let arrays =
+        [("head.0.weight", &[5, 4][..]), ("head.0.steps", &[7]), ("head.1.weight", &[3, 5])];
+    assert!(read_head(&with_arrays(&arrays), &Keys::default(), &Reading::default()).is_ok());
+}
+
 #[test]
 fn one_output_is_half_of_two() {
     let values = [1.0, -2.0, 0.5, 4.0];

@@ -215,6 +215,59 @@ fn hyper_parameters_may_be_arrays() {
     assert_eq!(penalties.labels.label_smoothing, Some(0.1));
 }
 
+/// The bytes of a text as NumPy stores it, four for each character.
+fn numpy_text(text: &str) -> Vec<u8> {
+    let bytes: Vec<u8> = text.chars().flat_map(|letter| (letter as u32).to_le_bytes()).collect();
+    npy_file(
+        &format!("{{'descr': '<U{}', 'fortran_order': False, 'shape': (), }}", text.len()),
+        &bytes,
+    )
+}
+
+/// Texts, whole numbers, lists of one number, and names that are only like those that are read.
+#[test]
+fn hyper_parameters_of_numpy_are_read_or_named() {
+    let folder = Folder::new();
+    let whole = |key: &str, shape: &[usize], values: &[f64]| {
+        Array::new(key, shape, values).of(INTEGERS[0]).npy()
+    };
+    let number = |key: &str, shape: &[usize], values: &[f64]| Array::new(key, shape, values).npy();
+    let samples = network(codes(&[0.0, 1.0]), 2);
+    let mut entries: Vec<(String, Vec<u8>)> =
+        samples.iter().map(|array| (format!("{}.npy", array.key), array.npy())).collect();
+    for (name, bytes) in [
+        ("loss_function", numpy_text("cross_entropy")),
+        ("lambda_w", whole("", &[], &[2.0])),
+        ("lambda_h", number("", &[1], &[1e-3])),
+        ("class_weights", whole("", &[2], &[1.0, 3.0])),
+        ("weight_decay", number("", &[], &[5e-4])),
+        ("dataset", numpy_text("digits")),
+    ] {
+        entries.push((format!("{name}.npy"), bytes));
+    }
+    let entries: Vec<_> = entries.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
+    let files = vec![folder.write("a.npz", &npz_file(&entries))];
+    let network = read_network(&Request { files, ..Request::default() }).unwrap();
+    let penalties = network.head.penalties;
+    assert_eq!(penalties.loss, Some(Loss::Ce));
+    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(2.0)]));
+    assert_eq!(penalties.feature_decay, Some(Decay::Given(1e-3)));
+    assert_eq!(penalties.labels.class_weights, Some(vec![1.0, 3.0]));
+    let unknown = network.facts.unknown_metadata.iter();
+    let found: Vec<_> = unknown.map(|(_, entry)| (entry.name.as_str(), entry.meant)).collect();
+    assert_eq!(found, [("dataset", None), ("weight_decay", Some("lambda_w"))]);
+}
+
+/// Minus one is the other class here, and no mark of what is to be left out.
+#[test]
+fn labels_of_both_signs_are_not_to_be_left_out() {
+    let reading = Reading::default();
+    let error = read_labels(codes(&[-1.0, 1.0]), 2, &reading).unwrap_err();
+    assert!(error.contains("(labels + 1) / 2") && !error.contains("--ignore-label"), "{error}");
+    let error = read_labels(codes(&[-1.0, 0.0, 1.0]), 2, &reading).unwrap_err();
+    assert!(error.contains("--ignore-label -1"), "{error}");
+}
+
 #[test]
 fn other_formats_are_named_with_a_way_to_convert_them() {
     let keras = npz_file(&[("config.json", vec![]), ("model.weights.h5", vec![])]);

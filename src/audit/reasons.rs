@@ -1,0 +1,33 @@
+//! Why numbers of a comparison are missing.
+
+use crate::audit::comparison::Audit;
+
+impl Audit {
+    /// Says why distances are missing to what is known: there is nothing but zeros.
+    pub(super) fn with_distance_reasons(mut self) -> Self {
+        let missing = [
+            ("nc2", self.nc2.iter().any(Option::is_none), "the Gram matrix of the layers"),
+            ("nc3", self.nc3.is_none(), "the matrix of the outputs"),
+            ("nc3_centered", self.nc3_centered.is_none(), "the matrix of the centered outputs"),
+        ];
+        for (key, _, what) in missing.into_iter().filter(|(_, is_missing, _)| *is_missing) {
+            self.reasons.entry(key).or_insert_with(|| {
+                format!("{what}, or what is predicted for it, is zero, so that it has no direction")
+            });
+        }
+        self
+    }
+
+    /// Says why there is no loss to compare beside a prediction.
+    pub(super) fn with_loss_reasons(mut self) -> Self {
+        let reason = "the model has no loss, or that of these samples is not known";
+        let missing = [
+            ("loss_optimum", self.loss_optimum().is_none()),
+            ("loss_gap", self.loss_gap().is_none()),
+            ("loss_gap_relative", self.loss_gap_relative().is_none()),
+        ];
+        let missing = missing.into_iter().filter(|(_, is_missing)| *is_missing);
+        self.reasons.extend(missing.map(|(key, _)| (key, reason.to_string())));
+        self
+    }
+}
