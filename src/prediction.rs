@@ -109,7 +109,7 @@ pub trait Prediction: Debug + Send + Sync {
     /// The runs of neighbouring classes that are alike, with what becomes of them, in the order of the classes.
     ///
     /// # Errors
-    /// [`Error::NotAnswered`](crate::Error::NotAnswered) for a target matrix without classes, and where the
+    /// [`Error::NotAnswered`] for a target matrix without classes, and where the
     /// matrices are too large.
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>>;
 
@@ -125,32 +125,32 @@ pub trait Prediction: Debug + Send + Sync {
     /// The singular values of the product of the `layers` (from 1 to M), by falling value.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there is no such layer.
+    /// [`Error::OutOfRange`] if there is no such layer.
     fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>>;
 
     /// The singular values of the features H (d₁×N), by falling value.
     ///
     /// # Errors
-    /// [`Error::NotAnswered`](crate::Error::NotAnswered) if they are not known.
+    /// [`Error::NotAnswered`] if they are not known.
     fn feature_singular_values(&self) -> Result<Vec<SingularValue>>;
 
     /// The Gram matrix of the rows of the last m = `layers` layers, W_M⋯W_(M−m+1): the target of NC2.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are not so many layers.
+    /// [`Error::OutOfRange`] if there are not so many layers.
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix>;
 
     /// The Gram matrix H̄ᵀH̄ of the class means.
     ///
     /// # Errors
-    /// [`Error::NotAnswered`](crate::Error::NotAnswered) for a target matrix without classes.
+    /// [`Error::NotAnswered`] for a target matrix without classes.
     fn class_means_gram(&self) -> Result<ClassMatrix>;
 
     /// The rank of Σ_B: the number of directions in which the class means differ, K − 1 for orthogonal frames and
     /// simplex ETFs and less where classes coincide or the rank is low ([`ClassMatrix::affine_rank`]).
     ///
     /// # Errors
-    /// [`Error::NotAnswered`](crate::Error::NotAnswered) where the class means are not known or the members of a family
+    /// [`Error::NotAnswered`] where the class means are not known or the members of a family
     /// differ in it.
     fn class_mean_rank(&self) -> Result<usize> {
         self.class_means_gram()?.affine_rank()?.ok_or(Error::NotAnswered {
@@ -162,13 +162,13 @@ pub trait Prediction: Debug + Send + Sync {
     /// The outputs W_M⋯W₁H̄ for the class means, without the bias: the target of NC3.
     ///
     /// # Errors
-    /// [`Error::NotAnswered`](crate::Error::NotAnswered) for a target matrix without classes.
+    /// [`Error::NotAnswered`] for a target matrix without classes.
     fn class_outputs(&self) -> Result<ClassMatrix>;
 
     /// Matrices W₁, …, W_M, b and H that attain the loss.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) or [`Error::OutOfRange`](crate::Error::OutOfRange) if a given
+    /// [`Error::Shape`] or [`Error::OutOfRange`](crate::Error::OutOfRange) if a given
     /// basis does not have the right size or is not orthonormal to 10⁻¹⁰, or if the matrices do not fit into
     /// memory.
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint>;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nalgebra::DMatrix;
 use neural_collapse::prediction::Matrices;
-use neural_collapse::{Basis, ClassCounts, Prediction, Regularization};
+use neural_collapse::{Basis, ClassCounts, LinearHead, Prediction, Regularization};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -90,7 +90,7 @@ impl Archive {
             self.numbers(&name("singular_values"), &[values.len()], values)?;
             self.matrix(&name("right_singular_vectors"), Some(&outputs.right))?;
         }
-        for (layer, weight) in (1..).zip(matrices.head.iter().flat_map(|head| head.weights())) {
+        for (layer, weight) in (1..).zip(matrices.head.iter().flat_map(LinearHead::weights)) {
             self.matrix(&name(&format!("W{layer}")), Some(weight))?;
         }
         if let Some(bias) = matrices.bias() {

@@ -9,6 +9,7 @@ use crate::prediction::matrices::Matrices;
 use crate::prediction::{Prediction, answered};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
+use crate::problem::regularization::Regularization;
 
 /// Sweeps over the hidden spaces; most networks need less than ten.
 const MOST_SWEEPS: usize = 200;
@@ -101,8 +102,8 @@ impl Matrices {
 impl Cores {
     /// Those of a minimizer along the first unit vectors.
     fn new(head: &LinearHead, class_means: &DMatrix<f64>) -> Self {
-        let used = (0..class_means.nrows()).filter(|&row| class_means.row(row).amax() > 0.0);
-        let rank = used.last().map_or(0, |last| last + 1);
+        let is_used = |&row: &usize| class_means.row(row).amax() > 0.0;
+        let rank = (0..class_means.nrows()).rfind(is_used).map_or(0, |last| last + 1);
         let depth = head.depth();
         let layer = |(index, weight): (usize, &DMatrix<f64>)| {
             let rows = if index + 1 == depth { weight.nrows() } else { rank };
@@ -144,7 +145,7 @@ impl Network {
     ) -> Self {
         let objective = prediction.training_objective();
         let decays = objective.regularization();
-        let mut means = class_means * decays.map_or(1.0, |decays| decays.feature_decay());
+        let mut means = class_means * decays.map_or(1.0, Regularization::feature_decay);
         for run in counts.into_iter().flat_map(ClassCounts::runs) {
             for class in run.classes().filter(|&class| class < class_means.ncols()) {
                 means.column_mut(class).scale_mut(run.size as f64);
@@ -162,15 +163,15 @@ impl Network {
         let depth = self.layers.len();
         let mut bases: Vec<DMatrix<f64>> = Vec::with_capacity(depth);
         for space in 0..depth {
-            let (basis, _) = polar(&self.from_below(space, &bases, cores))?;
+            let (basis, _) = polar(&self.asked_below(space, &bases, cores))?;
             bases.push(basis);
         }
         let mut last = 0.0;
         for _ in 0..MOST_SWEEPS {
             let mut overlap = 0.0;
             for space in 0..depth {
-                let below = self.from_below(space, &bases, cores);
-                let (basis, gain) = polar(&(below + self.from_above(space, &bases, cores)))?;
+                let below = self.asked_below(space, &bases, cores);
+                let (basis, gain) = polar(&(below + self.asked_above(space, &bases, cores)))?;
                 bases[space] = basis;
                 overlap = gain;
             }
@@ -183,7 +184,7 @@ impl Network {
     }
 
     /// What the matrix with this space as its outputs asks for: λ W V Cᵀ.
-    fn from_below(&self, space: usize, bases: &[DMatrix<f64>], cores: &Cores) -> DMatrix<f64> {
+    fn asked_below(&self, space: usize, bases: &[DMatrix<f64>], cores: &Cores) -> DMatrix<f64> {
         match space.checked_sub(1) {
             None => product(&self.means, &transposed(&cores.means)),
             Some(layer) => {
@@ -194,7 +195,7 @@ impl Network {
     }
 
     /// What the layer with this space as its inputs asks for: λ Wᵀ V C.
-    fn from_above(&self, space: usize, bases: &[DMatrix<f64>], cores: &Cores) -> DMatrix<f64> {
+    fn asked_above(&self, space: usize, bases: &[DMatrix<f64>], cores: &Cores) -> DMatrix<f64> {
         let image = match bases.get(space + 1) {
             Some(above) => product(above, &cores.layers[space]),
             None => cores.layers[space].clone(),

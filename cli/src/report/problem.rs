@@ -153,7 +153,7 @@ impl ProblemReport {
     pub(super) fn to_table(&self) -> String {
         let classes = match self.counts.runs().len() {
             1 => format!(
-                "{} of {}",
+                "{} classes of {}",
                 self.counts.classes(),
                 self.samples / self.counts.classes() as u64
             ),

@@ -245,7 +245,8 @@ fn hyper_parameters_of_numpy_are_read_or_named() {
     ] {
         entries.push((format!("{name}.npy"), bytes));
     }
-    let entries: Vec<_> = entries.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
+    let entries: Vec<_> =
+        entries.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     let files = vec![folder.write("a.npz", &npz_file(&entries))];
     let network = read_network(&Request { files, ..Request::default() }).unwrap();
     let penalties = network.head.penalties;
