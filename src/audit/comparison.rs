@@ -160,9 +160,6 @@ impl Measurement {
                 reasons.insert(key, "the model does not say what the outputs must be".into());
             }
         }
-        if nc2_class_means.is_none() {
-            reasons.insert("nc2_class_means", missing_distance(true, "the class means"));
-        }
         self.measured_reasons(&mut reasons);
         let grams = |layers| answered(prediction.trailing_gram(layers));
         let targets = Targets {

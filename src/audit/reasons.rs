@@ -7,6 +7,7 @@ impl Audit {
     pub(super) fn with_distance_reasons(mut self) -> Self {
         let missing = [
             ("nc2", self.nc2.iter().any(Option::is_none), "the Gram matrix of the layers"),
+            ("nc2_class_means", self.nc2_class_means.is_none(), "the matrix of the class means"),
             ("nc3", self.nc3.is_none(), "the matrix of the outputs"),
             ("nc3_centered", self.nc3_centered.is_none(), "the matrix of the centered outputs"),
         ];

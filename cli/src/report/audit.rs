@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::prediction::PredictionReport;
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
-use crate::layers::MeasuredLayers;
 use crate::input::Facts;
+use crate::layers::MeasuredLayers;
 use crate::loss::Loss;
 
 /// The JSON object of `audit`: the library's, with what is known of files and training around it.
