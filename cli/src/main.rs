@@ -6,6 +6,7 @@ mod class_sizes;
 mod error;
 mod export;
 mod input;
+mod label_treatment;
 mod layers;
 mod loss;
 mod page;

@@ -13,6 +13,8 @@ mod error;
 mod input;
 #[path = "../../cli/src/loss.rs"]
 mod loss;
+#[path = "../../cli/src/label_treatment.rs"]
+mod label_treatment;
 #[path = "../../cli/src/penalties.rs"]
 mod penalties;
 #[path = "../../cli/src/tables.rs"]

@@ -5,7 +5,8 @@ use neural_collapse::Bias;
 use neural_collapse::models::low_rank::Search;
 use neural_collapse::problem::CodedLoss;
 
-use crate::penalties::{BIAS_SYNTAX, LabelTreatment, Rates, parse_bias};
+use crate::label_treatment::LabelTreatment;
+use crate::penalties::{BIAS_SYNTAX, Rates, parse_bias};
 
 /// How training code states its decays.
 #[derive(Debug, Args)]
