@@ -168,7 +168,7 @@ pub trait Prediction: Debug + Send + Sync {
     /// Matrices W₁, …, W_M, b and H that attain the loss.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::OutOfRange`](crate::Error::OutOfRange) if a given
+    /// [`Error::Shape`] or [`Error::OutOfRange`] if a given
     /// basis does not have the right size or is not orthonormal to 10⁻¹⁰, or if the matrices do not fit into
     /// memory.
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint>;

@@ -23,6 +23,9 @@ pub(crate) fn write_report(mut arguments: AuditArguments) -> Result<(), CliError
     if arguments.json {
         misused("report", "report writes a page; `audit --json` prints the same numbers as JSON")
     }
+    if arguments.export.is_some() {
+        misused("report", "report writes a page; `audit --export` writes matrices")
+    }
     let Some(output) = arguments.trajectory.output.clone() else {
         misused("report", "report needs -o FILE.html to write to")
     };
