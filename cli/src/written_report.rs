@@ -109,6 +109,9 @@ pub(crate) fn write_plot(arguments: &PlotArguments) -> Result<(), CliError> {
     if arguments.predict.json {
         misused("plot", "plot writes a picture; `predict --json` prints the numbers as JSON")
     }
+    if arguments.predict.export.is_some() {
+        misused("plot", "plot writes a picture; `predict --export` writes matrices")
+    }
     let output = &arguments.output;
     let format = Format::of(output, arguments.kind)?;
     let model = {

@@ -118,4 +118,14 @@ fn nothing_is_written_for_bad_input() {
     let nowhere = format!("predict {PROBLEM} --export {}", path("no/such/folder.npz").display());
     assert!(error_line(&nowhere).contains("folder.npz cannot be written"));
     assert_eq!(run(&format!("predict {PROBLEM} --seed 3")).status.code(), Some(2));
+    // Where something else is written, the flag is not passed over.
+    let page = path("never.html").display().to_string();
+    for line in [
+        format!("plot spectrum {PROBLEM} -o {page} {export}"),
+        format!("report data/digits_m1.npz -o {page} {export}"),
+        format!("audit data/digits_m1.npz --trajectory {export}"),
+    ] {
+        assert_eq!(run(&line).status.code(), Some(2), "{line}");
+    }
+    assert!(!file.exists());
 }
