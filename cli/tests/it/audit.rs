@@ -110,6 +110,7 @@ fn listed_figures() -> Vec<Listed> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/README.md");
     let readme = std::fs::read_to_string(path).unwrap();
     let (_, section) = readme.split_once("## How close they are").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
     // The rows of cross-entropy hold another prediction than that of the squared loss.
     let rows = section
         .lines()
