@@ -179,7 +179,7 @@ impl ReluCompetitor {
     /// The matrices W₁, …, W_M and H that have this loss.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if they do not fit into memory.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if they do not fit into memory.
     pub fn explicit(&self) -> Result<ExplicitPoint> {
         let (penalties, classes) = (&self.penalties, self.counts.classes());
         let samples_per_class = self.counts.count(0).unwrap_or(1) as f64;
