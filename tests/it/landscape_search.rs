@@ -182,7 +182,9 @@ fn the_search_and_the_closed_forms_agree_with_the_bounds() {
                     assert!(landscape.loss() <= closed.loss(), "{input}");
                     assert!(landscape.loss() >= landscape.lower_bound().unwrap(), "{input}");
                     let (loss, gradient) = evaluated(&landscape, ufm.regularization());
-                    assert!((loss - landscape.loss()).abs() <= 1e-11 * loss, "{input}: {loss}");
+                    // The objective in full rounds logits of some 30 before it subtracts them.
+                    let error = (loss - landscape.loss()).abs();
+                    assert!(error <= 1e-11 * loss + 64.0 * f64::EPSILON, "{input}: {error:e}");
                     assert!(gradient <= 1e-6 * strength, "{input}: {gradient:e}");
                     let found = landscape.search().unwrap();
                     assert!(found.loss >= landscape.loss() * (1.0 - 1e-9), "{input}");
