@@ -1,5 +1,6 @@
 //! Pictures of a prediction.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use nalgebra::DMatrix;
@@ -25,7 +26,10 @@ const MOST_VECTORS: usize = 12;
 /// Ratios of the largest to the smallest class in a picture.
 const RATIOS: u32 = 60;
 
-/// Classes of so many different sizes get a curve of their own.
+/// Layers whose singular values are shown.
+pub(crate) const MOST_LAYERS: usize = 5;
+
+/// Classes of so many different sizes get a curve of their own, from the largest to the smallest.
 const MOST_CURVES: usize = 6;
 
 /// The vectors of the classes.
@@ -78,7 +82,7 @@ pub(crate) fn spectrum_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
         curves.push(Curve { name, points, is_drawn_through: false });
     };
     let depth = prediction.depth();
-    for layer in (1..=depth).take(5) {
+    for layer in 1..=depth.min(MOST_LAYERS) {
         add(layer_name(layer), &prediction.singular_values(layer..=layer)?);
     }
     if depth > 1 {
@@ -93,10 +97,14 @@ pub(crate) fn spectrum_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
         Err(error) => return Err(error.into()),
     }
     let axes = ["number, by falling size", "singular value"];
-    Ok(pictures::curves("Predicted singular values", axes, curves, &[], [false; 2], ink))
+    let title = match depth > MOST_LAYERS {
+        true => format!("Predicted singular values, first {MOST_LAYERS} of {depth} layers"),
+        false => "Predicted singular values".into(),
+    };
+    Ok(pictures::curves(&title, axes, curves, &[], [false; 2], ink))
 }
 
-/// The singular values of one matrix for a page.
+/// The singular values of features and layers, the first few of very many, for a page.
 pub(crate) fn spectra(prediction: &dyn Prediction) -> Result<Vec<Spectrum>, Error> {
     let spectrum = |name: String, values: &[SingularValue]| Spectrum {
         name,
@@ -105,7 +113,7 @@ pub(crate) fn spectra(prediction: &dyn Prediction) -> Result<Vec<Spectrum>, Erro
     };
     let depth = prediction.depth();
     let mut spectra = Vec::new();
-    for layer in (1..=depth).take(6) {
+    for layer in 1..=depth.min(MOST_LAYERS) {
         spectra.push(spectrum(layer_name(layer), &prediction.singular_values(layer..=layer)?));
     }
     match prediction.feature_singular_values() {
@@ -202,17 +210,21 @@ pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
         return Err(refused("collapse", reason.into()));
     }
     let counts = counts_of(minimum)?;
-    // Of every size the first class.
+    // Of every size the first class; balanced classes become a long tail.
     let mut seen = BTreeSet::new();
-    let classes: Vec<(usize, u64)> = match counts.is_balanced() {
-        true => evenly_spaced(counts.classes())
-            .map(|class| (class, counts.count(class).unwrap_or(0)))
+    let mut of_sizes: Vec<(usize, u64)> = match counts.is_balanced() {
+        true => counts
+            .runs()
+            .flat_map(|run| run.classes().map(move |class| (class, run.size)))
             .collect(),
         false => {
             let firsts = counts.runs().filter(|run| seen.insert(run.size));
-            firsts.map(|run| (run.first_class, run.size)).take(MOST_CURVES).collect()
+            firsts.map(|run| (run.first_class, run.size)).collect()
         }
     };
+    of_sizes.sort_by_key(|&(class, size)| (Reverse(size), class));
+    let classes: Vec<(usize, u64)> =
+        evenly_spaced(of_sizes.len()).filter_map(|index| of_sizes.get(index).copied()).collect();
     let name = |&(class, size): &(usize, u64)| match counts.is_balanced() {
         true => format!("class {class}"),
         false => format!("class {class} (now n = {size})"),
@@ -261,11 +273,12 @@ fn critical(minimum: &GlobalMinimum, counts: &ClassCounts) -> Vec<f64> {
     ratio.ok().filter(|&ratio| ratio > 1.0).into_iter().collect()
 }
 
-fn evenly_spaced(classes: usize) -> impl Iterator<Item = usize> {
-    let chosen = classes.min(MOST_CURVES);
+/// A few of so many, the first and the last among them.
+fn evenly_spaced(number: usize) -> impl Iterator<Item = usize> {
+    let chosen = number.min(MOST_CURVES);
     (0..chosen).map(move |index| match chosen {
         1 => 0,
-        _ => index * (classes - 1) / (chosen - 1),
+        _ => index * (number - 1) / (chosen - 1),
     })
 }
 

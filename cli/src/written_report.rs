@@ -29,6 +29,7 @@ pub(crate) fn write_report(mut arguments: AuditArguments) -> Result<(), CliError
     let Some(output) = arguments.trajectory.output.clone() else {
         misused("report", "report needs -o FILE.html to write to")
     };
+    refuse_input(&output, &arguments.files)?;
     let page = if arguments.trajectory.trajectory {
         arguments.metrics = Metrics::All;
         let (rows, rates) = {
@@ -52,6 +53,9 @@ pub(crate) fn write_report(mut arguments: AuditArguments) -> Result<(), CliError
 /// Measures the checkpoints of a training; those whose rows are in the output file are left as they are.
 pub(crate) fn trajectory(arguments: &mut AuditArguments) -> Result<Vec<Row>, CliError> {
     arguments.metrics = Metrics::All;
+    if let Some(output) = &arguments.trajectory.output {
+        refuse_input(output, &arguments.files)?;
+    }
     let store = arguments.trajectory.output.as_deref().map(Store::open).transpose()?;
     let progress = Progress::start("reading");
     rows(arguments, store.as_ref(), &progress, &mut None)
@@ -96,6 +100,18 @@ fn audited(
     let mut request = arguments.request();
     request.files = vec![checkpoint.file.clone()];
     AuditedNetwork::new(read_network(&request)?, arguments, progress)
+}
+
+/// Refuses to write over what is to be read.
+fn refuse_input(output: &Path, files: &[PathBuf]) -> Result<(), CliError> {
+    let Ok(place) = output.canonicalize() else { return Ok(()) };
+    match files.iter().any(|file| file.canonicalize().is_ok_and(|file| file == place)) {
+        true => {
+            let reason = "it is one of the files to read, and would be overwritten".into();
+            Err(CliError::Argument { name: output.display().to_string(), reason })
+        }
+        false => Ok(()),
+    }
 }
 
 /// All flags but the files themselves and what is written where: those that decide about numbers are among them.

@@ -25,8 +25,8 @@ pub(crate) struct TrajectoryArguments {
 
     /// Write into FILE: the page of `report`, or the rows of --trajectory, .csv or JSON lines
     ///
-    /// Rows that are in the file already are not measured again, unless their checkpoint or a flag has changed. A file is
-    /// written beside and renamed, so that an interrupted run leaves it as it was.
+    /// Rows that are in the file already are not measured again, unless their checkpoint or a flag has changed; those of
+    /// other checkpoints stay. A file is written beside and renamed, so that an interrupted run leaves it whole.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

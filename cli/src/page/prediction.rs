@@ -8,7 +8,7 @@ use super::html::{Entry, Page};
 use super::network::{collapse_threshold, curve};
 use crate::error::CliError;
 use crate::pictures::{self, Ink, Norm, Norms, Picture};
-use crate::plot::{collapse_of, phase_of, potential_of, spectra, vectors_of};
+use crate::plot::{MOST_LAYERS, collapse_of, phase_of, potential_of, spectra, vectors_of};
 use crate::report::{PredictionReport, Versioned};
 use crate::tables::capitalized;
 
@@ -45,6 +45,12 @@ pub(crate) fn prediction_page(model: &AnyModel, command: &str) -> Result<String,
     add(&mut figures, &mut left_out, vectors_of(model, Ink::OfPage));
     page.figures(figures, false);
     page.heading("Singular values");
+    if prediction.depth() > MOST_LAYERS {
+        left_out.push(format!(
+            "Singular values: of {} layers, the first {MOST_LAYERS}.",
+            prediction.depth()
+        ));
+    }
     let spectra = spectra(prediction)?;
     let drawn = spectra.iter().map(|shown| (pictures::spectrum(shown, Ink::OfPage), String::new()));
     page.figures(drawn.collect(), true);

@@ -42,9 +42,12 @@ impl Store {
         self.found.iter().find(|row| row.fingerprint == fingerprint)
     }
 
-    /// Writes the rows so far.
+    /// Writes the rows so far among those that were found: a row takes the place of another one of its file.
     pub(crate) fn write(&self, rows: &[Row]) -> Result<(), CliError> {
-        let text = if self.is_csv { csv(rows)? } else { json_lines(rows)? };
+        let is_old = |found: &&Row| !rows.iter().any(|row| row.file == found.file);
+        let mut all: Vec<Row> = self.found.iter().filter(is_old).chain(rows).cloned().collect();
+        all.sort_by(|a, b| alphanumeric_sort::compare_str(&a.file, &b.file));
+        let text = if self.is_csv { csv(&all)? } else { json_lines(&all)? };
         write_file(&self.path, text.as_bytes())
     }
 }

@@ -132,6 +132,10 @@ fn a_bad_file_leaves_an_old_report_as_it_was() {
     std::fs::write(&path, "old").unwrap();
     error_line(&format!("report Cargo.toml -o {}", path.display()));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+    let network = written("network.safetensors");
+    std::fs::copy("../data/direct_ce_m2.safetensors", &network).unwrap();
+    let refused = error_line(&format!("report {0} -o {0}", network.display()));
+    assert!(refused.contains("would be overwritten"), "{refused}");
 }
 
 #[test]
@@ -181,9 +185,12 @@ fn a_training_is_resumed() {
         let second = std::fs::read_to_string(&path).unwrap();
         assert!(second.contains("marked, not trained"), "{second}");
         assert_eq!(second.lines().count(), first.lines().count() + 2);
-        // Other flags, other numbers: nothing is kept.
+        // Rows of other checkpoints stay; with other flags, rows are measured again.
+        assert!(run(&line(&CHECKPOINTS[3..])).status.success());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), second);
         assert!(run(&format!("{} --weight-decay 1e-2", line(&CHECKPOINTS[..2]))).status.success());
-        assert!(!std::fs::read_to_string(&path).unwrap().contains("marked"));
+        let third = std::fs::read_to_string(&path).unwrap();
+        assert!(!third.contains("marked") && third.lines().count() == second.lines().count());
     }
     let other = written("other.csv");
     std::fs::write(&other, "a,b\n1,2\n").unwrap();
