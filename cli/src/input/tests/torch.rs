@@ -49,7 +49,8 @@ fn plain_values_of_a_checkpoint_are_metadata() {
     );
     let unknown: Vec<_> =
         network.facts.unknown_metadata.iter().map(|(_, entry)| entry.name.as_str()).collect();
-    assert_eq!(unknown, ["arch", "epoch"]);
+    assert_eq!(unknown, ["arch"]);
+    assert_eq!(network.facts.epoch, Some(90.0));
 }
 
 #[test]
