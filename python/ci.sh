@@ -48,7 +48,7 @@ step cargo fmt --check
 step cargo clippy -- -D warnings
 rm -rf "$target/dist" "$target/fresh"
 step "$engines" -m maturin build --release --quiet --out "$target/dist"
-step "$engines" -m maturin sdist --quiet --out "$target/dist"
+step "$engines" -m maturin sdist --out "$target/dist"
 # Nothing but the wheel and NumPy: what is promised to need no more is imported with no more.
 step "$python" -m venv "$target/fresh"
 fresh="$target/fresh/bin/python"
