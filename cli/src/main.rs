@@ -14,6 +14,7 @@ mod penalties;
 mod pictures;
 mod plot;
 mod progress;
+mod regression;
 mod report;
 mod tables;
 mod trajectory;
@@ -31,6 +32,7 @@ use error::CliError;
 use export::{export_audit, export_prediction};
 use input::read_network;
 use progress::Progress;
+use regression::audit_targets;
 use report::{AuditReport, PredictionReport, Versioned, audit_tables, print};
 use trajectory::{csv, json_lines, table};
 use written_report::{misused, trajectory, write_plot, write_report};
@@ -76,6 +78,9 @@ fn audit(mut arguments: AuditArguments) -> Result<(), CliError> {
     }
     if arguments.trajectory.output.is_some() {
         misused("audit", "audit writes a file of --trajectory only; `report` writes a page")
+    }
+    if let Some(targets) = &arguments.targets {
+        return audit_targets(&arguments.request(), targets, arguments.json);
     }
     let audited = measure(&arguments)?;
     let report = AuditReport::new(&audited)?;

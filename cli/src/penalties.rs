@@ -38,7 +38,7 @@ impl FromStr for Decay {
 }
 
 impl Decay {
-    fn given(self) -> Option<f64> {
+    pub(crate) fn given(self) -> Option<f64> {
         match self {
             Self::Given(decay) => Some(decay),
             Self::Inferred => None,

@@ -287,7 +287,9 @@ impl Measurement {
             });
         }
         let one_layer = prediction.training_objective().is_of_one_layer();
-        if !one_layer && prediction.depth() != self.head().depth() {
+        // A contrastive loss has no layers, so that it takes any.
+        let any_layers = one_layer || prediction.depth() == 0;
+        if !any_layers && prediction.depth() != self.head().depth() {
             let reason = "the number of layers of the prediction";
             return Err(Error::length("weights", self.head().depth(), prediction.depth(), reason));
         }

@@ -41,7 +41,7 @@ fn trained(
 #[test]
 fn descents_end_where_the_audit_expects_them() {
     for (decays, bias, widths) in [
-        (&[4e-3][..], Bias::Unregularized, &[5][..]),
+        (&[0.3][..], Bias::Unregularized, &[5][..]),
         (&[4e-3], Bias::None, &[4]),
         (&[3e-3, 6e-3], Bias::Unregularized, &[5, 4]),
         (&[2e-3, 4e-3, 3e-3], Bias::None, &[4, 3, 3]),

@@ -67,6 +67,12 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "KEY")]
     pub(crate) labels: Option<String>,
 
+    /// Name of real-valued targets (samples × outputs), or a .npy file: a network for regression with the squared loss
+    ///
+    /// In the place of labels. All weight decays and the names of the layers have to be given.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["labels", "loss", "means", "normalize", "ignore_label"])]
+    pub(crate) targets: Option<String>,
+
     /// Name of the bias of the last layer, or none to leave it out [default: that beside the weights, if there is one]
     #[arg(long, value_name = "KEY")]
     pub(crate) bias_key: Option<String>,

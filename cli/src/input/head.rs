@@ -117,6 +117,15 @@ impl Head {
     }
 }
 
+/// Reads a matrix as it is stored.
+pub(crate) fn read_matrix(
+    files: &[Listed],
+    name: &Name,
+    purpose: (&str, &'static str),
+) -> Result<DMatrix<f64>, InputError> {
+    read_everywhere(files, name, purpose, |stored| read_weight(stored, None, false))
+}
+
 /// Reads an array in the first file that has it; where others have it too, it has to be the same.
 fn read_everywhere<T: PartialEq>(
     files: &[Listed],

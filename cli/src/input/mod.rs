@@ -33,6 +33,7 @@ mod network;
 mod normalize;
 mod open;
 mod present;
+mod regression;
 mod samples;
 mod shard;
 #[cfg(test)]
@@ -44,4 +45,5 @@ pub(crate) use head::Head;
 pub(crate) use keys::{Keys, Reading, Request};
 pub(crate) use lockstep::for_each_batch_of_layers;
 pub(crate) use network::{Facts, MeasuredNetwork, read_network};
+pub(crate) use regression::{RegressionNetwork, read_regression};
 pub(crate) use shard::Batch;

@@ -1,7 +1,7 @@
-//! `--loss fixed-etf`, `spherical-ce` and `supcon`.
+//! `--loss fixed-etf`, `spherical-ce` and `supcon`, and `--targets`.
 
 use crate::support::network::Network;
-use crate::support::{json, run};
+use crate::support::{error_line, json, run, text};
 
 /// The rows of a simplex ETF in three dimensions, of the length √(2/3) times `factor`.
 fn simplex(factor: f64) -> Vec<f64> {
@@ -64,4 +64,30 @@ fn networks_of_unit_vectors_are_audited() {
     assert!(audit["nc3"].as_f64().unwrap() < 1e-12 && audit["loss_gap"].as_f64().unwrap() > 0.0);
     let audit = json(&format!("audit --json {file} --loss fixed-etf"));
     assert!(audit["no_prediction"].as_str().unwrap().contains("--feature-decay"));
+}
+
+#[test]
+fn networks_for_regression_are_audited() {
+    let numbers = |count: usize, seed: usize| -> Vec<f64> {
+        (0..count).map(|index| ((index * 7919 + seed * 104_729) as f64).sin()).collect()
+    };
+    let file = Network::empty()
+        .with_doubles("h", &[9, 4], &numbers(36, 1))
+        .with_doubles("y", &[9, 2], &numbers(18, 2))
+        .with_doubles("fc.weight", &[2, 4], &numbers(8, 3))
+        .with_doubles("fc.bias", &[2], &numbers(2, 4))
+        .write("regression.safetensors");
+    let names = format!("{} --features h --targets y --weights fc.weight", file.display());
+    let decays = "--weight-decay 1e-3 --feature-decay 1e-3";
+    let found = json(&format!("audit --json {names} {decays}"));
+    for key in ["nrc1", "nrc2", "nrc3", "gamma", "output_distance", "fit_predicted", "loss_gap"] {
+        assert!(found[key].as_f64().unwrap() > 0.0, "{key}: {found}");
+    }
+    assert!((found["gamma"].as_f64().unwrap() / 9e-6 - 1.0).abs() < 1e-12);
+    assert_eq!(found["gram_distances"].as_array().unwrap().len(), 1);
+    let output = run(&format!("audit {names} {decays}"));
+    assert!(text(&output.stdout).contains("NRC3"));
+    assert!(error_line(&format!("audit {names}")).contains("--weight-decay"));
+    let unnamed = format!("audit {} --features h --targets y {decays}", file.display());
+    assert!(error_line(&unnamed).contains("--weights"));
 }

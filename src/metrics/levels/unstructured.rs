@@ -43,7 +43,7 @@ pub struct Unstructured {
     pub nc1_trace_quotient: Option<f64>,
     /// The mean of [`cdnv`](crate::metrics::cdnv).
     pub cdnv: Option<f64>,
-    /// [`nc2`](Self::nc2) for m = 1, 2, …, as far as [targets](Self::with_targets) were given.
+    /// [`nc2`](method@Self::nc2) for m = 1, 2, …, as far as [targets](Self::with_targets) were given.
     pub nc2: Vec<Option<f64>>,
     /// [`nc3`](crate::metrics::nc3), of centered class means or not: outputs at right angles to the target.
     pub nc3: f64,
@@ -101,7 +101,7 @@ impl Unstructured {
     /// With NC2 of the last m layers of a head for the targets of m = 1, 2, …; `None` where there is none.
     ///
     /// # Errors
-    /// As [`nc2`](Self::nc2).
+    /// As [`nc2`](method@Self::nc2).
     pub fn with_targets(
         mut self,
         head: &LinearHead,

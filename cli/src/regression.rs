@@ -1,0 +1,117 @@
+//! The audit of a network for regression.
+
+use neural_collapse::audit::{RegressionAudit, audit_regression};
+use neural_collapse::{Bias, Error, LinearHead, Regularization};
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::input::{Request, read_regression};
+use crate::penalties::{Decay, Penalties, spread};
+use crate::report::{SCHEMA_VERSION, print};
+use crate::tables::{Cell, plain_table, wrap};
+
+/// The JSON object of `audit --targets`.
+#[derive(Debug, Serialize)]
+struct RegressionReport {
+    schema_version: u32,
+    loss_function: &'static str,
+    samples: usize,
+    outputs: usize,
+    #[serde(flatten)]
+    audit: RegressionAudit,
+    loss_gap: Option<f64>,
+}
+
+/// Audits a network whose targets are the array `targets`, and prints what is found.
+pub(crate) fn audit_targets(request: &Request, targets: &str, json: bool) -> Result<(), CliError> {
+    let network = read_regression(request, targets)?;
+    let file = network.head.file.display().to_string();
+    let in_file = |error: Error| CliError::in_file(&file)(error);
+    let (samples, outputs) = (network.features.ncols(), network.head.outputs());
+    let regularization = regularization(&network.head.penalties, &network)?;
+    let head = LinearHead::new(network.head.weights, network.head.bias).map_err(in_file)?;
+    let audit = audit_regression(&network.features, &network.targets, &head, &regularization)
+        .map_err(in_file)?;
+    let report = RegressionReport {
+        schema_version: SCHEMA_VERSION,
+        loss_function: "mse",
+        samples,
+        outputs,
+        loss_gap: audit.loss_gap(),
+        audit,
+    };
+    print(json, &report, || report.to_text())?;
+    Ok(())
+}
+
+/// The decays of the squared loss, all of which have to be given.
+fn regularization(
+    penalties: &Penalties,
+    network: &crate::input::RegressionNetwork,
+) -> Result<Regularization, CliError> {
+    let missing = || {
+        CliError::Argument {
+        name: "--targets".into(),
+        reason: "the decays have to be known: --weight-decay and --feature-decay as numbers, or the metadata `lambda_w` \
+                 and `lambda_h`"
+            .into(),
+    }
+    };
+    let (outputs, samples) = (network.head.outputs(), network.features.ncols() as u64);
+    let decays = penalties.weight_decays.as_deref().ok_or_else(missing)?;
+    let decays = spread("the weight decays", decays, network.head.weights.len())?;
+    let weight = |decay: Decay| {
+        let rate = decay.given().ok_or_else(missing)?;
+        Ok::<_, CliError>(penalties.rates.weight_decay(rate, outputs)?)
+    };
+    let decays = decays.into_iter().map(weight).collect::<Result<Vec<_>, _>>()?;
+    let rate = penalties.feature_decay.and_then(Decay::given).ok_or_else(missing)?;
+    let feature_decay = penalties.rates.feature_decay(rate, samples, outputs)?;
+    let bias = match (penalties.bias, &network.head.bias) {
+        (Some(Bias::Regularized(rate)), _) => {
+            Bias::Regularized(penalties.rates.weight_decay(rate, outputs)?)
+        }
+        (Some(bias), _) => bias,
+        (None, Some(_)) => Bias::Unregularized,
+        (None, None) => Bias::None,
+    };
+    Ok(Regularization::new(&decays, feature_decay)?.with_bias(bias)?)
+}
+
+impl RegressionReport {
+    fn to_text(&self) -> String {
+        let audit = &self.audit;
+        let residual = |name: &str, value| vec![Cell::Text(name.into()), Cell::Residual(value)];
+        let number = |name: &str, value| vec![Cell::Text(name.into()), Cell::Number(value)];
+        let mut rows = vec![
+            number("samples N", Some(self.samples as f64)),
+            number("outputs K", Some(self.outputs as f64)),
+            residual("NRC1", audit.nrc1),
+            residual("NRC2", audit.nrc2),
+            residual("NRC3", audit.nrc3),
+            number("γ, predicted", audit.gamma),
+        ];
+        for (index, &distance) in audit.gram_distances.iter().enumerate() {
+            rows.push(residual(&format!("NC2, m = {}", index + 1), distance));
+        }
+        rows.extend([
+            residual("distance of the outputs", audit.output_distance),
+            number("fit R²", audit.fit),
+            number("predicted R²", audit.fit_predicted),
+            number("loss f", Some(audit.loss)),
+            number("predicted loss f*", audit.loss_optimum),
+            residual("loss gap f − f*", self.loss_gap),
+        ]);
+        let mut parts = vec![plain_table(&["regression", ""], &rows)];
+        parts.extend(
+            audit.reasons.iter().map(|(key, reason)| wrap(&format!("No {key}: {reason}."))),
+        );
+        parts.push(wrap(LEGEND));
+        parts.join("\n\n")
+    }
+}
+
+const LEGEND: &str = "\
+NRC1: share of the features outside of their first K principal directions; NRC2: outside of the rows of the layers; NRC3: \
+squared distance of WWᵀ to [Σ^½ − √γ I]₊, Σ the covariance of the targets; NC2: distance of the Gram matrix of the last m \
+layers to the predicted one; distance of the outputs: relative to the predicted outputs.";
