@@ -150,7 +150,7 @@ fn the_order_of_samples_and_files_changes_rounding_errors_only() {
     let files = [shard("odd.safetensors", &odd), head, shard("even.safetensors", &even)];
     for flags in FLAGS {
         // Standard errors come from the spread over parts of the samples as they follow each other.
-        let measured = |files: &[std::path::PathBuf]| {
+        let measured = |files: &[PathBuf]| {
             let mut audit = audit(files, flags);
             assert!(audit.as_object_mut().unwrap().remove("standard_errors").is_some());
             audit
