@@ -149,10 +149,11 @@ fn the_order_of_samples_and_files_changes_rounding_errors_only() {
     let even: Vec<usize> = (0..SAMPLES).filter(|sample| sample % 2 == 0).rev().collect();
     let files = [shard("odd.safetensors", &odd), head, shard("even.safetensors", &even)];
     for flags in FLAGS {
-        // Standard errors come from the spread over parts of the samples as they follow each other.
+        // Standard errors and noise are estimated from the spread over parts of the samples as they follow each other.
         let measured = |files: &[PathBuf]| {
             let mut audit = audit(files, flags);
             assert!(audit.as_object_mut().unwrap().remove("standard_errors").is_some());
+            assert!(audit["levels"].as_object_mut().unwrap().remove("collapsed").is_some());
             audit
         };
         let expected = measured(std::slice::from_ref(&base));
