@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 import neuralcollapse as nc
 
 torch.manual_seed(0)
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the model is small
 images, digits = load_digits(return_X_y=True)
 chosen = np.concatenate([np.flatnonzero(digits == k)[:100] for k in range(10)])
 inputs = torch.tensor(images[chosen] / 16, dtype=torch.float32)
@@ -44,7 +44,7 @@ for epoch in range(1, 1001):
     loss.backward()
     optimizer.step()
     schedule.step()
-    if epoch % 25 == 0:
+    if epoch % 50 == 0:
         tracker.update((inputs, labels), epoch=epoch)
 tracker.audits[-1]
 
@@ -63,7 +63,7 @@ tracker.audits[-1].plot()
 # %%
 import pandas
 
-pandas.DataFrame(tracker.rows)[["epoch", "nc0", "nc1", "nc2_1", "nc3", "nc4", "accuracy", "loss", "loss_optimum"]].iloc[::5]
+pandas.DataFrame(tracker.rows)[["epoch", "nc0", "nc1", "nc2_1", "nc3", "nc4", "accuracy", "loss", "loss_optimum"]].iloc[::4]
 
 # %%
 tracker.audits[-1].verdict_text

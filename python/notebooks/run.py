@@ -2,6 +2,7 @@
 
     python notebooks/run.py            runs them and writes their outputs
     python notebooks/run.py --check    runs them and writes nothing; ends in an error if a cell does
+    python notebooks/run.py 2          only those whose names begin so
 
 Each notebook is a Python script with cells: `# %% [markdown]` for text, `# %%` for code. The notebook that is kept has the
 outputs of the last run.
@@ -35,7 +36,10 @@ def cells(script: str) -> list[nbformat.NotebookNode]:
 
 def main() -> None:
     check = "--check" in sys.argv
+    names = [name for name in sys.argv[1:] if not name.startswith("-")] or [""]
     for path in sorted(HERE.glob("[0-9]*.py")):
+        if not path.name.startswith(tuple(names)):
+            continue
         notebook = nbformat.v4.new_notebook(cells=cells(path.read_text(encoding="utf-8")))
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
