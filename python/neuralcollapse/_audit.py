@@ -68,7 +68,8 @@ def audit(
     prediction : a :class:`Prediction` for these class counts, a function that makes one from them (such as
         ``functools.partial(nc.predict, weight_decay=5e-4, feature_decay=1e-5, loss="ce")``), or None: then distances
         are those to the frames that need no decays. Where no model has the objective, ``no_prediction`` says so
-    all_metrics : whether every metric of docs/metrics.md is wanted, in ``metrics``
+    all_metrics : whether every metric of docs/metrics.md is wanted, in ``metrics``, with standard errors and levels in
+        ``to_dict()``
     balance : whether the balance of the layers is wanted, which takes d² numbers
     center, rank_cutoff, divide_by_classes : conventions of NC1 (see :func:`nc1`)
     progress : called as ``progress(stage, done, total)``

@@ -30,7 +30,8 @@ def _stacked(column: Any, dimension: int) -> npt.NDArray[Any]:
 def _columns(data: Any, features: str, labels: str) -> Any:
     """The two columns; vectors of pyspark.ml as arrays, as pandas has no vectors."""
     column = data[features]
-    if data.schema[features].dataType.typeName() == "vector":
+    # By its name, so that frames of plain arrays do not import pyspark.ml.
+    if type(data.schema[features].dataType).__name__ == "VectorUDT":
         from pyspark.ml.functions import vector_to_array
 
         column = vector_to_array(column)

@@ -54,6 +54,7 @@ impl Setup {
             .with_other_samples(self.other_samples)
             .with_balance(self.balance)
             .with_nc1(self.nc1)
+            .with_standard_errors(self.all_metrics)
             .with_predicted_rank(self.predicted_rank);
         options.features_squared = self.features_squared;
         options.objective = self.objective.clone();
@@ -127,7 +128,7 @@ impl AuditPart {
 /// weights : (K, d) array, or a list of arrays (outputs, inputs) from the features to the output
 /// bias : (K,) or None
 /// prediction : Prediction whose training objective is evaluated, or None
-/// all_metrics : whether every metric of the library is wanted
+/// all_metrics : whether every metric of the library is wanted, with standard errors and levels
 /// other_samples : whether the samples are others than those of the first pass, such as a test set
 /// balance : whether the balance of the layers is wanted: d² numbers
 /// center, rank_cutoff, divide_by_classes : conventions of NC1

@@ -4,7 +4,7 @@ import functools
 import pickle
 
 import numpy as np
-from conftest import assert_same, network
+from conftest import assert_same, exact, network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,5 +55,5 @@ def test_any_pieces_in_any_order(counts, depth, cuts, order, seed, all_metrics):
         return pickle.loads(pickle.dumps(sums))
 
     found = tree([second_pass(piece) for piece in pieces], merged).audit(prediction)
-    assert_same(found.to_dict(), whole.to_dict(), 1e-9 if whole.nc1 is None or whole.nc1 > 1e6 else 1e-11)
+    assert_same(exact(found), exact(whole), 1e-9 if whole.nc1 is None or whole.nc1 > 1e6 else 1e-11)
     np.testing.assert_array_equal(found.counts, counts)

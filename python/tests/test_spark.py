@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import work
-from conftest import assert_same
+from conftest import assert_same, exact
 
 import neuralcollapse as nc
 
@@ -52,7 +52,7 @@ def test_frames_with_empty_and_skewed_partitions(spark):
     weights, bias = work.head()
     data = frame(spark, 3).repartitionByRange(5, "label")  # one label a partition, and an empty one
     found = on_spark.audit(data, weights, bias, work.predict(), **work.OPTIONS)
-    assert_same(found.to_dict(), work.single_machine().to_dict(), 1e-12)
+    assert_same(exact(found), exact(work.single_machine()), 1e-12)
     assert found.counts.tolist() == [700, 150, 90, 20]
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_dies(spark, tmp_path):
     data = frame(spark, 4).mapInPandas(deadly, "features array<double>, label long")
     found = on_spark.audit(data, weights, bias, work.predict(), **work.OPTIONS)
     assert (tmp_path / "once").exists()
-    assert_same(found.to_dict(), work.single_machine().to_dict(), 1e-12)
+    assert_same(exact(found), exact(work.single_machine()), 1e-12)
 
 
 def test_vectors_and_other_names(spark):
