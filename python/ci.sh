@@ -6,7 +6,7 @@
 #
 # It needs Python 3.10 or later with venv, and says so and does nothing where there is none. NumPy, PyTorch, Dask, Spark
 # and the others are installed by pip once, in an environment that is kept below the target folder (about 8 GB with
-# PyTorch from PyPI; NC_PYTHON_INDEX names another index, such as https://download.pytorch.org/whl/cpu); NC_PYTHON_ENGINES
+# PyTorch from PyPI; NC_PYTHON_INDEX names another index, such as one with a build for processors alone); NC_PYTHON_ENGINES
 # names a Python that has them already. Tests of an engine that is not there are skipped, and pytest says which.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -32,10 +32,16 @@ if [ ! -x "$engines" ]; then
     "$python" -m venv "$target/engines"
     "$engines" -m pip install --quiet --requirement requirements.txt
     # Pages of many gigabytes are better asked for than guessed: without PyTorch or Spark their tests are skipped.
-    "$engines" -m pip install --quiet ${NC_PYTHON_INDEX:+--index-url "$NC_PYTHON_INDEX"} torch ||
+    timeout 1200 "$engines" -m pip install --quiet ${NC_PYTHON_INDEX:+--index-url "$NC_PYTHON_INDEX"} torch ||
         echo "python: PyTorch could not be installed; its tests are skipped"
-    "$engines" -m pip install --quiet pyspark ||
+    timeout 600 "$engines" -m pip install --quiet pyspark ||
         echo "python: Spark could not be installed; its tests are skipped"
+fi
+
+# Spark runs on Java.
+if ! command -v java > /dev/null && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+    apt-get update -qq > /dev/null 2>&1 && apt-get install -y -qq --no-install-recommends default-jre-headless \
+        > /dev/null 2>&1 || echo "python: Java could not be installed; the tests of Spark are skipped"
 fi
 
 step() {

@@ -13,12 +13,14 @@ find_browser() {
     command -v chromium || command -v chromium-browser || command -v google-chrome || true
 }
 
-browser=$(find_browser)
-if [ -z "$browser" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core \
+missing=()
+[ -n "$(find_browser)" ] || missing+=(chromium fonts-dejavu-core)
+command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq --no-install-recommends "${missing[@]}" \
         >/dev/null 2>&1 || true
-    browser=$(find_browser)
 fi
+browser=$(find_browser)
 [ -n "$browser" ] || skip "there is no Chromium, and Debian's package cannot be installed"
 command -v node >/dev/null && command -v npm >/dev/null || skip "there is no Node.js to drive the browser with"
 

@@ -27,9 +27,9 @@ if [ ! "$python" ]; then
     command -v "${PYTHON:-python3}" > /dev/null || skip "there is no Python"
     "${PYTHON:-python3}" -m venv "$own" 2> /dev/null || skip "no virtual environment can be made"
     python=$own/bin/python
-    # The build for processors alone is a tenth of the size, but not everywhere to be had.
-    "$python" -m pip install --quiet torch --index-url "${NC_PYTHON_INDEX:-https://download.pytorch.org/whl/cpu}" 2> /dev/null ||
-        "$python" -m pip install --quiet torch 2> /dev/null || skip "PyTorch cannot be installed"
+    # Some gigabytes; NC_PYTHON_INDEX may name an index with a build for processors alone, a tenth of the size.
+    timeout 1200 "$python" -m pip install --quiet ${NC_PYTHON_INDEX:+--index-url "$NC_PYTHON_INDEX"} torch 2> /dev/null ||
+        skip "PyTorch cannot be installed"
 fi
 cargo build --quiet --package neural-collapse-cli
 "$python" cli/tests/run_snippet.py "${CARGO_TARGET_DIR:-target}/debug/neural-collapse"
