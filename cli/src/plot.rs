@@ -78,8 +78,12 @@ pub(crate) fn spectrum_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
     let mut add = |name: String, values: &[SingularValue]| {
         let values = spread(values);
         let points = values.iter().enumerate();
-        let points = points.map(|(index, &value)| (index as f64 + 1.0, value)).collect();
-        curves.push(Curve { name, points, is_drawn_through: false });
+        let points: Vec<_> = points.map(|(index, &value)| (index as f64 + 1.0, value)).collect();
+        // With equal decays all layers have the same values, of which only the last would be seen.
+        match curves.iter_mut().find(|curve| nearly_equal(&curve.points, &points)) {
+            Some(curve) => curve.name = format!("{}, {name}", curve.name),
+            None => curves.push(Curve { name, points, is_drawn_through: false }),
+        }
     };
     let depth = prediction.depth();
     for layer in 1..=depth.min(MOST_LAYERS) {
@@ -101,7 +105,18 @@ pub(crate) fn spectrum_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
         true => format!("Predicted singular values, first {MOST_LAYERS} of {depth} layers"),
         false => "Predicted singular values".into(),
     };
-    Ok(pictures::curves(&title, axes, curves, &[], [false; 2], ink))
+    let most = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
+    let picture = pictures::curves(&title, axes, curves, &[], [false; 2], ink);
+    // Whole numbers only, and values from zero on.
+    Ok(picture.with_layout(|layout| {
+        layout.with_x_tick_step(most.div_ceil(10).max(1) as f64).with_y_axis_min(0.0)
+    }))
+}
+
+/// Whether two curves cannot be told apart.
+fn nearly_equal(one: &[(f64, f64)], other: &[(f64, f64)]) -> bool {
+    let same = |(a, b): (&(f64, f64), &(f64, f64))| (a.1 - b.1).abs() <= 1e-9 * a.1.abs();
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 /// The singular values of features and layers, the first few of very many, for a page.
