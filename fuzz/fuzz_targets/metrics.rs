@@ -19,7 +19,7 @@ struct Input {
     features: Vec<Number>,
     hidden: Vec<u8>,
     weights: Vec<Number>,
-    penalties: Option<(u8, u8)>,
+    regularization: Option<(u8, u8)>,
 }
 
 /// Small numbers, among which equal ones are frequent, or any.
@@ -45,7 +45,7 @@ fuzz_target!(|input: Input| {
     let mut numbers = input.features.iter().map(|number| number.value()).cycle();
     let features = (0..labels.len() * dimension).map(|_| numbers.next().unwrap_or(0.0)).collect();
     let hidden: Vec<usize> = input.hidden.iter().take(3).map(|&width| (width % 6).into()).collect();
-    let penalties = input.penalties.map(|(weights, features)| {
+    let regularization = input.regularization.map(|(weights, features)| {
         let decay = |value: u8| (f64::from(value) + 1.0) / 512.0;
         Regularization::new(&vec![decay(weights); hidden.len() + 1], decay(features))
             .expect("positive decays")
@@ -58,6 +58,6 @@ fuzz_target!(|input: Input| {
         classes,
         hidden,
         weights,
-        penalties,
+        regularization,
     });
 });

@@ -23,7 +23,7 @@ fuzz_target!(|groups: Vec<Group>| {
         .take(24)
         .map(|group| {
             let size = (1_u64 << (group.base % 54)).saturating_sub(u64::from(group.offset));
-            (size, group.class_count as usize >> (group.base / 8))
+            (size, group.classes as usize >> (group.base / 8))
         })
         .collect();
     properties::spectrum::check(&runs);
