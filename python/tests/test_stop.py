@@ -91,5 +91,7 @@ def test_other_threads_run_meanwhile():
     assert max(seen) > 10, seen
 
 
-def test_signals_are_back_to_normal():
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and os.getpid() > 0
+def test_handlers_of_signals_are_left_alone():
+    before = signal.getsignal(signal.SIGINT)
+    nc.predict([10] * 4, loss="ce", depth=2, weight_decay=1e-3, feature_decay=1e-3, starts=2)
+    assert signal.getsignal(signal.SIGINT) is before
