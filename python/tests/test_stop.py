@@ -1,6 +1,5 @@
 """Other threads run meanwhile, and Ctrl-C ends what is long."""
 
-import os
 import signal
 import subprocess
 import sys
