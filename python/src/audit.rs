@@ -114,7 +114,7 @@ impl Audit {
     /// ‖∇f‖.
     #[getter]
     fn gradient_norm(&self) -> Option<f64> {
-        self.audit.measurement.objective().map(|objective| objective.gradient_norm)
+        self.audit.gradient_norm()
     }
 
     /// The residuals of the layers' balance, from features and W_1 on.

@@ -119,6 +119,30 @@ impl Audit {
         let measurable = !summary.training_objective.is_constraint();
         measurable.then_some(summary.loss)
     }
+
+    /// ‖∇f‖ with respect to all layers, the bias and the features; `None` without an objective, and where the gradient
+    /// of the data term in all of them is not what training brings to zero: behind a head that is not trained, and for
+    /// vectors of length 1.
+    #[must_use]
+    pub fn gradient_norm(&self) -> Option<f64> {
+        let objective = self.measurement.objective()?;
+        self.no_gradient().is_none().then_some(objective.gradient_norm)
+    }
+
+    /// Why the gradient of the measured objective says nothing of the training.
+    pub(super) fn no_gradient(&self) -> Option<&'static str> {
+        let predicted = self.prediction.as_ref().map(|summary| &summary.training_objective);
+        let objectives = [predicted, self.measurement.training_objective()];
+        objectives.into_iter().flatten().find_map(|objective| match objective {
+            TrainingObjective::FixedSimplexHead { .. } => Some(
+                "the head is not trained, so that the gradient with respect to it need not vanish",
+            ),
+            TrainingObjective::UnitVectors { .. } => Some(
+                "vectors of length 1 can move only across themselves, so that the whole gradient need not vanish",
+            ),
+            _ => None,
+        })
+    }
 }
 
 impl Measurement {
@@ -195,7 +219,7 @@ impl Measurement {
             reasons,
             measurement: self,
         };
-        Ok(audit.with_loss_reasons().with_distance_reasons())
+        Ok(audit.with_loss_reasons().with_distance_reasons().with_gradient_reason())
     }
 
     /// The network without a prediction, for a `reason`: distances are those to the frames that need none.
@@ -255,7 +279,7 @@ impl Measurement {
             reasons,
             measurement: self,
         };
-        Ok(audit.with_distance_reasons())
+        Ok(audit.with_distance_reasons().with_gradient_reason())
     }
 
     /// The frame that balanced classes have under any decays, or why none can be named.

@@ -19,6 +19,14 @@ impl Audit {
         self
     }
 
+    /// Says why the measured gradient is not shown, where there is one.
+    pub(super) fn with_gradient_reason(mut self) -> Self {
+        if let (Some(_), Some(reason)) = (self.measurement.objective(), self.no_gradient()) {
+            self.reasons.insert("gradient_norm", reason.into());
+        }
+        self
+    }
+
     /// Says why there is no loss to compare beside a prediction.
     pub(super) fn with_loss_reasons(mut self) -> Self {
         let reason = "the model has no loss, or that of these samples is not known";

@@ -69,7 +69,7 @@ impl Serialize for Audit {
             loss_optimum: self.loss_optimum(),
             loss_gap: self.loss_gap(),
             loss_gap_relative: self.loss_gap_relative(),
-            gradient_norm: measurement.objective().map(|objective| objective.gradient_norm),
+            gradient_norm: self.gradient_norm(),
             balancedness: measurement.balancedness(),
             relabeled: self.matching.as_ref().is_some_and(|order| !order.is_sorted()),
             distances: self.distances.as_ref(),

@@ -163,8 +163,7 @@ fn add_metrics(page: &mut Page, network: &AuditedNetwork) {
         let gap = audit.loss_gap_relative();
         add("(f − f*)/f*".into(), residual(gap, "loss_gap_relative"), "relative gap of the loss");
     }
-    if let Some(objective) = measurement.objective() {
-        let norm = Some(objective.gradient_norm);
+    if let norm @ Some(_) = audit.gradient_norm() {
         add("‖∇f‖".into(), residual(norm, "gradient_norm"), "norm of the gradient");
     }
     for (index, &residue) in measurement.balancedness().unwrap_or_default().iter().enumerate() {

@@ -154,9 +154,8 @@ fn metric_table(network: &AuditedNetwork) -> String {
             [None, Some(random.nc4)],
         ),
     ]);
-    if let Some(objective) = measurement.objective() {
-        let norm = Cell::Residual(Some(objective.gradient_norm));
-        rows.push(row("gradient norm ‖∇f‖", norm, None, nothing));
+    if let norm @ Some(_) = audit.gradient_norm() {
+        rows.push(row("gradient norm ‖∇f‖", Cell::Residual(norm), None, nothing));
     }
     rows.extend(loss_rows(network));
     let rows: Vec<_> = rows.into_iter().map(with_collapse).collect();

@@ -66,7 +66,7 @@ impl Row {
             loss: audit.loss,
             loss_optimum: audit.loss_optimum(),
             loss_gap_relative: audit.loss_gap_relative(),
-            gradient_norm: measurement.objective().map(|objective| objective.gradient_norm),
+            gradient_norm: audit.gradient_norm(),
             weight_distance: nearest.map(|distance| distance.0),
             feature_distance: nearest.map(|distance| distance.1),
             verdict: audit.verdict.text.clone(),

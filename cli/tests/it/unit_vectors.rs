@@ -56,12 +56,19 @@ fn networks_of_unit_vectors_are_audited() {
         assert!(audit[key].as_f64().unwrap() < 1e-12, "{key}: {audit}");
     }
     assert!(audit["loss_gap"].as_f64().unwrap().abs() < 1e-12, "{audit}");
+    // The gradient in vectors of length 1 need not vanish, nor that with respect to a head that is not trained.
+    assert!(audit["gradient_norm"].is_null(), "{audit}");
+    assert!(audit["reasons"]["gradient_norm"].as_str().unwrap().contains("length 1"));
     let audit = json(&format!("audit --json {file} --loss supcon --normalize --temperature 0.5"));
     assert!(audit["nc2_class_means"].as_f64().unwrap() < 1e-12);
     let audit = json(&format!("audit --json {file} --loss spherical-ce"));
     assert!(audit["no_prediction"].as_str().unwrap().contains("--normalize"));
     let audit = json(&format!("audit --json {file} --loss fixed-etf --feature-decay 1e-3"));
     assert!(audit["nc3"].as_f64().unwrap() < 1e-12 && audit["loss_gap"].as_f64().unwrap() > 0.0);
+    assert!(audit["gradient_norm"].is_null() && audit["loss"].is_f64(), "{audit}");
+    assert!(audit["reasons"]["gradient_norm"].as_str().unwrap().contains("not trained"));
+    let tables = run(&format!("audit {file} --loss fixed-etf --feature-decay 1e-3"));
+    assert!(!text(&tables.stdout).contains("∇f"), "{}", text(&tables.stdout));
     let audit = json(&format!("audit --json {file} --loss fixed-etf"));
     assert!(audit["no_prediction"].as_str().unwrap().contains("--feature-decay"));
 }
