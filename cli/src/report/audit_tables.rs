@@ -164,7 +164,8 @@ fn metric_table(network: &AuditedNetwork) -> String {
 
 /// The row of a metric with the size from which on it counts as collapsed, after its value.
 fn with_collapse(mut row: Vec<Cell>) -> Vec<Cell> {
-    const SIZES: [(&str, &str); 3] = [("NC1", "< 0.01"), ("NC3", "< 0.1"), ("NC4", "> 0.99")];
+    const SIZES: [(&str, &str); 4] =
+        [("NC1", "< 0.01"), ("NC2", "< 0.1"), ("NC3", "< 0.1"), ("NC4", "> 0.99")];
     let size = match row.first() {
         Some(Cell::Text(metric)) => SIZES.iter().find(|(name, _)| metric.starts_with(name)),
         _ => None,
