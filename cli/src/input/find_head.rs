@@ -6,8 +6,8 @@ use super::error::{InputError, Problem};
 use super::keys::{Keys, NO_BIAS, Reading};
 use super::listing::{Listed, Name, resolve};
 use super::names::{
-    Blocks, Numbered, bias_names, is_bias, is_embedding, is_optimizer_state, is_plain, module,
-    own_bias_names,
+    Blocks, Numbered, bias_names, is_bias, is_embedding, is_optimizer_state, is_parametrized,
+    is_plain, module, own_bias_names,
 };
 use super::samples::SampleNames;
 
@@ -223,6 +223,28 @@ fn none(files: &[Listed], wanted: Wanted<'_>, layers: &[Matrix], tables: &[Matri
         transposed.unwrap_or_default()
     );
     in_first_file(Problem::Head(text), files, layers)
+}
+
+/// Refuses layers that are taken twice, whose norms would count twice, and arrays that only a computation makes the
+/// weights of a layer.
+pub(crate) fn refuse_no_layers(files: &[Listed], weights: &[Name]) -> Result<(), InputError> {
+    for (number, weight) in weights.iter().enumerate() {
+        let Some(file) = files.iter().find(|file| weight.is_in(file)) else { continue };
+        let keys = file.arrays.iter().map(|array| array.key.as_str());
+        let text = if weights.iter().take(number).any(|other| other == weight) {
+            format!("`{}` is taken for two layers; --weights names each layer once", weight.key)
+        } else if is_parametrized(&weight.key, &keys.collect()) {
+            format!(
+                "`{}` is not the weights of a layer but what weight or spectral normalization or another parametrization \
+                 computes them from; save `layer.weight` itself, under a name of its own",
+                weight.key
+            )
+        } else {
+            continue;
+        };
+        return Err(Problem::Head(text).in_file(&file.path));
+    }
+    Ok(())
 }
 
 /// The bias of the last of the layers `weights`, which has `outputs` outputs: that given, or the one beside the

@@ -52,6 +52,20 @@ fn parts(key: &str) -> impl DoubleEndedIterator<Item = (usize, &str)> {
     parts.collect::<Vec<_>>().into_iter()
 }
 
+/// Whether the array `key` beside `others` is what PyTorch computes the weights of a layer from: `weight_v` beside
+/// `weight_g` of a weight normalization, `weight_orig` beside the vectors of a spectral normalization or the mask of a
+/// pruning, and everything under `parametrizations`.
+pub(crate) fn is_parametrized(key: &str, others: &BTreeSet<&str>) -> bool {
+    let has_beside = |ending: &str, endings: &[&str]| {
+        key.strip_suffix(ending).is_some_and(|layer| {
+            endings.iter().any(|other| others.contains(format!("{layer}{other}").as_str()))
+        })
+    };
+    parts(key).any(|(_, part)| part == "parametrizations")
+        || has_beside("weight_v", &["weight_g"])
+        || has_beside("weight_orig", &["weight_u", "weight_v", "weight_mask"])
+}
+
 /// The beginning that the arrays of one layer share, as `head.0.` of `head.0.weight`.
 pub(crate) fn module(key: &str) -> Option<&str> {
     key.get(..=key.rfind(SEPARATORS)?)

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use super::container::ListedArray;
 use super::data_set::DataSet;
 use super::error::{InputError, Problem};
-use super::find_head::{Wanted, find_bias, find_weights, given_bias, given_weights, nothing_found};
+use super::find_head::{
+    Wanted, find_bias, find_weights, given_bias, given_weights, nothing_found, refuse_no_layers,
+};
 use super::head::Head;
 use super::keys::{Keys, Request};
 use super::label_names;
@@ -202,6 +204,7 @@ fn read_head<'a>(
         Some(weights) => weights.clone(),
         None => find_weights(&all, wanted, reading)?,
     };
+    refuse_no_layers(&all, &weights)?;
     let mut head = Head::read(&all, &weights, reading, &request.given)?;
     if let Some(samples) = samples.nth(first) {
         check_width(&head, samples, &files.names)?;

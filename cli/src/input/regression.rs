@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::error::{InputError, Problem};
-use super::find_head::{find_bias, given_bias, given_weights};
+use super::find_head::{find_bias, given_bias, given_weights, refuse_no_layers};
 use super::head::{Head, read_matrix};
 use super::keys::Request;
 use super::listing::{Name, list, resolve};
@@ -36,6 +36,7 @@ pub(crate) fn read_regression(
         let text = "with --targets the linear layers have to be named: --weights KEY,…";
         return Err(Problem::Impossible(text.into()).in_file(&path));
     };
+    refuse_no_layers(&files, &weights)?;
     let mut head = Head::read(&files, &weights, &request.reading, &request.given)?;
     let read = |name: &Name, purpose: &str, flag| {
         read_matrix(&files, name, (purpose, flag)).map(|rows| rows.transpose())

@@ -45,6 +45,43 @@ fn error(path: &Path, flags: &str) -> String {
 }
 
 #[test]
+fn what_weights_are_computed_from_is_no_layer() {
+    let sets: [&[(&str, &[usize])]; 4] = [
+        &[("fc.weight_v", &[4, 4]), ("fc.weight_g", &[4, 1])],
+        &[("fc.weight_orig", &[4, 4]), ("fc.weight_u", &[4]), ("fc.weight_v", &[4])],
+        &[("fc.weight_orig", &[4, 4]), ("fc.weight_mask", &[4, 4])],
+        &[
+            ("fc.parametrizations.weight.original1", &[4, 4]),
+            ("fc.parametrizations.weight.original0", &[4, 1]),
+        ],
+    ];
+    for (number, set) in sets.into_iter().enumerate() {
+        let add = |network: Network, &(key, shape): &(&'static str, &[usize])| {
+            let size: usize = shape.iter().product();
+            network.with_doubles(key, shape, &simplex()[..size])
+        };
+        let path = set.iter().fold(samples(&simplex()), add);
+        let path = path.write(&format!("parametrized_{number}.safetensors"));
+        for flags in ["--bias-key none", &format!("--weights {} --bias-key none", set[0].0)] {
+            // Two matrices of one shape are asked about before.
+            if set.len() == 2 && set[1].1 == [4, 4] && !flags.contains("--weights") {
+                continue;
+            }
+            let line = error(&path, flags);
+            assert!(line.contains(set[0].0) && line.contains("save `layer.weight`"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_layer_is_taken_once() {
+    let path = samples(&simplex())
+        .with_doubles("W", &[CLASSES, CLASSES], &simplex())
+        .write("twice.safetensors");
+    assert!(error(&path, "--weights W,W").contains("`W` is taken for two layers"));
+}
+
+#[test]
 fn layers_that_count_from_zero_are_all_taken() {
     let path = Network::empty()
         .with_doubles("classifier.0.weight", &[2, 2], &[0.0, 1.0, -1.0, 0.0])
