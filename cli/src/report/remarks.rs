@@ -25,6 +25,7 @@ pub(crate) fn remarks(network: &AuditedNetwork) -> Vec<String> {
             .iter()
             .map(|(file, entry)| format!("Metadata in {}: {entry}.", file.display())),
     );
+    remarks.extend(left_out_remark(network));
     remarks.extend(training_remarks(network));
     remarks.extend(missing_remarks(network));
     remarks.extend(rank_remark(network));
@@ -32,6 +33,24 @@ pub(crate) fn remarks(network: &AuditedNetwork) -> Vec<String> {
     remarks.extend(centering_remark(network));
     remarks.extend(model_remarks(network));
     remarks
+}
+
+/// Outputs without samples are part of what cross-entropy divides by in training.
+fn left_out_remark(network: &AuditedNetwork) -> Option<String> {
+    const SHOWN: usize = 8;
+    let outputs = &network.facts.left_out_outputs;
+    let shown: Vec<_> = outputs.iter().take(SHOWN).map(ToString::to_string).collect();
+    let (noun, more) = match outputs.len() {
+        0 => return None,
+        1 => ("output", String::new()),
+        count if count > SHOWN => ("outputs", format!(" and {} more", count - SHOWN)),
+        _ => ("outputs", String::new()),
+    };
+    Some(format!(
+        "Left out: {noun} {}{more}, without samples. Classes are numbered without what is left out, and loss and \
+         prediction are those of a training without it.",
+        shown.join(", ")
+    ))
 }
 
 fn training_remarks(network: &AuditedNetwork) -> Vec<String> {

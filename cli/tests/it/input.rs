@@ -74,6 +74,19 @@ fn what_weights_are_computed_from_is_no_layer() {
 }
 
 #[test]
+fn outputs_that_are_left_out_are_named() {
+    let weights = [vec![0.0; CLASSES], simplex(), vec![0.0; 9 * CLASSES]].concat();
+    let path = Network::empty()
+        .with_doubles("features", &[CLASSES * SAMPLES, CLASSES], &features(&simplex()))
+        .with_labels(&labels(1))
+        .with_doubles("W", &[CLASSES + 10, CLASSES], &weights)
+        .write("left_out.safetensors");
+    let output = run(&format!("audit {} --present-classes", path.display()));
+    let words: Vec<_> = text(&output.stdout).split_whitespace().collect();
+    assert!(words.join(" ").contains("Left out: outputs 0, 5, 6, 7, 8, 9, 10, 11 and 2 more,"));
+}
+
+#[test]
 fn a_layer_is_taken_once() {
     let path = samples(&simplex())
         .with_doubles("W", &[CLASSES, CLASSES], &simplex())
