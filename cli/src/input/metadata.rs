@@ -54,9 +54,11 @@ pub(super) fn complete_penalties(
             entry(metadata, SMOOTHING, "a number from 0 to 1", parse)?;
     }
     if penalties.labels.class_weights.is_none() {
-        let expected = "a JSON list of numbers";
-        penalties.labels.class_weights =
-            entry(metadata, CLASS_WEIGHTS, expected, |text| serde_json::from_str(text).ok())?;
+        let expected = "a JSON list of positive numbers";
+        let parse = |text: &str| {
+            serde_json::from_str(text).ok().filter(|list: &Vec<f64>| are_weights(list))
+        };
+        penalties.labels.class_weights = entry(metadata, CLASS_WEIGHTS, expected, parse)?;
     }
     if !penalties.labels.nonnegative_features {
         let parse = |text: &str| text.trim().to_lowercase().parse().ok();
@@ -122,7 +124,7 @@ impl std::fmt::Display for UnknownEntry {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "`{}` is not understood", self.name)?;
         match self.meant {
-            Some(meant) => write!(formatter, "; is `{meant}` meant?"),
+            Some(meant) => write!(formatter, " (is `{meant}` meant?)"),
             None => Ok(()),
         }
     }
@@ -172,6 +174,10 @@ fn parse_decays(text: &str) -> Option<Vec<Decay>> {
 
 fn is_decay(decay: &f64) -> bool {
     *decay > 0.0 && decay.is_finite()
+}
+
+fn are_weights(weights: &[f64]) -> bool {
+    weights.iter().all(|weight| *weight > 0.0 && weight.is_finite())
 }
 
 fn is_bias(bias: &Bias) -> bool {

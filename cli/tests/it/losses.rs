@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::support::network::Network;
 use crate::support::{column, error_line, json, run, text};
 
 fn predict(line: &str) -> Value {
@@ -101,6 +102,15 @@ fn flags_of_other_losses_are_bad_usage() {
 }
 
 /// Every network of `data/train_losses.py` ended where the prediction for its own training says.
+#[test]
+fn weights_of_classes_in_the_metadata_are_positive() {
+    for weights in ["[1, 0]", "[1, -1]", "[1, 1e999]", "1"] {
+        let network = Network::small().with_metadata("class_weights", weights);
+        let line = format!("audit {}", network.write("metadata_weights.safetensors").display());
+        assert!(error_line(&line).contains("a JSON list of positive numbers"), "{weights}");
+    }
+}
+
 #[test]
 fn networks_trained_with_other_losses_are_where_the_prediction_is() {
     for (name, proof, gap) in [
