@@ -129,11 +129,16 @@ impl Penalties {
             (None, Decays::All { .. }) => (Some(Loss::Mse), true),
             (None, _) => (None, false),
         };
+        if let Some(loss) = loss {
+            self.rates.check(loss)?;
+        }
+        let bias = self.bias_of_head(head)?;
+        Regularization::new(&[1.0], 1.0)?.with_bias(bias)?;
         let mut resolved = Resolved {
             loss,
             loss_is_assumed,
             bias_is_assumed: self.bias.is_none() && head.bias().is_some(),
-            bias: self.bias_of_head(head)?,
+            bias,
             weight_decays: decays.weight_decays().map(<[f64]>::to_vec),
             inferred_feature_decay: decays.inferred_feature_decay(),
             objective: None,
@@ -278,6 +283,7 @@ impl Penalties {
             rate.map(|rate| self.rates.feature_decay(rate, samples, head.classes())).transpose()
         });
         let features = features.transpose()?;
+        check(weights.as_deref(), features.flatten())?;
         Ok(match (weights, features) {
             (Some(weights), Some(features)) => {
                 let (inferred_weights, inferred_features) =
@@ -343,6 +349,13 @@ impl Decays {
 const ONE_OUTPUT: &str = "a head with one output has no model under the squared loss, whose targets need not be those \
                           of two outputs; under the logistic loss (--loss ce) it is the difference of two";
 
+/// Refuses decays that no objective has, even where others are missing so that nothing depends on them.
+fn check(weights: Option<&[Option<f64>]>, features: Option<f64>) -> Result<(), Error> {
+    let known = |decay: Option<f64>| decay.unwrap_or(1.0);
+    let weights = weights.unwrap_or(&[None]).iter().copied().map(known).collect::<Vec<_>>();
+    Regularization::new(&weights, known(features)).map(drop)
+}
+
 /// Why the decays are not all known.
 fn missing(weights_are_known: bool, features_are_known: bool) -> &'static str {
     match (weights_are_known, features_are_known) {
@@ -364,6 +377,22 @@ const UNKNOWN_LOSS: &str = "neither the loss function (--loss or the metadata `l
                             (--weight-decay and --feature-decay, or the metadata `lambda_w` and `lambda_h`) are known";
 
 impl Rates {
+    /// Refuses rates beside another loss than that which is minimized.
+    pub(crate) fn check(self, loss: Loss) -> Result<(), CliError> {
+        let reason = match (self.beside, loss) {
+            (Some(CodedLoss::CrossEntropy), Loss::Mse) => {
+                "the rates are beside a cross-entropy, but the loss is the squared error; --loss ce says otherwise"
+            }
+            (Some(CodedLoss::MeanSquaredError | CodedLoss::HalfSquaredError), loss)
+                if loss != Loss::Mse =>
+            {
+                "the rates are beside a squared error, but the loss is another one; --loss mse says otherwise"
+            }
+            _ => return Ok(()),
+        };
+        Err(CliError::Argument { name: "--decays-beside".into(), reason: reason.into() })
+    }
+
     /// The decay of a parameter.
     pub(crate) fn weight_decay(self, rate: f64, classes: usize) -> Result<f64, Error> {
         match self.beside {

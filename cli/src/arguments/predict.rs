@@ -150,9 +150,13 @@ impl PredictArguments {
         if let Some(reason) = labels.uncovered(Some(self.loss)) {
             misused(reason)
         }
+        if self.temperature.is_some() && !matches!(self.loss, Loss::SphericalCe | Loss::Supcon) {
+            misused("--temperature is for --loss spherical-ce and --loss supcon")
+        }
         let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy)
         {
             (Loss::Mse | Loss::Ce, None, None) => {
+                self.head.rates.rates().check(self.loss)?;
                 let counts = self.counts.read()?;
                 let regularization = self.head.regularization(&counts)?;
                 let widths = self.head.widths(regularization.depth())?;

@@ -85,6 +85,9 @@ fn flags_of_other_losses_are_bad_usage() {
         ("uf-svm --counts 5,5 --logit-scales 1,x".into(), "NUMBERxCLASSES"),
         (format!("ce --counts 5,5 {HEAD} --label-smoothing 1"), "from 0 to 1"),
         (format!("ce --counts 5,5 {HEAD} --class-weights nan,1"), "positive"),
+        (format!("mse --counts 5,5 {HEAD} --temperature 2"), "--loss supcon"),
+        (format!("ce --counts 5,5 {HEAD} --temperature 2"), "--loss supcon"),
+        ("uf-svm --counts 5,5 --temperature 2".into(), "--loss supcon"),
     ] {
         let output = run(&format!("predict --loss {line}"));
         assert_eq!(output.status.code(), Some(2), "{line}: {}", text(&output.stderr));
@@ -102,6 +105,47 @@ fn flags_of_other_losses_are_bad_usage() {
 }
 
 /// Every network of `data/train_losses.py` ended where the prediction for its own training says.
+#[test]
+fn rates_beside_another_loss_are_refused() {
+    let network = Network::small().write("rates_beside.safetensors").display().to_string();
+    let decays = "--weight-decay 1e-3 --feature-decay 1e-3";
+    for (loss, code, is_refused) in [
+        ("mse", "cross-entropy-loss", true),
+        ("mse", "mse-loss", false),
+        ("mse", "half-mse", false),
+        ("ce", "cross-entropy-loss", false),
+        ("ce", "mse-loss", true),
+        ("ce", "half-mse", true),
+    ] {
+        let flags = format!("--loss {loss} --decays-beside {code}");
+        for line in [
+            format!("predict --counts 5,5 {HEAD} {flags}"),
+            format!("audit {network} {decays} {flags}"),
+        ] {
+            match is_refused {
+                true => assert!(error_line(&line).contains("--decays-beside"), "{line}"),
+                false => assert!(run(&line).status.success(), "{line}"),
+            }
+        }
+    }
+    // The loss that is assumed where none is given is another one, too.
+    let line = format!("audit {network} {decays} --decays-beside cross-entropy-loss");
+    assert!(error_line(&line).contains("--loss ce"));
+}
+
+#[test]
+fn decays_that_no_objective_has_are_refused_where_others_are_missing() {
+    let network = Network::small().write("lone_decays.safetensors").display().to_string();
+    for number in ["0", "-1", "nan", "inf"] {
+        for flag in ["--weight-decay", "--feature-decay"] {
+            for loss in ["", "--loss ce", "--loss uf-svm", "--loss layer-peeled"] {
+                let line = format!("audit {network} {flag} {number} {loss}");
+                assert!(error_line(&line).contains("must be positive and finite"), "{line}");
+            }
+        }
+    }
+}
+
 #[test]
 fn weights_of_classes_in_the_metadata_are_positive() {
     for weights in ["[1, 0]", "[1, -1]", "[1, 1e999]", "1"] {
