@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use neural_collapse::audit::infer_decays;
+use neural_collapse::geometry::ClassMatrix;
 use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss, LossFunction, TrainingObjective};
 use neural_collapse::{Bias, Error, LinearHead, Regularization};
@@ -199,7 +200,13 @@ impl Penalties {
         };
         let samples = energy.counts().iter().sum();
         let feature_decay = self.rates.feature_decay(rate, samples, head.classes())?;
-        let classifier_norm_squared = head.product()?.norm_squared() / head.classes() as f64;
+        let classifier = head.product()?;
+        let gram = &classifier * classifier.transpose();
+        let simplex = ClassMatrix::simplex_etf(head.classes())?;
+        if simplex.distance(&gram).is_ok_and(|distance| distance > ETF_TOLERANCE) {
+            return Ok(Err("the classifier is not a simplex ETF"));
+        }
+        let classifier_norm_squared = classifier.norm_squared() / head.classes() as f64;
         let label_smoothing = self.labels.label_smoothing.unwrap_or(0.0);
         Ok(Ok(TrainingObjective::FixedSimplexHead {
             classifier_norm_squared,
@@ -345,6 +352,10 @@ impl Decays {
         }
     }
 }
+
+/// Up to this distance of its Gram matrix a classifier is the simplex ETF that it was set to: numbers in bf16 have an
+/// error of 0.004.
+const ETF_TOLERANCE: f64 = 0.01;
 
 const ONE_OUTPUT: &str = "a head with one output has no model under the squared loss, whose targets need not be those \
                           of two outputs; under the logistic loss (--loss ce) it is the difference of two";

@@ -74,6 +74,20 @@ fn networks_of_unit_vectors_are_audited() {
 }
 
 #[test]
+fn a_fixed_classifier_has_to_be_a_simplex_etf() {
+    let identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    let file = Network::empty()
+        .with_doubles("features", &[6, 3], &[identity, identity].concat())
+        .with_labels(&[0, 1, 2, 0, 1, 2])
+        .with_doubles("fc.weight", &[3, 3], &identity)
+        .write("no_fixed_etf.safetensors");
+    let line = format!("audit --json {} --loss fixed-etf --feature-decay 1e-3", file.display());
+    let audit = json(&line);
+    assert!(audit["no_prediction"].as_str().unwrap().contains("not a simplex ETF"), "{audit}");
+    assert!(audit["loss_gap"].is_null());
+}
+
+#[test]
 fn networks_for_regression_are_audited() {
     let numbers = |count: usize, seed: usize| -> Vec<f64> {
         (0..count).map(|index| ((index * 7919 + seed * 104_729) as f64).sin()).collect()
