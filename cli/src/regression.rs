@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::input::{Request, read_regression};
+use crate::loss::Loss;
 use crate::penalties::{Decay, Penalties, spread};
 use crate::report::{SCHEMA_VERSION, print};
 use crate::tables::{Cell, plain_table, wrap};
@@ -28,6 +29,7 @@ pub(crate) fn audit_targets(request: &Request, targets: &str, json: bool) -> Res
     let file = network.head.file.display().to_string();
     let in_file = |error: Error| CliError::in_file(&file)(error);
     let (samples, outputs) = (network.features.ncols(), network.head.outputs());
+    check(&network.head.penalties)?;
     let regularization = regularization(&network.head.penalties, &network)?;
     let head = LinearHead::new(network.head.weights, network.head.bias).map_err(in_file)?;
     let audit = audit_regression(&network.features, &network.targets, &head, &regularization)
@@ -41,6 +43,18 @@ pub(crate) fn audit_targets(request: &Request, targets: &str, json: bool) -> Res
         audit,
     };
     print(json, &report, || report.to_text())?;
+    Ok(())
+}
+
+/// Refuses what the metadata say of another training than that with the plain squared loss.
+fn check(penalties: &Penalties) -> Result<(), CliError> {
+    penalties.rates.check(Loss::Mse)?;
+    let is_other = penalties.loss.is_some_and(|loss| loss != Loss::Mse);
+    if is_other || penalties.labels.has_labels() || penalties.labels.nonnegative_features {
+        let reason = "regression is covered with the plain squared loss, but the metadata `loss_function`, \
+                      `class_weights`, `label_smoothing` or `nonnegative_features` tell of another one";
+        return Err(CliError::Argument { name: "--targets".into(), reason: reason.into() });
+    }
     Ok(())
 }
 

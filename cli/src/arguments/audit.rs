@@ -70,7 +70,7 @@ pub(crate) struct AuditArguments {
     /// Name of real-valued targets (samples × outputs), or a .npy file: a network for regression with the squared loss
     ///
     /// In the place of labels. All weight decays and the names of the layers have to be given.
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["labels", "loss", "means", "normalize", "ignore_label"])]
+    #[arg(long, value_name = "KEY", conflicts_with_all = OF_CLASSES)]
     pub(crate) targets: Option<String>,
 
     /// Name of the bias of the last layer, or none to leave it out [default: that beside the weights, if there is one]
@@ -177,6 +177,29 @@ pub(crate) struct AuditArguments {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// What is said of classes, or of outputs that regression does not have, and would be left aside in silence.
+const OF_CLASSES: [&str; 19] = [
+    "labels",
+    "first_label",
+    "ignore_label",
+    "present_classes",
+    "label_names",
+    "means",
+    "loss",
+    "normalize",
+    "class_weights",
+    "label_smoothing",
+    "nonnegative_features",
+    "margins",
+    "logit_scales",
+    "search",
+    "metrics",
+    "rank_cutoff",
+    "trajectory",
+    "output",
+    "export",
+];
 
 const AUDIT_EXAMPLES: &str = "\
 Numbers may be f64, f32, f16 or bf16. Without weight decays, from flags or the metadata of a file, every metric that \

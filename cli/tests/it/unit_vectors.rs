@@ -111,4 +111,27 @@ fn networks_for_regression_are_audited() {
     assert!(error_line(&format!("audit {names}")).contains("--weight-decay"));
     let unnamed = format!("audit {} --features h --targets y {decays}", file.display());
     assert!(error_line(&unnamed).contains("--weights"));
+    for flag in [
+        "--class-weights 1,2",
+        "--label-smoothing 0.1",
+        "--nonnegative-features",
+        "--margins 1,2",
+        "--logit-scales 1,2",
+        "--search 3",
+        "--metrics all",
+        "--rank-cutoff 0.1",
+        "--present-classes",
+        "--first-label 1",
+        "--label-names names.txt",
+        "--export matrices.npz",
+        "--trajectory",
+    ] {
+        // Flags that say nothing of regression would be left aside in silence.
+        let output = run(&format!("audit {names} {decays} {flag}"));
+        assert_eq!(output.status.code(), Some(2), "{flag}");
+        assert!(text(&output.stderr).contains("--targets"), "{flag}");
+    }
+    let line = format!("audit {names} {decays} --decays-beside cross-entropy-loss");
+    assert!(error_line(&line).contains("--decays-beside"));
+    assert_eq!(run(&format!("report {names} {decays} -o page.html")).status.code(), Some(2));
 }
