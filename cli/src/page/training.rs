@@ -111,7 +111,7 @@ fn figures(series: Series<'_>, rates: &Rates, axis: &str) -> Vec<(Picture, Strin
     let is_early = most_are_early(&series(&|row| row.nc4));
     let mut add = |title: &str, label: &str, drawn: Vec<Curve>, levels: &[Level], log: bool| {
         let drawn: Vec<Curve> =
-            drawn.into_iter().filter(|curve| !curve.points.is_empty()).collect();
+            drawn.into_iter().filter(|curve| curve.is_seen([is_early, log])).collect();
         if !drawn.is_empty() {
             let picture = curves(title, [axis, label], drawn, levels, [is_early, log], Ink::OfPage);
             pictures.push((picture, String::new()));

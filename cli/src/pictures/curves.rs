@@ -16,6 +16,18 @@ pub(crate) struct Curve {
     pub(crate) is_drawn_through: bool,
 }
 
+impl Curve {
+    /// Whether any of its points is shown on axes that may be logarithmic. A picture without one has no range of its axes.
+    pub(crate) fn is_seen(&self, logarithmic: [bool; 2]) -> bool {
+        self.points.iter().any(|&point| is_shown(point, logarithmic))
+    }
+}
+
+/// Whether a point has a place on axes that may be logarithmic.
+fn is_shown((x, y): (f64, f64), [log_x, log_y]: [bool; 2]) -> bool {
+    (!log_x || x > 0.0) && (!log_y || y > 0.0)
+}
+
 /// A predicted value that a curve should reach.
 pub(crate) struct Level {
     /// Which.
@@ -44,8 +56,8 @@ pub(crate) fn curves(
     );
     let mut plots: Vec<Plot> = Vec::new();
     for (index, curve) in curves.into_iter().enumerate() {
-        let shown = |point: &(f64, f64)| (!log_x || point.0 > 0.0) && (!log_y || point.1 > 0.0);
-        let points: Points = curve.points.into_iter().filter(shown).collect();
+        let shown = curve.points.into_iter().filter(|&point| is_shown(point, [log_x, log_y]));
+        let points: Points = shown.collect();
         if points.is_empty() {
             continue;
         }

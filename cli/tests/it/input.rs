@@ -87,6 +87,20 @@ fn outputs_that_are_left_out_are_named() {
 }
 
 #[test]
+fn a_training_whose_numbers_are_all_zero_has_a_page() {
+    // The classifier is centered and all layers are collapsed from the beginning: NC0, NC1 and NC2 are zero.
+    let network = samples(&simplex()).with_doubles("W", &[CLASSES, CLASSES], &simplex());
+    let [first, last] =
+        ["zeros_1.safetensors", "zeros_2.safetensors"].map(|name| network.write(name));
+    let page = last.with_extension("html");
+    for flags in ["", "--loss ce --weight-decay 1e-2 --feature-decay 1e-3"] {
+        let (first, last, page) = (first.display(), last.display(), page.display());
+        let output = run(&format!("report --trajectory {first} {last} -o {page} {flags}"));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn a_layer_is_taken_once() {
     let path = samples(&simplex())
         .with_doubles("W", &[CLASSES, CLASSES], &simplex())
