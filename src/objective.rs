@@ -5,9 +5,11 @@ mod check;
 mod data_term;
 mod evaluate;
 mod gradient;
+mod least_squares;
 mod sums;
 mod value;
 
 pub use balance::balancedness;
+pub use least_squares::LeastSquaresSplit;
 pub use sums::{ObjectivePart, ObjectiveSums};
 pub use value::Objective;

@@ -143,6 +143,7 @@ types! {
         Layers
         Levels
         LinearHead
+        LeastSquaresSplit
         LogitStructure
         LowRankMinimum
         LowRankProblem

@@ -1,8 +1,9 @@
 //! The objective with cross-entropy against naive sums and central differences.
 
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::objective::Objective;
-use neural_collapse::{Bias, Features, LinearHead, Regularization};
+use neural_collapse::measure::PooledScatter;
+use neural_collapse::objective::{LeastSquaresSplit, Objective};
+use neural_collapse::{Bias, Error, Features, LinearHead, Regularization};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -79,5 +80,90 @@ fn extreme_outputs_do_not_overflow_or_vanish() {
         let regularization = Regularization::new(&[1.0], 1.0).unwrap();
         let found = Objective::cross_entropy(&data, &head, &regularization).unwrap().data_term;
         assert!((found - expected).abs() <= 4.0 * f64::EPSILON * expected, "{found} {expected}");
+    }
+}
+
+/// Random features, labels of classes of different sizes, and a head.
+fn network(rng: &mut SmallRng, dimension: usize, has_bias: bool) -> (DMatrix<f64>, LinearHead) {
+    let mut matrix =
+        |rows, columns| DMatrix::from_fn(rows, columns, |_, _| rng.random_range(-1.0..1.0));
+    let features = matrix(dimension, SAMPLES).add_scalar(0.5);
+    let bias = has_bias.then(|| matrix(3, 1).column(0).into_owned());
+    (features, LinearHead::new(vec![matrix(3, dimension)], bias).unwrap())
+}
+
+const SAMPLES: usize = 17;
+
+/// Sample by sample: more of class 0 than of class 2.
+fn labels() -> Vec<usize> {
+    (0..SAMPLES).map(|sample| [0, 1, 0, 2, 1, 0, 0][sample % 7]).collect()
+}
+
+/// The parts add up to the objective at every head; the best head is where the objective has no gradient in the head; and
+/// deviations and class means cost what they cost alone.
+#[test]
+fn the_squared_loss_splits_at_the_best_head() {
+    let (mut rng, labels) = (SmallRng::seed_from_u64(11), labels());
+    for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.03)] {
+        for dimension in [2, 6, 30] {
+            let (features, head) = network(&mut rng, dimension, bias != Bias::None);
+            let decays = Regularization::new(&[0.02], 0.01).unwrap().with_bias(bias).unwrap();
+            let data = Features::from_sample_columns(&features).unwrap();
+            let data = data.with_labels(&labels, 3).unwrap();
+            let mut scatter = PooledScatter::empty(dimension, 3).unwrap();
+            scatter.accumulate(&data).unwrap();
+            let loss = |head: &LinearHead| {
+                let whole = Objective::squared_error(&data, head, &decays).unwrap();
+                whole.loss() - whole.feature_penalty
+            };
+            let split = LeastSquaresSplit::new(&scatter, &head, &decays).unwrap();
+            assert!((split.loss() - loss(&head)).abs() < 1e-13, "{bias:?} {dimension}");
+            let best = LeastSquaresSplit::new(&scatter, &split.best_head, &decays).unwrap();
+            assert!(best.head_distance < 1e-25 && best.head_distance >= 0.0);
+            assert!((best.loss() - loss(&split.best_head)).abs() < 1e-13);
+            assert!((loss(&head) - best.loss() - split.head_distance).abs() < 1e-13);
+            // Every sample at its class mean.
+            let means = scatter.statistics().class_means().unwrap();
+            let collapsed = DMatrix::from_fn(dimension, SAMPLES, |i, j| means[(i, labels[j])]);
+            let collapsed = Features::from_sample_columns(&collapsed).unwrap();
+            let collapsed = collapsed.with_labels(&labels, 3).unwrap();
+            let at_means = Objective::squared_error(&collapsed, &split.best_head, &decays).unwrap();
+            assert!((at_means.data_term - split.class_means).abs() < 1e-13);
+            let penalty = at_means.weight_penalty + at_means.bias_penalty;
+            assert!((penalty - split.penalty).abs() < 1e-13);
+            let all = Objective::squared_error(&data, &split.best_head, &decays).unwrap();
+            let within = all.data_term - at_means.data_term;
+            assert!((within - split.within_classes).abs() < 1e-13);
+            // No head nearby is better.
+            for _ in 0..20 {
+                let (_, step) = network(&mut rng, dimension, bias != Bias::None);
+                let near = &split.best_head.weights()[0] + &step.weights()[0] * 1e-3;
+                let shifted =
+                    split.best_head.bias().zip(step.bias()).map(|(b, step)| b + step * 1e-3);
+                assert!(loss(&LinearHead::new(vec![near], shifted).unwrap()) > best.loss());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_split_is_refused() {
+    let (features, head) = network(&mut SmallRng::seed_from_u64(3), 4, false);
+    let labels = labels();
+    let data = Features::from_sample_columns(&features).unwrap().with_labels(&labels, 3).unwrap();
+    let mut scatter = PooledScatter::empty(4, 3).unwrap();
+    let decays = Regularization::new(&[0.02], 0.01).unwrap();
+    let empty = LeastSquaresSplit::new(&scatter, &head, &decays);
+    assert!(matches!(empty, Err(Error::EmptyClass { .. })), "{empty:?}");
+    scatter.accumulate(&data).unwrap();
+    let deep = LinearHead::new(vec![DMatrix::identity(4, 4), head.weights()[0].clone()], None);
+    let two = Regularization::new(&[0.02; 2], 0.01).unwrap();
+    for (head, decays) in [
+        (&deep.unwrap(), &two),
+        (&head, &two),
+        (&head, &decays.clone().with_bias(Bias::Unregularized).unwrap()),
+    ] {
+        let refused = LeastSquaresSplit::new(&scatter, head, decays);
+        assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
     }
 }
