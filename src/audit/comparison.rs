@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nalgebra::DMatrix;
 
 use crate::audit::frames::{FrameDistances, comparable};
+use crate::audit::layer_ratios::LayerRatio;
 use crate::audit::measurement::Measurement;
 use crate::audit::sampling::{Targets, in_order};
 use crate::audit::structure::{NetworkStructure, without_means};
@@ -72,6 +73,8 @@ pub struct Audit {
     pub nc3_centered: Option<f64>,
     /// The distance of the Gram matrix H̄ᵀH̄ of the class means to the predicted one; `None` without a prediction of it.
     pub nc2_class_means: Option<f64>,
+    /// NC1 after each layer beside that of the features; empty unless all metrics were asked for.
+    pub nc1_layer_ratios: Vec<LayerRatio>,
     /// What NC3 is measured to.
     pub nc3_target: Option<Geometry>,
     /// The distances to the frames that need no prediction; `None` beside one.
@@ -205,6 +208,7 @@ impl Measurement {
             nc3,
             nc3_centered,
             nc2_class_means,
+            nc1_layer_ratios: self.layer_ratios(Some(prediction))?,
             nc3_target: Some(prediction.geometry()),
             distances: None,
             levels,
@@ -219,7 +223,11 @@ impl Measurement {
             reasons,
             measurement: self,
         };
-        Ok(audit.with_loss_reasons().with_distance_reasons().with_gradient_reason())
+        Ok(audit
+            .with_loss_reasons()
+            .with_distance_reasons()
+            .with_gradient_reason()
+            .with_layer_reason())
     }
 
     /// The network without a prediction, for a `reason`: distances are those to the frames that need none.
@@ -264,6 +272,7 @@ impl Measurement {
             nc3: distance.as_ref().and_then(|found| found.nc3),
             nc3_centered: distance.as_ref().and_then(|found| found.nc3_centered),
             nc2_class_means: None,
+            nc1_layer_ratios: self.layer_ratios(None)?,
             nc2_target: target.clone(),
             nc3_target: target,
             distances: Some(distances),
@@ -279,7 +288,7 @@ impl Measurement {
             reasons,
             measurement: self,
         };
-        Ok(audit.with_distance_reasons().with_gradient_reason())
+        Ok(audit.with_distance_reasons().with_gradient_reason().with_layer_reason())
     }
 
     /// The frame that balanced classes have under any decays, or why none can be named.

@@ -27,6 +27,20 @@ impl Audit {
         self
     }
 
+    /// Says why NC1 after a layer has nothing beside it.
+    pub(super) fn with_layer_reason(mut self) -> Self {
+        if self.nc1_layer_ratios.iter().any(|ratio| ratio.measured.is_none()) {
+            let reason = "NC1 of the features is zero, or class means are all equal";
+            self.reasons.insert("nc1_layer_ratios.measured", reason.into());
+        }
+        if self.nc1_layer_ratios.iter().any(|ratio| ratio.predicted.is_none()) {
+            let reason =
+                "there is no prediction with one minimum and matrices for each of these layers";
+            self.reasons.insert("nc1_layer_ratios.predicted", reason.into());
+        }
+        self
+    }
+
     /// Says why there is no loss to compare beside a prediction.
     pub(super) fn with_loss_reasons(mut self) -> Self {
         let reason = "the model has no loss, or that of these samples is not known";

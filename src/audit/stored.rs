@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::audit::comparison::{Audit, ClassAudit};
 use crate::audit::frames::FrameDistances;
+use crate::audit::layer_ratios::LayerRatio;
 use crate::audit::structure::NetworkStructure;
 use crate::audit::training::TrainingVerdict;
 use crate::metrics::errors::StandardErrors;
@@ -45,8 +46,14 @@ struct AuditObject<'a> {
     structure: Option<&'a NetworkStructure>,
     reasons: &'a BTreeMap<&'static str, String>,
     classes: &'a [ClassAudit],
+    #[serde(skip_serializing_if = "is_empty")]
+    nc1_layer_ratios: &'a [LayerRatio],
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<&'a AllMetrics>,
+}
+
+fn is_empty(ratios: &&[LayerRatio]) -> bool {
+    ratios.is_empty()
 }
 
 impl Serialize for Audit {
@@ -80,6 +87,7 @@ impl Serialize for Audit {
             structure: self.structure.as_ref(),
             reasons: &self.reasons,
             classes: &self.classes,
+            nc1_layer_ratios: &self.nc1_layer_ratios,
             metrics: measurement.metrics(),
         }
         .serialize(serializer)

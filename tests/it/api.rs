@@ -79,6 +79,7 @@ types! {
         LogisticLaw
         LossFunction
         LossMean
+        LayerRatio
         Metric
         Minimizer<f32>
         Nc1

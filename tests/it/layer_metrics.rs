@@ -1,12 +1,13 @@
 //! Metrics of the features after several layers: against plain formulas, in batches and pieces.
 
 use nalgebra::{DMatrix, DVector};
+use neural_collapse::audit::predicted_layer_ratios;
 use neural_collapse::measure::Center;
 use neural_collapse::metrics::layers::{LayerSums, Layers, SeparationLaw};
-use neural_collapse::metrics::{Nc1Options, cdnv, nc1, nc1_trace_quotient, nc4};
+use neural_collapse::metrics::{Nc1Options, Nc1Sums, cdnv, nc1, nc1_trace_quotient, nc4};
 use neural_collapse::{
-    Basis, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead,
-    Prediction, Regularization, Ufm,
+    Basis, Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures,
+    LinearHead, Prediction, Regularization, Ufm,
 };
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -230,4 +231,96 @@ fn linear_layers_at_the_minimum_leave_nc1_as_it_is() {
         let law = SeparationLaw::fit(&values).unwrap().unwrap();
         assert!(law.slope.abs() < 1e-12, "{values:?}");
     }
+}
+
+/// Deviations of ±ε along every axis of the features at a minimum: what the metric measures after each layer is what is
+/// predicted, for frames and where singular values differ, with and without a bias.
+#[test]
+fn nc1_after_predicted_layers_is_that_of_isotropic_deviations() {
+    for (counts, bias, widths) in [
+        (&[6, 6, 6][..], Bias::None, vec![5, 4, 6]),
+        (&[6, 6, 6], Bias::Unregularized, vec![5, 4]),
+        (&[40, 12, 6, 6], Bias::None, vec![7, 5, 6]),
+        (&[40, 12, 6, 6], Bias::Unregularized, vec![7, 5]),
+    ] {
+        let decays = Regularization::uniform(widths.len(), 1e-3, 1e-3).unwrap();
+        let decays = decays.with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), decays).unwrap();
+        let minimum = ufm.with_widths(&widths).unwrap().global_minimum().unwrap();
+        let predicted = predicted_layer_ratios(&minimum).unwrap().unwrap();
+        let point = minimum.explicit(&Basis::Random(5)).unwrap();
+        // As many rounds of all 2d deviations in every class as make its share of the samples that of the prediction.
+        let (means, dimension) = (point.class_means().unwrap(), widths[0]);
+        let (mut columns, mut labels) = (Vec::new(), Vec::new());
+        for (class, &count) in counts.iter().enumerate() {
+            for _ in 0..count {
+                for (axis, sign) in (0..dimension).flat_map(|axis| [(axis, 1.0), (axis, -1.0)]) {
+                    let mut sample = means.column(class).into_owned();
+                    sample[axis] += 1e-3 * sign;
+                    columns.push(sample);
+                    labels.push(class);
+                }
+            }
+        }
+        let columns = DMatrix::from_columns(&columns);
+        let data = Features::from_sample_columns(&columns).unwrap();
+        let data = data.with_labels(&labels, counts.len()).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let options = Nc1Options::default();
+        let features = nc1(&data, &statistics, &options).unwrap().value;
+        for (layer, predicted) in predicted.iter().enumerate() {
+            let mut sums =
+                Nc1Sums::after_layers(&statistics, point.head(), layer + 1, &options).unwrap();
+            sums.accumulate(&data).unwrap();
+            let ratio = sums.nc1().unwrap().value / features;
+            assert!((ratio / predicted - 1.0).abs() < 1e-8, "{counts:?}: {ratio} {predicted}");
+        }
+        if counts.iter().all(|&count| count == counts[0]) {
+            assert!(predicted.iter().all(|ratio| (ratio - 1.0).abs() < 1e-12), "{predicted:?}");
+        }
+    }
+}
+
+/// Values of docs/metrics.md: of collapsed frames, and of independent layers without structure.
+#[test]
+fn perfect_and_random_layers_have_the_documented_values() {
+    let mut rng = SmallRng::seed_from_u64(21);
+    let labels: Vec<usize> = (0..200).map(|sample| sample % 5).collect();
+    let measured = |layers: &[DMatrix<f64>]| {
+        let data: Vec<_> = layers
+            .iter()
+            .map(|rows| Features::from_sample_rows(rows).unwrap().with_labels(&labels, 5).unwrap())
+            .collect();
+        let statistics: Vec<_> =
+            data.iter().map(|data| ClassStatistics::new(data).unwrap()).collect();
+        let mut sums = LayerSums::new(&statistics).unwrap();
+        sums.accumulate(&data).unwrap();
+        sums.layers().unwrap()
+    };
+    let frame = |shift: f64| {
+        DMatrix::from_fn(200, 5, |sample, feature| f64::from(labels[sample] == feature) + shift)
+    };
+    let perfect = measured(&[frame(-0.2), frame(0.0) * normal(5, 5, &mut rng).qr().q()]);
+    for layer in &perfect.layers {
+        assert!((layer.effective_rank.unwrap() - 4.0).abs() < 1e-6);
+        assert!((layer.stable_rank.unwrap() - 4.0).abs() < 1e-10);
+    }
+    assert!((perfect.cka[0][1].unwrap() - 1.0).abs() < 1e-12);
+    let (n, widths) = (200.0_f64, [100.0_f64, 50.0]);
+    let (mut ranks, mut cka) = ([0.0; 2], 0.0);
+    let draws = 20;
+    for _ in 0..draws {
+        let random = measured(&[normal(200, 100, &mut rng), normal(200, 50, &mut rng)]);
+        for (sum, layer) in ranks.iter_mut().zip(&random.layers) {
+            *sum += layer.stable_rank.unwrap() / f64::from(draws);
+        }
+        cka += random.cka[0][1].unwrap() / f64::from(draws);
+    }
+    for (found, d) in ranks.into_iter().zip(widths) {
+        let expected = d / (1.0 + (d / n).sqrt()).powi(2);
+        assert!((found / expected - 1.0).abs() < 0.06, "{found}, documented {expected}");
+    }
+    let [d, e] = widths;
+    let expected = (d * e / ((n + d) * (n + e))).sqrt();
+    assert!((cka / expected - 1.0).abs() < 0.02, "{cka}, documented {expected}");
 }

@@ -26,7 +26,7 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     parts.push(class_table(network));
     parts.extend(network.layers.as_ref().map(feature_layers));
     let names = network.label_names.as_deref();
-    parts.extend(metrics.map(|metrics| metric_tables(metrics, names)));
+    parts.extend(metrics.map(|metrics| metric_tables(metrics, &audit.nc1_layer_ratios, names)));
     if metrics.is_some() {
         parts.extend(audit.standard_errors.as_ref().map(|errors| error_table(errors, audit)));
     }

@@ -1,6 +1,7 @@
 //! The tables that `audit --metrics all` adds.
 
 use neural_collapse::Audit;
+use neural_collapse::audit::LayerRatio;
 use neural_collapse::metrics::errors::{Metric, StandardErrors};
 use neural_collapse::metrics::levels::ShapeLevel;
 use neural_collapse::metrics::{AllMetrics, DecisionShares, Shape};
@@ -9,17 +10,22 @@ use crate::tables::{Cell, Run, merge_equal, numbered_table, plain_table};
 
 /// What the symbols mean.
 pub(super) const METRIC_LEGEND: &str = "\
-Centre: what class means are centred at for Σ_B, the mean over all samples or that of the class means; CDNV: \
+NC1 after layer m, relative to that of the features: measured, and predicted for deviations of equal size in all \
+directions; centre: what class means are centred at for Σ_B, the mean over all samples or that of the class means; CDNV: \
 variances of two classes relative to their distance, over all pairs; coincident: pairs of classes with equal means; \
 CV: standard deviation relative to the mean; ETF: |cos + 1/(K−1)|; energy: log 1/‖u − v‖ of two directions; \
 self-duality: distance of W_M and the centred class means in front of it, each divided by its norm; duality cosines: \
 between the two, class by class; agreement, accuracies: shares of the samples.";
 
 /// All that the other tables do not have.
-pub(super) fn metric_tables(metrics: &AllMetrics, names: Option<&[String]>) -> String {
+pub(super) fn metric_tables(
+    metrics: &AllMetrics,
+    ratios: &[LayerRatio],
+    names: Option<&[String]>,
+) -> String {
     let tables = [
         center_table(metrics),
-        layer_table(metrics),
+        layer_table(metrics, ratios),
         shape_table(metrics),
         network_table(metrics),
         class_table(metrics, names),
@@ -103,14 +109,17 @@ fn center_table(metrics: &AllMetrics) -> String {
     plain_table(&["centre", "samples", "classes"], &rows)
 }
 
-/// NC1 after each layer.
-fn layer_table(metrics: &AllMetrics) -> String {
-    let layers = metrics.nc1_after_layers.iter().enumerate();
-    let rows: Vec<_> =
-        layers.map(|(index, &item)| Run { first: index + 1, length: 1, item }).collect();
-    numbered_table("m", &["NC1 after layer m", "rank of Σ_B"], &rows, |nc1| {
+/// NC1 after each layer, also relative to that of the features.
+fn layer_table(metrics: &AllMetrics, ratios: &[LayerRatio]) -> String {
+    let layers = metrics.nc1_after_layers.iter().zip(ratios).enumerate();
+    let rows: Vec<_> = layers
+        .map(|(index, (&nc1, &ratio))| Run { first: index + 1, length: 1, item: (nc1, ratio) })
+        .collect();
+    let headings = ["NC1 after layer m", "rel. to features", "predicted", "rank of Σ_B"];
+    numbered_table("m", &headings, &rows, |(nc1, ratio)| {
         let rank = nc1.map_or(Cell::Number(None), |nc1| count(nc1.rank));
-        vec![residual(nc1.map(|nc1| nc1.value)), rank]
+        let value = residual(nc1.map(|nc1| nc1.value));
+        vec![value, number(ratio.measured), number(ratio.predicted), rank]
     })
 }
 

@@ -93,3 +93,27 @@ fn layers_that_do_not_fit_are_refused() {
     let message = error_line(&format!("audit {}", file.display()));
     assert!(message.contains("features.1") && message.contains("NaN"), "{message}");
 }
+
+/// Layers of a head: NC1 after each beside what the minimum makes of it, 1 for frames.
+#[test]
+fn nc1_after_layers_of_a_head_is_predicted() {
+    let found = audit("data/direct_gof_m3.safetensors --metrics all");
+    let ratios = found["nc1_layer_ratios"].as_array().unwrap();
+    assert_eq!(ratios.len(), 3);
+    let after = &found["metrics"]["nc1_after_layers"];
+    let features = found["metrics"]["nc1"]["center_samples"]["value"].as_f64().unwrap();
+    for (layer, ratio) in ratios.iter().enumerate() {
+        let measured = after[layer]["value"].as_f64().unwrap() / features;
+        assert!((ratio["measured"].as_f64().unwrap() / measured - 1.0).abs() < 1e-12);
+        assert!(ratio["predicted"].as_f64().unwrap() > 0.0, "{ratio}");
+    }
+    let frame = audit("data/direct_etf_m1.safetensors --metrics all");
+    let predicted = frame["nc1_layer_ratios"][0]["predicted"].as_f64().unwrap();
+    assert!((predicted - 1.0).abs() < 1e-12, "{predicted}");
+    // A model of one layer says nothing of several.
+    let other = audit("data/direct_gof_m3.safetensors --loss uf-svm --metrics all");
+    assert!(other["nc1_layer_ratios"][1]["predicted"].is_null());
+    assert!(other["reasons"]["nc1_layer_ratios.predicted"].is_string());
+    let tables = run("audit data/direct_gof_m3.safetensors --metrics all");
+    assert!(text(&tables.stdout).contains("rel. to features"), "{}", text(&tables.stdout));
+}
