@@ -232,8 +232,22 @@ impl Measurement {
             "there is no prediction, or the rank of its class means is zero or not determined",
         );
         if self.objective.is_none() {
+            let is_of_pairs = matches!(
+                self.training_objective,
+                Some(TrainingObjective::UnitVectors {
+                    loss_function: LossFunction::SupervisedContrastive,
+                    ..
+                })
+            );
+            let reason = match is_of_pairs {
+                true => {
+                    "the supervised contrastive loss is a sum over all pairs of samples, which a pass over single samples \
+                     does not give"
+                }
+                false => "no objective with decays is known for these samples",
+            };
             for key in ["loss", "gradient_norm", "balancedness"] {
-                reasons.insert(key, "no objective with decays is known for these samples".into());
+                reasons.insert(key, reason.into());
             }
         } else if self.balancedness.is_none() {
             let reason = "it was not asked for, or the objective has none of plain decays";

@@ -61,6 +61,8 @@ fn networks_of_unit_vectors_are_audited() {
     assert!(audit["reasons"]["gradient_norm"].as_str().unwrap().contains("length 1"));
     let audit = json(&format!("audit --json {file} --loss supcon --normalize --temperature 0.5"));
     assert!(audit["nc2_class_means"].as_f64().unwrap() < 1e-12);
+    assert!(audit["loss"].is_null());
+    assert!(audit["reasons"]["loss"].as_str().unwrap().contains("pairs"), "{audit}");
     let audit = json(&format!("audit --json {file} --loss spherical-ce"));
     assert!(audit["no_prediction"].as_str().unwrap().contains("--normalize"));
     let audit = json(&format!("audit --json {file} --loss fixed-etf --feature-decay 1e-3"));
