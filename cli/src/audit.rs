@@ -1,5 +1,7 @@
 //! From a measured network to its audit: two passes over the samples, and the comparison.
 
+use std::collections::BTreeMap;
+
 use neural_collapse::audit::{AuditOptions, AuditSums, Measurement, predicted_rank};
 use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::metrics::Nc1Options;
@@ -12,6 +14,7 @@ use crate::arguments::{AuditArguments, Metrics, SearchArguments};
 use crate::error::CliError;
 use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precision};
 use crate::layers::MeasuredLayers;
+use crate::outside::OutOfDistribution;
 use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
 
@@ -26,6 +29,8 @@ pub(crate) struct AuditedNetwork {
     pub(crate) audit: Audit,
     /// Collapse layer by layer, if there are several.
     pub(crate) layers: Option<MeasuredLayers>,
+    /// Samples out of distribution, if there are some.
+    pub(crate) outside: Option<OutOfDistribution>,
     /// The model that predicts it.
     pub(crate) model: Option<AnyModel>,
     /// What is known of its training.
@@ -45,7 +50,7 @@ impl AuditedNetwork {
         arguments: &AuditArguments,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let MeasuredNetwork { data, means, layers, head, label_names, facts } = network;
+        let MeasuredNetwork { data, means, outside, layers, head, label_names, facts } = network;
         let layers = MeasuredLayers::new(layers, &data, progress)?;
         let Head { file, weights, bias, penalties, .. } = head;
         let file = file.display().to_string();
@@ -74,9 +79,16 @@ impl AuditedNetwork {
             Ok(model) => measurement.compare(model.prediction()),
             Err(reason) => measurement.without_prediction(reason),
         };
-        let (audit, model) = (audit.map_err(in_file)?, model.ok());
+        let (mut audit, model) = (audit.map_err(in_file)?, model.ok());
+        let mut outside_reasons = BTreeMap::new();
+        let outside = outside.map(|outside| {
+            let sets = (&data, &outside);
+            OutOfDistribution::new(sets, &audit.measurement, &mut outside_reasons, progress)
+        });
+        let outside = outside.transpose()?;
+        audit.reasons.extend(outside_reasons);
         let around_other_means = means.is_some();
-        Ok(Self { audit, layers, model, training, facts, label_names, around_other_means })
+        Ok(Self { audit, layers, outside, model, training, facts, label_names, around_other_means })
     }
 }
 

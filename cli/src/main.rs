@@ -9,6 +9,7 @@ mod input;
 mod label_treatment;
 mod layers;
 mod loss;
+mod outside;
 mod page;
 mod penalties;
 mod pictures;
@@ -73,6 +74,9 @@ fn audit(mut arguments: AuditArguments) -> Result<(), CliError> {
     if arguments.trajectory.trajectory {
         if arguments.export.is_some() {
             misused("audit", "--export is for one network, not for a --trajectory")
+        }
+        if !arguments.out_of_distribution.is_empty() {
+            misused("audit", "--out-of-distribution is for one network, not for a --trajectory")
         }
         return print_trajectory(&mut arguments);
     }

@@ -26,6 +26,12 @@ pub(crate) fn write_report(mut arguments: AuditArguments) -> Result<(), CliError
     if arguments.export.is_some() {
         misused("report", "report writes a page; `audit --export` writes matrices")
     }
+    if !arguments.out_of_distribution.is_empty() {
+        misused(
+            "report",
+            "a page has no room for --out-of-distribution; `audit` prints its numbers",
+        )
+    }
     let Some(output) = arguments.trajectory.output.clone() else {
         misused("report", "report needs -o FILE.html to write to")
     };

@@ -72,14 +72,15 @@ types! {
         Compared<f64>
         Confused
         DecisionShares
+        Detection
         Eigenvalue
         Equiangularity
         Exactness
         FixedSimplexHead
         LogisticLaw
         LossFunction
-        LossMean
         LayerRatio
+        LossMean
         Metric
         Minimizer<f32>
         Nc1
@@ -142,9 +143,9 @@ types! {
         LayerPeeled
         LayerPeeledMinimum
         Layers
+        LeastSquaresSplit
         Levels
         LinearHead
-        LeastSquaresSplit
         LogitStructure
         LowRankMinimum
         LowRankProblem

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::measure::{ClassVectors, PooledScatter};
-use neural_collapse::metrics::{Neco, nc5, nci_scores};
+use neural_collapse::metrics::{Detection, Neco, nc5, nci_scores};
 use neural_collapse::{ClassStatistics, Error, Features, LinearHead};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -134,4 +134,86 @@ fn what_does_not_fit_is_refused() {
     let mut scatter = PooledScatter::empty(3, 2).unwrap();
     scatter.accumulate(&data).unwrap();
     assert!(Neco::new(&scatter, 0).is_err() && Neco::new(&scatter, 4).is_err());
+}
+
+/// Values of docs/metrics.md: collapsed samples of frames, and samples without structure.
+#[test]
+fn perfect_and_random_features_have_the_documented_values() {
+    let k = 5;
+    let share = (1.0 - 1.0 / k as f64).sqrt();
+    let (etf, of) = (DMatrix::identity(k, k).add_scalar(-0.2), DMatrix::identity(k, k));
+    for (frame, norm, alignment) in [(&etf, share, 1.0), (&of, 1.0, share)] {
+        let labels: Vec<usize> = (0..k).collect();
+        let features = Features::from_sample_rows(frame).unwrap();
+        let statistics = ClassStatistics::new(&features.with_labels(&labels, k).unwrap()).unwrap();
+        let neco = Neco::of_class_means(&statistics).unwrap();
+        let head = LinearHead::new(vec![frame * 3.0], None).unwrap();
+        let nci = nci_scores(&features, &statistics, &head, 0.0).unwrap();
+        for (neco, nci) in neco.scores(&features).unwrap().into_iter().zip(nci) {
+            assert!((neco.unwrap() - 1.0).abs() < 1e-12);
+            assert!((nci.unwrap() - 3.0 * norm * alignment).abs() < 1e-12);
+        }
+    }
+    let (classes, dimension, draws) = (20, 200, 60);
+    let mut sums = [0.0; 3];
+    for draw in 0..draws {
+        let known = normal(10 * classes, dimension, 100 + draw);
+        let labels: Vec<usize> = (0..10 * classes).map(|sample| sample % classes).collect();
+        let data = Features::from_sample_rows(&known).unwrap();
+        let data = data.with_labels(&labels, classes).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let others = normal(30, dimension, 1000 + draw);
+        let outside = Features::from_sample_rows(&others).unwrap();
+        let means = statistics.class_means().unwrap();
+        let mean = others.row_mean().transpose();
+        let head = LinearHead::new(vec![normal(classes, dimension, 2000 + draw)], None).unwrap();
+        let average = |scores: Vec<Option<f64>>| scores.iter().flatten().sum::<f64>() / 30.0;
+        let neco = Neco::of_class_means(&statistics).unwrap().scores(&outside).unwrap();
+        let found = [
+            nc5(&ClassVectors::columns(&means).unwrap(), &mean).unwrap(),
+            average(neco),
+            average(nci_scores(&outside, &statistics, &head, 0.0).unwrap()),
+        ];
+        sums.iter_mut().zip(found).for_each(|(sum, value)| *sum += value / draws as f64);
+    }
+    let (k, d) = (classes as f64, dimension as f64);
+    // The mean of the largest of 20 standard normal numbers is that of the tables of order statistics.
+    let expected = [(2.0 / (core::f64::consts::PI * d)).sqrt(), ((k - 1.0) / d).sqrt(), 1.867_475];
+    for (found, expected) in sums.into_iter().zip(expected) {
+        assert!((found / expected - 1.0).abs() < 0.03, "{found}, documented {expected}");
+    }
+}
+
+/// The AUROC against all pairs, with even scores and samples that have none.
+#[test]
+fn detection_counts_pairs() {
+    let scores = |count: usize, seed: u64, shift: f64| -> Vec<Option<f64>> {
+        let numbers = normal(count, 1, seed);
+        // Rounded, so that many are even.
+        let score = |number: &f64| (2.0 * (number + shift)).round() / 2.0;
+        numbers.iter().map(|number| (*number > -1.5).then(|| score(number))).collect()
+    };
+    let (known, outside) = (scores(60, 1, 0.7), scores(45, 2, 0.0));
+    let (mut in_order, mut pairs) = (0.0, 0.0);
+    for one in known.iter().flatten() {
+        for other in outside.iter().flatten() {
+            pairs += 1.0;
+            in_order += if one > other {
+                1.0
+            } else if one == other {
+                0.5
+            } else {
+                0.0
+            };
+        }
+    }
+    let found = Detection::of_scores(&known, &outside).unwrap();
+    assert!((found.auroc.unwrap() - in_order / pairs).abs() < 1e-14);
+    let reversed = Detection::of_scores(&outside, &known).unwrap();
+    assert!((found.auroc.unwrap() + reversed.auroc.unwrap() - 1.0).abs() < 1e-14);
+    assert_eq!(found.known_mean, reversed.outside_mean);
+    let nothing = Detection::of_scores(&known, &[None]).unwrap();
+    assert!(nothing.auroc.is_none() && nothing.outside_mean.is_none());
+    let bad = Detection::of_scores(&known, &[Some(1.0), Some(f64::NAN)]);
+    assert!(matches!(bad, Err(Error::OutOfRange { .. })), "{bad:?}");
 }

@@ -108,6 +108,14 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
     pub(crate) means: Vec<PathBuf>,
 
+    /// Files of samples out of distribution, without labels: how well features tell them from the others
+    ///
+    /// Their features have the name of the others, or are the only array of their file. Printed are NC5, the mean
+    /// |cosine| between class means and the mean of these samples, and the scores NECO, on the directions in which class
+    /// means differ, and NCI with α = 0, with their means and the share of pairs of samples that they put in order (AUROC).
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pub(crate) out_of_distribution: Vec<PathBuf>,
+
     /// A text file with a name for each class, one per line or as a JSON list, for tables
     #[arg(long, value_name = "FILE")]
     pub(crate) label_names: Option<PathBuf>,
@@ -179,13 +187,14 @@ pub(crate) struct AuditArguments {
 }
 
 /// What is said of classes, or of outputs that regression does not have, and would be left aside in silence.
-const OF_CLASSES: [&str; 19] = [
+const OF_CLASSES: [&str; 20] = [
     "labels",
     "first_label",
     "ignore_label",
     "present_classes",
     "label_names",
     "means",
+    "out_of_distribution",
     "loss",
     "normalize",
     "class_weights",
@@ -236,6 +245,7 @@ impl AuditArguments {
         Request {
             files: self.files.clone(),
             means: self.means.clone(),
+            out_of_distribution: self.out_of_distribution.clone(),
             keys: self.keys(),
             reading: self.reading(),
             given: self.penalties(),

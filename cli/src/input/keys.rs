@@ -11,6 +11,8 @@ pub(crate) struct Request {
     pub(crate) files: Vec<PathBuf>,
     /// The files of the training set whose class means count, if not those of the data set itself.
     pub(crate) means: Vec<PathBuf>,
+    /// The files of samples out of distribution.
+    pub(crate) out_of_distribution: Vec<PathBuf>,
     /// The names of the arrays.
     pub(crate) keys: Keys,
     /// How they are to be understood.

@@ -11,13 +11,13 @@ use super::find_head::{
 use super::head::Head;
 use super::keys::{Keys, Request};
 use super::label_names;
-use super::labels::Classes;
+use super::labels::{Assigned, Classes};
 use super::listing::{Listed, Name, list, resolve};
 use super::metadata::{EPOCH, LEARNING_RATE, UnknownEntry, number, unknown};
 use super::names::Numbered;
 use super::present::Present;
 use super::samples::{SampleNames, Samples};
-use super::shard::Shard;
+use super::shard::{FeatureFile, Shard};
 
 /// What was measured of a trained network. The shapes fit together, every number of the head is finite, every label
 /// is below the number of classes and every class has a sample; the features are still in the files.
@@ -27,6 +27,8 @@ pub(crate) struct MeasuredNetwork {
     pub(crate) data: DataSet,
     /// The training set around whose class means the samples are measured, if it is another one.
     pub(crate) means: Option<DataSet>,
+    /// Samples out of distribution, all of one class that means nothing.
+    pub(crate) outside: Option<DataSet>,
     /// The features of the same samples after hidden layers, with their names.
     pub(crate) layers: Vec<(String, DataSet)>,
     /// The linear layers after the features, and how they were trained.
@@ -93,6 +95,7 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
     let means = means.map(|means| present.count(means)).transpose()?;
     let data = present.count(assign(samples)?)?;
     let layers = files.layers(assign, &mut present)?;
+    let outside = files.outside(width.1, is_normalized)?;
     facts.ignored_samples = rows - data.samples();
     facts.left_out_outputs = present.left_out();
     let label_names = request.label_names.as_ref();
@@ -102,13 +105,14 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
     if !facts.left_out_outputs.is_empty() {
         head = head.with_outputs(present.outputs());
     }
-    Ok(MeasuredNetwork { data, means, layers, head, label_names, facts })
+    Ok(MeasuredNetwork { data, means, outside, layers, head, label_names, facts })
 }
 
 /// All files, and what is where in them.
 struct Files {
     data: Vec<Listed>,
     means: Vec<Listed>,
+    outside: Vec<Listed>,
     names: SampleNames,
     layers: Vec<Name>,
     weights: Option<Vec<Name>>,
@@ -130,7 +134,8 @@ impl Files {
         let weights = given_weights(&mut data, keys)?;
         let bias = given_bias(&mut data, keys)?;
         let names = SampleNames { features, labels };
-        Ok(Self { data, means: list(&request.means)?, names, layers, weights, bias })
+        let (means, outside) = (list(&request.means)?, list(&request.out_of_distribution)?);
+        Ok(Self { data, means, outside, names, layers, weights, bias })
     }
 
     /// The names of features and labels in the files of the training set, where files have other names.
@@ -157,6 +162,32 @@ impl Files {
             Ok((name.key.clone(), data))
         };
         self.layers.iter().map(read).collect()
+    }
+
+    /// The features of samples out of distribution, of this width.
+    fn outside(&self, width: usize, is_normalized: bool) -> Result<Option<DataSet>, InputError> {
+        let name = self.names_of_means().features;
+        let read = |file: &Listed| {
+            let key = match &file.arrays[..] {
+                [only] => &only.key,
+                _ => &name.key,
+            };
+            let features = FeatureFile::open(&file.path, key)?;
+            let (samples, found) = (features.stored.samples, features.stored.width);
+            if samples == 0 {
+                let text = format!("has no samples: `{key}` has no rows");
+                return Err(Problem::Impossible(text).in_file(&file.path));
+            }
+            if found != width {
+                let expected = format!("{samples}×{width} as the features of the network");
+                let (key, found) = (key.clone(), vec![samples, found]);
+                return Err(Problem::Shape { key, found, expected }.in_file(&file.path));
+            }
+            let labels = Assigned { classes: vec![0; samples], counts: None };
+            Ok(Shard { features, labels, is_normalized })
+        };
+        let shards = self.outside.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok((!shards.is_empty()).then(|| DataSet::new(shards, &self.names.labels.key, 1)))
     }
 
     fn all(&self) -> Vec<Listed> {

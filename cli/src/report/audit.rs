@@ -9,6 +9,7 @@ use crate::error::CliError;
 use crate::input::Facts;
 use crate::layers::MeasuredLayers;
 use crate::loss::Loss;
+use crate::outside::OutOfDistribution;
 
 /// The JSON object of `audit`: the library's, with what is known of files and training around it.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,8 @@ pub(crate) struct AuditReport<'a> {
     audit: &'a Audit,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<&'a MeasuredLayers>,
+    #[serde(flatten)]
+    outside: Option<&'a OutOfDistribution>,
     prediction: Option<PredictionReport>,
 }
 
@@ -44,7 +47,7 @@ struct HeadReport<'a> {
 
 impl<'a> AuditReport<'a> {
     pub(crate) fn new(network: &'a AuditedNetwork) -> Result<Self, CliError> {
-        let AuditedNetwork { audit, layers, model, training, facts, .. } = network;
+        let AuditedNetwork { audit, layers, outside, model, training, facts, .. } = network;
         Ok(Self {
             schema_version: super::SCHEMA_VERSION,
             loss_function: training.loss.map(Loss::name),
@@ -56,6 +59,7 @@ impl<'a> AuditReport<'a> {
             prediction: model.as_ref().map(PredictionReport::new).transpose()?,
             audit,
             layers: layers.as_ref(),
+            outside: outside.as_ref(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use neural_collapse::Audit;
 use neural_collapse::audit::{AT_MINIMUM, ClassAudit, Compared, FrameDistance, STATIONARY};
+use neural_collapse::metrics::Detection;
 use neural_collapse::metrics::errors::Metric;
 
 use super::feature_layers::feature_layers;
@@ -10,6 +11,7 @@ use super::prediction::{geometry_text, statement};
 use super::problem::{decay_facts, fact, list_numbers};
 use super::remarks::remarks;
 use crate::audit::AuditedNetwork;
+use crate::outside::OutOfDistribution;
 use crate::tables::{Cell, NEGLIGIBLE, Run, merge_equal, numbered_table, plain_table, wrap};
 
 /// The tables and remarks of an audit.
@@ -25,6 +27,7 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     parts.extend(distance_table(audit));
     parts.push(class_table(network));
     parts.extend(network.layers.as_ref().map(feature_layers));
+    parts.extend(network.outside.as_ref().map(outside_table));
     let names = network.label_names.as_deref();
     parts.extend(metrics.map(|metrics| metric_tables(metrics, &audit.nc1_layer_ratios, names)));
     if metrics.is_some() {
@@ -229,6 +232,22 @@ fn distance_table(audit: &Audit) -> Option<String> {
         .collect();
     (!rows.is_empty())
         .then(|| plain_table(&["distance to", "NC2, m = 1", "NC3", "NC3, centered"], &rows))
+}
+
+/// What tells samples out of distribution from those of the network.
+fn outside_table(outside: &OutOfDistribution) -> String {
+    let scores = [("NECO", outside.neco), ("NCI", outside.nci)].into_iter().map(|(name, found)| {
+        let part = |part: fn(Detection) -> Option<f64>| Cell::Number(found.and_then(part));
+        let means = [part(|found| found.known_mean), part(|found| found.outside_mean)];
+        let [known, others] = means;
+        vec![Cell::Text(name.into()), known, others, part(|found| found.auroc)]
+    });
+    let nc5 = Cell::Number(outside.nc5);
+    let empty = || Cell::Text(String::new());
+    let rows: Vec<_> = std::iter::once(vec![Cell::Text("NC5".into()), empty(), nc5, empty()])
+        .chain(scores)
+        .collect();
+    plain_table(&["out of distribution", "known", "others", "AUROC"], &rows)
 }
 
 fn class_table(network: &AuditedNetwork) -> String {

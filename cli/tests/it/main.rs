@@ -13,6 +13,7 @@ mod layers;
 mod loss;
 mod losses;
 mod metrics;
+mod out_of_distribution;
 mod pictures;
 #[cfg(target_os = "linux")]
 mod progress;
