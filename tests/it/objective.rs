@@ -161,7 +161,7 @@ fn what_cannot_be_split_is_refused() {
     for (head, decays) in [
         (&deep.unwrap(), &two),
         (&head, &two),
-        (&head, &decays.clone().with_bias(Bias::Unregularized).unwrap()),
+        (&head, &decays.with_bias(Bias::Unregularized).unwrap()),
     ] {
         let refused = LeastSquaresSplit::new(&scatter, head, decays);
         assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
