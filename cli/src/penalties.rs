@@ -92,6 +92,8 @@ pub(crate) struct Resolved {
     pub(crate) weight_decays: Option<Vec<f64>>,
     /// λ_H, if it was inferred.
     pub(crate) inferred_feature_decay: Option<f64>,
+    /// λ₁, …, λ_M as far as they were inferred, if any was.
+    pub(crate) inferred_weight_decays: Option<Vec<Option<f64>>>,
     /// The objective.
     pub(crate) objective: Option<TrainingObjective>,
     /// Why there can be no prediction, in words.
@@ -142,6 +144,7 @@ impl Penalties {
             bias,
             weight_decays: decays.weight_decays().map(<[f64]>::to_vec),
             inferred_feature_decay: decays.inferred_feature_decay(),
+            inferred_weight_decays: decays.inferred_weight_decays(),
             objective: None,
             missing: self.uncovered(loss).map(String::from),
         };
@@ -298,6 +301,7 @@ impl Penalties {
                 Decays::All {
                     weights: inferred_weights,
                     features: inferred_features,
+                    weights_are_inferred: weights.iter().map(Option::is_none).collect(),
                     features_are_inferred: features.is_none(),
                 }
             }
@@ -333,8 +337,16 @@ impl Penalties {
 
 /// The decays of an objective, as far as they are known.
 enum Decays {
-    All { weights: Vec<f64>, features: f64, features_are_inferred: bool },
-    Missing { weights: Option<Vec<f64>>, reason: &'static str },
+    All {
+        weights: Vec<f64>,
+        features: f64,
+        weights_are_inferred: Vec<bool>,
+        features_are_inferred: bool,
+    },
+    Missing {
+        weights: Option<Vec<f64>>,
+        reason: &'static str,
+    },
 }
 
 impl Decays {
@@ -350,6 +362,13 @@ impl Decays {
             Self::All { features, features_are_inferred: true, .. } => Some(*features),
             _ => None,
         }
+    }
+
+    fn inferred_weight_decays(&self) -> Option<Vec<Option<f64>>> {
+        let Self::All { weights, weights_are_inferred, .. } = self else { return None };
+        let decays = weights.iter().zip(weights_are_inferred);
+        let inferred = decays.map(|(&decay, &is_inferred)| is_inferred.then_some(decay));
+        weights_are_inferred.contains(&true).then(|| inferred.collect())
     }
 }
 

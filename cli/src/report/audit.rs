@@ -19,6 +19,7 @@ pub(crate) struct AuditReport<'a> {
     loss_function_assumed: bool,
     head: HeadReport<'a>,
     feature_decay_inferred: Option<f64>,
+    weight_decays_inferred: Option<&'a [Option<f64>]>,
     assumptions: &'a [String],
     unknown_metadata: Vec<UnknownReport<'a>>,
     #[serde(flatten)]
@@ -54,6 +55,7 @@ impl<'a> AuditReport<'a> {
             loss_function_assumed: training.loss_is_assumed,
             head: HeadReport { weights: &facts.weights, bias: facts.bias.as_deref() },
             feature_decay_inferred: training.inferred_feature_decay,
+            weight_decays_inferred: training.inferred_weight_decays.as_deref(),
             assumptions: &facts.assumptions,
             unknown_metadata: unknown_metadata(facts),
             prediction: model.as_ref().map(PredictionReport::new).transpose()?,

@@ -87,12 +87,20 @@ fn decay_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
     match (regularization, &training.weight_decays) {
         (Some(known), _) => {
             let features = Some(known.feature_decay());
-            let [weights, mut features, bias] =
+            let [mut weights, mut features, bias] =
                 decay_facts(known.weight_decays(), features, known.bias());
-            if training.inferred_feature_decay.is_some()
-                && let Some(Cell::Text(text)) = features.last_mut()
-            {
-                text.push_str(" (inferred)");
+            let mark = |row: &mut Vec<Cell>, text: &str| {
+                if let Some(Cell::Text(value)) = row.last_mut() {
+                    value.push_str(text);
+                }
+            };
+            if training.inferred_feature_decay.is_some() {
+                mark(&mut features, " (inferred)");
+            }
+            match training.inferred_weight_decays.as_deref() {
+                None => {}
+                Some(all) if all.iter().all(Option::is_some) => mark(&mut weights, " (inferred)"),
+                Some(_) => mark(&mut weights, " (some inferred)"),
             }
             vec![weights, features, bias]
         }

@@ -73,6 +73,18 @@ fn training_remarks(network: &AuditedNetwork) -> Vec<String> {
             "Feature decay: λ_H = {decay:.6e} is not given but inferred from λ₁‖W₁‖² = λ_H‖H‖², which holds at every \
              stationary point."
         ));
+    }
+    if let Some(decays) = &training.inferred_weight_decays {
+        let layers = decays.iter().enumerate();
+        let named = layers
+            .filter_map(|(layer, decay)| Some(format!("λ_{} = {:.6e}", layer + 1, (*decay)?)));
+        remarks.push(format!(
+            "Weight decays: {} not given but inferred from λₘ‖Wₘ‖² = λ_H‖H‖² of all layers, which holds at every \
+             stationary point.",
+            named.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if training.inferred_feature_decay.is_some() || training.inferred_weight_decays.is_some() {
         let worst = network.audit.measurement.balancedness().unwrap_or_default();
         let worst = worst.iter().copied().fold(0.0, f64::max);
         if worst > UNBALANCED {

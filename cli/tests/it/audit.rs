@@ -177,6 +177,7 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "assumptions",
                 "unknown_metadata",
                 "feature_decay_inferred",
+                "weight_decays_inferred",
                 "levels",
                 "standard_errors",
                 "nc1",
@@ -405,4 +406,23 @@ fn a_network_that_is_better_than_the_prediction_shows_its_structure() {
     let searched = audit(line.strip_suffix(" --search 0").unwrap());
     assert_eq!(searched["verdict"]["kind"], "global_minimum");
     assert_eq!(searched["structure"], Value::Null);
+}
+
+/// The networks of `data/` are nearly balanced, so that what is inferred is nearly what they were trained with.
+#[test]
+fn inferred_decays_are_marked() {
+    let file = "data/digits_m3.safetensors";
+    let found =
+        audit(&format!("{file} --weight-decay 1e-4,inferred,1e-4 --feature-decay inferred"));
+    let [first, second, third] = [0, 1, 2].map(|layer| &found["weight_decays_inferred"][layer]);
+    assert!(first.is_null() && third.is_null(), "{first} {third}");
+    for inferred in [second, &found["feature_decay_inferred"]] {
+        assert!((number(inferred) - 1e-4).abs() < 1e-6, "{inferred}");
+    }
+    let given = audit(&format!("{file} --weight-decay 1e-4 --feature-decay 1e-4"));
+    assert!(given["weight_decays_inferred"].is_null() && given["feature_decay_inferred"].is_null());
+    let table = audit_text(&format!("{file} --weight-decay inferred --feature-decay 1e-4"));
+    for part in ["(inferred)", "Weight decays: λ_1 = ", "λ_3 = "] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
 }
