@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod class_sizes;
+mod decays;
 mod error;
 mod export;
 mod input;

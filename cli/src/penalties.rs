@@ -8,6 +8,7 @@ use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss, LossFunction, TrainingObjective};
 use neural_collapse::{Bias, Error, LinearHead, Regularization};
 
+use crate::decays::Decays;
 use crate::error::CliError;
 use crate::label_treatment::LabelTreatment;
 use crate::loss::Loss;
@@ -332,43 +333,6 @@ impl Penalties {
             }
             (Some(bias), _) => Ok(bias),
         }
-    }
-}
-
-/// The decays of an objective, as far as they are known.
-enum Decays {
-    All {
-        weights: Vec<f64>,
-        features: f64,
-        weights_are_inferred: Vec<bool>,
-        features_are_inferred: bool,
-    },
-    Missing {
-        weights: Option<Vec<f64>>,
-        reason: &'static str,
-    },
-}
-
-impl Decays {
-    fn weight_decays(&self) -> Option<&[f64]> {
-        match self {
-            Self::All { weights, .. } => Some(weights),
-            Self::Missing { weights, .. } => weights.as_deref(),
-        }
-    }
-
-    fn inferred_feature_decay(&self) -> Option<f64> {
-        match self {
-            Self::All { features, features_are_inferred: true, .. } => Some(*features),
-            _ => None,
-        }
-    }
-
-    fn inferred_weight_decays(&self) -> Option<Vec<Option<f64>>> {
-        let Self::All { weights, weights_are_inferred, .. } = self else { return None };
-        let decays = weights.iter().zip(weights_are_inferred);
-        let inferred = decays.map(|(&decay, &is_inferred)| is_inferred.then_some(decay));
-        weights_are_inferred.contains(&true).then(|| inferred.collect())
     }
 }
 

@@ -7,6 +7,8 @@
 use std::io::{Cursor, Write};
 
 // The modules of the program that reading needs.
+#[path = "../../cli/src/decays.rs"]
+mod decays;
 #[path = "../../cli/src/error.rs"]
 mod error;
 #[path = "../../cli/src/input/mod.rs"]

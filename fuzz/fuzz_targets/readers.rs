@@ -4,6 +4,8 @@
 #![allow(dead_code, unused_imports, reason = "only the readers of the program are used")]
 
 // The modules of the program that reading needs.
+#[path = "../../cli/src/decays.rs"]
+mod decays;
 #[path = "../../cli/src/error.rs"]
 mod error;
 #[path = "../../cli/src/input/mod.rs"]
