@@ -190,7 +190,7 @@ impl<'a> Product<'a> {
                 *tile = DMatrix::zeros(rows.len(), columns.len());
             }
             let right = self.right.columns_range(columns.clone());
-            multiply(&mut tile.as_view_mut(), &self.left.rows_range(rows.clone()), &right);
+            multiply(tile, &self.left.rows_range(rows.clone()), &right);
             let mut sum = 0.0;
             for (j, column) in columns.zip(tile.column_iter()) {
                 for (i, entry) in rows.clone().zip(column.iter()) {

@@ -308,7 +308,7 @@ impl<'a> ClassVectors<'a> {
         resize(&mut tile.products, (left.len(), right.len()));
         let (rows, columns) = (self.as_rows(), self.as_columns());
         let (left, right) = (rows.rows_range(left), columns.columns_range(right));
-        multiply(&mut tile.products.as_view_mut(), &left, &right);
+        multiply(&mut tile.products, &left, &right);
     }
 
     /// The vectors as columns, d×K.
@@ -355,8 +355,8 @@ impl Tile {
         let shape = (left.len(), right.len());
         resize(&mut self.single_products, shape);
         resize(&mut self.products, shape);
-        let mut products = self.single_products.as_view_mut();
-        multiply(&mut products, &transposed(&self.left), &self.right);
+        let products = &mut self.single_products;
+        multiply(products, &transposed(&self.left), &self.right);
         for (double, single) in self.products.iter_mut().zip(&self.single_products) {
             *double = f64::from(*single);
         }

@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 use crate::measure::class_means::ClassMeans;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::left_factor::LeftFactor;
-use crate::numerics::linalg::{add_gram, zeros};
+use crate::numerics::linalg::{Block, Packed, add_gram, zeros};
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::vectorised;
@@ -90,13 +89,13 @@ impl Deviations {
     pub(crate) fn for_each_square<T: Scalar>(
         &self,
         batch: &LabeledFeatures<'_, T>,
-        factor: Option<&LeftFactor<T>>,
+        factor: Option<&Packed<T>>,
         mut add: impl FnMut(usize, f64),
     ) -> Result<()> {
         self.means.check_shape(batch)?;
         let blocks: Vec<_> = batch.features().blocks().collect();
         let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
-        let rows = factor.map_or(0, LeftFactor::rows);
+        let rows = factor.map_or(0, Packed::rows);
         let operations = (rows + 2).saturating_mul(self.means.shape().0);
         for part in blocks.chunks(PART.div_ceil(size)) {
             let samples = part.iter().map(ExactSizeIterator::len).sum();
@@ -125,16 +124,12 @@ impl Deviations {
         &self,
         data: &LabeledFeatures<'_, T>,
         range: Range<usize>,
-        block: &mut DMatrix<T>,
+        block: &mut Block<T>,
     ) -> Result<()> {
-        let (first, dimension) = (range.start, self.means.shape().0);
-        if block.shape() != (dimension, range.len()) {
-            *block = DMatrix::zeros(dimension, range.len());
-        }
-        let out = block.as_mut_slice();
+        let first = range.start;
+        block.reshape(self.means.shape().0, range.len());
         data.for_each_sample_by_class(range, |index, sample| {
-            let out = &mut out[(index - first) * dimension..][..dimension];
-            self.write(out, sample, data.labels()[index]);
+            self.write(block.column_mut(index - first), sample, data.labels()[index]);
         })
     }
 
@@ -159,25 +154,23 @@ fn subtract<T: Scalar, U: Scalar>(out: &mut [U], sample: &[T], mean: &[f64], fac
 
 /// A block of deviations and what they are multiplied to.
 struct Scratch<T: Scalar> {
-    deviations: DMatrix<T>,
+    deviations: Block<T>,
     products: DMatrix<T>,
 }
 
 impl<T: Scalar> Scratch<T> {
     fn new() -> Self {
-        Self { deviations: DMatrix::zeros(0, 0), products: DMatrix::zeros(0, 0) }
+        Self { deviations: Block::new(), products: DMatrix::zeros(0, 0) }
     }
 
     /// ‖F x‖² for each deviation x of the block.
-    fn squares(&mut self, factor: Option<&LeftFactor<T>>, squares: &mut [f64]) {
-        let columns = match factor {
-            None => &self.deviations,
-            Some(factor) => {
-                factor.multiply(&self.deviations, &mut self.products);
-                &self.products
-            }
+    fn squares(&mut self, factor: Option<&Packed<T>>, squares: &mut [f64]) {
+        let Some(factor) = factor else {
+            let columns = squares.iter_mut().zip(self.deviations.columns());
+            return columns.for_each(|(square, column)| *square = sum_of_squares(column));
         };
-        for (square, column) in squares.iter_mut().zip(columns.column_iter()) {
+        factor.multiply(&self.deviations, &mut self.products);
+        for (square, column) in squares.iter_mut().zip(self.products.column_iter()) {
             *square = sum_of_squares(column.as_slice());
         }
     }

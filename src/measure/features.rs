@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, Dyn, U1};
+use nalgebra::{DMatrixView, Dyn, U1};
 
 use crate::error::{Argument, Error, Place, Result};
-use crate::numerics::linalg::StridedView;
+use crate::numerics::linalg::{Block, StridedView};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, is_representable};
 
@@ -252,15 +252,13 @@ impl<'a, T: Scalar> Features<'a, T> {
     pub(crate) fn fill_block<U: Scalar>(
         &self,
         range: Range<usize>,
-        block: &mut DMatrix<U>,
+        block: &mut Block<U>,
         write: impl Fn(usize, &[T], &mut [U]),
     ) -> Result<()> {
-        if block.ncols() != range.len() {
-            *block = DMatrix::zeros(self.dimension(), range.len());
-        }
+        block.reshape(self.dimension(), range.len());
         let first = range.start;
         self.for_each_sample(range, |index, sample| {
-            write(index, sample, block.column_mut(index - first).as_mut_slice());
+            write(index, sample, block.column_mut(index - first));
         })
     }
 
@@ -287,7 +285,7 @@ fn contiguous_columns<'v, T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::dmatrix;
+    use nalgebra::{DMatrix, dmatrix};
 
     /// The index is that of the caller's N×d array, whichever way it is stored.
     #[test]
@@ -348,11 +346,11 @@ mod tests {
                 out[0] = index as f64;
                 out[1] = sample[1].into();
             };
-            let (mut seen, mut block) = (Vec::new(), DMatrix::zeros(0, 0));
+            let (mut seen, mut block) = (Vec::new(), Block::new());
             for range in features.blocks() {
                 features.fill_block(range.clone(), &mut block, write).unwrap();
-                assert_eq!(range.len(), block.ncols());
-                seen.extend(block.column_iter().map(|column| (column[0], column[1])));
+                assert_eq!(range.len(), block.columns().count());
+                seen.extend(block.columns().map(|column| (column[0], column[1])));
             }
             let expected = (0..samples).map(|i| (i as f64, (2 * i + 1) as f64));
             assert_eq!(seen, expected.collect::<Vec<_>>());

@@ -13,8 +13,7 @@ use crate::measure::projected::add_counts;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::numerics::double_double::DoubleDouble;
-use crate::numerics::left_factor::LeftFactor;
-use crate::numerics::linalg::power_of_two;
+use crate::numerics::linalg::{Packed, power_of_two, product};
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
@@ -57,7 +56,9 @@ pub struct ClassVariances<T: Scalar> {
 
 #[derive(Debug, Clone)]
 struct Layers<T: Scalar> {
-    product: LeftFactor<T>,
+    matrix: DMatrix<f64>,
+    /// The same to multiply samples by.
+    product: Packed<T>,
     unit: f64,
     fingerprint: Fingerprint,
 }
@@ -118,8 +119,8 @@ impl<T: Scalar> ClassVariances<T> {
     ) -> Result<Self> {
         head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
         let FirstLayers { matrix, unit, fingerprint } = FirstLayers::new(head, layers)?;
-        let product = LeftFactor::transpose_of(&matrix.transpose());
-        Self::build(statistics, Some(Layers { product, unit, fingerprint }))
+        let product = Packed::new(&matrix, T::rounded);
+        Self::build(statistics, Some(Layers { matrix, product, unit, fingerprint }))
     }
 
     fn build(statistics: &ClassStatistics, layers: Option<Layers<T>>) -> Result<Self> {
@@ -267,7 +268,7 @@ impl<T: Scalar> ClassVariances<T> {
             variances,
             unit: self.unit(),
             means: match &self.layers {
-                Some(layers) => layers.product.times(means.matrix()),
+                Some(layers) => product(&layers.matrix, means.matrix()),
                 None => means.matrix().clone(),
             },
             counts: means.counts().to_vec(),

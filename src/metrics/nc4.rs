@@ -12,8 +12,7 @@ use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::left_factor::LeftFactor;
-use crate::numerics::linalg::power_of_two;
+use crate::numerics::linalg::{Block, Packed, power_of_two, transposed};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::problem::head::LinearHead;
@@ -273,7 +272,7 @@ impl DecisionCounts {
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
     /// K×d, of size 1.
-    weights: LeftFactor<f64>,
+    weights: Packed<f64>,
     /// In the unit of the features.
     offsets: Vec<f64>,
 }
@@ -286,7 +285,7 @@ impl Rule {
         let bias = head.bias().cloned().unwrap_or_else(|| DVector::zeros(head.classes()));
         let offsets: Vec<f64> = bias.iter().map(|bias| bias / size).collect();
         if offsets.iter().all(|offset| offset.is_finite()) {
-            let weights = LeftFactor::transpose_of(&(product.transpose() / size));
+            let weights = Packed::new(&product, |weight| weight / size);
             return Ok(Self { weights, offsets });
         }
         let log10 = bias.amax().log10() - size.log10();
@@ -304,7 +303,7 @@ impl Rule {
             -weight.dot(&center) - weight.dot(&mean) / 2.0
         };
         let offsets = weights.column_iter().zip(means.column_iter()).map(offset).collect();
-        Self { weights: LeftFactor::transpose_of(&weights), offsets }
+        Self { weights: Packed::new(&transposed(&weights), |weight| weight), offsets }
     }
 
     /// The class decided for, for each column of a block.
@@ -327,13 +326,13 @@ impl Rule {
 
 /// A block of samples and the scores of the classes.
 pub(super) struct Scratch {
-    pub(super) samples: DMatrix<f64>,
+    pub(super) samples: Block<f64>,
     scores: DMatrix<f64>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { samples: DMatrix::zeros(0, 0), scores: DMatrix::zeros(0, 0) }
+        Self { samples: Block::new(), scores: DMatrix::zeros(0, 0) }
     }
 }
 

@@ -8,8 +8,11 @@ use crate::measure::class_vectors::ClassVectors;
 use crate::measure::features::Features;
 use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{check_finite, left_svd, product, symmetric_eigen, transposed};
+use crate::numerics::linalg::{
+    Block, check_finite, left_svd, product, symmetric_eigen, transposed,
+};
 use crate::numerics::scalar::{Scalar, to_f64};
+use crate::numerics::squares::norm;
 use crate::problem::head::LinearHead;
 
 /// NC5: the class means are at right angles to the mean of samples out of distribution,
@@ -152,7 +155,7 @@ impl Neco {
         let deviations = Deviations { mean: &self.mean, samples };
         let mut scores = Vec::with_capacity(samples.samples());
         deviations.for_each_block(|block, norms| {
-            let inside = product(&transposed(&self.directions), block);
+            let inside = product(&transposed(&self.directions), &block.as_view());
             let shares = inside.column_iter().zip(norms);
             scores.extend(
                 shares.map(|(inside, &norm)| (norm > 0.0).then(|| (inside.norm() / norm).min(1.0))),
@@ -207,9 +210,8 @@ pub fn nci_scores<T: Scalar>(
     let mut scores = Vec::with_capacity(samples.samples());
     let deviations = Deviations { mean: &mean, samples };
     deviations.for_each_block(|block, norms| {
-        let products = product(&weights, block);
-        for ((product, deviation), &norm) in
-            products.column_iter().zip(block.column_iter()).zip(norms)
+        let products = product(&weights, &block.as_view());
+        for ((product, deviation), &norm) in products.column_iter().zip(block.columns()).zip(norms)
         {
             let decided = (product + &outputs_of_mean).argmax().0;
             let size: f64 = deviation.iter().zip(&mean).map(|(x, mean)| (x + mean).abs()).sum();
@@ -230,20 +232,19 @@ struct Deviations<'a, 'b, T: Scalar> {
 
 impl<T: Scalar> Deviations<'_, '_, T> {
     /// Calls `visit` with blocks of them as columns, and their lengths.
-    fn for_each_block(&self, mut visit: impl FnMut(&DMatrix<f64>, &[f64])) -> Result<()> {
+    fn for_each_block(&self, mut visit: impl FnMut(&Block<f64>, &[f64])) -> Result<()> {
         let found = (self.samples.dimension(), self.samples.samples());
         let expected = (self.mean.len(), self.samples.samples());
         check_shape("samples", found, expected, "features × samples")?;
         self.samples.check()?;
-        let mut block = DMatrix::zeros(0, 0);
+        let mut block = Block::new();
         for range in self.samples.blocks() {
-            let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
-            self.samples.fill_block(range, &mut block, write)?;
-            block.column_iter_mut().for_each(|mut column| column -= self.mean);
-            let norm = |column: nalgebra::DVectorView<'_, f64>| {
-                crate::numerics::squares::norm(column.as_slice())
+            let write = |_: usize, sample: &[T], out: &mut [f64]| {
+                to_f64(sample, out);
+                out.iter_mut().zip(self.mean).for_each(|(out, mean)| *out -= mean);
             };
-            let norms: Vec<f64> = block.column_iter().map(norm).collect();
+            self.samples.fill_block(range, &mut block, write)?;
+            let norms: Vec<f64> = block.columns().map(norm).collect();
             visit(&block, &norms);
         }
         Ok(())

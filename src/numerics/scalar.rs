@@ -1,14 +1,14 @@
 //! The types of numbers of which features consist.
 
-use nalgebra::{DMatrix, RealField};
+use nalgebra::RealField;
 
-use crate::numerics::inner_products::inner_products;
+use crate::numerics::lanes::Lanes;
 use crate::numerics::simd::vectorised;
 
 /// The numbers of which features consist: `f32` or `f64`.
 ///
 /// Sums are always carried in `f64`; large matrix products are done in the type of the features.
-pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
+pub trait Scalar: RealField + Copy + Into<f64> + Lanes + sealed::Sealed {
     /// The largest magnitude of a feature: differences are still numbers of this type, and the sum of
     /// 10²⁰ squares is a number in `f64`.
     #[doc(hidden)]
@@ -28,10 +28,6 @@ pub trait Scalar: RealField + Copy + Into<f64> + sealed::Sealed {
     /// The closest number of this type.
     #[doc(hidden)]
     fn rounded(value: f64) -> Self;
-
-    /// `products` = AᵀB for matrices of these sizes.
-    #[doc(hidden)]
-    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>);
 }
 
 impl Scalar for f32 {
@@ -47,10 +43,6 @@ impl Scalar for f32 {
     fn rounded(value: f64) -> Self {
         value as Self
     }
-
-    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
-        inner_products(left, right, products);
-    }
 }
 
 impl Scalar for f64 {
@@ -65,10 +57,6 @@ impl Scalar for f64 {
 
     fn rounded(value: f64) -> Self {
         value
-    }
-
-    fn inner_products(left: &DMatrix<Self>, right: &DMatrix<Self>, products: &mut DMatrix<Self>) {
-        inner_products(left, right, products);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Binaries are compiled for the oldest processor of their kind. With the feature `simd`, on by default,
 //! loops over the numbers of a sample run in a version for the processor at hand. Each number is computed
 //! by the same operations in the same order, so results of these loops do not depend on it. Those of matrix
-//! products do: see `left_factor.rs`.
+//! products may: see `linalg/packed.rs`.
 
 /// Calls a closure that is marked `#[inline(always)]`, as all it calls in a loop must be.
 #[inline(always)]

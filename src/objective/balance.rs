@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::measure::features::Features;
-use crate::numerics::linalg::{add_gram, gram, transposed, zeros};
+use crate::numerics::linalg::{Block, add_gram, gram, transposed, zeros};
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::objective::check::check_depth;
 use crate::problem::head::LinearHead;
@@ -69,10 +69,10 @@ pub(super) fn residuals(
 /// HHᵀ, d×d.
 fn features_gram<T: Scalar>(features: &Features<'_, T>) -> Result<DMatrix<f64>> {
     let mut gram = zeros("dimension²", features.dimension(), features.dimension())?;
-    let mut block = DMatrix::zeros(0, 0);
+    let mut block = Block::new();
     for range in features.blocks() {
         features.fill_block(range, &mut block, |_, sample, out| to_f64(sample, out))?;
-        add_gram(&mut gram, &block);
+        add_gram(&mut gram, &block.as_view());
     }
     gram.fill_upper_triangle_with_lower_triangle();
     Ok(gram)

@@ -1,29 +1,36 @@
 //! Large matrix products on several threads.
 //!
-//! nalgebra hands products to the `matrixmultiply` crate, which uses the vector units but one thread.
-//! Here columns of the result are shared out in pieces of fixed width.
+//! The left factor is [packed](super::packed) block by block, and columns of the result are shared out in pieces of
+//! fixed width.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, RealField, Storage, U1};
+use nalgebra::{DMatrix, DMatrixView, Dyn, RealField};
 
+use super::packed::{Block, Numbers, Operand, Packed};
+use crate::numerics::lanes::Lanes;
 use crate::numerics::parallel;
 
 /// Columns of one piece: enough for the product to run at full speed.
-const WIDTH: usize = 192;
+const WIDTH: usize = 128;
+
+/// Rows and columns of the left factor that are packed at a time: eight megabytes at most.
+const BLOCK: (usize, usize) = (2048, 512);
 
 /// A matrix view with any strides.
 pub(crate) type StridedView<'a, T> = DMatrixView<'a, T, Dyn, Dyn>;
 
-/// Products with a dimension below this are done by nalgebra itself, the others by `matrixmultiply`.
-pub(crate) const SMALL: usize = 8;
+/// Products with a dimension below this are done by nalgebra itself.
+const SMALL: usize = 8;
 
-/// A matrix or a view.
-type Operand<T, S> = Matrix<T, Dyn, Dyn, S>;
-
-/// Where the numbers of a matrix or of a view are.
-pub(crate) trait Numbers<T: RealField + Copy>: Storage<T, Dyn, Dyn> + Sync {}
-impl<T: RealField + Copy, S: Storage<T, Dyn, Dyn> + Sync> Numbers<T> for S {}
+/// Which rows of the result are wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rows {
+    All,
+    /// Those from the diagonal on.
+    FromDiagonal,
+}
 
 /// The transpose of a matrix, as a view.
 pub(crate) fn transposed<T: RealField + Copy>(matrix: &DMatrix<T>) -> StridedView<'_, T> {
@@ -43,47 +50,24 @@ pub(crate) fn transposed<T: RealField + Copy>(matrix: &DMatrix<T>) -> StridedVie
     )
 }
 
-/// `result` = A B on this thread.
-pub(crate) fn multiply<T: RealField + Copy>(
-    result: &mut DMatrixViewMut<'_, T, U1, Dyn>,
-    left: &Operand<T, impl Numbers<T>>,
-    right: &Operand<T, impl Numbers<T>>,
-) {
-    gemm(result, T::one(), left, right, T::zero());
-}
-
-/// `result` = α A B + β `result` on this thread.
-///
-/// nalgebra 0.35 writes out of bounds where it multiplies a small A itself and the rows of A are not
-/// next to each other in memory (its `axcpy` takes the length of the memory for that of a column), so
-/// such a matrix is copied first.
-fn gemm<T: RealField + Copy>(
-    result: &mut DMatrixViewMut<'_, T, U1, Dyn>,
-    alpha: T,
-    left: &Operand<T, impl Numbers<T>>,
-    right: &Operand<T, impl Numbers<T>>,
-    beta: T,
-) {
-    let small = [left.nrows(), left.ncols(), right.ncols()].into_iter().any(|size| size < SMALL);
-    if left.ncols() == 0 {
-        *result *= beta;
-    } else if small && left.strides().0 != 1 {
-        result.gemm(alpha, &left.clone_owned(), right, beta);
-    } else {
-        result.gemm(alpha, left, right, beta);
-    }
-}
-
 /// A B.
-pub(crate) fn product<T: RealField + Copy>(
+pub(crate) fn product<T: Lanes>(
     left: &Operand<T, impl Numbers<T>>,
     right: &Operand<T, impl Numbers<T>>,
 ) -> DMatrix<T> {
     let mut result = DMatrix::zeros(left.nrows(), right.ncols());
-    for_each_piece(&mut result, left.ncols(), |columns, mut piece| {
-        multiply(&mut piece, left, &right.columns_range(columns));
-    });
+    add(&mut result, T::one(), left, right);
     result
+}
+
+/// `result` = A B on this thread.
+pub(crate) fn multiply<T: Lanes>(
+    result: &mut DMatrix<T>,
+    left: &Operand<T, impl Numbers<T>>,
+    right: &Operand<T, impl Numbers<T>>,
+) {
+    result.fill(T::zero());
+    parallel::with_threads(NonZeroUsize::MIN, || add(result, T::one(), left, right));
 }
 
 /// `result` += `factor` · A B.
@@ -93,9 +77,7 @@ pub(crate) fn add_product(
     left: &Operand<f64, impl Numbers<f64>>,
     right: &Operand<f64, impl Numbers<f64>>,
 ) {
-    for_each_piece(result, left.ncols(), |columns, mut piece| {
-        gemm(&mut piece, factor, left, &right.columns_range(columns), 1.0);
-    });
+    add(result, factor, left, right);
 }
 
 /// Replaces A by A B for a square B, in blocks of rows, so that no second A is needed.
@@ -110,51 +92,102 @@ pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
 
 /// A Aᵀ, of which half is computed.
 pub(crate) fn gram(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix<f64> {
-    let size = matrix.nrows();
-    let mut result = DMatrix::zeros(size, size);
-    for_each_piece(&mut result, matrix.ncols(), |columns, mut piece| {
-        let right = matrix.rows_range(columns.clone()).transpose();
-        let left = matrix.rows_range(columns.start..);
-        multiply(&mut piece.rows_range_mut(columns.start..), &left, &right);
-    });
+    let mut result = DMatrix::zeros(matrix.nrows(), matrix.nrows());
+    add_gram(&mut result, matrix);
     result.fill_upper_triangle_with_lower_triangle();
     result
 }
 
 /// `sum` += A Aᵀ, of which only the lower triangle is computed.
-pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &DMatrix<f64>) {
-    let transpose = transposed(matrix);
-    for_each_piece(sum, matrix.ncols(), |columns, mut piece| {
-        let right = transpose.columns_range(columns.clone());
-        let left = matrix.rows_range(columns.start..);
-        gemm(&mut piece.rows_range_mut(columns.start..), 1.0, &left, &right, 1.0);
+pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Numbers<f64>>) {
+    if is_small([matrix.nrows(), matrix.ncols(), matrix.nrows()]) {
+        return gemm(sum, 1.0, matrix, &matrix.transpose());
+    }
+    add_blocks(sum, 1.0, matrix, Rows::FromDiagonal, |depth, columns, copy| {
+        copy.copy_transpose(&block_of(matrix, &columns, &depth));
     });
 }
 
-/// Calls `work` with pieces of neighbouring columns; `depth` multiplications are needed for an entry.
-fn for_each_piece<T: RealField + Copy>(
+/// `result` += `factor` · A B.
+fn add<T: Lanes>(
     result: &mut DMatrix<T>,
-    depth: usize,
-    work: impl Fn(Range<usize>, DMatrixViewMut<'_, T, U1, Dyn>) + Sync,
+    factor: T,
+    left: &Operand<T, impl Numbers<T>>,
+    right: &Operand<T, impl Numbers<T>>,
 ) {
-    let (rows, columns) = result.shape();
-    if result.is_empty() {
+    if is_small([left.nrows(), left.ncols(), right.ncols()]) {
+        return gemm(result, factor, left, right);
+    }
+    add_blocks(result, factor, left, Rows::All, |depth, columns, copy| {
+        copy.copy(&block_of(right, &depth, &columns));
+    });
+}
+
+/// Some rows and columns.
+fn block_of<'a, T: RealField + Copy, S: Numbers<T>>(
+    matrix: &'a Operand<T, S>,
+    rows: &Range<usize>,
+    columns: &Range<usize>,
+) -> DMatrixView<'a, T, S::RStride, S::CStride> {
+    matrix.view((rows.start, columns.start), (rows.len(), columns.len()))
+}
+
+fn is_small(sizes: [usize; 3]) -> bool {
+    sizes.into_iter().any(|size| size < SMALL)
+}
+
+/// `result` += α A B by nalgebra.
+///
+/// nalgebra 0.35 writes out of bounds where it multiplies a small A itself and the rows of A are not
+/// next to each other in memory (its `axcpy` takes the length of the memory for that of a column), so
+/// such a matrix is copied first.
+fn gemm<T: RealField + Copy>(
+    result: &mut DMatrix<T>,
+    alpha: T,
+    left: &Operand<T, impl Numbers<T>>,
+    right: &Operand<T, impl Numbers<T>>,
+) {
+    if left.ncols() == 0 {
         return;
     }
-    let operations = rows.saturating_mul(columns).saturating_mul(depth);
+    match left.strides().0 {
+        1 => result.gemm(alpha, left, right, T::one()),
+        _ => result.gemm(alpha, &left.clone_owned(), right, T::one()),
+    }
+}
+
+/// `result` += `factor` · A B, where `copy` gets rows and columns of B.
+fn add_blocks<T: Lanes>(
+    result: &mut DMatrix<T>,
+    factor: T,
+    left: &Operand<T, impl Numbers<T>>,
+    wanted: Rows,
+    copy: impl Fn(Range<usize>, Range<usize>, &mut Block<T>) + Sync,
+) {
+    let (height, columns) = result.shape();
     // At least a few pieces, so that all threads have something to do.
     let width = columns.div_ceil(4).min(WIDTH);
-    let pieces = result.as_mut_slice().chunks_mut(rows * width).enumerate();
-    parallel::for_each(
-        pieces,
-        operations,
-        || (),
-        |(), (index, piece)| {
-            let first = index * width;
-            let count = piece.len() / rows;
-            work(first..first + count, DMatrixViewMut::from_slice(piece, rows, count));
-        },
-    );
+    for first in (0..height).step_by(BLOCK.0) {
+        let rows = first..height.min(first + BLOCK.0);
+        for start in (0..left.ncols()).step_by(BLOCK.1) {
+            let depth = start..left.ncols().min(start + BLOCK.1);
+            let block = block_of(left, &rows, &depth);
+            let packed = Packed::new(&block, |entry| factor * entry);
+            let pieces = result.as_mut_slice().chunks_mut(height * width).enumerate();
+            let operations = rows.len().saturating_mul(columns).saturating_mul(depth.len());
+            parallel::for_each(pieces, operations, Block::new, |block, (index, piece)| {
+                let own = index * width..index * width + piece.len() / height;
+                let from = match wanted {
+                    Rows::All => 0,
+                    Rows::FromDiagonal => own.start.saturating_sub(first),
+                };
+                if from < rows.len() {
+                    copy(depth.clone(), own, block);
+                    packed.add_products(block.as_columns(), from, &mut piece[first..], height);
+                }
+            });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -167,14 +200,16 @@ mod tests {
 
     #[test]
     fn products_are_those_of_nalgebra() {
-        for (rows, depth, columns) in [(1, 1, 1), (40, 30, 500), (300, 7, 3), (0, 4, 2)] {
+        let sizes =
+            [(1, 1, 1), (40, 30, 500), (300, 7, 3), (2100, 9, 30), (20, 1200, 140), (0, 4, 2)];
+        for (rows, depth, columns) in sizes {
             let (left, right) = (numbers(rows, depth), numbers(depth, columns));
-            assert!((product(&left, &right) - &left * &right).norm() < 1e-12);
+            assert!((product(&left, &right) - &left * &right).amax() < 1e-12);
             let expected = &left * left.transpose();
-            assert!((gram(&left) - expected).norm() < 1e-12);
+            assert!((gram(&left) - expected).amax() < 1e-12);
             let expected = right.transpose() * left.transpose();
-            assert!((product(&transposed(&right), &transposed(&left)) - expected).norm() < 1e-12);
-            assert!((gram(&transposed(&right)) - right.transpose() * &right).norm() < 1e-12);
+            assert!((product(&transposed(&right), &transposed(&left)) - expected).amax() < 1e-12);
+            assert!((gram(&transposed(&right)) - right.transpose() * &right).amax() < 1e-12);
         }
         for (rows, depth, columns) in [(30, 20, 50), (64, 10, 11), (9, 9, 193), (300, 2, 1)] {
             let (left, right) = (numbers(rows, depth), numbers(depth, columns));
@@ -182,12 +217,12 @@ mod tests {
             let expected = &sum + &left * &right * 0.75;
             add_product(&mut sum, 0.5, &left, &right);
             add_product(&mut sum, 0.25, &transposed(&transpose), &right);
-            assert!((sum - expected).norm() < 1e-12);
+            assert!((sum - expected).amax() < 1e-12);
         }
         let (left, mut sum) = (numbers(300, 40), numbers(300, 300));
         let expected = (&sum + &left * left.transpose()).lower_triangle();
         add_gram(&mut sum, &left);
-        assert!((sum.lower_triangle() - expected).norm() < 1e-11);
+        assert!((sum.lower_triangle() - expected).amax() < 1e-12);
         assert_eq!(product(&numbers(5, 0), &numbers(0, 9)), DMatrix::zeros(5, 9));
         assert_eq!(gram(&numbers(5, 0)), DMatrix::zeros(5, 5));
     }

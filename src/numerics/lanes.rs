@@ -1,0 +1,108 @@
+//! Numbers of which a vector unit holds several.
+
+use nalgebra::RealField;
+
+#[cfg(feature = "simd")]
+use pulp::Simd;
+
+/// `f32` or `f64` in the vector units that `pulp` knows.
+#[cfg(feature = "simd")]
+pub trait Lanes: RealField + Copy {
+    /// As many as fit into a register.
+    type Vector<S: Simd>: Copy;
+
+    /// Whole vectors, and the numbers that are left.
+    fn split<S: Simd>(numbers: &[Self]) -> (&[Self::Vector<S>], &[Self]);
+
+    /// A vector of equal numbers.
+    fn repeated<S: Simd>(simd: S, number: Self) -> Self::Vector<S>;
+
+    /// a·b + c.
+    fn multiply_add<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+
+    /// Adds the first lanes of a vector to no more numbers than it has.
+    fn add_to<S: Simd>(simd: S, numbers: &mut [Self], vector: Self::Vector<S>);
+
+    /// Numbers in a vector.
+    #[inline(always)]
+    fn lanes<S: Simd>() -> usize {
+        size_of::<Self::Vector<S>>() / size_of::<Self>()
+    }
+}
+
+/// `f32` or `f64`, one at a time.
+#[cfg(not(feature = "simd"))]
+pub trait Lanes: RealField + Copy {}
+
+#[cfg(not(feature = "simd"))]
+impl Lanes for f32 {}
+
+#[cfg(not(feature = "simd"))]
+impl Lanes for f64 {}
+
+#[cfg(feature = "simd")]
+impl Lanes for f32 {
+    type Vector<S: Simd> = S::f32s;
+
+    #[inline(always)]
+    fn split<S: Simd>(numbers: &[Self]) -> (&[S::f32s], &[Self]) {
+        S::as_simd_f32s(numbers)
+    }
+
+    #[inline(always)]
+    fn repeated<S: Simd>(simd: S, number: Self) -> S::f32s {
+        simd.splat_f32s(number)
+    }
+
+    #[inline(always)]
+    fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn add_to<S: Simd>(simd: S, numbers: &mut [Self], vector: S::f32s) {
+        match S::as_mut_simd_f32s(numbers) {
+            ([whole], []) => *whole = simd.add_f32s(*whole, vector),
+            _ => {
+                let sum = simd.add_f32s(simd.partial_load_f32s(numbers), vector);
+                simd.partial_store_f32s(numbers, sum);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "simd")]
+impl Lanes for f64 {
+    type Vector<S: Simd> = S::f64s;
+
+    #[inline(always)]
+    fn split<S: Simd>(numbers: &[Self]) -> (&[S::f64s], &[Self]) {
+        S::as_simd_f64s(numbers)
+    }
+
+    #[inline(always)]
+    fn repeated<S: Simd>(simd: S, number: Self) -> S::f64s {
+        simd.splat_f64s(number)
+    }
+
+    #[inline(always)]
+    fn multiply_add<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
+        simd.mul_add_e_f64s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn add_to<S: Simd>(simd: S, numbers: &mut [Self], vector: S::f64s) {
+        match S::as_mut_simd_f64s(numbers) {
+            ([whole], []) => *whole = simd.add_f64s(*whole, vector),
+            _ => {
+                let sum = simd.add_f64s(simd.partial_load_f64s(numbers), vector);
+                simd.partial_store_f64s(numbers, sum);
+            }
+        }
+    }
+}

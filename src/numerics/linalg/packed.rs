@@ -1,0 +1,144 @@
+//! A matrix that columns are multiplied by, in the order in which the product reads it.
+//!
+//! All large products of the library are made here. With the feature `simd` this is a kernel for the vector units of
+//! the machine, AVX-512 included, without `unsafe` through `pulp`: a general product arranges both operands anew at
+//! each call, here the left one is arranged once for all the columns that it meets, and these are read where they
+//! are. Without the feature the product is nalgebra's.
+
+use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, RealField, Storage, U1};
+
+use crate::numerics::lanes::Lanes;
+
+#[cfg(not(feature = "simd"))]
+pub(crate) use general::Packed;
+#[cfg(feature = "simd")]
+pub(crate) use vectors::Packed;
+
+#[cfg(any(test, not(feature = "simd")))]
+mod general;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "simd")]
+mod vectors;
+
+/// A matrix or a view.
+pub(crate) type Operand<T, S> = Matrix<T, Dyn, Dyn, S>;
+
+/// Where the numbers of a matrix or of a view are.
+pub(crate) trait Numbers<T: RealField + Copy>: Storage<T, Dyn, Dyn> + Sync {}
+impl<T: RealField + Copy, S: Storage<T, Dyn, Dyn> + Sync> Numbers<T> for S {}
+
+/// Columns at equal distances in memory, each of which lies in one piece.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Columns<'a, T> {
+    pub(crate) numbers: &'a [T],
+    /// From the beginning of one column to that of the next.
+    pub(crate) stride: usize,
+    pub(crate) count: usize,
+}
+
+/// A block of columns to be multiplied.
+///
+/// Its columns are an odd number of cache lines apart: those at a power of two would all fall into the same few places
+/// of a cache.
+#[derive(Debug, Clone)]
+pub(crate) struct Block<T> {
+    numbers: Vec<T>,
+    shape: (usize, usize),
+}
+
+/// Bytes that a cache loads at once.
+const LINE: usize = 64;
+
+impl<T: Lanes> Block<T> {
+    pub(crate) fn new() -> Self {
+        Self { numbers: Vec::new(), shape: (0, 0) }
+    }
+
+    /// Takes another shape; the entries are whatever they were.
+    pub(crate) fn reshape(&mut self, rows: usize, columns: usize) {
+        self.shape = (rows, columns);
+        self.numbers.resize(self.stride() * columns, T::zero());
+    }
+
+    pub(crate) fn column(&self, index: usize) -> &[T] {
+        &self.numbers[index * self.stride()..][..self.shape.0]
+    }
+
+    pub(crate) fn column_mut(&mut self, index: usize) -> &mut [T] {
+        let start = index * self.stride();
+        &mut self.numbers[start..][..self.shape.0]
+    }
+
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &[T]> {
+        (0..self.shape.1).map(|index| self.column(index))
+    }
+
+    /// Becomes a copy of a matrix.
+    pub(crate) fn copy(&mut self, matrix: &Operand<T, impl Numbers<T>>) {
+        self.reshape(matrix.nrows(), matrix.ncols());
+        let stride = self.stride();
+        convert(matrix, &mut self.numbers, (1, stride), |entry| entry);
+    }
+
+    /// Becomes a copy of the transpose of a matrix.
+    pub(crate) fn copy_transpose(&mut self, matrix: &Operand<T, impl Numbers<T>>) {
+        self.reshape(matrix.ncols(), matrix.nrows());
+        let stride = self.stride();
+        convert(matrix, &mut self.numbers, (stride, 1), |entry| entry);
+    }
+
+    /// From the beginning of one column to that of the next.
+    fn stride(&self) -> usize {
+        let lines = (self.shape.0 * size_of::<T>()).div_ceil(LINE);
+        (lines | 1) * LINE / size_of::<T>()
+    }
+
+    pub(crate) fn as_view(&self) -> DMatrixView<'_, T, U1, Dyn> {
+        let ((rows, columns), stride) = (self.shape, Dyn(self.stride()));
+        let (rows, columns) = (Dyn(rows), Dyn(columns));
+        DMatrixView::from_slice_with_strides_generic(&self.numbers, rows, columns, U1, stride)
+    }
+
+    /// What the product reads.
+    pub(crate) fn as_columns(&self) -> Columns<'_, T> {
+        Columns { numbers: &self.numbers, stride: self.stride(), count: self.shape.1 }
+    }
+}
+
+/// Writes what `number` makes of the entries of a matrix to memory with other strides, in the order in which they are
+/// read.
+fn convert<T: RealField + Copy, U: RealField + Copy>(
+    matrix: &Operand<U, impl Numbers<U>>,
+    out: &mut [T],
+    (row_stride, column_stride): (usize, usize),
+    number: impl Fn(U) -> T,
+) {
+    let (rows, columns) = matrix.shape();
+    if matrix.is_empty() {
+        return;
+    }
+    let (shape, strides) = ((Dyn(rows), Dyn(columns)), (Dyn(row_stride), Dyn(column_stride)));
+    let mut out = DMatrixViewMut::from_slice_with_strides_generic(
+        out, shape.0, shape.1, strides.0, strides.1,
+    );
+    // nalgebra goes through matrices column by column.
+    if matrix.strides().0 <= matrix.strides().1 {
+        return out.zip_apply(matrix, |out, entry| *out = number(entry));
+    }
+    for (mut out, row) in out.row_iter_mut().zip(matrix.row_iter()) {
+        out.zip_apply(&row, |out, entry| *out = number(entry));
+    }
+}
+
+impl<T: Lanes> Packed<T> {
+    /// `products` = this matrix times others, on this thread.
+    pub(crate) fn multiply(&self, right: &Block<T>, products: &mut DMatrix<T>) {
+        let shape = (self.rows(), right.shape.1);
+        match products.shape() == shape {
+            true => products.fill(T::zero()),
+            false => *products = DMatrix::zeros(shape.0, shape.1),
+        }
+        self.add_products(right.as_columns(), 0, products.as_mut_slice(), shape.0);
+    }
+}

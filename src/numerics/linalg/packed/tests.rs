@@ -1,0 +1,122 @@
+//! Products beside those of nalgebra, for each way in which they are made.
+
+use nalgebra::{DMatrix, RealField};
+
+use super::{Columns, Packed, general};
+
+/// Sizes on both sides of every border: vectors, tiles, pieces of columns, blocks of columns.
+const SIZES: [(usize, usize, usize); 14] = [
+    (1, 1, 1),
+    (3, 2, 2),
+    (16, 4, 4),
+    (9, 100, 7),
+    (5, 513, 4),
+    (13, 1100, 11),
+    (33, 90, 8),
+    (48, 30, 130),
+    (49, 512, 129),
+    (100, 64, 257),
+    (23, 40, 3),
+    (2, 0, 3),
+    (0, 40, 3),
+    (3, 40, 0),
+];
+
+fn number<T: From<f32>>(i: usize, j: usize) -> T {
+    T::from(((i * 7 + j * 13) as f32).sin())
+}
+
+fn check<T: RealField + Copy + From<f32> + Into<f64>>(
+    epsilon: f64,
+    add: impl Fn(&DMatrix<T>, T, &DMatrix<T>, usize, &mut DMatrix<T>),
+) {
+    for (rows, depth, columns) in SIZES {
+        let left = DMatrix::from_fn(rows, depth, number::<T>);
+        let right = DMatrix::from_fn(depth, columns, |i, j| number::<T>(j + 1, i));
+        for first_row in [0, rows / 3, rows] {
+            let mut result = DMatrix::from_element(rows, columns, T::one());
+            add(&left, T::from(2.0), &right, first_row, &mut result);
+            let (left, right) = (left.map(Into::into), right.map(Into::into));
+            let expected: DMatrix<f64> = (&left * &right * 2.0).add_scalar(1.0);
+            // Rounding errors of sums of so many terms, which add up as a random walk does.
+            let walk = epsilon * (depth as f64 + 1.0).sqrt();
+            let bounds = (left.abs() * right.abs() * 2.0).add_scalar(1.0) * walk;
+            let error = (result.map(Into::<f64>::into) - expected).abs();
+            let wrong = error.zip_map(&bounds, |error, bound| error > bound);
+            assert!(!wrong.rows_range(first_row..).iter().any(|&w| w), "{rows}×{depth}×{columns}");
+        }
+    }
+}
+
+/// The columns of a matrix.
+fn columns_of<T>(matrix: &DMatrix<T>) -> Columns<'_, T> {
+    Columns { numbers: matrix.as_slice(), stride: matrix.nrows(), count: matrix.ncols() }
+}
+
+#[test]
+fn products_are_those_of_nalgebra() {
+    check::<f64>(f64::EPSILON, |left, factor, right, first, result| {
+        let rows = left.nrows();
+        let packed = Packed::new(left, |entry| factor * entry);
+        assert_eq!(packed.rows(), rows);
+        packed.add_products(columns_of(right), first, result.as_mut_slice(), rows);
+    });
+    check::<f32>(f32::EPSILON.into(), |left, factor, right, first, result| {
+        let rows = left.nrows();
+        Packed::new(left, |entry| factor * entry).add_products(
+            columns_of(right),
+            first,
+            result.as_mut_slice(),
+            rows,
+        );
+    });
+}
+
+/// What builds without the feature `simd` use.
+#[test]
+fn so_are_those_without_vector_units() {
+    check::<f64>(f64::EPSILON, |left, factor, right, first, result| {
+        let rows = left.nrows();
+        let packed = general::Packed::new(left, |entry| factor * entry);
+        assert_eq!(packed.rows(), rows);
+        packed.add_products(columns_of(right), first, result.as_mut_slice(), rows);
+    });
+}
+
+/// Only the columns asked for and only their rows are written, wherever they lie.
+#[test]
+fn numbers_between_the_columns_are_left_alone() {
+    let left = DMatrix::from_fn(21, 10, number::<f64>);
+    let right = DMatrix::from_fn(12, 5, number::<f64>);
+    let mut result = vec![7.0; 25 * 5];
+    let part = Columns { numbers: &right.as_slice()[1..], stride: 12, count: 5 };
+    Packed::new(&left, |entry| entry).add_products(part, 0, &mut result, 25);
+    let expected = &left * right.rows(1, 10);
+    for (j, column) in result.chunks(25).enumerate() {
+        for (i, &entry) in column.iter().enumerate() {
+            let product = if i < 21 { expected[(i, j)] } else { 0.0 };
+            assert!((entry - 7.0 - product).abs() < 1e-14, "{i} {j}");
+        }
+    }
+}
+
+/// An entry is the same number whichever others are computed with it.
+#[test]
+fn entries_do_not_depend_on_their_neighbors() {
+    let left = DMatrix::from_fn(101, 700, number::<f32>);
+    let right = DMatrix::from_fn(700, 150, number::<f32>);
+    let mut whole = DMatrix::zeros(101, 150);
+    Packed::new(&left, |entry| entry).add_products(
+        columns_of(&right),
+        0,
+        whole.as_mut_slice(),
+        101,
+    );
+    for (rows, column, count) in [(0..101, 3, 1), (17..59, 20, 9), (90..101, 147, 3)] {
+        let part = right.columns(column, count).into_owned();
+        let mut result = DMatrix::zeros(rows.len(), count);
+        let packed = Packed::new(&left.rows_range(rows.clone()), |entry| entry);
+        packed.add_products(columns_of(&part), 0, result.as_mut_slice(), rows.len());
+        assert_eq!(result, whole.columns(column, count).rows_range(rows).into_owned());
+    }
+}

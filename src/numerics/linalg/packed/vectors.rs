@@ -1,0 +1,233 @@
+//! The product by the vector units of the machine.
+//!
+//! A tile of the result is computed in the registers: V vectors of neighboring rows times C columns. For each number of
+//! a column there is one multiplication by V vectors of the matrix, which lie one after the other in memory.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use nalgebra::RealField;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::{Columns, Numbers, Operand, convert};
+use crate::numerics::lanes::Lanes;
+use crate::numerics::parallel;
+
+/// Numbers of a column that are worked off at a time: C such pieces of columns stay in the nearest cache.
+const DEPTH: usize = 512;
+
+/// Columns that meet one panel of the matrix while it is in the second cache.
+const WIDTH: usize = 128;
+
+/// Bytes to which panels are aligned: a vector at most.
+const ALIGNMENT: usize = 64;
+
+/// A matrix to multiply columns by: pieces of [`DEPTH`] columns, of these panels of as many rows as a tile has, and of
+/// these the columns, filled up with zeros to whole vectors.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed<T> {
+    rows: usize,
+    depth: usize,
+    tile: Tile,
+    numbers: Vec<T>,
+    /// Of the first panel in `numbers`.
+    start: usize,
+}
+
+/// The rows of a tile.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Tile {
+    /// Numbers in a vector.
+    lanes: usize,
+    vectors: usize,
+}
+
+/// Neighboring rows of the matrix, for some of its columns.
+struct Panel {
+    rows: Range<usize>,
+    depth: Range<usize>,
+    vectors: usize,
+    /// Where it begins, counted from the first one.
+    start: usize,
+    length: usize,
+}
+
+impl<T: Lanes> Packed<T> {
+    /// What `number` makes of the entries of a matrix.
+    pub(crate) fn new<U: RealField + Copy>(
+        matrix: &Operand<U, impl Numbers<U>>,
+        number: impl Fn(U) -> T + Sync,
+    ) -> Self {
+        let tile = Arch::new().dispatch(TileOf(PhantomData::<T>));
+        let (rows, depth) = matrix.shape();
+        let length = rows.next_multiple_of(tile.lanes) * depth;
+        let mut numbers = vec![T::zero(); length + ALIGNMENT / size_of::<T>()];
+        let start = numbers.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT / size_of::<T>());
+        let mut packed = Self { rows, depth, tile, numbers: Vec::new(), start };
+        let mut rest = &mut numbers[start..];
+        let panels = packed.panels().map(|panel| {
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(panel.length);
+            rest = others;
+            (panel, own)
+        });
+        parallel::for_each(
+            panels,
+            rows * depth,
+            || (),
+            |(), (panel, own)| {
+                let (start, shape) = (panel.rows.start, panel.rows.len());
+                let part = matrix.view((start, panel.depth.start), (shape, panel.depth.len()));
+                convert(&part, own, (1, panel.vectors * tile.lanes), &number);
+            },
+        );
+        packed.numbers = numbers;
+        packed
+    }
+
+    /// The number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds the products with columns to those of `result`, which are `stride` numbers apart; rows before `first_row`
+    /// may be left out.
+    pub(crate) fn add_products(
+        &self,
+        columns: Columns<'_, T>,
+        first_row: usize,
+        result: &mut [T],
+        stride: usize,
+    ) {
+        for first in (0..columns.count).step_by(WIDTH) {
+            let count = WIDTH.min(columns.count - first);
+            let part =
+                Columns { numbers: &columns.numbers[first * columns.stride..], count, ..columns };
+            let result = &mut result[first * stride..];
+            Arch::new().dispatch(Product {
+                packed: self,
+                columns: part,
+                first_row,
+                result,
+                stride,
+            });
+        }
+    }
+
+    /// All panels, in their order.
+    fn panels(&self) -> impl Iterator<Item = Panel> + Send + use<T> {
+        let (rows, depth, Tile { lanes, vectors }) = (self.rows, self.depth, self.tile);
+        let height = lanes * vectors;
+        let padded = rows.next_multiple_of(lanes);
+        let blocks = (0..depth).step_by(DEPTH).map(move |first| first..depth.min(first + DEPTH));
+        blocks.flat_map(move |depth| {
+            (0..padded).step_by(height).map(move |row| {
+                let vectors = (padded - row).min(height) / lanes;
+                let start = depth.start * padded + row * depth.len();
+                let length = vectors * lanes * depth.len();
+                let rows = row..rows.min(row + height);
+                Panel { rows, depth: depth.clone(), vectors, start, length }
+            })
+        })
+    }
+}
+
+/// Asks for the tile of the machine.
+struct TileOf<T>(PhantomData<T>);
+
+impl<T: Lanes> WithSimd for TileOf<T> {
+    type Output = Tile;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Tile {
+        Tile { lanes: T::lanes::<S>(), vectors: if S::REGISTER_COUNT < 32 { 2 } else { 3 } }
+    }
+}
+
+/// Adds the products with a few columns.
+struct Product<'a, T> {
+    packed: &'a Packed<T>,
+    columns: Columns<'a, T>,
+    first_row: usize,
+    result: &'a mut [T],
+    stride: usize,
+}
+
+impl<T: Lanes> WithSimd for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        // As many sums as there are registers for, and a few more for what is multiplied.
+        match S::REGISTER_COUNT {
+            32.. => self.add::<S, 8>(simd),
+            _ => self.add::<S, 6>(simd),
+        }
+    }
+}
+
+impl<T: Lanes> Product<'_, T> {
+    #[inline(always)]
+    fn add<S: Simd, const C: usize>(&mut self, simd: S) {
+        let first_row = self.first_row;
+        for panel in self.packed.panels().filter(|panel| panel.rows.end > first_row) {
+            match panel.vectors {
+                3 => self.strip::<S, 3, C>(simd, &panel),
+                2 => self.strip::<S, 2, C>(simd, &panel),
+                _ => self.strip::<S, 1, C>(simd, &panel),
+            }
+        }
+    }
+
+    /// One panel with all columns.
+    #[inline(always)]
+    fn strip<S: Simd, const V: usize, const C: usize>(&mut self, simd: S, panel: &Panel) {
+        let count = self.columns.count;
+        let mut column = 0;
+        while column + 2 < count {
+            // What is left when there are no C columns more is computed with the last one several times.
+            self.tile::<S, V, C>(simd, panel, column, C.min(count - column));
+            column += C;
+        }
+        while column < count {
+            self.tile::<S, V, 1>(simd, panel, column, 1);
+            column += 1;
+        }
+    }
+
+    /// One panel with C columns, of which `count` count.
+    #[inline(always)]
+    fn tile<S: Simd, const V: usize, const C: usize>(
+        &mut self,
+        simd: S,
+        panel: &Panel,
+        first: usize,
+        count: usize,
+    ) {
+        let numbers = &self.packed.numbers[self.packed.start + panel.start..][..panel.length];
+        let matrix = T::split::<S>(numbers).0.as_chunks::<V>().0;
+        // Loops instead of closures, which would not be compiled for the vector units.
+        let mut columns = [&[][..]; C];
+        for (c, column) in columns.iter_mut().enumerate() {
+            let start = (first + c.min(count - 1)) * self.columns.stride + panel.depth.start;
+            *column = &self.columns.numbers[start..][..matrix.len()];
+        }
+        let mut sums = [[T::repeated(simd, T::zero()); V]; C];
+        for i in 0..matrix.len() {
+            for c in 0..C {
+                let number = T::repeated(simd, columns[c][i]);
+                for v in 0..V {
+                    sums[c][v] = T::multiply_add(simd, matrix[i][v], number, sums[c][v]);
+                }
+            }
+        }
+        for (c, sums) in sums.into_iter().enumerate().take(count) {
+            let start = (first + c) * self.stride + panel.rows.start;
+            let mut rest = &mut self.result[start..][..panel.rows.len()];
+            for sum in sums {
+                let (own, others) = rest.split_at_mut(rest.len().min(T::lanes::<S>()));
+                T::add_to(simd, own, sum);
+                rest = others;
+            }
+        }
+    }
+}
