@@ -14,6 +14,7 @@ use crate::arguments::{AuditArguments, Metrics, SearchArguments};
 use crate::error::CliError;
 use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precision};
 use crate::layers::MeasuredLayers;
+use crate::negatives::Negatives;
 use crate::outside::OutOfDistribution;
 use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
@@ -50,7 +51,8 @@ impl AuditedNetwork {
         arguments: &AuditArguments,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let MeasuredNetwork { data, means, outside, layers, head, label_names, facts } = network;
+        let MeasuredNetwork { data, means, outside, layers, head, label_names, mut facts } =
+            network;
         let layers = MeasuredLayers::new(layers, &data, progress)?;
         let Head { file, weights, bias, penalties, .. } = head;
         let file = file.display().to_string();
@@ -73,6 +75,9 @@ impl AuditedNetwork {
             Precision::Double => passes.measure::<f64>(&head, &penalties),
         }?;
         let Measured { measurement, training, model } = measured;
+        if training.loss.is_some_and(|loss| arguments.search.is_in_vain(loss)) {
+            facts.assumptions.push(SEARCHED_IN_VAIN.into());
+        }
         let name = data.name();
         let in_file = CliError::in_file(&name);
         let audit = match &model {
@@ -91,6 +96,9 @@ impl AuditedNetwork {
         Ok(Self { audit, layers, outside, model, training, facts, label_names, around_other_means })
     }
 }
+
+const SEARCHED_IN_VAIN: &str = "--search is left aside: nothing is searched for under this loss, whose minimum is \
+                                known without";
 
 /// A network as it was measured, and the model that predicts it, or why there is none.
 struct Measured {
@@ -150,8 +158,16 @@ impl Passes<'_> {
         let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
         progress.start_passes((source.samples() + data.samples()) as u64);
-        let (statistics, energy) = first_pass::<T>(source, progress)?;
-        let training = penalties.resolve(head, &energy)?;
+        let FirstPass { statistics, energy, negatives } = first_pass::<T>(source, progress)?;
+        let negatives = penalties.labels.nonnegative_features.then(|| negatives.contradiction());
+        let training = match negatives.flatten() {
+            None => penalties.resolve(head, &energy)?,
+            // Loss and gradient are those without the constraint, and nothing is predicted.
+            contradiction => Resolved {
+                missing: contradiction,
+                ..penalties.clone().with_features_of_any_sign().resolve(head, &energy)?
+            },
+        };
         let counts = statistics.class_counts().map_err(in_file())?;
         let search = (search.search(counts.classes()), progress);
         let model = model(&training, head, counts, search).map_err(in_file())?;
@@ -188,23 +204,31 @@ fn measured_objective(objective: &TrainingObjective) -> TrainingObjective {
     }
 }
 
-/// Number, mean and squared lengths of the samples of each class.
-fn first_pass<T: Float>(
-    data: &DataSet,
-    progress: &Progress,
-) -> Result<(ClassStatistics, FeatureEnergy), CliError> {
+/// What the first pass finds out.
+struct FirstPass {
+    /// Number and mean of the samples of each class.
+    statistics: ClassStatistics,
+    /// Their squared lengths.
+    energy: FeatureEnergy,
+    /// The features below zero.
+    negatives: Negatives,
+}
+
+fn first_pass<T: Float>(data: &DataSet, progress: &Progress) -> Result<FirstPass, CliError> {
     progress.start_pass("class means");
     let name = data.name();
     let in_file = || CliError::in_file(&name);
     let (width, classes) = (data.width(), data.classes());
     let mut statistics = ClassStatistics::empty(width, classes).map_err(in_file())?;
     let mut energy = FeatureEnergy::empty(width, classes).map_err(in_file())?;
+    let mut negatives = Negatives::new(width);
     pass::<T>(data, progress, |batch| {
+        negatives.count(batch.numbers);
         statistics.accumulate(&batch.samples)?;
         energy.accumulate(&batch.samples)
     })?;
     refuse_empty_classes(&statistics, data)?;
-    Ok((statistics, energy))
+    Ok(FirstPass { statistics, energy, negatives })
 }
 
 /// The library would refuse them too, but knows no keys.

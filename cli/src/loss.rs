@@ -31,6 +31,11 @@ pub(crate) enum Loss {
 }
 
 impl Loss {
+    /// Whether minima are searched for numerically where none is known in closed form.
+    pub(crate) fn is_searched(self) -> bool {
+        matches!(self, Self::Mse | Self::Ce)
+    }
+
     /// The name in the JSON output and in the metadata of files.
     pub(crate) fn name(self) -> &'static str {
         match self {

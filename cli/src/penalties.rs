@@ -5,13 +5,14 @@ use std::str::FromStr;
 use neural_collapse::audit::infer_decays;
 use neural_collapse::geometry::ClassMatrix;
 use neural_collapse::measure::FeatureEnergy;
-use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss, LossFunction, TrainingObjective};
+use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{Bias, Error, LinearHead, Regularization};
 
 use crate::decays::Decays;
 use crate::error::CliError;
 use crate::label_treatment::LabelTreatment;
 use crate::loss::Loss;
+use crate::rates::Rates;
 
 /// The weight decays of the layers, in the user's words.
 const WEIGHT_DECAYS: &str = "the weight decays (--weight-decay or the metadata `lambda_w`)";
@@ -46,15 +47,6 @@ impl Decay {
             Self::Inferred => None,
         }
     }
-}
-
-/// How the decays are meant: those of the objective, or the rates of training code.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Rates {
-    /// The loss of the code that the decays are rates beside.
-    pub(crate) beside: Option<CodedLoss>,
-    /// The number of samples that the code's penalty of features is a sum over.
-    pub(crate) batch_size: Option<u64>,
 }
 
 /// The loss, the decays and the treatment of the bias, as far as they are known.
@@ -175,7 +167,8 @@ impl Penalties {
             }
         };
         if loss.is_none() {
-            resolved.missing.get_or_insert(UNKNOWN_LOSS.into());
+            resolved.missing =
+                Some(unknown_loss(self.weight_decays.is_some(), self.feature_decay.is_some()));
         }
         Ok(resolved)
     }
@@ -254,6 +247,12 @@ impl Penalties {
         }
     }
 
+    /// The same without the constraint that features are not negative.
+    pub(crate) fn with_features_of_any_sign(mut self) -> Self {
+        self.labels.nonnegative_features = false;
+        self
+    }
+
     /// The decays of the two-class head that a head with one output stands for.
     ///
     /// The output z is the difference of two outputs ±z/2, whose rows together have half of the squared norm: the same
@@ -297,8 +296,8 @@ impl Penalties {
         check(weights.as_deref(), features.flatten())?;
         Ok(match (weights, features) {
             (Some(weights), Some(features)) => {
-                let (inferred_weights, inferred_features) =
-                    infer_decays(head, energy.total(), &weights, features)?;
+                let inferred = infer_decays(head, energy.total(), &weights, features);
+                let (inferred_weights, inferred_features) = inferred.map_err(not_inferred)?;
                 Decays::All {
                     weights: inferred_weights,
                     features: inferred_features,
@@ -343,6 +342,15 @@ const ETF_TOLERANCE: f64 = 0.01;
 const ONE_OUTPUT: &str = "a head with one output has no model under the squared loss, whose targets need not be those \
                           of two outputs; under the logistic loss (--loss ce) it is the difference of two";
 
+/// Names the flags where decays cannot be inferred.
+fn not_inferred(error: Error) -> CliError {
+    let Error::NotAnswered { reason, .. } = error else { return error.into() };
+    CliError::Argument {
+        name: "--weight-decay and --feature-decay".into(),
+        reason: format!("`inferred` has no answer: {reason}; give one or all of them as numbers"),
+    }
+}
+
 /// Refuses decays that no objective has, even where others are missing so that nothing depends on them.
 fn check(weights: Option<&[Option<f64>]>, features: Option<f64>) -> Result<(), Error> {
     let known = |decay: Option<f64>| decay.unwrap_or(1.0);
@@ -367,49 +375,18 @@ fn missing(weights_are_known: bool, features_are_known: bool) -> &'static str {
     }
 }
 
-const UNKNOWN_LOSS: &str = "neither the loss function (--loss or the metadata `loss_function`) nor the weight decays \
-                            (--weight-decay and --feature-decay, or the metadata `lambda_w` and `lambda_h`) are known";
-
-impl Rates {
-    /// Refuses rates beside another loss than that which is minimized.
-    pub(crate) fn check(self, loss: Loss) -> Result<(), CliError> {
-        let reason = match (self.beside, loss) {
-            (Some(CodedLoss::CrossEntropy), Loss::Mse) => {
-                "the rates are beside a cross-entropy, but the loss is the squared error; --loss ce says otherwise"
-            }
-            (Some(CodedLoss::MeanSquaredError | CodedLoss::HalfSquaredError), loss)
-                if loss != Loss::Mse =>
-            {
-                "the rates are beside a squared error, but the loss is another one; --loss mse says otherwise"
-            }
-            _ => return Ok(()),
-        };
-        Err(CliError::Argument { name: "--decays-beside".into(), reason: reason.into() })
-    }
-
-    /// The decay of a parameter.
-    pub(crate) fn weight_decay(self, rate: f64, classes: usize) -> Result<f64, Error> {
-        match self.beside {
-            Some(loss) => loss.weight_decay(rate, classes),
-            None => Ok(rate),
+/// Why there is no prediction where nothing tells the loss: with all decays the squared error would be assumed.
+fn unknown_loss(weights_are_known: bool, features_are_known: bool) -> String {
+    const LOSS: &str = "the loss function (--loss or the metadata `loss_function`)";
+    match weights_are_known || features_are_known {
+        true => {
+            let decays = missing(weights_are_known, features_are_known);
+            format!("{LOSS} is not known, and {decays}")
         }
-    }
-
-    /// The decay of the features.
-    pub(crate) fn feature_decay(
-        self,
-        rate: f64,
-        samples: u64,
-        classes: usize,
-    ) -> Result<f64, Error> {
-        let penalty = match self.batch_size {
-            Some(batch_size) => CodedFeaturePenalty::SumOverBatch { rate, batch_size, samples },
-            None => CodedFeaturePenalty::SumOverSamples { rate },
-        };
-        match self.beside {
-            None if self.batch_size.is_none() => Ok(rate),
-            beside => beside.unwrap_or(CodedLoss::HalfSquaredError).feature_decay(penalty, classes),
-        }
+        false => format!(
+            "neither {LOSS} nor the weight decays (--weight-decay and --feature-decay, or the metadata `lambda_w` and \
+             `lambda_h`) are known"
+        ),
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn write_report(mut arguments: AuditArguments) -> Result<(), CliError
         misused("report", "report needs -o FILE.html to write to")
     };
     refuse_input(&output, &arguments.files)?;
+    Format::of(&output, Kind::Report)?;
     let page = if arguments.trajectory.trajectory {
         arguments.metrics = Metrics::All;
         let (rows, rates) = {

@@ -6,7 +6,9 @@ use neural_collapse::models::low_rank::Search;
 use neural_collapse::problem::CodedLoss;
 
 use crate::label_treatment::LabelTreatment;
-use crate::penalties::{BIAS_SYNTAX, Rates, parse_bias};
+use crate::loss::Loss;
+use crate::penalties::{BIAS_SYNTAX, parse_bias};
+use crate::rates::Rates;
 
 /// How training code states its decays.
 #[derive(Debug, Args)]
@@ -87,6 +89,11 @@ pub(crate) struct SearchArguments {
 const SEARCHED_CLASSES: usize = 20;
 
 impl SearchArguments {
+    /// Whether a search is asked for that this loss does not have.
+    pub(crate) fn is_in_vain(&self, loss: Loss) -> bool {
+        self.search.is_some_and(|starts| starts > 0) && !loss.is_searched()
+    }
+
     /// The search for so many classes, if there is one.
     pub(crate) fn search(&self, classes: usize) -> Option<Search> {
         match self.search {

@@ -14,8 +14,9 @@ use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
 use crate::loss::Loss;
-use crate::penalties::{Rates, spread};
+use crate::penalties::spread;
 use crate::progress::Progress;
+use crate::rates::Rates;
 
 /// The numbers of a training problem.
 #[derive(Debug, Args)]
@@ -152,6 +153,11 @@ impl PredictArguments {
         }
         if self.temperature.is_some() && !matches!(self.loss, Loss::SphericalCe | Loss::Supcon) {
             misused("--temperature is for --loss spherical-ce and --loss supcon")
+        }
+        if self.search.is_in_vain(self.loss) {
+            misused(
+                "--search is for --loss mse and --loss ce; the minimum under the other losses is known without",
+            )
         }
         let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy)
         {

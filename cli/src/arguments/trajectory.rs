@@ -23,7 +23,7 @@ pub(crate) struct TrajectoryArguments {
     #[arg(long, value_name = "NUMBER", requires = "trajectory", value_parser = positive)]
     pub(crate) learning_rate: Option<f64>,
 
-    /// Write into FILE: the page of `report`, or the rows of --trajectory, .csv or JSON lines
+    /// Write into FILE: the page of `report`, .html, or the rows of --trajectory, .csv or JSON lines
     ///
     /// Rows that are in the file already are not measured again, unless their checkpoint or a flag has changed; those of
     /// other checkpoints stay. A file is written beside and renamed, so that an interrupted run leaves it whole.

@@ -118,6 +118,7 @@ impl StoredArray<'_> {
             key: self.key.clone(),
             found: self.shape.clone(),
             expected: expected.into(),
+            flag: None,
         }
     }
 
@@ -183,17 +184,20 @@ impl StoredArray<'_> {
         // Types that are well known but cannot be read.
         match self.plain_name() {
             "O" => {
-                let reason = format!(
-                    "it has Python objects (dtype=object), which only unpickling could read; save each array by \
-                     itself, as in np.savez('OUT.npz', {key}=np.stack(...))"
+                let reason =
+                    "it has Python objects (dtype=object), which only unpickling could read";
+                let remedy = format!(
+                    "save each array by itself, as in np.savez('OUT.npz', {key}=np.stack(...))"
                 );
-                return Problem::bad_array(key, reason);
+                return Problem::unfit_array(key, reason, remedy);
             }
             "f16" | "f12" => {
-                let reason = format!(
-                    "it has numbers in extended precision (longdouble); save {key}.astype('f8') instead"
+                let reason = "it has numbers in extended precision (longdouble)";
+                return Problem::unfit_array(
+                    key,
+                    reason,
+                    format!("save {key}.astype('f8') instead"),
                 );
-                return Problem::bad_array(key, reason);
             }
             _ => {}
         }

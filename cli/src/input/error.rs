@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use neural_collapse::Error;
 
+use super::keys::NO_BIAS;
 use crate::error::CliError;
 
 /// A problem with a file of measurements.
@@ -28,7 +29,7 @@ pub(crate) enum Problem {
     /// Neither the name nor the first bytes tell the format.
     #[error(
         "is in no format that is read: .safetensors, .npz, .npy, .pt or .pth of torch.save, or the *.index.json of a \
-         sharded checkpoint"
+         sharded checkpoint; save it as one of these"
     )]
     UnknownFormat,
 
@@ -42,7 +43,7 @@ pub(crate) enum Problem {
     },
 
     /// The container is damaged.
-    #[error("is not a valid {format} file: {reason}")]
+    #[error("is not a valid {format} file: {reason}; copy or save it again")]
     BadContainer {
         /// The format, such as `.safetensors`.
         format: &'static str,
@@ -80,8 +81,15 @@ pub(crate) enum Problem {
     },
 
     /// A file is there twice, under the same name or another.
-    #[error("is given twice; its samples would count twice")]
+    #[error("is given twice; its samples would count twice: give it once")]
     Repeated,
+
+    /// A file is a copy of another one.
+    #[error("has the same bytes as {}; its samples would count twice: give it once", other.display())]
+    Copy {
+        /// The other file.
+        other: PathBuf,
+    },
 
     /// The layers of the head cannot be told without guessing.
     #[error("{0}")]
@@ -100,8 +108,9 @@ pub(crate) enum Problem {
     /// A vector that may be the bias, but is not used.
     #[error(
         "has `{key}`, as long as the {classes} outputs of the last layer, which would be left out{}; --bias-key \
-         {key} takes it as the bias, --bias-key none leaves it out",
-        used.as_ref().map(|used| format!(" beside `{used}`")).unwrap_or_default()
+         {key} takes it as the bias, --bias-key {} leaves it out",
+        used.as_ref().map(|used| format!(" beside `{used}`")).unwrap_or_default(),
+        used.as_deref().unwrap_or(NO_BIAS)
     )]
     UnusedBias {
         /// Name of the array.
@@ -113,7 +122,10 @@ pub(crate) enum Problem {
     },
 
     /// A file among several serves no purpose.
-    #[error("has neither `{weights}` nor `{features}`; it has {available}")]
+    #[error(
+        "has neither `{weights}` nor `{features}`; it has {available}; leave the file out, or name what it has with \
+         --weights, --features or --labels"
+    )]
     NothingFound {
         /// Name of the weights of the first layer.
         weights: String,
@@ -133,12 +145,14 @@ pub(crate) enum Problem {
     },
 
     /// An array is damaged.
-    #[error("`{key}`: {reason}")]
+    #[error("`{key}`: {reason}; {remedy}")]
     BadArray {
         /// Name of the array.
         key: String,
         /// What is wrong.
         reason: String,
+        /// What to do about it.
+        remedy: String,
     },
 
     /// An array has numbers of a type that does not serve.
@@ -155,7 +169,7 @@ pub(crate) enum Problem {
     },
 
     /// An array has the wrong rank or sizes.
-    #[error("`{key}` has shape {}, but {expected} is expected", display_shape(found))]
+    #[error("`{key}` has shape {}, but {expected} is expected{}", display_shape(found), Remedy(*flag))]
     Shape {
         /// Name of the array.
         key: String,
@@ -163,10 +177,15 @@ pub(crate) enum Problem {
         found: Vec<usize>,
         /// The shape needed, and why.
         expected: String,
+        /// The flag that gives another name.
+        flag: Option<&'static str>,
     },
 
     /// A number is out of the range that features may have.
-    #[error("`{key}` is {value:e} at [{}, {}], but must be {expected}", place[0], place[1])]
+    #[error(
+        "`{key}` is {value:e} at [{}, {}], but must be {expected}; save the numbers in another unit",
+        place[0], place[1]
+    )]
     Refused {
         /// Name of the array.
         key: String,
@@ -179,7 +198,10 @@ pub(crate) enum Problem {
     },
 
     /// A number is NaN or infinite.
-    #[error("`{key}` is {value} at {position}, but only finite numbers are allowed")]
+    #[error(
+        "`{key}` is {value} at {position}, but only finite numbers are allowed; mend it or leave it out, and save the \
+         others"
+    )]
     NotFinite {
         /// Name of the array.
         key: String,
@@ -230,7 +252,9 @@ pub(crate) enum Problem {
     Impossible(String),
 
     /// A metadata string cannot be understood.
-    #[error("the metadata `{name}` is `{found}`, but {expected} is expected")]
+    #[error(
+        "the metadata `{name}` is `{found}`, but {expected} is expected; {flag} takes its place"
+    )]
     Metadata {
         /// Name of the metadata entry.
         name: &'static str,
@@ -238,6 +262,8 @@ pub(crate) enum Problem {
         found: String,
         /// What would be understood.
         expected: &'static str,
+        /// The flag that says the same.
+        flag: &'static str,
     },
 }
 
@@ -247,9 +273,26 @@ impl Problem {
         InputError { file: file.to_path_buf(), problem: Box::new(self) }
     }
 
-    /// A [`Problem::BadArray`] at `key`.
+    /// A [`Problem::BadArray`] at `key` that is damaged.
     pub(crate) fn bad_array(key: &str, reason: impl Into<String>) -> Self {
-        Self::BadArray { key: key.into(), reason: reason.into() }
+        Self::unfit_array(key, reason, "copy or save it again")
+    }
+
+    /// A [`Problem::BadArray`] at `key` with what to do about it.
+    pub(crate) fn unfit_array(
+        key: &str,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::BadArray { key: key.into(), reason: reason.into(), remedy: remedy.into() }
+    }
+
+    /// Names the flag that gives another array in the place of one of a wrong shape.
+    pub(crate) fn or_another(mut self, other: &'static str) -> Self {
+        if let Self::Shape { flag, .. } = &mut self {
+            *flag = Some(other);
+        }
+        self
     }
 }
 

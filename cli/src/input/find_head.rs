@@ -47,7 +47,9 @@ pub(crate) fn find_weights(
     if let Some(key) = first_array(files, wanted.samples, |array| !array.is_readable) {
         return Ok(vec![Name::anywhere(key)]);
     }
-    let all = matrices(files, wanted.samples, reading);
+    let all = matrices(files, wanted.samples, reading, |array| array.has_floats);
+    let others = |array: &ListedArray| !array.has_floats && !array.has_objects;
+    let others = matrices(files, wanted.samples, reading, others);
     let (tables, layers): (Vec<_>, Vec<_>) =
         all.iter().cloned().partition(|matrix| is_embedding(&matrix.key));
     let larger: Vec<_> =
@@ -61,7 +63,7 @@ pub(crate) fn find_weights(
     let ways = [(&layers, &exact), (&all, &exact), (&layers, &larger)];
     for (matrices, ends) in ways {
         match chain::find(matrices, wanted.width, ends) {
-            Ok(chain) => return Ok(names(chain)),
+            Ok(chain) => return Ok(names(with_others_of_its_stack(chain, &others))),
             // A single stack that does take the features is broken further on: reading it says where.
             Err(NoChain::Several(_)) if is_single_stack(matrices, wanted.width) => {
                 return Ok(chain::stacks(matrices).into_iter().flat_map(names).collect());
@@ -74,6 +76,11 @@ pub(crate) fn find_weights(
     if let Some(key) = first_array(files, wanted.samples, objects) {
         return Ok(vec![Name::anywhere(key)]);
     }
+    // Layers of whole numbers, as an identity is often stored.
+    let of_any_type: Vec<_> = layers.iter().chain(&others).cloned().collect();
+    if let Ok(chain) = chain::find(&of_any_type, wanted.width, &exact) {
+        return Ok(names(chain));
+    }
     // What there is to choose from is one stack: the shapes will say what is wrong with it.
     let stacks = chain::stacks(&layers);
     let named = stacks.iter().find(|stack| is_documented(stack)).or(match &stacks[..] {
@@ -83,7 +90,10 @@ pub(crate) fn find_weights(
     match named {
         Some(stack) => Ok(names(stack.clone())),
         // Reading it says what is missing or wrong.
-        None if all.is_empty() => Ok(vec![Name::anywhere("classifier.1.weight")]),
+        None if all.is_empty() => {
+            let key = only_array(files, wanted.samples);
+            Ok(vec![Name::anywhere(key.unwrap_or_else(|| "classifier.1.weight".into()))])
+        }
         None => Err(none(files, wanted, &layers, &tables)),
     }
 }
@@ -96,6 +106,28 @@ fn is_single_stack(matrices: &[Matrix], width: usize) -> bool {
         }
         _ => false,
     }
+}
+
+/// A chain with the matrices of another type that are numbered as its layers are: they belong to it, and reading them
+/// says what is wrong with them.
+fn with_others_of_its_stack(chain: Vec<Matrix>, others: &[Matrix]) -> Vec<Matrix> {
+    let stack_of = |matrix: &Matrix| {
+        let name = Numbered::parse(&matrix.key)?;
+        Some((name.prefix.to_string(), name.suffix.to_string()))
+    };
+    let Some(stack) = chain.first().and_then(stack_of) else { return chain };
+    let others = others.iter().filter(|matrix| stack_of(matrix).as_ref() == Some(&stack));
+    others.cloned().chain(chain.iter().cloned()).collect()
+}
+
+/// The only array that may have been meant as weights, whatever is wrong with it.
+fn only_array(files: &[Listed], samples: &SampleNames) -> Option<String> {
+    let mut arrays = files.iter().flat_map(|file| {
+        let is_metadata = |key: &String| file.metadata.iter().any(|(name, _)| name == key);
+        let keys = file.arrays.iter().map(|array| &array.key);
+        keys.filter(move |key| !is_metadata(key) && !samples.include(file, key) && !is_bias(key))
+    });
+    arrays.next().filter(|_| arrays.next().is_none()).cloned()
 }
 
 /// The first array beside features and labels for which this is true.
@@ -123,14 +155,19 @@ fn names(chain: Vec<Matrix>) -> Vec<Name> {
     chain.into_iter().map(|matrix| Name::anywhere(matrix.key)).collect()
 }
 
-/// All matrices that may be layers, each name once.
-fn matrices(files: &[Listed], samples: &SampleNames, reading: &Reading) -> Vec<Matrix> {
+/// All matrices of such arrays that may be layers, each name once.
+fn matrices(
+    files: &[Listed],
+    samples: &SampleNames,
+    reading: &Reading,
+    is_wanted: impl Fn(&ListedArray) -> bool,
+) -> Vec<Matrix> {
     let blocks = blocks(files);
     let mut matrices: Vec<Matrix> = Vec::new();
     for file in files {
         for array in &file.arrays {
             let [rows, columns] = *array.shape else { continue };
-            let is_layer = array.has_floats
+            let is_layer = is_wanted(array)
                 && rows > 0
                 && columns > 0
                 && !samples.include(file, &array.key)
@@ -273,7 +310,9 @@ pub(crate) fn find_bias(
         return Ok(given);
     }
     let names = bias_names(&last.key).into_iter().map(Name::anywhere);
-    let mut present = names.filter(|name| files.iter().any(|file| name.is_in(file)));
+    let mut present = names.filter(|name| {
+        files.iter().any(|file| name.is_in(file)) && !is_bias_of_another(name, weights, files)
+    });
     let bias = present.next();
     let used = bias.as_ref().map(|bias| bias.key.clone());
     let blocks = blocks(files);
@@ -297,6 +336,14 @@ pub(crate) fn find_bias(
         }
     }
     Ok(bias)
+}
+
+/// Whether a bias stands beside weights that are none of the layers, as `classifier.bias` does where the layer is
+/// `fc.weight` and there is a `classifier.weight` too.
+fn is_bias_of_another(bias: &Name, weights: &[Name], files: &[Listed]) -> bool {
+    let arrays = files.iter().flat_map(|file| &file.arrays);
+    let mut others = arrays.filter(|array| weights.iter().all(|weight| weight.key != array.key));
+    others.any(|array| own_bias_names(&array.key).contains(&bias.key))
 }
 
 /// Whether an array is the bias of a layer: by its name, or as it stands beside the weights and has their length, as a

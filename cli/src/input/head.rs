@@ -6,7 +6,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::array::StoredArray;
 use super::error::{InputError, Problem};
-use super::keys::Reading;
+use super::keys::{OTHER_BIAS, OTHER_WEIGHTS, Reading};
 use super::listing::{Listed, Name};
 use super::matrix::{check_finite, check_finite_rows, to_rows};
 use super::metadata::{complete_penalties, contradiction};
@@ -43,12 +43,9 @@ impl Head {
         for (index, name) in names.iter().enumerate() {
             let inputs = weights.last().map(DMatrix::nrows);
             let purpose = format!("the weights of layer {}", index + 1);
-            weights.push(read_everywhere(
-                files,
-                name,
-                (&purpose, "--weights names others"),
-                |stored| read_weight(stored, inputs, reading.transposed),
-            )?);
+            weights.push(read_everywhere(files, name, (&purpose, OTHER_WEIGHTS), |stored| {
+                read_weight(stored, inputs, reading.transposed)
+            })?);
         }
         let first = names.first().and_then(|name| files.iter().find(|file| name.is_in(file)));
         let file = first.map(|file| file.path.clone()).unwrap_or_default();
@@ -60,7 +57,7 @@ impl Head {
     /// The same head with the bias `name` of the files.
     pub(crate) fn with_bias(mut self, files: &[Listed], name: &Name) -> Result<Self, InputError> {
         let outputs = self.outputs();
-        let purpose = ("the bias of the last layer", "--bias-key names others");
+        let purpose = ("the bias of the last layer", OTHER_BIAS);
         self.bias =
             Some(read_everywhere(files, name, purpose, |stored| read_bias(stored, outputs))?);
         self.bias_key = Some(name.key.clone());
@@ -136,7 +133,7 @@ fn read_everywhere<T: PartialEq>(
     let read_in = |file: &Listed| {
         open_container(&file.path)
             .and_then(|mut container| read(container.find(&name.key, purpose)?))
-            .map_err(|problem| problem.in_file(&file.path))
+            .map_err(|problem| problem.or_another(flag).in_file(&file.path))
     };
     let mut having = files.iter().filter(|file| name.is_in(file));
     let first = having.next().ok_or_else(|| missing(files, &name.key, purpose, flag))?;
@@ -156,6 +153,7 @@ fn read_weight(
     inputs: Option<usize>,
     transposed: bool,
 ) -> Result<DMatrix<f64>, Problem> {
+    stored.refuse_objects()?;
     let meaning = if transposed { "inputs × outputs" } else { "outputs × inputs" };
     let [rows, columns] = stored.full_matrix_shape(meaning)?;
     let (found, outputs) = if transposed { (rows, columns) } else { (columns, rows) };
@@ -174,6 +172,7 @@ fn read_weight(
 }
 
 fn read_bias(stored: StoredArray<'_>, outputs: usize) -> Result<DVector<f64>, Problem> {
+    stored.refuse_objects()?;
     let fits = [&[outputs][..], &[1, outputs], &[outputs, 1]].contains(&&stored.shape[..]);
     if !fits {
         return Err(stored.wrong_shape(format!("({outputs}) for the outputs of the last layer")));

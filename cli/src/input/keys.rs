@@ -53,6 +53,12 @@ pub(crate) struct Reading {
     pub(crate) transposed: bool,
 }
 
+/// The flags that give other names to arrays, as messages end with them.
+pub(crate) const OTHER_FEATURES: &str = "--features names others";
+pub(crate) const OTHER_LABELS: &str = "--labels names others";
+pub(crate) const OTHER_WEIGHTS: &str = "--weights names others";
+pub(crate) const OTHER_BIAS: &str = "--bias-key names others";
+
 /// What `--bias-key` says to leave vectors out.
 pub(crate) const NO_BIAS: &str = "none";
 

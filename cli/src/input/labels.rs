@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::array::{Layout, NotWhole, StoredArray};
 use super::error::{InputError, Problem};
-use super::keys::Reading;
+use super::keys::{OTHER_LABELS, Reading};
 use super::open::open_container;
 
 /// What the labels are.
@@ -72,7 +72,8 @@ impl Labels {
             stored.check_end()?;
             Ok((codes, columns))
         };
-        let (codes, columns) = read().map_err(|problem: Problem| problem.in_file(file))?;
+        let (codes, columns) =
+            read().map_err(|problem: Problem| problem.or_another(OTHER_LABELS).in_file(file))?;
         Ok(Self { file: file.into(), key: key.into(), first: 0, codes, columns })
     }
 
@@ -110,7 +111,7 @@ fn read_column(stored: &mut StoredArray<'_>, samples: usize) -> Result<Vec<i64>,
                 label,
                 index: codes.len(),
                 expected: "a class".into(),
-                remedy: None,
+                remedy: Some(OTHER_LABELS.into()),
             })?);
         }
     }
@@ -158,20 +159,21 @@ fn read_one_hot(
 fn not_one_hot(key: &str, row: usize, columns: usize) -> Problem {
     let reason = format!(
         "row {row} of its {columns} columns is not one-hot, a single 1 beside zeros; soft labels are not covered by \
-         any model here: give the class of each sample"
+         any model here"
     );
-    Problem::bad_array(key, reason)
+    Problem::unfit_array(
+        key,
+        reason,
+        "save the class of each sample, or name other labels with --labels",
+    )
 }
 
 fn fraction(key: &str, first: usize, not_whole: NotWhole) -> Problem {
     let (value, index) = (not_whole.value, first + not_whole.index);
-    Problem::bad_array(
-        key,
-        format!(
-            "it is {value:?} at [{index}], but whole numbers, one-hot rows or truth values are expected; --labels \
-             names another array"
-        ),
-    )
+    let reason = format!(
+        "it is {value:?} at [{index}], but whole numbers, one-hot rows or truth values are expected"
+    );
+    Problem::unfit_array(key, reason, OTHER_LABELS)
 }
 
 impl Classes {
@@ -214,7 +216,10 @@ impl Classes {
             let first = self.first_label.saturating_add(1);
             Some(format!("--first-label {first} is for labels that count from {first}"))
         } else {
-            Some(format!("the head has {} outputs", self.classes))
+            Some(format!(
+                "the head has {} outputs; --labels names others, --weights another head",
+                self.classes
+            ))
         };
         Problem::Label {
             key: labels.key.clone(),

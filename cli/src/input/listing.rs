@@ -52,6 +52,7 @@ impl Name {
 /// Lists files; the index of a checkpoint stands for its files.
 pub(crate) fn list(files: &[PathBuf]) -> Result<Vec<Listed>, InputError> {
     refuse_repetitions(files)?;
+    let mut seen: HashSet<PathBuf> = files.iter().map(|file| place(file)).collect();
     let mut listed: Vec<Listed> = Vec::new();
     for path in files {
         if !index::is_index(path) {
@@ -59,7 +60,8 @@ pub(crate) fn list(files: &[PathBuf]) -> Result<Vec<Listed>, InputError> {
             continue;
         }
         for shard in index::shards(path).map_err(|problem| problem.in_file(path))? {
-            if !files.contains(&shard) {
+            // One that is named beside its index, or by two of them, is one file.
+            if seen.insert(place(&shard)) {
                 listed.push(list_file(&shard, false)?);
             }
         }
@@ -73,11 +75,12 @@ pub(crate) fn resolve(files: &mut Vec<Listed>, key: &str) -> Result<Name, InputE
     let Some(path) = as_file(key).filter(|_| !files.iter().any(|file| name.is_in(file))) else {
         return Ok(name);
     };
-    if !files.iter().any(|file| file.path == path) {
+    if !files.iter().any(|file| place(&file.path) == place(path)) {
         files.push(list_file(path, true)?);
     }
-    let arrays = files.iter().find(|file| file.path == path).map(|file| &file.arrays[..]);
-    match arrays.unwrap_or_default() {
+    let listed = files.iter().find(|file| place(&file.path) == place(path));
+    let path = listed.map_or(path, |file| &file.path);
+    match listed.map(|file| &file.arrays[..]).unwrap_or_default() {
         [only] => Ok(Name { key: only.key.clone(), file: Some(path.into()) }),
         several => Err(Problem::Impossible(format!(
             "has {}, not a single array; give it as FILE and the name of the array with the flag",
@@ -91,12 +94,16 @@ pub(crate) fn resolve(files: &mut Vec<Listed>, key: &str) -> Result<Name, InputE
 fn refuse_repetitions(files: &[PathBuf]) -> Result<(), InputError> {
     let mut seen = HashSet::new();
     for file in files {
-        // What cannot be resolved cannot be opened either, and that is reported then.
-        if !seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
+        if !seen.insert(place(file)) {
             return Err(Problem::Repeated.in_file(file));
         }
     }
     Ok(())
+}
+
+/// What is the same for all names of a file. What cannot be resolved cannot be opened either, and that is reported then.
+fn place(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_path_buf())
 }
 
 fn list_file(path: &Path, is_named: bool) -> Result<Listed, InputError> {

@@ -184,6 +184,19 @@ fn is_bias(bias: &Bias) -> bool {
     !matches!(bias, Bias::Regularized(decay) if !is_decay(decay))
 }
 
+/// The flag that takes the place of an entry.
+fn flag(name: &str) -> &'static str {
+    match name {
+        WEIGHT_DECAYS => "--weight-decay",
+        FEATURE_DECAY => "--feature-decay",
+        BIAS => "--bias",
+        LOSS => "--loss",
+        SMOOTHING => "--label-smoothing",
+        CLASS_WEIGHTS => "--class-weights",
+        _ => "--nonnegative-features",
+    }
+}
+
 fn entry<T>(
     metadata: &[(String, String)],
     name: &'static str,
@@ -195,6 +208,6 @@ fn entry<T>(
     };
     match parse(text) {
         Some(value) => Ok(Some(value)),
-        None => Err(Problem::Metadata { name, found: text.clone(), expected }),
+        None => Err(Problem::Metadata { name, found: text.clone(), expected, flag: flag(name) }),
     }
 }

@@ -7,13 +7,14 @@
 //! Features are never in memory whole: a [`DataSet`] reads them in blocks of rows, once for every pass over
 //! the samples. Mapping the files into memory would need unsafe code, which this project does without.
 //!
-//! From the bytes up, each may use those before it: `error`, `element`, `array`, `container` → `formats` → `open` →
+//! From the bytes up, each may use those before it: `error`, `element`, `array`, `container` → `formats` → `open`, `copies` →
 //! `metadata`, `listing` → `labels`, `shard`, `samples` → `names`, `chain`, `find_head`, `head` → `data_set`, `present`
 //! → `network`.
 
 mod array;
 mod chain;
 mod container;
+mod copies;
 mod data_set;
 mod element;
 mod error;

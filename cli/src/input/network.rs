@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::container::ListedArray;
+use super::copies::refuse_copies;
 use super::data_set::DataSet;
 use super::error::{InputError, Problem};
 use super::find_head::{
     Wanted, find_bias, find_weights, given_bias, given_weights, nothing_found, refuse_no_layers,
 };
 use super::head::Head;
-use super::keys::{Keys, Request};
+use super::keys::{Keys, OTHER_FEATURES, OTHER_LABELS, OTHER_WEIGHTS, Request};
 use super::label_names;
 use super::labels::{Assigned, Classes};
 use super::listing::{Listed, Name, list, resolve};
@@ -79,6 +80,9 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
         true => Vec::new(),
         false => files.names_of_means().find(&files.means)?,
     };
+    for samples in [&samples, &means] {
+        refuse_copies(samples.iter().filter(|samples| samples.rows() > 0).map(Samples::file))?;
+    }
     let width = common_width(&files, &samples, &means)?;
     let (mut head, mut facts) = read_head(&files, request, width, samples.iter().chain(&means))?;
     check_columns(samples.iter().chain(&means), head.outputs())?;
@@ -175,13 +179,14 @@ impl Files {
             let features = FeatureFile::open(&file.path, key)?;
             let (samples, found) = (features.stored.samples, features.stored.width);
             if samples == 0 {
-                let text = format!("has no samples: `{key}` has no rows");
+                let text = format!("has no samples: `{key}` has no rows; {OTHER_FEATURES}");
                 return Err(Problem::Impossible(text).in_file(&file.path));
             }
             if found != width {
                 let expected = format!("{samples}×{width} as the features of the network");
                 let (key, found) = (key.clone(), vec![samples, found]);
-                return Err(Problem::Shape { key, found, expected }.in_file(&file.path));
+                let flag = Some(OTHER_FEATURES);
+                return Err(Problem::Shape { key, found, expected, flag }.in_file(&file.path));
             }
             let labels = Assigned { classes: vec![0; samples], counts: None };
             Ok(Shard { features, labels, is_normalized })
@@ -206,7 +211,8 @@ fn common_width(
     let full = |samples: &[Samples]| samples.iter().position(|samples| samples.rows() > 0);
     let path = files.data.first().map_or(Path::new(""), |file| &file.path);
     let Some(first) = full(samples) else {
-        let text = format!("has no samples: `{}` has no rows", files.names.features.key);
+        let text =
+            format!("has no samples: `{}` has no rows; {OTHER_FEATURES}", files.names.features.key);
         return Err(Problem::Impossible(text).in_file(path));
     };
     let width = samples.get(first).map_or(0, Samples::width);
@@ -215,6 +221,7 @@ fn common_width(
             key: files.names.features.key.clone(),
             found: other.shape(),
             expected: format!("{}×{width} as in {}", other.rows(), path.display()),
+            flag: Some(OTHER_FEATURES),
         }
         .in_file(other.file())),
         _ => Ok((first, width)),
@@ -252,7 +259,7 @@ fn read_head<'a>(
         bias: head.bias_key.clone(),
         features: files.names.features.key.clone(),
         labels: files.names.labels.key.clone(),
-        has_one_output: head.outputs() == 1 && classes == 2,
+        has_one_output: head.outputs() == 1,
         ..Facts::default()
     };
     for file in &all {
@@ -291,12 +298,12 @@ fn check_width(head: &Head, samples: &Samples, names: &SampleNames) -> Result<()
             ),
             false => format!("{rows}×{width} for the width of `{features}`"),
         };
-        return Err(Problem::Shape { key: key.clone(), found: vec![rows, inputs], expected }
-            .in_file(&head.file));
+        let (key, found, flag) = (key.clone(), vec![rows, inputs], Some(OTHER_WEIGHTS));
+        return Err(Problem::Shape { key, found, expected, flag }.in_file(&head.file));
     }
     let expected = format!("{}×{inputs} for `{key}` in {}", samples.rows(), head.file.display());
-    Err(Problem::Shape { key: features.clone(), found: samples.shape(), expected }
-        .in_file(samples.file()))
+    let (key, found, flag) = (features.clone(), samples.shape(), Some(OTHER_FEATURES));
+    Err(Problem::Shape { key, found, expected, flag }.in_file(samples.file()))
 }
 
 /// One-hot labels have a column for each output.
@@ -309,8 +316,8 @@ fn check_columns<'a>(
     let Some((columns, labels)) = wrong else { return Ok(()) };
     let rows = labels.codes.len();
     let expected = format!("{rows}×{outputs}, a column for each output of the head,");
-    Err(Problem::Shape { key: labels.key.clone(), found: vec![rows, columns], expected }
-        .in_file(&labels.file))
+    let (key, found, flag) = (labels.key.clone(), vec![rows, columns], Some(OTHER_LABELS));
+    Err(Problem::Shape { key, found, expected, flag }.in_file(&labels.file))
 }
 
 /// Refuses a file that was named but serves no purpose: it may be another one than was meant.

@@ -56,7 +56,9 @@ impl<'a> Present<'a> {
     fn refuse_empty_classes(&self, present: &[usize], data: &DataSet) -> Result<(), InputError> {
         let (key, name) = (self.labels_key.to_string(), data.name());
         if present.is_empty() {
-            let text = format!("no sample is left: all labels in `{key}` are ignored");
+            let text = format!(
+                "no sample is left: all labels in `{key}` are ignored; give fewer to --ignore-label"
+            );
             return Err(Problem::Impossible(text).in_file(Path::new(&name)));
         }
         let mut empty = (0..self.all).filter(|output| !present.contains(output));

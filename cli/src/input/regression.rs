@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use super::error::{InputError, Problem};
 use super::find_head::{find_bias, given_bias, given_weights, refuse_no_layers};
 use super::head::{Head, read_matrix};
-use super::keys::Request;
+use super::keys::{OTHER_FEATURES, Request};
 use super::listing::{Name, list, resolve};
 use super::samples::SampleNames;
 
@@ -42,7 +42,7 @@ pub(crate) fn read_regression(
         read_matrix(&files, name, (purpose, flag)).map(|rows| rows.transpose())
     };
     let network = (
-        read(&features, "the features, one sample per row", "--features names others")?,
+        read(&features, "the features, one sample per row", OTHER_FEATURES)?,
         read(&targets, "the targets, one sample per row", "--targets names others")?,
     );
     let names = SampleNames { features, labels: targets };

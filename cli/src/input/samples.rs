@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::{InputError, Problem};
-use super::keys::Reading;
+use super::keys::{OTHER_FEATURES, OTHER_LABELS, Reading};
 use super::labels::{Assigned, Classes, LABELS, Labels};
 use super::listing::{Listed, Name, all_keys};
 use super::shard::{FEATURES, FeatureFile, Shard};
@@ -43,7 +43,7 @@ impl SampleNames {
         let with_features = || files.iter().filter(|file| self.features.is_in(file));
         let with_labels = || files.iter().filter(|file| self.labels.is_in(file));
         if with_features().next().is_none() {
-            return Err(missing(files, &self.features.key, FEATURES, "--features names others"));
+            return Err(missing(files, &self.features.key, FEATURES, OTHER_FEATURES));
         }
         let alone: Vec<_> = with_features().filter(|file| !self.labels.is_in(file)).collect();
         let labels: Vec<_> = with_labels().filter(|file| !self.features.is_in(file)).collect();
@@ -75,12 +75,12 @@ impl SampleNames {
         match (features, labels) {
             ([], []) => Ok(Vec::new()),
             ([], [labels, ..]) => {
-                Err(missing_in(labels, &self.features.key, FEATURES, "--features names others"))
+                Err(missing_in(labels, &self.features.key, FEATURES, OTHER_FEATURES))
             }
             ([features, ..], []) if files.len() == 1 || files.iter().any(|file| self.labels.is_in(file)) => {
-                Err(missing_in(features, &self.labels.key, LABELS, "--labels names others"))
+                Err(missing_in(features, &self.labels.key, LABELS, OTHER_LABELS))
             }
-            (_, []) => Err(missing(files, &self.labels.key, LABELS, "--labels names others")),
+            (_, []) => Err(missing(files, &self.labels.key, LABELS, OTHER_LABELS)),
             _ if features.len() == labels.len() => labels.iter().map(read).collect(),
             (_, [labels]) => {
                 let mut rest = read(labels)?;
@@ -193,6 +193,7 @@ fn check_length(features: &FeatureFile, labels: &Labels) -> Result<(), InputErro
         key: labels.key.clone(),
         found: shape,
         expected: format!("({samples}){rows} for the rows of `{}`{place}", features.key),
+        flag: Some(OTHER_LABELS),
     };
     Err(problem.in_file(&labels.file))
 }
@@ -212,6 +213,7 @@ fn check_widths(samples: &[Samples]) -> Result<(), InputError> {
                 first.width(),
                 first.file().display()
             ),
+            flag: Some(OTHER_FEATURES),
         }
         .in_file(other.file())),
     }

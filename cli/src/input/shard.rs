@@ -10,6 +10,7 @@ use neural_collapse::{Error, Features, LabeledFeatures};
 use super::array::{Layout, StoredArray};
 use super::element::{Float, Precision};
 use super::error::{InputError, Problem};
+use super::keys::OTHER_FEATURES;
 use super::labels::Assigned;
 use super::matrix::{check_finite_rows, to_rows};
 use super::normalize::normalize_rows;
@@ -97,7 +98,7 @@ impl FeatureFile {
             let stored = StoredFeatures::new(&open_container(file)?.find(key, FEATURES)?)?;
             Ok(Self { file: file.into(), key: key.into(), stored, stamp })
         };
-        open().map_err(|problem: Problem| problem.in_file(file))
+        open().map_err(|problem: Problem| problem.or_another(OTHER_FEATURES).in_file(file))
     }
 
     /// The features, which must be those that were found when the file was opened first.
@@ -109,7 +110,11 @@ impl FeatureFile {
     }
 
     fn has_changed(&self) -> Problem {
-        Problem::bad_array(&self.key, "it has changed while it was read")
+        Problem::unfit_array(
+            &self.key,
+            "it has changed while it was read",
+            "run again once it is whole",
+        )
     }
 
     /// Reads `samples` rows from the row `first` on into the memory of another block.

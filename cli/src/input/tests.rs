@@ -6,6 +6,7 @@ mod damage;
 mod files;
 mod heads;
 mod labels;
+mod refusals;
 mod torch;
 mod write;
 
@@ -302,33 +303,36 @@ fn every_mistake_names_file_key_and_expectation() {
     let cases = [
         (
             doubles("features", &[6], &[0.0; 6]),
-            "`features` has shape (6), but a matrix (samples × width) is expected",
+            "`features` has shape (6), but a matrix (samples × width) is expected; --features names others",
         ),
         (
             doubles("features", &[3, 0], &[]),
-            "`features` has shape 3×0, but a matrix (samples × width) that is not empty is expected",
+            "`features` has shape 3×0, but a matrix (samples × width) that is not empty is expected; --features names others",
         ),
         (
             doubles("features", &[3, 1], &[0.0; 3]),
-            "`classifier.1.weight` has shape 2×2, but 2×1 for the width of `features` is expected",
+            "`classifier.1.weight` has shape 2×2, but 2×1 for the width of `features` is expected; --weights names others",
         ),
         (
             doubles("features", &[3, 2], &[0.0, 0.0, 0.0, f64::NAN, 0.0, 0.0]),
-            "`features` is NaN at [1, 1], but only finite numbers are allowed",
+            "`features` is NaN at [1, 1], but only finite numbers are allowed; mend it or leave it out, and save the others",
         ),
-        (labels(&[0, 1]), "`labels` has shape (2), but (3) for the rows of `features` is expected"),
+        (
+            labels(&[0, 1]),
+            "`labels` has shape (2), but (3) for the rows of `features` is expected; --labels names others",
+        ),
         (
             labels(&[0, -1, 1]),
             "`labels` is -1 at [1], but a class from 0 to 1 is expected; --ignore-label -1 leaves such samples out",
         ),
         (
             labels(&[0, 1, 2]),
-            "`labels` is 2 at [2], but a class from 0 to 1 is expected; the head has 2 outputs",
+            "`labels` is 2 at [2], but a class from 0 to 1 is expected; the head has 2 outputs; --labels names others, --weights another head",
         ),
         (
             singles("labels", &[3], &[0.0, 0.5, 1.0]),
             "`labels`: it is 0.5 at [1], but whole numbers, one-hot rows or truth values are expected; --labels names \
-             another array",
+             others",
         ),
         (
             ("features", Dtype::I32, vec![3, 2], vec![0; 24]),
@@ -340,19 +344,19 @@ fn every_mistake_names_file_key_and_expectation() {
         ),
         (
             doubles("classifier.1.weight", &[1, 1, 4], &[0.0; 4]),
-            "`classifier.1.weight` has shape 1×1×4, but a matrix (outputs × inputs) is expected",
+            "`classifier.1.weight` has shape 1×1×4, but a matrix (outputs × inputs) is expected; --weights names others",
         ),
         (
             doubles("classifier.2.weight", &[2, 3], &[0.0; 6]),
-            "`classifier.2.weight` has shape 2×3, but 2×2 after a layer of 2 outputs is expected",
+            "`classifier.2.weight` has shape 2×3, but 2×2 after a layer of 2 outputs is expected; --weights names others",
         ),
         (
             doubles("classifier.bias", &[3], &[0.0; 3]),
-            "`classifier.bias` has shape (3), but (2) for the outputs of the last layer is expected",
+            "`classifier.bias` has shape (3), but (2) for the outputs of the last layer is expected; --bias-key names others",
         ),
         (
             doubles("classifier.bias", &[2], &[0.0, f64::INFINITY]),
-            "`classifier.bias` is inf at [1], but only finite numbers are allowed",
+            "`classifier.bias` is inf at [1], but only finite numbers are allowed; mend it or leave it out, and save the others",
         ),
     ];
     for (tensor, message) in cases {

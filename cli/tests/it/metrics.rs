@@ -47,7 +47,7 @@ fn network(features: &[f64], labels: &[usize], weights: &[DMatrix<f64>]) -> Netw
 
 fn metrics(network: &Network, name: &str) -> Value {
     let path = network.write(name).display().to_string();
-    let mut report = support::json(&format!("audit {path} --json --metrics all"));
+    let mut report = support::json(&format!("audit {path} --json --metrics all --present-classes"));
     report["metrics"].take()
 }
 
@@ -238,7 +238,7 @@ fn what_cannot_be_computed_is_null() {
 fn tables_show_a_dash_for_what_cannot_be_computed() {
     let one_class = network(&features(), &[0; SAMPLES], &[DMatrix::from_element(1, WIDTH, 1.0)]);
     let path = one_class.write("one_class_table.safetensors");
-    let output = run(&format!("audit {} --metrics all", path.display()));
+    let output = run(&format!("audit {} --metrics all --present-classes", path.display()));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let row = |name: &str| {
         let table = text(&output.stdout);

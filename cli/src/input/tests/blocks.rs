@@ -68,8 +68,7 @@ fn positions_are_those_in_the_file() {
     let nan = twenty_samples(|features| features[27] = f64::NAN);
     for block in BLOCKS {
         let error = read_in_blocks("a.safetensors", &nan, block).unwrap_err();
-        let expected =
-            "a.safetensors: `features` is NaN at [13, 1], but only finite numbers are allowed";
+        let expected = "a.safetensors: `features` is NaN at [13, 1], but only finite numbers are allowed; mend it or leave it out, and save the others";
         assert_eq!(error, expected, "{block}");
     }
 }
@@ -85,8 +84,7 @@ fn numbers_that_the_library_refuses_are_named_by_their_row_in_the_file() {
         let pass =
             network.data.for_each_batch::<f64>(|batch| statistics.accumulate(&batch.samples));
         let error = folder.shorten(&pass.unwrap_err().to_string());
-        let expected =
-            "a.safetensors: `features` is -1e141 at [13, 0], but must be finite and at most 1e140";
+        let expected = "a.safetensors: `features` is -1e141 at [13, 0], but must be finite and at most 1e140 in magnitude; save the numbers in another unit";
         assert!(error.starts_with(expected), "{block}: {error}");
     }
 }
@@ -141,5 +139,8 @@ fn numbers_that_change_after_the_file_was_opened_are_errors() {
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
     let error = collect(&mut network.data, 56).unwrap_err();
-    assert!(error.ends_with("`features`: it has changed while it was read"), "{error}");
+    assert!(
+        error.ends_with("`features`: it has changed while it was read; run again once it is whole"),
+        "{error}"
+    );
 }

@@ -301,13 +301,13 @@ fn features_and_labels_may_be_in_files_of_their_own() {
     let error = |request: &Request| folder.shorten(&read_request(request).unwrap_err());
     assert_eq!(
         error(&with(&pairs[..1])),
-        "y0.npz: `y` has shape (1), but (3) for the rows of `x` in h1.npz is expected"
+        "y0.npz: `y` has shape (1), but (3) for the rows of `x` in h1.npz is expected; --labels names others"
             .replace("`y` has shape (1), but (3)", "`y` has shape (0), but (3) from row 1 on"),
     );
     let swapped = [pairs[1].clone(), pairs[0].clone()];
     assert_eq!(
         error(&with(&swapped)),
-        "y1.npz: `y` has shape (3), but (1) for the rows of `x` in h0.npz is expected"
+        "y1.npz: `y` has shape (3), but (1) for the rows of `x` in h0.npz is expected; --labels names others"
     );
     let third = npz("y3.npz", &part(&labels, 0..1));
     assert_eq!(

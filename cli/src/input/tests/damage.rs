@@ -8,22 +8,22 @@ fn damaged_safetensors_are_errors() {
     let error = |bytes: &[u8]| read("a.safetensors", bytes).unwrap_err();
     assert_eq!(
         error(&[]),
-        "a.safetensors: is not a valid .safetensors file: it is only 0 bytes long"
+        "a.safetensors: is not a valid .safetensors file: it is only 0 bytes long; copy or save it again"
     );
     let truncated = error(&file[..file.len() - 5]);
     assert!(
-        truncated.ends_with("it is truncated: its header announces 80 bytes of data, 75 follow"),
+        truncated.ends_with("it is truncated: its header announces 80 bytes of data, 75 follow; copy or save it again"),
         "{truncated}"
     );
     let extended = error(&[&file[..], &[0]].concat());
     assert!(
-        extended.ends_with("it is too long: its header announces 80 bytes of data, 81 follow"),
+        extended.ends_with("it is too long: its header announces 80 bytes of data, 81 follow; copy or save it again"),
         "{extended}"
     );
     let absurd = error(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat());
     assert!(
         absurd.ends_with(
-            "it announces a header of 18446744073709551615 bytes, but only 2 bytes follow"
+            "it announces a header of 18446744073709551615 bytes, but only 2 bytes follow; copy or save it again"
         ),
         "{absurd}"
     );
@@ -65,7 +65,10 @@ fn damaged_npz_are_errors() {
             "its shape [9999999999, 9999999999] is absurd",
         ),
     ] {
-        assert_eq!(with_features(entry), format!("a.npz: `features`: {message}"));
+        assert_eq!(
+            with_features(entry),
+            format!("a.npz: `features`: {message}; copy or save it again")
+        );
     }
     let typed = |name| {
         with_features(npy_file(
@@ -107,14 +110,14 @@ fn a_damaged_layer_is_not_passed_over() {
     );
     assert_eq!(
         error.unwrap_err(),
-        "a.npz: `classifier.2.weight`: its shape announces 32 bytes of data, 31 follow"
+        "a.npz: `classifier.2.weight`: its shape announces 32 bytes of data, 31 follow; copy or save it again"
     );
 }
 
 #[test]
 fn unknown_formats_are_errors() {
     let message = "is in no format that is read: .safetensors, .npz, .npy, .pt or .pth of torch.save, or the \
-                   *.index.json of a sharded checkpoint";
+                   *.index.json of a sharded checkpoint; save it as one of these";
     assert_eq!(read("a", b"hello").unwrap_err(), format!("a: {message}"));
     assert_eq!(read("a.dat", b"").unwrap_err(), format!("a.dat: {message}"));
 }

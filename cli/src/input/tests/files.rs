@@ -153,18 +153,21 @@ fn the_head_may_be_spread_over_files() {
 fn mistakes_name_their_file() {
     let narrow = || vec![doubles("features", &[2, 1], &[1.0, 2.0]), labels(&[0, 1])];
     let cases = [
-        (narrow(), "`features` has shape 2×1, but 2×2 as in a.safetensors is expected"),
+        (
+            narrow(),
+            "`features` has shape 2×1, but 2×2 as in a.safetensors is expected; --features names others",
+        ),
         (
             with(narrow(), doubles("classifier.1.weight", &[2, 2], &WEIGHTS)),
-            "`features` has shape 2×1, but 2×2 as in a.safetensors is expected",
+            "`features` has shape 2×1, but 2×2 as in a.safetensors is expected; --features names others",
         ),
         (
             with(sample(), labels(&[3])),
-            "`labels` is 3 at [0], but a class from 0 to 1 is expected; the head has 2 outputs",
+            "`labels` is 3 at [0], but a class from 0 to 1 is expected; the head has 2 outputs; --labels names others, --weights another head",
         ),
         (
             with(sample(), labels(&[0, 1])),
-            "`labels` has shape (2), but (1) for the rows of `features` is expected",
+            "`labels` has shape (2), but (1) for the rows of `features` is expected; --labels names others",
         ),
         (
             sample()[..1].to_vec(),
@@ -176,11 +179,11 @@ fn mistakes_name_their_file() {
         ),
         (
             vec![doubles("x", &[1], &[1.0])],
-            "has neither `classifier.1.weight` nor `features`; it has `x`",
+            "has neither `classifier.1.weight` nor `features`; it has `x`; leave the file out, or name what it has with --weights, --features or --labels",
         ),
         (
             with(sample(), doubles("features", &[1, 2], &[0.0, f64::NAN])),
-            "`features` is NaN at [0, 1], but only finite numbers are allowed",
+            "`features` is NaN at [0, 1], but only finite numbers are allowed; mend it or leave it out, and save the others",
         ),
     ];
     for (tensors, message) in cases {
@@ -193,17 +196,45 @@ fn mistakes_name_their_file() {
     let unreadable: Metadata<'_> = &[("lambda_h", "?")];
     let error =
         read_all(&[("a.safetensors", head(), &[]), ("b.safetensors", sample(), unreadable)]);
-    let message =
-        "b.safetensors: the metadata `lambda_h` is `?`, but a positive number is expected";
+    let message = "b.safetensors: the metadata `lambda_h` is `?`, but a positive number is expected; --feature-decay takes its place";
     assert_eq!(error.unwrap_err(), message);
 }
 
 #[test]
 fn some_file_has_weights_and_some_file_has_features() {
-    let error = read_all(&[("a.safetensors", sample(), &[]), ("b.safetensors", sample(), &[])]);
+    let error =
+        read_all(&[("a.safetensors", sample(), &[]), ("b.safetensors", other_sample(), &[])]);
     let message = "a.safetensors: has no `classifier.1.weight` (the weights of layer 1), nor has any other file; all they have is `features`, `labels`; --weights names others";
     assert_eq!(error.unwrap_err(), message);
     let error = read_all(&[("a.safetensors", head(), &[]), ("b.safetensors", head(), &[])]);
     let message = "a.safetensors: has no `features` (the features, one sample per row), nor has any other file; all they have is `classifier.1.weight`; --features names others";
     assert_eq!(error.unwrap_err(), message);
+}
+
+/// A copy under another name is the same samples again; empty files and heads may repeat each other.
+#[test]
+fn copies_do_not_count_twice() {
+    let one = with(head(), sample().remove(0));
+    let one = with(one, sample().remove(1));
+    let files = |list: &[(&str, Vec<Tensor>)]| {
+        let list: Vec<_> = list.iter().map(|(name, file)| (*name, file.clone(), &[][..])).collect();
+        read_all(&list)
+    };
+    let copy = files(&[
+        ("a.safetensors", one.clone()),
+        ("b.safetensors", other_sample()),
+        ("c.safetensors", one.clone()),
+    ]);
+    let message = "c.safetensors: has the same bytes as a.safetensors; its samples would count twice: give it once";
+    assert_eq!(copy.unwrap_err(), message);
+    let empty = || vec![doubles("features", &[0, 2], &[]), ("labels", Dtype::I64, vec![0], vec![])];
+    let whole = files(&[
+        ("a.safetensors", one),
+        ("b.safetensors", empty()),
+        ("c.safetensors", head()),
+        ("d.safetensors", empty()),
+        ("e.safetensors", head()),
+        ("f.safetensors", other_sample()),
+    ]);
+    assert_eq!(whole.unwrap().labels, [1, 0]);
 }

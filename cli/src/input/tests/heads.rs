@@ -159,8 +159,7 @@ fn swapped_kernels_are_pointed_out() {
     assert_eq!(
         read_head(&arrays, &keys, &Reading::default()).unwrap_err(),
         "a.npz: `kernel` has shape 4×3, but 3×4, outputs × inputs, for the width of `features` (--transposed reads \
-         inputs × outputs) is \
-         expected"
+         inputs × outputs) is expected; --weights names others"
     );
     let transposed = Reading { transposed: true, ..Reading::default() };
     let head = read_head(&arrays, &Keys::default(), &transposed).unwrap().head;
@@ -179,18 +178,20 @@ fn layers_by_name_silence_other_matrices() {
 
 #[test]
 fn a_vector_that_may_be_the_bias_is_not_left_out() {
-    let unused = |key: &str, beside: &str| {
+    let unused = |key: &str, used: Option<&str>| {
+        let beside = used.map(|used| format!(" beside `{used}`")).unwrap_or_default();
+        let other = used.unwrap_or("none");
         Err(format!(
             "a.npz: has `{key}`, as long as the 3 outputs of the last layer, which would be left out{beside}; --bias-key \
-             {key} takes it as the bias, --bias-key none leaves it out"
+             {key} takes it as the bias, --bias-key {other} leaves it out"
         ))
     };
     for shape in [&[3][..], &[1, 3], &[3, 1]] {
-        assert_eq!(found(&[("fc.weight", &[3, 4]), ("offset", shape)]), unused("offset", ""));
+        assert_eq!(found(&[("fc.weight", &[3, 4]), ("offset", shape)]), unused("offset", None));
     }
     assert_eq!(
         found(&[("fc.weight", &[3, 4]), ("fc.bias", &[3]), ("other", &[3])]),
-        unused("other", " beside `fc.bias`")
+        unused("other", Some("fc.bias"))
     );
     assert_eq!(
         found(&[
@@ -198,8 +199,14 @@ fn a_vector_that_may_be_the_bias_is_not_left_out() {
             ("classifier.1.bias", &[3]),
             ("classifier.bias", &[3])
         ]),
-        unused("classifier.bias", " beside `classifier.1.bias`")
+        unused("classifier.bias", Some("classifier.1.bias"))
     );
+    // That of another layer is not taken for that of the head.
+    let aux =
+        [("fc.weight", &[3, 4][..]), ("classifier.weight", &[3, 8]), ("classifier.bias", &[3])];
+    assert_eq!(found(&aux), unused("classifier.bias", None));
+    let both = [&aux[..], &[("fc.bias", &[3][..])]].concat();
+    assert_eq!(found(&both), unused("classifier.bias", Some("fc.bias")));
     let hidden = found(&[
         ("c.0.weight", &[5, 4]),
         ("c.0.bias", &[5]),
@@ -305,7 +312,7 @@ fn sharded_checkpoints_are_read_by_their_index() {
     for bad in ["../secret", "/etc/passwd", ""] {
         let map = format!(r#"{{"weight_map": {{"fc.weight": "{bad}"}}}}"#);
         let error = read(vec![index(&map), samples.clone()]).unwrap_err();
-        assert!(error.ends_with(&format!("`{bad}` is not a file beside it")), "{error}");
+        assert!(error.contains(&format!("`{bad}` is not a file beside it")), "{error}");
     }
     let error = read(vec![index("{}"), samples]).unwrap_err();
     assert!(

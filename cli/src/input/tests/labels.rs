@@ -76,27 +76,27 @@ fn refusals_name_the_flag() {
         (
             Array::new("labels", &[2, 2], &[0.9, 0.1, 0.1, 0.9]),
             2,
-            "`labels`: row 0 of its 2 columns is not one-hot, a single 1 beside zeros; soft labels are not covered by any model here: give the class of each sample",
+            "`labels`: row 0 of its 2 columns is not one-hot, a single 1 beside zeros; soft labels are not covered by any model here; save the class of each sample, or name other labels with --labels",
         ),
         (
             Array::new("labels", &[2, 2], &[1.0, 0.0, 1.0, 1.0]),
             2,
-            "`labels`: row 1 of its 2 columns is not one-hot, a single 1 beside zeros; soft labels are not covered by any model here: give the class of each sample",
+            "`labels`: row 1 of its 2 columns is not one-hot, a single 1 beside zeros; soft labels are not covered by any model here; save the class of each sample, or name other labels with --labels",
         ),
         (
             Array::new("labels", &[2, 2, 2], &[0.0; 8]),
             2,
-            "`labels` has shape 2×2×2, but (samples), samples×1, or one-hot rows of samples × classes is expected",
+            "`labels` has shape 2×2×2, but (samples), samples×1, or one-hot rows of samples × classes is expected; --labels names others",
         ),
         (
             Array::new("labels", &[2], &[0.0, f64::NAN]),
             2,
-            "`labels`: it is NaN at [1], but whole numbers, one-hot rows or truth values are expected; --labels names another array",
+            "`labels`: it is NaN at [1], but whole numbers, one-hot rows or truth values are expected; --labels names others",
         ),
         (
             Array::new("labels", &[2], &[0.0, 1e300]),
             2,
-            "`labels`: it is 1e300 at [1], but whole numbers, one-hot rows or truth values are expected; --labels names another array",
+            "`labels`: it is 1e300 at [1], but whole numbers, one-hot rows or truth values are expected; --labels names others",
         ),
     ] {
         assert_eq!(read_labels(labels, outputs, &plain).unwrap_err(), format!("a.npz: {message}"));
@@ -104,7 +104,7 @@ fn refusals_name_the_flag() {
     let all = Reading { ignored_labels: vec![0, 1], ..Reading::default() };
     assert_eq!(
         read_labels(codes(&[0.0, 1.0]), 2, &all).unwrap_err(),
-        "a.npz: no sample is left: all labels in `labels` are ignored"
+        "a.npz: no sample is left: all labels in `labels` are ignored; give fewer to --ignore-label"
     );
 }
 
