@@ -2,8 +2,10 @@
 
 mod alignment;
 pub(crate) mod class_runs;
+mod class_turns;
 pub(crate) mod explicit;
 pub(crate) mod geometry;
+mod hidden_spaces;
 mod matrices;
 pub(crate) mod nonnegative;
 mod summary;

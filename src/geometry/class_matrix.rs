@@ -269,6 +269,12 @@ impl ClassMatrix {
         self.as_grouped().is_some_and(Grouped::is_of_one_group)
     }
 
+    /// An orthonormal basis (K×s) of the subspace in which members have their part of any directions; `None` without a
+    /// family.
+    pub(crate) fn open_subspace(&self) -> Option<DMatrix<f64>> {
+        self.family.as_ref().map(|family| family.subspace(self.classes()))
+    }
+
     /// The mean of all members of the family of the largest rank; the matrix itself if it is no family.
     pub(crate) fn mean_member(&self) -> DMatrix<f64> {
         let base = self.base.to_dense();

@@ -89,6 +89,14 @@ impl Family {
         }
     }
 
+    /// An orthonormal basis of the subspace that members have a part of; empty where that part is fixed.
+    pub(crate) fn subspace(&self, classes: usize) -> DMatrix<f64> {
+        match self {
+            Self::Projector { subset, .. } => subset.basis(classes),
+            Self::Optional(_) => DMatrix::zeros(classes, 0),
+        }
+    }
+
     /// The mean of the members of the largest rank.
     pub(crate) fn mean(&self, classes: usize) -> DMatrix<f64> {
         match self {

@@ -104,6 +104,78 @@ fn objective(
     layers + decays.feature_decay() * (0..counts.len()).map(class).sum::<f64>()
 }
 
+/// A turn of the classes that leaves the outputs of a family as good: orthogonal, and the vector of ones stays.
+fn random_turn(classes: usize, rng: &mut Xoshiro256PlusPlus) -> DMatrix<f64> {
+    let random = DMatrix::from_fn(classes, classes, |_, _| rng.random::<f64>() - 0.5);
+    let centering = DMatrix::identity(classes, classes).add_scalar(-1.0 / classes as f64);
+    let random = &centering * random * &centering;
+    let skew = (&random - random.transpose()) * 4.0;
+    let one = DMatrix::identity(classes, classes);
+    (&one - &skew).try_inverse().unwrap() * (&one + &skew)
+}
+
+fn turned(
+    (head, means): (&LinearHead, &DMatrix<f64>),
+    turn: &DMatrix<f64>,
+) -> (LinearHead, DMatrix<f64>) {
+    let mut layers = head.weights().to_vec();
+    let last = layers.pop().unwrap();
+    layers.push(turn * last);
+    (LinearHead::new(layers, head.bias().cloned()).unwrap(), means * turn.transpose())
+}
+
+/// Widths that leave fewer directions than there are classes make minimizers a family: the nearest member has the
+/// lowest loss too, is the network itself where that is one, and none of many others is nearer to a network.
+#[test]
+fn of_a_family_the_nearest_member_is_found() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(12);
+    let counts = [6; 5];
+    for (widths, bias) in [
+        (vec![3], Bias::Unregularized),
+        (vec![2, 4], Bias::Unregularized),
+        (vec![6, 3, 4], Bias::None),
+        (vec![4], Bias::None),
+    ] {
+        let ufm = ufm(&counts, &widths, bias);
+        let minimum = ufm.global_minimum().unwrap();
+        assert!(!minimum.is_unique());
+        let decays = ufm.regularization();
+        for noise in [0.0, 0.05, 0.3] {
+            let point = minimum.explicit(&Basis::Random(rng.random())).unwrap();
+            let member = (point.head(), point.class_means().unwrap());
+            let (head, means) = turned(member, &random_turn(5, &mut rng));
+            let weights = head.weights().iter().map(|w| noisy(w, noise, &mut rng)).collect();
+            let head = LinearHead::new(weights, head.bias().cloned()).unwrap();
+            let means = noisy(&means, noise, &mut rng);
+            let aligned = Matrices::aligned(&minimum, &head, &means).unwrap();
+            if noise == 0.0 {
+                assert!(distance(&aligned, &head, &means) < 1e-10, "{widths:?}");
+            }
+            let (found, found_means) = (aligned.head.unwrap(), aligned.class_means.unwrap());
+            let labels: Vec<usize> = (0..30).map(|sample| sample % 5).collect();
+            let features = found_means.select_columns(&labels);
+            let data = Features::from_sample_columns(&features).unwrap();
+            let data = data.with_labels(&labels, 5).unwrap();
+            let loss = audit(&data, &found, &minimum).unwrap().measurement.objective().unwrap();
+            assert!((loss.loss() - minimum.loss()).abs() < 1e-13, "{widths:?}");
+            let network = (&head, &means);
+            let least = objective(decays, &counts, network, (&found, &found_means));
+            for size in [1e-3, 0.03, 1.0] {
+                for _ in 0..40 {
+                    // Another member, with the hidden spaces that are best for it.
+                    let skew = random_turn(5, &mut rng);
+                    let mix = DMatrix::identity(5, 5) * (1.0 - size) + skew * size;
+                    let svd = mix.svd(true, true);
+                    let turn = svd.u.unwrap() * svd.v_t.unwrap();
+                    let other = turned((&found, &found_means), &turn);
+                    let distance = objective(decays, &counts, network, (&other.0, &other.1));
+                    assert!(distance > least - 1e-12, "{widths:?}: {distance} {least}");
+                }
+            }
+        }
+    }
+}
+
 /// No rotation brings the minimizer nearer to a network that is not one: for one layer no other minimizer at all.
 #[test]
 fn no_rotation_brings_it_nearer() {
