@@ -128,9 +128,11 @@ fn model(
     };
     match model {
         Ok(model) => Ok(Ok(model)),
-        Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. })) => {
-            Ok(Err(error.to_string()))
+        Err(error @ Error::NoClosedForm { .. }) => {
+            let instead = training.loss.map(|loss| format!("; {}", loss.instead()));
+            Ok(Err(format!("{error}{}", instead.unwrap_or_default())))
         }
+        Err(error @ Error::Unrepresentable { .. }) => Ok(Err(error.to_string())),
         Err(error) => Err(error),
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use neural_collapse::Error;
 
+use crate::loss::Loss;
 use crate::tables::shortest_number;
 
 /// Why the program failed, in one line.
@@ -16,6 +17,15 @@ pub(crate) enum CliError {
     /// The library refuses the numbers.
     #[error(transparent)]
     Problem(Error),
+
+    /// No model has this training.
+    #[error("{error}; {instead}")]
+    NoClosedForm {
+        /// What is not known; in a box, so that results stay small.
+        error: Box<Error>,
+        /// What is.
+        instead: &'static str,
+    },
 
     /// The library refuses the numbers in a file, or in several.
     #[error("{file}: {error}")]
@@ -100,6 +110,16 @@ fn flag(argument: &str) -> Option<&'static str> {
 }
 
 impl CliError {
+    /// An error of a model; where no closed form is known it says what can be had.
+    pub(crate) fn of_model(error: Error, loss: Loss) -> Self {
+        match error {
+            Error::NoClosedForm { .. } => {
+                Self::NoClosedForm { error: Box::new(error), instead: loss.instead() }
+            }
+            other => other.into(),
+        }
+    }
+
     /// Adds the name of the file that the library found a mistake in.
     pub(crate) fn in_file(file: &str) -> impl FnOnce(Error) -> Self {
         let file = file.to_string();

@@ -61,6 +61,21 @@ impl Loss {
         }
     }
 
+    /// What can be had where no closed form is known, in words.
+    pub(crate) fn instead(self) -> &'static str {
+        match self {
+            Self::Mse => {
+                "--search looks for the minimum numerically; with --bias none or --bias unregularized it is known for \
+                 classes of any sizes"
+            }
+            Self::Ce => {
+                "--search looks for the minimum of several layers numerically; it is known for classes of any sizes with \
+                 one layer, --loss layer-peeled and --loss uf-svm"
+            }
+            _ => "it is known for classes of any sizes under --loss layer-peeled and --loss uf-svm",
+        }
+    }
+
     /// The loss of a model.
     pub(crate) fn of(model: &AnyModel) -> Self {
         match model {

@@ -214,10 +214,11 @@ impl PredictArguments {
         };
         labels.check(counts.classes())?;
         let widths = widths.as_deref();
-        Ok(match self.search.search(counts.classes()) {
+        let model = match self.search.search(counts.classes()) {
             Some(search) => AnyModel::searched(&objective, counts, widths, &search, progress),
             None => AnyModel::new(&objective, counts, widths),
-        }?)
+        };
+        model.map_err(|error| CliError::of_model(error, self.loss))
     }
 }
 

@@ -58,7 +58,7 @@ impl Element {
 }
 
 /// The precision in which floating-point numbers are taken: half precision is widened to single.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Precision {
     /// `f32`.
     Single,

@@ -6,8 +6,8 @@ use crate::audit::AuditedNetwork;
 use crate::loss::Loss;
 use crate::tables::capitalized;
 
-/// An accuracy below this share of NC4 is pointed out.
-const FAR_BELOW: f64 = 0.5;
+/// An accuracy below this share of that of the nearest class mean is pointed out: near collapse they hardly differ.
+const FAR_BELOW: f64 = 0.8;
 
 /// NC3 and its centered form count as different from this ratio on.
 const DISAGREE: f64 = 2.0;

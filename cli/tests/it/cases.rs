@@ -234,23 +234,145 @@ fn a_bias_of_whole_numbers_is_not_left_out() {
     }
 }
 
-/// A transposed kernel shows in the accuracy, which the table points out.
+/// Half of the classes are still told right where their means, four numbers each, have no pattern at all.
 #[test]
-fn a_transposed_kernel_is_suspected() {
-    let means = [2.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 3.0, 1.0, 0.0, 0.0, 1.0];
-    let inverse = DMatrix::from_row_slice(4, 4, &means).try_inverse().unwrap();
-    let rows: Vec<Vec<f64>> = means.chunks(4).map(<[f64]>::to_vec).collect();
-    let (kernel, y) = (inverse.transpose(), labels(4, 5));
-    let path = Network::empty()
-        .with_doubles("features", &[20, 4], &features(&rows, &y))
+fn a_transposed_kernel_that_is_half_right_is_suspected() {
+    for seed in 1..=8 {
+        let entry = |index: usize| ((seed * 100 + index) as f64 * 12.9898).sin() * 43758.5453;
+        let means: Vec<f64> = (0..16).map(|index| entry(index).fract()).collect();
+        let inverse = DMatrix::from_row_slice(4, 4, &means).try_inverse().unwrap();
+        let rows: Vec<Vec<f64>> = means.chunks(4).map(<[f64]>::to_vec).collect();
+        let y = labels(4, 5);
+        let path = Network::empty()
+            .with_doubles("features", &[20, 4], &features(&rows, &y))
+            .with_labels(&y)
+            // Columns are written as rows: inputs × outputs of the inverse, whose right form is its transpose.
+            .with_doubles("classifier.1.weight", &[4, 4], inverse.transpose().as_slice())
+            .write("case_half_right.safetensors");
+        let right = json(&format!("audit {} --transposed --json", path.display()));
+        assert_eq!((number(&right["nc4"]), number(&right["accuracy"])), (1.0, 1.0));
+        let wrong = json(&format!("audit {} --json", path.display()));
+        let output = run(&format!("audit {}", path.display()));
+        let table = text(&output.stdout).replace('\n', " ");
+        assert_eq!(
+            number(&wrong["accuracy"]) < 1.0,
+            table.contains("--transposed reads"),
+            "{seed}"
+        );
+    }
+}
+
+/// Features below zero are none after a ReLU: what is said of them is not true, and nothing is predicted from it.
+#[test]
+fn negative_features_contradict_a_relu() {
+    let (m, y) = (simplex(4), labels(4, 5));
+    let network = Network::empty()
+        .with_doubles("features", &[20, 4], &features(&m, &y))
         .with_labels(&y)
-        .with_doubles("classifier.1.weight", &[4, 4], kernel.as_slice())
-        .write("case_kernel.safetensors");
-    let right = json(&format!("audit {} --transposed --json", path.display()));
-    assert_eq!((number(&right["nc4"]), number(&right["accuracy"])), (1.0, 1.0));
-    let output = run(&format!("audit {}", path.display()));
-    let table = text(&output.stdout).replace('\n', " ");
-    assert!(table.contains("are the weights transposed (--transposed reads"), "{table}");
+        .with_doubles("fc.weight", &[4, 4], &scaled(&m, 3.0));
+    let plain = network.write("case_negative.safetensors");
+    let stated = network
+        .with_metadata("nonnegative_features", "true")
+        .write("case_negative_stated.safetensors");
+    let flags = "--loss ce --weight-decay 1e-3 --feature-decay 1e-3";
+    let unconstrained = json(&format!("audit {} {flags} --json", plain.display()));
+    for line in [
+        format!("audit {} {flags} --nonnegative-features", plain.display()),
+        format!("audit {} {flags}", stated.display()),
+    ] {
+        let audit = json(&format!("{line} --json"));
+        let reason = audit["no_prediction"].as_str().unwrap();
+        assert!(reason.contains("60 of 80 numbers are; the first is -2.5e-1"), "{reason}");
+        assert!(
+            reason.contains("feature 1 of sample 0") && reason.contains("--nonnegative-features")
+        );
+        assert_eq!(audit["prediction"], Value::Null);
+        assert_eq!(audit["loss"], unconstrained["loss"]);
+        let output = run(&line);
+        assert!(text(&output.stdout).contains("60 of 80 numbers"), "{line}");
+    }
+}
+
+/// A sign tells two classes apart, also where all samples are of one of them.
+#[test]
+fn one_output_is_never_one_class() {
+    for label in [0, 1] {
+        let path = Network::empty()
+            .with_doubles("features", &[2, 2], &[1.0, 0.0, 1.0, 0.5])
+            .with_labels(&[label; 2])
+            .with_doubles("fc.weight", &[1, 2], &[-2.0, 0.0])
+            .write("case_one_of_two.safetensors");
+        let message = error_line(&format!("audit {}", path.display()));
+        let missing = format!("class {} has no sample in `labels`", 1 - label);
+        assert!(message.contains(&missing) && message.contains("--present-classes"), "{message}");
+    }
+}
+
+/// An identity is often stored as whole numbers: it is neither missing nor passed over beside other layers.
+#[test]
+fn layers_of_whole_numbers_are_named() {
+    let (m, y) = (simplex(4), labels(4, 5));
+    let identity: Vec<u8> = (0..16_i64).flat_map(|i| i64::from(i % 5 == 0).to_le_bytes()).collect();
+    for (whole, other) in [
+        ("W", None),
+        ("fc.weight", None),
+        ("W1", Some("W2")),
+        ("W2", Some("W1")),
+        ("head.0.weight", Some("head.1.weight")),
+    ] {
+        let network = Network::empty()
+            .with_doubles("features", &[20, 4], &features(&m, &y))
+            .with_labels(&y)
+            .with(whole, "I64", &[4, 4], identity.clone());
+        let network = match other {
+            Some(other) => network.with_doubles(other, &[4, 4], &scaled(&m, 1.0)),
+            None => network,
+        };
+        let message =
+            error_line(&format!("audit {}", network.write_npz("case_whole.npz").display()));
+        assert!(
+            message.contains(&format!("case_whole.npz: `{whole}` has the data type")),
+            "{message}"
+        );
+        assert!(message.contains("convert it before it is saved"), "{message}");
+    }
+}
+
+/// What is asked for in vain is refused, or said to be left aside; what is not known is not hidden behind it.
+#[test]
+fn what_is_asked_for_in_vain_is_said() {
+    for loss in ["uf-svm", "layer-peeled --weight-energy 1 --feature-energy 1"] {
+        let output = run(&format!("predict --loss {loss} --counts 5,5 --search 3"));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("--search is for --loss mse and --loss ce"));
+        json(&format!("predict --loss {loss} --counts 5,5 --search 0 --json"));
+    }
+    let audit = json("audit data/digits_m1.npz --loss uf-svm --search 3 --json");
+    assert!(
+        audit["assumptions"][0].as_str().unwrap().contains("--search is left aside"),
+        "{audit}"
+    );
+    let weighted = json("audit data/digits_m1.npz --class-weights 2,1x9 --json");
+    let reason = weighted["no_prediction"].as_str().unwrap();
+    assert!(reason.starts_with("neither the loss function (--loss"), "{reason}");
+    let audit = json("audit data/digits_m1.npz --weight-decay 1e-3 --json");
+    let reason = audit["no_prediction"].as_str().unwrap();
+    assert!(reason.contains("--loss") && reason.contains("--feature-decay inferred"), "{reason}");
+    let message =
+        error_line("audit data/digits_m1.npz --weight-decay inferred --feature-decay inferred");
+    assert!(message.starts_with("--weight-decay and --feature-decay: `inferred`"), "{message}");
+    let message = error_line("report data/digits_m1.npz -o report.txt");
+    assert_eq!(message, "report.txt: the name of the file must end in .html");
+}
+
+/// Where no closed form is known the message says what there is instead.
+#[test]
+fn what_can_be_had_instead_is_said() {
+    let decays = "--depth 2 --weight-decay 1e-3 --feature-decay 1e-3 --search 0";
+    let bias = error_line(&format!("predict --counts 5,5,4 {decays} --bias 0.1"));
+    assert!(bias.contains("no closed form") && bias.contains("--bias unregularized"), "{bias}");
+    let ce = error_line(&format!("predict --loss ce --counts 5,5,4 {decays}"));
+    assert!(ce.contains("--loss layer-peeled") && ce.contains("--search"), "{ce}");
 }
 
 /// One output under the squared loss is not the difference of two: there is no prediction for it.

@@ -17,10 +17,6 @@ fn simplex() -> Vec<f64> {
     (0..CLASSES * CLASSES).map(entry).collect()
 }
 
-fn scaled(values: &[f64], factor: f64) -> Vec<f64> {
-    values.iter().map(|value| value * factor).collect()
-}
-
 fn labels(first: usize) -> Vec<i64> {
     (0..CLASSES * SAMPLES).map(|sample| (first + sample / SAMPLES) as i64).collect()
 }
@@ -119,16 +115,6 @@ fn layers_that_count_from_zero_are_all_taken() {
     let audit = audit(&path, "");
     assert_eq!(audit["nc2"].as_array().unwrap().len(), 2);
     assert_eq!(audit["nc4"], 1.0);
-}
-
-#[test]
-fn a_head_of_another_name_is_found() {
-    let simplex = simplex();
-    let path = samples(&simplex)
-        .with_doubles("fc.weight", &[CLASSES, CLASSES], &scaled(&simplex, 3.0))
-        .write_npz("fc.npz");
-    assert_eq!(audit(&path, ""), audit(&path, "--weights fc.weight"));
-    assert_eq!(audit(&path, "")["nc4"], 1.0);
 }
 
 #[test]

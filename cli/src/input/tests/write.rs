@@ -12,6 +12,8 @@ pub(super) struct Array {
     pub(super) kind: Kind,
     /// Column after column in the file, where the format can do that.
     pub(super) is_fortran: bool,
+    /// The most significant byte first, where the format and the type can do that.
+    pub(super) is_big_endian: bool,
 }
 
 /// A type of numbers: NumPy's, that of safetensors and that of PyTorch's storages.
@@ -47,7 +49,7 @@ pub(super) enum Format {
 impl Array {
     pub(super) fn new(key: &str, shape: &[usize], values: &[f64]) -> Self {
         let (key, shape, values) = (key.into(), shape.to_vec(), values.to_vec());
-        Self { key, shape, values, kind: FLOATS[0], is_fortran: false }
+        Self { key, shape, values, kind: FLOATS[0], is_fortran: false, is_big_endian: false }
     }
 
     pub(super) fn of(mut self, kind: Kind) -> Self {
@@ -83,12 +85,19 @@ impl Array {
         let is_fortran = self.is_fortran && self.shape.len() == 2;
         let values = if is_fortran { self.columns() } else { self.values.clone() };
         let shape: String = self.shape.iter().map(|size| format!("{size}, ")).collect();
+        let size = self.kind.0.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        let is_turned = self.is_big_endian && size > 1 && self.kind.0 != "V2";
         let header = format!(
-            "{{'descr': '<{}', 'fortran_order': {}, 'shape': ({shape}), }}",
+            "{{'descr': '{}{}', 'fortran_order': {}, 'shape': ({shape}), }}",
+            if is_turned { '>' } else { '<' },
             self.kind.0,
             if is_fortran { "True" } else { "False" }
         );
-        npy_file(&header, &self.bytes(&values))
+        let mut bytes = self.bytes(&values);
+        if is_turned {
+            bytes.chunks_mut(size).for_each(<[u8]>::reverse);
+        }
+        npy_file(&header, &bytes)
     }
 }
 
