@@ -63,27 +63,29 @@ impl ClassSums {
         self.rounded.shape()
     }
 
-    /// Adds a batch of this shape; on an error all is as it was.
-    pub(crate) fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+    /// Adds a batch of this shape; on an error all is as it was. `are_empty` tells that these are sums of no samples.
+    pub(crate) fn accumulate<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        are_empty: bool,
+    ) -> Result<()> {
         match self.division(batch.features().samples()) {
             Division::Samples { pieces } => self.add_by_sample(batch, pieces),
+            Division::Classes if are_empty => {
+                // Zeros can be gone back to, so samples need not be read twice.
+                let added = self.add_by_class(batch);
+                if added.is_err() {
+                    self.rounded.fill(0.0);
+                    self.corrections.fill(0.0);
+                }
+                added
+            }
             Division::Classes => {
                 // There is no second copy of the sums to go back to.
                 batch.features().check()?;
                 self.add_by_class(batch)
             }
         }
-    }
-
-    /// The sums of one batch alone.
-    pub(crate) fn of<T: Scalar>(batch: &LabeledFeatures<'_, T>) -> Result<Self> {
-        let mut sums = Self::new(batch.features().dimension(), batch.classes())?;
-        match sums.division(batch.features().samples()) {
-            Division::Samples { pieces } => sums.add_by_sample(batch, pieces)?,
-            // Sums with a bad number in them are thrown away, so samples need no check beforehand.
-            Division::Classes => sums.add_by_class(batch)?,
-        }
-        Ok(sums)
     }
 
     fn division(&self, samples: usize) -> Division {

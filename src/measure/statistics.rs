@@ -51,8 +51,8 @@ impl ClassStatistics {
     /// # Errors
     /// As [`empty`](Self::empty) and [`accumulate`](Self::accumulate).
     pub fn new<T: Scalar>(data: &LabeledFeatures<'_, T>) -> Result<Self> {
-        let mut statistics = Self::from_parts(vec![0; data.classes()], ClassSums::of(data)?);
-        statistics.count(data.labels());
+        let mut statistics = Self::empty(data.features().dimension(), data.classes())?;
+        statistics.accumulate(data)?;
         Ok(statistics)
     }
 
@@ -91,7 +91,8 @@ impl ClassStatistics {
     /// ```
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         self.check_shape("batch", batch.features().dimension(), batch.classes())?;
-        self.sums.accumulate(batch)?;
+        let are_empty = self.samples() == 0;
+        self.sums.accumulate(batch, are_empty)?;
         self.count(batch.labels());
         Ok(())
     }
