@@ -20,6 +20,9 @@ FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 def as_numpy(data: object, name: str) -> npt.NDArray[Any]:
     """An array of what has ``__array__`` or DLPack, of torch tensors on any device, and of lists."""
     if isinstance(data, np.ndarray):
+        if np.ma.is_masked(data):  # what lies under the mask would count as measured
+            message = f"`{name}` has masked entries, but must have all of them"
+            raise ArgumentError(message, argument=name, expected="an array without masked entries")
         return data
     detach = getattr(data, "detach", None)
     if callable(detach):  # a torch tensor, perhaps with a gradient, of a type that NumPy lacks, on another device
@@ -29,7 +32,11 @@ def as_numpy(data: object, name: str) -> npt.NDArray[Any]:
         data = tensor.cpu()
     elif not hasattr(data, "__array__") and hasattr(data, "__dlpack__"):
         exchanged: Any = data
-        return np.from_dlpack(exchanged)
+        try:
+            return np.from_dlpack(exchanged)
+        except (BufferError, RuntimeError) as error:  # on another device
+            message = f"`{name}` is {type(data).__name__} that NumPy cannot read: {error}"
+            raise ArgumentError(message, argument=name, expected="an array in the memory of the host") from error
     get = getattr(data, "get", None)
     if callable(get) and hasattr(data, "__cuda_array_interface__"):  # CuPy
         data = get()
@@ -44,7 +51,7 @@ def _floats(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     kind = array.dtype
     if kind.kind == "f" and kind.itemsize in (4, 8):
         return array.astype(kind.newbyteorder("="), copy=False)
-    if kind == np.float16:
+    if kind == np.float16 or kind.name == "bfloat16":  # the latter is of ml_dtypes, as JAX has it
         return array.astype(np.float32)
     if kind.kind in "iu":
         return array.astype(np.float64)
@@ -94,14 +101,14 @@ def labels(data: object, name: str) -> npt.NDArray[np.int64]:
     return np.require(array, np.int64, ["C", "A"])
 
 
-def counts(data: object) -> list[int]:
-    """The samples of each class."""
-    array = labels(data, "counts")
+def counts(data: object, name: str) -> list[int]:
+    """Numbers of samples, such as of each class."""
+    array = labels(data, name)
     negative = np.flatnonzero(array < 0)
     if negative.size > 0:
         place = int(negative[0])
-        message = f"`counts[{place}]` is {int(array[place])}, but must be positive"
-        raise ArgumentError(message, "counts", (place,), float(array[place]), "positive")
+        message = f"`{name}[{place}]` is {int(array[place])}, but must be positive"
+        raise ArgumentError(message, name, (place,), float(array[place]), "positive")
     return [int(count) for count in array]
 
 
@@ -109,7 +116,8 @@ def layers(weights: object) -> Sequence[object]:
     """The layers W_1, …, W_M from one matrix or several."""
     if isinstance(weights, (list, tuple)):
         first = weights[0] if weights else None
-        if isinstance(first, Iterable) and np.ndim(as_numpy(first, "weights")) == 2:
+        is_array = isinstance(first, Iterable) or hasattr(first, "__array__") or hasattr(first, "__dlpack__")
+        if is_array and np.ndim(as_numpy(first, "weights")) == 2:
             return list(weights)
         if not weights:
             return []

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from ._core import Audit, Prediction
+from ._core import Audit, Prediction, RegressionAudit, SoftLabelAudit
 
 #: Classes that are shown one by one.
 _MOST_ROWS = 20
@@ -49,18 +49,23 @@ def prediction(prediction: Prediction) -> str:
     """A prediction: what it is for, what it says, and its classes."""
     facts: list[list[object]] = [
         ["loss function", prediction.loss_function],
-        ["samples N, classes K", f"{int(prediction.counts.sum())}, {prediction.classes}"],
+        ["classes K", prediction.classes],
         ["linear layers M", prediction.depth],
         ["geometry", prediction.geometry],
         ["proof", prediction.proof.replace("_", " ")],
         ["loss f*", prediction.loss],
     ]
+    text = f"<p>{escape(prediction.statement)}</p>"
+    counts = prediction.counts
+    if counts is None:  # labels that are no classes
+        return table(["prediction", ""], facts) + text
+    facts.insert(1, ["samples N", int(counts.sum())])
     columns = ("count", "classifier_norm_squared", "feature_norm_squared", "collapsed")
     classes = _shown([[row[name] for name in columns] for row in prediction.class_table()])
     return (
         table(["prediction", ""], facts)
         + table(["class", "samples", "‖w‖²", "‖h‖²", "collapsed"], classes)
-        + f"<p>{escape(prediction.statement)}</p>"
+        + text
     )
 
 
@@ -91,6 +96,37 @@ def audit(audit: Audit) -> str:
         + table(headings, _shown(rows))
         + "".join(f"<p>{escape(note)}</p>" for note in notes)
     )
+
+
+def regression(audit: RegressionAudit) -> str:
+    """An audit of a network for regression."""
+    facts: list[list[object]] = [
+        ["NRC1", audit.nrc1],
+        ["NRC2", audit.nrc2],
+        ["NRC3", audit.nrc3],
+        [f"Gram matrices, m = 1, …, {len(audit.gram_distances)}", audit.gram_distances],
+        ["outputs", audit.output_distance],
+        ["R²", audit.fit],
+        ["predicted R²", audit.fit_predicted],
+        ["loss f", audit.loss],
+        ["predicted f*", audit.loss_optimum],
+    ]
+    notes = [f"<p>{escape(f'{key}: {reason}')}</p>" for key, reason in audit.reasons.items()]
+    return table(["regression", ""], facts) + "".join(notes)
+
+
+def soft_labels(audit: SoftLabelAudit) -> str:
+    """An audit of a network that was trained with soft labels."""
+    facts: list[list[object]] = [
+        ["NC1", audit.nc1],
+        ["NC2", audit.nc2],
+        ["features", audit.features],
+        ["NC3", audit.nc3],
+        ["loss f", audit.loss],
+        ["predicted f*", audit.loss_optimum],
+        ["‖∇f‖", audit.gradient_norm],
+    ]
+    return table(["soft labels", ""], facts) + f"<p>{escape(audit.verdict_text)}</p>"
 
 
 def numbers(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:

@@ -74,14 +74,21 @@ def _norms(values: list[float | None]) -> npt.NDArray[np.float64]:
 def prediction(prediction: Prediction) -> Any:
     """Squared norms of classifier and class means, class by class, and the angles between class means."""
     drawn, (left, right) = figure(2)
-    table = prediction.class_table()
-    classes = np.arange(len(table))
-    left.plot(classes, _norms([row["classifier_norm_squared"] for row in table]), "o", label="‖w‖²")
-    left.plot(classes, _norms([row["feature_norm_squared"] for row in table]), "x", label="‖h‖²")
+    angles = ("class_means_gram", "angles between class means, predicted")
+    if prediction.counts is not None:
+        table = prediction.class_table()
+        classifier = _norms([row["classifier_norm_squared"] for row in table])
+        left.plot(classifier, "o", label="‖w‖²")
+        left.plot(_norms([row["feature_norm_squared"] for row in table]), "x", label="‖h‖²")
+    else:  # labels that are no classes leave the classifier
+        angles = ("trailing_gram", "angles between classifiers, predicted")
+        gram = _dense(prediction, "trailing_gram")
+        left.plot([] if gram is None else np.diag(gram), "o", label="‖w‖²")
     left.set(title=f"{prediction.geometry.replace('_', ' ')}, f* = {prediction.loss:.4g}", xlabel="class")
     left.set_ylim(bottom=0)
     left.legend()
-    _show_cosines(right, drawn, _dense(prediction, "class_means_gram"), "angles between class means, predicted")
+    question, title = angles
+    _show_cosines(right, drawn, _dense(prediction, question), title)
     return drawn
 
 

@@ -7,6 +7,7 @@ use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 use crate::error::{OrRaise, bad_argument};
+use crate::passes::{Accumulate, Listener, add_all, all_or_nothing};
 
 /// N×d features, one sample a row, as they lie in the caller's memory.
 pub(crate) enum Features<'py> {
@@ -31,6 +32,35 @@ impl<'py> Features<'py> {
         };
         (shape[0], shape[1])
     }
+
+    /// Adds them to sums that take either precision; on an error nothing is added.
+    pub(crate) fn add_to<S: Accumulate<f32> + Accumulate<f64> + Clone>(
+        &self,
+        py: Python<'_>,
+        sums: &mut S,
+        labels: &[i64],
+        classes: usize,
+        listener: Listener<'_, '_>,
+    ) -> PyResult<()> {
+        all_or_nothing(sums, self.shape(), |sums| {
+            self.add_all_to(py, sums, labels, classes, listener)
+        })
+    }
+
+    /// The same, but that what has been added before an error stays.
+    pub(crate) fn add_all_to<S: Accumulate<f32> + Accumulate<f64>>(
+        &self,
+        py: Python<'_>,
+        sums: &mut S,
+        labels: &[i64],
+        classes: usize,
+        listener: Listener<'_, '_>,
+    ) -> PyResult<()> {
+        match self {
+            Self::Single(array) => add_all(py, sums, array, labels, classes, listener),
+            Self::Double(array) => add_all(py, sums, array, labels, classes, listener),
+        }
+    }
 }
 
 /// The numbers of a C-contiguous array, one row after the other.
@@ -54,7 +84,37 @@ pub(crate) fn matrix(object: &Bound<'_, PyAny>, name: &'static str) -> PyResult<
     let array = converted(object, "double_matrix", name)?;
     let array = double_matrix(&array)?.readonly();
     let (rows, columns) = (array.shape()[0], array.shape()[1]);
-    Ok(DMatrix::from_row_slice(rows, columns, row_major(&array)?))
+    let numbers = transposed(row_major(&array)?, rows, columns);
+    Ok(DMatrix::from_vec(rows, columns, numbers))
+}
+
+/// A matrix whose columns are the rows of an array, as of one class mean a row: it lies in memory as the array does.
+pub(crate) fn rows_as_columns(
+    object: &Bound<'_, PyAny>,
+    name: &'static str,
+) -> PyResult<DMatrix<f64>> {
+    let array = converted(object, "double_matrix", name)?;
+    let array = double_matrix(&array)?.readonly();
+    let (rows, columns) = (array.shape()[0], array.shape()[1]);
+    Ok(DMatrix::from_column_slice(columns, rows, row_major(&array)?))
+}
+
+/// The numbers of a matrix column after column, from those row after row: in squares as wide as a line of the cache, as the
+/// rows of wider ones fall into the same places of it where their length is a power of two.
+fn transposed(numbers: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+    const SIDE: usize = 8;
+    let mut result = vec![0.0; numbers.len()];
+    for first_row in (0..rows).step_by(SIDE) {
+        let own_rows = first_row..rows.min(first_row + SIDE);
+        for first_column in (0..columns).step_by(SIDE) {
+            for column in first_column..columns.min(first_column + SIDE) {
+                for row in own_rows.clone() {
+                    result[column * rows + row] = numbers[row * columns + column];
+                }
+            }
+        }
+    }
+    result
 }
 
 /// A list of numbers of this name.
@@ -96,16 +156,17 @@ pub(crate) fn to_numpy<'py>(
     py: Python<'py>,
     matrix: &DMatrix<f64>,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let rows = matrix.transpose();
-    PyArray1::from_slice(py, rows.as_slice()).reshape([matrix.nrows(), matrix.ncols()])
+    let rows = transposed(matrix.as_slice(), matrix.ncols(), matrix.nrows());
+    PyArray1::from_vec(py, rows).reshape([matrix.nrows(), matrix.ncols()])
 }
 
-/// The columns of a matrix as the rows of a C-ordered array, such as one class mean a row.
-pub(crate) fn columns_to_numpy<'py>(
-    py: Python<'py>,
-    matrix: &DMatrix<f64>,
-) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    PyArray1::from_slice(py, matrix.as_slice()).reshape([matrix.ncols(), matrix.nrows()])
+/// The columns of a matrix as the rows of a C-ordered array, such as one class mean a row: its own numbers, not copied.
+pub(crate) fn columns_to_numpy(
+    py: Python<'_>,
+    matrix: DMatrix<f64>,
+) -> PyResult<Bound<'_, PyArray2<f64>>> {
+    let (rows, columns) = matrix.shape();
+    PyArray1::from_vec(py, matrix.data.into()).reshape([columns, rows])
 }
 
 /// Numbers as an array.

@@ -7,6 +7,7 @@ use pyo3::types::PyDict;
 use pythonize::pythonize;
 
 use crate::arrays::{columns_to_numpy, list_to_numpy};
+use crate::error::OrRaise;
 use crate::prediction::Prediction;
 
 /// A network as it was measured, beside a prediction or none. Made by :func:`audit` and `AuditSums.audit`.
@@ -75,6 +76,51 @@ impl Audit {
         self.audit.nc3_centered
     }
 
+    /// The geometry that NC3 is measured to.
+    #[getter]
+    fn nc3_target(&self) -> Option<String> {
+        self.audit.nc3_target.as_ref().map(ToString::to_string)
+    }
+
+    /// The distance of the Gram matrix of the class means to the predicted one.
+    #[getter]
+    fn nc2_class_means(&self) -> Option<f64> {
+        self.audit.nc2_class_means
+    }
+
+    /// NC1 after each layer relative to that of the features, dictionaries of measured and predicted; empty unless
+    /// `all_metrics` was asked for.
+    #[getter]
+    fn nc1_layer_ratios<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.nc1_layer_ratios)?)
+    }
+
+    /// Without a prediction, the distances to the frames that need none: orthogonal_frame, simplex_etf, seli.
+    #[getter]
+    fn distances<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.distances)?)
+    }
+
+    /// What the metrics are without any structure (`unstructured`), and what noise alone leaves of them in a collapsed
+    /// network (`collapsed`, None unless `all_metrics` was asked for).
+    #[getter]
+    fn levels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.levels)?)
+    }
+
+    /// Standard errors of the metrics by their keys; None unless `all_metrics` was asked for and classes have two samples.
+    #[getter]
+    fn standard_errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.standard_errors)?)
+    }
+
+    /// What the network looks like where it is better than the best point that was known: rank, automorphisms, orbits and
+    /// is_symmetric; None elsewhere.
+    #[getter]
+    fn structure<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.structure)?)
+    }
+
     /// NC4: the share of samples where the classifier and the nearest class mean agree.
     #[getter]
     fn nc4(&self) -> f64 {
@@ -91,6 +137,25 @@ impl Audit {
     #[getter]
     fn loss(&self) -> Option<f64> {
         self.audit.loss
+    }
+
+    /// The terms of the objective: data_term, weight_penalty, feature_penalty, bias_penalty and gradient_norm of all of it;
+    /// None without one.
+    #[getter]
+    fn objective<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.audit.measurement.objective())?)
+    }
+
+    /// 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖², the energy E_H of the features; None if it was not measured.
+    #[getter]
+    fn feature_energy(&self) -> Option<f64> {
+        self.audit.measurement.feature_energy()
+    }
+
+    /// 1/K Σ_k ‖w_k‖², the energy E_W of the classifier W_M⋯W_1. Raises RangeError if it overflows.
+    #[getter]
+    fn weight_energy(&self, py: Python<'_>) -> PyResult<f64> {
+        self.audit.measurement.weight_energy().or_raise(py)
     }
 
     /// The predicted value, f*.
@@ -179,7 +244,7 @@ impl Audit {
     /// The class means, shape (K, d).
     #[getter]
     fn class_means<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        columns_to_numpy(py, self.audit.measurement.class_means())
+        columns_to_numpy(py, self.audit.measurement.class_means().clone())
     }
 
     /// The number of samples of each class, shape (K,).

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrays::{Features, columns_to_numpy, labels, list_to_numpy};
 use crate::error::{OrRaise, bad_argument};
-use crate::passes::{Listener, Piece, for_each_piece, piece_samples};
-use crate::stored;
+use crate::passes::{Accumulate, Listener, Piece};
+use crate::stored::{self, Stored, pickled};
 
 const FIRST_PASS: &str = "neuralcollapse.FirstPass";
 
@@ -44,12 +44,6 @@ impl FirstPass {
         Ok(pass)
     }
 
-    fn accumulate<T: Scalar>(&mut self, piece: Piece<'_, T>) -> neural_collapse::Result<()> {
-        let batch = piece.batch()?;
-        self.statistics.accumulate(&batch)?;
-        self.energy.as_mut().map_or(Ok(()), |energy| energy.accumulate(&batch))
-    }
-
     fn add_all(
         &mut self,
         py: Python<'_>,
@@ -57,23 +51,26 @@ impl FirstPass {
         labels: &[i64],
         callback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let classes = self.statistics.classes();
+        let (dimension, classes, energy) =
+            (self.dimension(), self.classes(), self.energy.is_some());
         let listener = Listener { stage: "class means", callback };
-        // What has been added of a batch that is refused later on is taken back.
-        let (samples, dimension) = features.shape();
-        let before = (samples > piece_samples(dimension)).then(|| self.clone());
-        let added = match features {
-            Features::Single(array) => {
-                for_each_piece(py, array, labels, classes, listener, |piece| self.accumulate(piece))
-            }
-            Features::Double(array) => {
-                for_each_piece(py, array, labels, classes, listener, |piece| self.accumulate(piece))
-            }
-        };
-        if let (Err(_), Some(before)) = (&added, before) {
-            *self = before;
+        if self.samples() > 0 {
+            return features.add_to(py, self, labels, classes, listener);
+        }
+        // A first pass without samples is made anew faster than it is copied.
+        let added = features.add_all_to(py, self, labels, classes, listener);
+        if added.is_err() {
+            *self = Self::new(py, dimension, classes, energy)?;
         }
         added
+    }
+}
+
+impl<T: Scalar> Accumulate<T> for FirstPass {
+    fn add(&mut self, piece: Piece<'_, T>) -> neural_collapse::Result<()> {
+        let batch = piece.batch()?;
+        self.statistics.accumulate(&batch)?;
+        self.energy.as_mut().map_or(Ok(()), |energy| energy.accumulate(&batch))
     }
 }
 
@@ -108,12 +105,8 @@ impl FirstPass {
             Err(_) => return Err(bad_argument(py, "other", "this one itself", "another one")),
         };
         if self.energy.is_some() != other.energy.is_some() {
-            return Err(bad_argument(
-                py,
-                "other",
-                "with another setting of `energy`",
-                "of the same",
-            ));
+            let found = "with another setting of `energy`";
+            return Err(bad_argument(py, "other", found, "of the same"));
         }
         self.statistics.merge(&other.statistics).or_raise(py)?;
         match (&mut self.energy, &other.energy) {
@@ -149,7 +142,7 @@ impl FirstPass {
     /// The class means, shape (K, d): one class a row. Raises EmptyClassError if a class has no sample.
     #[getter]
     fn class_means<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        columns_to_numpy(py, &self.statistics.class_means().or_raise(py)?)
+        columns_to_numpy(py, self.statistics.class_means().or_raise(py)?)
     }
 
     /// ‖H‖², the sum of the squares of all features; None without `energy`.
@@ -174,22 +167,18 @@ impl FirstPass {
             statistics.classes()
         )
     }
+}
 
-    /// All of it as bytes, with a version; `from_bytes` checks them.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+impl Stored for FirstPass {
+    type Read = Self;
+
+    fn written<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         stored::write(py, FIRST_PASS, self)
     }
 
-    /// What `to_bytes` has written. Raises ArgumentError for anything else.
-    #[staticmethod]
-    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+    fn read(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         stored::read(py, FIRST_PASS, data)
     }
-
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
-        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
-        Ok((read, (slf.borrow().to_bytes(slf.py())?,)))
-    }
 }
+
+pickled!(FirstPass);

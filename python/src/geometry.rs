@@ -135,5 +135,5 @@ fn frame(
     py: Python<'_>,
     frame: neural_collapse::Result<neural_collapse::geometry::Frame>,
 ) -> PyResult<Bound<'_, PyArray2<f64>>> {
-    crate::arrays::columns_to_numpy(py, frame.or_raise(py)?.vectors())
+    crate::arrays::columns_to_numpy(py, frame.or_raise(py)?.into_vectors())
 }

@@ -8,15 +8,24 @@ mod audit;
 mod error;
 mod first_pass;
 mod geometry;
+mod layers;
+mod loss;
 mod metrics;
 mod models;
 mod monitor;
+mod objective;
+mod out_of_distribution;
 mod passes;
 mod potential;
 mod prediction;
 mod problem;
+mod recipe;
+mod regression;
+mod samples;
+mod soft_label_audit;
 mod stored;
 mod sums;
+mod vectors;
 
 use pyo3::prelude::*;
 
@@ -30,11 +39,24 @@ mod _core {
     #[pymodule_export]
     use crate::geometry::{ClassMatrix, general_orthogonal_frame, orthogonal_frame, simplex_etf};
     #[pymodule_export]
+    use crate::layers::{layers, separation_law};
+    #[pymodule_export]
     use crate::metrics::{
-        all_metrics, cdnv, duality_cosines, nc1, nc1_trace_quotient, nc2, nc3, nc4, self_duality,
+        all_metrics, cdnv, confusion, nc1, nc1_trace_quotient, nc4, within_class_covariance,
     };
     #[pymodule_export]
-    use crate::models::{CrossEntropy, LayerPeeled, Seli, Ufm, predict};
+    use crate::models::{
+        CrossEntropy, FixedHead, LayerPeeled, MultiLabel, Seli, SoftLabels, SparseLabels,
+        SphericalCrossEntropy, SupervisedContrastive, Ufm, one_vs_rest_bound, one_vs_rest_distance,
+        predict, simplex_margins,
+    };
+    #[pymodule_export]
+    use crate::objective::{
+        balancedness, decay_of_code, feature_decay_of_code, infer_decays, least_squares_split,
+        objective,
+    };
+    #[pymodule_export]
+    use crate::out_of_distribution::{Neco, detection, nc5, nci_scores};
     #[pymodule_export]
     use crate::passes::limit_threads;
     #[pymodule_export]
@@ -42,5 +64,14 @@ mod _core {
     #[pymodule_export]
     use crate::prediction::Prediction;
     #[pymodule_export]
+    use crate::regression::{RegressionAudit, audit_regression, nrc1, nrc2, nrc3, predicted_gamma};
+    #[pymodule_export]
+    use crate::soft_label_audit::{SoftLabelAudit, audit_soft_labels};
+    #[pymodule_export]
     use crate::sums::{AuditPart, AuditSums};
+    #[pymodule_export]
+    use crate::vectors::{
+        duality_cosines, nc0, nc0_factor, nc2, nc3, self_duality, shape, tag_average_residuals,
+        unstructured_levels,
+    };
 }

@@ -2,7 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use neural_collapse::measure::{LabeledFeatures, Scalar};
+use neural_collapse::ClassStatistics;
+use neural_collapse::measure::{ClassVariances, LabeledFeatures, PooledScatter, Scalar};
+use neural_collapse::metrics::{Confusion, DecisionCounts, MetricSums, Nc1Sums};
+use neural_collapse::objective::ObjectiveSums;
 use numpy::PyUntypedArrayMethods;
 use numpy::{Element, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -11,7 +14,7 @@ use crate::arrays::row_major;
 use crate::error::{OrRaise, bad_shape};
 
 /// Numbers in a piece: some hundredths of a second.
-const PIECE_ENTRIES: usize = 1 << 24;
+const PIECE_ENTRIES: usize = 1 << 25;
 
 /// Samples of the library's own blocks, which pieces do not cut.
 const BLOCK: usize = 128;
@@ -29,7 +32,8 @@ pub(crate) struct Listener<'a, 'py> {
 }
 
 impl Listener<'_, '_> {
-    fn hear(&self, done: usize, total: usize) -> PyResult<()> {
+    /// Says how far the pass is.
+    pub(crate) fn hear(&self, done: usize, total: usize) -> PyResult<()> {
         if let Some(callback) = self.callback.filter(|callback| !callback.is_none()) {
             callback.call1((self.stage, done, total))?;
         }
@@ -55,14 +59,42 @@ impl<'a, T: Scalar> Piece<'a, T> {
     }
 }
 
-/// Visits all samples, piece by piece.
-pub(crate) fn for_each_piece<T: Scalar + Element>(
+/// What samples of this precision are added to.
+pub(crate) trait Accumulate<T: Scalar>: Send {
+    /// Adds samples.
+    fn add(&mut self, piece: Piece<'_, T>) -> neural_collapse::Result<()>;
+}
+
+/// The library's own sums.
+macro_rules! accumulates {
+    ($($sums:ty),+) => {
+        $(impl<T: Scalar> Accumulate<T> for $sums {
+            fn add(&mut self, piece: Piece<'_, T>) -> neural_collapse::Result<()> {
+                self.accumulate(&piece.batch()?)
+            }
+        })+
+    };
+}
+
+accumulates!(
+    ClassStatistics,
+    Nc1Sums<T>,
+    ClassVariances<T>,
+    MetricSums<T>,
+    DecisionCounts,
+    Confusion,
+    PooledScatter,
+    ObjectiveSums
+);
+
+/// Adds all samples to sums, piece by piece. What has been added before an error stays: see [`all_or_nothing`].
+pub(crate) fn add_all<T: Scalar + Element>(
     py: Python<'_>,
+    sums: &mut impl Accumulate<T>,
     features: &PyReadonlyArray2<'_, T>,
     labels: &[i64],
     classes: usize,
     listener: Listener<'_, '_>,
-    mut visit: impl FnMut(Piece<'_, T>) -> neural_collapse::Result<()> + Send,
 ) -> PyResult<()> {
     let shape = features.shape();
     let (samples, dimension) = (shape[0], shape[1]);
@@ -76,12 +108,27 @@ pub(crate) fn for_each_piece<T: Scalar + Element>(
         let end = samples.min(first + size);
         let (numbers, labels) = (&numbers[first * dimension..end * dimension], &labels[first..end]);
         let piece = Piece { numbers, labels, dimension, classes };
-        let visited = py.detach(|| visit(piece));
-        visited.map_err(|error| error.counted_from(first)).or_raise(py)?;
+        let added = py.detach(|| sums.add(piece));
+        added.map_err(|error| error.counted_from(first)).or_raise(py)?;
         py.check_signals()?;
         listener.hear(end, samples)?;
     }
     Ok(())
+}
+
+/// Adds samples of this shape to sums by `add`; what has been added of a batch that is refused later on is taken back.
+pub(crate) fn all_or_nothing<S: Clone>(
+    sums: &mut S,
+    (samples, dimension): (usize, usize),
+    add: impl FnOnce(&mut S) -> PyResult<()>,
+) -> PyResult<()> {
+    // A single piece is added as a whole or not at all.
+    let before = (samples > piece_samples(dimension)).then(|| sums.clone());
+    let added = add(sums);
+    if let (Err(_), Some(before)) = (&added, before) {
+        *sums = before;
+    }
+    added
 }
 
 /// Limits the threads of each measurement of this process; None for as many as the machine runs at once.

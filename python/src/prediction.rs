@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::cross_entropy::Landscape;
-use neural_collapse::models::layer_peeled::LayerPeeledMinimum;
 use neural_collapse::problem::TrainingObjective;
-use neural_collapse::{Basis, Bias, GlobalMinimum};
+use neural_collapse::{Basis, Bias, ClassCounts, GlobalMinimum};
 use numpy::{PyArray1, PyArray2};
+use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pythonize::pythonize;
@@ -15,58 +15,54 @@ use pythonize::pythonize;
 use crate::arrays::{list_to_numpy, to_numpy};
 use crate::error::OrRaise;
 use crate::geometry::ClassMatrix;
-use crate::models::{CrossEntropy, LayerPeeled, Seli, Ufm};
+use crate::loss::Loss;
+use crate::models;
 use crate::monitor::watched;
-use crate::problem::{Loss, Recipe};
-use crate::stored;
-
-const KIND: &str = "neuralcollapse.Prediction";
+use crate::recipe::{Model, Recipe};
+use crate::stored::{Stored, pickled};
 
 /// The point that training should reach, with everything that can be measured there.
 ///
-/// Made by :func:`predict` or by one of the classes :class:`Ufm`, :class:`CrossEntropy`, :class:`LayerPeeled` and
-/// :class:`Seli`. Layers are numbered from the features to the output, W_1, …, W_M; h_k is the mean of the features of
-/// class k. All numbers are dimensionless. What differs between the members of a family of global minimizers is None.
+/// Made by :func:`predict` or by one of the classes :class:`Ufm`, :class:`CrossEntropy`, :class:`LayerPeeled`,
+/// :class:`Seli`, :class:`FixedHead`, :class:`SphericalCrossEntropy`, :class:`SupervisedContrastive`,
+/// :class:`SoftLabels`, :class:`MultiLabel` and :class:`SparseLabels`. Layers are numbered from the features to the output,
+/// W_1, …, W_M; h_k is the mean of the features of class k. All numbers are dimensionless. What differs between the members
+/// of a family of global minimizers is None.
 #[pyclass(subclass, frozen, module = "neuralcollapse")]
 #[derive(Debug)]
 pub(crate) struct Prediction {
-    pub(crate) recipe: Recipe,
-    model: Arc<AnyModel>,
+    recipe: Recipe,
+    model: Arc<Model>,
 }
 
 impl Prediction {
     /// The model, for comparing measurements with it.
-    pub(crate) fn model(&self) -> &AnyModel {
+    pub(crate) fn minimum(&self) -> &dyn neural_collapse::Prediction {
+        self.model.prediction()
+    }
+
+    /// The model itself, for what not all models answer.
+    pub(crate) fn model(&self) -> &Model {
         &self.model
     }
 
     pub(crate) fn objective(&self) -> TrainingObjective {
-        self.model.prediction().training_objective()
-    }
-
-    fn minimum(&self) -> &dyn neural_collapse::Prediction {
-        self.model.prediction()
+        self.minimum().training_objective()
     }
 
     pub(crate) fn squared(&self) -> Option<&GlobalMinimum> {
-        match &*self.model {
-            AnyModel::Squared(minimum) => Some(minimum),
-            _ => None,
-        }
+        self.model.squared()
     }
 
     pub(crate) fn landscape(&self) -> Option<&Landscape> {
-        match &*self.model {
+        match self.model.any()? {
             AnyModel::CrossEntropy(landscape) => Some(landscape),
             _ => None,
         }
     }
 
-    pub(crate) fn layer_peeled(&self) -> Option<&LayerPeeledMinimum> {
-        match &*self.model {
-            AnyModel::LayerPeeled(minimum) => Some(minimum),
-            _ => None,
-        }
+    fn loss_kind(&self) -> Loss {
+        Loss::of(&self.objective())
     }
 
     pub(crate) fn build(
@@ -78,15 +74,31 @@ impl Prediction {
         Ok(Self { model: Arc::new(model), recipe })
     }
 
+    /// As a subclass.
+    pub(crate) fn initializer<S>(self, subclass: S) -> PyClassInitializer<S>
+    where
+        S: PyClass<BaseType = Self>,
+    {
+        PyClassInitializer::from(self).add_subclass(subclass)
+    }
+
     /// The object of the class that belongs to the loss.
     pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let loss = Loss::of(&self.recipe.objective);
-        let base = PyClassInitializer::from(self);
-        Ok(match loss {
-            Loss::SquaredError => Py::new(py, base.add_subclass(Ufm))?.into_any(),
-            Loss::CrossEntropy => Py::new(py, base.add_subclass(CrossEntropy))?.into_any(),
-            Loss::LayerPeeled => Py::new(py, base.add_subclass(LayerPeeled))?.into_any(),
-            Loss::SupportVectors => Py::new(py, base.add_subclass(Seli))?.into_any(),
+        Ok(match self.loss_kind() {
+            Loss::SquaredError => Py::new(py, self.initializer(models::Ufm))?.into_any(),
+            Loss::CrossEntropy => Py::new(py, self.initializer(models::CrossEntropy))?.into_any(),
+            Loss::LayerPeeled => Py::new(py, self.initializer(models::LayerPeeled))?.into_any(),
+            Loss::SupportVectors => Py::new(py, self.initializer(models::Seli))?.into_any(),
+            Loss::FixedEtf => Py::new(py, self.initializer(models::FixedHead))?.into_any(),
+            Loss::SphericalCrossEntropy => {
+                Py::new(py, self.initializer(models::SphericalCrossEntropy))?.into_any()
+            }
+            Loss::SupervisedContrastive => {
+                Py::new(py, self.initializer(models::SupervisedContrastive))?.into_any()
+            }
+            Loss::SoftLabels => Py::new(py, self.initializer(models::SoftLabels))?.into_any(),
+            Loss::PickAllLabels => Py::new(py, self.initializer(models::MultiLabel))?.into_any(),
+            Loss::SupportMargins => Py::new(py, self.initializer(models::SparseLabels))?.into_any(),
         })
     }
 
@@ -114,10 +126,11 @@ impl Prediction {
         self.minimum().loss()
     }
 
-    /// Name of the loss function: "mse", "cross_entropy", "layer_peeled" or "uf_svm".
+    /// Name of the loss function: "mse", "cross_entropy", "layer_peeled", "uf_svm", "fixed_etf", "spherical_ce", "supcon",
+    /// "soft_labels", "pick_all_labels" or "support_margins".
     #[getter]
     fn loss_function(&self) -> &'static str {
-        Loss::of(&self.recipe.objective).name()
+        self.loss_kind().name()
     }
 
     /// A number that no value of the training objective is below, by proof; None if no such number is known.
@@ -163,16 +176,12 @@ impl Prediction {
         self.minimum().classes()
     }
 
-    /// The number of samples of each class, shape (K,).
+    /// The number of samples of each class, shape (K,); None where labels are not classes.
     #[getter]
-    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
-        let counts: Vec<u64> = self
-            .recipe
-            .counts
-            .runs()
-            .flat_map(|run| run.classes().map(move |_| run.size))
-            .collect();
-        list_to_numpy(py, &counts)
+    fn counts<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<u64>>> {
+        let runs = self.minimum().counts()?.runs();
+        let counts: Vec<u64> = runs.flat_map(|run| run.classes().map(move |_| run.size)).collect();
+        Some(list_to_numpy(py, &counts))
     }
 
     /// The widths d_1, …, d_M (inputs of each layer), or None if they are not limited.
@@ -184,14 +193,18 @@ impl Prediction {
     /// The weight decays λ_1, …, λ_M, or None for a model without decays.
     #[getter]
     fn weight_decay<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
-        let regularization = self.recipe.objective.regularization()?;
-        Some(list_to_numpy(py, regularization.weight_decays()))
+        Some(list_to_numpy(py, self.objective().regularization()?.weight_decays()))
     }
 
     /// The decay λ_H of the features, or None for a model without decays.
     #[getter]
     fn feature_decay(&self) -> Option<f64> {
-        self.recipe.objective.regularization().map(neural_collapse::Regularization::feature_decay)
+        match self.objective() {
+            TrainingObjective::FixedSimplexHead { feature_decay, .. } => Some(feature_decay),
+            objective => {
+                objective.regularization().map(neural_collapse::Regularization::feature_decay)
+            }
+        }
     }
 
     /// The bias b, shape (K,); None without a bias, and where it differs between minimizers.
@@ -201,7 +214,7 @@ impl Prediction {
     }
 
     /// One dictionary a class: count, classifier_norm_squared ‖w_k‖², feature_norm_squared ‖h_k‖², collapsed. A list
-    /// that pandas.DataFrame takes.
+    /// that pandas.DataFrame takes. Raises NotAnsweredError where labels are not classes.
     fn class_table<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let table = PyList::empty(py);
         for (run, class) in self.minimum().class_runs().or_raise(py)? {
@@ -257,16 +270,19 @@ impl Prediction {
     }
 
     /// Matrices that attain the loss: a dictionary with `weights` (a list of arrays, (outputs, inputs) each), `bias`
-    /// ((K,) or None), `features` ((N, d), one sample a row, class after class) and `labels` ((N,)).
+    /// ((K,) or None), `features` ((N, d), one sample a row, class after class) and `labels` ((N,)): the class of each sample,
+    /// or the number of its soft label, set of tags or context; None for real-valued targets.
     ///
-    /// With a `seed` hidden spaces are turned at random, else they are the standard ones.
+    /// With a `seed` hidden spaces are turned at random, else they are the standard ones. Raises NotAnsweredError for a loss
+    /// without a classifier.
     #[pyo3(signature = (seed = None))]
     fn explicit<'py>(&self, py: Python<'py>, seed: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         let basis = seed.map_or(Basis::Standard, Basis::Random);
         let point = py.detach(|| self.minimum().explicit(&basis)).or_raise(py)?;
         let features = point.features().or_raise(py)?;
-        let labels = self.recipe.counts.labels().or_raise(py)?;
-        let labels: Vec<i64> = labels.into_iter().map(|label| label as i64).collect();
+        let labels = self.recipe.labels().or_raise(py)?;
+        let labels: Option<Vec<i64>> =
+            labels.map(|labels| labels.into_iter().map(|label| label as i64).collect());
         let layers: PyResult<Vec<Bound<'_, PyArray2<f64>>>> =
             point.head().weights().iter().map(|layer| to_numpy(py, layer)).collect();
         let found = PyDict::new(py);
@@ -274,14 +290,14 @@ impl Prediction {
         let bias = point.head().bias().map(|bias| list_to_numpy(py, bias.as_slice()));
         found.set_item("bias", bias)?;
         found.set_item("features", to_numpy(py, &features.transpose())?)?;
-        found.set_item("labels", list_to_numpy(py, &labels))?;
+        found.set_item("labels", labels.map(|labels| list_to_numpy(py, &labels)))?;
         Ok(found)
     }
 
     /// The training objective as plain data.
     #[getter]
     fn training_objective<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(pythonize(py, &self.recipe.objective)?)
+        Ok(pythonize(py, &self.objective())?)
     }
 
     /// The numbers as plain data, with the keys of the program's `predict --json`.
@@ -305,19 +321,16 @@ impl Prediction {
         if let Some(landscape) = own.landscape() {
             found.set_item("strength", landscape.problem().strength())?;
         }
-        found.set_item("classes", own.class_table(py)?)?;
+        // Labels that are no classes are in no table of them.
+        let classes = own.minimum().counts().map(|_| own.class_table(py)).transpose()?;
+        found.set_item("classes", classes)?;
         Ok(found)
     }
 
     fn __repr__(&self) -> String {
         format!(
             "{}(geometry='{}', K={}, M={}, loss={:.8e}, proof='{}')",
-            match Loss::of(&self.recipe.objective) {
-                Loss::SquaredError => "Ufm",
-                Loss::CrossEntropy => "CrossEntropy",
-                Loss::LayerPeeled => "LayerPeeled",
-                Loss::SupportVectors => "Seli",
-            },
+            self.loss_kind().class_name(),
             self.geometry_name(),
             self.classes(),
             self.depth(),
@@ -343,33 +356,31 @@ impl Prediction {
     fn __hash__(&self) -> u64 {
         self.loss().to_bits()
     }
+}
 
-    /// The problem as bytes; the prediction is made again from it.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        stored::write(py, KIND, &self.recipe)
+impl Stored for Prediction {
+    type Read = Py<PyAny>;
+
+    /// The problem; the prediction is made again from it.
+    fn written<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.recipe.written(py)
     }
 
-    /// The prediction whose problem `to_bytes` has written.
-    #[staticmethod]
-    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
-        let recipe: Recipe = stored::read(py, KIND, data)?;
-        Self::build(py, recipe, None)?.into_object(py)
-    }
-
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
-        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
-        Ok((read, (slf.get().to_bytes(slf.py())?,)))
+    fn read(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
+        Self::build(py, Recipe::read(py, data)?, None)?.into_object(py)
     }
 }
 
+pickled!(Prediction);
+
 impl Prediction {
+    /// What the prediction is for, with the keys of the program's `problem`.
     fn problem<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let problem = PyDict::new(py);
-        problem.set_item("counts", self.counts(py).call_method0("tolist")?)?;
-        problem.set_item("samples", self.recipe.counts.samples())?;
-        if let Some(decays) = self.recipe.objective.regularization() {
+        let (problem, objective) = (PyDict::new(py), self.objective());
+        let counts = self.counts(py).map(|counts| counts.call_method0("tolist")).transpose()?;
+        problem.set_item("counts", counts)?;
+        problem.set_item("samples", self.minimum().counts().map(ClassCounts::samples))?;
+        if let Some(decays) = objective.regularization() {
             problem.set_item("depth", self.depth())?;
             problem.set_item("weight_decay", decays.weight_decays())?;
             problem.set_item("feature_decay", decays.feature_decay())?;
@@ -382,12 +393,51 @@ impl Prediction {
             let limit = narrowest.map_or(self.classes(), |width| width.min(self.classes()));
             problem.set_item("rank_limit", limit)?;
         }
-        if let TrainingObjective::Budgeted { weight_energy, feature_energy, .. } =
-            self.recipe.objective
-        {
-            problem.set_item("weight_energy", weight_energy)?;
-            problem.set_item("feature_energy", feature_energy)?;
+        match objective {
+            TrainingObjective::WeightedCrossEntropy {
+                class_weights,
+                label_smoothing,
+                nonnegative_features,
+                ..
+            } => {
+                set_unless_default(&problem, "class_weights", class_weights)?;
+                set_unless_default(&problem, "label_smoothing", label_smoothing)?;
+                set_unless_default(&problem, "nonnegative_features", nonnegative_features)?;
+            }
+            TrainingObjective::WeightedSquaredError { class_weights, label_smoothing, .. } => {
+                set_unless_default(&problem, "class_weights", class_weights)?;
+                set_unless_default(&problem, "label_smoothing", label_smoothing)?;
+            }
+            TrainingObjective::ScaledMargins { margins, logit_scales } => {
+                set_unless_default(&problem, "margins", margins)?;
+                set_unless_default(&problem, "logit_scales", logit_scales)?;
+            }
+            TrainingObjective::Budgeted { weight_energy, feature_energy, .. } => {
+                problem.set_item("weight_energy", weight_energy)?;
+                problem.set_item("feature_energy", feature_energy)?;
+            }
+            TrainingObjective::FixedSimplexHead {
+                classifier_norm_squared, feature_decay, ..
+            } => {
+                problem.set_item("classifier_norm_squared", classifier_norm_squared)?;
+                problem.set_item("feature_decay", feature_decay)?;
+            }
+            TrainingObjective::UnitVectors { temperature, .. } => {
+                problem.set_item("temperature", temperature)?;
+            }
+            _ => {}
         }
         Ok(problem)
+    }
+}
+
+/// Sets what is not as the plain loss has it.
+fn set_unless_default<'py, V>(problem: &Bound<'py, PyDict>, key: &str, value: V) -> PyResult<()>
+where
+    V: IntoPyObject<'py> + Default + PartialEq,
+{
+    match value == V::default() {
+        true => Ok(()),
+        false => problem.set_item(key, value),
     }
 }

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use neural_collapse::audit::{AuditOptions, AuditPart as Part, AuditSums as Sums, predicted_rank};
-use neural_collapse::measure::Scalar;
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::problem::TrainingObjective;
-use neural_collapse::{ClassStatistics, LinearHead};
-use numpy::PyUntypedArrayMethods;
-use numpy::{Element, PyReadonlyArray2};
+use neural_collapse::{ClassStatistics, Error, LinearHead};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::{Deserialize, Serialize};
@@ -17,10 +14,10 @@ use crate::arrays::{Features, head, labels};
 use crate::audit::Audit;
 use crate::error::{OrRaise, bad_argument, bad_shape};
 use crate::first_pass::FirstPass;
-use crate::metrics::nc1_options;
-use crate::passes::{Listener, Piece, for_each_piece, piece_samples};
+use crate::passes::{Accumulate, Listener, Piece};
 use crate::prediction::Prediction;
-use crate::stored;
+use crate::samples::nc1_options;
+use crate::stored::{self, Stored, pickled};
 
 const AUDIT_SUMS: &str = "neuralcollapse.AuditSums";
 const AUDIT_PART: &str = "neuralcollapse.AuditPart";
@@ -89,6 +86,32 @@ impl Typed {
     }
 }
 
+impl Accumulate<f32> for Typed {
+    fn add(&mut self, piece: Piece<'_, f32>) -> neural_collapse::Result<()> {
+        match self {
+            Self::Single(sums) => sums.accumulate(&piece.batch()?),
+            Self::Double(sums) => {
+                let numbers: Vec<f64> = piece.numbers.iter().map(|&x| f64::from(x)).collect();
+                let Piece { labels, dimension, classes, .. } = piece;
+                sums.accumulate(&Piece { numbers: &numbers, labels, dimension, classes }.batch()?)
+            }
+        }
+    }
+}
+
+impl Accumulate<f64> for Typed {
+    fn add(&mut self, piece: Piece<'_, f64>) -> neural_collapse::Result<()> {
+        match self {
+            Self::Double(sums) => sums.accumulate(&piece.batch()?),
+            // `AuditSums.add` has said so before.
+            Self::Single(_) => Err(Error::NotAnswered {
+                question: "sums over features in double precision",
+                reason: "they were made for single precision",
+            }),
+        }
+    }
+}
+
 /// What a worker sends back of its AuditSums: some numbers for each class, with an objective dK more, with the balance
 /// of the layers d²/2 more. It is pickled; `AuditSums.merge` takes it.
 #[pyclass(frozen, module = "neuralcollapse")]
@@ -97,28 +120,24 @@ pub(crate) struct AuditPart(Part);
 
 #[pymethods]
 impl AuditPart {
-    /// All of it as bytes, with a version; `from_bytes` checks them.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        stored::write(py, AUDIT_PART, &self.0)
-    }
-
-    /// What `to_bytes` has written. Raises ArgumentError for anything else.
-    #[staticmethod]
-    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        stored::read(py, AUDIT_PART, data).map(Self)
-    }
-
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Self>().is_ok_and(|other| other.get().0 == self.0)
     }
+}
 
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
-        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
-        Ok((read, (slf.get().to_bytes(slf.py())?,)))
+impl Stored for AuditPart {
+    type Read = Self;
+
+    fn written<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        stored::write(py, AUDIT_PART, &self.0)
+    }
+
+    fn read(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        stored::read(py, AUDIT_PART, data).map(Self)
     }
 }
+
+pickled!(AuditPart, AuditSums);
 
 /// The second pass of an audit: everything that is measured around the class means of the first one.
 ///
@@ -150,68 +169,6 @@ impl AuditSums {
         let sums = py.detach(|| setup.sums()).or_raise(py)?;
         Ok(Self { setup: Arc::new(setup), blank: Arc::new(sums.clone()), sums })
     }
-
-    fn add_single(
-        &mut self,
-        py: Python<'_>,
-        array: &PyReadonlyArray2<'_, f32>,
-        labels: &[i64],
-        listener: Listener<'_, '_>,
-    ) -> PyResult<()> {
-        let classes = self.setup.statistics.classes();
-        match &mut self.sums {
-            Typed::Single(sums) => taking_back(sums, array, |sums| {
-                for_each_piece(py, array, labels, classes, listener, |piece| {
-                    sums.accumulate(&piece.batch()?)
-                })
-            }),
-            Typed::Double(sums) => taking_back(sums, array, |sums| {
-                for_each_piece(py, array, labels, classes, listener, |piece| {
-                    let numbers: Vec<f64> = piece.numbers.iter().map(|&x| f64::from(x)).collect();
-                    let Piece { labels, dimension, classes, .. } = piece;
-                    sums.accumulate(
-                        &Piece { numbers: &numbers, labels, dimension, classes }.batch()?,
-                    )
-                })
-            }),
-        }
-    }
-
-    fn add_double(
-        &mut self,
-        py: Python<'_>,
-        array: &PyReadonlyArray2<'_, f64>,
-        labels: &[i64],
-        listener: Listener<'_, '_>,
-    ) -> PyResult<()> {
-        let classes = self.setup.statistics.classes();
-        match &mut self.sums {
-            Typed::Double(sums) => taking_back(sums, array, |sums| {
-                for_each_piece(py, array, labels, classes, listener, |piece| {
-                    sums.accumulate(&piece.batch()?)
-                })
-            }),
-            Typed::Single(_) => {
-                let expected = "of float32, as these sums were made with dtype='float32'";
-                Err(bad_argument(py, "features", "an array of float64", expected))
-            }
-        }
-    }
-}
-
-/// Adds to sums; what has been added of a batch that is refused later on is taken back.
-fn taking_back<T: Scalar + Element, S: Scalar>(
-    sums: &mut Sums<S>,
-    array: &PyReadonlyArray2<'_, T>,
-    add: impl FnOnce(&mut Sums<S>) -> PyResult<()>,
-) -> PyResult<()> {
-    let shape = array.shape();
-    let before = (shape[0] > piece_samples(shape[1])).then(|| sums.clone());
-    let added = add(sums);
-    if let (Err(_), Some(before)) = (&added, before) {
-        *sums = before;
-    }
-    added
 }
 
 #[pymethods]
@@ -245,9 +202,8 @@ impl AuditSums {
                 return Err(bad_argument(py, "dtype", &found, "'float32' or 'float64'"));
             }
         };
-        let rank = prediction
-            .map(|prediction| predicted_rank(prediction.get().model().prediction()))
-            .transpose();
+        let rank =
+            prediction.map(|prediction| predicted_rank(prediction.get().minimum())).transpose();
         let head = head(weights, bias)?;
         let (dimension, classes) = (first_pass.dimension(), first_pass.classes());
         for (found, expected, reason) in [
@@ -286,10 +242,13 @@ impl AuditSums {
         let labels = self::labels(labels)?;
         let labels = labels.as_slice()?;
         let listener = Listener { stage: "deviations", callback: progress };
-        match Features::new(features)? {
-            Features::Single(array) => self.add_single(py, &array, labels, listener),
-            Features::Double(array) => self.add_double(py, &array, labels, listener),
+        let features = Features::new(features)?;
+        if self.setup.single && matches!(features, Features::Double(_)) {
+            let expected = "of float32, as these sums were made with dtype='float32'";
+            return Err(bad_argument(py, "features", "an array of float64", expected));
         }
+        let classes = self.setup.statistics.classes();
+        features.add_to(py, &mut self.sums, labels, classes, listener)
     }
 
     /// The same sums without samples, for a worker.
@@ -325,14 +284,14 @@ impl AuditSums {
         prediction: Option<&Bound<'_, Prediction>>,
         reason: Option<String>,
     ) -> PyResult<Audit> {
-        let model = prediction.map(|prediction| prediction.get().model());
+        let model = prediction.map(|prediction| prediction.get().minimum());
         let audit = py.detach(|| {
             let measurement = match &self.sums {
                 Typed::Single(sums) => sums.measurement(),
                 Typed::Double(sums) => sums.measurement(),
             }?;
             match model {
-                Some(model) => measurement.compare(model.prediction()),
+                Some(model) => measurement.compare(model),
                 None => {
                     let reason = reason.unwrap_or_else(|| "none was asked for".into());
                     measurement.without_prediction(reason)
@@ -359,27 +318,21 @@ impl AuditSums {
             self.dtype()
         )
     }
+}
 
-    /// All of it as bytes, with a version; `from_bytes` checks them.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+impl Stored for AuditSums {
+    type Read = Self;
+
+    fn written<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         // Sums without samples are what all workers get: zeros need not travel.
         let part = py.detach(|| Some(self.sums.part()).filter(|part| *part != self.blank.part()));
         stored::write(py, AUDIT_SUMS, &(&*self.setup, part))
     }
 
-    /// What `to_bytes` has written. Raises ArgumentError for anything else.
-    #[staticmethod]
-    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+    fn read(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let (setup, part): (Setup, Option<Part>) = stored::read(py, AUDIT_SUMS, data)?;
         let mut read = Self::of(py, setup)?;
         part.map_or(Ok(()), |part| read.sums.merge_part(&part)).or_raise(py)?;
         Ok(read)
-    }
-
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
-        let read = slf.py().get_type::<Self>().getattr("from_bytes")?;
-        Ok((read, (slf.borrow().to_bytes(slf.py())?,)))
     }
 }

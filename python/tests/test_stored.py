@@ -13,6 +13,21 @@ from neuralcollapse import errors
 STORED = pathlib.Path(__file__).parent / "stored"
 
 
+DECAYS = {"weight_decay": 1e-2, "feature_decay": 1e-3}
+
+#: One prediction of each kind that is stored in a way of its own.
+MODELS = {
+    "soft_labels": lambda: nc.SoftLabels([[0.75, 0.25], [0.5, 0.5]], [3, 4], **DECAYS),
+    "pytorch_weight": lambda: nc.predict([5, 3], loss="ce", pytorch_weight=[1.0, 2.0], label_smoothing=0.125, **DECAYS),
+    "multi_label": lambda: nc.MultiLabel(4, {1: 5, 2: 1}, **DECAYS),
+    "sparse_labels": lambda: nc.SparseLabels(4, [[0, 1], [2]], [3, 4]),
+    "targets": lambda: nc.Ufm.from_targets([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.25]], bias="unregularized", **DECAYS),
+    "fixed_head": lambda: nc.FixedHead([5, 3], classifier_norm_squared=2.0, feature_decay=1e-3),
+    "supervised_contrastive": lambda: nc.SupervisedContrastive([5, 5], temperature=0.5),
+    "margins": lambda: nc.Seli([5, 3], margins=[1.0, 2.0]),
+}
+
+
 def audited():
     features, labels, weights, bias = network([30, 20, 10], depth=2, bias=True)
     # Numbers with few digits, so that they are the same on every machine.
@@ -53,6 +68,15 @@ def test_files_of_version_0_1_0():
     assert_same(empty.audit(model).to_dict(), old.audit(model).to_dict())
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_predictions_of_version_0_1_0(name):
+    read, expected = nc.Prediction.from_bytes((STORED / f"{name}_0.1.0").read_bytes()), MODELS[name]()
+    assert type(read) is type(expected) and read == expected
+    assert read.loss == pytest.approx(expected.loss, rel=1e-12)
+    with pytest.raises(errors.ArgumentError):
+        nc.Prediction.from_bytes((STORED / f"{name}_0.1.0").read_bytes()[:-1])
+
+
 def test_what_is_damaged_is_refused():
     prediction, first, sums = audited()
     for value in (prediction, first, sums, sums.part()):
@@ -77,5 +101,7 @@ def test_what_is_damaged_is_refused():
 if __name__ == "__main__":
     STORED.mkdir(exist_ok=True)
     model, pass_1, full = audited()
-    for name, value in (("prediction", model), ("first_pass", pass_1), ("audit_sums", full), ("audit_part", full.part())):
-        (STORED / f"{name}_0.1.0").write_bytes(value.to_bytes())
+    values = {"prediction": model, "first_pass": pass_1, "audit_sums": full, "audit_part": full.part()}
+    for name, value in (values | {name: make() for name, make in MODELS.items()}).items():
+        if not (STORED / f"{name}_0.1.0").exists():
+            (STORED / f"{name}_0.1.0").write_bytes(value.to_bytes())
