@@ -72,8 +72,9 @@ def _norms(values: list[float | None]) -> npt.NDArray[np.float64]:
 
 
 def prediction(prediction: Prediction) -> Any:
-    """Squared norms of classifier and class means, class by class, and the angles between class means."""
-    drawn, (left, right) = figure(2)
+    """Squared norms of classifier and class means, class by class, the angles between class means, and the singular values of
+    every layer."""
+    drawn, (left, right, spectrum) = figure(3)
     angles = ("class_means_gram", "angles between class means, predicted")
     if prediction.counts is not None:
         table = prediction.class_table()
@@ -89,7 +90,25 @@ def prediction(prediction: Prediction) -> Any:
     left.legend()
     question, title = angles
     _show_cosines(right, drawn, _dense(prediction, question), title)
+    _show_spectrum(spectrum, prediction)
     return drawn
+
+
+def _show_spectrum(axes: Any, prediction: Prediction) -> None:
+    axes.set_title("singular values")
+    try:
+        layers = [prediction.singular_values(layer) for layer in range(1, prediction.depth + 1)]
+    except NotAnsweredError:
+        layers = []
+    if not layers:  # nor has a loss without a classifier any
+        axes.text(0.5, 0.5, "not determined", ha="center", va="center")
+        axes.set_axis_off()
+        return
+    for layer, values in enumerate(layers, start=1):
+        spread = np.repeat([value for value, _ in values], [number for _, number in values])
+        axes.plot(np.arange(1, len(spread) + 1), spread, ".-", label=f"W, m = {layer}")
+    axes.set(xlabel="number", ylim=(0, None))
+    axes.legend()
 
 
 def audit(audit: Audit) -> Any:

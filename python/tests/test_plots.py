@@ -19,6 +19,11 @@ def test_predictions(tmp_path):
     norms = axes[0].lines[0].get_ydata()
     assert list(norms) == [row["classifier_norm_squared"] for row in prediction.class_table()]
     assert axes[1].images[0].get_array()[0, 1] == 0.0
+    spectra = [line.get_ydata().tolist() for line in axes[2].lines]
+    assert len(spectra) == 3
+    for layer, values in enumerate(spectra, start=1):
+        expected = [value for value, number in prediction.singular_values(layer) for _ in range(number)]
+        assert values == expected
     # A family has no picture of its angles.
     family = nc.predict([10] * 5, widths=[3], weight_decay=1e-3, feature_decay=1e-3)
     assert not drawn(family.plot(), tmp_path / "family.png")[1].images
