@@ -12,7 +12,7 @@ use neural_collapse::{Audit, ClassCounts, ClassStatistics, Error, LinearHead};
 
 use crate::arguments::{AuditArguments, Metrics, SearchArguments};
 use crate::error::CliError;
-use crate::input::{Batch, DataSet, Facts, Float, Head, MeasuredNetwork, Precision};
+use crate::input::{Batch, DataSet, Facts, Head, MeasuredNetwork};
 use crate::layers::MeasuredLayers;
 use crate::negatives::Negatives;
 use crate::outside::OutOfDistribution;
@@ -57,10 +57,6 @@ impl AuditedNetwork {
         let Head { file, weights, bias, penalties, .. } = head;
         let file = file.display().to_string();
         let head = LinearHead::new(weights, bias).map_err(CliError::in_file(&file))?;
-        let precision = match &means {
-            Some(means) => data.precision().max(means.precision()),
-            None => data.precision(),
-        };
         let all_metrics = arguments.metrics == Metrics::All;
         let passes = Passes {
             data: &data,
@@ -70,10 +66,7 @@ impl AuditedNetwork {
             search: &arguments.search,
             progress,
         };
-        let measured = match precision {
-            Precision::Single => passes.measure::<f32>(&head, &penalties),
-            Precision::Double => passes.measure::<f64>(&head, &penalties),
-        }?;
+        let measured = passes.measure(&head, &penalties)?;
         let Measured { measurement, training, model } = measured;
         if training.loss.is_some_and(|loss| arguments.search.is_in_vain(loss)) {
             facts.assumptions.push(SEARCHED_IN_VAIN.into());
@@ -150,17 +143,13 @@ struct Passes<'a> {
 
 impl Passes<'_> {
     /// The first pass counts and adds up the samples of each class, the second measures around the class means.
-    fn measure<T: Float>(
-        &self,
-        head: &LinearHead,
-        penalties: &Penalties,
-    ) -> Result<Measured, CliError> {
+    fn measure(&self, head: &LinearHead, penalties: &Penalties) -> Result<Measured, CliError> {
         let Self { data, means, all_metrics, nc1, search, progress } = *self;
         let name = data.name();
         let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
         progress.start_passes((source.samples() + data.samples()) as u64);
-        let FirstPass { statistics, energy, negatives } = first_pass::<T>(source, progress)?;
+        let FirstPass { statistics, energy, negatives } = first_pass(source, progress)?;
         let negatives = penalties.labels.nonnegative_features.then(|| negatives.contradiction());
         let training = match negatives.flatten() {
             None => penalties.resolve(head, &energy)?,
@@ -188,7 +177,8 @@ impl Passes<'_> {
             options = options.with_objective(measured_objective(objective));
         }
         progress.start_pass("deviations");
-        let mut sums = AuditSums::<T>::new(statistics, head.clone(), &options).map_err(in_file())?;
+        let mut sums =
+            AuditSums::<f64>::new(statistics, head.clone(), &options).map_err(in_file())?;
         pass(data, progress, |batch| sums.accumulate(&batch.samples))?;
         progress.end_passes("metrics");
         let measurement = sums.measurement().map_err(in_file())?;
@@ -216,7 +206,7 @@ struct FirstPass {
     negatives: Negatives,
 }
 
-fn first_pass<T: Float>(data: &DataSet, progress: &Progress) -> Result<FirstPass, CliError> {
+fn first_pass(data: &DataSet, progress: &Progress) -> Result<FirstPass, CliError> {
     progress.start_pass("class means");
     let name = data.name();
     let in_file = || CliError::in_file(&name);
@@ -224,7 +214,7 @@ fn first_pass<T: Float>(data: &DataSet, progress: &Progress) -> Result<FirstPass
     let mut statistics = ClassStatistics::empty(width, classes).map_err(in_file())?;
     let mut energy = FeatureEnergy::empty(width, classes).map_err(in_file())?;
     let mut negatives = Negatives::new(width);
-    pass::<T>(data, progress, |batch| {
+    pass(data, progress, |batch| {
         negatives.count(batch.numbers);
         statistics.accumulate(&batch.samples)?;
         energy.accumulate(&batch.samples)
@@ -251,10 +241,10 @@ fn refuse_empty_classes(statistics: &ClassStatistics, data: &DataSet) -> Result<
 }
 
 /// Visits all samples.
-fn pass<T: Float>(
+fn pass(
     data: &DataSet,
     progress: &Progress,
-    mut accumulate: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
+    mut accumulate: impl FnMut(&Batch<'_>) -> Result<(), Error>,
 ) -> Result<(), CliError> {
     data.for_each_batch(|batch| {
         accumulate(batch)?;

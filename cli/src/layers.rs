@@ -5,7 +5,7 @@ use neural_collapse::{ClassStatistics, Error};
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::input::{DataSet, Float, Precision, for_each_batch_of_layers};
+use crate::input::{DataSet, for_each_batch_of_layers};
 use crate::progress::Progress;
 
 /// The metrics of all layers, the features of the head last.
@@ -37,17 +37,14 @@ impl MeasuredLayers {
                 format!("it has {found} samples, but the features of the head have {expected}");
             return Err(CliError::Argument { name: format!("the layer `{name}`"), reason });
         }
-        let found = match sets.iter().map(|data| data.precision()).max() {
-            Some(Precision::Double) => measure::<f64>(&sets, progress),
-            _ => measure::<f32>(&sets, progress),
-        }?;
+        let found = measure(&sets, progress)?;
         let mut names: Vec<String> = hidden.iter().map(|(name, _)| name.clone()).collect();
         names.push(features.key().into());
         Ok(Some(Self { names, found }))
     }
 }
 
-fn measure<T: Float>(sets: &[&DataSet], progress: &Progress) -> Result<Layers, CliError> {
+fn measure(sets: &[&DataSet], progress: &Progress) -> Result<Layers, CliError> {
     let samples: usize = sets.iter().map(|data| data.samples()).sum();
     progress.start_passes(samples as u64 * 2);
     progress.start_pass("layers");
@@ -56,7 +53,7 @@ fn measure<T: Float>(sets: &[&DataSet], progress: &Progress) -> Result<Layers, C
         let name = data.name();
         let in_file = || CliError::in_file(&name);
         let mut sums = ClassStatistics::empty(data.width(), data.classes()).map_err(in_file())?;
-        data.for_each_batch::<T>(|batch| {
+        data.for_each_batch(|batch| {
             progress.advance(batch.samples.labels().len() as u64);
             sums.accumulate(&batch.samples)
         })?;
@@ -64,8 +61,8 @@ fn measure<T: Float>(sets: &[&DataSet], progress: &Progress) -> Result<Layers, C
     }
     let name = sets.first().map_or(String::new(), |data| data.name());
     let in_file = |error: Error| CliError::in_file(&name)(error);
-    let mut sums = LayerSums::<T>::new(&statistics).map_err(in_file)?;
-    for_each_batch_of_layers::<T>(sets, |batch| {
+    let mut sums = LayerSums::<f64>::new(&statistics).map_err(in_file)?;
+    for_each_batch_of_layers(sets, |batch| {
         let samples = batch.iter().map(|layer| layer.labels().len()).sum::<usize>();
         progress.advance(samples as u64);
         sums.accumulate(batch)

@@ -1,7 +1,5 @@
 //! Features below zero, where they were said to come out of a ReLU.
 
-use crate::input::Float;
-
 /// The features below zero.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Negatives {
@@ -21,12 +19,11 @@ impl Negatives {
     }
 
     /// Counts in the next features, one sample after the other.
-    pub(crate) fn count<T: Float>(&mut self, numbers: &[T]) {
-        let value = |number: &T| Into::<f64>::into(*number);
-        self.found += numbers.iter().filter(|number| value(number) < 0.0).count();
+    pub(crate) fn count(&mut self, numbers: &[f64]) {
+        self.found += numbers.iter().filter(|number| **number < 0.0).count();
         if self.found > 0 && self.first.is_none() {
-            let place = numbers.iter().position(|number| value(number) < 0.0);
-            let first = place.and_then(|place| Some((place, value(numbers.get(place)?))));
+            let place = numbers.iter().position(|number| *number < 0.0);
+            let first = place.and_then(|place| Some((place, *numbers.get(place)?)));
             self.first = first.map(|(place, value)| (self.seen + place, value));
         }
         self.seen += numbers.len();
@@ -53,7 +50,7 @@ mod tests {
         let mut negatives = Negatives::new(3);
         negatives.count(&[0.0, 1.0, -0.0, 2.0, 0.5, 3.0]);
         assert_eq!(negatives.contradiction(), None);
-        negatives.count(&[1.0_f32, 0.0, -0.25, -1.0, 0.0, 0.0]);
+        negatives.count(&[1.0, 0.0, -0.25, -1.0, 0.0, 0.0]);
         negatives.count(&[-7.0, 0.0, 0.0]);
         let text = negatives.contradiction().unwrap();
         assert!(text.contains("but 3 of 15 numbers are"), "{text}");

@@ -9,7 +9,7 @@ use neural_collapse::{ClassStatistics, Error, Features};
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::input::{DataSet, Float, Precision};
+use crate::input::DataSet;
 use crate::progress::Progress;
 
 /// What tells samples out of distribution; null where class means do not allow it.
@@ -36,13 +36,10 @@ impl OutOfDistribution {
         progress.start_passes((known.samples() + 2 * outside.samples()) as u64);
         progress.start_pass("out of distribution");
         let sets = (known, outside);
-        match known.precision().max(outside.precision()) {
-            Precision::Single => Self::measure::<f32>(sets, measurement, reasons, progress),
-            Precision::Double => Self::measure::<f64>(sets, measurement, reasons, progress),
-        }
+        Self::measure(sets, measurement, reasons, progress)
     }
 
-    fn measure<T: Float>(
+    fn measure(
         (known, outside): (&DataSet, &DataSet),
         measurement: &Measurement,
         reasons: &mut Reasons,
@@ -52,7 +49,7 @@ impl OutOfDistribution {
         let in_file = || CliError::in_file(&name);
         let statistics = measurement.statistics();
         let mut mean = ClassStatistics::empty(outside.width(), 1).map_err(in_file())?;
-        outside.for_each_batch::<T>(|batch| {
+        outside.for_each_batch(|batch| {
             progress.advance(batch.samples.labels().len() as u64);
             mean.accumulate(&batch.samples)
         })?;
@@ -63,8 +60,8 @@ impl OutOfDistribution {
         let neco = or_reason("neco", neco, reasons);
         let (mut neco_scores, mut nci) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
         for (index, data) in [known, outside].into_iter().enumerate() {
-            data.for_each_batch::<T>(|batch| {
-                let samples: &Features<'_, T> = batch.samples.features();
+            data.for_each_batch(|batch| {
+                let samples: &Features<'_, f64> = batch.samples.features();
                 progress.advance(samples.samples() as u64);
                 if let Some(neco) = &neco {
                     neco_scores[index].extend(neco.scores(samples)?);

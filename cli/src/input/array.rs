@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::element::{ByteOrder, Element, Float, Precision, read_floats, read_integers};
+use super::element::{ByteOrder, Element, read_floats, read_integers};
 use super::error::Problem;
 
 /// Order of the numbers of a matrix.
@@ -43,10 +43,10 @@ impl StoredArray<'_> {
     }
 
     /// Appends the next `count` floating-point numbers to `numbers`.
-    pub(crate) fn read_floats<T: Float>(
+    pub(crate) fn read_floats(
         &mut self,
         count: usize,
-        numbers: &mut Vec<T>,
+        numbers: &mut Vec<f64>,
     ) -> Result<(), Problem> {
         let (bytes, order) = (&mut self.bytes, self.byte_order);
         self.element
@@ -66,9 +66,14 @@ impl StoredArray<'_> {
             .map_err(|error| self.unreadable(&error))
     }
 
-    /// The precision of an array of floating-point numbers.
-    pub(crate) fn precision(&self) -> Result<Precision, Problem> {
-        self.element.and_then(Element::precision).ok_or_else(|| self.not_floats())
+    /// Whether this is an array of floating-point numbers.
+    pub(crate) fn is_of_floats(&self) -> bool {
+        self.element.is_some_and(Element::is_float)
+    }
+
+    /// Refuses other numbers.
+    pub(crate) fn check_floats(&self) -> Result<(), Problem> {
+        if self.is_of_floats() { Ok(()) } else { Err(self.not_floats()) }
     }
 
     /// The sizes of a matrix, which may be empty. Sizes of 1 at the end do not count: N×C×1×1 after pooling, or the
@@ -97,7 +102,7 @@ impl StoredArray<'_> {
         count: usize,
         codes: &mut Vec<i128>,
     ) -> Result<Result<(), NotWhole>, Problem> {
-        if self.precision().is_err() {
+        if !self.is_of_floats() {
             return self.read_integers(count, codes).map(Ok);
         }
         let mut numbers: Vec<f64> = Vec::new();

@@ -43,7 +43,7 @@ impl dyn Container + '_ {
         keys.map(|key| {
             let array = self.open(&key).and_then(Result::ok);
             let is_readable = array.is_some();
-            let has_floats = array.as_ref().is_some_and(|array| array.precision().is_ok());
+            let has_floats = array.as_ref().is_some_and(StoredArray::is_of_floats);
             let has_numbers = array.as_ref().is_some_and(StoredArray::has_numbers);
             let has_objects = array.as_ref().is_some_and(StoredArray::has_objects);
             let shape = array.map_or(Vec::new(), |array| without_ones(&array.shape).to_vec());

@@ -2,7 +2,6 @@
 
 use neural_collapse::Error;
 
-use super::element::{Float, Precision};
 use super::error::InputError;
 use super::shard::{Batch, Shard};
 
@@ -73,15 +72,6 @@ impl DataSet {
         self.shards.first().map_or(0, |shard| shard.features.stored.width)
     }
 
-    /// The precision in which all features are taken: the highest of any file, and double precision for quotients.
-    pub(crate) fn precision(&self) -> Precision {
-        if self.shards.iter().any(|shard| shard.is_normalized) {
-            return Precision::Double;
-        }
-        let precisions = self.shards.iter().map(|shard| shard.features.stored.precision);
-        precisions.max().unwrap_or(Precision::Single)
-    }
-
     /// The name for messages: that of the first file, and how many there are beside it.
     pub(crate) fn name(&self) -> String {
         let first = self.shards.first().map(|shard| shard.features.file.display().to_string());
@@ -94,9 +84,9 @@ impl DataSet {
     }
 
     /// Passes once over all samples, and shows them to `visit` batch by batch.
-    pub(crate) fn for_each_batch<T: Float>(
+    pub(crate) fn for_each_batch(
         &self,
-        mut visit: impl FnMut(&Batch<'_, T>) -> Result<(), Error>,
+        mut visit: impl FnMut(&Batch<'_>) -> Result<(), Error>,
     ) -> Result<(), InputError> {
         self.shards
             .iter()

@@ -3,7 +3,6 @@
 use std::io::{self, Read};
 
 use half::{bf16, f16};
-use neural_collapse::measure::Scalar;
 
 /// How one number of an array is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +46,10 @@ impl Element {
         }
     }
 
-    /// The precision that holds every number of this type; `None` for integers and truth values.
-    pub(crate) fn precision(self) -> Option<Precision> {
-        match self {
-            Self::F64 => Some(Precision::Double),
-            Self::F32 | Self::F16 | Self::Bf16 => Some(Precision::Single),
-            _ => None,
-        }
+    /// Whether these are floating-point numbers.
+    pub(crate) fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
     }
-}
-
-/// The precision in which floating-point numbers are taken: half precision is widened to single.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Precision {
-    /// `f32`.
-    Single,
-    /// `f64`.
-    Double,
 }
 
 /// Order of the bytes of one number.
@@ -75,48 +61,17 @@ pub(crate) enum ByteOrder {
     Big,
 }
 
-/// A floating-point type that stored numbers are taken as.
-pub(crate) trait Float: Scalar {
-    /// A number stored in single or half precision, which every such type holds.
-    fn from_single(number: f32) -> Self;
-
-    /// A number stored in double precision, rounded by a narrower type.
-    fn from_double(number: f64) -> Self;
-}
-
-impl Float for f32 {
-    fn from_single(number: f32) -> Self {
-        number
-    }
-
-    fn from_double(number: f64) -> Self {
-        number as Self
-    }
-}
-
-impl Float for f64 {
-    fn from_single(number: f32) -> Self {
-        number.into()
-    }
-
-    fn from_double(number: f64) -> Self {
-        number
-    }
-}
-
-/// Appends `count` floating-point numbers to `numbers`, or returns `None` if `element` is an integer type.
-pub(crate) fn read_floats<T: Float>(
+/// Appends `count` floating-point numbers, which `f64` holds exactly, to `numbers`, or returns `None` if `element` is an integer type.
+pub(crate) fn read_floats(
     reader: &mut dyn Read,
     element: Element,
     order: ByteOrder,
     count: usize,
-    numbers: &mut Vec<T>,
+    numbers: &mut Vec<f64>,
 ) -> Option<io::Result<()>> {
-    let single = T::from_single;
+    let single = f64::from;
     Some(match element {
-        Element::F64 => {
-            read_numbers(reader, order, count, numbers, |b| T::from_double(f64::from_le_bytes(b)))
-        }
+        Element::F64 => read_numbers(reader, order, count, numbers, f64::from_le_bytes),
         Element::F32 => {
             read_numbers(reader, order, count, numbers, |b| single(f32::from_le_bytes(b)))
         }
@@ -189,7 +144,7 @@ fn read_numbers<const SIZE: usize, T>(
 mod tests {
     use super::*;
 
-    fn floats<T: Float>(mut bytes: &[u8], element: Element, count: usize) -> io::Result<Vec<T>> {
+    fn floats(mut bytes: &[u8], element: Element, count: usize) -> io::Result<Vec<f64>> {
         let mut numbers = Vec::new();
         let read = read_floats(&mut bytes, element, ByteOrder::Little, count, &mut numbers);
         read.unwrap().map(|()| numbers)
@@ -198,11 +153,10 @@ mod tests {
     #[test]
     fn half_precision_is_widened_exactly() {
         let halves = [f16::from_f32(-1.5).to_le_bytes(), f16::MAX.to_le_bytes()].concat();
-        assert_eq!(floats::<f32>(&halves, Element::F16, 2).unwrap(), [-1.5, 65504.0]);
+        assert_eq!(floats(&halves, Element::F16, 2).unwrap(), [-1.5, 65504.0]);
         let brain = bf16::from_f32(3.0e38);
         let bytes = brain.to_le_bytes();
-        assert_eq!(floats::<f32>(&bytes, Element::Bf16, 1).unwrap(), [brain.to_f32()]);
-        assert_eq!(floats::<f64>(&bytes, Element::Bf16, 1).unwrap(), [brain.to_f64()]);
+        assert_eq!(floats(&bytes, Element::Bf16, 1).unwrap(), [brain.to_f64()]);
     }
 
     #[test]
@@ -220,13 +174,13 @@ mod tests {
 
     #[test]
     fn too_few_bytes_are_an_error() {
-        let error = floats::<f64>(&[0; 15], Element::F64, 2).unwrap_err();
+        let error = floats(&[0; 15], Element::F64, 2).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
     fn an_impossible_count_is_an_error() {
-        let error = floats::<f64>(&[0; 8], Element::F64, usize::MAX).unwrap_err();
+        let error = floats(&[0; 8], Element::F64, usize::MAX).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
     }
 }

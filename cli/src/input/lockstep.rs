@@ -6,28 +6,27 @@ use std::thread;
 use neural_collapse::{Error, Features, LabeledFeatures};
 
 use super::data_set::DataSet;
-use super::element::Float;
 use super::error::InputError;
 
 /// Rows of features with the class of each.
-struct Rows<T> {
-    numbers: Vec<T>,
+struct Rows {
+    numbers: Vec<f64>,
     labels: Vec<usize>,
     width: usize,
 }
 
 /// Passes once over the samples of several data sets, which are the same after different layers, and shows to `visit` the
 /// features of some samples after every layer. Each data set is read by a thread of its own, one block ahead.
-pub(crate) fn for_each_batch_of_layers<T: Float>(
+pub(crate) fn for_each_batch_of_layers(
     layers: &[&DataSet],
-    mut visit: impl FnMut(&[LabeledFeatures<'_, T>]) -> Result<(), Error>,
+    mut visit: impl FnMut(&[LabeledFeatures<'_, f64>]) -> Result<(), Error>,
 ) -> Result<Result<(), Error>, InputError> {
     thread::scope(|scope| {
         let (mut receivers, mut readers) = (Vec::new(), Vec::new());
         for layer in layers {
             let (sender, receiver) = sync_channel(1);
             receivers.push(receiver);
-            readers.push(scope.spawn(move || send::<T>(layer, &sender)));
+            readers.push(scope.spawn(move || send(layer, &sender)));
         }
         let classes = layers.first().map_or(0, |layer| layer.classes());
         let visited = visit_all(&receivers, classes, &mut visit);
@@ -46,8 +45,8 @@ pub(crate) fn for_each_batch_of_layers<T: Float>(
 }
 
 /// Sends block after block, as long as they are wanted.
-fn send<T: Float>(layer: &DataSet, sender: &SyncSender<Rows<T>>) -> Result<(), InputError> {
-    layer.for_each_batch::<T>(|batch| {
+fn send(layer: &DataSet, sender: &SyncSender<Rows>) -> Result<(), InputError> {
+    layer.for_each_batch(|batch| {
         let rows = Rows {
             numbers: batch.numbers.to_vec(),
             labels: batch.samples.labels().to_vec(),
@@ -58,12 +57,12 @@ fn send<T: Float>(layer: &DataSet, sender: &SyncSender<Rows<T>>) -> Result<(), I
 }
 
 /// Takes from every layer as many rows as all of them have sent.
-fn visit_all<T: Float>(
-    receivers: &[Receiver<Rows<T>>],
+fn visit_all(
+    receivers: &[Receiver<Rows>],
     classes: usize,
-    visit: &mut impl FnMut(&[LabeledFeatures<'_, T>]) -> Result<(), Error>,
+    visit: &mut impl FnMut(&[LabeledFeatures<'_, f64>]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut waiting: Vec<Option<Rows<T>>> = receivers.iter().map(|_| None).collect();
+    let mut waiting: Vec<Option<Rows>> = receivers.iter().map(|_| None).collect();
     loop {
         for (rows, receiver) in waiting.iter_mut().zip(receivers) {
             if rows.as_ref().is_none_or(|rows| rows.labels.is_empty()) {
@@ -87,8 +86,8 @@ fn visit_all<T: Float>(
     }
 }
 
-impl<T: Float> Rows<T> {
-    fn first(&self, samples: usize, classes: usize) -> Result<LabeledFeatures<'_, T>, Error> {
+impl Rows {
+    fn first(&self, samples: usize, classes: usize) -> Result<LabeledFeatures<'_, f64>, Error> {
         let numbers = self.numbers.get(..samples * self.width).unwrap_or_default();
         let labels = self.labels.get(..samples).unwrap_or_default();
         Features::from_row_major(numbers, samples, self.width)?.with_labels(labels, classes)

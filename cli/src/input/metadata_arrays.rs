@@ -35,9 +35,9 @@ pub(super) fn from_arrays(
 fn numbers(mut stored: StoredArray<'_>, may_be_list: bool) -> Option<String> {
     let count = stored.count().ok().filter(|&count| count <= MAX_NUMBERS)?;
     let is_number = stored.shape.is_empty() || (count == 1 && !may_be_list);
-    let numbers = match stored.precision() {
-        Ok(_) => stored.into_floats().ok()?,
-        Err(_) => {
+    let numbers = match stored.is_of_floats() {
+        true => stored.into_floats().ok()?,
+        false => {
             let mut whole = Vec::new();
             stored.read_codes(count, &mut whole).ok()?.ok()?;
             whole.into_iter().map(|number| number as f64).collect()

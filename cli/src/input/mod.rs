@@ -41,7 +41,6 @@ mod shard;
 mod tests;
 
 pub(crate) use data_set::DataSet;
-pub(crate) use element::{Float, Precision};
 pub(crate) use head::Head;
 pub(crate) use keys::{Keys, Reading, Request};
 pub(crate) use lockstep::for_each_batch_of_layers;

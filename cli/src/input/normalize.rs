@@ -1,20 +1,17 @@
 //! Vectors of length one, for classifiers whose outputs are cosines.
 
-use super::element::Float;
-
 /// Divides each row of `width` numbers by its norm. Zeros stay as they are, as in PyTorch.
-pub(super) fn normalize_rows<T: Float>(numbers: &mut [T], width: usize) {
+pub(super) fn normalize_rows(numbers: &mut [f64], width: usize) {
     for row in numbers.chunks_mut(width.max(1)) {
-        let value = |number: T| Into::<f64>::into(number);
         // Divided by the largest first, no square is out of range.
-        let largest = row.iter().map(|&number| value(number).abs()).fold(0.0, f64::max);
+        let largest = row.iter().map(|&number| number.abs()).fold(0.0, f64::max);
         if largest == 0.0 {
             continue;
         }
-        let squares = row.iter().map(|&number| (value(number) / largest).powi(2));
+        let squares = row.iter().map(|&number| (number / largest).powi(2));
         let norm = squares.sum::<f64>().sqrt();
         for number in row {
-            *number = T::from_double(value(*number) / largest / norm);
+            *number = *number / largest / norm;
         }
     }
 }

@@ -8,7 +8,6 @@ use neural_collapse::error::Place;
 use neural_collapse::{Error, Features, LabeledFeatures};
 
 use super::array::{Layout, StoredArray};
-use super::element::{Float, Precision};
 use super::error::{InputError, Problem};
 use super::keys::OTHER_FEATURES;
 use super::labels::Assigned;
@@ -50,17 +49,15 @@ pub(crate) struct StoredFeatures {
     pub(crate) samples: usize,
     /// Columns.
     pub(crate) width: usize,
-    /// The precision that holds them.
-    pub(crate) precision: Precision,
     layout: Layout,
 }
 
 /// Some of the samples of a file.
-pub(crate) struct Batch<'a, T: Float> {
+pub(crate) struct Batch<'a> {
     /// The features of the samples, one sample after the other.
-    pub(crate) numbers: &'a [T],
+    pub(crate) numbers: &'a [f64],
     /// The same for the library, with the class of each sample.
-    pub(crate) samples: LabeledFeatures<'a, T>,
+    pub(crate) samples: LabeledFeatures<'a, f64>,
 }
 
 impl StoredFeatures {
@@ -77,13 +74,14 @@ impl StoredFeatures {
             return Err(stored.wrong_shape("a matrix (samples × width) that is not empty"));
         }
         stored.count()?;
-        Ok(Self { samples, width, precision: stored.precision()?, layout: stored.layout })
+        stored.check_floats()?;
+        Ok(Self { samples, width, layout: stored.layout })
     }
 
     /// The number of samples in blocks of `bytes` in memory.
-    fn block_samples<T>(&self, bytes: usize) -> usize {
+    fn block_samples(&self, bytes: usize) -> usize {
         match self.layout {
-            Layout::RowMajor => (bytes / size_of::<T>() / self.width.max(1)).max(1),
+            Layout::RowMajor => (bytes / size_of::<f64>() / self.width.max(1)).max(1),
             // The numbers of one sample are all over the array.
             Layout::ColumnMajor => self.samples.max(1),
         }
@@ -118,13 +116,13 @@ impl FeatureFile {
     }
 
     /// Reads `samples` rows from the row `first` on into the memory of another block.
-    fn read_block<T: Float>(
+    fn read_block(
         &self,
         array: &mut StoredArray<'_>,
         first: usize,
         samples: usize,
-        mut memory: Vec<T>,
-    ) -> Result<Vec<T>, Problem> {
+        mut memory: Vec<f64>,
+    ) -> Result<Vec<f64>, Problem> {
         let width = self.stored.width;
         memory.clear();
         array.read_floats(samples * width, &mut memory)?;
@@ -170,7 +168,7 @@ impl Rows<'_> {
     }
 
     /// Moves the rows that count to the front, and drops the others.
-    fn keep<T: Copy>(&self, numbers: &mut Vec<T>, width: usize) {
+    fn keep(&self, numbers: &mut Vec<f64>, width: usize) {
         let Some(counts) = self.counts else { return };
         let mut kept = 0;
         for row in counts.iter().enumerate().filter(|(_, counts)| **counts).map(|(row, _)| row) {
@@ -183,19 +181,19 @@ impl Rows<'_> {
 
 impl Shard {
     /// Reads the features block by block, and shows each block to `visit`.
-    pub(super) fn for_each_batch<T: Float>(
+    pub(super) fn for_each_batch(
         &self,
         classes: usize,
         block_bytes: usize,
-        visit: &mut dyn FnMut(&Batch<'_, T>) -> Result<(), Error>,
+        visit: &mut dyn FnMut(&Batch<'_>) -> Result<(), Error>,
     ) -> Result<(), InputError> {
         let (file, stored) = (&self.features, &self.features.stored);
         let in_file = |problem: Problem| problem.in_file(&file.file);
         let mut container = open_container(&file.file).map_err(in_file)?;
         let array = container.find(&file.key, FEATURES).and_then(|array| file.check(array));
         let mut array = array.map_err(in_file)?;
-        let size = stored.block_samples::<T>(block_bytes);
-        let (mut numbers, mut labels): (Vec<T>, _) = (Vec::new(), &self.labels.classes[..]);
+        let size = stored.block_samples(block_bytes);
+        let (mut numbers, mut labels): (Vec<f64>, _) = (Vec::new(), &self.labels.classes[..]);
         for first in (0..stored.samples).step_by(size) {
             let samples = size.min(stored.samples - first);
             numbers = file.read_block(&mut array, first, samples, numbers).map_err(in_file)?;
@@ -218,12 +216,12 @@ impl Shard {
         }
     }
 
-    fn visit<T: Float>(
+    fn visit(
         &self,
-        numbers: &[T],
+        numbers: &[f64],
         labels: &[usize],
         classes: usize,
-        visit: &mut dyn FnMut(&Batch<'_, T>) -> Result<(), Error>,
+        visit: &mut dyn FnMut(&Batch<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if labels.is_empty() {
             return Ok(());

@@ -24,7 +24,6 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::data_set::DataSet;
-use super::element::{Float, Precision};
 use super::keys::{Keys, Request};
 use super::network::{MeasuredNetwork, read_network};
 use crate::loss::Loss;
@@ -72,22 +71,16 @@ struct Whole {
     labels: Vec<usize>,
 }
 
-/// Passes over the samples in the precision of the files, in blocks of `block_bytes`.
+/// Passes over the samples in blocks of `block_bytes`.
 fn collect(data: &mut DataSet, block_bytes: usize) -> Result<(Vec<f64>, Vec<usize>), String> {
-    fn collect<T: Float>(data: &DataSet) -> Result<(Vec<f64>, Vec<usize>), String> {
-        let (mut features, mut labels) = (Vec::new(), Vec::new());
-        let pass = data.for_each_batch::<T>(|batch| {
-            features.extend(batch.numbers.iter().map(|&number| Into::<f64>::into(number)));
-            labels.extend_from_slice(batch.samples.labels());
-            Ok(())
-        });
-        pass.map(|()| (features, labels)).map_err(|error| error.to_string())
-    }
     data.block_bytes = block_bytes;
-    match data.precision() {
-        Precision::Single => collect::<f32>(data),
-        Precision::Double => collect::<f64>(data),
-    }
+    let (mut features, mut labels) = (Vec::new(), Vec::new());
+    let pass = data.for_each_batch(|batch| {
+        features.extend_from_slice(batch.numbers);
+        labels.extend_from_slice(batch.samples.labels());
+        Ok(())
+    });
+    pass.map(|()| (features, labels)).map_err(|error| error.to_string())
 }
 
 /// Reads the file `name` with the content `bytes`, the features too.
@@ -205,7 +198,6 @@ fn check_numpy_network(whole: &Whole) {
 fn stored_npz_of_numpy_is_read() {
     let whole = read("a.npz", NUMPY_STORED).unwrap();
     check_numpy_network(&whole);
-    assert_eq!(whole.network.data.precision(), Precision::Single);
     assert_eq!(whole.network.head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
     assert_eq!(whole.network.head.penalties, Penalties::default());
 }
@@ -214,7 +206,6 @@ fn stored_npz_of_numpy_is_read() {
 fn deflated_npz_of_numpy_is_read() {
     let whole = read("unknown extension", NUMPY_DEFLATED).unwrap();
     check_numpy_network(&whole);
-    assert_eq!(whole.network.data.precision(), Precision::Double);
     assert_eq!(whole.network.head.bias, None);
 }
 
@@ -223,7 +214,6 @@ fn safetensors_is_read_with_its_metadata() {
     let metadata = [("lambda_w", "[5e-4]"), ("lambda_h", "1e-5"), ("bias", "unregularized")];
     let file = safetensors_file(&small_network(), &metadata);
     let whole = read("unknown extension", &file).unwrap();
-    assert_eq!(whole.network.data.precision(), Precision::Single);
     assert_eq!(whole.features, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let head = whole.network.head;
     assert_eq!(head.weights, [DMatrix::from_row_slice(2, 2, &[1.0, -1.0, 0.5, 0.25])]);
@@ -269,7 +259,6 @@ fn half_precision_and_small_integers_are_read() {
         ("labels", Dtype::I8, vec![2], vec![0, 1]),
     ];
     let whole = read("a.safetensors", &safetensors_file(&tensors, &[])).unwrap();
-    assert_eq!(whole.network.data.precision(), Precision::Single);
     assert_eq!(whole.features, [0.5, 1.0, 2.0, -3.0]);
     let weights = DMatrix::from_row_slice(2, 2, &[0.5, -2.0, 1.0, 0.0]);
     assert_eq!(whole.network.head.weights, [weights]);

@@ -5,7 +5,7 @@ use neural_collapse::audit::Measurement;
 use neural_collapse::metrics::Confusion;
 
 use crate::error::CliError;
-use crate::input::{DataSet, Float, Precision};
+use crate::input::DataSet;
 
 /// Samples drawn as points.
 const POINTS: usize = 400;
@@ -26,22 +26,19 @@ impl Seen {
         let confusion = Confusion::new(measurement.statistics(), measurement.head())
             .map_err(CliError::in_file(&name))?;
         let mut seen = Self { samples: Vec::new(), confusion };
-        match data.precision() {
-            Precision::Single => seen.pass::<f32>(data),
-            Precision::Double => seen.pass::<f64>(data),
-        }?;
+        seen.pass(data)?;
         Ok(seen)
     }
 
-    fn pass<T: Float>(&mut self, data: &DataSet) -> Result<(), CliError> {
+    fn pass(&mut self, data: &DataSet) -> Result<(), CliError> {
         let step = data.samples().div_ceil(POINTS).max(1);
         let width = data.width();
         let mut first = 0;
-        data.for_each_batch::<T>(|batch| {
+        data.for_each_batch(|batch| {
             let count = batch.samples.labels().len();
             for (index, numbers) in batch.numbers.chunks_exact(width.max(1)).enumerate() {
                 if (first + index) % step == 0 {
-                    self.samples.push(numbers.iter().map(|&number| number.into()).collect());
+                    self.samples.push(numbers.to_vec());
                 }
             }
             first += count;

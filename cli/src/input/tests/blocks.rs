@@ -54,7 +54,7 @@ fn blocks_are_as_small_as_asked_for() {
     {
         network.data.block_bytes = block_bytes;
         let mut sizes = Vec::new();
-        let pass = network.data.for_each_batch::<f64>(|batch| {
+        let pass = network.data.for_each_batch(|batch| {
             sizes.push(batch.samples.labels().len());
             Ok(())
         });
@@ -81,8 +81,7 @@ fn numbers_that_the_library_refuses_are_named_by_their_row_in_the_file() {
     for block in BLOCKS {
         network.data.block_bytes = block;
         let mut statistics = ClassStatistics::empty(2, 2).unwrap();
-        let pass =
-            network.data.for_each_batch::<f64>(|batch| statistics.accumulate(&batch.samples));
+        let pass = network.data.for_each_batch(|batch| statistics.accumulate(&batch.samples));
         let error = folder.shorten(&pass.unwrap_err().to_string());
         let expected = "a.safetensors: `features` is -1e141 at [13, 0], but must be finite and at most 1e140 in magnitude; save the numbers in another unit";
         assert!(error.starts_with(expected), "{block}: {error}");

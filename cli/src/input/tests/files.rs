@@ -50,16 +50,8 @@ fn samples_come_in_the_order_of_the_files() {
     let expected = [0.1_f32.into(), 9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
     assert_eq!(features, expected);
     assert_eq!(labels, [0, 0, 1, 1, 1]);
-    assert_eq!(network.data.precision(), Precision::Double);
     assert_eq!(network.head.penalties.feature_decay, Some(Decay::Given(1e-5)));
     assert!(network.data.name().ends_with("a.safetensors and 2 other files"));
-}
-
-#[test]
-fn single_precision_stays_single() {
-    let single = || vec![singles("features", &[2, 2], &[0.1, 9.0, 1.0, 2.0]), labels(&[0, 1])];
-    let files = [("a.safetensors", head(), &[][..]), ("b.safetensors", single(), &[])];
-    assert_eq!(read_all(&files).unwrap().network.data.precision(), Precision::Single);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn numbers_that_are_refused_are_named_by_their_row_even_if_others_are_left_out()
     let reading = Reading { ignored_labels: vec![-1], ..Reading::default() };
     let network = read_network(&Request { files, reading, ..Request::default() }).unwrap();
     let mut statistics = neural_collapse::ClassStatistics::empty(2, 2).unwrap();
-    let pass = network.data.for_each_batch::<f64>(|batch| statistics.accumulate(&batch.samples));
+    let pass = network.data.for_each_batch(|batch| statistics.accumulate(&batch.samples));
     let error = folder.shorten(&pass.unwrap_err().to_string());
     assert!(error.starts_with("a.npz: `features` is 1e200 at [3, 1]"), "{error}");
 }

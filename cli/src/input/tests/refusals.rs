@@ -83,7 +83,7 @@ impl Refused {
         let error = match read_network(&request) {
             Err(error) => error,
             Ok(network) => {
-                let pass = network.data.for_each_batch::<f64>(|batch| {
+                let pass = network.data.for_each_batch(|batch| {
                     let (width, classes) = (network.data.width(), network.data.classes());
                     let mut sums = neural_collapse::ClassStatistics::empty(width, classes)?;
                     sums.accumulate(&batch.samples)

@@ -28,7 +28,6 @@ fn state_dicts_and_single_tensors_are_read() {
         let whole = read_torch(&files, &Keys::default()).unwrap();
         check_numpy_network(&whole);
         assert_eq!(whole.network.head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
-        assert_eq!(whole.network.data.precision(), Precision::Single);
     }
 }
 
