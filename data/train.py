@@ -784,9 +784,14 @@ def vanishing_faults(model: Model, collapsed: NDArray[np.bool_]) -> list[str]:
     ]
 
 
+def archive(model: Model) -> dict[str, Any]:
+    """The arrays of a NumPy archive: of the metadata it has the loss only."""
+    return dict(tensors(model)) | {"loss_function": np.array("mse")}
+
+
 def same_archive(model: Model, path: Path) -> bool:
     with np.load(path) as archive:
-        expected = tensors(model)
+        expected = archive(model)
         return set(archive.files) == set(expected) and all(
             archive[name].dtype == array.dtype and np.array_equal(archive[name], array)
             for name, array in expected.items()
@@ -816,7 +821,7 @@ def train(run: Run, folder: Path) -> None:
     model = train_direct(run) if isinstance(run, DirectRun) else train_digits(run)
     save(model, folder / f"{run.name}.safetensors")
     if isinstance(run, DigitsRun) and run.npz:
-        arrays: dict[str, Any] = dict(tensors(model))
+        arrays: dict[str, Any] = archive(model)
         np.savez_compressed(folder / f"{run.name}.npz", **arrays)
     print(f"  {time.monotonic() - start:.0f} s", flush=True)
 

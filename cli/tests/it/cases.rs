@@ -5,7 +5,7 @@ use neural_collapse::{Basis, CrossEntropyUfm, Prediction, Regularization};
 use serde_json::Value;
 
 use super::support::network::Network;
-use super::support::{error_line, json, run, text};
+use super::support::{error_line, json, run, text, without_metadata};
 
 /// The K×K matrix I − 11ᵀ/K.
 fn simplex(classes: usize) -> Vec<Vec<f64>> {
@@ -352,10 +352,11 @@ fn what_is_asked_for_in_vain_is_said() {
         audit["assumptions"][0].as_str().unwrap().contains("--search is left aside"),
         "{audit}"
     );
-    let weighted = json("audit data/digits_m1.npz --class-weights 2,1x9 --json");
+    let bare = without_metadata("digits_m1.safetensors");
+    let weighted = json(&format!("audit {} --class-weights 2,1x9 --json", bare.display()));
     let reason = weighted["no_prediction"].as_str().unwrap();
     assert!(reason.starts_with("neither the loss function (--loss"), "{reason}");
-    let audit = json("audit data/digits_m1.npz --weight-decay 1e-3 --json");
+    let audit = json(&format!("audit {} --weight-decay 1e-3 --json", bare.display()));
     let reason = audit["no_prediction"].as_str().unwrap();
     assert!(reason.contains("--loss") && reason.contains("--feature-decay inferred"), "{reason}");
     let message =

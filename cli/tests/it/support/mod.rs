@@ -31,6 +31,19 @@ pub(crate) fn file(name: &str, content: &[u8]) -> PathBuf {
     path
 }
 
+/// Writes a copy of a safetensors file of `data/` that says nothing about the training.
+pub(crate) fn without_metadata(name: &str) -> PathBuf {
+    let path = format!("{}/../data/{name}", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(path).unwrap();
+    let (length, rest) = bytes.split_at(8);
+    let (header, numbers) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    header.as_object_mut().unwrap().remove("__metadata__");
+    let header = header.to_string().into_bytes();
+    let content = [&(header.len() as u64).to_le_bytes()[..], &header, numbers].concat();
+    file(&format!("bare_{name}"), &content)
+}
+
 pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
