@@ -92,6 +92,7 @@ fn explicit_matrices_attain_all_numbers() {
         let objective = case.objective(9, true);
         let ufm = case.ufm().with_widths(&[9]).unwrap();
         let wide = ufm.global_minimum().unwrap();
+        assert_eq!((minimum.widths(), wide.widths()), (None, Some(&[9][..])));
         for basis in [Basis::Standard, Basis::Random(3)] {
             let point = wide.explicit(&basis).unwrap();
             let features = point.features().unwrap();

@@ -5,6 +5,7 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::measure::LabeledFeatures;
+use neural_collapse::models::AnyModel;
 use neural_collapse::models::contrastive::UnitFeatures;
 use neural_collapse::models::convex::ConvexUfm;
 use neural_collapse::models::fixed_head::FixedHeadUfm;
@@ -71,6 +72,7 @@ fn check(name: &str, prediction: &dyn Prediction) {
         }
         other => panic!("{name} needs a check of {other:?}"),
     }
+    check_model(name, prediction);
     check_grams(name, prediction, &attained);
     check_norms(name, prediction, &attained);
     check_singular_values(name, prediction, &attained);
@@ -81,6 +83,17 @@ fn check(name: &str, prediction: &dyn Prediction) {
     if let Some(bound) = prediction.lower_bound() {
         assert!(bound <= prediction.loss() * (1.0 + TOLERANCE), "{name}: {bound}");
     }
+}
+
+/// What is proved for an objective is found again from the objective alone.
+fn check_model(name: &str, prediction: &dyn Prediction) {
+    let (Some(counts), "proved") = (prediction.counts(), prediction.verdict().keyword()) else {
+        return;
+    };
+    let objective = prediction.training_objective();
+    let model = AnyModel::new(&objective, counts.clone(), prediction.widths()).expect(name);
+    let (found, loss) = (model.prediction().loss(), prediction.loss());
+    assert!((found / loss - 1.0).abs() <= TOLERANCE, "{name}: {found}, {loss}");
 }
 
 fn check_objective(name: &str, prediction: &dyn Prediction, attained: &Attained) {

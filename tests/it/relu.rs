@@ -329,4 +329,9 @@ fn competitors_have_the_ratios_of_small_decay() {
     // Large decays, classes of different sizes and narrow layers leave no competitor.
     assert!(self::minimum(&[1; 10], &[0.2; 3], 0.2).relu_competitor().is_none());
     assert!(self::minimum(&[2, 1, 1, 1, 1, 1], &[1e-6; 4], 1e-6).relu_competitor().is_none());
+    // With a bias, of which nothing is known, neither.
+    let regularization = Regularization::new(&[1e-9; 4], 1e-9).unwrap();
+    let free = regularization.with_bias(Bias::Unregularized).unwrap();
+    let ufm = Ufm::new(ClassCounts::balanced(6, 1).unwrap(), free).unwrap();
+    assert!(ufm.global_minimum().unwrap().relu_competitor().is_none());
 }

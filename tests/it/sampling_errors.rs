@@ -108,6 +108,28 @@ fn values_are_those_of_the_metrics() {
     }
 }
 
+/// A share of samples is a mean of zeros and ones, and its variance that of each class by itself.
+#[test]
+fn errors_of_shares_are_those_of_means() {
+    let mut rng = SmallRng::seed_from_u64(5);
+    let mut network = Network::new(&[30, 20, 10], &mut rng);
+    // Classes that overlap, so that some samples of each are decided wrongly.
+    network.means *= 0.5;
+    let samples = network.samples(&mut rng);
+    let outputs = network.head.product().unwrap() * &samples;
+    let right = |sample: usize| outputs.column(sample).argmax().0 == network.labels[sample];
+    let mut variance = 0.0;
+    for class in 0..3 {
+        let own = (0..network.labels.len()).filter(|&sample| network.labels[sample] == class);
+        let hits: Vec<f64> = own.map(|sample| f64::from(u8::from(right(sample)))).collect();
+        let share = hits.iter().sum::<f64>() / hits.len() as f64;
+        variance += hits.iter().map(|hit| (hit - share).powi(2)).sum::<f64>();
+    }
+    let expected = variance.sqrt() / network.labels.len() as f64;
+    let found = network.errors(&samples).get(Metric::Accuracy).unwrap().standard_error;
+    assert!(expected > 0.01 && (found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
+}
+
 /// NC1 moves as its gradient says: against differences, where the changes of the class means are of order one.
 #[test]
 fn the_change_of_nc1_is_that_of_other_samples() {

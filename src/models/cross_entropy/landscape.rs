@@ -179,7 +179,10 @@ fn compared(
     let lowest = points.first().map_or(0.0, CrossEntropyPoint::loss);
     let above = |point: &CrossEntropyPoint| point.loss() - lowest > ROUNDING * point.loss();
     let judged = points.into_iter().map(|point| match point.verdict() {
-        Verdict::BestKnown { .. } if above(&point) => point.with_verdict(lower_point_known()),
+        // What is proved for a problem is proved for its lowest point.
+        Verdict::BestKnown { .. } | Verdict::Proved(_) if above(&point) => {
+            point.with_verdict(lower_point_known())
+        }
         Verdict::BestKnown { found_by } => match search.filter(|_| !is_numerical(&point)) {
             Some(search) => {
                 let SearchResult { hits, starts, .. } = search;

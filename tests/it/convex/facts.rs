@@ -85,6 +85,10 @@ fn total_collapse_where_the_closed_form_says() {
             let found = minimum.geometry() == Geometry::Collapsed;
             assert_eq!(found, collapsed, "{factor}: {case:?}\n{minimum:?}");
         }
+        // The factor that takes the decays there.
+        let ufm = case.ufm();
+        let scaled = case.decays.0.sqrt() * case.decays.1.sqrt() * ufm.collapse_factor().unwrap();
+        assert!((scaled / critical - 1.0).abs() < 1e-14, "{case:?}");
     }
 }
 
