@@ -6,9 +6,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
 
-use crate::arrays::{columns_to_numpy, list_to_numpy};
+use crate::arrays::{columns_to_numpy, list_to_numpy, to_numpy};
 use crate::error::OrRaise;
+use crate::pictures::{Compared, Matrix, pair_cosines};
 use crate::prediction::Prediction;
+
+type Numbers<'py> = Bound<'py, PyArray1<f64>>;
 
 /// A network as it was measured, beside a prediction or none. Made by :func:`audit` and `AuditSums.audit`.
 ///
@@ -23,6 +26,10 @@ pub(crate) struct Audit {
 impl Audit {
     pub(crate) fn new(audit: Measured, prediction: Option<Py<Prediction>>) -> Self {
         Self { audit, prediction }
+    }
+
+    fn model(&self) -> Option<&dyn neural_collapse::Prediction> {
+        self.prediction.as_ref().map(|prediction| prediction.get().minimum())
     }
 }
 
@@ -253,6 +260,77 @@ impl Audit {
         list_to_numpy(py, self.audit.measurement.statistics().counts())
     }
 
+    /// The layers W_1, …, W_M that were measured, arrays (outputs, inputs); one where the objective is of one layer.
+    #[getter]
+    fn weights<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyArray2<f64>>>> {
+        self.audit.measurement.head().weights().iter().map(|layer| to_numpy(py, layer)).collect()
+    }
+
+    /// The bias that was measured, shape (K,), or None.
+    #[getter]
+    fn bias<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
+        Some(list_to_numpy(py, self.audit.measurement.head().bias()?.as_slice()))
+    }
+
+    /// Measured singular values of the product of the layers first, …, last (numbered from 1), by falling value.
+    ///
+    /// Raises ArgumentError if there is no such layer.
+    #[pyo3(signature = (first = 1, last = None))]
+    fn singular_values<'py>(
+        &self,
+        py: Python<'py>,
+        first: usize,
+        last: Option<usize>,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let head = self.audit.measurement.head();
+        let values = py.detach(|| head.singular_values(first..=last.unwrap_or(first)));
+        Ok(list_to_numpy(py, &values.or_raise(py)?))
+    }
+
+    /// Singular values of the features H (d×N) with every sample replaced by its class mean, by falling value.
+    fn feature_singular_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let statistics = self.audit.measurement.statistics();
+        Ok(list_to_numpy(py, &py.detach(|| statistics.mean_singular_values()).or_raise(py)?))
+    }
+
+    /// A matrix over the classes beside the predicted one: a dictionary with measured, predicted and difference.
+    ///
+    /// `matrix` is "classifier" (the Gram matrix of the rows of the last layer), "class_means" (that of the class means) or
+    /// "outputs" (those for the class means). Classes stand by falling size, and of more than `most` the means over pairs of
+    /// groups of neighbors. Measured and predicted are divided by their Frobenius norms, so that the norm of the difference
+    /// is the distance of NC2 and NC3; without a prediction, or if one of the two is zero, predicted and difference are None
+    /// and what is measured is as it is.
+    #[pyo3(signature = (matrix, most = 40))]
+    fn compared<'py>(
+        &self,
+        py: Python<'py>,
+        matrix: &str,
+        most: usize,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (matrix, model) = (Matrix::named(py, matrix)?, self.model());
+        let found = py.detach(|| Compared::new(&self.audit, model, matrix, most)).or_raise(py)?;
+        let (predicted, difference) = found.others.unzip();
+        let array = |matrix: Option<_>| matrix.map(|matrix| to_numpy(py, &matrix)).transpose();
+        let pair = PyDict::new(py);
+        pair.set_item("measured", to_numpy(py, &found.measured)?)?;
+        pair.set_item("predicted", array(predicted)?)?;
+        pair.set_item("difference", array(difference)?)?;
+        Ok(pair)
+    }
+
+    /// The cosines of the angles between the vectors of two classes, of at most 200 000 pairs: those measured and those
+    /// predicted, without pairs that have none. `vectors` are the "classifier" or the "class_means".
+    fn cosines<'py>(
+        &self,
+        py: Python<'py>,
+        vectors: &str,
+    ) -> PyResult<(Numbers<'py>, Numbers<'py>)> {
+        let (matrix, model) = (Matrix::of_vectors(py, vectors)?, self.model());
+        let found = py.detach(|| pair_cosines(&self.audit, model, matrix));
+        let (measured, predicted) = found.or_raise(py)?;
+        Ok((list_to_numpy(py, &measured), list_to_numpy(py, &predicted)))
+    }
+
     /// All numbers as plain data, with the keys of the program's `audit --json`.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let found = pythonize(py, &self.audit)?;
@@ -284,8 +362,18 @@ impl Audit {
         slf.py().import("neuralcollapse._tables")?.call_method1("audit", (slf,))
     }
 
-    /// Draws measured beside predicted norms and the angles between class means with matplotlib; returns its figure.
-    fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("neuralcollapse.plotting")?.call_method1("audit", (slf,))
+    /// Draws the figures of the program's report with matplotlib: norms against class size, class means in space, Gram
+    /// matrices, cosines and singular values, measured beside predicted; returns its figure.
+    ///
+    /// With the `features` (N, d) and `labels` (N,) of the audit, in any order, some of the samples are drawn beside the class
+    /// means, and the confusion of the decisions. Raises MismatchError if they are not those of the audit.
+    #[pyo3(signature = (features = None, labels = None))]
+    fn plot<'py>(
+        slf: &Bound<'py, Self>,
+        features: Option<&Bound<'py, PyAny>>,
+        labels: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let plotting = slf.py().import("neuralcollapse.plotting")?;
+        plotting.call_method1("audit", (slf, features, labels))
     }
 }

@@ -1,10 +1,11 @@
 //! Class matrices and frames.
 
-use numpy::PyArray2;
+use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 
 use crate::arrays::{matrix, to_numpy, vector};
 use crate::error::OrRaise;
+use crate::pictures;
 
 /// A K×K matrix of inner products of classes, or a family of them; kept as its structure, never K×K unless asked for.
 #[pyclass(frozen, module = "neuralcollapse")]
@@ -82,6 +83,32 @@ impl ClassMatrix {
     fn matching(&self, py: Python<'_>, measured: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
         let measured = matrix(measured, "measured")?;
         py.detach(|| self.0.matching(&measured)).or_raise(py)
+    }
+
+    /// The cosines between two classes, of at most 200 000 pairs, without pairs that have none.
+    fn cosines<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        pictures::all_cosines(py, &self.0)
+    }
+
+    /// The means of the entries over pairs of at most `most` groups of classes by falling size; None for a family.
+    #[pyo3(signature = (counts, most = 40))]
+    fn grouped<'py>(
+        &self,
+        py: Python<'py>,
+        counts: &Bound<'py, PyAny>,
+        most: usize,
+    ) -> PyResult<Option<Bound<'py, PyArray2<f64>>>> {
+        pictures::grouped(py, &self.0, counts, most)
+    }
+
+    /// Vectors with these inner products, turned so that they lie as near to the rows of a K×d matrix as they can
+    /// (Procrustes): K×d. Of a family the nearest member. Raises ShapeError if d is less than their rank.
+    fn aligned_with<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        pictures::aligned(py, &self.0, rows)
     }
 
     fn __repr__(&self) -> String {

@@ -16,6 +16,7 @@ mod monitor;
 mod objective;
 mod out_of_distribution;
 mod passes;
+mod pictures;
 mod potential;
 mod prediction;
 mod problem;
@@ -59,6 +60,8 @@ mod _core {
     use crate::out_of_distribution::{Neco, detection, nc5, nci_scores};
     #[pymodule_export]
     use crate::passes::limit_threads;
+    #[pymodule_export]
+    use crate::pictures::{class_groups, plane};
     #[pymodule_export]
     use crate::potential::{Potential, critical_imbalance_ratio};
     #[pymodule_export]

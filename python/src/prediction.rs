@@ -344,7 +344,7 @@ impl Prediction {
         slf.py().import("neuralcollapse._tables")?.call_method1("prediction", (slf,))
     }
 
-    /// Draws norms, angles and singular values with matplotlib; returns its figure.
+    /// Draws norms against class size, Gram matrices, cosines, vectors and singular values with matplotlib; returns its figure.
     fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("neuralcollapse.plotting")?.call_method1("prediction", (slf,))
     }

@@ -121,6 +121,18 @@ impl Ufm {
         own.squared().filter(|_| no_bias).map(GlobalMinimum::smallest_surviving_count)
     }
 
+    /// The pair (‖w‖², ‖h‖²) of a class of this size among as many samples: the curve that all classes lie on.
+    ///
+    /// Raises NotAnsweredError beside a bias and for arbitrary targets.
+    fn norms_of_size(slf: &Bound<'_, Self>, size: f64) -> PyResult<(f64, f64)> {
+        let minimum = slf.as_super().get().squared();
+        let found = minimum.ok_or(Error::NotAnswered {
+            question: "the norms of a class of another size",
+            reason: "they depend on the other classes",
+        });
+        found.and_then(|minimum| minimum.norms_of_size(size)).or_raise(slf.py())
+    }
+
     /// The factor on all decays up to which every class survives.
     #[getter]
     fn largest_decay_factor(slf: &Bound<'_, Self>) -> Option<f64> {
