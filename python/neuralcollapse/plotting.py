@@ -668,28 +668,57 @@ def audit(audit: Audit, features: object = None, labels: object = None) -> Any:
     return drawn
 
 
+def _curves(title: str, label: str, epochs: list[float], curves: dict[str, Floats], scale: str = "log") -> Panel:
+    """Numbers over the epochs; a logarithmic axis leaves out what is zero."""
+
+    def seen(values: Floats) -> bool:
+        return bool((np.isfinite(values) & (values > 0 if scale == "log" else True)).any())
+
+    def draw(axes: Any) -> None:
+        axes.set(title=title, xlabel="epoch", ylabel=label)
+        drawn = {name: values for name, values in curves.items() if seen(values)}
+        if not drawn:
+            _nothing(axes, "not measured")
+            return
+        for name, values in drawn.items():
+            axes.plot(epochs, values, "--" if "predicted" in name else ".-", label=name)
+        axes.set_yscale(scale)
+        axes.legend()
+
+    return draw
+
+
 def tracker(tracker: Tracker) -> Any:
-    """NC1 to NC3 over the epochs, the loss beside the predicted one, and accuracy with NC4."""
-    drawn, (left, middle, right) = figure(3)
+    """Spread within classes, distances to the geometry, decisions, the loss beside the predicted one, the distance to the
+    minimum, and NC0, over the epochs."""
     rows = tracker.rows
     epochs = [row["epoch"] for row in rows]
 
-    def column(name: str) -> npt.NDArray[np.float64]:
-        return _numbers(row.get(name) for row in rows)
+    def columns(**names: str) -> dict[str, Floats]:
+        return {label: _numbers(row.get(name) for row in rows) for name, label in names.items()}
 
-    names = ["nc1", *(name for name in (rows[0] if rows else {}) if name.startswith("nc2_")), "nc3"]
-    for name in names:
-        left.plot(epochs, column(name), label=name.upper().replace("_", ", m = "))
-    left.set(title="distance from collapse", xlabel="epoch", yscale="log")
-    left.legend()
-    middle.plot(epochs, column("loss"), label="f, measured")
-    optimum = column("loss_optimum")
-    if not np.isnan(optimum).all():
-        middle.plot(epochs, optimum, "--", label="f*, predicted")
-    middle.set(title="training objective", xlabel="epoch", yscale="log")
-    middle.legend()
-    right.plot(epochs, column("accuracy"), label="accuracy")
-    right.plot(epochs, column("nc4"), label="NC4")
-    right.set(title="decisions", xlabel="epoch")
-    right.legend()
-    return drawn
+    layers = {name: f"NC2, m = {name[4:]}" for name in (rows[0] if rows else {}) if name.startswith("nc2_")}
+    panels = [
+        _curves(
+            "spread within classes",
+            "NC1 and variants",
+            epochs,
+            columns(nc1="NC1", nc1_trace_quotient="tr Σ_W/tr Σ_B", cdnv="CDNV"),
+        ),
+        _curves(
+            "distance to the geometry",
+            "distance",
+            epochs,
+            columns(**layers, nc3="NC3", nc3_centered="NC3, centered"),
+        ),
+        _curves("decisions", "share of samples", epochs, columns(nc4="NC4", accuracy="accuracy"), "linear"),
+        _curves("loss", "loss f", epochs, columns(loss="f, measured", loss_optimum="f*, predicted")),
+        _curves(
+            "distance to the minimum",
+            "gap and gradient",
+            epochs,
+            columns(loss_gap_relative="(f − f*)/f*", gradient_norm="‖∇f‖"),
+        ),
+        _curves("sum of the classifier's rows", "NC0 = ‖1ᵀW‖²/K", epochs, columns(nc0="NC0")),
+    ]
+    return _sheet(_in_rows(panels))

@@ -341,7 +341,7 @@ class Tracker:
                 file.write(json.dumps({**plain, "nc2": audit.nc2}) + "\n")
 
     def plot(self) -> Any:
-        """Draw the columns over the epochs with matplotlib, the predicted loss beside; returns its figure."""
+        """Draw metrics, decisions, loss and gradient over the epochs with matplotlib; returns its figure."""
         from . import plotting
 
         return plotting.tracker(self)

@@ -313,11 +313,32 @@ def test_trackers(tmp_path):
     features, labels, _, _ = network([20, 20, 20])
     data = torch.from_numpy(features).float(), torch.from_numpy(labels)
     tracker = nc.Tracker(torch.nn.Linear(7, 3), weight_decay=1e-2, feature_decay=1e-3, loss="ce")
+    untrained = nc.Tracker(torch.nn.Linear(7, 3))
     for _ in range(2):
         tracker.update(data)
-    figure = tracker.plot()
-    figure.savefig(tmp_path / "tracker.png")
-    axes = figure.axes
-    assert len(axes[1].lines) == 2 and list(axes[2].lines[0].get_ydata()) == [row["accuracy"] for row in tracker.rows]
+    axes = drawn(tracker.plot(), tmp_path / "tracker.png")
+    curves = {
+        "spread within classes": ("NC1 and variants", {"NC1": "nc1"}),
+        "distance to the geometry": (
+            "distance",
+            {"NC2, m = 1": "nc2_1", "NC3": "nc3", "NC3, centered": "nc3_centered"},
+        ),
+        "decisions": ("share of samples", {"NC4": "nc4", "accuracy": "accuracy"}),
+        "loss": ("loss f", {"f, measured": "loss", "f*, predicted": "loss_optimum"}),
+        "distance to the minimum": (
+            "gap and gradient",
+            {"(f − f*)/f*": "loss_gap_relative", "‖∇f‖": "gradient_norm"},
+        ),
+        "sum of the classifier's rows": ("NC0 = ‖1ᵀW‖²/K", {"NC0": "nc0"}),
+    }
+    assert set(axes) == set(curves)
+    for title, (label, names) in curves.items():
+        shown = axes[title]
+        assert (shown.get_xlabel(), shown.get_ylabel()) == ("epoch", label)
+        assert {line.get_label() for line in shown.lines} == set(names)
+        for curve, name in names.items():
+            assert points(shown, curve).tolist() == [[row["epoch"], row[name]] for row in tracker.rows]
+    # Without an epoch there is nothing to draw.
+    assert not any(shown.axison for shown in drawn(untrained.plot(), tmp_path / "empty.png").values())
     # Its audits take the tensors that it was given.
     assert "head against label" in drawn(tracker.audits[-1].plot(*data), tmp_path / "audit.png")
