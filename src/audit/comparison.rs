@@ -168,7 +168,8 @@ impl Measurement {
         let matching = match outputs.as_ref() {
             Some(target) if prediction.has_arbitrary_order() => {
                 let measured = head.product()? * self.class_means();
-                Some(target.matching_within_sizes(&measured, self.counts())?)
+                let kinds = prediction.training_objective().class_kinds(self.counts());
+                Some(target.matching_within_kinds(&measured, &kinds)?)
             }
             _ => None,
         };

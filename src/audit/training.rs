@@ -119,11 +119,28 @@ impl TrainingVerdict {
                     Percent(gap)
                 ),
             ),
-            None => Self::new(
-                Arrival::Unknown,
-                format!("the loss is {} above the predicted one", Percent(gap)),
-            ),
+            None => Self::without_gradient(gap, evidence),
         }
+    }
+
+    /// Where no gradient tells whether the point is stationary, as with a head that is not trained or with vectors of
+    /// length 1: near a minimum that is proved the loss alone tells that the point is there.
+    fn without_gradient(gap: f64, evidence: &Evidence<'_>) -> Self {
+        let is_proved = matches!(
+            evidence.prediction,
+            Some(Verdict::Proved(_) | Verdict::ProvedWithinGap { .. })
+        );
+        let percent = Percent(gap.max(0.0));
+        if is_proved && (gap <= ROUNDING || gap <= AT_MINIMUM && !evidence.lacks_a_direction()) {
+            let text = format!(
+                "at the global minimum: the loss is within {percent} of the proved one, which no value is below"
+            );
+            return Self::new(Arrival::GlobalMinimum, text);
+        }
+        let text = format!(
+            "the loss is {percent} above the predicted one; no gradient tells whether training has ended"
+        );
+        Self::new(Arrival::Unknown, text)
     }
 
     fn without_losses(evidence: &Evidence<'_>) -> Self {
@@ -262,6 +279,18 @@ mod tests {
                 Evidence { ranks, shared_directions, ..evidence(1e-6, 1.0 + 1e-7, &proved) };
             let verdict = TrainingVerdict::of(&evidence);
             assert_eq!(verdict.kind, Arrival::LocalMinimum, "{}", verdict.text);
+            assert!(verdict.text.contains(words), "{}", verdict.text);
+        }
+        // Without a gradient a proved minimum can be told by the loss, and nothing else can.
+        for (loss, verdict, kind, words) in [
+            (1.0 + 1e-7, &proved, Arrival::GlobalMinimum, "at the global minimum"),
+            (1.0 + 1e-7, &known, Arrival::Unknown, "no gradient"),
+            (1.2, &proved, Arrival::Unknown, "20 % above the predicted one"),
+            (0.9, &proved, Arrival::Unknown, "below a proved minimum"),
+        ] {
+            let evidence = Evidence { relative_gradient: None, ..evidence(0.0, loss, verdict) };
+            let verdict = TrainingVerdict::of(&evidence);
+            assert_eq!(verdict.kind, kind, "{}", verdict.text);
             assert!(verdict.text.contains(words), "{}", verdict.text);
         }
         let nothing = Evidence {

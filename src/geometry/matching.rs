@@ -78,6 +78,37 @@ impl ClassMatrix {
         Ok(self.matching_of_kinds(measured, &kinds))
     }
 
+    /// [`matching`](Self::matching) that exchanges only classes of one kind: `kinds` has a number for each class, which
+    /// is the same for classes that the objective treats alike.
+    ///
+    /// ```
+    /// use neural_collapse::ClassMatrix;
+    /// use nalgebra::dmatrix;
+    ///
+    /// // Two pairs on one axis; the network has them in another order.
+    /// let pairs = dmatrix![2., -2., 0., 0.; -2., 2., 0., 0.; 0., 0., 1., -1.; 0., 0., -1., 1.];
+    /// let measured = dmatrix![1., 0., -1., 0.; 0., 2., 0., -2.; -1., 0., 1., 0.; 0., -2., 0., 2.];
+    /// let structure = ClassMatrix::from_dense(pairs)?;
+    /// assert_eq!(structure.matching_within_kinds(&measured, &[0, 1, 2, 3])?, [0, 1, 2, 3]);
+    /// let order = structure.matching_within_kinds(&measured, &[0; 4])?;
+    /// assert_eq!(order[0] + order[1], 4); // classes 1 and 3
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`matching`](Self::matching), and [`Error::Shape`](crate::Error::Shape) if there are not K kinds.
+    pub fn matching_within_kinds(
+        &self,
+        measured: &DMatrix<f64>,
+        kinds: &[usize],
+    ) -> Result<Vec<usize>> {
+        self.check(measured)?;
+        if kinds.len() != self.classes() {
+            return Err(Error::length("kinds", kinds.len(), self.classes(), FOR_EACH_CLASS));
+        }
+        Ok(self.matching_of_kinds(measured, kinds))
+    }
+
     fn matching_of_kinds(&self, measured: &DMatrix<f64>, kinds: &[usize]) -> Vec<usize> {
         let identity: Vec<usize> = (0..kinds.len()).collect();
         if self.treats_classes_alike() {

@@ -14,6 +14,7 @@ mod column;
 mod curvature;
 pub(crate) mod data;
 mod facts;
+pub(crate) mod margins;
 mod minimum;
 mod newton;
 mod objective;

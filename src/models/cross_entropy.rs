@@ -11,6 +11,7 @@ mod catalog;
 mod codes;
 mod forms;
 mod landscape;
+mod lattice;
 mod numerical;
 mod phases;
 mod point;

@@ -4,6 +4,7 @@
 //! `minimum` and `prediction` hold their numbers and matrices; `smallest` finds the minimum where they are not.
 
 mod certificate;
+mod factors;
 mod minimum;
 mod prediction;
 mod problem;

@@ -44,6 +44,8 @@ use crate::problem::kinds::check_list;
 ///
 /// Source: the documentation of `torch.nn.CrossEntropyLoss`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored"))]
 pub struct CodedClassWeights {
     weight: Vec<f64>,
     label_smoothing: f64,
@@ -145,4 +147,26 @@ pub(crate) fn check_smoothing(label_smoothing: f64) -> Result<()> {
         return Err(Error::out_of_range("label_smoothing", label_smoothing, expected));
     }
     Ok(())
+}
+
+/// How they are read.
+#[cfg(feature = "serde")]
+mod stored {
+    use super::CodedClassWeights;
+    use crate::error::{Error, Result};
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename = "CodedClassWeights", deny_unknown_fields)]
+    pub(super) struct Stored {
+        weight: Vec<f64>,
+        label_smoothing: f64,
+    }
+
+    impl TryFrom<Stored> for CodedClassWeights {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            Self::new(&stored.weight, stored.label_smoothing)
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::problem::counts::ClassCounts;
+use crate::problem::kinds::Kinds;
 use crate::problem::regularization::Regularization;
 
 /// The data term of a training objective: how outputs are compared with the labels.
@@ -210,6 +212,22 @@ impl TrainingObjective {
     #[must_use]
     pub fn is_of_one_layer(&self) -> bool {
         matches!(self, Self::Budgeted { .. }) || self.is_constraint()
+    }
+
+    /// The kind of each class: those of one kind have the same size, weight and constant beside the logits, so that
+    /// exchanging them changes nothing in the objective.
+    pub(crate) fn class_kinds(&self, counts: &ClassCounts) -> Vec<usize> {
+        let (weights, offsets): (&[f64], &[f64]) = match self {
+            Self::WeightedCrossEntropy { class_weights, logit_offsets, .. } => {
+                (class_weights, logit_offsets)
+            }
+            Self::WeightedSquaredError { class_weights, .. } => (class_weights, &[]),
+            Self::WeightedEntries { entry_weights, .. } => (entry_weights, &[]),
+            Self::ScaledMargins { margins, logit_scales } => (margins, logit_scales),
+            _ => (&[], &[]),
+        };
+        let given = |list| Some(list).filter(|list: &&[f64]| list.len() == counts.classes());
+        Kinds::new(counts, [given(weights), given(offsets)]).of_classes()
     }
 
     /// How many labels samples can have, for K = `classes`: as many as there are soft labels, or K.

@@ -26,7 +26,7 @@ use crate::support::lbfgs::Smooth as _;
 use crate::support::objective::Unpacked;
 
 /// One sample a class and equal decays, so that the strength is the decay.
-fn with_strength(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
+pub fn with_strength(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
     let regularization = Regularization::new(&vec![strength; depth], strength).unwrap();
     CrossEntropyUfm::new(classes, 1, regularization.with_bias(bias).unwrap()).unwrap()
 }
@@ -36,7 +36,7 @@ fn searched(ufm: &CrossEntropyUfm, starts: usize) -> Landscape {
 }
 
 /// The loss of the matrices of a prediction and the norm of the gradient, from the objective in full.
-fn evaluated(prediction: &dyn Prediction, regularization: &Regularization) -> (f64, f64) {
+pub fn evaluated(prediction: &dyn Prediction, regularization: &Regularization) -> (f64, f64) {
     let counts = prediction.counts().unwrap();
     let sizes: Vec<usize> =
         (0..counts.classes()).map(|class| counts.count(class).unwrap() as usize).collect();
@@ -168,6 +168,7 @@ fn the_search_and_the_closed_forms_agree_with_the_bounds() {
     let heavy = std::env::var_os("LANDSCAPE_SWEEP").is_some();
     let (classes, decades, starts): (Vec<usize>, i32, usize) =
         if heavy { ((3..=24).collect(), 6, 25) } else { (vec![3, 5, 8], 2, 6) };
+    let mut failures = Vec::new();
     for &classes in &classes {
         for depth in 2..=4 {
             for bias in [Bias::None, Bias::Unregularized] {
@@ -175,23 +176,43 @@ fn the_search_and_the_closed_forms_agree_with_the_bounds() {
                     let top =
                         with_strength(classes, depth, bias, 1.0).simplex_potential().threshold();
                     let strength = 0.97 * top * 10_f64.powi(-decade);
-                    let ufm = with_strength(classes, depth, bias, strength);
-                    let closed = ufm.landscape().unwrap();
-                    let landscape = searched(&ufm, starts);
-                    let input = format!("K = {classes}, M = {depth}, {bias:?}, u = {strength:e}");
-                    assert!(landscape.loss() <= closed.loss(), "{input}");
-                    assert!(landscape.loss() >= landscape.lower_bound().unwrap(), "{input}");
-                    let (loss, gradient) = evaluated(&landscape, ufm.regularization());
-                    // The objective in full rounds logits of some 30 before it subtracts them.
-                    let error = (loss - landscape.loss()).abs();
-                    assert!(error <= 1e-11 * loss + 64.0 * f64::EPSILON, "{input}: {error:e}");
-                    assert!(gradient <= 1e-6 * strength, "{input}: {gradient:e}");
-                    let found = landscape.search().unwrap();
-                    assert!(found.loss >= landscape.loss() * (1.0 - 1e-9), "{input}");
+                    failures.extend(disagreement(classes, depth, bias, strength, starts));
                 }
             }
         }
     }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// What is wrong at one point of the grid; where no closed form is as low as the search is shown by --nocapture.
+fn disagreement(
+    classes: usize,
+    depth: usize,
+    bias: Bias,
+    strength: f64,
+    starts: usize,
+) -> Option<String> {
+    let ufm = with_strength(classes, depth, bias, strength);
+    let closed = ufm.landscape().unwrap();
+    let landscape = searched(&ufm, starts);
+    let input = format!("K = {classes}, M = {depth}, {bias:?}, u = {strength:e}");
+    let (loss, gradient) = evaluated(&landscape, ufm.regularization());
+    let error = (loss - landscape.loss()).abs();
+    let found = landscape.search().unwrap();
+    let gain = 1.0 - landscape.loss() / closed.loss();
+    if gain > 1e-9 {
+        println!("{input}: {} is lower by {gain:.1e}", landscape.best().structure());
+    }
+    let holds = [
+        ("no higher than the closed forms", landscape.loss() <= closed.loss()),
+        ("no lower than the bound", landscape.loss() >= landscape.lower_bound().unwrap()),
+        // The objective in full rounds logits of some 30 before it subtracts them.
+        ("attained", error <= 1e-11 * loss + 64.0 * f64::EPSILON),
+        ("stationary", gradient <= 1e-6 * strength),
+        ("no higher than its search", found.loss >= landscape.loss() * (1.0 - 1e-9)),
+    ];
+    let broken = holds.into_iter().find(|(_, holds)| !holds)?.0;
+    Some(format!("{input}: not {broken}, gradient {gradient:e}, error {error:e}"))
 }
 
 /// Smoothed labels: descents of the full objective end at the simplex ETF where it is proved to be the minimum
@@ -229,22 +250,6 @@ fn smoothing_restores_the_simplex_etf() {
                 let error = (found.loss() - landscape.loss()).abs() / landscape.loss();
                 assert!(error < 1e-12, "K = {classes}, M = {depth}, {bias:?}: {error:e}");
             }
-        }
-    }
-}
-
-/// δ → 0 leads to the numbers without smoothing.
-#[test]
-fn vanishing_smoothing_changes_nothing() {
-    for (classes, depth, strength) in [(4, 1, 0.05), (5, 2, 0.03), (8, 3, 0.01), (6, 5, 0.02)] {
-        for bias in [Bias::None, Bias::Unregularized] {
-            let hard = with_strength(classes, depth, bias, strength);
-            let soft = hard.clone().with_label_smoothing(1e-14).unwrap();
-            let (hard, soft) = (hard.landscape().unwrap(), soft.landscape().unwrap());
-            assert_eq!(hard.best().structure(), soft.best().structure());
-            assert!((hard.loss() - soft.loss()).abs() < 1e-12 * hard.loss());
-            let (a, b) = (hard.simplex_etf().margin(), soft.simplex_etf().margin());
-            assert!((a - b).abs() < 1e-10 * a);
         }
     }
 }

@@ -35,6 +35,7 @@ mod extreme_input;
 mod fixed_head;
 mod generalized_seli;
 mod landscape_bounds;
+mod landscape_limits;
 mod landscape_search;
 mod layer_metrics;
 mod layer_peeled;

@@ -2,7 +2,10 @@
 //! what is known where there are many.
 
 use nalgebra::DMatrix;
-use neural_collapse::{ClassCounts, ClassMatrix};
+use neural_collapse::models::low_rank::{LowRankProblem, Search};
+use neural_collapse::{
+    Basis, Bias, ClassCounts, ClassMatrix, Features, Prediction, Regularization, audit,
+};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
@@ -200,4 +203,33 @@ fn equal_matrices_are_equal_whatever_they_are_made_of() {
     assert_eq!(family(2), family(2));
     assert_ne!(family(2), family(3));
     assert_ne!(family(2), ClassMatrix::from_dense(DMatrix::zeros(4, 4)).unwrap());
+}
+
+/// Classes of one size with different weights keep their places in an audit; those of one weight may be exchanged.
+#[test]
+fn an_audit_exchanges_only_classes_of_one_weight() {
+    let regularization = Regularization::new(&[0.01; 2], 0.01).unwrap();
+    let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
+    let counts = ClassCounts::balanced(5, 2).unwrap();
+    let problem = LowRankProblem::cross_entropy(counts, regularization).unwrap();
+    let weights = [1.0, 1.0, 2.5, 2.5, 2.5];
+    let problem = problem.with_class_weights(&weights).unwrap();
+    let minimum = problem.minimize(&Search::default().with_starts(6), &()).unwrap();
+    let point = minimum.explicit(&Basis::Standard).unwrap();
+    let features = point.features().unwrap();
+    // The network has these classes at the places of the prediction.
+    for (order, keeps_weights) in [([1, 0, 4, 2, 3], true), ([2, 1, 0, 3, 4], false)] {
+        let head = point.head().with_order(&order).unwrap();
+        let columns: Vec<usize> = order.iter().flat_map(|&k| [2 * k, 2 * k + 1]).collect();
+        let features = features.select_columns(&columns);
+        let labels: Vec<usize> = (0..10).map(|sample| sample / 2).collect();
+        let data = Features::from_sample_columns(&features).unwrap();
+        let data = data.with_labels(&labels, 5).unwrap();
+        let report = audit(&data, &head, &minimum).unwrap();
+        if let Some(matching) = &report.matching {
+            assert!(matching.iter().zip(&weights).all(|(&k, w)| weights[k] == *w), "{matching:?}");
+        }
+        let distance = report.nc3.unwrap();
+        assert_eq!(distance < 1e-9, keeps_weights, "{order:?}: {distance}");
+    }
 }

@@ -444,6 +444,30 @@ fn labels_of_several_classes_answer_for_their_matrices() {
         let problem = SparseLabels::new(4, &supports, &[10, 4, 7]).unwrap();
         check_without_classes("sparse labels", &problem.global_minimum().unwrap());
     }
+    // The centered supports of the last two are not the minimum.
+    for (classes, supports, samples) in [
+        (4, vec![vec![0], vec![1], vec![2, 3]], vec![10, 4, 7]),
+        (5, vec![vec![0, 1, 2], vec![0, 3], vec![1, 3], vec![2, 4]], vec![9, 1, 1, 4]),
+        (
+            4,
+            vec![vec![0, 1], vec![0, 2], vec![0], vec![0, 1, 2, 3], vec![0, 1]],
+            vec![3, 8, 2, 5, 1],
+        ),
+    ] {
+        let problem = SparseLabels::new(classes, &supports, &samples).unwrap();
+        let smallest = problem.smallest_logits().unwrap();
+        check_without_classes("smallest logits", &smallest);
+        // The matrices have the logits, and the features their Gram matrix.
+        let point = smallest.explicit(&Basis::Random(7)).unwrap();
+        let features = point.features().unwrap();
+        let of_context = |index: usize| samples[..index].iter().sum::<u64>() as usize;
+        let columns: Vec<usize> = (0..supports.len()).map(of_context).collect();
+        let features = features.select_columns(&columns);
+        let logits = &point.head().weights()[0] * &features;
+        assert!((logits - smallest.logits()).amax() < 1e-11, "{supports:?}");
+        let gram = smallest.context_gram().unwrap().to_dense().unwrap();
+        assert!((features.transpose() * &features - &gram).amax() < 1e-11 * gram.amax());
+    }
 }
 
 /// What has no answer, and why: a target matrix has no classes.

@@ -10,6 +10,7 @@ use neural_collapse::models::multi_label::MultiLabelUfm;
 use neural_collapse::models::nonnegative::NonnegativeUfm;
 use neural_collapse::models::soft_labels::SparseLabels;
 use neural_collapse::models::squared::QuasiInterpolation;
+use neural_collapse::problem::CodedClassWeights;
 use neural_collapse::{
     Basis, Bias, ClassCounts, ClassMatrix, CrossEntropyUfm, Geometry, GlobalMinimum, LayerPeeled,
     LinearHead, Potential, Prediction, Regularization, Seli, Ufm,
@@ -227,6 +228,7 @@ fn problems_of_every_model_are_read_as_they_were() {
     problem_is_read_as_it_was(&seli);
     let seli = seli.with_margins(&weights).unwrap().with_logit_scales(&weights).unwrap();
     problem_is_read_as_it_was(&seli);
+    problem_is_read_as_it_was(&CodedClassWeights::new(&weights, 0.1).unwrap());
 }
 
 #[test]
@@ -246,6 +248,7 @@ fn minima_are_read_as_they_were() {
     let sparse = SparseLabels::new(4, &[vec![0, 1], vec![2]], &[3, 4]).unwrap();
     problem_is_read_as_it_was(&sparse);
     is_read_as_it_was(&sparse.global_minimum().unwrap());
+    is_read_as_it_was(&sparse.smallest_logits().unwrap());
     let fixed = FixedHeadUfm::new(counts(), 2.0, 1e-4).unwrap().with_label_smoothing(0.1).unwrap();
     problem_is_read_as_it_was(&fixed);
     is_read_as_it_was(&fixed.global_minimum().unwrap());
@@ -294,4 +297,6 @@ fn no_invalid_problem_of_any_model_comes_in() {
     let text = serde_json::to_string(&convex).unwrap();
     let message = error::<ConvexUfm>(&text.replace(r#""smoothing":0.0"#, r#""smoothing":1.0"#));
     assert!(message.contains("label_smoothing"), "{message}");
+    let code = r#"{"weight":[1.0,-1.0],"label_smoothing":0.1}"#;
+    assert!(error::<CodedClassWeights>(code).contains("weight"));
 }

@@ -126,6 +126,7 @@ impl Data {
                 let (value, size) = match self.fidelity {
                     Fidelity::CrossEntropy => self.entropy(state, index, dual)?,
                     Fidelity::SquaredError => self.conjugate_square(state, index, dual),
+                    Fidelity::Margins => self.conjugate_distance(state, index, dual.share),
                 };
                 sum += column.total_weight() * value;
                 magnitude += column.total_weight() * size;

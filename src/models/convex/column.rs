@@ -31,7 +31,7 @@ pub(super) struct Fit {
 pub(super) struct Rows<'a> {
     /// The logits v of a class of each row, with the bias, without the contrast.
     pub(super) logits: &'a [f64],
-    /// π, the probability of each row (with the squared loss not used).
+    /// π, the probability of each row (with the squared loss not used; for margins see there).
     pub(super) shares: &'a mut [f64],
     /// The gradient in v.
     pub(super) residuals: &'a mut [f64],
@@ -43,6 +43,7 @@ impl Data {
         match self.fidelity {
             Fidelity::CrossEntropy => self.fit_cross_entropy(index, contrasts, rows),
             Fidelity::SquaredError => self.fit_squared(index, contrasts, rows),
+            Fidelity::Margins => self.fit_margins(index, rows),
         }
     }
 

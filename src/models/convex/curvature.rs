@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, DVector, DVectorViewMut};
 
 use crate::models::convex::data::{Data, Fidelity};
+use crate::models::convex::margins::bend_to_margins;
 use crate::models::convex::state::{State, solve};
 use crate::problem::regularization::Bias;
 
@@ -51,6 +52,7 @@ impl<'a> Curvature<'a> {
             match self.data.fidelity {
                 Fidelity::SquaredError => step.component_mul_assign(&self.members()),
                 Fidelity::CrossEntropy => self.apply_to_column(index, &mut step),
+                Fidelity::Margins => bend_to_margins(self.state.shares.column(index), &mut step),
             }
             step *= self.data.columns[index].total_weight();
         }
@@ -89,6 +91,9 @@ impl<'a> Curvature<'a> {
                     }
                     entries[column.anchor] = own.max(0.0);
                 }
+                Fidelity::Margins => entries.apply(|share| {
+                    *share = if *share > 0.0 { 1.0 - *share } else { 0.0 };
+                }),
             }
             entries *= column.total_weight();
         }
@@ -106,7 +111,7 @@ impl<'a> Curvature<'a> {
         let mut largest: f64 = 0.0;
         for (index, column) in data.columns.iter().enumerate() {
             let of_labels = match data.fidelity {
-                Fidelity::SquaredError => 1.0,
+                Fidelity::SquaredError | Fidelity::Margins => 1.0,
                 Fidelity::CrossEntropy => {
                     let rest = state.fits[index].rest;
                     let shares = state.shares.column(index);

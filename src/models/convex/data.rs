@@ -24,6 +24,8 @@ pub(crate) enum Fidelity {
     CrossEntropy,
     /// ½‖z − y‖².
     SquaredError,
+    /// ½ dist²(z − y) to the logits that are one number on the column's support and less by 1 at least elsewhere.
+    Margins,
 }
 
 /// The program, but for the price κ or the budget of the norm.
@@ -37,6 +39,8 @@ pub(crate) struct Data {
     pub(super) labels: DMatrix<f64>,
     /// ι, what is added to the logits of a class of each row.
     pub(super) offsets: Vec<f64>,
+    /// The support of each column, for margins; else empty.
+    pub(super) supports: Vec<Vec<usize>>,
     pub(super) bias: Bias,
 }
 
@@ -91,7 +95,7 @@ impl Data {
         columns.extend(core::iter::repeat_n(Column::EMPTY, missing));
         let labels = labels.resize(rows.len(), columns.len(), 0.0);
         let offsets = vec![0.0; rows.len()];
-        Self { fidelity, rows, columns, labels, offsets, bias }
+        Self { fidelity, rows, columns, labels, offsets, supports: Vec::new(), bias }
     }
 
     /// m_i of each row.
@@ -126,7 +130,7 @@ impl Data {
     pub(super) fn lipschitz_constant(&self) -> f64 {
         let of_one = match self.fidelity {
             Fidelity::CrossEntropy => 0.5,
-            Fidelity::SquaredError => 1.0,
+            Fidelity::SquaredError | Fidelity::Margins => 1.0,
         };
         let slopes = self.columns.iter().map(|column| column.slope() / column.scale);
         slopes.fold(0.0, f64::max) * of_one

@@ -137,17 +137,8 @@ impl ConvexUfm {
         check_classes(labels.nrows())?;
         check_one_layer(&regularization)?;
         let counts = ClassCounts::new(samples)?;
-        let labels = checked_labels(labels, regularization.bias())?;
-        let loss_function = LossFunction::SoftLabels;
-        let labels = Labels::Soft(labels);
-        Ok(Self {
-            loss_function,
-            counts,
-            labels,
-            logit_offsets: None,
-            regularization,
-            widths: None,
-        })
+        let labels = Labels::Soft(checked_labels(labels, regularization.bias())?);
+        Ok(Self::plain(LossFunction::SoftLabels, counts, labels, regularization))
     }
 
     /// What PyTorch's `CrossEntropyLoss(weight, label_smoothing)` with its weighted mean minimizes.
@@ -195,14 +186,17 @@ impl ConvexUfm {
         check_classes(counts.classes())?;
         check_one_layer(&regularization)?;
         let labels = Labels::Classes { weights: None, smoothing: 0.0 };
-        Ok(Self {
-            loss_function,
-            counts,
-            labels,
-            logit_offsets: None,
-            regularization,
-            widths: None,
-        })
+        Ok(Self::plain(loss_function, counts, labels, regularization))
+    }
+
+    /// The checked parts, without offsets and with features of any width.
+    fn plain(
+        loss_function: LossFunction,
+        counts: ClassCounts,
+        labels: Labels,
+        regularization: Regularization,
+    ) -> Self {
+        Self { loss_function, counts, labels, logit_offsets: None, regularization, widths: None }
     }
 
     /// The same problem with the weight ω_k for each sample of class k. The weighted sum of the losses is divided

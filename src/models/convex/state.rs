@@ -211,7 +211,7 @@ impl Data {
     /// without curvature; they get some, as nothing pulls along them.
     pub(super) fn bias_curvature(&self, state: &State) -> Option<DMatrix<f64>> {
         let mut curvature = match self.fidelity {
-            Fidelity::SquaredError => {
+            Fidelity::SquaredError | Fidelity::Margins => {
                 DMatrix::identity(self.rows.len(), self.rows.len()) * self.total_weight()
             }
             Fidelity::CrossEntropy => self.cross_entropy_curvature(state),

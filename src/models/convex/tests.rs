@@ -16,7 +16,7 @@ use crate::problem::regularization::Bias;
 
 const PRICE: f64 = 0.02;
 
-/// Groups with contrasts and smoothing, for both losses and every bias.
+/// Groups with contrasts and smoothing, for both losses and every bias; and margins.
 fn programs() -> Vec<Data> {
     let mut programs = Vec::new();
     for fidelity in [Fidelity::CrossEntropy, Fidelity::SquaredError] {
@@ -26,7 +26,24 @@ fn programs() -> Vec<Data> {
             }
         }
     }
+    programs.push(margins());
     programs
+}
+
+/// Distances to logits with margins, from where a round of multipliers has pulled to.
+fn margins() -> Data {
+    let supports = vec![vec![0], vec![1, 2], vec![0, 3], vec![3]];
+    let column = |(support, size): (&Vec<usize>, f64)| Column {
+        weight: 0.03 * size,
+        members: 1.0,
+        scale: size.sqrt(),
+        anchor: support[0],
+        own: 1.0,
+        deficit: 0.0,
+    };
+    let columns = supports.iter().zip([9.0, 4.0, 1.0, 6.0]).map(column).collect();
+    let labels = DMatrix::from_fn(4, 4, |i, j| 0.3 * (i as f64) - 0.2 * (j as f64));
+    Data { supports, ..Data::new(Fidelity::Margins, vec![1.0; 4], columns, labels, Bias::None) }
 }
 
 fn grouped(fidelity: Fidelity, bias: Bias, smoothing: f64) -> Data {

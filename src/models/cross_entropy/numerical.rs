@@ -73,28 +73,31 @@ pub(crate) fn point(ufm: &CrossEntropyUfm, found: &Found) -> Result<CrossEntropy
 
 /// The solids and paths of K classes that are minima and about as low as `level`, the lowest F known.
 pub(crate) fn solids(classes: usize, penalty: &Penalty, level: f64) -> Vec<(Solid, Found)> {
-    let list = Solid::of(classes).into_iter();
+    let list = Solid::of(classes, penalty.bias != Bias::None).into_iter();
     list.filter_map(|solid| Some((solid, solid_minimum(solid, classes, penalty, level)?))).collect()
 }
 
 /// The best minimum with the symmetry of a solid, if there is one near `level`.
 fn solid_minimum(solid: Solid, classes: usize, penalty: &Penalty, level: f64) -> Option<Found> {
     let objective = objective(classes, penalty);
-    let positions = solid.positions(classes);
-    let ends = START_FACTORS.iter().filter_map(|&factor| {
-        let (rank, start) = from_positions(&objective, &positions, factor);
-        // Most solids are far above at most strengths, and slow to follow to their end.
-        let near = rough_value(&objective, rank, start.clone()) <= NEAR * level;
-        near.then(|| followed(&objective, rank, start).ok())?
+    let starts = solid.starts(classes);
+    let starts = starts.iter().flat_map(|start| START_FACTORS.map(|factor| (start, factor)));
+    let rough = starts.map(|(positions, factor)| {
+        let (rank, start) = from_positions(&objective, positions, factor);
+        (rough_value(&objective, rank, start.clone()), rank, start)
     });
-    let minima = ends.filter(|found| {
+    // Most solids are far above at most strengths, and slow to follow to their end.
+    let mut near: Vec<_> = rough.filter(|(value, ..)| *value <= NEAR * level).collect();
+    near.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut ends =
+        near.into_iter().filter_map(|(_, rank, start)| followed(&objective, rank, start).ok());
+    ends.find(|found| {
         let kinds = kinds(&centered_bias(found, penalty.bias));
         let order = symmetry(&found.outputs, &kinds).order;
         found.singular_values.len() == solid.rank()
             && found.is_minimum != Some(false)
             && order.is_some_and(|order| order % solid.automorphisms() == 0)
-    });
-    minima.min_by(|a, b| a.value.total_cmp(&b.value))
+    })
 }
 
 /// The point of a solid, in the order of its positions.

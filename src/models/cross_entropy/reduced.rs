@@ -275,7 +275,7 @@ impl Reduced {
                 continue;
             }
             (sizes, here, damping) = (next, there, damping / 8.0);
-            damping = if damping < 1e-9 { 0.0 } else { damping };
+            damping = if damping < 1e-9 * here.hessian.amax() { 0.0 } else { damping };
         }
         let alive = |value: &SingularForm| value.value(&sizes) > 1e-6;
         let end = self.expansion(&sizes, penalty);
@@ -342,5 +342,6 @@ fn newton_step(here: &Expansion, damping: f64) -> Option<DVector<f64>> {
 
 /// The next damping to try.
 fn raised(damping: f64, hessian: &DMatrix<f64>) -> f64 {
-    if damping > 0.0 { damping * 4.0 } else { 1e-3 * hessian.amax().max(1e-12) }
+    // Relative to the Hessian, which is as small as the decays are.
+    if damping > 0.0 { damping * 4.0 } else { 1e-3 * hessian.amax().max(f64::MIN_POSITIVE) }
 }

@@ -3,6 +3,8 @@
 use core::f64::consts::PI;
 use core::fmt;
 
+use crate::models::cross_entropy::lattice::patches;
+
 /// Classes in several orbits, as the vertices of a solid or of a path. Classifier and class means may have different
 /// lengths, so that their logits are not symmetric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,14 +26,22 @@ pub enum Solid {
     ThreeTrianglesAndApex,
     /// 11 classes, 5 + 5 + 1: an icosahedron without a vertex.
     IcosahedronWithoutVertex,
+    /// 10 classes beside a bias, 6 + 3 + 1: a tricapped prism with a class at its center.
+    CenteredTricappedPrism,
+    /// 12 classes beside a bias, 5 + 5 + 1 + 1: an icosahedron that has a class at its center instead of a vertex.
+    CenteredIcosahedronWithoutVertex,
+    /// From 5 to 24 classes, beside a bias: classes in a plane as a compact patch of the triangular lattice, some of them
+    /// inside of others.
+    LatticePatch,
 }
 
-/// The most classes of a path.
+/// The most classes of a path, and of a patch.
 const LONGEST_PATH: usize = 8;
+const LARGEST_PATCH: usize = 24;
 
 impl Solid {
-    /// The solids of K classes.
-    pub(crate) fn of(classes: usize) -> Vec<Self> {
+    /// The solids of K classes, with those that only a bias makes room for.
+    pub(crate) fn of(classes: usize, has_bias: bool) -> Vec<Self> {
         let mut list = match classes {
             7 => vec![Self::CappedOctahedron],
             8 => vec![Self::SnubDisphenoid],
@@ -43,28 +53,50 @@ impl Solid {
         if (4..=LONGEST_PATH).contains(&classes) {
             list.push(Self::Path);
         }
+        if has_bias {
+            match classes {
+                10 => list.push(Self::CenteredTricappedPrism),
+                12 => list.push(Self::CenteredIcosahedronWithoutVertex),
+                _ => {}
+            }
+            if (5..=LARGEST_PATCH).contains(&classes) {
+                list.push(Self::LatticePatch);
+            }
+        }
         list
     }
 
-    /// The order of the symmetry group.
+    /// The order of the symmetry group, of what all patches have in common.
     pub(crate) fn automorphisms(self) -> u128 {
         match self {
+            Self::LatticePatch => 1,
             Self::Path => 2,
             Self::CappedOctahedron | Self::ThreeTrianglesAndApex => 6,
             Self::SnubDisphenoid => 8,
-            Self::TricappedPrism => 12,
+            Self::TricappedPrism | Self::CenteredTricappedPrism => 12,
             Self::GyroelongatedBipyramid => 16,
-            Self::IcosahedronWithoutVertex => 10,
+            Self::IcosahedronWithoutVertex | Self::CenteredIcosahedronWithoutVertex => 10,
         }
     }
 
     /// Dimension of the space.
     pub(crate) fn rank(self) -> usize {
-        if self == Self::Path { 1 } else { 3 }
+        match self {
+            Self::Path => 1,
+            Self::LatticePatch => 2,
+            _ => 3,
+        }
     }
 
-    /// Positions of the classes, each of length [`rank`](Self::rank), from which a descent starts.
-    pub(crate) fn positions(self, classes: usize) -> Vec<Vec<f64>> {
+    /// Positions of the classes, each of length [`rank`](Self::rank), from which descents start.
+    pub(crate) fn starts(self, classes: usize) -> Vec<Vec<Vec<f64>>> {
+        match self {
+            Self::LatticePatch => patches(classes),
+            _ => vec![self.positions(classes)],
+        }
+    }
+
+    fn positions(self, classes: usize) -> Vec<Vec<f64>> {
         let ring = |count: usize, radius: f64, height: f64, turn: f64| {
             (0..count).map(move |place| {
                 let angle = 2.0 * PI * (place as f64 + turn) / count as f64;
@@ -77,7 +109,15 @@ impl Solid {
                 .flat_map(|&(count, radius, height, turn)| ring(count, radius, height, turn))
                 .collect()
         };
+        let centered = |solid: Self| {
+            let mut positions = solid.positions(classes - 1);
+            positions.push(vec![0.0; 3]);
+            positions
+        };
         match self {
+            Self::LatticePatch => Vec::new(),
+            Self::CenteredTricappedPrism => centered(Self::TricappedPrism),
+            Self::CenteredIcosahedronWithoutVertex => centered(Self::IcosahedronWithoutVertex),
             Self::Path => {
                 let middle = (classes as f64 - 1.0) / 2.0;
                 (0..classes).map(|class| vec![(class as f64 - middle) / middle]).collect()
@@ -123,6 +163,9 @@ impl fmt::Display for Solid {
             Self::GyroelongatedBipyramid => "gyroelongated square bipyramid",
             Self::ThreeTrianglesAndApex => "three triangles and an apex",
             Self::IcosahedronWithoutVertex => "icosahedron without a vertex",
+            Self::CenteredTricappedPrism => "tricapped prism with a center",
+            Self::CenteredIcosahedronWithoutVertex => "icosahedron without a vertex, with a center",
+            Self::LatticePatch => "patch of a triangular lattice",
         })
     }
 }

@@ -78,6 +78,9 @@ impl LogitStructure {
                 let NumericalStructure { rank, hits, starts, .. } = found;
                 format!("a numerical search, rank {rank}, {hits} of {starts} starts")
             }
+            Self::Solid(Solid::LatticePatch) => {
+                "a descent from a patch of a triangular lattice".to_owned()
+            }
             Self::Solid(solid) => format!("a descent that keeps the symmetry of the {solid}"),
             _ => format!("the closed form of the structure {self}"),
         }

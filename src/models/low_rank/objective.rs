@@ -54,6 +54,12 @@ impl Objective {
         (self.depth as f64 + 1.0) / 2.0 * self.strength
     }
 
+    /// A power of two near 1/price. Loss and penalty are of the size of the price where decays are small, and squares of
+    /// such numbers underflow; times a power of two they keep every digit.
+    pub(crate) fn unit(&self) -> f64 {
+        (-self.price().log2().floor()).clamp(0.0, 1000.0).exp2()
+    }
+
     /// σ^(2/(M+1)), the energy of a singular value.
     pub(crate) fn energy(&self, singular_value: f64) -> f64 {
         singular_value.powf(2.0 / (self.depth as f64 + 1.0))
@@ -135,7 +141,7 @@ impl Objective {
     }
 }
 
-/// F of `rank` terms, with the memory that its evaluation needs.
+/// F of `rank` terms, times its [`unit`](Objective::unit), with the memory that its evaluation needs.
 #[derive(Debug)]
 pub(crate) struct Terms<'a> {
     objective: &'a Objective,
@@ -145,17 +151,19 @@ pub(crate) struct Terms<'a> {
     /// S^((M−1)/2), and what its change does, for each term.
     gains: Vec<f64>,
     pulls: Vec<f64>,
+    unit: f64,
 }
 
 impl<'a> Terms<'a> {
     pub(crate) fn new(objective: &'a Objective, rank: usize) -> Self {
         let column = vec![0.0; objective.classes];
-        Self { objective, rank, column, gains: vec![0.0; rank], pulls: vec![0.0; rank] }
+        let (gains, pulls) = (vec![0.0; rank], vec![0.0; rank]);
+        Self { objective, rank, column, gains, pulls, unit: objective.unit() }
     }
 
     #[inline(always)]
     fn evaluate_plainly(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
-        let Self { objective, rank, column, gains, pulls } = self;
+        let Self { objective, rank, column, gains, pulls, .. } = self;
         let (classes, exponent) = (objective.classes, objective.exponent());
         let terms = *rank * classes;
         let (left, rest) = point.split_at(terms);
@@ -209,10 +217,14 @@ impl<'a> Terms<'a> {
 
 impl Smooth for Terms<'_> {
     fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
-        vectorised(
+        let value = vectorised(
             #[inline(always)]
             || self.evaluate_plainly(point, gradient),
-        )
+        );
+        if self.unit > 1.0 {
+            gradient.iter_mut().for_each(|entry| *entry *= self.unit);
+        }
+        value * self.unit
     }
 }
 
@@ -259,7 +271,10 @@ mod tests {
                     };
                     let numerical = (at(1e-5) - at(-1e-5)) / 2e-5;
                     let error = (numerical - gradient[index]).abs();
-                    assert!(error < 1e-8 * (1.0 + numerical.abs()), "{depth} {bias:?}: {error:e}");
+                    assert!(
+                        error < 1e-8 * objective.unit().max(numerical.abs()),
+                        "{depth} {bias:?}: {error:e}"
+                    );
                 }
             }
         }

@@ -8,8 +8,8 @@ use crate::numerics::linalg::solve_positive_definite;
 
 /// Parameters for which a Hessian is not too large.
 const MOST_PARAMETERS: usize = 1200;
-/// Steps of Newton's method; three are usual.
-const MOST_STEPS: usize = 8;
+/// Steps of Newton's method; three are usual, and many only where a valley is nearly flat.
+const MOST_STEPS: usize = 30;
 /// Curvature that counts as none, relative to the largest entry of the Hessian: rotations of equal
 /// singular values, and a common shift of a free bias, change nothing.
 const FLAT: f64 = 1e-8;

@@ -158,7 +158,7 @@ struct End {
 
 /// The criteria for an objective, whose gradient has the size of the price.
 fn stop(objective: &Objective, relative: Stop) -> Stop {
-    Stop { gradient: relative.gradient * objective.price(), ..relative }
+    Stop { gradient: relative.gradient * objective.price() * objective.unit(), ..relative }
 }
 
 /// Searches all ranks up to `limit`; `given` are further starts (rank, parameters).
@@ -220,7 +220,7 @@ pub(crate) fn search(
     let no_convergence =
         Error::NoConvergence { algorithm: "search for a minimum", iterations: ends.len() };
     let mut best = best.ok_or(no_convergence)?;
-    let level = best.value + COUNTED * best.value.abs();
+    let level = (best.value + COUNTED * best.value.abs()) * objective.unit();
     best.hits = ends.iter().filter(|end| end.descent.value <= level).count().max(1);
     best.starts = ends.len();
     Ok(best)
@@ -273,7 +273,8 @@ fn finalists(ends: &[End]) -> Vec<usize> {
 
 /// The value after a rough descent from a point.
 pub(crate) fn rough_value(objective: &Objective, rank: usize, point: Vec<f64>) -> f64 {
-    descend(&mut Terms::new(objective, rank), point, &stop(objective, ROUGH)).value
+    let end = descend(&mut Terms::new(objective, rank), point, &stop(objective, ROUGH));
+    end.value / objective.unit()
 }
 
 /// Follows a descent from a point as far as it goes, without leaving a saddle point.
@@ -375,7 +376,7 @@ fn found(
     let value = objective.data_term(&mut scratch, &shift)
         + objective.price() * energy
         + objective.bias_penalty(&bias);
-    let gradient = largest(&descent.gradient);
+    let gradient = largest(&descent.gradient) / objective.unit();
     Ok(Found {
         outputs,
         left,

@@ -1,14 +1,12 @@
 //! The centered supports with their certificate.
 
-use nalgebra::DMatrix;
-
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::soft_labels::certificate::Certificate;
+use crate::models::soft_labels::factors::Factors;
 use crate::models::soft_labels::problem::SparseLabels;
 use crate::models::soft_labels::subgradient::Decomposition;
 use crate::monitor::Monitor;
-use crate::numerics::linalg::check_memory;
 
 /// The point with the centered supports S̃ of [`SparseLabels`] as logits: the global minimum where its
 /// [`certificate`](Self::certificate) says so, and an upper bound of it elsewhere.
@@ -19,7 +17,7 @@ use crate::numerics::linalg::check_memory;
 #[derive(Debug, Clone, PartialEq)]
 pub struct CenteredSupports {
     problem: SparseLabels,
-    pub(crate) decomposition: Decomposition,
+    decomposition: Decomposition,
     certificate: Certificate,
 }
 
@@ -82,31 +80,10 @@ impl CenteredSupports {
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) if the J² numbers do not fit into memory.
     pub fn context_gram(&self) -> Result<ClassMatrix> {
-        let contexts = self.problem.of_contexts.len();
-        check_memory("supports", contexts as f64, contexts.checked_mul(contexts))?;
-        let features = self.unrotated_features();
-        Ok(ClassMatrix::dense(features.transpose() * features))
+        self.decomposition.factors.context_gram(&self.problem)
     }
 
-    /// Σ^½ Vᵀ D^(−½), r×J.
-    fn unrotated_features(&self) -> DMatrix<f64> {
-        let mut features = self.right_vectors().transpose();
-        for (mut row, value) in features.row_iter_mut().zip(&self.decomposition.singular_values) {
-            row *= value.sqrt();
-        }
-        features
-    }
-
-    /// Row j is that of V for context j, divided by √n_j: the right singular vectors of the logits of all samples.
-    pub(crate) fn right_vectors(&self) -> DMatrix<f64> {
-        let v = &self.decomposition.v;
-        let mut rows = DMatrix::zeros(self.problem.of_contexts.len(), v.ncols());
-        for (mut row, distinct) in rows.row_iter_mut().zip(&self.problem.of_contexts) {
-            let own = distinct.and_then(|index| Some((index, self.problem.distinct.get(index)?)));
-            if let Some((index, distinct)) = own {
-                row.copy_from(&(v.row(index) / distinct.samples.sqrt()));
-            }
-        }
-        rows
+    pub(crate) fn factors(&self) -> &Factors {
+        &self.decomposition.factors
     }
 }

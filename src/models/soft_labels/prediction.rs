@@ -1,18 +1,16 @@
-//! The centered supports as a prediction.
+//! The centered supports and the smallest logits as predictions.
 
 use core::ops::RangeInclusive;
-
-use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::soft_labels::certificate::Exactness;
+use crate::models::soft_labels::factors::norms;
 use crate::models::soft_labels::minimum::CenteredSupports;
-use crate::numerics::linalg::check_memory;
-use crate::prediction::explicit::{Basis, Copies, ExplicitPoint, FittedVectors, check_matrices};
+use crate::models::soft_labels::smallest::SmallestLogits;
+use crate::prediction::explicit::{Basis, ExplicitPoint};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
-use crate::problem::regularization::Regularization;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 const DOCUMENT: &str = "docs/closed-forms.md";
@@ -22,45 +20,84 @@ const SUBGRADIENT: Source =
 const IMPROVABLE: Source =
     Source::new("the norm falls in a direction that keeps the margins", DOCUMENT);
 
+const DUAL: Source = Source::new("a dual point bounds every norm from below", DOCUMENT);
+
 /// Why there is no answer about classes.
 const CONTEXTS: &str =
-    "samples belong to contexts, not to classes; see CenteredSupports::context_gram";
+    "samples belong to contexts, not to classes; context_gram has their features";
 
-impl CenteredSupports {
-    /// ½‖W‖² + ½‖H‖² as penalties.
-    fn norms() -> Result<Regularization> {
-        Regularization::new(&[1.0], 1.0)
-    }
+/// What both answer alike, from their factors.
+macro_rules! answers_of_factors {
+    () => {
+        fn training_objective(&self) -> TrainingObjective {
+            TrainingObjective::SmallestNorms { loss_function: LossFunction::SupportMargin }
+        }
 
-    fn roots(&self) -> Vec<SingularValue> {
-        let values = self.decomposition.singular_values.iter();
-        values.map(|value| SingularValue::new(value.sqrt(), 1)).collect()
-    }
+        fn counts(&self) -> Option<&ClassCounts> {
+            None
+        }
+
+        fn classes(&self) -> usize {
+            self.problem().classes()
+        }
+
+        fn depth(&self) -> usize {
+            1
+        }
+
+        fn widths(&self) -> Option<&[usize]> {
+            None
+        }
+
+        /// False: training reaches a multiple that grows without bound.
+        fn has_scale(&self) -> bool {
+            false
+        }
+
+        fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
+            Err(Error::NotAnswered { question: "the geometry by classes", reason: CONTEXTS })
+        }
+
+        fn bias(&self) -> Option<Vec<f64>> {
+            None
+        }
+
+        fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
+            norms()?.layer_indices(&layers)?;
+            Ok(self.factors().roots())
+        }
+
+        fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
+            Ok(self.factors().roots())
+        }
+
+        /// UΣUᵀ, the square root of L D Lᵀ for the logits L.
+        fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
+            norms()?.check_trailing(layers)?;
+            self.factors().classifier_gram()
+        }
+
+        fn class_means_gram(&self) -> Result<ClassMatrix> {
+            Err(Error::NotAnswered { question: "the class means' Gram matrix", reason: CONTEXTS })
+        }
+
+        fn class_outputs(&self) -> Result<ClassMatrix> {
+            let question = "the outputs for the class means";
+            Err(Error::NotAnswered { question, reason: CONTEXTS })
+        }
+
+        /// The distinct features are those of the contexts, in their order.
+        fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
+            self.factors().explicit(self.problem(), basis)
+        }
+    };
 }
 
 impl Prediction for CenteredSupports {
-    fn training_objective(&self) -> TrainingObjective {
-        TrainingObjective::SmallestNorms { loss_function: LossFunction::SupportMargin }
-    }
-
-    fn counts(&self) -> Option<&ClassCounts> {
-        None
-    }
-
-    fn classes(&self) -> usize {
-        self.problem().classes()
-    }
-
-    fn depth(&self) -> usize {
-        1
-    }
-
-    fn widths(&self) -> Option<&[usize]> {
-        None
-    }
+    answers_of_factors!();
 
     fn geometry(&self) -> Geometry {
-        if self.decomposition.singular_values.is_empty() {
+        if self.factors().values.is_empty() {
             return Geometry::Collapsed;
         }
         Geometry::Structure("centered supports".into())
@@ -79,7 +116,7 @@ impl Prediction for CenteredSupports {
 
     /// ‖S̃ D^½‖_*, the smallest ½‖W‖² + ½‖H‖² with these logits.
     fn loss(&self) -> f64 {
-        self.decomposition.norm()
+        self.factors().norm()
     }
 
     fn lower_bound(&self) -> Option<f64> {
@@ -93,55 +130,34 @@ impl Prediction for CenteredSupports {
         let certificate = self.certificate();
         certificate.is_exact() && certificate.largest_of_subgradient < 0.0
     }
+}
 
-    /// False: training reaches a multiple that grows without bound.
-    fn has_scale(&self) -> bool {
+impl Prediction for SmallestLogits {
+    answers_of_factors!();
+
+    fn geometry(&self) -> Geometry {
+        if self.factors().values.is_empty() {
+            return Geometry::Collapsed;
+        }
+        Geometry::Structure("smallest logits".into())
+    }
+
+    fn verdict(&self) -> Verdict {
+        let lower_bound = Self::lower_bound(self);
+        Verdict::ProvedWithinGap { lower_bound, source: DUAL }
+    }
+
+    /// ‖L D^½‖_*, the smallest ½‖W‖² + ½‖H‖² with these logits.
+    fn loss(&self) -> f64 {
+        self.norm()
+    }
+
+    fn lower_bound(&self) -> Option<f64> {
+        Some(Self::lower_bound(self))
+    }
+
+    /// False: it is not proved that no other logits have this norm.
+    fn is_unique(&self) -> bool {
         false
-    }
-
-    fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
-        Err(Error::NotAnswered { question: "the geometry by classes", reason: CONTEXTS })
-    }
-
-    fn bias(&self) -> Option<Vec<f64>> {
-        None
-    }
-
-    fn singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<SingularValue>> {
-        Self::norms()?.layer_indices(&layers)?;
-        Ok(self.roots())
-    }
-
-    fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
-        Ok(self.roots())
-    }
-
-    /// UΣUᵀ, the square root of S̃ D S̃ᵀ.
-    fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
-        Self::norms()?.check_trailing(layers)?;
-        let (u, classes) = (&self.decomposition.u, self.problem().classes());
-        check_memory("classes", classes as f64, classes.checked_mul(classes))?;
-        let values = DVector::from_row_slice(&self.decomposition.singular_values);
-        Ok(ClassMatrix::dense(u * DMatrix::from_diagonal(&values) * u.transpose()))
-    }
-
-    fn class_means_gram(&self) -> Result<ClassMatrix> {
-        Err(Error::NotAnswered { question: "the class means' Gram matrix", reason: CONTEXTS })
-    }
-
-    fn class_outputs(&self) -> Result<ClassMatrix> {
-        Err(Error::NotAnswered { question: "the outputs for the class means", reason: CONTEXTS })
-    }
-
-    /// The distinct features are those of the contexts, in their order.
-    fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let norms = Self::norms()?;
-        let (classes, contexts) = (self.problem().classes(), self.problem().supports().len());
-        let energies = self.decomposition.singular_values.clone();
-        check_matrices(&norms, None, (classes, contexts, energies.len()))?;
-        let (left, right) = (self.decomposition.u.clone(), self.right_vectors());
-        let copies = Copies::Kinds(self.problem().samples().clone());
-        let fitted = FittedVectors { left, right, energies };
-        fitted.assemble_with(&norms, None, basis, None, copies)
     }
 }

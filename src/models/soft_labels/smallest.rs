@@ -1,37 +1,43 @@
-//! The smallest logits of sparse soft labels where the centered supports are not: a numerical minimum with bounds.
+//! The smallest logits of sparse soft labels, whether or not the centered supports are they: a minimum with bounds.
 
 use nalgebra::{DMatrix, DVectorViewMut};
 
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::models::convex::margins::{MarginProgram, Projection};
+use crate::models::soft_labels::factors::Factors;
 use crate::models::soft_labels::problem::SparseLabels;
 use crate::models::soft_labels::subgradient::Decomposition;
 use crate::monitor::Monitor;
-use crate::numerics::linalg::{Svd, left_svd, svd_thin};
+use crate::numerics::linalg::left_svd;
 
-/// Cap on the steps.
-const MAX_STEPS: u64 = 20_000;
-/// Steps between two looks at the bounds.
-const LOOK_EVERY: u64 = 25;
+/// Cap on the rounds.
+const MAX_ROUNDS: u64 = 40;
 /// Relative gap between norm and bound at which the work is done.
-const GAP: f64 = 1e-10;
-/// How far each step goes beyond its own result.
-const RELAXATION: f64 = 1.6;
+const GAP: f64 = 1e-11;
 
 /// Logits L of the support vector machine of [`SparseLabels`], min ‖L D^½‖_* with equal logits on each support and margins
 /// of at least 1 to all others, with a lower bound of all such norms.
 ///
-/// Where the centered supports are the minimum these are they.
+/// Where the centered supports are the minimum these are they. With L D^½ = UΣVᵀ it has W Wᵀ = UΣUᵀ and the features
+/// h_j √n_j = column j of R Σ^½ Vᵀ for a rotation R. As a [`Prediction`](crate::Prediction) it answers for the
+/// classifier, *proved within the gap*; [`context_gram`](Self::context_gram) has the features.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SmallestLogits {
+    problem: SparseLabels,
+    factors: Factors,
     logits: DMatrix<f64>,
-    scaled: DMatrix<f64>,
-    norm: f64,
     lower_bound: f64,
-    steps: u64,
+    rounds: u64,
 }
 
 impl SmallestLogits {
+    /// The problem.
+    #[must_use]
+    pub fn problem(&self) -> &SparseLabels {
+        &self.problem
+    }
+
     /// L, K×J: its columns sum to zero, and are zero for contexts whose support is everything.
     #[must_use]
     pub fn logits(&self) -> &DMatrix<f64> {
@@ -41,38 +47,45 @@ impl SmallestLogits {
     /// ‖L D^½‖_*, the smallest ½‖W‖² + ½‖H‖².
     #[must_use]
     pub fn norm(&self) -> f64 {
-        self.norm
+        self.factors.norm()
     }
 
     /// What no norm of feasible logits is below, up to the rounding of a singular value decomposition.
     #[must_use]
     pub fn lower_bound(&self) -> f64 {
-        self.lower_bound
+        self.lower_bound.min(self.norm())
     }
 
     /// How far the norm can be above the minimum.
     #[must_use]
     pub fn gap(&self) -> f64 {
-        (self.norm - self.lower_bound).max(0.0)
+        self.norm() - self.lower_bound()
     }
 
-    /// Steps of the method.
+    /// Convex programs that were solved; 0 where the centered supports are the minimum by their polar factor.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.rounds
     }
 
     /// W Wᵀ = (L D Lᵀ)^½, K×K.
     ///
     /// # Errors
-    /// [`Error::NoConvergence`](crate::Error::NoConvergence) if the singular value decomposition fails.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if the K² numbers do not fit into memory.
     pub fn classifier_gram(&self) -> Result<ClassMatrix> {
-        let Svd { u, singular_values, .. } = left_svd(&self.scaled)?;
-        let mut roots = u;
-        for (mut column, value) in roots.column_iter_mut().zip(singular_values.iter()) {
-            column *= value.sqrt();
-        }
-        Ok(ClassMatrix::dense(&roots * roots.transpose()))
+        self.factors.classifier_gram()
+    }
+
+    /// The inner products h_i·h_j of the features of all J contexts, zero for contexts whose support is everything.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if the J² numbers do not fit into memory.
+    pub fn context_gram(&self) -> Result<ClassMatrix> {
+        self.factors.context_gram(&self.problem)
+    }
+
+    pub(crate) fn factors(&self) -> &Factors {
+        &self.factors
     }
 }
 
@@ -80,10 +93,12 @@ impl SparseLabels {
     /// The logits of smallest norm, whether or not the centered supports are they
     /// ([`global_minimum`](Self::global_minimum) tells).
     ///
-    /// The alternating direction method of multipliers between the norm and the constraints, each step one singular value
-    /// decomposition; what it ends at is feasible, and its multipliers are repaired to prove a lower bound. It ends at
-    /// a relative gap of 10⁻¹⁰ or after 20 000 steps, with the best norm and the best bound that were seen: see
-    /// [`gap`](SmallestLogits::gap).
+    /// By the method of multipliers: each round puts the squared distance to the constraints, which is more and more
+    /// expensive, into the place of the loss of a convex program, and solves it as
+    /// [`ConvexUfm`](crate::models::convex::ConvexUfm) is solved. What a round ends at is made feasible, and its
+    /// multipliers are repaired to prove a lower bound. It ends at a relative gap of 10⁻¹¹, after some seven
+    /// rounds, or where the gap does not fall any more, with the best norm and the best bound that were
+    /// seen: see [`gap`](SmallestLogits::gap).
     ///
     /// ```
     /// use neural_collapse::Prediction;
@@ -92,10 +107,10 @@ impl SparseLabels {
     /// let supports = [vec![0, 1, 2], vec![0, 3], vec![1, 3], vec![2, 4]];
     /// let labels = SparseLabels::new(5, &supports, &[9, 1, 1, 4])?;
     /// let (centered, smallest) = (labels.global_minimum()?, labels.smallest_logits()?);
-    /// assert!(smallest.norm() <= centered.loss() && smallest.gap() < 1e-6 * smallest.norm());
+    /// assert!(smallest.norm() <= centered.loss() && smallest.gap() < 1e-10 * smallest.norm());
     /// // Equal logits on the support, at least 1 less elsewhere.
     /// let column = smallest.logits().column(1);
-    /// assert!((column[0] - column[3]).abs() < 1e-9 && column[0] - column[1] > 1.0 - 1e-9);
+    /// assert!((column[0] - column[3]).abs() < 1e-12 && column[0] - column[1] > 1.0 - 1e-12);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     ///
@@ -111,44 +126,40 @@ impl SparseLabels {
     /// [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the work; else as there.
     pub fn smallest_logits_with(&self, monitor: &dyn Monitor) -> Result<SmallestLogits> {
         let decomposition = Decomposition::new(self)?;
-        let polar = &decomposition.u * decomposition.v.transpose();
-        let mut best = Best {
-            scaled: decomposition.x.clone(),
-            norm: decomposition.norm(),
-            bound: decomposition.lower_bound(self, &polar)?,
-        };
-        // The size of a singular value: steps of the logits and of the multipliers are then alike.
-        let step = best.norm / (decomposition.singular_values.len().max(1) as f64);
-        let mut feasible = decomposition.x.clone();
-        let mut multiplier = DMatrix::zeros(feasible.nrows(), feasible.ncols());
-        let mut steps = 0;
-        while !best.is_enough() && steps < MAX_STEPS {
-            let (small, subgradient) = shrunk(&(&feasible - &multiplier), step)?;
-            let relaxed = &small * RELAXATION + &feasible * (1.0 - RELAXATION);
-            let mut moved = &relaxed + &multiplier;
-            self.make_feasible(&mut moved);
-            multiplier += &relaxed - &moved;
-            feasible = moved;
-            steps += 1;
-            if steps % LOOK_EVERY == 0 {
-                monitor.report("smallest logits", steps, Some(MAX_STEPS))?;
-                best.bound = best.bound.max(decomposition.lower_bound(self, &subgradient)?);
-                best.see(&feasible)?;
-            }
+        let mut best = Best::new(self, &decomposition)?;
+        let samples: Vec<f64> = self.distinct.iter().map(|distinct| distinct.samples).collect();
+        let supports = self.distinct.iter().map(|distinct| distinct.support.clone()).collect();
+        // The size of a singular value: the norm and the distance are then of one size.
+        let unit = best.norm / decomposition.factors.values.len().max(1) as f64;
+        let mut program = MarginProgram::new(decomposition.x.clone(), supports, &samples, unit);
+        let mut rounds = 0;
+        let mut idle = 0;
+        while !best.is_enough() && rounds < MAX_ROUNDS && idle < 2 {
+            monitor.report("smallest logits", rounds, None)?;
+            let gap = best.gap();
+            let (mut point, subgradient) = program.round(monitor)?;
+            rounds += 1;
+            best.bound = best.bound.max(decomposition.lower_bound(self, &subgradient)?);
+            self.make_feasible(&mut point);
+            best.see(&point)?;
+            idle = if best.gap() < 0.5 * gap { 0 } else { idle + 1 };
         }
         Ok(SmallestLogits {
+            problem: self.clone(),
             logits: self.of_all_contexts(&best.scaled),
-            scaled: best.scaled,
-            norm: best.norm,
+            factors: best.factors(decomposition)?,
             lower_bound: best.bound,
-            steps,
+            rounds,
         })
     }
 
-    /// The nearest matrix with one value on each support and values smaller by √n_j at least elsewhere.
+    /// The nearest matrix with one value on each support and values smaller by √n_j at least elsewhere, without the
+    /// means of its columns, which lengthen it.
     fn make_feasible(&self, matrix: &mut DMatrix<f64>) {
         for (mut column, distinct) in matrix.column_iter_mut().zip(&self.distinct) {
             project(&mut column, &distinct.support, distinct.samples.sqrt());
+            let mean = column.mean();
+            column.add_scalar_mut(-mean);
         }
     }
 
@@ -170,64 +181,59 @@ struct Best {
     scaled: DMatrix<f64>,
     norm: f64,
     bound: f64,
+    /// Whether these are still the centered supports.
+    is_centered: bool,
 }
 
 impl Best {
-    fn is_enough(&self) -> bool {
-        self.norm - self.bound <= GAP * self.norm
+    /// The centered supports, with what their polar factor proves.
+    fn new(problem: &SparseLabels, decomposition: &Decomposition) -> Result<Self> {
+        Ok(Self {
+            scaled: decomposition.x.clone(),
+            norm: decomposition.norm(),
+            bound: decomposition.lower_bound(problem, &decomposition.factors.polar())?,
+            is_centered: true,
+        })
     }
 
-    /// Takes a feasible matrix, without the means of its columns, if it is shorter.
+    fn gap(&self) -> f64 {
+        self.norm - self.bound
+    }
+
+    fn is_enough(&self) -> bool {
+        self.gap() <= GAP * self.norm
+    }
+
+    /// Takes a feasible matrix if it is shorter.
     fn see(&mut self, feasible: &DMatrix<f64>) -> Result<()> {
-        let mut centered = feasible.clone();
-        centered.column_iter_mut().for_each(|mut column| {
-            let mean = column.mean();
-            column.add_scalar_mut(-mean);
-        });
-        let norm = left_svd(&centered)?.singular_values.sum();
+        let norm = left_svd(feasible)?.singular_values.sum();
         if norm < self.norm {
-            (self.scaled, self.norm) = (centered, norm);
+            (self.scaled, self.norm) = (feasible.clone(), norm);
+            self.is_centered = false;
         }
         Ok(())
     }
-}
 
-/// The matrix with every singular value less by `by` but not below zero, and the subgradient of the nuclear norm there
-/// that led to it.
-fn shrunk(matrix: &DMatrix<f64>, by: f64) -> Result<(DMatrix<f64>, DMatrix<f64>)> {
-    let Svd { u, singular_values, v } = svd_thin(matrix)?;
-    let mut scaled = u;
-    for (mut column, value) in scaled.column_iter_mut().zip(singular_values.iter()) {
-        column *= (value - by).max(0.0);
+    /// Its singular vectors, without those of singular values that rounding makes.
+    fn factors(&self, decomposition: Decomposition) -> Result<Factors> {
+        if self.is_centered {
+            return Ok(decomposition.factors);
+        }
+        let values = left_svd(&self.scaled)?.singular_values;
+        let largest = values.iter().copied().fold(0.0, f64::max);
+        let size = (self.scaled.nrows() + self.scaled.ncols()) as f64;
+        let least = 4.0 * size * f64::EPSILON * largest;
+        Factors::new(&self.scaled, values.iter().filter(|&&value| value > least).count())
     }
-    let small = scaled * v.transpose();
-    let subgradient = (matrix - &small) / by;
-    Ok((small, subgradient))
 }
 
-/// The nearest column with one value a on the support and a − margin at most elsewhere: a is the mean of the entries on the
-/// support and of those elsewhere that are too large, with the margin added.
+/// Moves a column to the nearest with one level on the support and less by the margin at least elsewhere.
 fn project(column: &mut DVectorViewMut<'_, f64>, support: &[usize], margin: f64) {
     let mut inside = vec![false; column.len()];
     support.iter().for_each(|&token| inside[token] = true);
-    let mut others: Vec<f64> = column
-        .iter()
-        .zip(&inside)
-        .filter(|(_, inside)| !**inside)
-        .map(|(x, _)| x + margin)
-        .collect();
-    others.sort_by(|a, b| b.total_cmp(a));
-    let mut sum: f64 = support.iter().map(|&token| column[token]).sum();
-    let mut count = support.len() as f64;
-    for other in others {
-        if other * count <= sum {
-            break;
-        }
-        sum += other;
-        count += 1.0;
-    }
-    let value = sum / count;
+    let entries: Vec<f64> = column.iter().copied().collect();
+    let level = Projection::new(&entries, support, margin).level;
     for (entry, inside) in column.iter_mut().zip(inside) {
-        *entry = if inside { value } else { entry.min(value - margin) };
+        *entry = if inside { level } else { entry.min(level - margin) };
     }
 }

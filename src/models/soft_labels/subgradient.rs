@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::Result;
 use crate::models::soft_labels::certificate::{Certificate, Exactness};
+use crate::models::soft_labels::factors::Factors;
 use crate::models::soft_labels::problem::SparseLabels;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{Svd, left_svd, svd_thin, symmetric_eigen};
@@ -20,12 +21,7 @@ const FALL: f64 = 1e-12;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decomposition {
     pub(crate) x: DMatrix<f64>,
-    /// U, K×r.
-    pub(crate) u: DMatrix<f64>,
-    /// V, J×r.
-    pub(crate) v: DMatrix<f64>,
-    /// The r positive singular values, which fall.
-    pub(crate) singular_values: Vec<f64>,
+    pub(crate) factors: Factors,
     /// Whether entry (c, j) is off the support of j.
     off: DMatrix<bool>,
 }
@@ -34,31 +30,24 @@ impl Decomposition {
     pub(crate) fn new(problem: &SparseLabels) -> Result<Self> {
         let x = problem.scaled_supports();
         let rank = rank(&problem.plain_supports())?;
-        let Svd { u, singular_values, v } = svd_thin(&x)?;
+        let factors = Factors::new(&x, rank)?;
         let mut off = DMatrix::from_element(x.nrows(), x.ncols(), true);
         for (mut column, distinct) in off.column_iter_mut().zip(&problem.distinct) {
             distinct.support.iter().for_each(|&token| column[token] = false);
         }
-        Ok(Self {
-            u: u.columns(0, rank).into_owned(),
-            v: v.columns(0, rank).into_owned(),
-            singular_values: singular_values.iter().copied().take(rank).collect(),
-            x,
-            off,
-        })
+        Ok(Self { x, factors, off })
     }
 
     /// ‖X‖_*.
     pub(crate) fn norm(&self) -> f64 {
-        self.singular_values.iter().sum()
+        self.factors.norm()
     }
 
     /// What the entries of the polar factor may be wrong by: the rounding errors of a decomposition, times the
     /// condition of the factor.
     fn rounding(&self) -> f64 {
-        let (Some(largest), Some(smallest)) =
-            (self.singular_values.first(), self.singular_values.last())
-        else {
+        let values = &self.factors.values;
+        let (Some(largest), Some(smallest)) = (values.first(), values.last()) else {
             return 0.0;
         };
         let size = (self.x.nrows() + self.x.ncols()) as f64;
@@ -121,8 +110,8 @@ impl Decomposition {
         problem: &SparseLabels,
         monitor: &dyn Monitor,
     ) -> Result<Certificate> {
-        let rank = self.singular_values.len();
-        let polar = &self.u * self.v.transpose();
+        let rank = self.factors.values.len();
+        let polar = self.factors.polar();
         let largest = self.largest_off(&polar);
         let mut certificate = Certificate {
             exactness: Exactness::Polar,
@@ -152,7 +141,8 @@ impl Decomposition {
     /// where it leads uphill. If the least violation R is not zero, the norm falls from X in the direction −R, by
     /// ‖R‖² to first order.
     fn search(&self, polar: &DMatrix<f64>, monitor: &dyn Monitor) -> Result<Found> {
-        let (left, right) = (complement(&self.u, true)?, complement(&self.v, false)?);
+        let (left, right) =
+            (complement(&self.factors.left, true)?, complement(&self.factors.right, false)?);
         let subgradient = |a: &DMatrix<f64>| polar + &left * a * right.transpose();
         let mut a = DMatrix::zeros(left.ncols(), right.ncols());
         let (mut ahead, mut momentum) = (a.clone(), 1.0_f64);

@@ -12,7 +12,7 @@ use crate::models::layer_peeled::{LayerPeeled, LayerPeeledMinimum};
 use crate::models::low_rank::LowRankMinimum;
 use crate::models::multi_label::{MultiLabelMinimum, MultiLabelUfm};
 use crate::models::nonnegative::{NonnegativeMinimum, NonnegativeUfm};
-use crate::models::soft_labels::{CenteredSupports, Certificate, SparseLabels};
+use crate::models::soft_labels::{CenteredSupports, Certificate, SmallestLogits, SparseLabels};
 use crate::numerics::stored::StoredMatrix;
 use crate::prediction::{Prediction, Summary};
 
@@ -90,6 +90,26 @@ impl<'de> Deserialize<'de> for CenteredSupports {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> core::result::Result<Self, D::Error> {
         let Read::<SparseLabels> { problem } = Read::deserialize(deserializer)?;
         problem.global_minimum().map_err(de::Error::custom)
+    }
+}
+
+/// What [`SmallestLogits`] add.
+#[derive(Serialize)]
+struct Smallest {
+    logits: StoredMatrix,
+}
+
+impl Serialize for SmallestLogits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> core::result::Result<S::Ok, S::Error> {
+        let more = Smallest { logits: StoredMatrix::from(self.logits()) };
+        write(self.problem(), self, more, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SmallestLogits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> core::result::Result<Self, D::Error> {
+        let Read::<SparseLabels> { problem } = Read::deserialize(deserializer)?;
+        problem.smallest_logits().map_err(de::Error::custom)
     }
 }
 

@@ -1,0 +1,79 @@
+//! Patches of the triangular lattice: how classes lie in a plane where a bias makes room for classes inside of others.
+//!
+//! With a free bias a class is told from its neighbors by distance alone, and points of a plane that are to be far
+//! from each other within a small moment of inertia lie as pennies do. Deep networks pay little for large
+//! singular values, and much for many of them.
+
+use core::f64::consts::PI;
+
+/// Centers that are tried along each side of a triangle of the lattice.
+const CENTERS: usize = 12;
+/// How many patches are tried.
+const MOST_PATCHES: usize = 4;
+/// Relative difference of moments of inertia that counts as equal.
+const SAME: f64 = 1e-9;
+
+/// Patches of so many points with the smallest moments of inertia, at most four, each with its center of mass at the
+/// origin.
+pub(crate) fn patches(points: usize) -> Vec<Vec<Vec<f64>>> {
+    let lattice = lattice(points);
+    let height = (PI / 3.0).sin();
+    let mut found: Vec<(f64, Vec<Vec<f64>>)> = Vec::new();
+    for row in 0..=CENTERS {
+        for column in 0..=CENTERS - row {
+            let (x, y) = (column as f64 / CENTERS as f64, row as f64 / CENTERS as f64);
+            let patch = nearest(&lattice, points, [x + y / 2.0, y * height]);
+            let moment = patch.iter().flatten().map(|entry| entry * entry).sum::<f64>();
+            if !found.iter().any(|(other, _)| (moment - other).abs() <= SAME * moment) {
+                found.push((moment, patch));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.into_iter().take(MOST_PATCHES).map(|(_, patch)| patch).collect()
+}
+
+/// The points of the lattice that are nearest to a center, about their own center of mass.
+fn nearest(lattice: &[[f64; 2]], points: usize, [x, y]: [f64; 2]) -> Vec<Vec<f64>> {
+    let distance = |point: &[f64; 2]| (point[0] - x).hypot(point[1] - y);
+    let mut sorted = lattice.to_vec();
+    // Equal distances, up to rounding, in the order of the lattice.
+    sorted.sort_by(|a, b| (distance(a) * 1e9).round().total_cmp(&(distance(b) * 1e9).round()));
+    sorted.truncate(points);
+    let mean = |axis: usize| sorted.iter().map(|point| point[axis]).sum::<f64>() / points as f64;
+    let center = [mean(0), mean(1)];
+    sorted.iter().map(|point| vec![point[0] - center[0], point[1] - center[1]]).collect()
+}
+
+/// A part of the lattice with edges of length 1 that has the nearest points of every center in a triangle at the origin.
+fn lattice(points: usize) -> Vec<[f64; 2]> {
+    let reach = (points as f64).sqrt().ceil() as i32 + 2;
+    let range = || -reach..=reach;
+    let point = |row: i32, column: i32| {
+        [f64::from(column) + f64::from(row) / 2.0, f64::from(row) * (PI / 3.0).sin()]
+    };
+    range().flat_map(|row| range().map(move |column| point(row, column))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_are_the_compact_ones() {
+        // Seven points: a hexagon and its center, 6 · 1; four: a rhombus; ten: rows of 3, 4 and 3.
+        for (points, moment) in [(3, 1.0), (4, 2.0), (7, 6.0), (10, 13.5)] {
+            let patches = patches(points);
+            let found: f64 = patches[0].iter().flatten().map(|entry| entry * entry).sum();
+            assert!((found - moment).abs() < 1e-12, "{points}: {found}");
+            for patch in &patches {
+                assert_eq!(patch.len(), points);
+                for (index, a) in patch.iter().enumerate() {
+                    for b in &patch[..index] {
+                        assert!((a[0] - b[0]).hypot(a[1] - b[1]) > 1.0 - 1e-9);
+                    }
+                }
+            }
+        }
+    }
+}
