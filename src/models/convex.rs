@@ -16,6 +16,7 @@ pub(crate) mod data;
 mod facts;
 pub(crate) mod margins;
 mod minimum;
+pub(crate) mod multipliers;
 mod newton;
 mod objective;
 mod problem;

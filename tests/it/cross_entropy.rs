@@ -231,8 +231,8 @@ fn minimisation_never_ends_below_the_best_known_of_the_documented_set() {
     }
 }
 
-/// Findings: here the optimiser ends below everything in closed form, and where the search ends. The list of
-/// structures is a lower bound of ignorance, and this test keeps it honest.
+/// Findings: here the optimiser once ended below every structure in the list, which now has what it found; and one
+/// where the search still does, so that the list is not taken for more than it is.
 #[test]
 fn known_gaps_of_the_list_are_documented() {
     for (classes, depth, bias, strength) in
@@ -242,11 +242,13 @@ fn known_gaps_of_the_list_are_documented() {
         let landscape = ufm.landscape().unwrap();
         assert_eq!(landscape.verdict().keyword(), "best_known");
         let found = objective(&ufm).multi_start(60, 7).loss;
-        assert!(found < landscape.best().loss() - 1e-3, "{classes} {depth}: {found}");
+        assert!((found - landscape.loss()).abs() < 1e-8, "{classes} {depth}: {found}");
         assert!(found > landscape.lower_bound().unwrap());
-        let searched = ufm.searched_landscape(&Search::default(), &()).unwrap();
-        assert!((found - searched.loss()).abs() < 1e-8, "{found}, {}", searched.loss());
     }
+    let ufm = with_strength(14, 4, 1e-3, Bias::Unregularized);
+    let (listed, searched) =
+        (ufm.landscape().unwrap(), ufm.searched_landscape(&Search::default(), &()).unwrap());
+    assert!(searched.loss() < listed.loss() - 1e-4, "{} {}", searched.loss(), listed.loss());
 }
 
 #[test]

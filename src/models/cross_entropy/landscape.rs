@@ -102,7 +102,8 @@ impl Landscape {
     /// The closed forms beside what a numerical search finds.
     fn searched(ufm: &CrossEntropyUfm, options: &Search, monitor: &dyn Monitor) -> Result<Self> {
         let closed = Self::new(ufm)?;
-        if closed.verdict().is_proved() {
+        // At the end of the range of numbers only closed forms keep their digits.
+        if closed.verdict().is_proved() || numerical::is_too_small(ufm) {
             return Ok(closed);
         }
         let found = searched(ufm, closed.points(), options, monitor)?;

@@ -11,7 +11,7 @@ use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::solids::Solid;
 use crate::models::cross_entropy::structure::{LogitStructure, NumericalStructure};
 use crate::models::low_rank::objective::{DataTerm, Objective};
-use crate::models::low_rank::search::{Found, Search, followed, rough_value, search};
+use crate::models::low_rank::search::{Found, LEAST_PRICE, Search, followed, rough_value, search};
 use crate::models::low_rank::starts::from_positions;
 use crate::models::low_rank::symmetry::symmetry;
 use crate::monitor::Monitor;
@@ -42,6 +42,11 @@ pub(crate) fn objective(classes: usize, penalty: &Penalty) -> Objective {
         strength: penalty.strength,
         bias: penalty.bias,
     }
+}
+
+/// Whether losses are too small for a search.
+pub(crate) fn is_too_small(ufm: &CrossEntropyUfm) -> bool {
+    objective(ufm.classes(), &Penalty::of(ufm)).price() < LEAST_PRICE
 }
 
 /// Searches numerically, from random starts and from points that are known already.

@@ -34,7 +34,8 @@ impl LowRankProblem {
     /// `monitor` hears of every start and may end the search; `&()` watches nothing.
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends it; [`Error::NoConvergence`](crate::Error::NoConvergence) if no start leads to a finite value.
+    /// [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends it; [`Error::NoConvergence`](crate::Error::NoConvergence) if no start leads to a finite value;
+    /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) for a strength below about 1e-260.
     pub fn minimize(&self, options: &Search, monitor: &dyn Monitor) -> Result<LowRankMinimum> {
         let found = search(&self.objective(), self.rank_limit(), &[], options, monitor)?;
         Ok(LowRankMinimum::new(self.clone(), found))

@@ -28,6 +28,8 @@ const SAME: f64 = 1e-6;
 const FINALISTS: usize = 6;
 /// Singular values below this share of the largest are none.
 const DEAD: f64 = 1e-8;
+/// The smallest price of energy at which losses, which are of its size, keep their digits.
+pub(crate) const LEAST_PRICE: f64 = 1e-260;
 /// Escapes from saddle points.
 const MOST_ESCAPES: usize = 3;
 
@@ -164,7 +166,7 @@ fn stop(objective: &Objective, relative: Stop) -> Stop {
 /// Searches all ranks up to `limit`; `given` are further starts (rank, parameters).
 ///
 /// # Errors
-/// [`Error::Cancelled`]; [`Error::NoConvergence`] if a decomposition fails or no descent has a finite value.
+/// [`Error::Unrepresentable`] for decays that are too small; [`Error::Cancelled`]; [`Error::NoConvergence`] if a decomposition fails or no descent has a finite value.
 pub(crate) fn search(
     objective: &Objective,
     limit: usize,
@@ -172,6 +174,11 @@ pub(crate) fn search(
     options: &Search,
     monitor: &dyn Monitor,
 ) -> Result<Found> {
+    let price = objective.price();
+    if price < LEAST_PRICE {
+        let quantity = "a loss as small as the decays, which a numerical search compares";
+        return Err(Error::Unrepresentable { quantity, log10: price.log10() });
+    }
     let ranks = options.ranks(limit);
     let random =
         ranks.iter().flat_map(|&rank| (0..options.starts).map(move |number| (rank, number)));

@@ -4,7 +4,8 @@ use nalgebra::{DMatrix, DVectorViewMut};
 
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::models::convex::margins::{MarginProgram, Projection};
+use crate::models::convex::margins::Projection;
+use crate::models::convex::multipliers::MarginProgram;
 use crate::models::soft_labels::factors::Factors;
 use crate::models::soft_labels::problem::SparseLabels;
 use crate::models::soft_labels::subgradient::Decomposition;

@@ -1,0 +1,87 @@
+//! The smallest logits with margins, min ‖Z diag(√n)‖_* with one number on each column's support and less by 1 at
+//! least elsewhere, by the method of multipliers.
+//!
+//! A hard constraint has no slope to follow, but the squared distance to it has one, and is a data term as the others are:
+//! its curvature is constant where the entries that the projection ties together stay the same. Each round
+//! solves the convex program with that distance, from where the last one pulled to,
+//!
+//! ```text
+//! min over X:   ‖X‖_* + ρ/2 Σ_j n_j dist²(z_j − y_j, margins of j),     y_j ← −(residual of j),
+//! ```
+//!
+//! so that ρ n_j times the residuals become the multipliers of the constraints, and the distance itself vanishes.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::models::convex::data::{Column, Data, Fidelity};
+use crate::models::convex::solver::solve;
+use crate::monitor::Monitor;
+use crate::problem::regularization::Bias;
+
+/// By how much ρ grows each round, and the range that it may grow over: a stiff distance is met in few rounds, but each
+/// is harder to solve.
+const GROWTH: f64 = 4.0;
+const RANGE: f64 = 1e4;
+
+/// The program between two rounds.
+pub(crate) struct MarginProgram {
+    data: Data,
+    /// √n_j.
+    roots: Vec<f64>,
+    point: DMatrix<f64>,
+    /// ρ.
+    stiffness: f64,
+    stiffest: f64,
+}
+
+impl MarginProgram {
+    /// Begins at X (K×J), for the supports of its columns and their numbers of samples; ρ has the size of
+    /// 1/`unit`.
+    pub(crate) fn new(
+        point: DMatrix<f64>,
+        supports: Vec<Vec<usize>>,
+        samples: &[f64],
+        unit: f64,
+    ) -> Self {
+        let stiffness = unit.recip();
+        let columns = supports.iter().zip(samples).map(|(support, samples)| Column {
+            weight: stiffness * samples,
+            members: 1.0,
+            scale: samples.sqrt(),
+            anchor: support.first().copied().unwrap_or(0),
+            own: 1.0,
+            deficit: 0.0,
+        });
+        let labels = DMatrix::zeros(point.nrows(), point.ncols());
+        let rows = vec![1.0; point.nrows()];
+        let plain = Data::new(Fidelity::Margins, rows, columns.collect(), labels, Bias::None);
+        let point = point.resize_horizontally(plain.columns.len(), 0.0);
+        Self {
+            data: Data { supports, ..plain },
+            roots: samples.iter().map(|samples| samples.sqrt()).collect(),
+            point,
+            stiffness,
+            stiffest: RANGE * stiffness,
+        }
+    }
+
+    /// Makes one round: X (K×J), and a matrix near the subdifferential of the norm there that is a multiplier of the
+    /// constraints, up to sign.
+    pub(crate) fn round(&mut self, monitor: &dyn Monitor) -> Result<(DMatrix<f64>, DMatrix<f64>)> {
+        let start = (self.point.clone(), vec![0.0; self.data.rows.len()]);
+        let Some(solution) = solve(&self.data, 1.0, Some(start), monitor)? else {
+            return Err(Error::NoConvergence { algorithm: "smallest logits", iterations: 0 });
+        };
+        self.point = solution.frame.matrix();
+        let next = (self.stiffness * GROWTH).min(self.stiffest);
+        self.data.labels = solution.state.residuals * (-self.stiffness / next);
+        for (column, root) in self.data.columns.iter_mut().zip(&self.roots) {
+            column.weight = next * root * root;
+        }
+        self.stiffness = next;
+        let columns = self.roots.len();
+        let subgradient = -solution.state.gradient.columns(0, columns).into_owned();
+        Ok((self.point.columns(0, columns).into_owned(), subgradient))
+    }
+}
