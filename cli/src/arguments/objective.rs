@@ -80,13 +80,16 @@ impl LabelArguments {
 #[derive(Debug, Args)]
 pub(crate) struct SearchArguments {
     /// Starts at each rank of the numerical search for lower losses under cross-entropy with several layers; 0 for none
-    /// [default: 25 for up to 20 classes, else 0]
+    /// [default: 100 for up to 10 classes, 25 for up to 20, else 0]
     #[arg(long, value_name = "STARTS")]
     search: Option<usize>,
 }
 
-/// Up to so many classes a search takes about a second.
+/// Up to so many classes a search takes about a second, and up to so many one from many starts does: classes of different
+/// sizes have many minima with nearly the same loss.
 const SEARCHED_CLASSES: usize = 20;
+const WELL_SEARCHED_CLASSES: usize = 10;
+const MANY_STARTS: usize = 100;
 
 impl SearchArguments {
     /// Whether a search is asked for that this loss does not have.
@@ -99,6 +102,9 @@ impl SearchArguments {
         match self.search {
             Some(0) => None,
             Some(starts) => Some(Search::default().with_starts(starts)),
+            None if classes <= WELL_SEARCHED_CLASSES => {
+                Some(Search::default().with_starts(MANY_STARTS))
+            }
             None => (classes <= SEARCHED_CLASSES).then(Search::default),
         }
     }
