@@ -3,6 +3,7 @@
 mod all;
 mod cdnv;
 mod confusion;
+mod decisions;
 mod detection;
 mod duality;
 pub mod errors;

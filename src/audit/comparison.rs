@@ -177,7 +177,8 @@ impl Measurement {
         let mut reasons = BTreeMap::new();
         let nc2 = measured.nc2(prediction)?;
         let (nc3, nc3_centered) = measured.nc3(outputs.as_ref())?;
-        let nc2_class_means = match answered(prediction.class_means_gram())? {
+        let class_means_gram = answered(prediction.class_means_gram())?;
+        let nc2_class_means = match &class_means_gram {
             Some(target) => comparable(target.distance_to_gram(&measured.class_means.transpose()))?,
             None => None,
         };
@@ -193,6 +194,7 @@ impl Measurement {
         let targets = Targets {
             grams: (1..=head.depth()).map(grams).collect::<Result<_>>()?,
             outputs: in_order(outputs.as_ref(), matching.as_deref()),
+            class_means: in_order(class_means_gram.as_ref(), matching.as_deref()),
         };
         let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let summary = Summary::new(prediction)?;

@@ -10,6 +10,7 @@ use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::{Collapsed, Levels, Unstructured};
 use crate::prediction::Geometry;
+use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 
 /// Up to this many classes a target is written as a whole matrix to put its classes in another order.
@@ -21,6 +22,8 @@ pub(super) struct Targets {
     pub(super) grams: Vec<Option<ClassMatrix>>,
     /// Of NC3, in the order of the measured classes.
     pub(super) outputs: Option<ClassMatrix>,
+    /// Of the Gram matrix of the class means, in the same order.
+    pub(super) class_means: Option<ClassMatrix>,
 }
 
 impl Targets {
@@ -32,24 +35,24 @@ impl Targets {
             Some(_) => Some(ClassMatrix::orthogonal_frame(classes)?),
             None => None,
         };
-        Ok(Self { grams: vec![target.clone(); head.depth()], outputs: target })
+        Ok(Self { grams: vec![target.clone(); head.depth()], outputs: target, class_means: None })
     }
 }
 
-/// Predicted outputs in the order of the measured classes, where `matching` names the measured class of each predicted
+/// A predicted matrix, of outputs say, in the order of the measured classes, where `matching` names the measured class of each predicted
 /// one; `None` for a family and for many classes in another order.
 pub(super) fn in_order(
-    outputs: Option<&ClassMatrix>,
+    predicted: Option<&ClassMatrix>,
     matching: Option<&[usize]>,
 ) -> Option<ClassMatrix> {
-    let outputs = outputs?;
+    let predicted = predicted?;
     let Some(order) = matching.filter(|order| !order.is_sorted()) else {
-        return Some(outputs.clone());
+        return Some(predicted.clone());
     };
     if order.len() > FEW_CLASSES {
         return None;
     }
-    let predicted = outputs.to_dense()?;
+    let predicted = predicted.to_dense()?;
     let mut measured = DMatrix::zeros(order.len(), order.len());
     for (i, &row) in order.iter().enumerate() {
         for (j, &column) in order.iter().enumerate() {
@@ -67,13 +70,19 @@ impl Measurement {
         targets: &Targets,
         reasons: &mut BTreeMap<&'static str, String>,
     ) -> Result<(Levels, Option<StandardErrors>)> {
-        let unstructured =
+        let mut unstructured =
             Unstructured::of_network(self.counts(), head)?.with_targets(head, &targets.grams)?;
+        if let Some(target) = &targets.class_means {
+            let dimension = head.feature_dimension();
+            unstructured =
+                unstructured.with_class_means_target(self.counts(), dimension, target)?;
+        }
+        level_reasons(&unstructured, self.counts(), head.feature_dimension(), targets, reasons);
         let collapsed = match &self.parts {
             Some(parts) => Collapsed::new(parts, head)?,
             None => None,
         };
-        let errors = self.standard_errors(head, targets.outputs.as_ref())?;
+        let errors = self.standard_errors(head, targets)?;
         if errors.is_none() {
             let reason = match self.parts.is_some() {
                 true => {
@@ -92,13 +101,51 @@ impl Measurement {
     fn standard_errors(
         &self,
         head: &LinearHead,
-        target: Option<&ClassMatrix>,
+        targets: &Targets,
     ) -> Result<Option<StandardErrors>> {
         let Some(parts) = &self.parts else { return Ok(None) };
+        let target = targets.outputs.as_ref();
         let errors = match self.metrics() {
             Some(_) => StandardErrors::of_all_metrics(parts, head, target)?,
             None => StandardErrors::new(parts, head, target)?,
         };
-        Ok(errors.map(|errors| errors.with_decisions(self.nc4(), self.statistics().counts())))
+        let Some(errors) = errors else { return Ok(None) };
+        let errors = errors.with_decisions(self.nc4(), self.statistics().counts());
+        match &targets.class_means {
+            Some(target) => errors.with_nc2_class_means(parts, target).map(Some),
+            None => Ok(Some(errors)),
+        }
     }
+}
+
+/// Why means of metrics without structure are missing.
+fn level_reasons(
+    level: &Unstructured,
+    counts: &ClassCounts,
+    dimension: usize,
+    targets: &Targets,
+    reasons: &mut BTreeMap<&'static str, String>,
+) {
+    const TOO_LONG: &str = "no closed form is known, and a simulation would take too long";
+    let classes = counts.classes();
+    let mut missing = |key, is_missing: bool, reason: &str| {
+        if is_missing {
+            reasons.insert(key, reason.into());
+        }
+    };
+    let nc1 = match dimension + 2 < classes {
+        true => TOO_LONG,
+        false if classes < 2 => "there is one class",
+        false => "its mean is infinite for K − 2, K − 1 and K dimensions",
+    };
+    missing("levels.unstructured.nc1", level.nc1.is_none(), nc1);
+    let few = "its mean is infinite, or not defined, for so few classes and dimensions";
+    missing("levels.unstructured.nc1_trace_quotient", level.nc1_trace_quotient.is_none(), few);
+    missing("levels.unstructured.cdnv", level.cdnv.is_none(), few);
+    let without =
+        targets.grams.iter().zip(&level.nc2).any(|(t, level)| t.is_some() && level.is_none());
+    let family = "the target is zero, or a family, for which a simulation would take too long";
+    missing("levels.unstructured.nc2", without, family);
+    let without = targets.class_means.is_some() && level.nc2_class_means.is_none();
+    missing("levels.unstructured.nc2_class_means", without, family);
 }

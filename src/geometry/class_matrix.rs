@@ -246,22 +246,20 @@ impl ClassMatrix {
         Ok((measured - target).norm())
     }
 
-    /// tr T/‖T‖; `None` for a family and a matrix of zeros.
-    pub(crate) fn trace_over_norm(&self) -> Option<f64> {
+    /// The diagonal of T/‖T‖; `None` for a family and a matrix of zeros.
+    pub(crate) fn diagonal_over_norm(&self) -> Option<Vec<f64>> {
         if !self.is_unique() {
             return None;
         }
-        let (trace, norm) = match &self.base {
+        let (unit, norm) = match &self.base {
             Structure::Grouped(grouped) => {
-                let grouped = grouped.unit_scale()?;
-                (grouped.trace(), grouped.norm())
+                let unit = grouped.unit_scale()?;
+                let norm = unit.norm();
+                (Structure::Grouped(unit), norm)
             }
-            Structure::Dense(matrix) => {
-                let matrix = normalized(matrix)?;
-                (matrix.trace(), 1.0)
-            }
+            Structure::Dense(matrix) => (Structure::Dense(normalized(matrix)?), 1.0),
         };
-        Some(trace / norm)
+        Some((0..self.classes()).map(|class| unit.get(class, class) / norm).collect())
     }
 
     /// Whether all classes are alike, so that their order does not matter.

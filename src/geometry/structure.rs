@@ -167,11 +167,6 @@ impl Grouped {
         })
     }
 
-    /// The sum of the diagonal.
-    pub(crate) fn trace(&self) -> f64 {
-        self.class_groups().into_iter().map(|group| self.entry(true, group, group)).sum()
-    }
-
     /// The Frobenius norm.
     pub(crate) fn norm(&self) -> f64 {
         let groups = self.class_groups();

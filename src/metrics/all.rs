@@ -338,6 +338,6 @@ pub(crate) fn duality(
     let last = head.borrowed_product(1)?;
     let classifier = ClassVectors::rows(&last)?;
     let cosines = defined(duality_cosines(&means, &classifier))?;
-    let cosines = cosines.map(|cosines| Spread::of(&cosines));
+    let cosines = cosines.and_then(|cosines| Spread::of(&cosines));
     Ok((defined(self_duality(&means, &classifier))?, cosines))
 }

@@ -1,16 +1,12 @@
 //! Which classes are taken for which: the decisions behind NC4, pair by pair.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
 
 use crate::error::Result;
-use crate::measure::class_means::ClassMeans;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::nc4::{Rule, Scratch};
-use crate::numerics::parallel;
-use crate::numerics::scalar::{Scalar, to_f64};
+use crate::metrics::decisions::{Decision, Rules};
+use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
 /// How many samples of one class have one pair of decisions.
@@ -52,9 +48,7 @@ pub struct Confused {
 /// Source: (NC4) of Papyan, Han & Donoho (PNAS 2020), counted class by class.
 #[derive(Debug, Clone)]
 pub struct Confusion {
-    means: Arc<ClassMeans>,
-    head: Rule,
-    nearest_mean: Rule,
+    rules: Rules,
     counts: BTreeMap<[usize; 3], u64>,
 }
 
@@ -64,10 +58,7 @@ impl Confusion {
     /// # Errors
     /// As [`DecisionCounts::new`](crate::metrics::DecisionCounts::new).
     pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
-        head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
-        let means = statistics.shared_means()?;
-        let (head, nearest_mean) = (Rule::of_head(head)?, Rule::of_nearest_mean(&means));
-        Ok(Self { means, head, nearest_mean, counts: BTreeMap::new() })
+        Ok(Self { rules: Rules::new(statistics, head)?, counts: BTreeMap::new() })
     }
 
     /// Adds the samples of a batch; one without samples changes nothing.
@@ -75,34 +66,11 @@ impl Confusion {
     /// # Errors
     /// As [`DecisionCounts::accumulate`](crate::metrics::DecisionCounts::accumulate).
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        self.means.check_shape(batch)?;
-        let (dimension, classes) = self.means.shape();
-        let blocks: Vec<_> = batch.features().blocks().collect();
-        let samples = batch.features().samples();
-        // It decides about threads only, which do not change the counts.
-        let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
-        let decide = |scratch: &mut Scratch, block: usize| {
-            self.decide(batch, blocks[block].clone(), scratch)
-        };
-        let decisions = parallel::map(blocks.len(), operations, Scratch::default, decide);
-        let decisions = decisions.into_iter().collect::<Result<Vec<_>>>()?;
-        for (&label, (head, mean)) in batch.labels().iter().zip(decisions.into_iter().flatten()) {
-            *self.counts.entry([label, head, mean]).or_default() += 1;
+        for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch)?) {
+            let Decision { head, nearest_mean } = decision;
+            *self.counts.entry([label, head, nearest_mean]).or_default() += 1;
         }
         Ok(())
-    }
-
-    /// Head and nearest mean for a range of samples.
-    fn decide<T: Scalar>(
-        &self,
-        batch: &LabeledFeatures<'_, T>,
-        range: Range<usize>,
-        scratch: &mut Scratch,
-    ) -> Result<Vec<(usize, usize)>> {
-        let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
-        batch.features().fill_block(range, &mut scratch.samples, write)?;
-        let head = self.head.decide(scratch);
-        Ok(head.into_iter().zip(self.nearest_mean.decide(scratch)).collect())
     }
 
     /// All that occurred, by label and decisions.

@@ -67,7 +67,7 @@ pub fn self_duality(means: &ClassVectors<'_>, classifier: &ClassVectors<'_>) -> 
 /// let means = ClassVectors::columns(&means)?;
 /// let cosines = duality_cosines(&means, &ClassVectors::rows(&classifier)?)?;
 /// assert!((cosines[1] - 0.5_f64.sqrt()).abs() < 1e-15);
-/// assert!(Spread::of(&cosines).deviation > 0.1); // not uniform
+/// assert!(Spread::of(&cosines).unwrap().deviation > 0.1); // not uniform
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///

@@ -15,7 +15,7 @@ struct WrittenSpread {
 struct WrittenNorms {
     mean: f64,
     deviation: f64,
-    coefficient_of_variation: f64,
+    coefficient_of_variation: Option<f64>,
 }
 
 #[derive(Serialize)]

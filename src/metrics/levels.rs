@@ -1,7 +1,9 @@
 //! What metrics are where there is nothing to be found, and where nothing but noise is left.
 
+mod between;
 mod collapsed;
 mod shape;
+mod simulated;
 mod unstructured;
 
 pub use collapsed::Collapsed;

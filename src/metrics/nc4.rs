@@ -1,20 +1,13 @@
 //! NC4: the classifier decides as the nearest class mean does.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use nalgebra::{DMatrix, DVector, DVectorView};
-
 use crate::error::{Error, Result};
-use crate::measure::center::Center;
-use crate::measure::class_means::{ClassMeans, Visited};
+use crate::measure::class_means::Visited;
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::linalg::{Block, Packed, power_of_two, transposed};
-use crate::numerics::parallel;
-use crate::numerics::scalar::{Scalar, to_f64};
+use crate::metrics::decisions::{Decision, Rules};
+use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
 /// Shares of samples, each between 0 and 1.
@@ -108,9 +101,7 @@ pub fn nc4<T: Scalar>(
 /// ```
 #[derive(Debug, Clone)]
 pub struct DecisionCounts {
-    means: Arc<ClassMeans>,
-    head: Rule,
-    nearest_mean: Rule,
+    rules: Rules,
     /// Of the head.
     fingerprint: Fingerprint,
     visited: Visited,
@@ -136,13 +127,9 @@ impl DecisionCounts {
     /// [`Error::EmptyClass`] if a class has no mean, [`Error::Unrepresentable`] if the bias is too large
     /// beside the weights.
     pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
-        head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
-        let means = statistics.shared_means()?;
         let bias = head.bias().into_iter().flatten();
         Ok(Self {
-            head: Rule::of_head(head)?,
-            nearest_mean: Rule::of_nearest_mean(&means),
-            means,
+            rules: Rules::new(statistics, head)?,
             fingerprint: Fingerprint::new().layers(head.weights()).numbers(bias),
             visited: Visited::default(),
             classes: vec![Tally::default(); head.classes()],
@@ -151,13 +138,9 @@ impl DecisionCounts {
 
     /// For features without a head: both rules are that of the nearest class mean.
     pub(crate) fn without_head(statistics: &ClassStatistics) -> Result<Self> {
-        let means = statistics.shared_means()?;
-        let nearest_mean = Rule::of_nearest_mean(&means);
         Ok(Self {
-            head: nearest_mean.clone(),
-            nearest_mean,
-            classes: vec![Tally::default(); means.classes()],
-            means,
+            rules: Rules::without_head(statistics)?,
+            classes: vec![Tally::default(); statistics.classes()],
             fingerprint: Fingerprint::new(),
             visited: Visited::default(),
         })
@@ -178,35 +161,10 @@ impl DecisionCounts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        self.means.check_shape(batch)?;
-        let (dimension, classes) = self.means.shape();
-        let blocks: Vec<_> = batch.features().blocks().collect();
-        let samples = batch.features().samples();
-        // It decides about threads only, which do not change the counts.
-        let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
-        let decide = |scratch: &mut Scratch, block: usize| {
-            self.decide(batch, blocks[block].clone(), scratch)
-        };
-        let decisions = parallel::map(blocks.len(), operations, Scratch::default, decide);
-        let decisions = decisions.into_iter().collect::<Result<Vec<_>>>()?;
-        for (&label, decision) in batch.labels().iter().zip(decisions.into_iter().flatten()) {
-            self.classes[label].count(decision);
+        for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch)?) {
+            self.classes[label].count(label, decision);
         }
         Ok(())
-    }
-
-    /// The decisions for a range of samples.
-    fn decide<T: Scalar>(
-        &self,
-        batch: &LabeledFeatures<'_, T>,
-        range: Range<usize>,
-        scratch: &mut Scratch,
-    ) -> Result<Vec<Decision>> {
-        let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
-        batch.features().fill_block(range.clone(), &mut scratch.samples, write)?;
-        let [head, mean] = [&self.head, &self.nearest_mean].map(|rule| rule.decide(scratch));
-        let decisions = batch.labels()[range].iter().zip(head).zip(mean);
-        Ok(decisions.map(|((&label, head), mean)| Decision::new(label, head, mean)).collect())
     }
 
     /// Adds the samples of others.
@@ -244,7 +202,7 @@ impl DecisionCounts {
     }
 
     fn fingerprint(&self) -> u64 {
-        self.fingerprint.words([self.means.fingerprint()]).value()
+        self.fingerprint.words([self.rules.means().fingerprint()]).value()
     }
 
     /// Number of samples of each class in the second pass.
@@ -259,94 +217,12 @@ impl DecisionCounts {
     /// [`Error::Empty`] without samples, [`Error::SecondPass`] if a class has not had as many samples as in the
     /// statistics.
     pub fn nc4(&self) -> Result<Nc4> {
-        self.visited.check(self.means.counts(), &self.counts())?;
+        self.visited.check(self.rules.means().counts(), &self.counts())?;
         let total = self.classes.iter().copied().fold(Tally::default(), Tally::plus);
         let Some(overall) = total.shares() else {
             return Err(Error::Empty { argument: "features" });
         };
         Ok(Nc4 { overall, classes: self.classes.iter().map(Tally::shares).collect() })
-    }
-}
-
-/// The decision for the largest of K linear functions of the features.
-#[derive(Debug, Clone)]
-pub(super) struct Rule {
-    /// K×d, of size 1.
-    weights: Packed<f64>,
-    /// In the unit of the features.
-    offsets: Vec<f64>,
-}
-
-impl Rule {
-    /// Largest output, divided by a number, which does not change which is the largest.
-    pub(super) fn of_head(head: &LinearHead) -> Result<Self> {
-        let product = head.product()?;
-        let size = power_of_two(&product);
-        let bias = head.bias().cloned().unwrap_or_else(|| DVector::zeros(head.classes()));
-        let offsets: Vec<f64> = bias.iter().map(|bias| bias / size).collect();
-        if offsets.iter().all(|offset| offset.is_finite()) {
-            let weights = Packed::new(&product, |weight| weight / size);
-            return Ok(Self { weights, offsets });
-        }
-        let log10 = bias.amax().log10() - size.log10();
-        Err(Error::Unrepresentable { quantity: "the bias relative to the other outputs", log10 })
-    }
-
-    /// Smallest distance, which is the largest of ⟨h, m_k⟩ − ⟨h_G, m_k⟩ − ‖m_k‖²/2 with
-    /// m_k = h_k − h_G: products of numbers as small as the differences.
-    pub(super) fn of_nearest_mean(means: &ClassMeans) -> Self {
-        let center = means.center(Center::Classes);
-        let means = means.centered(Center::Classes);
-        let size = power_of_two(&means);
-        let weights = &means / size;
-        let offset = |(weight, mean): (DVectorView<'_, f64>, DVectorView<'_, f64>)| {
-            -weight.dot(&center) - weight.dot(&mean) / 2.0
-        };
-        let offsets = weights.column_iter().zip(means.column_iter()).map(offset).collect();
-        Self { weights: Packed::new(&transposed(&weights), |weight| weight), offsets }
-    }
-
-    /// The class decided for, for each column of a block.
-    pub(super) fn decide(&self, Scratch { samples: block, scores }: &mut Scratch) -> Vec<usize> {
-        self.weights.multiply(block, scores);
-        scores.column_iter().map(|column| self.largest(column.as_slice())).collect()
-    }
-
-    /// The first class with the largest score.
-    fn largest(&self, scores: &[f64]) -> usize {
-        let mut best = (0, f64::NEG_INFINITY);
-        for (class, (score, offset)) in scores.iter().zip(&self.offsets).enumerate() {
-            if score + offset > best.1 {
-                best = (class, score + offset);
-            }
-        }
-        best.0
-    }
-}
-
-/// A block of samples and the scores of the classes.
-pub(super) struct Scratch {
-    pub(super) samples: Block<f64>,
-    scores: DMatrix<f64>,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { samples: Block::new(), scores: DMatrix::zeros(0, 0) }
-    }
-}
-
-/// What both rules decided for a sample.
-#[derive(Debug, Clone, Copy)]
-struct Decision {
-    agree: bool,
-    head_right: bool,
-    mean_right: bool,
-}
-
-impl Decision {
-    fn new(label: usize, head: usize, mean: usize) -> Self {
-        Self { agree: head == mean, head_right: head == label, mean_right: mean == label }
     }
 }
 
@@ -386,11 +262,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, decision: Decision) {
+    fn count(&mut self, label: usize, Decision { head, nearest_mean }: Decision) {
         self.samples += 1;
-        self.agreements += u64::from(decision.agree);
-        self.head_right += u64::from(decision.head_right);
-        self.mean_right += u64::from(decision.mean_right);
+        self.agreements += u64::from(head == nearest_mean);
+        self.head_right += u64::from(head == label);
+        self.mean_right += u64::from(nearest_mean == label);
     }
 
     fn plus(self, other: Self) -> Self {
@@ -417,7 +293,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::measure::features::Features;
-    use nalgebra::{dmatrix, dvector};
+    use nalgebra::{DMatrix, dmatrix, dvector};
 
     fn measured(rows: &DMatrix<f64>, labels: &[usize], head: &LinearHead) -> Result<Nc4> {
         let data = Features::from_sample_rows(rows)?.with_labels(labels, head.classes())?;

@@ -44,7 +44,7 @@ const LANES: usize = 8;
 ///
 /// let means = dmatrix![3.0, 0.0; 4.0, 7.0]; // of lengths 5 and 7
 /// let spread = norm_spread(&ClassVectors::columns(&means)?);
-/// assert!((spread.coefficient_of_variation() - 1.0 / 6.0).abs() < 1e-15);
+/// assert!((spread.coefficient_of_variation().unwrap() - 1.0 / 6.0).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
@@ -53,7 +53,10 @@ const LANES: usize = 8;
 pub fn norm_spread(vectors: &ClassVectors<'_>) -> Spread {
     // In the shared unit squares neither overflow nor vanish.
     let norms: Vec<f64> = vectors.squared_norms().iter().map(|square| square.sqrt()).collect();
-    let Spread { mean, deviation, number } = Spread::of(&norms);
+    let mean = norms.iter().sum::<f64>() / norms.len() as f64;
+    let mut sums = Moments::around(mean);
+    norms.iter().for_each(|&norm| sums.add(norm));
+    let Spread { mean, deviation, number } = sums.spread();
     Spread { mean: mean * vectors.unit(), deviation: deviation * vectors.unit(), number }
 }
 
@@ -164,7 +167,7 @@ pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
 /// ```
 ///
 /// The mean is smallest, −½ log(2K/(K−1)), for a simplex ETF, if K ≤ d + 1; the more evenly the directions
-/// are spread over the sphere the smaller it is. It is +∞, with a deviation of NaN, if two directions are
+/// are spread over the sphere the smaller it is. It is +∞, and the deviation too, if two directions are
 /// equal. Distances are computed from differences where 2 − 2cos would have lost their
 /// digits. Every pair is visited, in O(K² d) operations and without a K×K matrix. As in [`equiangularity`], many
 /// cosines that are not alike are computed in `f32`; mean and deviation then have absolute errors below 10⁻⁸.
@@ -412,7 +415,7 @@ mod tests {
         let pairs = (0..norms.len()).flat_map(|j| (0..j).map(move |i| (i, j)));
         let energies =
             pairs.map(|(i, j)| -0.5 * vectors.squared_distance((i, norms[i]), (j, norms[j])).ln());
-        Spread::of(&energies.collect::<Vec<_>>())
+        Spread::of(&energies.collect::<Vec<_>>()).unwrap()
     }
 
     /// On either side of the seam the numbers are those of all pairs in `f64`, up to what is documented.

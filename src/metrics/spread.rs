@@ -5,10 +5,11 @@
 /// ```
 /// use neural_collapse::metrics::Spread;
 ///
-/// let spread = Spread::of(&[1.0, 2.0, 3.0, 6.0]);
+/// let spread = Spread::of(&[1.0, 2.0, 3.0, 6.0]).unwrap();
 /// assert_eq!((spread.mean, spread.deviation), (3.0, 3.5_f64.sqrt()));
-/// assert_eq!(spread.coefficient_of_variation(), 3.5_f64.sqrt() / 3.0);
-/// assert!((spread.sample_deviation() - (14.0_f64 / 3.0).sqrt()).abs() < 1e-15);
+/// assert_eq!(spread.coefficient_of_variation(), Some(3.5_f64.sqrt() / 3.0));
+/// assert!((spread.sample_deviation().unwrap() - (14.0_f64 / 3.0).sqrt()).abs() < 1e-15);
+/// assert_eq!(Spread::of(&[]), None);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -23,27 +24,27 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of a list of numbers; mean and deviation of none are NaN.
+    /// The spread of a list of numbers; `None` of an empty one, and if the mean is not a finite number.
     #[must_use]
-    pub fn of(numbers: &[f64]) -> Self {
+    pub fn of(numbers: &[f64]) -> Option<Self> {
         let number = numbers.len() as f64;
         let mean = numbers.iter().sum::<f64>() / number;
         let mut sums = Moments::around(mean);
         numbers.iter().for_each(|&number| sums.add(number));
-        sums.spread()
+        mean.is_finite().then(|| sums.spread())
     }
 
-    /// Standard deviation with the divisor n − 1, as `torch.std` has it by default; NaN for one number.
+    /// Standard deviation with the divisor n − 1, as `torch.std` has it by default; `None` for one number.
     #[must_use]
-    pub fn sample_deviation(&self) -> f64 {
+    pub fn sample_deviation(&self) -> Option<f64> {
         let number = self.number as f64;
-        self.deviation * (number / (number - 1.0)).sqrt()
+        (self.number > 1).then(|| self.deviation * (number / (number - 1.0)).sqrt())
     }
 
-    /// Standard deviation divided by the mean, the coefficient of variation.
+    /// Standard deviation divided by the mean, the coefficient of variation; `None` for a mean of 0.
     #[must_use]
-    pub fn coefficient_of_variation(&self) -> f64 {
-        self.deviation / self.mean
+    pub fn coefficient_of_variation(&self) -> Option<f64> {
+        (self.mean != 0.0).then(|| self.deviation / self.mean)
     }
 }
 
@@ -83,8 +84,8 @@ impl Moments {
         let number = self.number as f64;
         let shift = self.sum / number;
         let variance = self.squares / number - shift * shift;
-        // Not `max`, which would turn the NaN of infinite numbers into a 0.
-        let variance = if variance < 0.0 { 0.0 } else { variance };
+        // Numbers that grow without limit deviate without limit, where ∞ − ∞ says nothing.
+        let variance = if shift.is_finite() { variance.max(0.0) } else { f64::INFINITY };
         Spread { mean: self.origin + shift, deviation: variance.sqrt(), number: self.number }
     }
 }

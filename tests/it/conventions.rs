@@ -126,7 +126,7 @@ impl Measured<'_> {
     }
 
     fn duality_cosines(&self, center: Center) -> Spread {
-        self.duality(center, |w, means| Spread::of(&duality_cosines(w, means).unwrap()))
+        self.duality(center, |w, means| Spread::of(&duality_cosines(w, means).unwrap()).unwrap())
     }
 
     fn shape<R>(&self, center: Center, metric: impl FnOnce(&ClassVectors<'_>) -> R) -> R {
@@ -207,11 +207,11 @@ fn of_this_crate(quantity: &str, m: &Measured<'_>) -> Option<Call> {
         "self-duality squared" => ("`self_duality`², `Center::Classes`", m.self_duality(Classes).powi(2)),
         "duality cosine" => ("`duality_cosines`, mean", m.duality_cosines(Samples).mean),
         "duality deviation" => ("`duality_cosines`, deviation", m.duality_cosines(Samples).deviation),
-        "norms" => ("`norm_spread`", m.shape(Samples, norm_spread).coefficient_of_variation()),
-        "norms classes" => ("`norm_spread`, `Center::Classes`", m.shape(Classes, norm_spread).coefficient_of_variation()),
+        "norms" => ("`norm_spread`", m.shape(Samples, norm_spread).coefficient_of_variation().unwrap()),
+        "norms classes" => ("`norm_spread`, `Center::Classes`", m.shape(Classes, norm_spread).coefficient_of_variation().unwrap()),
         "norms sample" => ("`sample_deviation` / mean", {
             let spread = m.shape(Classes, norm_spread);
-            spread.sample_deviation() / spread.mean
+            spread.sample_deviation().unwrap() / spread.mean
         }),
         "cosines" => ("`cosine_spread`, deviation", m.shape(Samples, cosine_spread).unwrap().deviation),
         "etf deviation" => ("`equiangularity`, `etf_deviation`", m.shape(Samples, equiangularity).unwrap().etf_deviation),
@@ -320,7 +320,7 @@ fn random_features_have_the_documented_values() {
             let centred = m.centred(Center::Samples);
             let (w, h) =
                 (ClassVectors::rows(classifier).unwrap(), ClassVectors::columns(&centred).unwrap());
-            let duality = Spread::of(&duality_cosines(&w, &h).unwrap());
+            let duality = Spread::of(&duality_cosines(&w, &h).unwrap()).unwrap();
             [
                 m.nc1(Center::Samples, true),
                 m.quotient(Center::Samples),
@@ -329,7 +329,7 @@ fn random_features_have_the_documented_values() {
                 m.nc2(1, &ClassMatrix::orthogonal_frame(classes).unwrap()),
                 m.nc3(&m.statistics.class_means().unwrap()),
                 m.agreement(&m.network.head),
-                m.shape(Center::Samples, norm_spread).coefficient_of_variation(),
+                m.shape(Center::Samples, norm_spread).coefficient_of_variation().unwrap(),
                 angles.cosines.mean,
                 angles.etf_deviation,
                 energy.mean,
@@ -390,7 +390,7 @@ fn perfect_frames_have_the_documented_values() {
             close(m.agreement(&m.network.head), 1.0);
             let vectors = ClassVectors::columns(&means).unwrap();
             let angles = equiangularity(&vectors).unwrap();
-            close(norm_spread(&vectors).coefficient_of_variation(), 0.0);
+            close(norm_spread(&vectors).coefficient_of_variation().unwrap(), 0.0);
             close(angles.cosines.mean, cosine);
             close(angles.cosines.deviation, 0.0);
             close(angles.etf_deviation, cosine + 0.25);
@@ -412,7 +412,7 @@ impl Measured<'_> {
         let centred = self.centred(Center::Samples);
         let (w, h) =
             (ClassVectors::rows(classifier).unwrap(), ClassVectors::columns(&centred).unwrap());
-        let cosines = Spread::of(&duality_cosines(&w, &h).unwrap());
+        let cosines = Spread::of(&duality_cosines(&w, &h).unwrap()).unwrap();
         (self_duality(&w, &h).unwrap(), cosines.mean)
     }
 }

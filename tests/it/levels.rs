@@ -58,7 +58,12 @@ fn check_shape(
     };
     let cosines = |shape: Shape| shape.cosine_spread.unwrap();
     let _ = cosines;
-    check("norms", |s| s.norm_spread.coefficient_of_variation(), level.norm_variation, rest);
+    check(
+        "norms",
+        |s| s.norm_spread.coefficient_of_variation().unwrap(),
+        level.norm_variation,
+        rest,
+    );
     check("cosine mean", |s| s.cosine_spread.unwrap().mean, level.cosine_mean, rest * rest);
     check("cosine deviation", |s| s.cosine_spread.unwrap().deviation, level.cosine_deviation, rest);
     check("etf", |s| s.equiangularity.unwrap().etf_deviation, level.etf_deviation, rest);
@@ -79,9 +84,7 @@ fn nothing_is_found_where_nothing_is() {
         };
         check("NC1", |m| m.nc1.center_samples.unwrap().value, level.nc1.unwrap(), 0.0);
         let quotient = level.nc1_trace_quotient.unwrap();
-        let exact = counts.is_balanced();
-        let inexact = if exact { 0.0 } else { 2e-3 };
-        check("quotient", |m| m.nc1_trace_quotient.center_samples.unwrap(), quotient, inexact);
+        check("quotient", |m| m.nc1_trace_quotient.center_samples.unwrap(), quotient, 0.0);
         check("CDNV", |m| m.cdnv.unwrap().mean.unwrap(), level.cdnv.unwrap(), 0.0);
         check("NC4", |m| m.nc4.overall.head_accuracy, level.nc4, 0.0);
         check("duality", |m| m.self_duality.unwrap(), level.self_duality, 0.003);
@@ -126,7 +129,108 @@ fn random_layers_are_as_far_from_frames_as_predicted() {
     assert!((level(&dense) - level(&targets[0])).abs() < 1e-13);
     let family = ClassMatrix::low_rank_orthogonal_frame(10, 3).unwrap();
     assert_eq!(Unstructured::nc2(&heads[0], 1, &family), Ok(None));
+    // A family has no closed form: it is simulated, with its error.
+    let counts = ClassCounts::balanced(10, 5).unwrap();
+    let targets = [Some(family.clone()), None, Some(targets[0].clone())];
+    let simulated =
+        Unstructured::new(&counts, 50).unwrap().with_targets(&heads[0], &targets).unwrap();
+    let values: Vec<f64> = heads.iter().map(|head| nc2(head, 1, &family).unwrap()).collect();
+    let (mean, spread) = average(&values);
+    let error = simulated.nc2_uncertainty[0].unwrap();
+    assert!(error > 0.0 && error < 1e-3, "{error}");
+    assert!((simulated.nc2[0].unwrap() - mean).abs() < 4.0 * spread.hypot(error));
+    assert_eq!((simulated.nc2[1], simulated.nc2_uncertainty[1]), (None, None));
+    assert_eq!(simulated.nc2_uncertainty[2], Some(0.0));
     assert!(Unstructured::nc2(&heads[0], 4, &dense).is_err());
+}
+
+/// E tr (GMGᵀ)⁻¹ for M = diag(1/n) − 11ᵀ/N, by drawing G, times E tr Σ_W/d.
+fn drawn_nc1(counts: &[u64], dimension: usize, draws: usize, rng: &mut SmallRng) -> Vec<f64> {
+    let samples: f64 = counts.iter().map(|&n| n as f64).sum();
+    let within = (samples - counts.len() as f64) / samples;
+    let draw = |_: usize| {
+        let mut means = normal(dimension, counts.len(), rng);
+        means.column_iter_mut().zip(counts).for_each(|(mut mean, &n)| mean /= (n as f64).sqrt());
+        let sizes =
+            nalgebra::DVector::from_iterator(counts.len(), counts.iter().map(|&n| n as f64));
+        let center = &means * sizes / samples;
+        means.column_iter_mut().for_each(|mut mean| mean -= &center);
+        within * (&means * means.transpose()).try_inverse().unwrap().trace()
+    };
+    (0..draws).map(draw).collect()
+}
+
+/// Fewer dimensions than classes of unequal sizes: a simulation, or an expansion where it is sharp.
+#[test]
+fn nc1_of_unequal_classes_in_few_dimensions_is_that_of_drawn_means() {
+    let mut rng = SmallRng::seed_from_u64(31);
+    let long_tail: Vec<u64> = (0..60).map(|k| 3 + 500 / (1 + k)).collect();
+    for (counts, dimension, draws) in [
+        (&[40, 20, 10, 10, 5, 5, 3, 3, 2, 2][..], 4, 40_000),
+        (&[900, 20, 20, 20, 2, 2, 2, 2, 2], 2, 40_000),
+        (&long_tail, 15, 4000),
+    ] {
+        let level = Unstructured::new(&ClassCounts::new(counts).unwrap(), dimension).unwrap();
+        let (expected, error) = (level.nc1.unwrap(), level.nc1_uncertainty.unwrap());
+        assert!(error > 0.0 && error < 0.01 * expected, "{counts:?}: {expected} ± {error}");
+        let drawn = drawn_nc1(counts, dimension, draws, &mut rng);
+        let (mean, spread) = average(&drawn);
+        let difference = (mean - expected).abs();
+        assert!(difference < 4.0 * spread.hypot(error), "{mean} ± {spread}, {expected} ± {error}");
+        assert!(spread < 0.01 * mean, "too few draws to tell: {mean} ± {spread}");
+    }
+    // In one dimension NC1 is the quotient of traces, divided by K, which is an integral.
+    for counts in [&[30, 10, 5, 2, 2][..], &[7, 6, 5, 4, 3, 3, 2], &[1000, 1, 1, 1]] {
+        let level = Unstructured::new(&ClassCounts::new(counts).unwrap(), 1).unwrap();
+        let exact = level.nc1_trace_quotient.unwrap() / counts.len() as f64;
+        let error = level.nc1_uncertainty.unwrap();
+        assert!((level.nc1.unwrap() - exact).abs() < 4.0 * error + 1e-12, "{exact}, {level:?}");
+    }
+    // Equal sizes: the integral is known, and sizes that are nearly equal have nearly that NC1.
+    let equal = Unstructured::new(&ClassCounts::balanced(12, 50).unwrap(), 6).unwrap();
+    let quotient = 49.0 / 50.0 * 50.0 * 12.0 * 6.0 / (11.0 * 6.0 - 2.0);
+    assert!((equal.nc1_trace_quotient.unwrap() / quotient - 1.0).abs() < 1e-13);
+    assert_eq!(equal.nc1_uncertainty, Some(0.0));
+    let mut nearly = vec![50; 12];
+    nearly[0] = 51;
+    let nearly = Unstructured::new(&ClassCounts::new(&nearly).unwrap(), 6).unwrap();
+    assert!((nearly.nc1.unwrap() / equal.nc1.unwrap() - 1.0).abs() < 0.01);
+}
+
+#[test]
+fn random_class_means_are_as_far_from_a_target_as_predicted() {
+    let mut rng = SmallRng::seed_from_u64(13);
+    let counts = [80, 40, 40, 20, 10, 10, 5, 5, 4, 4];
+    let dimension = 40;
+    let lengths: Vec<f64> = (1..=10).map(f64::from).collect();
+    let general = ClassMatrix::diagonal(&lengths).unwrap();
+    let family = ClassMatrix::low_rank_orthogonal_frame(10, 3).unwrap();
+    for (target, relative) in
+        [(ClassMatrix::simplex_etf(10).unwrap(), 0.01), (general, 0.01), (family, 0.0)]
+    {
+        let level = Unstructured::new(&ClassCounts::new(&counts).unwrap(), dimension).unwrap();
+        let level = level
+            .with_class_means_target(&ClassCounts::new(&counts).unwrap(), dimension, &target)
+            .unwrap();
+        let values: Vec<f64> = (0..2000)
+            .map(|_| {
+                let mut means = normal(10, dimension, &mut rng);
+                means
+                    .row_iter_mut()
+                    .zip(counts)
+                    .for_each(|(mut mean, n)| mean /= (n as f64).sqrt());
+                target.distance_to_gram(&means).unwrap()
+            })
+            .collect();
+        let (expected, error) =
+            (level.nc2_class_means.unwrap(), level.nc2_class_means_uncertainty.unwrap());
+        assert_eq!(error == 0.0, target.is_unique());
+        assert_near("NC2 of class means", &values, expected, relative + 5.0 * error / expected);
+    }
+    let level = Unstructured::new(&ClassCounts::new(&counts).unwrap(), dimension).unwrap();
+    let other = ClassMatrix::simplex_etf(9).unwrap();
+    let counts = ClassCounts::new(&counts).unwrap();
+    assert!(level.with_class_means_target(&counts, dimension, &other).is_err());
 }
 
 #[test]
@@ -174,7 +278,7 @@ impl Noisy {
         }
     }
 
-    fn measure(&self, rng: &mut SmallRng) -> ([f64; 6], Collapsed) {
+    fn measure(&self, rng: &mut SmallRng) -> ([f64; 7], Collapsed) {
         let samples = DMatrix::from_fn(self.means.nrows(), self.labels.len(), |row, sample| {
             let noise: f64 = StandardNormal.sample(rng);
             let class = self.labels[sample];
@@ -198,8 +302,12 @@ impl Noisy {
             nc3(&centered, &self.head, &etf).unwrap(),
             etf.distance(&(centered.transpose() * &centered)).unwrap(),
             metrics.self_duality.unwrap(),
-            shape.norm_spread.coefficient_of_variation(),
+            shape.norm_spread.coefficient_of_variation().unwrap(),
             shape.cosine_spread.unwrap().deviation,
+            ClassMatrix::from_dense(self.means.transpose() * &self.means)
+                .unwrap()
+                .distance_to_gram(&means.transpose())
+                .unwrap(),
         ];
         (values, level)
     }
@@ -211,13 +319,14 @@ fn noise_alone_leaves_what_is_said() {
     for counts in [&[60; 6][..], &[200; 4], &[80; 3]] {
         let network = Noisy::new(counts, 12, &mut rng);
         let draws: Vec<_> = (0..400).map(|_| network.measure(&mut rng)).collect();
-        let levels: [fn(&Collapsed) -> Option<f64>; 6] = [
+        let levels: [fn(&Collapsed) -> Option<f64>; 7] = [
             |level| level.nc3,
             |level| level.nc3_centered,
             |level| level.nc2_class_means,
             |level| level.self_duality,
             |level| level.norm_variation,
             |level| level.cosine_deviation,
+            |level| level.nc2_class_means_as_they_are,
         ];
         for (index, level) in levels.into_iter().enumerate() {
             let squares: Vec<f64> = draws.iter().map(|(values, _)| values[index].powi(2)).collect();

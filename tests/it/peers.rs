@@ -94,8 +94,8 @@ fn vector_metrics(kind: &str, vectors: &ClassVectors<'_>) -> Values {
     let energy = log_energy(vectors).unwrap();
     assert!((angles.cosines.mean - cosines.mean).abs() < 1e-14);
     [
-        ("norm variation", norms.coefficient_of_variation()),
-        ("norm variation (torch)", norms.sample_deviation() / norms.mean),
+        ("norm variation", norms.coefficient_of_variation().unwrap()),
+        ("norm variation (torch)", norms.sample_deviation().unwrap() / norms.mean),
         ("cosine mean", cosines.mean),
         ("cosine deviation", cosines.deviation),
         ("etf deviation", angles.etf_deviation),
@@ -118,7 +118,7 @@ fn shape_metrics(
     let head = LinearHead::new(vec![classifier.clone()], None).unwrap();
     let rows = ClassVectors::rows(classifier).unwrap();
     let columns = ClassVectors::columns(centred).unwrap();
-    let duality = Spread::of(&duality_cosines(&columns, &rows).unwrap());
+    let duality = Spread::of(&duality_cosines(&columns, &rows).unwrap()).unwrap();
     let mut values = vector_metrics("means", &columns);
     values.extend(vector_metrics("uncentred", &ClassVectors::columns(means).unwrap()));
     values.extend(vector_metrics("classifier", &rows));

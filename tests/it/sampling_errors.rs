@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::metrics::errors::{Metric, SampleParts, StandardErrors};
+use neural_collapse::metrics::layers::LayerSums;
 use neural_collapse::metrics::{Nc1Options, all_metrics, nc4};
 use neural_collapse::{ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead};
 use rand::SeedableRng;
@@ -49,6 +50,15 @@ impl Network {
         features.with_labels(&self.labels, self.head.classes()).unwrap()
     }
 
+    /// Those of a layer without a head.
+    fn layer_errors(&self, samples: &DMatrix<f64>) -> StandardErrors {
+        let data = self.data(samples);
+        let mut sums = LayerSums::new(&[ClassStatistics::new(&data).unwrap()]).unwrap();
+        sums.accumulate(&[data]).unwrap();
+        let mut layers = sums.layers().unwrap().layers;
+        layers.remove(0).standard_errors.unwrap()
+    }
+
     fn errors(&self, samples: &DMatrix<f64>) -> StandardErrors {
         let data = self.data(samples);
         let statistics = ClassStatistics::new(&data).unwrap();
@@ -56,7 +66,8 @@ impl Network {
         parts.accumulate(&data).unwrap();
         let errors = StandardErrors::of_all_metrics(&parts, &self.head, Some(&self.target));
         let decisions = nc4(&data, &statistics, &self.head).unwrap();
-        errors.unwrap().unwrap().with_decisions(&decisions, statistics.counts())
+        let errors = errors.unwrap().unwrap().with_decisions(&decisions, statistics.counts());
+        errors.with_nc2_class_means(&parts, &self.target).unwrap()
     }
 }
 
@@ -66,9 +77,16 @@ fn two_thirds_of_the_measurements_are_within_one_error() {
     let mut rng = SmallRng::seed_from_u64(41);
     for counts in [&[40, 40, 40, 40][..], &[90, 45, 30, 30, 30]] {
         let network = Network::new(counts, &mut rng);
-        let draws: Vec<StandardErrors> =
-            (0..DRAWS).map(|_| network.errors(&network.samples(&mut rng))).collect();
-        for (metric, _) in draws[0].iter() {
+        let samples: Vec<_> = (0..DRAWS).map(|_| network.samples(&mut rng)).collect();
+        let of_network = samples.iter().map(|samples| network.errors(samples)).collect();
+        let of_layer = samples.iter().map(|samples| network.layer_errors(samples)).collect();
+        let kinds: [Vec<StandardErrors>; 2] = [of_network, of_layer];
+        let metrics = |draws: &[StandardErrors]| draws[0].iter().map(|found| found.0).collect();
+        let cases = kinds.iter().flat_map(|draws| {
+            let metrics: Vec<Metric> = metrics(draws);
+            metrics.into_iter().map(move |metric| (draws, metric))
+        });
+        for (draws, metric) in cases {
             // Shares that are nearly 1 jump by whole samples.
             if matches!(metric, Metric::Nc4 | Metric::Accuracy | Metric::NearestMeanAccuracy) {
                 continue;
@@ -101,6 +119,15 @@ fn values_are_those_of_the_metrics() {
         (Metric::Cdnv, metrics.cdnv.unwrap().mean.unwrap()),
         (Metric::SelfDuality, metrics.self_duality.unwrap()),
         (Metric::Nc4, metrics.nc4.overall.agreement),
+        (
+            Metric::Nc2ClassMeans,
+            network
+                .target
+                .distance_to_gram(
+                    &ClassStatistics::new(&data).unwrap().class_means().unwrap().transpose(),
+                )
+                .unwrap(),
+        ),
         (Metric::CenteredClassMeansLogEnergy, shape.log_energy.unwrap().mean),
     ] {
         let found = errors.get(metric).unwrap().value;

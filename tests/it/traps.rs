@@ -197,7 +197,8 @@ fn scales_do_not_matter_for_shapes() {
     let measured = |scale: f64| {
         let scaled = &matrix * scale;
         let rows = ClassVectors::rows(&scaled).unwrap();
-        let norms = neural_collapse::metrics::norm_spread(&rows).coefficient_of_variation();
+        let norms =
+            neural_collapse::metrics::norm_spread(&rows).coefficient_of_variation().unwrap();
         (norms, equiangularity(&rows).unwrap().etf_deviation, log_energy(&rows).unwrap().mean)
     };
     let expected = measured(1.0);

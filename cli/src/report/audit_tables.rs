@@ -139,7 +139,12 @@ fn metric_table(network: &AuditedNetwork) -> String {
         }
     }
     rows.extend([
-        row("NC2, class means", Cell::Residual(audit.nc2_class_means), None, nothing),
+        row(
+            "NC2, class means",
+            Cell::Residual(audit.nc2_class_means),
+            Some(Metric::Nc2ClassMeans),
+            [collapsed.and_then(|level| level.nc2_class_means_as_they_are), random.nc2_class_means],
+        ),
         row(
             "NC3",
             Cell::Residual(audit.nc3),

@@ -66,6 +66,9 @@ fn levels(metric: Metric, audit: &Audit) -> [Option<f64>; 2] {
         Metric::Nc1 => [None, random.nc1],
         Metric::Nc1TraceQuotient => [None, random.nc1_trace_quotient],
         Metric::Cdnv => [None, random.cdnv],
+        Metric::Nc2ClassMeans => {
+            [noise.and_then(|noise| noise.nc2_class_means_as_they_are), random.nc2_class_means]
+        }
         Metric::Nc3 => [noise.and_then(|noise| noise.nc3), Some(random.nc3)],
         Metric::Nc3Centered => [noise.and_then(|noise| noise.nc3_centered), Some(random.nc3)],
         Metric::Nc4 | Metric::Accuracy => [None, Some(random.nc4)],
@@ -152,7 +155,7 @@ fn shape_table(metrics: &AllMetrics) -> String {
     };
     let rows = [
         row("norms, mean", |shape| number(Some(shape.norm_spread.mean))),
-        row("norms, CV", |shape| residual(Some(shape.norm_spread.coefficient_of_variation()))),
+        row("norms, CV", |shape| residual(shape.norm_spread.coefficient_of_variation())),
         row("cosines, mean", |shape| number(shape.cosine_spread.map(|cosines| cosines.mean))),
         row("cosines, deviation", |shape| {
             residual(shape.cosine_spread.map(|cosines| cosines.deviation))

@@ -130,7 +130,7 @@ fn expected(data: &LabeledFeatures<'_, f64>, head: &LinearHead) -> Value {
         "centred_class_means": shape_json(&ClassVectors::columns(&centred).unwrap()),
         "classifier": shape_json(&classifier),
         "self_duality": self_duality(&before_last, &classifier).unwrap(),
-        "duality_cosines": spread_json(Spread::of(&cosines)),
+        "duality_cosines": spread_json(Spread::of(&cosines).unwrap()),
         "nc4": decisions,
     })
 }

@@ -23,6 +23,10 @@ impl Estimate {
         Self { value, standard_error: variance.sqrt(), moves }
     }
 
+    pub(crate) fn is_finite(&self) -> bool {
+        self.value.is_finite() && self.standard_error.is_finite()
+    }
+
     /// A number whose standard error is known otherwise.
     pub(crate) fn new(value: f64, standard_error: f64) -> Self {
         Self { value, standard_error, moves: Vec::new() }

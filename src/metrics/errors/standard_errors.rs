@@ -32,6 +32,7 @@ pub enum Metric {
     Nc1,
     Nc1TraceQuotient,
     Cdnv,
+    Nc2ClassMeans,
     Nc3,
     Nc3Centered,
     Nc4,
@@ -58,6 +59,7 @@ impl core::fmt::Display for Metric {
             Self::Nc1 => "NC1",
             Self::Nc1TraceQuotient => "tr Σ_W / tr Σ_B",
             Self::Cdnv => "CDNV, mean",
+            Self::Nc2ClassMeans => "NC2, class means",
             Self::Nc3 => "NC3",
             Self::Nc3Centered => "NC3, centered",
             Self::Nc4 => "NC4",
@@ -141,58 +143,83 @@ impl StandardErrors {
     ) -> Result<Option<Self>> {
         let (dimension, classes) = parts.means().shape();
         head.check_shape("statistics", dimension, classes)?;
-        let Some(moves) = parts.moves()? else { return Ok(None) };
-        let Some(corrections) = parts.corrections()? else { return Ok(None) };
         let measure = |moved: &Moved| moved.values(parts, head, target, all);
-        let still = measure(&Moved::nowhere(parts))?;
-        let mut changes: BTreeMap<Metric, Option<Vec<f64>>> =
-            still.keys().map(|&metric| (metric, Some(Vec::new()))).collect();
-        for (part, moves) in moves.iter().enumerate() {
-            let moved = measure(&Moved::by(parts, part, moves, &corrections))?;
-            for (metric, changes) in &mut changes {
-                let change = moved[metric].zip(still[metric]).map(|(moved, still)| moved - still);
-                *changes = changes.take().zip(change).map(|(mut list, change)| {
-                    list.push(change);
-                    list
-                });
-            }
-        }
-        let estimate = |(metric, changes): (Metric, Option<Vec<f64>>)| {
-            let known = still[&metric].zip(changes);
-            (metric, known.map(|(value, changes)| Estimate::of_moves(value, changes)))
+        let estimates = estimates(parts, measure)?;
+        estimates.map(|estimates| Self { estimates }.with_nc1(parts)).transpose()
+    }
+
+    /// Those of features without a head, as [`LayerMetrics`](crate::metrics::layers::LayerMetrics) has them: NC1, quotient of
+    /// traces, CDNV, and NC2 of the centered class means to a simplex ETF. `None` as for [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`](crate::Error::SecondPass) if a class has not had as many samples as in the statistics.
+    pub fn of_features(parts: &SampleParts) -> Result<Option<Self>> {
+        let simplex = ClassMatrix::simplex_etf(parts.means().classes())?;
+        let measure = |moved: &Moved| {
+            let distance = defined(simplex.distance_to_gram(&moved.centered.transpose()))?;
+            let mut values = BTreeMap::from([(Metric::Nc2ClassMeans, distance)]);
+            moved.insert_variances(parts, &mut values)?;
+            Ok(values)
         };
-        let mut estimates: BTreeMap<_, _> = changes.into_iter().map(estimate).collect();
+        let estimates = estimates(parts, measure)?;
+        estimates.map(|estimates| Self { estimates }.with_nc1(parts)).transpose()
+    }
+
+    /// NC1 changes to first order, which needs no second pass over the samples.
+    fn with_nc1(mut self, parts: &SampleParts) -> Result<Self> {
+        let (Some(moves), Some(corrections)) = (parts.moves()?, parts.corrections()?) else {
+            return Ok(self);
+        };
         let nc1 = Nc1Change::new(parts).map(|nc1| {
             let change =
                 |(part, moves): (usize, &DMatrix<f64>)| nc1.with(part, moves, &corrections);
             Estimate::of_moves(nc1.value, moves.iter().enumerate().map(change).collect())
         });
-        estimates.insert(Metric::Nc1, nc1);
-        // Squares of numbers at the ends of the range.
-        let is_finite =
-            |found: &Estimate| found.value.is_finite() && found.standard_error.is_finite();
-        estimates.values_mut().for_each(|estimate| *estimate = estimate.take().filter(is_finite));
-        Ok(Some(Self { estimates }))
+        self.estimates.insert(Metric::Nc1, nc1.filter(Estimate::is_finite));
+        Ok(self)
+    }
+
+    /// With NC2 of the class means: the distance of H̄ᵀH̄ to a `target`, with the samples that [`new`](Self::new) was given.
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`](crate::Error::SecondPass) if a class has not had as many samples as in the statistics,
+    /// [`Error::Shape`](crate::Error::Shape) if the target is for another number of classes.
+    pub fn with_nc2_class_means(
+        mut self,
+        parts: &SampleParts,
+        target: &ClassMatrix,
+    ) -> Result<Self> {
+        let measure = |moved: &Moved| {
+            let distance = defined(target.distance_to_gram(&moved.means.transpose()))?;
+            Ok(BTreeMap::from([(Metric::Nc2ClassMeans, distance)]))
+        };
+        self.estimates.extend(estimates(parts, measure)?.unwrap_or_default());
+        Ok(self)
     }
 
     /// With NC4 and the accuracies.
     #[must_use]
     pub fn with_decisions(mut self, decisions: &Nc4, counts: &[u64]) -> Self {
-        let share_of = |shares: &DecisionShares, metric| match metric {
+        for metric in [Metric::Nc4, Metric::Accuracy, Metric::NearestMeanAccuracy] {
+            self = self.with_share(metric, decisions, counts);
+        }
+        self
+    }
+
+    /// With one of these shares.
+    pub(crate) fn with_share(mut self, metric: Metric, decisions: &Nc4, counts: &[u64]) -> Self {
+        let share = |shares: &DecisionShares| match metric {
             Metric::Nc4 => shares.agreement,
             Metric::Accuracy => shares.head_accuracy,
             _ => shares.nearest_mean_accuracy,
         };
         let samples: f64 = counts.iter().map(|&count| count as f64).sum();
-        for metric in [Metric::Nc4, Metric::Accuracy, Metric::NearestMeanAccuracy] {
-            let share = |shares: &DecisionShares| share_of(shares, metric);
-            let classes = decisions.classes.iter().flatten().zip(counts);
-            let variance: f64 = classes
-                .map(|(shares, &count)| count as f64 * share(shares) * (1.0 - share(shares)))
-                .sum();
-            let (value, error) = (share(&decisions.overall), variance.sqrt() / samples);
-            self.estimates.insert(metric, Some(Estimate::new(value, error)));
-        }
+        let classes = decisions.classes.iter().flatten().zip(counts);
+        let variance: f64 = classes
+            .map(|(shares, &count)| count as f64 * share(shares) * (1.0 - share(shares)))
+            .sum();
+        let (value, error) = (share(&decisions.overall), variance.sqrt() / samples);
+        self.estimates.insert(metric, Some(Estimate::new(value, error)));
         self
     }
 
@@ -206,6 +233,36 @@ impl StandardErrors {
     pub fn iter(&self) -> impl Iterator<Item = (Metric, Option<&Estimate>)> {
         self.estimates.iter().map(|(&metric, estimate)| (metric, estimate.as_ref()))
     }
+}
+
+/// The metrics of means and variances, with the changes that the parts of the samples make; `None` if all samples of a class
+/// are in one part.
+fn estimates(
+    parts: &SampleParts,
+    measure: impl Fn(&Moved) -> Result<BTreeMap<Metric, Option<f64>>>,
+) -> Result<Option<BTreeMap<Metric, Option<Estimate>>>> {
+    let Some(moves) = parts.moves()? else { return Ok(None) };
+    let Some(corrections) = parts.corrections()? else { return Ok(None) };
+    let still = measure(&Moved::nowhere(parts))?;
+    let mut changes: BTreeMap<Metric, Option<Vec<f64>>> =
+        still.keys().map(|&metric| (metric, Some(Vec::new()))).collect();
+    for (part, moves) in moves.iter().enumerate() {
+        let moved = measure(&Moved::by(parts, part, moves, &corrections))?;
+        for (metric, changes) in &mut changes {
+            let change = moved[metric].zip(still[metric]).map(|(moved, still)| moved - still);
+            *changes = changes.take().zip(change).map(|(mut list, change)| {
+                list.push(change);
+                list
+            });
+        }
+    }
+    let estimate = |(metric, changes): (Metric, Option<Vec<f64>>)| {
+        let known = still[&metric].zip(changes);
+        let found = known.map(|(value, changes)| Estimate::of_moves(value, changes));
+        // Squares of numbers at the ends of the range.
+        (metric, found.filter(Estimate::is_finite))
+    };
+    Ok(Some(changes.into_iter().map(estimate).collect()))
 }
 
 /// Class means and variances that are moved a little.
@@ -268,12 +325,9 @@ impl Moved {
         head: &LinearHead,
         values: &mut BTreeMap<Metric, Option<f64>>,
     ) -> Result<()> {
-        let cdnv = defined(cdnv_of(self.with_means(parts)))?;
-        let quotient = defined(trace_quotient(self.with_means(parts), Center::Samples))?;
+        self.insert_variances(parts, values)?;
         let (self_duality, cosines) = duality(head, &self.centered)?;
         values.extend([
-            (Metric::Cdnv, cdnv.and_then(|cdnv| cdnv.mean)),
-            (Metric::Nc1TraceQuotient, quotient),
             (Metric::SelfDuality, self_duality),
             (Metric::DualityCosineMean, cosines.map(|cosines| cosines.mean)),
             (Metric::DualityCosineDeviation, cosines.map(|cosines| cosines.deviation)),
@@ -282,6 +336,20 @@ impl Moved {
         let centered = Shape::of(&ClassVectors::columns(&self.centered)?);
         values.extend(MEANS.into_iter().zip(entries(&shape)));
         values.extend(CENTERED_MEANS.into_iter().zip(entries(&centered)));
+        Ok(())
+    }
+
+    /// CDNV and quotient of traces.
+    fn insert_variances(
+        &self,
+        parts: &SampleParts,
+        values: &mut BTreeMap<Metric, Option<f64>>,
+    ) -> Result<()> {
+        let cdnv = defined(cdnv_of(self.with_means(parts)))?;
+        let quotient = defined(trace_quotient(self.with_means(parts), Center::Samples))?;
+        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        values.insert(Metric::Cdnv, finite(cdnv.and_then(|cdnv| cdnv.mean)));
+        values.insert(Metric::Nc1TraceQuotient, finite(quotient));
         Ok(())
     }
 
@@ -325,7 +393,7 @@ const CENTERED_MEANS: [Metric; 5] = [
 /// The entries of a shape in the order of the lists of metrics.
 fn entries(shape: &Shape) -> [Option<f64>; 5] {
     [
-        Some(shape.norm_spread.coefficient_of_variation()),
+        shape.norm_spread.coefficient_of_variation(),
         shape.cosine_spread.map(|cosines| cosines.mean),
         shape.cosine_spread.map(|cosines| cosines.deviation),
         shape.equiangularity.map(|found| found.etf_deviation),

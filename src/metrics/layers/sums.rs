@@ -9,6 +9,7 @@ use crate::measure::statistics::ClassStatistics;
 use crate::measure::variances::ClassVariances;
 use crate::metrics::all::{ByCenter, defined};
 use crate::metrics::cdnv::Cdnv;
+use crate::metrics::errors::{Metric, SampleParts, StandardErrors};
 use crate::metrics::layers::cross_scatter::CrossScatter;
 use crate::metrics::layers::separation::SeparationLaw;
 use crate::metrics::nc1::{Nc1, Nc1Options};
@@ -38,6 +39,9 @@ pub struct LayerMetrics {
     pub effective_rank: Option<f64>,
     /// Σσ²/max σ², not above the rank.
     pub stable_rank: Option<f64>,
+    /// The standard errors of NC1, quotient of traces, CDNV, NC2 of class means and nearest-mean accuracy; `None` if a class
+    /// has a single sample.
+    pub standard_errors: Option<StandardErrors>,
 }
 
 /// The metrics of all layers, in their order.
@@ -93,6 +97,7 @@ struct OneLayer<T: Scalar> {
     by_classes: Nc1Sums<T>,
     variances: ClassVariances<T>,
     decisions: DecisionCounts,
+    parts: SampleParts,
 }
 
 impl<T: Scalar> OneLayer<T> {
@@ -103,6 +108,7 @@ impl<T: Scalar> OneLayer<T> {
             by_classes: Nc1Sums::new(statistics, &options.with_center(Center::Classes))?,
             variances: ClassVariances::new(statistics)?,
             decisions: DecisionCounts::without_head(statistics)?,
+            parts: SampleParts::new(statistics, &options)?,
             statistics: statistics.clone(),
         })
     }
@@ -111,14 +117,16 @@ impl<T: Scalar> OneLayer<T> {
         self.by_samples.accumulate(chunk)?;
         self.by_classes.accumulate(chunk)?;
         self.variances.accumulate(chunk)?;
-        self.decisions.accumulate(chunk)
+        self.decisions.accumulate(chunk)?;
+        self.parts.accumulate(chunk)
     }
 
     fn merge(&mut self, other: &Self) -> Result<()> {
         self.by_samples.merge(&other.by_samples)?;
         self.by_classes.merge(&other.by_classes)?;
         self.variances.merge(&other.variances)?;
-        self.decisions.merge(&other.decisions)
+        self.decisions.merge(&other.decisions)?;
+        self.parts.merge(&other.parts)
     }
 
     fn metrics(&self, ranks: Option<(f64, f64)>) -> Result<LayerMetrics> {
@@ -127,6 +135,10 @@ impl<T: Scalar> OneLayer<T> {
         let means = self.statistics.centered_means(Center::Samples)?;
         let simplex = ClassMatrix::simplex_etf(self.statistics.classes())?;
         let (effective_rank, stable_rank) = ranks.unzip();
+        let errors = StandardErrors::of_features(&self.parts)?.map(|errors| {
+            let counts = self.statistics.counts();
+            errors.with_share(Metric::NearestMeanAccuracy, &decisions, counts)
+        });
         Ok(LayerMetrics {
             dimension: self.statistics.dimension(),
             nc1: ByCenter {
@@ -142,6 +154,7 @@ impl<T: Scalar> OneLayer<T> {
             nc2_class_means: defined(simplex.distance_to_gram(&means.transpose()))?,
             effective_rank,
             stable_rank,
+            standard_errors: errors,
         })
     }
 }

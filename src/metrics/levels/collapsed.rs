@@ -21,7 +21,7 @@ const FEW_CLASSES: usize = 1024;
 ///
 /// ```math
 /// nc3²                E ‖(A E)⊥O‖² / ‖O‖²
-/// nc2_class_means²    E ‖(MᵀE + EᵀM)⊥MᵀM‖² / ‖MᵀM‖²
+/// nc2_class_means²    E ‖(MᵀE + EᵀM)⊥MᵀM‖² / ‖MᵀM‖²                         centered and as they are
 /// cosine_deviation²   E Var_{i≠j} (δcos(m_i, m_j))
 /// norm_variation²     E Varₖ (⟨m_k, ε_k⟩/‖m_k‖) / (Avgₖ ‖m_k‖)²
 /// self_duality²       E ‖(L E)⊥(L M)‖² / ‖L M‖²,   L the layers but the last
@@ -59,6 +59,8 @@ pub struct Collapsed {
     pub nc3_centered: Option<f64>,
     /// The distance of the Gram matrix of the centered class means to its target.
     pub nc2_class_means: Option<f64>,
+    /// The same of the class means as they are: [`Audit::nc2_class_means`](crate::Audit::nc2_class_means).
+    pub nc2_class_means_as_they_are: Option<f64>,
     /// [`self_duality`](crate::metrics::self_duality).
     pub self_duality: Option<f64>,
     /// [`norm_spread`](crate::metrics::norm_spread) of the centered class means: deviation/mean.
@@ -90,10 +92,12 @@ impl Collapsed {
             relative(&(layers * means), moves.iter().map(|moves| layers * moves))
         };
         let few = classes <= FEW_CLASSES;
+        let grams = few.then(|| gram_levels((&means, &own), (&moves, &centered_moves)));
         Ok(Some(Self {
             nc3: through(&all, &means, &moves),
             nc3_centered: through(&all, &own, &centered_moves),
-            nc2_class_means: few.then(|| gram_level(&own, &centered_moves)).flatten(),
+            nc2_class_means: grams.and_then(|[centered, _]| centered),
+            nc2_class_means_as_they_are: grams.and_then(|[_, as_they_are]| as_they_are),
             self_duality: match head.depth() {
                 1 => relative(&own, centered_moves.iter().cloned()),
                 depth => through(&unit(head.leading_product(depth - 1)?), &own, &centered_moves),
@@ -112,19 +116,56 @@ fn centered(parts: &SampleParts, moves: &DMatrix<f64>) -> DMatrix<f64> {
 
 /// √(Σ ‖X⊥Y‖²)/‖Y‖ over the changes X; `None` if Y is zero.
 fn relative(matrix: &DMatrix<f64>, changes: impl IntoIterator<Item = DMatrix<f64>>) -> Option<f64> {
-    let square = matrix.norm_squared();
-    let across = |change: DMatrix<f64>| change.norm_squared() - change.dot(matrix).powi(2) / square;
-    let sum: f64 = changes.into_iter().map(across).sum();
-    finite((sum.max(0.0) / square).sqrt())
+    let mut across = Across::of(matrix.clone());
+    changes.into_iter().for_each(|change| across.add(&change));
+    across.level()
 }
 
-fn gram_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
-    let gram = product(&transposed(means), means);
-    let change = |moves: &DMatrix<f64>| {
-        let half = product(&transposed(means), moves);
-        &half + half.transpose()
-    };
-    relative(&gram, moves.iter().map(change))
+/// Sums up [`relative`].
+struct Across {
+    matrix: DMatrix<f64>,
+    square: f64,
+    sum: f64,
+}
+
+impl Across {
+    fn of(matrix: DMatrix<f64>) -> Self {
+        Self { square: matrix.norm_squared(), matrix, sum: 0.0 }
+    }
+
+    fn add(&mut self, change: &DMatrix<f64>) {
+        self.sum += change.norm_squared() - change.dot(&self.matrix).powi(2) / self.square;
+    }
+
+    fn level(self) -> Option<f64> {
+        finite((self.sum.max(0.0) / self.square).sqrt())
+    }
+}
+
+/// Of the Gram matrix of the centered class means, and of that of the class means as they are.
+///
+/// With M = M_c + g1ᵀ and E = E_c + e1ᵀ the product MᵀE differs from M_cᵀE_c by terms of rank one.
+fn gram_levels(
+    (means, centered): (&DMatrix<f64>, &DMatrix<f64>),
+    (moves, centered_moves): (&[DMatrix<f64>], &[DMatrix<f64>]),
+) -> [Option<f64>; 2] {
+    let gram = |means: &DMatrix<f64>| product(&transposed(means), means);
+    let difference =
+        |all: &DMatrix<f64>, centered: &DMatrix<f64>| all.column(0) - centered.column(0);
+    let mean = difference(means, centered);
+    let (mut own, mut all) = (Across::of(gram(centered)), Across::of(gram(means)));
+    for (moves, centered_moves) in moves.iter().zip(centered_moves) {
+        let shift = difference(moves, centered_moves);
+        let mut half = product(&transposed(centered), centered_moves);
+        own.add(&(&half + half.transpose()));
+        let (along_mean, along_shift) = (mean.tr_mul(centered_moves), centered.tr_mul(&shift));
+        for (mut column, along) in half.column_iter_mut().zip(along_mean.iter()) {
+            column += &along_shift;
+            column.add_scalar_mut(along + mean.dot(&shift));
+        }
+        all.add(&(&half + half.transpose()));
+    }
+    [own.level(), all.level()]
 }
 
 fn norm_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {

@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::metrics::levels::between::MeanCovariance;
 use crate::metrics::levels::shape::{ShapeLevel, Vectors};
+use crate::metrics::levels::simulated::{Simulated, simulated_nc2, simulated_nc2_class_means};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 
@@ -14,12 +16,14 @@ use crate::problem::head::LinearHead;
 /// ```math
 /// NC1               (N−K)/N · (N − Σn³/Σn²)/(d−K)                            d > K
 ///                   (n−1) d/(K−2−d)                                          d < K−2, equal sizes
-/// tr Σ_W / tr Σ_B   (N−K)/N · d / (E(1 − 2 tr A²/(d (tr A)²))),   A = diag(1/n) − 11ᵀ/N,   E = d tr A/K
+///                   expanded in 1/(K−1−d) where that is sharp, else simulated     d < K−2, any sizes
+/// tr Σ_W / tr Σ_B   (N−K)/N · dK/2 · ∫₀^∞ det(I + sM)^(−d/2) ds,   M = diag(1/n) − 11ᵀ/N
 /// CDNV              d/(d−2) · mean over i ≠ j of n_i n_j/(n_i + n_j) − ½     d > 2
 /// ```
 ///
-/// NC1 and CDNV are exact, and the quotient of traces for equal class sizes. Cosines, norms and energies are right up to
-/// O(1/d²). A mean that is infinite, or that no closed form is known of, is `None`.
+/// These are exact but for the simulation and the expansion of NC1, and [`nc1_uncertainty`](Self::nc1_uncertainty) says how
+/// far they may be off. Cosines, norms and energies are right up to O(1/d²). A mean that is infinite, or whose simulation
+/// would take too long, is `None`. The seed of simulations is fixed, so that the same numbers come out each time.
 ///
 /// ```
 /// use neural_collapse::ClassCounts;
@@ -39,12 +43,22 @@ use crate::problem::head::LinearHead;
 pub struct Unstructured {
     /// [`nc1`](crate::metrics::nc1) with the paper's conventions.
     pub nc1: Option<f64>,
+    /// What [`nc1`](Self::nc1) may be off by: 0 for a closed form, the standard error of a simulation, and the size of what
+    /// an expansion leaves out. `None` where there is no value.
+    pub nc1_uncertainty: Option<f64>,
     /// [`nc1_trace_quotient`](crate::metrics::nc1_trace_quotient), centered at the mean of all samples.
     pub nc1_trace_quotient: Option<f64>,
     /// The mean of [`cdnv`](crate::metrics::cdnv).
     pub cdnv: Option<f64>,
     /// [`nc2`](method@Self::nc2) for m = 1, 2, …, as far as [targets](Self::with_targets) were given.
     pub nc2: Vec<Option<f64>>,
+    /// The standard errors of these, where they are simulated because the target is a family; 0 for the closed form.
+    pub nc2_uncertainty: Vec<Option<f64>>,
+    /// The distance of the Gram matrix H̄ᵀH̄ of the class means to that of
+    /// [`with_class_means_target`](Self::with_class_means_target), if it was given.
+    pub nc2_class_means: Option<f64>,
+    /// As [`nc2_uncertainty`](Self::nc2_uncertainty).
+    pub nc2_class_means_uncertainty: Option<f64>,
     /// [`nc3`](crate::metrics::nc3), of centered class means or not: outputs at right angles to the target.
     pub nc3: f64,
     /// The agreement of [`nc4`](crate::metrics::nc4), and the accuracy.
@@ -72,11 +86,16 @@ impl Unstructured {
         }
         let d = dimension as f64;
         let right_angle = core::f64::consts::SQRT_2;
+        let nc1 = nc1(counts, dimension);
         Ok(Self {
-            nc1: nc1(counts, dimension),
+            nc1: nc1.map(|found| found.mean),
+            nc1_uncertainty: nc1.map(|found| found.standard_error),
             nc1_trace_quotient: trace_quotient(counts, d),
             cdnv: cdnv(counts, d),
             nc2: Vec::new(),
+            nc2_uncertainty: Vec::new(),
+            nc2_class_means: None,
+            nc2_class_means_uncertainty: None,
             nc3: right_angle,
             nc4: (counts.classes() as f64).recip(),
             self_duality: right_angle,
@@ -98,7 +117,8 @@ impl Unstructured {
         Ok(Self { classifier, ..Self::new(counts, head.feature_dimension())? })
     }
 
-    /// With NC2 of the last m layers of a head for the targets of m = 1, 2, …; `None` where there is none.
+    /// With NC2 of the last m layers of a head for the targets of m = 1, 2, …; `None` where there is none. For a family it
+    /// is simulated, up to some hundred classes.
     ///
     /// # Errors
     /// As [`nc2`](method@Self::nc2).
@@ -107,11 +127,45 @@ impl Unstructured {
         head: &LinearHead,
         targets: &[Option<ClassMatrix>],
     ) -> Result<Self> {
-        let level = |(index, target): (usize, &Option<ClassMatrix>)| match target {
-            Some(target) => Self::nc2(head, index + 1, target),
-            None => Ok(None),
+        let level = |(index, target): (usize, &Option<ClassMatrix>)| {
+            let Some(target) = target else { return Ok(None) };
+            match Self::nc2(head, index + 1, target)? {
+                Some(level) => Ok(Some(Simulated::exact(level))),
+                None => simulated_nc2(head, index + 1, target),
+            }
         };
-        self.nc2 = targets.iter().enumerate().map(level).collect::<Result<_>>()?;
+        let levels: Vec<_> = targets.iter().enumerate().map(level).collect::<Result<_>>()?;
+        self.nc2 = levels.iter().map(|level| level.map(|found| found.mean)).collect();
+        self.nc2_uncertainty =
+            levels.iter().map(|level| level.map(|found| found.standard_error)).collect();
+        Ok(self)
+    }
+
+    /// With the distance of H̄ᵀH̄ to a `target` for the classes of `counts`, in front of the same d = `dimension` features.
+    /// Right up to O(1/(Kd)); simulated for a family, up to some hundred classes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the target is for another number of classes.
+    pub fn with_class_means_target(
+        mut self,
+        counts: &ClassCounts,
+        dimension: usize,
+        target: &ClassMatrix,
+    ) -> Result<Self> {
+        if target.classes() != counts.classes() {
+            let reason = "for the classes of the counts";
+            return Err(Error::length("target", target.classes(), counts.classes(), reason));
+        }
+        let sizes: Vec<f64> = counts
+            .runs()
+            .flat_map(|run| core::iter::repeat_n(run.size as f64, run.class_count))
+            .collect();
+        let found = match nc2_class_means(&sizes, dimension as f64, target) {
+            Some(level) => Some(Simulated::exact(level)),
+            None => simulated_nc2_class_means(&sizes, dimension, target)?,
+        };
+        self.nc2_class_means = found.map(|found| found.mean);
+        self.nc2_class_means_uncertainty = found.map(|found| found.standard_error);
         Ok(self)
     }
 
@@ -149,7 +203,8 @@ impl Unstructured {
             let reason = "for the classes of the head";
             return Err(Error::length("target", target.classes(), classes, reason));
         }
-        let Some(alignment) = target.trace_over_norm() else { return Ok(None) };
+        let Some(diagonal) = target.diagonal_over_norm() else { return Ok(None) };
+        let alignment: f64 = diagonal.iter().sum();
         let last = head.weights().iter().skip(head.depth() - layers);
         let inputs = last.clone().next().map_or(1, nalgebra::DMatrix::ncols) as f64;
         // Relative to what they would be without the fluctuations, so that deep products stay in range.
@@ -161,21 +216,45 @@ impl Unstructured {
             );
         }
         let cosine = alignment / classes as f64 * (square_of_trace / square).sqrt();
-        Ok(Some((2.0 - 2.0 * cosine.min(1.0)).max(0.0).sqrt()))
+        Ok(Some(distance_of_cosine(cosine)))
     }
 }
 
-/// E tr(Σ_W Σ_B†)/K: Σ_W and Σ_B are independent, and Σ_B is a Wishart matrix or one of a sum of them.
-fn nc1(counts: &ClassCounts, dimension: usize) -> Option<f64> {
+/// The mean distance of H̄ᵀH̄ for independent means of the covariance I/n_k to a target that is no family.
+///
+/// E tr(H̄ᵀH̄ Θ) = d Σ Θ_kk/n_k and E ‖H̄ᵀH̄‖² = (d² + d) Σ 1/n_k² + d (Σ 1/n_k)².
+fn nc2_class_means(sizes: &[f64], dimension: f64, target: &ClassMatrix) -> Option<f64> {
+    let diagonal = target.diagonal_over_norm()?;
+    let alignment: f64 = diagonal.iter().zip(sizes).map(|(entry, n)| entry / n).sum();
+    let (sum, squares) =
+        sizes.iter().fold((0.0, 0.0), |(sum, squares), n| (sum + n.recip(), squares + n.powi(-2)));
+    let norm = ((dimension + 1.0) * squares + sum * sum) / dimension;
+    Some(distance_of_cosine(alignment / norm.sqrt()))
+}
+
+/// √(2 − 2c), of matrices of norm 1.
+fn distance_of_cosine(cosine: f64) -> f64 {
+    (2.0 - 2.0 * cosine.min(1.0)).max(0.0).sqrt()
+}
+
+/// E tr(Σ_W Σ_B†)/K: Σ_W and Σ_B are independent, and Σ_B is a Wishart matrix or one of a sum of them. For K−2 ≤ d ≤ K the
+/// mean is infinite.
+fn nc1(counts: &ClassCounts, dimension: usize) -> Option<Simulated> {
     let (samples, classes) = (counts.samples() as f64, counts.classes());
     let (d, k) = (dimension as f64, classes as f64);
     let within = (samples - k) / samples;
     if classes < 2 {
         None
     } else if dimension > classes {
-        Some(within * (samples - sum(counts, 3) / sum(counts, 2)) / (d - k))
+        Some(Simulated::exact(within * (samples - sum(counts, 3) / sum(counts, 2)) / (d - k)))
     } else if dimension + 2 < classes && counts.is_balanced() {
-        Some((samples / k - 1.0) * d / (k - 2.0 - d))
+        Some(Simulated::exact((samples / k - 1.0) * d / (k - 2.0 - d)))
+    } else if dimension + 2 < classes {
+        let inverse = MeanCovariance(counts).mean_trace_of_inverse(dimension)?;
+        Some(Simulated {
+            mean: within * inverse.mean,
+            standard_error: within * inverse.standard_error,
+        })
     } else {
         None
     }
@@ -186,16 +265,11 @@ fn sum(counts: &ClassCounts, power: i32) -> f64 {
     counts.sizes().map(|group| group.class_count as f64 * (group.size as f64).powi(power)).sum()
 }
 
-/// tr Σ_B is a sum of χ² variables, whose mean inverse follows from its mean and variance; exactly if all weights are
-/// equal.
+/// E tr Σ_W · E 1/tr Σ_B, which are independent.
 fn trace_quotient(counts: &ClassCounts, dimension: f64) -> Option<f64> {
     let (samples, classes) = (counts.samples() as f64, counts.classes() as f64);
-    let trace = sum(counts, -1) - classes / samples;
-    let square = sum(counts, -2) - 2.0 * sum(counts, -1) / samples + (classes / samples).powi(2);
-    let between = dimension * trace / classes;
-    let rest = 1.0 - 2.0 * square / (dimension * trace * trace);
     let within = dimension * (samples - classes) / samples;
-    (trace > 0.0 && rest > 0.0).then(|| within / (between * rest))
+    Some(within * classes * MeanCovariance(counts).mean_inverse_trace(dimension)?)
 }
 
 fn cdnv(counts: &ClassCounts, dimension: f64) -> Option<f64> {

@@ -1,0 +1,149 @@
+//! The scatter of the means of independent standard normal samples, and what its inverse is on average.
+
+use nalgebra::{Cholesky, DMatrix};
+use rand_chacha::ChaCha8Rng;
+
+use crate::metrics::levels::simulated::{Simulated, affordable_draws, generator, normal_matrix};
+use crate::numerics::bracketed_root::sign_change;
+use crate::numerics::linalg::{product, symmetric_eigen, transposed};
+use crate::problem::counts::ClassCounts;
+
+/// Below this relative size of its first correction the expansion in 1/(K−1−d) is trusted: what it leaves out is of the
+/// size of the square.
+const SMALL_CORRECTION: f64 = 1.0 / 32.0;
+
+/// The step of the integrals over ln s. Their integrands are analytic for │Im ln s│ < π, so that this leaves e⁻³⁹.
+const STEP: f64 = 0.25;
+
+/// The matrix M = diag(1/n_k) − 11ᵀ/N: centered class means are G M^½ Q for a d×K matrix G of independent standard normal
+/// numbers and some orthogonal Q. It has K − 1 positive eigenvalues λ_j.
+pub(super) struct MeanCovariance<'a>(pub(super) &'a ClassCounts);
+
+impl MeanCovariance<'_> {
+    /// F(s) = ln det(I + sM) = Σ ln(1 + s/n_k) + ln(1/N Σ n_k²/(n_k + s)).
+    fn log_determinant(&self, s: f64) -> f64 {
+        let samples = self.0.samples() as f64;
+        let logarithms = self.sum(|n| (s / n).ln_1p());
+        logarithms + (self.sum(|n| n / (n + s) * n) / samples).ln()
+    }
+
+    /// F′, F″ and F‴.
+    fn derivatives(&self, s: f64) -> [f64; 3] {
+        let power = |p: i32| self.sum(|n| (n + s).powi(-p));
+        let weighted = |p: i32| self.sum(|n| n * n * (n + s).powi(-p));
+        let all = weighted(1);
+        let (a, b, c) = (-weighted(2) / all, 2.0 * weighted(3) / all, -6.0 * weighted(4) / all);
+        [power(1) + a, -power(2) + b - a * a, 2.0 * power(3) + c - 3.0 * a * b + 2.0 * a * a * a]
+    }
+
+    fn sum(&self, term: impl Fn(f64) -> f64) -> f64 {
+        self.0.sizes().map(|group| group.class_count as f64 * term(group.size as f64)).sum()
+    }
+
+    /// E 1/tr(GMGᵀ) for d rows of G: ½ ∫ det(I + sM)^(−d/2) ds, as E e^(−sx/2) = (1 + s)^(−½) for a squared normal number
+    /// x. `None` if it is infinite, for (K−1)d ≤ 2.
+    pub(super) fn mean_inverse_trace(&self, dimension: f64) -> Option<f64> {
+        let degrees = (self.0.classes() as f64 - 1.0) * dimension;
+        let scale = dimension * self.sum(|n| n.recip());
+        (degrees > 2.0).then(|| half_integral(|s| dimension * self.log_determinant(s), scale))
+    }
+
+    /// E tr (GMGᵀ)⁻¹ for d < K − 2 rows of G, with what it may be off by: an expansion where it is sharp, else a
+    /// simulation; `None` where that would take too long.
+    pub(super) fn mean_trace_of_inverse(&self, dimension: usize) -> Option<Simulated> {
+        let (mean, correction) = self.expansion(dimension as f64);
+        if (0.0..SMALL_CORRECTION).contains(&correction) {
+            return Some(Simulated { mean, standard_error: mean * correction * correction });
+        }
+        self.simulation(dimension)
+    }
+
+    /// The value D of the expansion and the relative size ε of its correction.
+    ///
+    /// With A = GMGᵀ = Σ λ_j g_j g_jᵀ and q_j = g_jᵀ A_j⁻¹ g_j, A_j without the term j, d = E Σ λ_j q_j/(1 + λ_j q_j). As q_j
+    /// is D = tr A⁻¹ up to fluctuations, D₀ solves Σ λ_j D/(1 + λ_j D) = d. The fluctuations, of the variance 2 tr A⁻², and
+    /// the missing term change it by the factor 1/(1 − ε), ε = Σ λ²/(1+λD)³ / (Σ λ/(1+λD)²)², to first order. For equal
+    /// class sizes ε = 1/(K−1−d), and the result is exact.
+    fn expansion(&self, dimension: f64) -> (f64, f64) {
+        let excess = |x: f64| {
+            let s = x.exp();
+            s * self.derivatives(s)[0] - dimension
+        };
+        let sizes = || self.0.sizes().map(|group| (group.size as f64).ln());
+        let (low, high) = sizes()
+            .fold((f64::INFINITY, 0.0_f64), |(low, high), size| (low.min(size), high.max(size)));
+        let trace = sign_change(low - 40.0, high + 40.0, excess).exp();
+        let [first, second, third] = self.derivatives(trace);
+        let slope = first + trace * second;
+        let correction = -(second + trace * third / 2.0) / (slope * slope);
+        (trace / (1.0 - correction), correction)
+    }
+
+    /// With the rows x of X = GM^½, which are alike, tr (XXᵀ)⁻¹ is the sum of 1/‖x_⊥‖², x_⊥ the part of x at right angles to
+    /// the other rows. These leave a space of r = K − d dimensions, M^−½ times one that is drawn uniformly from those at
+    /// right angles to the kernel n of M: M^−½ Y for a K×r matrix Y = (I − nnᵀ/‖n‖²)G, where M⁺ is D = diag(n) between
+    /// such vectors. Given it, ‖x_⊥‖² is Σ μ_j χ²₁ with the eigenvalues μ_j of (YᵀDY)⁻¹YᵀY, whose mean inverse is an
+    /// integral. So each draw lies between the results for classes of the largest and of the smallest size alone, and its
+    /// variance is finite where that of the trace is not.
+    fn simulation(&self, dimension: usize) -> Option<Simulated> {
+        let classes = self.0.classes();
+        let rest = classes - dimension;
+        let (k, r) = (classes as f64, rest as f64);
+        let draws = affordable_draws(4.0 * k * r * r + 10.0 * r * r * r)?;
+        let mut generator = generator();
+        let values = (0..draws).map(|_| self.draw(rest, &mut generator));
+        let found = Simulated::of(values.collect::<Option<Vec<f64>>>()?);
+        Some(Simulated {
+            mean: found.mean * dimension as f64,
+            standard_error: found.standard_error * dimension as f64,
+        })
+    }
+
+    fn draw(&self, rest: usize, generator: &mut ChaCha8Rng) -> Option<f64> {
+        let groups = self.0.sizes();
+        let sizes: Vec<f64> = groups
+            .flat_map(|group| core::iter::repeat_n(group.size as f64, group.class_count))
+            .collect();
+        let square: f64 = sizes.iter().map(|n| n * n).sum();
+        let mut across = normal_matrix(sizes.len(), rest, generator);
+        for mut column in across.column_iter_mut() {
+            let along: f64 = column.iter().zip(&sizes).map(|(y, n)| y * n).sum();
+            column.iter_mut().zip(&sizes).for_each(|(y, n)| *y -= along / square * n);
+        }
+        let mut weighted = across.clone();
+        for mut column in weighted.column_iter_mut() {
+            column.iter_mut().zip(&sizes).for_each(|(y, n)| *y *= n);
+        }
+        let whole = product(&transposed(&across), &across);
+        let factor = Cholesky::new(product(&transposed(&across), &weighted))?.unpack();
+        let left = factor.solve_lower_triangular(&whole)?;
+        let both: DMatrix<f64> = factor.solve_lower_triangular(&left.transpose())?;
+        let weights = symmetric_eigen(&both).ok()?.values;
+        let log_determinant = |s: f64| weights.iter().map(|weight| (s * weight).ln_1p()).sum();
+        Some(half_integral(log_determinant, weights.sum()))
+    }
+}
+
+/// ½ ∫₀^∞ e^(−F(s)/2) ds for a sum F of logarithms ln(1 + λs), by the trapezoidal rule in ln s; `scale` is F′(0).
+fn half_integral(log_determinant: impl Fn(f64) -> f64, scale: f64) -> f64 {
+    const SMALLEST: f64 = 1e-18;
+    let start = -scale.ln();
+    let term = |steps: i32| {
+        let x = start + f64::from(steps) * STEP;
+        (x - start - log_determinant(x.exp()) / 2.0).exp()
+    };
+    // Concave in ln s, so that nothing comes after the terms have become small.
+    let side = |direction: i32| {
+        let (mut sum, mut steps) = (0.0, if direction > 0 { 0 } else { -1 });
+        loop {
+            let next = term(steps);
+            sum += next;
+            let falls = term(steps + direction) < next;
+            if !(next > SMALLEST * sum) && falls || steps.abs() > 100_000 {
+                return sum;
+            }
+            steps += direction;
+        }
+    };
+    (side(1) + side(-1)) * STEP / 2.0 / scale
+}

@@ -1,0 +1,103 @@
+//! Levels that are simulated because no closed form of them is known.
+
+use nalgebra::DMatrix;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::error::Result;
+use crate::geometry::class_matrix::ClassMatrix;
+use crate::metrics::all::defined;
+use crate::metrics::nc2::nc2;
+use crate::problem::head::LinearHead;
+
+/// Operations that a simulation may take: some tenths of a second.
+const OPERATIONS: f64 = 1e9;
+
+/// Fewer draws tell too little of their own spread.
+const FEWEST_DRAWS: f64 = 8.0;
+const MOST_DRAWS: f64 = 512.0;
+
+/// A mean with what it may be off by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Simulated {
+    pub(super) mean: f64,
+    pub(super) standard_error: f64,
+}
+
+impl Simulated {
+    /// Mean of independent draws, and the standard error of this mean.
+    pub(super) fn of(draws: Vec<f64>) -> Self {
+        let number = draws.len() as f64;
+        let mean = draws.iter().sum::<f64>() / number;
+        let square = draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>();
+        Self { mean, standard_error: (square / (number - 1.0) / number).sqrt() }
+    }
+
+    /// A mean that is known.
+    pub(super) fn exact(mean: f64) -> Self {
+        Self { mean, standard_error: 0.0 }
+    }
+}
+
+/// How many draws of so many `operations` each there is time for; `None` if they are too few.
+pub(super) fn affordable_draws(operations: f64) -> Option<usize> {
+    let draws = (OPERATIONS / operations).min(MOST_DRAWS);
+    (draws >= FEWEST_DRAWS).then_some(draws as usize)
+}
+
+/// The same numbers each time, on every machine.
+pub(super) fn generator() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(0)
+}
+
+pub(super) fn normal_matrix(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> DMatrix<f64> {
+    DMatrix::from_fn(rows, columns, |_, _| StandardNormal.sample(rng))
+}
+
+/// NC2 of the last layers to a target for layers of independent normal numbers; `None` where it would take too long.
+pub(super) fn simulated_nc2(
+    head: &LinearHead,
+    layers: usize,
+    target: &ClassMatrix,
+) -> Result<Option<Simulated>> {
+    let shapes: Vec<_> =
+        head.weights().iter().skip(head.depth() - layers).map(DMatrix::shape).collect();
+    let classes = head.classes() as f64;
+    let products: f64 = shapes.iter().map(|&(rows, columns)| (rows * columns) as f64).sum();
+    let Some(draws) = affordable_draws(2.0 * classes * products + 10.0 * classes.powi(3)) else {
+        return Ok(None);
+    };
+    simulated(draws, |generator| {
+        let layer = |&(rows, columns): &_| normal_matrix(rows, columns, generator);
+        nc2(&LinearHead::new(shapes.iter().map(layer).collect(), None)?, layers, target)
+    })
+}
+
+/// The distance of the Gram matrix of independent class means of so many samples to a target; `None` where it would take
+/// too long.
+pub(super) fn simulated_nc2_class_means(
+    sizes: &[f64],
+    dimension: usize,
+    target: &ClassMatrix,
+) -> Result<Option<Simulated>> {
+    let classes = sizes.len() as f64;
+    let operations = 2.0 * classes * classes * dimension as f64 + 10.0 * classes.powi(3);
+    let Some(draws) = affordable_draws(operations) else { return Ok(None) };
+    simulated(draws, |generator| {
+        let mut means = normal_matrix(sizes.len(), dimension, generator);
+        means.row_iter_mut().zip(sizes).for_each(|(mut mean, n)| mean /= n.sqrt());
+        target.distance_to_gram(&means)
+    })
+}
+
+/// The mean of so many draws; `None` where they are not defined, as for a target of nothing but zeros.
+fn simulated(
+    draws: usize,
+    mut draw: impl FnMut(&mut ChaCha8Rng) -> Result<f64>,
+) -> Result<Option<Simulated>> {
+    let mut generator = generator();
+    let values = (0..draws).map(|_| defined(draw(&mut generator)));
+    let values: Option<Vec<f64>> = values.collect::<Result<Vec<_>>>()?.into_iter().collect();
+    Ok(values.map(Simulated::of))
+}
