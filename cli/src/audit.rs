@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use neural_collapse::audit::{AuditOptions, AuditSums, Measurement, predicted_rank};
-use neural_collapse::measure::FeatureEnergy;
+use neural_collapse::measure::{FeatureEnergy, PooledScatter};
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::low_rank::Search;
@@ -18,6 +18,7 @@ use crate::negatives::Negatives;
 use crate::outside::OutOfDistribution;
 use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
+use crate::split::{Split, splittable};
 
 /// Class means of so many numbers d·K get standard errors unasked. They take class means of up to 64 parts of the samples
 /// and a third pass over the metrics: some 0.1 s and 15 MB at this size, and beyond it more than the rest of the audit.
@@ -32,6 +33,8 @@ pub(crate) struct AuditedNetwork {
     pub(crate) layers: Option<MeasuredLayers>,
     /// Samples out of distribution, if there are some.
     pub(crate) outside: Option<OutOfDistribution>,
+    /// The parts of the squared loss, where it can be split.
+    pub(crate) split: Option<Split>,
     /// The model that predicts it.
     pub(crate) model: Option<AnyModel>,
     /// What is known of its training.
@@ -67,7 +70,7 @@ impl AuditedNetwork {
             progress,
         };
         let measured = passes.measure(&head, &penalties)?;
-        let Measured { measurement, training, model } = measured;
+        let Measured { measurement, training, model, split } = measured;
         if training.loss.is_some_and(|loss| arguments.search.is_in_vain(loss)) {
             facts.assumptions.push(SEARCHED_IN_VAIN.into());
         }
@@ -85,8 +88,20 @@ impl AuditedNetwork {
         });
         let outside = outside.transpose()?;
         audit.reasons.extend(outside_reasons);
+        let split =
+            split.map_err(|reason| audit.reasons.insert("least_squares_split", reason)).ok();
         let around_other_means = means.is_some();
-        Ok(Self { audit, layers, outside, model, training, facts, label_names, around_other_means })
+        Ok(Self {
+            audit,
+            layers,
+            outside,
+            split,
+            model,
+            training,
+            facts,
+            label_names,
+            around_other_means,
+        })
     }
 }
 
@@ -98,6 +113,7 @@ struct Measured {
     measurement: Measurement,
     training: Resolved,
     model: Result<AnyModel, String>,
+    split: Result<Split, String>,
 }
 
 /// The model of a training, or why there is none.
@@ -179,10 +195,24 @@ impl Passes<'_> {
         progress.start_pass("deviations");
         let mut sums =
             AuditSums::<f64>::new(statistics, head.clone(), &options).map_err(in_file())?;
-        pass(data, progress, |batch| sums.accumulate(&batch.samples))?;
+        let decays = splittable(head, training.objective.as_ref(), means.is_some());
+        let mut scatter = match &decays {
+            Ok(_) => Some(PooledScatter::empty(data.width(), data.classes()).map_err(in_file())?),
+            Err(_) => None,
+        };
+        pass(data, progress, |batch| {
+            if let Some(scatter) = &mut scatter {
+                scatter.accumulate(&batch.samples)?;
+            }
+            sums.accumulate(&batch.samples)
+        })?;
         progress.end_passes("metrics");
         let measurement = sums.measurement().map_err(in_file())?;
-        Ok(Measured { measurement, training, model })
+        let split = match (decays, scatter) {
+            (Ok(decays), Some(scatter)) => Split::new(&scatter, head, decays),
+            (decays, _) => Err(decays.err().unwrap_or_default()),
+        };
+        Ok(Measured { measurement, training, model, split })
     }
 }
 

@@ -1,19 +1,17 @@
 //! Pictures of a prediction.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use nalgebra::DMatrix;
 use neural_collapse::geometry::Projection;
 use neural_collapse::models::AnyModel;
-use neural_collapse::models::cross_entropy::phase_diagram;
 use neural_collapse::models::squared::critical_imbalance_ratio;
 use neural_collapse::prediction::SingularValue;
-use neural_collapse::{
-    Basis, Bias, ClassCounts, Error, GlobalMinimum, Landscape, Potential, Prediction, Ufm,
-};
+use neural_collapse::{Basis, Bias, ClassCounts, Error, GlobalMinimum, Potential, Prediction};
 
 use crate::error::CliError;
+use crate::imbalance::Stretching;
 use crate::pictures::{self, Arrows, Curve, Ink, Picture, Spectrum};
 use crate::tables::{capitalized, shortest_number};
 
@@ -23,14 +21,11 @@ const MOST_CLASSES: usize = 200;
 /// Vectors in a picture.
 const MOST_VECTORS: usize = 12;
 
-/// Ratios of the largest to the smallest class in a picture.
-const RATIOS: u32 = 60;
-
 /// Layers whose singular values are shown.
 pub(crate) const MOST_LAYERS: usize = 5;
 
 /// Classes of so many different sizes get a curve of their own, from the largest to the smallest.
-const MOST_CURVES: usize = 6;
+pub(crate) const MOST_CURVES: usize = 6;
 
 /// The vectors of the classes.
 pub(crate) fn vectors_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
@@ -114,7 +109,7 @@ pub(crate) fn spectrum_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
 }
 
 /// Whether two curves cannot be told apart.
-fn nearly_equal(one: &[(f64, f64)], other: &[(f64, f64)]) -> bool {
+pub(crate) fn nearly_equal(one: &[(f64, f64)], other: &[(f64, f64)]) -> bool {
     let same = |(a, b): (&(f64, f64), &(f64, f64))| (a.1 - b.1).abs() <= 1e-9 * a.1.abs();
     one.len() == other.len() && one.iter().zip(other).all(same)
 }
@@ -156,64 +151,6 @@ fn spread(values: &[SingularValue]) -> Vec<f64> {
     repeated.take(MOST).collect()
 }
 
-/// Which classes collapse, or which structure is the lowest.
-pub(crate) fn phase_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
-    match model {
-        AnyModel::Squared(minimum) => Ok(surviving(minimum, ink)?),
-        AnyModel::CrossEntropy(landscape) => Ok(strengths(landscape, ink)?),
-        _ => Err(refused("phase", "there is no phase diagram for this model".into())),
-    }
-}
-
-/// The ratios of the largest to the smallest class in a picture, from 1 on.
-fn ratios(counts: &ClassCounts) -> impl Iterator<Item = f64> {
-    let end = (2.0 * counts.imbalance()).max(100.0);
-    (0..=RATIOS).map(move |step| end.powf(f64::from(step) / f64::from(RATIOS)))
-}
-
-fn surviving(minimum: &GlobalMinimum, ink: Ink) -> Result<Picture, CliError> {
-    let counts = counts_of(minimum)?;
-    let mut limits: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
-    for ratio in ratios(counts) {
-        // Beyond some ratio a class would have no sample.
-        let Ok(stretched) = counts.with_imbalance(ratio) else { break };
-        let imbalance = stretched.imbalance();
-        let other = with_counts(minimum, stretched)?;
-        for (factor, surviving) in other.collapse_factors() {
-            limits.entry(surviving).or_default().push((imbalance, factor));
-        }
-    }
-    let name = |surviving: usize| match surviving {
-        0 => "none survives above".to_string(),
-        1 => "1 direction survives above".into(),
-        number => format!("{number} directions survive above"),
-    };
-    let mut limits: Vec<_> = limits.into_iter().rev().collect();
-    // Of many classes the first, the last and some between them.
-    let step = limits.len().div_ceil(MOST_CURVES).max(1);
-    let last = limits.len().saturating_sub(1);
-    let mut index = 0;
-    limits.retain(|_| {
-        index += 1;
-        (index - 1) % step == 0 || index - 1 == last
-    });
-    let limits = limits.into_iter().map(|(number, points)| (name(number), points)).collect();
-    Ok(pictures::surviving_classes(limits, (counts.imbalance(), 1.0), ink))
-}
-
-fn strengths(landscape: &Landscape, ink: Ink) -> Result<Picture, CliError> {
-    let problem = landscape.problem();
-    let (depth, bias) = (problem.depth(), problem.regularization().bias());
-    let phases = phase_diagram(problem.classes(), depth, bias, problem.label_smoothing())?;
-    let here = problem.strength();
-    let ends = phases.iter().map(|phase| phase.to).filter(|end| end.is_finite());
-    let (low, high) = ends.fold((here, here), |(low, high), end| (low.min(end), high.max(end)));
-    let shown = phases.iter().map(|phase| {
-        (phase.structure.to_string(), phase.from.max(0.3 * low), phase.to.min(3.0 * high))
-    });
-    Ok(pictures::phases_of_strength(&shown.collect::<Vec<_>>(), here, depth, ink))
-}
-
 /// Norms of the classes over the imbalance.
 pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
     let AnyModel::Squared(minimum) = model else {
@@ -246,36 +183,16 @@ pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
     };
     let mut curves: Vec<(String, Vec<(f64, f64)>)> =
         classes.iter().map(|class| (name(class), Vec::new())).collect();
-    for ratio in ratios(counts) {
-        // Beyond some ratio a class would have no sample.
-        let Ok(stretched) = stretched(counts, ratio) else { break };
+    let stretching = Stretching::new(counts, minimum.problem().regularization())?;
+    for stretched in stretching.steps() {
         let imbalance = stretched.imbalance();
-        let other = with_counts(minimum, stretched)?;
+        let other = stretching.minimum(minimum, stretched)?;
         for ((class, _), (_, points)) in classes.iter().zip(&mut curves) {
             let norm = other.class(*class).and_then(|class| class.classifier_norm_squared);
             points.extend(norm.map(|norm| (imbalance, norm)));
         }
     }
     Ok(pictures::collapse(curves, &critical(minimum, counts), ink))
-}
-
-/// The minimum for other classes with the same decays and widths.
-fn with_counts(minimum: &GlobalMinimum, counts: ClassCounts) -> Result<GlobalMinimum, Error> {
-    let problem = minimum.problem();
-    let other = Ufm::new(counts, problem.regularization().clone())?;
-    match problem.widths() {
-        Some(widths) => other.with_widths(widths)?.global_minimum(),
-        None => other.global_minimum(),
-    }
-}
-
-/// The classes with another imbalance: of two sizes the smaller stays, as in the critical ratio; else the number of samples.
-fn stretched(counts: &ClassCounts, ratio: f64) -> Result<ClassCounts, Error> {
-    let sizes: Vec<_> = counts.sizes().collect();
-    let [larger, smaller] = sizes[..] else { return counts.with_imbalance(ratio) };
-    let majority = (ratio * smaller.size as f64).round() as u64;
-    let size = |size: u64| if size == larger.size { majority } else { size };
-    ClassCounts::from_runs(counts.runs().map(|run| (size(run.size), run.class_count)))
 }
 
 /// The ratio at which the smaller of two sizes collapses, if there are two.
@@ -319,30 +236,30 @@ pub(crate) fn potential_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErr
     Ok(pictures::potential(layers, &slopes, ink)?)
 }
 
-fn counts_of(minimum: &GlobalMinimum) -> Result<&ClassCounts, CliError> {
+pub(crate) fn counts_of(minimum: &GlobalMinimum) -> Result<&ClassCounts, CliError> {
     minimum.counts().ok_or_else(|| refused("plot", "the target has no classes".into()))
 }
 
-fn refused(kind: &str, reason: String) -> CliError {
+pub(crate) fn refused(kind: &str, reason: String) -> CliError {
     CliError::Argument { name: format!("plot {kind}"), reason }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neural_collapse::Regularization;
+    use neural_collapse::{Regularization, Ufm};
 
     #[test]
     fn the_minority_collapses_at_the_critical_ratio_of_its_picture() {
         let counts: ClassCounts = "1000x5,100x5".parse().unwrap();
         let decays = Regularization::uniform(2, 1e-3, 1e-3).unwrap();
         let minimum = |counts| Ufm::new(counts, decays.clone()).unwrap().global_minimum().unwrap();
-        let critical = critical(&minimum(counts.clone()), &counts)[0];
-        for (ratio, collapses) in [(critical - 0.1, false), (critical + 0.1, true)] {
-            let other = minimum(stretched(&counts, ratio).unwrap());
+        let here = minimum(counts.clone());
+        let critical = critical(&here, &counts)[0];
+        let stretching = Stretching::new(&counts, &decays).unwrap();
+        for (ratio, collapses) in [(critical - 1e-3, false), (critical + 1e-3, true)] {
+            let other = stretching.minimum(&here, stretching.at(ratio).unwrap()).unwrap();
             assert_eq!(other.class(9).unwrap().collapsed, Some(collapses), "{ratio}");
         }
-        let balanced = ClassCounts::balanced(4, 100).unwrap();
-        assert!((stretched(&balanced, 8.0).unwrap().imbalance() - 8.0).abs() < 0.3);
     }
 }

@@ -12,8 +12,9 @@ use crate::audit::AuditedNetwork;
 use crate::error::CliError;
 use crate::input::read_network;
 use crate::page::{Rates, Seen, network_page, prediction_page, training_page};
+use crate::phases::phase_of;
 use crate::pictures::{Ink, Picture};
-use crate::plot::{collapse_of, phase_of, potential_of, spectrum_of, vectors_of};
+use crate::plot::{collapse_of, potential_of, spectrum_of, vectors_of};
 use crate::progress::Progress;
 use crate::trajectory::{Checkpoint, Row, Store, checkpoints};
 use crate::written_file::write_file;
@@ -90,7 +91,7 @@ fn rows(
         }
         if index == end {
             let step = arguments.trajectory.learning_rate.or(network.facts.learning_rate);
-            *last = Some(Rates::new(&network, step)?);
+            *last = Some(Rates::new(&network, step, &rows)?);
         }
     }
     if let Some(store) = store {

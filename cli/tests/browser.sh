@@ -40,7 +40,10 @@ report digits_m3 data/digits_m3.safetensors
 report minority data/minority_collapse_m1.safetensors
 report octahedron data/direct_ce_octahedron_m2.safetensors
 report no_decays data/digits_m1.npz
-report training --trajectory data/trajectory/epoch_*.safetensors
+report training --trajectory data/trajectory/epoch_*.safetensors --learning-rate 0.1
+"$program" plot report --loss ce --counts 500x2,100x2,20x4 --depth 1 --weight-decay 5e-3 --feature-decay 5e-3 \
+    -o "$folder/prediction_merging.html"
+"$program" plot report --counts 100x5 --depth 2 --weight-decay 5e-3 --feature-decay 5e-3 -o "$folder/prediction_tail.html"
 "$program" plot report --counts 200,100,50,50 --depth 3 --weight-decay 5e-4 --feature-decay 5e-4 \
     -o "$folder/prediction.html"
 "$program" plot report --loss ce --counts 100x4 --depth 2 --weight-decay 5e-3 --feature-decay 5e-3 \

@@ -395,6 +395,13 @@ fn perfect_frames_have_the_documented_values() {
             close(angles.cosines.deviation, 0.0);
             close(angles.etf_deviation, cosine + 0.25);
             close(log_energy(&vectors).unwrap().mean, -0.5 * (2.0 - 2.0 * cosine).ln());
+            // Out of distribution, at right angles to all class means: for the simplex (1, …, 1), else another axis.
+            let longer = means.clone().insert_row(k, 0.0);
+            let mut beyond = DVector::zeros(k + 1);
+            beyond[k] = -2.0;
+            close(nc5(&ClassVectors::columns(&longer).unwrap(), &beyond).unwrap(), 0.0);
+            let ones = nc5(&vectors, &DVector::from_element(k, 0.3)).unwrap();
+            close(ones, if cosine < 0.0 { 0.0 } else { 0.2_f64.sqrt() });
             let duality_found = m.duality_one_layer();
             close(duality_found.0, (2.0 - 2.0 * duality).sqrt());
             close(duality_found.1, duality);

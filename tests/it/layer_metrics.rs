@@ -307,18 +307,26 @@ fn perfect_and_random_layers_have_the_documented_values() {
     }
     assert!((perfect.cka[0][1].unwrap() - 1.0).abs() < 1e-12);
     let (n, widths) = (200.0_f64, [100.0_f64, 50.0]);
-    let (mut ranks, mut cka) = ([0.0; 2], 0.0);
+    let (mut ranks, mut effective, mut cka) = ([0.0; 2], [0.0; 2], 0.0);
     let draws = 20;
     for _ in 0..draws {
         let random = measured(&[normal(200, 100, &mut rng), normal(200, 50, &mut rng)]);
         for (sum, layer) in ranks.iter_mut().zip(&random.layers) {
             *sum += layer.stable_rank.unwrap() / f64::from(draws);
         }
+        for (sum, layer) in effective.iter_mut().zip(&random.layers) {
+            *sum += layer.effective_rank.unwrap() / f64::from(draws);
+        }
         cka += random.cka[0][1].unwrap() / f64::from(draws);
     }
     for (found, d) in ranks.into_iter().zip(widths) {
         let expected = d / (1.0 + (d / n).sqrt()).powi(2);
         assert!((found / expected - 1.0).abs() < 0.06, "{found}, documented {expected}");
+    }
+    for (found, d) in effective.into_iter().zip(widths) {
+        let expected = d * (-d / (8.0 * n)).exp();
+        let allowed = 0.1 * (d / n).powi(2);
+        assert!((found / expected - 1.0).abs() < allowed, "{found}, documented {expected}");
     }
     let [d, e] = widths;
     let expected = (d * e / ((n + d) * (n + e))).sqrt();

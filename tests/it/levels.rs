@@ -137,7 +137,7 @@ fn random_layers_are_as_far_from_frames_as_predicted() {
     let values: Vec<f64> = heads.iter().map(|head| nc2(head, 1, &family).unwrap()).collect();
     let (mean, spread) = average(&values);
     let error = simulated.nc2_uncertainty[0].unwrap();
-    assert!(error > 0.0 && error < 1e-3, "{error}");
+    assert!(error > 0.0 && error < 0.01 * mean, "{error}");
     assert!((simulated.nc2[0].unwrap() - mean).abs() < 4.0 * spread.hypot(error));
     assert_eq!((simulated.nc2[1], simulated.nc2_uncertainty[1]), (None, None));
     assert_eq!(simulated.nc2_uncertainty[2], Some(0.0));
@@ -206,7 +206,7 @@ fn random_class_means_are_as_far_from_a_target_as_predicted() {
     let general = ClassMatrix::diagonal(&lengths).unwrap();
     let family = ClassMatrix::low_rank_orthogonal_frame(10, 3).unwrap();
     for (target, relative) in
-        [(ClassMatrix::simplex_etf(10).unwrap(), 0.01), (general, 0.01), (family, 0.0)]
+        [(ClassMatrix::simplex_etf(10).unwrap(), 0.04), (general, 0.04), (family, 0.0)]
     {
         let level = Unstructured::new(&ClassCounts::new(&counts).unwrap(), dimension).unwrap();
         let level = level

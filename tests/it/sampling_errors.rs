@@ -1,12 +1,13 @@
 //! Standard errors of metrics: their coverage in simulations, and how they are merged and subtracted.
 
 use nalgebra::DMatrix;
-use neural_collapse::metrics::errors::{Metric, SampleParts, StandardErrors};
+use neural_collapse::metrics::errors::{Estimate, Metric, SampleParts, StandardErrors};
 use neural_collapse::metrics::layers::LayerSums;
 use neural_collapse::metrics::{Nc1Options, all_metrics, nc4};
 use neural_collapse::{ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 
 const DIMENSION: usize = 7;
@@ -155,6 +156,32 @@ fn errors_of_shares_are_those_of_means() {
     let expected = variance.sqrt() / network.labels.len() as f64;
     let found = network.errors(&samples).get(Metric::Accuracy).unwrap().standard_error;
     assert!(expected > 0.01 && (found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
+}
+
+/// Another order of the samples deals them out to other parts: standard errors differ by their own error, 1/√(2P) for P = 64
+/// parts, and nothing else does.
+#[test]
+fn the_order_of_samples_moves_standard_errors_by_their_own_error() {
+    let mut rng = SmallRng::seed_from_u64(19);
+    let mut network = Network::new(&[400, 300, 500], &mut rng);
+    let samples = network.samples(&mut rng);
+    let labels = network.labels.clone();
+    let mut orders = Vec::new();
+    for _ in 0..60 {
+        let mut order: Vec<usize> = (0..samples.ncols()).collect();
+        order.shuffle(&mut rng);
+        network.labels = order.iter().map(|&sample| labels[sample]).collect();
+        orders.push(network.errors(&samples.select_columns(&order)));
+    }
+    for metric in [Metric::Nc1, Metric::Cdnv, Metric::Nc2ClassMeans, Metric::Nc3] {
+        let found: Vec<_> = orders.iter().map(|errors| errors.get(metric).unwrap()).collect();
+        let mean = found.iter().map(|found| found.standard_error).sum::<f64>() / 60.0;
+        let square = |found: &&Estimate| (found.standard_error / mean - 1.0).powi(2);
+        let spread = (found.iter().map(square).sum::<f64>() / 59.0).sqrt();
+        let expected = (0.5_f64 / 64.0).sqrt();
+        assert!((spread / expected - 1.0).abs() < 0.4, "{metric}: {spread}, expected {expected}");
+        assert!(found.iter().all(|one| (one.value / found[0].value - 1.0).abs() < 1e-10));
+    }
 }
 
 /// NC1 moves as its gradient says: against differences, where the changes of the class means are of order one.

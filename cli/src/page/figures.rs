@@ -21,6 +21,9 @@ const MOST_PAIRS: usize = 200_000;
 /// Classes that are laid over each other in a plane.
 const MOST_ALIGNED: usize = 200;
 
+/// A third direction with a smaller share of the squared lengths is not shown.
+const WORTH_SEEING: f64 = 0.01;
+
 /// Pictures with what is to be said of them.
 pub(super) type Figures = Vec<(Picture, String)>;
 
@@ -197,37 +200,83 @@ pub(super) fn plane_figures(
         }
         None => None,
     };
-    let planes = [
-        ("Class means in the leading directions", Projection::leading(means, 2)?),
-        ("Class means in the plane of the star", Projection::star(means)?),
+    let leading = Projection::leading(means, 2)?;
+    let space = Projection::leading(means, 3)?;
+    let in_third = space.share() - leading.share();
+    let of_plane = |plane: &Projection| {
+        format!(
+            "The plane holds {:.1} % of the squared lengths of the class means.",
+            100.0 * plane.share()
+        )
+    };
+    let of_third =
+        format!("The third direction holds {:.1} % of the squared lengths.", 100.0 * in_third);
+    let star = Projection::star(means)?;
+    let mut views = vec![
+        View {
+            title: "Class means in the leading directions",
+            caption: of_plane(&leading),
+            projection: &leading,
+            axes: [(0, "first direction"), (1, "second direction")],
+        },
+        View {
+            title: "Class means in the plane of the star",
+            caption: of_plane(&star),
+            projection: &star,
+            axes: [(0, "first axis"), (1, "second axis")],
+        },
     ];
-    let mut figures = Vec::new();
-    for (title, plane) in planes.into_iter().filter(|(_, plane)| plane.dimensions() == 2) {
-        let points = |vectors: &DMatrix<f64>| -> Result<Vec<(f64, f64)>, Error> {
-            let seen = plane.coordinates(vectors)?;
-            Ok(seen.column_iter().map(|column| (column[0], column[1])).collect())
+    if space.dimensions() == 3 && in_third > WORTH_SEEING {
+        let view = View {
+            title: "Class means in the first and third directions",
+            caption: of_third,
+            projection: &space,
+            axes: [(0, "first direction"), (2, "third direction")],
         };
-        let mut samples = Vec::new();
-        for sample in &seen.samples {
-            if let [x, y] = plane.coordinates_of(sample)?[..] {
-                samples.push((x, y));
-            }
-        }
+        views.insert(1, view);
+    }
+    let views = views.into_iter().filter(|view| view.projection.dimensions() >= 2);
+    let figures = views.map(|view| view.figure(shown, aligned.as_ref(), seen));
+    figures.collect()
+}
+
+/// Two axes along which vectors are looked at.
+struct View<'a> {
+    title: &'a str,
+    caption: String,
+    projection: &'a Projection,
+    /// Which axes of the projection, and what they are.
+    axes: [(usize, &'a str); 2],
+}
+
+impl View<'_> {
+    fn figure(
+        self,
+        shown: &Measured,
+        predicted: Option<&DMatrix<f64>>,
+        seen: &Seen,
+    ) -> Result<(Picture, String), Error> {
+        let [(x, x_name), (y, y_name)] = self.axes;
+        let points = |vectors: &DMatrix<f64>| -> Result<Vec<(f64, f64)>, Error> {
+            let seen = self.projection.coordinates(vectors)?;
+            Ok(seen.column_iter().map(|column| (column[x], column[y])).collect())
+        };
+        let sample = |sample: &Vec<f64>| -> Result<Option<(f64, f64)>, Error> {
+            let seen = self.projection.coordinates_of(sample)?;
+            Ok(seen.get(x).copied().zip(seen.get(y).copied()))
+        };
+        let samples = seen.samples.iter().map(sample).collect::<Result<Vec<_>, Error>>()?;
         let scatter = Scatter {
-            title,
-            axes: ["first axis", "second axis"],
-            means: points(means)?,
-            predicted: aligned.as_ref().map_or_else(|| Ok(Vec::new()), points)?,
-            samples,
+            title: self.title,
+            axes: [x_name, y_name],
+            means: points(&shown.means)?,
+            predicted: predicted.map_or_else(|| Ok(Vec::new()), points)?,
+            samples: samples.into_iter().flatten().collect(),
             names: shown.names.clone(),
         };
-        let caption = format!(
-            "The plane holds {:.1} % of the squared lengths of the class means. Classes close to the origin are not named.",
-            100.0 * plane.share()
-        );
-        figures.push((pictures::scatter(scatter, Ink::OfPage), caption));
+        let caption = format!("{} Classes close to the origin are not named.", self.caption);
+        Ok((pictures::scatter(scatter, Ink::OfPage), caption))
     }
-    Ok(figures)
 }
 
 pub(super) fn decision_figures(network: &AuditedNetwork, seen: &Seen) -> Figures {

@@ -7,8 +7,9 @@ use neural_collapse::problem::Run;
 use super::html::{Entry, Page};
 use super::network::{collapse_threshold, curve};
 use crate::error::CliError;
+use crate::phases::phase_of;
 use crate::pictures::{self, Ink, Norm, Norms, Picture};
-use crate::plot::{MOST_LAYERS, collapse_of, phase_of, potential_of, spectra, vectors_of};
+use crate::plot::{MOST_LAYERS, collapse_of, potential_of, spectra, vectors_of};
 use crate::report::{PredictionReport, Versioned};
 use crate::tables::capitalized;
 

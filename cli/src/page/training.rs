@@ -6,16 +6,23 @@ use neural_collapse::audit::fitted_rate;
 use neural_collapse::metrics::nc0_factor;
 use neural_collapse::models::AnyModel;
 use neural_collapse::problem::LossFunction;
+use neural_collapse::{Error, GlobalMinimum};
 
 use super::html::{Entry, Page};
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
 use crate::pictures::{Curve, Ink, Level, Picture, curves};
+use crate::tables::shortest_number;
 use crate::trajectory::{Row, json_lines};
+
+/// Points of the curve of a law.
+const LAW_POINTS: u32 = 200;
 
 /// What the last checkpoint tells of the rates that are to be expected.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rates {
+    /// The sum of the steps of an epoch.
+    step: Option<f64>,
     /// Of NC1, per epoch.
     nc1: Option<f64>,
     /// Of NC0, per epoch: −ln of its factor.
@@ -24,15 +31,36 @@ pub(crate) struct Rates {
     largest_step: Option<f64>,
     /// The predicted loss.
     optimum: Option<f64>,
+    /// How the largest and the smallest singular value of W_M⋯W₁ should grow from the first checkpoint on.
+    growth: Vec<Growth>,
     /// What could not be told, and why.
     missing: Vec<String>,
 }
 
+/// The logistic law of a squared singular value.
+#[derive(Debug, Clone)]
+struct Growth {
+    name: &'static str,
+    /// Of the checkpoints.
+    measured: fn(&Row) -> Option<f64>,
+    /// s∞².
+    limit: f64,
+    /// The rate per epoch at which s² grows at first, and at which it comes near s∞² at last.
+    rate: f64,
+    /// s² over the epoch.
+    points: Vec<(f64, f64)>,
+}
+
 impl Rates {
-    /// The rates at the minimum that is predicted for a checkpoint, for gradient descent with steps η that sum to
-    /// `step` in an epoch.
-    pub(crate) fn new(network: &AuditedNetwork, step: Option<f64>) -> Result<Self, CliError> {
-        let mut rates = Self { optimum: network.audit.loss_optimum(), ..Self::default() };
+    /// The rates at the minimum that is predicted for the last of the checkpoints, for gradient descent with steps η that
+    /// sum to `step` in an epoch.
+    pub(crate) fn new(
+        network: &AuditedNetwork,
+        step: Option<f64>,
+        rows: &[Row],
+    ) -> Result<Self, CliError> {
+        let optimum = network.audit.loss_optimum();
+        let mut rates = Self { optimum, step, ..Self::default() };
         let Some(model) = &network.model else { return Ok(rates) };
         if step.is_none() {
             rates.missing.push(
@@ -47,7 +75,15 @@ impl Rates {
                 }
                 Err(error) => rates.missing.push(format!("Curvature of the minimum: {error}.")),
             },
-            _ => rates.missing.push("Curvature: it is known for the squared loss only.".into()),
+            _ => rates
+                .missing
+                .push("Curvature, logistic law: they are known for the squared loss only.".into()),
+        }
+        if let (AnyModel::Squared(minimum), Some(step)) = (model, step) {
+            match Growth::of(minimum, step, rows) {
+                Ok(growth) => rates.growth = growth,
+                Err(error) => rates.missing.push(format!("Logistic law: {error}.")),
+            }
         }
         let objective = model.prediction().training_objective();
         let decay =
@@ -59,6 +95,54 @@ impl Rates {
         }
         Ok(rates)
     }
+}
+
+impl Growth {
+    /// In the directions of the largest and the smallest classes.
+    fn of(minimum: &GlobalMinimum, step: f64, rows: &[Row]) -> Result<Vec<Self>, Error> {
+        let last = minimum.directions().len().saturating_sub(1);
+        let mut found = vec![Self::along(minimum, (0, "largest"), squared_largest, step, rows)?];
+        found.push(Self::along(minimum, (last, "smallest"), squared_smallest, step, rows)?);
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// From the first checkpoint on that is not zero; `None` without epochs.
+    fn along(
+        minimum: &GlobalMinimum,
+        (direction, name): (usize, &'static str),
+        measured: fn(&Row) -> Option<f64>,
+        step: f64,
+        rows: &[Row],
+    ) -> Result<Option<Self>, Error> {
+        let points = rows.iter().map(|row| row.epoch.zip(measured(row)));
+        let Some(points) = points.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let start = points.iter().find(|point| point.1 > 0.0);
+        let Some((&(first, start), &(end, _))) = start.zip(points.last()) else { return Ok(None) };
+        let law = minimum.logistic_law(direction, start)?;
+        // A logarithmic axis begins with the first checkpoint after the epoch 0.
+        let early = points.iter().map(|point| point.0).find(|&epoch| epoch > 0.0).unwrap_or(end);
+        let share = |index: u32| f64::from(index) / f64::from(LAW_POINTS);
+        let later = (0..=LAW_POINTS).map(|index| early * (end / early).powf(share(index)));
+        let epochs = std::iter::once(first).chain(later).filter(|&epoch| epoch >= first);
+        let point =
+            |epoch: f64| Ok((epoch, law.squared_singular_value(step * (epoch - first).max(0.0))?));
+        let samples = minimum.problem().samples() as f64;
+        Ok(Some(Self {
+            name,
+            measured,
+            limit: law.limit(),
+            rate: 2.0 * law.limit() / samples * step,
+            points: epochs.map(point).collect::<Result<_, Error>>()?,
+        }))
+    }
+}
+
+fn squared_largest(row: &Row) -> Option<f64> {
+    row.largest_singular_value.map(|value| value * value)
+}
+
+fn squared_smallest(row: &Row) -> Option<f64> {
+    row.smallest_singular_value.map(|value| value * value)
 }
 
 /// The page of a training.
@@ -88,6 +172,13 @@ pub(crate) fn training_page(
     page.heading("Curves");
     page.figures(figures(&series, rates, axis), false);
     page.heading("Rates");
+    if let Some(step) = rates.step {
+        page.paragraph(&format!(
+            "Predicted for plain gradient descent with coupled weight decay and steps that sum to {} an epoch; momentum, Adam \
+             and schedules have other rates. The logistic law starts from the first checkpoint, for features that are free.",
+            shortest_number(step)
+        ));
+    }
     add_rates(&mut page, &series, rates, axis);
     page.heading("Checkpoints");
     add_rows(&mut page, rows);
@@ -150,6 +241,16 @@ fn figures(series: Series<'_>, rates: &Rates, axis: &str) -> Vec<(Picture, Strin
         curve("‖H̄ − H̄*‖/‖H̄*‖", series(&|row| row.feature_distance)),
     ];
     add("Distance to the nearest minimizer", "relative distance", distances, &[], true);
+    let mut growth = vec![
+        curve("largest", series(&squared_largest)),
+        curve("smallest", series(&squared_smallest)),
+    ];
+    growth.extend(rates.growth.iter().map(|law| Curve {
+        name: format!("logistic law, {}", law.name),
+        points: law.points.clone(),
+        is_drawn_through: true,
+    }));
+    add("Squared singular values of the head", "squared singular value s²", growth, &[], true);
     let mut nc0 = vec![curve("NC0", series(&|row| row.nc0))];
     nc0.extend(predicted_line(&series(&|row| row.nc0), rates.nc0));
     add("Sum of the classifier's rows", "NC0", nc0, &[], true);
@@ -182,12 +283,18 @@ fn add_rates(page: &mut Page, series: Series<'_>, rates: &Rates, axis: &str) {
     let row = |name: &str, predicted: Option<f64>, fitted: Option<f64>| {
         vec![Entry::Text(name.into()), Entry::Derived(predicted), Entry::Derived(fitted)]
     };
-    let rows = [
+    let growth = |law: &Growth| {
+        let name = format!("s² to its limit, {} singular value (logistic law)", law.name);
+        let rate = Some(law.rate).filter(|&rate| rate > 0.0);
+        row(&name, rate, fitted(&|row| Some(((law.measured)(row)? - law.limit).abs())))
+    };
+    let mut rows = vec![
         row("NC1", rates.nc1, fitted(&|row| row.nc1)),
         row("NC0", rates.nc0, fitted(&|row| row.nc0)),
         row("(f − f*)/f*", None, fitted(&|row| row.loss_gap_relative)),
-        row("largest stable step of gradient descent", rates.largest_step, None),
     ];
+    rows.extend(rates.growth.iter().map(growth));
+    rows.push(row("largest stable step of gradient descent", rates.largest_step, None));
     let caption =
         format!("Rates ρ of e^(−ρt) per {axis}, fitted to the second half of the checkpoints");
     page.table(&caption, &["", "predicted", "fitted"], &rows, false);

@@ -3,6 +3,7 @@
 use kuva::prelude::{LinePlot, Plot, ReferenceLine};
 
 use super::ink::Ink;
+use super::phases::last_of;
 use super::picture::{Picture, short};
 use super::scatter::Points;
 
@@ -16,6 +17,7 @@ pub(crate) fn collapse(curves: Vec<(String, Points)>, critical: &[f64], ink: Ink
             false => format!("classes collapse at the ratios {}", list.join(", ")),
         }
     );
+    let end = last_of(curves.iter().map(|curve| &curve.1));
     let lines = curves.into_iter().enumerate().map(|(index, (name, points))| {
         let line = LinePlot::new().with_data(points).with_color(ink.series(index));
         line.with_stroke_width(1.8).with_legend(name).into()
@@ -23,7 +25,9 @@ pub(crate) fn collapse(curves: Vec<(String, Points)>, critical: &[f64], ink: Ink
     let plots: Vec<Plot> = lines.collect();
     let axes = ["largest class / smallest class", "‖wₖ‖²"];
     let picture = Picture::new("Minority collapse", description, plots, axes, ink);
-    let picture = picture.with_logarithmic([true, false]);
+    let picture = picture
+        .with_logarithmic([true, false])
+        .with_layout(|layout| layout.with_x_axis_min(1.0).with_x_axis_max(end));
     critical.iter().fold(picture, |picture, &ratio| {
         picture.with_layout(|layout| {
             let line = ReferenceLine::vertical(ratio).with_color(ink.muted());

@@ -69,6 +69,11 @@ impl Ink {
         self.color(&SERIES[index % SERIES.len()])
     }
 
+    /// What stands out from all series.
+    pub(crate) fn text(self) -> String {
+        self.color(&TEXT)
+    }
+
     /// Lines that explain.
     pub(crate) fn muted(self) -> String {
         self.color(&MUTED)

@@ -24,7 +24,7 @@ pub(crate) use curves::{Curve, Level, curves};
 pub(crate) use heat_map::{Grid, heat_map};
 pub(crate) use ink::{Ink, style_of_page};
 pub(crate) use norms::{Norm, Norms, norms};
-pub(crate) use phases::{phases_of_strength, surviving_classes};
+pub(crate) use phases::{Column, Thresholds, structures, thresholds};
 pub(crate) use picture::{Picture, escaped, short};
 pub(crate) use potential::potential;
 pub(crate) use scatter::{Scatter, scatter};

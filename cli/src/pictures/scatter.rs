@@ -14,8 +14,9 @@ const MOST_NAMES: usize = 24;
 /// Vectors below this share of the longest get no name.
 const FAR: f64 = 0.08;
 
-/// How far names are beyond the ends, as a share of the longest vector.
-const BEYOND: f64 = 0.14;
+/// How far names are beyond the ends, as a share of the longest vector: upwards, and for each letter sidewards.
+const BEYOND: f64 = 0.16;
+const OF_LETTER: f64 = 0.025;
 
 /// What a picture of a plane shows.
 pub(crate) struct Scatter<'a> {
@@ -74,7 +75,8 @@ pub(super) fn labels(tips: &[(f64, f64)], names: Vec<String>) -> Vec<(f64, f64, 
     let longest = tips.iter().map(length).fold(0.0, f64::max);
     let named = tips.iter().zip(names).filter(|(tip, _)| length(tip) > FAR * longest);
     let beyond = named.map(|(tip, name)| {
-        let factor = 1.0 + BEYOND * longest / length(tip);
+        let sidewards = tip.0.abs() / length(tip) * OF_LETTER * name.chars().count() as f64;
+        let factor = 1.0 + (BEYOND + sidewards) * longest / length(tip);
         (factor * tip.0, factor * tip.1, name)
     });
     beyond.collect()
@@ -85,7 +87,7 @@ pub(super) fn with_labels(picture: Picture, labels: Vec<(f64, f64, String)>) -> 
     let end = labels.iter().map(|(x, y, _)| x.abs().max(y.abs())).fold(0.0, f64::max);
     let named = labels.into_iter().fold(picture, |picture, (x, y, name)| {
         // Text stands on its place; a part of its height lower it stands around it.
-        let annotation = TextAnnotation::new(name, x, y - 0.02 * end).with_font_size(11);
+        let annotation = TextAnnotation::new(name, x, y - 0.035 * end).with_font_size(11);
         picture.with_layout(|layout| layout.with_annotation(annotation))
     });
     match end > 0.0 {

@@ -10,6 +10,7 @@ use crate::input::Facts;
 use crate::layers::MeasuredLayers;
 use crate::loss::Loss;
 use crate::outside::OutOfDistribution;
+use crate::split::Split;
 
 /// The JSON object of `audit`: the library's, with what is known of files and training around it.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,7 @@ pub(crate) struct AuditReport<'a> {
     unknown_metadata: Vec<UnknownReport<'a>>,
     #[serde(flatten)]
     audit: &'a Audit,
+    least_squares_split: Option<Split>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<&'a MeasuredLayers>,
     #[serde(flatten)]
@@ -48,7 +50,7 @@ struct HeadReport<'a> {
 
 impl<'a> AuditReport<'a> {
     pub(crate) fn new(network: &'a AuditedNetwork) -> Result<Self, CliError> {
-        let AuditedNetwork { audit, layers, outside, model, training, facts, .. } = network;
+        let AuditedNetwork { audit, layers, outside, split, model, training, facts, .. } = network;
         Ok(Self {
             schema_version: super::SCHEMA_VERSION,
             loss_function: training.loss.map(Loss::name),
@@ -60,6 +62,7 @@ impl<'a> AuditReport<'a> {
             unknown_metadata: unknown_metadata(facts),
             prediction: model.as_ref().map(PredictionReport::new).transpose()?,
             audit,
+            least_squares_split: *split,
             layers: layers.as_ref(),
             outside: outside.as_ref(),
         })

@@ -12,6 +12,7 @@ use super::problem::{decay_facts, fact, list_numbers};
 use super::remarks::remarks;
 use crate::audit::AuditedNetwork;
 use crate::outside::OutOfDistribution;
+use crate::split::Split;
 use crate::tables::{Cell, NEGLIGIBLE, Run, merge_equal, numbered_table, plain_table, wrap};
 
 /// The tables and remarks of an audit.
@@ -25,6 +26,7 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
     ];
     parts.extend(layer_table(audit));
     parts.extend(distance_table(audit));
+    parts.extend(network.split.as_ref().map(split_table));
     parts.push(class_table(network));
     parts.extend(network.layers.as_ref().map(feature_layers));
     parts.extend(network.outside.as_ref().map(outside_table));
@@ -222,6 +224,18 @@ fn layer_table(audit: &Audit) -> Option<String> {
         .collect();
     let headings = ["NC2", "random", "balance"];
     Some(numbered_table("m", &headings, &rows, |item| item.map(Cell::Residual).into()))
+}
+
+/// The parts of the squared loss.
+fn split_table(split: &Split) -> String {
+    let row = |name: &str, value: f64| vec![Cell::Text(name.into()), Cell::Residual(Some(value))];
+    let rows = [
+        row("deviations within the classes", split.within_classes),
+        row("class means from the labels", split.class_means),
+        row("penalty of the best head", split.penalty),
+        row("head from the best one", split.head_distance),
+    ];
+    plain_table(&["loss f without the features' penalty", ""], &rows)
 }
 
 /// The distances to the frames that need no prediction.

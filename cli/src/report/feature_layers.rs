@@ -1,5 +1,6 @@
 //! Collapse layer by layer, as tables.
 
+use neural_collapse::metrics::errors::{Estimate, Metric};
 use neural_collapse::metrics::layers::{LayerMetrics, SeparationLaw};
 
 use crate::layers::MeasuredLayers;
@@ -15,19 +16,23 @@ pub(super) fn feature_layers(layers: &MeasuredLayers) -> String {
 
 const LEGEND: &str = "\
 NC2 of means: distance of the Gram matrix of the centred class means to that of a simplex ETF; accuracy: share of samples \
-whose nearest class mean is their class's; ranks: effective and stable rank of the centred features; CKA: similarity of \
+whose nearest class mean is their class's; ±: standard error of the number before it; ranks: effective and stable rank of the centred features; CKA: similarity of \
 the features of two layers, 1 up to rotation and scale.";
 
 fn metric_table(layers: &MeasuredLayers) -> String {
     let row = |(name, layer): (&String, &LayerMetrics)| {
         let nc1 = layer.nc1.center_samples.map(|nc1| nc1.value);
+        let errors = layer.standard_errors.as_ref();
+        let error = |estimate: &Estimate| estimate.standard_error;
         vec![
             Cell::Text(name.clone()),
             Cell::Count(layer.dimension as u64),
             residual(nc1),
+            residual(errors.and_then(|errors| errors.get(Metric::Nc1)).map(error)),
             residual(layer.nc1_trace_quotient.center_samples),
             residual(layer.cdnv.and_then(|cdnv| cdnv.mean)),
             residual(layer.nc2_class_means),
+            residual(errors.and_then(|errors| errors.get(Metric::Nc2ClassMeans)).map(error)),
             residual(Some(layer.nearest_mean_accuracy)),
             residual(layer.effective_rank),
             residual(layer.stable_rank),
@@ -38,9 +43,11 @@ fn metric_table(layers: &MeasuredLayers) -> String {
         "layer",
         "width",
         "NC1",
+        "±",
         "tr Σ_W / tr Σ_B",
         "CDNV",
         "NC2 of means",
+        "±",
         "accuracy",
         "eff. rank",
         "stable rank",

@@ -30,6 +30,8 @@ pub(crate) struct Row {
     pub(crate) gradient_norm: Option<f64>,
     pub(crate) weight_distance: Option<f64>,
     pub(crate) feature_distance: Option<f64>,
+    pub(crate) largest_singular_value: Option<f64>,
+    pub(crate) smallest_singular_value: Option<f64>,
     pub(crate) verdict: String,
     pub(crate) fingerprint: String,
 }
@@ -47,6 +49,8 @@ impl Row {
             _ => None,
         };
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        let head = measurement.head();
+        let spectrum = head.singular_values(1..=head.depth())?;
         Ok(Self {
             file: checkpoint.file.display().to_string(),
             epoch: network.facts.epoch.or(checkpoint.epoch_in_name),
@@ -69,6 +73,11 @@ impl Row {
             gradient_norm: audit.gradient_norm(),
             weight_distance: nearest.map(|distance| distance.0),
             feature_distance: nearest.map(|distance| distance.1),
+            largest_singular_value: spectrum.first().copied(),
+            // With fewer features than classes the others are zero.
+            smallest_singular_value: Some(
+                spectrum.get(head.classes().saturating_sub(1)).copied().unwrap_or(0.0),
+            ),
             verdict: audit.verdict.text.clone(),
             fingerprint: checkpoint.fingerprint.clone(),
         })
@@ -98,6 +107,8 @@ impl Row {
         add("gradient_norm", self.gradient_norm);
         add("weight_distance", self.weight_distance);
         add("feature_distance", self.feature_distance);
+        add("largest_singular_value", self.largest_singular_value);
+        add("smallest_singular_value", self.smallest_singular_value);
         numbers
     }
 }

@@ -93,6 +93,9 @@ fn row(names: &[String], fields: &[String]) -> Option<Row> {
         gradient_norm: number("gradient_norm")?,
         weight_distance: number("weight_distance")?,
         feature_distance: number("feature_distance")?,
+        // Files of former versions have none.
+        largest_singular_value: number("largest_singular_value").flatten(),
+        smallest_singular_value: number("smallest_singular_value").flatten(),
         verdict: text("verdict")?,
         fingerprint: text("fingerprint")?,
     })
@@ -124,6 +127,8 @@ mod tests {
             gradient_norm: Some(7.0),
             weight_distance: None,
             feature_distance: Some(1.5),
+            largest_singular_value: Some(2.5),
+            smallest_singular_value: None,
             verdict: "at the minimum, nearly".into(),
             fingerprint: "00ff".into(),
         };

@@ -179,6 +179,7 @@ fn the_json_object_has_the_fields_of_the_contract() {
                 "feature_decay_inferred",
                 "weight_decays_inferred",
                 "levels",
+                "least_squares_split",
                 "standard_errors",
                 "nc1",
                 "nc1_rank",
@@ -428,5 +429,34 @@ fn inferred_decays_are_marked() {
     let table = audit_text(&format!("{file} --weight-decay inferred --feature-decay 1e-4"));
     for part in ["(inferred)", "Weight decays: λ_1 = ", "λ_3 = "] {
         assert!(table.contains(part), "{part}: {table}");
+    }
+}
+
+/// The four parts of the squared loss are the loss without the penalty of the features.
+#[test]
+fn the_squared_loss_of_one_layer_is_split() {
+    let parts = |audit: &Value| -> Vec<f64> {
+        let keys = ["within_classes", "class_means", "penalty", "head_distance"];
+        keys.iter().map(|key| number(&audit["least_squares_split"][key])).collect()
+    };
+    // Features that have collapsed onto their means, whose penalty is known from those.
+    let collapsed = audit("data/direct_of_m1.safetensors");
+    let decay = number(&collapsed["prediction"]["problem"]["feature_decay"]);
+    let classes = collapsed["classes"].as_array().unwrap();
+    let squares: f64 = classes
+        .iter()
+        .map(|class| number(&class["count"]) * number(&class["feature_norm_squared"]["measured"]))
+        .sum();
+    let found = parts(&collapsed);
+    let rest = number(&collapsed["loss"]) - decay / 2.0 * squares;
+    assert!((found.iter().sum::<f64>() / rest - 1.0).abs() < 1e-9, "{found:?}, {rest}");
+    assert!(found[0] < 1e-9 * rest && found[3] < 1e-6 * rest, "{found:?}");
+    assert!(found[1] > 0.0 && found[2] > 0.0);
+    let trained = parts(&audit("data/digits_m1.safetensors"));
+    assert!(trained.iter().all(|&part| part > 0.0), "{trained:?}");
+    for file in ["direct_of_m3", "digits_ce_m1"] {
+        let other = audit(&format!("data/{file}.safetensors"));
+        assert!(other["least_squares_split"].is_null());
+        assert!(other["reasons"]["least_squares_split"].as_str().unwrap().contains("split"));
     }
 }

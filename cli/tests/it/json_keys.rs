@@ -19,8 +19,9 @@ const PREDICTIONS: [&str; 8] = [
     "--loss ce --counts 5,6 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3 --class-weights 1,2 \
      --label-smoothing 0.1 --nonnegative-features",
 ];
-const NETWORKS: [&str; 5] = [
+const NETWORKS: [&str; 6] = [
     "data/digits_m1.npz",
+    "data/digits_m1.safetensors",
     "data/direct_ce_m2.safetensors",
     "data/direct_gof_m3.safetensors --metrics all",
     "data/digits_m1.npz --out-of-distribution data/digits_m1.npz",

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use neural_collapse::audit::fitted_rate;
+use neural_collapse::{ClassCounts, Regularization, Ufm};
 use serde_json::Value;
 
 use crate::support::{error_line, json, run, text};
@@ -105,6 +107,25 @@ fn every_kind_is_drawn() {
     }
 }
 
+/// Cross-entropy: over imbalance for one layer, over depth for more.
+#[test]
+fn cross_entropy_has_phases_in_two_dimensions() {
+    let decays = "--weight-decay 5e-3 --feature-decay 5e-3";
+    let drawn = |line: &str, name: &str| {
+        String::from_utf8(output(&format!("plot phase --loss ce {line} {decays}"), name)).unwrap()
+    };
+    for counts in ["100x4", "100x2,20x3", "100x2,50x2,20x2"] {
+        let svg = drawn(&format!("--counts {counts} --depth 1"), "ce_imbalance.svg");
+        assert!(svg.contains("merge above") && svg.contains("all weights are zero above"));
+        assert!(svg.contains("largest class / smallest class"), "{counts}");
+    }
+    let svg = drawn("--counts 100x4 --depth 2", "ce_depth.svg");
+    assert!(svg.contains("number of layers M") && svg.contains("M = 6: "));
+    for structure in ["simplex ETF", "2 × pair", "zero", "this problem"] {
+        assert!(svg.contains(structure), "{structure}");
+    }
+}
+
 #[test]
 fn what_cannot_be_drawn_is_one_line() {
     let problem = "--counts 5x4 --depth 2 --weight-decay 1e-3 --feature-decay 1e-3";
@@ -204,15 +225,77 @@ fn a_training_has_a_page() {
     let names = files(&CHECKPOINTS);
     let page = page(&format!("report --trajectory {names} --learning-rate 0.1"), "training.html");
     assert!(page.contains("predicted rate") && page.contains("Spread within classes"));
+    // Rates of the minimum, and the law of growth from the first checkpoint on.
+    for named in ["logistic law, largest", "logistic law, smallest", "largest stable step"] {
+        assert!(page.contains(named), "{named}");
+    }
     let printed = run(&format!("audit --trajectory --json {names}"));
     let rows: Vec<Value> =
         text(&printed.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.iter().all(|row| {
+        let value = |key: &str| row[key].as_f64().unwrap();
+        value("largest_singular_value") >= value("smallest_singular_value")
+    }));
+    check_rates(&page, &rows);
     let rows = Value::Array(rows);
     let numbers = numbers(&page);
     assert!(numbers.len() > 60);
     for (path, value, _) in numbers {
         assert_eq!(at(&rows, &path).as_f64(), Some(value), "{path}");
     }
+}
+
+/// The predicted and fitted rates of a page are those of the library for these rows, with steps that sum to 0.1.
+fn check_rates(page: &str, rows: &[Value]) {
+    let mut rows = rows.to_vec();
+    rows.sort_by(|a, b| a["epoch"].as_f64().unwrap().total_cmp(&b["epoch"].as_f64().unwrap()));
+    let fitted = |value: &dyn Fn(&Value) -> f64| {
+        let points: Vec<(f64, f64)> =
+            rows.iter().map(|row| (row["epoch"].as_f64().unwrap(), value(row))).collect();
+        fitted_rate(&points[points.len() / 2..]).unwrap()
+    };
+    let counts: ClassCounts = "60x2,40x2,20x2".parse().unwrap();
+    let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let minimum = Ufm::new(counts, decays).unwrap().global_minimum().unwrap();
+    let curvature = minimum.curvature().unwrap();
+    let squared = |row: &Value, key: &str| row[key].as_f64().unwrap().powi(2);
+    let [largest, smallest] = [60.0_f64, 20.0].map(|size| size.sqrt() - 240.0 * 1e-3);
+    let expected = [
+        (
+            "NC1",
+            Some(0.1 * curvature.nc1_rate().unwrap()),
+            fitted(&|row| row["nc1"].as_f64().unwrap()),
+        ),
+        ("(f − f*)/f*", None, fitted(&|row| row["loss_gap_relative"].as_f64().unwrap())),
+        (
+            "s² to its limit, largest singular value (logistic law)",
+            Some(0.1 * 2.0 * largest / 240.0),
+            fitted(&|row| (squared(row, "largest_singular_value") - largest).abs()),
+        ),
+        (
+            "s² to its limit, smallest singular value (logistic law)",
+            Some(0.1 * 2.0 * smallest / 240.0),
+            fitted(&|row| (squared(row, "smallest_singular_value") - smallest).abs()),
+        ),
+    ];
+    for (name, predicted, measured) in expected {
+        let (_, row) = page.split_once(&format!("<td class=\"text\">{name}</td>")).unwrap();
+        let (row, _) = row.split_once("</tr>").unwrap();
+        let values: Vec<f64> = row
+            .split("<data value=\"")
+            .skip(1)
+            .map(|cell| cell.split_once('"').unwrap().0.parse().unwrap())
+            .collect();
+        let expected: Vec<f64> = predicted.into_iter().chain([measured]).collect();
+        assert_eq!(values.len(), expected.len(), "{name}");
+        for (value, expected) in values.iter().zip(expected) {
+            assert!((value / expected - 1.0).abs() < 1e-9, "{name}: {value}, {expected}");
+        }
+    }
+    let (_, row) = page.split_once("largest stable step of gradient descent</td>").unwrap();
+    let (_, value) = row.split_once("<data value=\"").unwrap();
+    let step: f64 = value.split_once('"').unwrap().0.parse().unwrap();
+    assert!((step / curvature.largest_step() - 1.0).abs() < 1e-12);
 }
 
 /// A picture of a page as a file of its own: with the colors of the page.
@@ -246,7 +329,7 @@ fn the_pictures_of_the_documentation_are_up_to_date() {
         ("star", figure(&network, "Class means in the plane of the star")),
         ("norms", figure(&network, "Squared norms of the classifier against class size")),
         ("training", figure(&training, "Spread within classes")),
-        ("phases", figure(&phases, "The structure with the lowest loss, M = 2")),
+        ("phases", figure(&phases, "The structure with the lowest loss")),
     ];
     for (name, drawn) in pictures {
         let path = folder.join(format!("{name}.svg"));

@@ -29,6 +29,8 @@ const MOST_PARTS: usize = 64;
 /// means of other samples would be: see [`StandardErrors`](crate::metrics::errors::StandardErrors) and
 /// [`Collapsed`](crate::metrics::levels::Collapsed). Batches can be fed one by one and pieces
 /// [merged](Self::merge); pieces of neighboring samples that are merged in their order have the parts of the whole.
+/// Another order of the samples deals them out to other parts, so that what follows from the parts differs by its own error:
+/// 1/√(2P) of a standard error for P parts.
 /// There are between 16 and 64 parts, as many as 2²⁴ numbers leave room for, each of dK numbers.
 ///
 /// ```

@@ -44,7 +44,7 @@ impl MeanCovariance<'_> {
     /// x. `None` if it is infinite, for (K−1)d ≤ 2.
     pub(super) fn mean_inverse_trace(&self, dimension: f64) -> Option<f64> {
         let degrees = (self.0.classes() as f64 - 1.0) * dimension;
-        let scale = dimension * self.sum(|n| n.recip());
+        let scale = dimension * self.sum(f64::recip);
         (degrees > 2.0).then(|| half_integral(|s| dimension * self.log_determinant(s), scale))
     }
 
@@ -127,6 +127,7 @@ impl MeanCovariance<'_> {
 /// ½ ∫₀^∞ e^(−F(s)/2) ds for a sum F of logarithms ln(1 + λs), by the trapezoidal rule in ln s; `scale` is F′(0).
 fn half_integral(log_determinant: impl Fn(f64) -> f64, scale: f64) -> f64 {
     const SMALLEST: f64 = 1e-18;
+    const MOST_STEPS: i32 = 100_000;
     let start = -scale.ln();
     let term = |steps: i32| {
         let x = start + f64::from(steps) * STEP;
@@ -139,7 +140,7 @@ fn half_integral(log_determinant: impl Fn(f64) -> f64, scale: f64) -> f64 {
             let next = term(steps);
             sum += next;
             let falls = term(steps + direction) < next;
-            if !(next > SMALLEST * sum) && falls || steps.abs() > 100_000 {
+            if (next <= SMALLEST * sum && falls) || steps.abs() > MOST_STEPS {
                 return sum;
             }
             steps += direction;

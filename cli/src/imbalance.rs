@@ -1,0 +1,130 @@
+//! A problem at other imbalances, for curves that have no steps.
+
+use neural_collapse::{ClassCounts, Error, GlobalMinimum, Regularization, Ufm};
+
+/// Ratios of the largest to the smallest class in a picture.
+const RATIOS: u32 = 120;
+
+/// How many parts a sample is divided into, so that class sizes that are whole numbers of parts make no steps.
+const PARTS: u64 = 10_000;
+
+/// More parts of samples than these would not be told apart in double precision.
+const MOST_PARTS: u64 = 1 << 50;
+
+/// The same problem with other ratios of the largest to the smallest class.
+///
+/// Every sample is taken c times, with the decay λ_H/c: the mean loss and the penalty c · λ_H/(2c) ‖h‖² are the same, and so
+/// is everything at the minimum. Class sizes are then multiples of 1/c.
+pub(crate) struct Stretching {
+    counts: ClassCounts,
+    regularization: Regularization,
+    parts: u64,
+    /// Whether balanced classes become two halves of larger and smaller ones rather than a long tail.
+    has_halves: bool,
+}
+
+impl Stretching {
+    /// Of classes and decays. Of two sizes the smaller stays, as in the critical ratio; else the number of samples stays,
+    /// and balanced classes become a long tail.
+    pub(crate) fn new(counts: &ClassCounts, decays: &Regularization) -> Result<Self, Error> {
+        let parts = (MOST_PARTS / counts.samples().max(1)).clamp(1, PARTS);
+        let runs = counts.runs().map(|run| (run.size.saturating_mul(parts), run.class_count));
+        let feature_decay = decays.feature_decay() / parts as f64;
+        Ok(Self {
+            counts: ClassCounts::from_runs(runs)?,
+            regularization: Regularization::new(decays.weight_decays(), feature_decay)?
+                .with_bias(decays.bias())?,
+            parts,
+            has_halves: false,
+        })
+    }
+
+    /// The same, in which balanced classes become two halves, of which the smaller ones stay.
+    pub(crate) fn in_halves(mut self) -> Self {
+        self.has_halves = self.counts.is_balanced();
+        self
+    }
+
+    /// The decays that belong to these class sizes.
+    pub(crate) fn regularization(&self) -> &Regularization {
+        &self.regularization
+    }
+
+    /// Class sizes from balanced ones on, as long as every class has a sample.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = ClassCounts> + '_ {
+        let end = (2.0 * self.counts.imbalance()).max(100.0);
+        let ratios = (0..=RATIOS).map(move |step| end.powf(f64::from(step) / f64::from(RATIOS)));
+        let has_samples =
+            |counts: &ClassCounts| counts.sizes().all(|group| group.size >= self.parts);
+        ratios.map_while(move |ratio| self.at(ratio).ok().filter(has_samples))
+    }
+
+    /// The classes with another imbalance.
+    pub(crate) fn at(&self, ratio: f64) -> Result<ClassCounts, Error> {
+        let sizes: Vec<_> = self.counts.sizes().collect();
+        let enlarged = |size: u64| (ratio * size as f64).round() as u64;
+        match sizes[..] {
+            [one] if self.has_halves => {
+                let smaller = one.class_count / 2;
+                let runs = [(enlarged(one.size), one.class_count - smaller), (one.size, smaller)];
+                ClassCounts::from_runs(runs.into_iter().filter(|run| run.1 > 0))
+            }
+            [larger, smaller] => {
+                let size = |size| if size == larger.size { enlarged(smaller.size) } else { size };
+                let runs = self.counts.runs().map(|run| (size(run.size), run.class_count));
+                ClassCounts::from_runs(runs)
+            }
+            _ => self.counts.with_imbalance(ratio),
+        }
+    }
+
+    /// The minimum for such classes, with the widths of another one.
+    pub(crate) fn minimum(
+        &self,
+        minimum: &GlobalMinimum,
+        counts: ClassCounts,
+    ) -> Result<GlobalMinimum, Error> {
+        let other = Ufm::new(counts, self.regularization.clone())?;
+        match minimum.problem().widths() {
+            Some(widths) => other.with_widths(widths)?.global_minimum(),
+            None => other.global_minimum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use neural_collapse::{Bias, Prediction};
+
+    #[test]
+    fn divided_samples_have_the_same_minimum() {
+        let counts: ClassCounts = "80,30,30,7".parse().unwrap();
+        for bias in [Bias::None, Bias::Unregularized] {
+            let decays = Regularization::new(&[2e-3, 1e-3], 3e-4).unwrap().with_bias(bias).unwrap();
+            let whole = Ufm::new(counts.clone(), decays.clone()).unwrap().global_minimum().unwrap();
+            let stretching = Stretching::new(&counts, &decays).unwrap();
+            let divided = stretching.minimum(&whole, stretching.counts.clone()).unwrap();
+            assert!((divided.loss() / whole.loss() - 1.0).abs() < 1e-12);
+            for class in 0..4 {
+                let [one, other] = [&whole, &divided].map(|found| found.class(class).unwrap());
+                let ratio = other.feature_norm_squared.unwrap() / one.feature_norm_squared.unwrap();
+                assert!((ratio - 1.0).abs() < 1e-11, "{class}");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_have_the_ratio_that_is_asked_for() {
+        let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+        for (text, halves) in
+            [("100x4", false), ("100x5", true), ("100,30,30,5", false), ("9,2", false)]
+        {
+            let stretching = Stretching::new(&text.parse().unwrap(), &decays).unwrap();
+            let stretching = if halves { stretching.in_halves() } else { stretching };
+            let found = stretching.at(8.0).unwrap();
+            assert!((found.imbalance() - 8.0).abs() < 1e-2, "{text}: {found:?}");
+            assert!(stretching.steps().count() > 20);
+        }
+    }
+}
