@@ -13,8 +13,16 @@ use crate::prediction::Geometry;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 
-/// Up to this many classes a target is written as a whole matrix to put its classes in another order.
+/// Up to this many classes a target is written as a whole matrix to put its classes in another order, and levels look at all
+/// pairs of them.
 const FEW_CLASSES: usize = 1024;
+
+/// The levels that look at all pairs of classes.
+const LEVELS_OF_PAIRS: [&str; 3] = [
+    "levels.collapsed.nc2_class_means",
+    "levels.collapsed.nc2_class_means_as_they_are",
+    "levels.collapsed.cosine_deviation",
+];
 
 /// What the distances of an audit are to.
 pub(super) struct Targets {
@@ -82,6 +90,10 @@ impl Measurement {
             Some(parts) => Collapsed::new(parts, head)?,
             None => None,
         };
+        if collapsed.is_some() && self.counts().classes() > FEW_CLASSES {
+            let reason = "all pairs of so many classes would take too long";
+            reasons.extend(LEVELS_OF_PAIRS.map(|key| (key, reason.to_string())));
+        }
         let errors = self.standard_errors(head, targets)?;
         if errors.is_none() {
             let reason = match self.parts.is_some() {

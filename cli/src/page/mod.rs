@@ -8,6 +8,7 @@ mod network;
 mod prediction;
 mod seen;
 mod training;
+mod words;
 
 pub(crate) use network::network_page;
 pub(crate) use prediction::prediction_page;

@@ -10,6 +10,7 @@ use super::figures::{
 use super::html::{Entry, Page};
 use super::measured::Measured;
 use super::seen::Seen;
+use super::words::{layers_in_words, sizes_in_words};
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
 use crate::loss::Loss;
@@ -92,10 +93,7 @@ pub(crate) fn network_page(
 fn introduce(page: &mut Page, network: &AuditedNetwork) {
     let measurement = &network.audit.measurement;
     let head = measurement.head();
-    let layers = match head.depth() {
-        1 => "one linear layer".into(),
-        depth => format!("{depth} linear layers"),
-    };
+    let layers = layers_in_words(head.depth());
     let bias = if head.bias().is_some() { "with" } else { "without" };
     let loss = network.training.loss.map_or("an unknown loss", |loss| match loss {
         Loss::Mse => "the squared loss",
@@ -107,11 +105,11 @@ fn introduce(page: &mut Page, network: &AuditedNetwork) {
         Loss::Supcon => "the supervised contrastive loss",
     });
     page.paragraph(&format!(
-        "Measured: {} samples of {} classes (the largest has {} times as many as the smallest), features of \
+        "Measured: {} samples of {} classes ({}), features of \
          dimension {}, and a head of {layers} {bias} a bias, trained with {loss}.",
         measurement.counts().samples(),
         head.classes(),
-        pictures::short(measurement.counts().imbalance()),
+        sizes_in_words(measurement.counts().imbalance()),
         head.feature_dimension(),
     ));
     match (&network.model, &network.audit.no_prediction) {

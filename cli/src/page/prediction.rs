@@ -6,6 +6,7 @@ use neural_collapse::problem::Run;
 
 use super::html::{Entry, Page};
 use super::network::{collapse_threshold, curve};
+use super::words::{layers_in_words, sizes_in_words};
 use crate::error::CliError;
 use crate::phases::phase_of;
 use crate::pictures::{self, Ink, Norm, Norms, Picture};
@@ -25,12 +26,11 @@ pub(crate) fn prediction_page(model: &AnyModel, command: &str) -> Result<String,
     let mut page = Page::new("What neural collapse leads to", &verdict);
     let counts = prediction.counts();
     page.paragraph(&format!(
-        "Predicted for {} samples of {} classes (the largest has {} times as many as the smallest) and {} linear layers \
-         after free features.",
+        "Predicted for {} samples of {} classes ({}) and {} after free features.",
         counts.map_or(0, neural_collapse::ClassCounts::samples),
         prediction.classes(),
-        pictures::short(counts.map_or(1.0, neural_collapse::ClassCounts::imbalance)),
-        prediction.depth(),
+        sizes_in_words(counts.map_or(1.0, neural_collapse::ClassCounts::imbalance)),
+        layers_in_words(prediction.depth()),
     ));
     let rows = vec![vec![
         Entry::Text("loss f*".into()),

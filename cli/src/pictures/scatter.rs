@@ -18,6 +18,10 @@ const FAR: f64 = 0.08;
 const BEYOND: f64 = 0.16;
 const OF_LETTER: f64 = 0.025;
 
+/// Ends that are closer, as a share of the longest vector, are one place, and so many names are written at it.
+const SAME_PLACE: f64 = 0.02;
+const MOST_SHARED: usize = 4;
+
 /// What a picture of a plane shows.
 pub(crate) struct Scatter<'a> {
     /// What the axes are.
@@ -69,17 +73,39 @@ pub(crate) fn scatter(shown: Scatter<'_>, ink: Ink) -> Picture {
     with_labels(picture, named).with_layout(|layout| layout.with_equal_aspect().with_height(440.0))
 }
 
-/// Names beyond the ends of vectors; those close to the origin would lie on each other.
+/// Names beyond the ends of vectors; those close to the origin would lie on each other. Classes that share an end share a
+/// name.
 pub(super) fn labels(tips: &[(f64, f64)], names: Vec<String>) -> Vec<(f64, f64, String)> {
     let length = |tip: &(f64, f64)| tip.0.hypot(tip.1);
     let longest = tips.iter().map(length).fold(0.0, f64::max);
-    let named = tips.iter().zip(names).filter(|(tip, _)| length(tip) > FAR * longest);
-    let beyond = named.map(|(tip, name)| {
-        let sidewards = tip.0.abs() / length(tip) * OF_LETTER * name.chars().count() as f64;
-        let factor = 1.0 + (BEYOND + sidewards) * longest / length(tip);
+    let mut ends: Vec<((f64, f64), Vec<String>)> = Vec::new();
+    for (&tip, name) in tips.iter().zip(names).filter(|(tip, _)| length(tip) > FAR * longest) {
+        let is_here =
+            |end: &(f64, f64)| (end.0 - tip.0).hypot(end.1 - tip.1) < SAME_PLACE * longest;
+        match ends.iter_mut().find(|(end, _)| is_here(end)) {
+            Some((_, names)) => names.push(name),
+            None => ends.push((tip, vec![name])),
+        }
+    }
+    let beyond = ends.into_iter().map(|(tip, names)| {
+        let name = of_several(names);
+        let sidewards = tip.0.abs() / length(&tip) * OF_LETTER * name.chars().count() as f64;
+        let factor = 1.0 + (BEYOND + sidewards) * longest / length(&tip);
         (factor * tip.0, factor * tip.1, name)
     });
     beyond.collect()
+}
+
+/// One name for the classes at one place.
+fn of_several(mut names: Vec<String>) -> String {
+    let number = names.len();
+    names.dedup();
+    match (names.len(), number) {
+        (1, 1) => names.concat(),
+        (1, _) => format!("{number} × {}", names.concat()),
+        (2..=MOST_SHARED, _) => names.join(", "),
+        _ => format!("{number} classes"),
+    }
 }
 
 /// Writes names at places of a picture.
@@ -100,5 +126,22 @@ pub(super) fn with_labels(picture: Picture, labels: Vec<(f64, f64, String)>) -> 
                 .with_y_axis_max(end)
         }),
         false => named,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_at_one_place_share_a_name() {
+        let tips = [(1.0, 0.0), (0.0, 1.0), (1.0, 0.001), (0.01, 0.0)];
+        let named = |names: [&str; 4]| -> Vec<String> {
+            let names = names.map(String::from).into();
+            labels(&tips, names).into_iter().map(|(_, _, name)| name).collect()
+        };
+        assert_eq!(named(["0", "1", "2", "3"]), ["0, 2", "1"]);
+        assert_eq!(named(["n = 5"; 4]), ["2 × n = 5", "n = 5"]);
+        assert_eq!(of_several((0..9).map(|class| class.to_string()).collect()), "9 classes");
     }
 }
