@@ -21,6 +21,9 @@ const MOST_CLASSES: usize = 200;
 /// Vectors in a picture.
 const MOST_VECTORS: usize = 12;
 
+/// Halvings of an interval of ratios: class sizes are known to four digits.
+const BISECTIONS: u32 = 30;
+
 /// Layers whose singular values are shown.
 pub(crate) const MOST_LAYERS: usize = 5;
 
@@ -192,17 +195,42 @@ pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
             points.extend(norm.map(|norm| (imbalance, norm)));
         }
     }
-    Ok(pictures::collapse(curves, &critical(minimum, counts), ink))
+    let classes: Vec<usize> = classes.iter().map(|class| class.0).collect();
+    Ok(pictures::collapse(curves, &critical(minimum, &stretching, &classes), ink))
 }
 
-/// The ratio at which the smaller of two sizes collapses, if there are two.
-fn critical(minimum: &GlobalMinimum, counts: &ClassCounts) -> Vec<f64> {
+/// The ratios at which these classes collapse: for two sizes in closed form, else by bisection.
+fn critical(minimum: &GlobalMinimum, stretching: &Stretching, classes: &[usize]) -> Vec<f64> {
+    let Some(counts) = minimum.counts() else { return Vec::new() };
     let sizes: Vec<_> = counts.sizes().collect();
-    let [larger, smaller] = sizes[..] else { return Vec::new() };
-    let (majority, minority) = (larger.class_count as u64, smaller.class_count as u64);
-    let regularization = minimum.problem().regularization();
-    let ratio = critical_imbalance_ratio(majority, minority, smaller.size, regularization);
-    ratio.ok().filter(|&ratio| ratio > 1.0).into_iter().collect()
+    if let [larger, smaller] = sizes[..] {
+        let (majority, minority) = (larger.class_count as u64, smaller.class_count as u64);
+        let regularization = minimum.problem().regularization();
+        let ratio = critical_imbalance_ratio(majority, minority, smaller.size, regularization);
+        return ratio.ok().filter(|&ratio| ratio > 1.0).into_iter().collect();
+    }
+    let end = stretching.steps().last().map_or(1.0, |counts| counts.imbalance());
+    let collapses = |class: usize, ratio: f64| {
+        let other = stretching.minimum(minimum, stretching.at(ratio).ok()?).ok()?;
+        other.class(class)?.collapsed
+    };
+    let ratio = |&class: &usize| {
+        let (mut low, mut high) = (1.0, end);
+        if collapses(class, low)? || !collapses(class, high)? {
+            return None;
+        }
+        for _ in 0..BISECTIONS {
+            let middle = f64::sqrt(low * high);
+            match collapses(class, middle)? {
+                true => high = middle,
+                false => low = middle,
+            }
+        }
+        Some(high)
+    };
+    let mut found: Vec<f64> = classes.iter().filter_map(ratio).collect();
+    found.sort_by(f64::total_cmp);
+    found
 }
 
 /// A few of so many, the first and the last among them.
@@ -255,11 +283,28 @@ mod tests {
         let decays = Regularization::uniform(2, 1e-3, 1e-3).unwrap();
         let minimum = |counts| Ufm::new(counts, decays.clone()).unwrap().global_minimum().unwrap();
         let here = minimum(counts.clone());
-        let critical = critical(&here, &counts)[0];
         let stretching = Stretching::new(&counts, &decays).unwrap();
+        let critical = critical(&here, &stretching, &[0, 9])[0];
         for (ratio, collapses) in [(critical - 1e-3, false), (critical + 1e-3, true)] {
             let other = stretching.minimum(&here, stretching.at(ratio).unwrap()).unwrap();
             assert_eq!(other.class(9).unwrap().collapsed, Some(collapses), "{ratio}");
+        }
+    }
+
+    #[test]
+    fn every_class_of_a_long_tail_has_its_critical_ratio() {
+        let counts: ClassCounts = "100x5".parse().unwrap();
+        let decays = Regularization::uniform(2, 5e-3, 5e-3).unwrap();
+        let here = Ufm::new(counts.clone(), decays.clone()).unwrap().global_minimum().unwrap();
+        let stretching = Stretching::new(&counts, &decays).unwrap();
+        let found = critical(&here, &stretching, &[0, 1, 2, 3, 4]);
+        // The smallest class first: where its size falls to that of the collapse.
+        assert_eq!(found.len(), 2);
+        for (ratio, class) in found.iter().zip([4, 3]) {
+            let at = stretching.at(*ratio).unwrap();
+            let size = at.count(class).unwrap() as f64;
+            let threshold = stretching.minimum(&here, at).unwrap().smallest_surviving_count();
+            assert!((size / threshold - 1.0).abs() < 1e-3, "{class}: {size}, {threshold}");
         }
     }
 }

@@ -274,7 +274,10 @@ impl View<'_> {
             samples: samples.into_iter().flatten().collect(),
             names: shown.names.clone(),
         };
-        let caption = format!("{} Classes close to the origin are not named.", self.caption);
+        let caption = format!(
+            "{} Classes close to the origin or to another name are not named.",
+            self.caption
+        );
         Ok((pictures::scatter(scatter, Ink::OfPage), caption))
     }
 }

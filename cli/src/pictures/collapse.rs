@@ -7,6 +7,9 @@ use super::phases::last_of;
 use super::picture::{Picture, short};
 use super::scatter::Points;
 
+/// How many times as large the next ratio must be to have room for its name.
+const APART: f64 = 1.4;
+
 /// ‖wₖ‖² of classes against the ratio of the largest to the smallest class, with the ratios at which classes collapse.
 pub(crate) fn collapse(curves: Vec<(String, Points)>, critical: &[f64], ink: Ink) -> Picture {
     let list: Vec<String> = critical.iter().map(|ratio| short(*ratio)).collect();
@@ -28,10 +31,17 @@ pub(crate) fn collapse(curves: Vec<(String, Points)>, critical: &[f64], ink: Ink
     let picture = picture
         .with_logarithmic([true, false])
         .with_layout(|layout| layout.with_x_axis_min(1.0).with_x_axis_max(end));
+    let mut named = 0.0;
     critical.iter().fold(picture, |picture, &ratio| {
-        picture.with_layout(|layout| {
-            let line = ReferenceLine::vertical(ratio).with_color(ink.muted());
-            layout.with_reference_line(line.with_label(short(ratio)))
-        })
+        let line = ReferenceLine::vertical(ratio).with_color(ink.muted());
+        // A name beside the former one would lie on it.
+        let line = match ratio > APART * named {
+            true => {
+                named = ratio;
+                line.with_label(short(ratio))
+            }
+            false => line,
+        };
+        picture.with_layout(|layout| layout.with_reference_line(line))
     })
 }

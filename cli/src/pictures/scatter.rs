@@ -17,6 +17,8 @@ const FAR: f64 = 0.08;
 /// How far names are beyond the ends, as a share of the longest vector: upwards, and for each letter sidewards.
 const BEYOND: f64 = 0.16;
 const OF_LETTER: f64 = 0.025;
+/// The height of a name.
+const HEIGHT: f64 = 0.11;
 
 /// Ends that are closer, as a share of the longest vector, are one place, and so many names are written at it.
 const SAME_PLACE: f64 = 0.02;
@@ -73,8 +75,8 @@ pub(crate) fn scatter(shown: Scatter<'_>, ink: Ink) -> Picture {
     with_labels(picture, named).with_layout(|layout| layout.with_equal_aspect().with_height(440.0))
 }
 
-/// Names beyond the ends of vectors; those close to the origin would lie on each other. Classes that share an end share a
-/// name.
+/// Names beyond the ends of vectors; those close to the origin would lie on each other, and one that would lie on another
+/// is left out. Classes that share an end share a name.
 pub(super) fn labels(tips: &[(f64, f64)], names: Vec<String>) -> Vec<(f64, f64, String)> {
     let length = |tip: &(f64, f64)| tip.0.hypot(tip.1);
     let longest = tips.iter().map(length).fold(0.0, f64::max);
@@ -87,13 +89,22 @@ pub(super) fn labels(tips: &[(f64, f64)], names: Vec<String>) -> Vec<(f64, f64, 
             None => ends.push((tip, vec![name])),
         }
     }
-    let beyond = ends.into_iter().map(|(tip, names)| {
+    let half_width = |name: &str| OF_LETTER * name.chars().count() as f64;
+    let mut labels: Vec<(f64, f64, String)> = Vec::new();
+    for (tip, names) in ends {
         let name = of_several(names);
-        let sidewards = tip.0.abs() / length(&tip) * OF_LETTER * name.chars().count() as f64;
+        let sidewards = tip.0.abs() / length(&tip) * half_width(&name);
         let factor = 1.0 + (BEYOND + sidewards) * longest / length(&tip);
-        (factor * tip.0, factor * tip.1, name)
-    });
-    beyond.collect()
+        let (x, y) = (factor * tip.0, factor * tip.1);
+        let lies_on = |(other_x, other_y, other): &(f64, f64, String)| {
+            (x - other_x).abs() < (half_width(&name) + half_width(other)) * longest
+                && (y - other_y).abs() < HEIGHT * longest
+        };
+        if !labels.iter().any(lies_on) {
+            labels.push((x, y, name));
+        }
+    }
+    labels
 }
 
 /// One name for the classes at one place.
@@ -142,6 +153,8 @@ mod tests {
         };
         assert_eq!(named(["0", "1", "2", "3"]), ["0, 2", "1"]);
         assert_eq!(named(["n = 5"; 4]), ["2 × n = 5", "n = 5"]);
+        let close = labels(&[(1.0, 0.0), (0.99, 0.06)], vec!["0".into(), "1".into()]);
+        assert_eq!(close.len(), 1);
         assert_eq!(of_several((0..9).map(|class| class.to_string()).collect()), "9 classes");
     }
 }
