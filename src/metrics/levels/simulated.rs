@@ -12,7 +12,7 @@ use crate::metrics::nc2::nc2;
 use crate::problem::head::LinearHead;
 
 /// Operations that a simulation may take: some tenths of a second.
-const OPERATIONS: f64 = 1e9;
+const OPERATIONS: f64 = 3e8;
 
 /// Fewer draws tell too little of their own spread.
 const FEWEST_DRAWS: f64 = 8.0;
