@@ -125,7 +125,16 @@ fn bench_projection<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
     group.finish();
 }
 
+/// What other times are divided by to be compared between machines: see `benches/compare`.
+fn bench_reference(criterion: &mut Criterion) {
+    let matrix = DMatrix::from_fn(256, 256, |i, j| ((i * 7 + j * 13) as f64).sin());
+    criterion.benchmark_group("reference").bench_function("product of 256×256 matrices", |b| {
+        b.iter(|| black_box(&matrix) * black_box(&matrix));
+    });
+}
+
 fn benches(criterion: &mut Criterion) {
+    bench_reference(criterion);
     bench_small(criterion);
     bench_projection::<f32>(criterion, "f32");
     bench_projection::<f64>(criterion, "f64");
