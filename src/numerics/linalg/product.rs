@@ -56,7 +56,7 @@ pub(crate) fn product<T: Lanes>(
     right: &Operand<T, impl Numbers<T>>,
 ) -> DMatrix<T> {
     let mut result = DMatrix::zeros(left.nrows(), right.ncols());
-    add(&mut result, T::one(), left, right);
+    add_product(&mut result, T::one(), left, right);
     result
 }
 
@@ -67,17 +67,9 @@ pub(crate) fn multiply<T: Lanes>(
     right: &Operand<T, impl Numbers<T>>,
 ) {
     result.fill(T::zero());
-    parallel::with_threads(NonZeroUsize::MIN, || add(result, T::one(), left, right));
-}
-
-/// `result` += `factor` · A B.
-pub(crate) fn add_product(
-    result: &mut DMatrix<f64>,
-    factor: f64,
-    left: &Operand<f64, impl Numbers<f64>>,
-    right: &Operand<f64, impl Numbers<f64>>,
-) {
-    add(result, factor, left, right);
+    parallel::with_threads(NonZeroUsize::MIN, || {
+        add_product(result, T::one(), left, right);
+    });
 }
 
 /// Replaces A by A B for a square B, in blocks of rows, so that no second A is needed.
@@ -109,7 +101,7 @@ pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Number
 }
 
 /// `result` += `factor` · A B.
-fn add<T: Lanes>(
+pub(crate) fn add_product<T: Lanes>(
     result: &mut DMatrix<T>,
     factor: T,
     left: &Operand<T, impl Numbers<T>>,
@@ -156,7 +148,7 @@ fn gemm<T: RealField + Copy>(
     }
 }
 
-/// `result` += `factor` · A B, where `copy` gets rows and columns of B.
+/// `result` += `factor` · A B, where `copy` makes a block the given rows and columns of B.
 fn add_blocks<T: Lanes>(
     result: &mut DMatrix<T>,
     factor: T,

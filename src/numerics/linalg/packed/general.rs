@@ -37,7 +37,7 @@ impl<T: RealField + Copy> Packed<T> {
         }
         let strides = (Dyn(1), Dyn(columns.stride));
         let shape = (Dyn(depth), Dyn(columns.count));
-        let right = DMatrixView::from_slice_with_strides_generic(
+        let right: DMatrixView<'_, T, Dyn, Dyn> = DMatrixView::from_slice_with_strides_generic(
             columns.numbers,
             shape.0,
             shape.1,
@@ -51,7 +51,6 @@ impl<T: RealField + Copy> Packed<T> {
             Dyn(1),
             Dyn(stride),
         );
-        let right: DMatrixView<'_, T, Dyn, Dyn> = right;
         result.gemm(T::one(), &self.0.rows_range(first_row..), &right, T::one());
     }
 }
