@@ -11,8 +11,7 @@ fn main() -> Result<()> {
         let minimum = Ufm::new(counts.clone(), regularization)?.global_minimum()?;
         println!("M = {depth}: {:?}, loss {:.9}", minimum.geometry(), minimum.loss());
         println!("  a = {:.4e}, threshold τ_M = {:.4}", minimum.scale(), minimum.threshold());
-        for (direction, s_k) in
-            minimum.directions().iter().zip(minimum.direction_singular_values(1..=1)?)
+        for (direction, s_k) in minimum.directions().zip(minimum.direction_singular_values(1..=1)?)
         {
             println!(
                 "  n = {:>3}, {} of them: x = {:.5}, s = {:.5}, outputs reach {:.2} % of their target",

@@ -251,7 +251,7 @@ pub(crate) fn potential_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErr
     let depth = minimum.depth();
     let layers = u32::try_from(depth).map_err(|_| refused("potential", "too deep".into()))?;
     let mut slopes: Vec<(String, f64)> = Vec::new();
-    for direction in minimum.directions().iter().take(3) {
+    for direction in minimum.directions().take(3) {
         let slope = depth as f64 * direction.ratio();
         let target = shortest_number(direction.target_squared());
         slopes.push((format!("b = {slope:.4} (σ² = {target})"), slope));

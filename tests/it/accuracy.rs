@@ -202,7 +202,7 @@ fn record_scalars(row: &Row, minimum: &GlobalMinimum, record: &mut Record<'_>) {
     let factor = minimum.largest_decay_factor().unwrap();
     record("largest decay factor", factor, number(row, "largest_factor"), 1.0);
     if let Some(bias) = minimum.bias() {
-        let unfitted = |last: &Direction| condition(last, depth).1 * last.fitted_share();
+        let unfitted = |last: Direction| condition(&last, depth).1 * last.fitted_share();
         let shared = minimum.directions().last().map_or(1.0, unfitted);
         for (got, exact) in bias.into_iter().zip(list(&row["bias_vector"])) {
             record("b*", got, exact, shared);
@@ -238,7 +238,7 @@ fn record_directions(row: &Row, minimum: &GlobalMinimum, record: &mut Record<'_>
     let (target, x, share) = (twice("target_squared"), twice("x"), twice("fitted_share"));
     for index in 0..x.len() {
         let position = position(row, minimum, index);
-        let direction = &minimum.directions()[position];
+        let direction = &minimum.direction(position).unwrap();
         let (of_x, of_power, of_share) = condition(direction, depth);
         record("σ²", direction.target_squared(), column("target_squared")[index], 1.0);
         record("a/σ²", direction.ratio(), column("ratio")[index], 1.0);
@@ -262,7 +262,7 @@ fn record_directions(row: &Row, minimum: &GlobalMinimum, record: &mut Record<'_>
 fn record_classes(row: &Row, minimum: &GlobalMinimum, record: &mut Record<'_>) {
     // The norms of a class hang on all of its directions.
     let depth = minimum.problem().depth() as f64;
-    let conditions = minimum.directions().iter().map(|direction| condition(direction, depth).0);
+    let conditions = minimum.directions().map(|direction| condition(&direction, depth).0);
     let largest = conditions.fold(0.0, f64::max);
     let columns = ["classifier_norms_squared", "mean_norms_squared"];
     let [classifier, means] = columns.map(|column| list::<f64>(&row[column]));
@@ -289,7 +289,7 @@ fn secular_equation() -> Worst {
         let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
         let minimum = Ufm::new(counts.clone(), regularization).unwrap().global_minimum().unwrap();
         let sizes: Vec<f64> = counts.sizes().map(|group| group.size as f64).collect();
-        let eigenvalues = minimum.directions().iter().map(Direction::target_squared);
+        let eigenvalues = minimum.directions().map(|direction| direction.target_squared());
         let mut between: Vec<f64> = eigenvalues.filter(|value| !sizes.contains(value)).collect();
         between.sort_by(f64::total_cmp);
         let mut expected: Vec<f64> = list(&row["eigenvalues"]);

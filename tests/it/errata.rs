@@ -153,7 +153,7 @@ fn theorem_4_4_constant_c() {
     let printed = true_constant / (decays[0] * feature_decay);
     let samples = 19.0;
     let minimum = predicted(&[9, 6, 4], &decays, feature_decay);
-    for (k, direction) in minimum.directions().iter().enumerate() {
+    for (k, direction) in minimum.directions().enumerate() {
         let measured = products[k].powi(2) / singular_values[k].powi(6);
         assert!(relative(true_constant, measured) < MINIMISED, "measured c = {measured:e}");
         // With the printed c, s_k = (N λ_H x^M/c)^(1/2M) would be far too small.

@@ -2,7 +2,6 @@
 
 use nalgebra::dmatrix;
 use neural_collapse::models::Regime;
-use neural_collapse::models::squared::Direction;
 use neural_collapse::{
     Basis, Bias, ClassCounts, Error, Geometry, GlobalMinimum, Prediction, Regularization, Ufm,
 };
@@ -165,7 +164,7 @@ fn one_class_and_fewer_samples_than_outputs() {
         let minimum =
             Ufm::from_target(target.clone(), regularization).unwrap().global_minimum().unwrap();
         check(&minimum, "N < K");
-        assert!(minimum.directions().iter().map(Direction::multiplicity).sum::<usize>() <= 2);
+        assert!(minimum.directions().map(|direction| direction.multiplicity()).sum::<usize>() <= 2);
     }
 }
 
@@ -211,7 +210,7 @@ fn millions_of_classes() {
         let minimum = problem(counts, bias).global_minimum().unwrap();
         check(&minimum, &format!("{runs:?}, {bias:?}"));
         if bias == Bias::None {
-            assert_eq!(minimum.directions()[0].regime(), Regime::Positive);
+            assert_eq!(minimum.direction(0).unwrap().regime(), Regime::Positive);
         }
     }
 }

@@ -136,7 +136,7 @@ fn a_stored_minimum_holds_its_numbers() {
     let stored = serde_json::to_value(&minimum).unwrap();
     assert_eq!(stored["loss"], minimum.loss());
     assert_eq!(stored["geometry"], "spectral");
-    assert_eq!(stored["directions"][0]["energy"], minimum.directions()[0].energy());
+    assert_eq!(stored["directions"][0]["energy"], minimum.direction(0).unwrap().energy());
     assert_eq!(stored["classes"][2]["class_count"], 2);
     assert_eq!(stored["classes"][2]["bias"], 0.125);
     let explicit = serde_json::to_value(minimum.explicit(&Basis::Standard).unwrap()).unwrap();

@@ -66,7 +66,7 @@ fn class_means(features: &DMatrix<f64>, counts: &[usize]) -> DMatrix<f64> {
 /// The predicted singular values, each as often as it occurs, in descending order.
 fn expanded(values: &[f64], minimum: &GlobalMinimum) -> Vec<f64> {
     let directions = values.iter().zip(minimum.directions());
-    let repeated = |(&value, direction): (&f64, &Direction)| {
+    let repeated = |(&value, direction): (&f64, Direction)| {
         std::iter::repeat_n(value, *direction.rank().end())
     };
     let mut values: Vec<f64> = directions.flat_map(repeated).collect();
@@ -282,7 +282,7 @@ fn the_explicit_minimiser_of_a_large_problem_is_stationary() {
         let regularization = Regularization::new(&decays, 2e-4).unwrap().with_bias(bias).unwrap();
         let ufm = Ufm::new(ClassCounts::new(&sizes).unwrap(), regularization).unwrap();
         let minimum = ufm.with_widths(&[width; 9]).unwrap().global_minimum().unwrap();
-        assert!(minimum.directions().iter().any(|d| d.regime() == Regime::Positive));
+        assert!(minimum.directions().any(|d| d.regime() == Regime::Positive));
         let (loss, gradient) = explicit_loss_and_gradient(&minimum, &counts);
         // With the default `epsilon` small numbers would be equal whatever they are.
         assert_relative_eq!(loss, minimum.loss(), epsilon = 0.0, max_relative = 1e-13);
@@ -297,8 +297,8 @@ fn at_a_tie_every_rank_is_a_global_minimum() {
     let regularization = Regularization::new(&[1.0 / 16.0, 1.0 / 16.0], 1.0).unwrap();
     let ufm = Ufm::new(ClassCounts::new(&[2, 2]).unwrap(), regularization).unwrap();
     let minimum = ufm.global_minimum().unwrap();
-    assert_eq!(minimum.directions()[0].ratio(), minimum.threshold());
-    assert_eq!(minimum.directions()[0].rank(), 0..=2);
+    assert_eq!(minimum.direction(0).unwrap().ratio(), minimum.threshold());
+    assert_eq!(minimum.direction(0).unwrap().rank(), 0..=2);
     assert!(!minimum.is_unique());
     assert_eq!(minimum.class(0).unwrap().collapsed, None);
     assert_eq!(minimum.loss(), 0.5);
@@ -326,7 +326,7 @@ fn tied_classes_share_too_few_dimensions_in_any_way() {
     let minimum = ufm.global_minimum().unwrap();
     assert_eq!(minimum.problem().rank_limit(), 3);
     assert!(!minimum.is_unique());
-    let ranks: Vec<_> = minimum.directions().iter().map(Direction::rank).collect();
+    let ranks: Vec<_> = minimum.directions().map(|direction| direction.rank()).collect();
     assert_eq!(ranks, [1..=1, 2..=2, 0..=0]);
     let collapsed: Vec<_> = (0..5).map(|class| minimum.class(class).unwrap().collapsed).collect();
     assert_eq!(collapsed, [None, Some(false), None, None, Some(true)]);

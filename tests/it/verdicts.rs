@@ -24,7 +24,7 @@ fn minimum(share: f64) -> GlobalMinimum {
 
 /// A network that fits the directions of `vectors` (K×r, orthonormal) as the minimum fits its own.
 fn fitted(minimum: &GlobalMinimum, vectors: &DMatrix<f64>) -> Audit {
-    let direction = &minimum.directions()[0];
+    let direction = &minimum.direction(0).unwrap();
     let penalties = minimum.problem().regularization();
     let size = |decay: f64| (direction.energy() / decay).sqrt();
     let square =

@@ -121,23 +121,23 @@ fn target_directions(minimum: &GlobalMinimum) -> Vec<(usize, TargetDirection)> {
     if minimum.problem().regularization().bias() == Bias::None {
         return directions_of_classes(minimum);
     }
-    let mut directions: Vec<&Direction> = minimum.directions().iter().collect();
+    let mut directions: Vec<Direction> = minimum.directions().collect();
     directions.sort_by(|a, b| {
         b.target_squared().partial_cmp(&a.target_squared()).unwrap_or(Ordering::Equal)
     });
-    let all = |direction: &Direction| split(direction, 0..direction.multiplicity(), minimum);
+    let all = |direction: Direction| split(&direction, 0..direction.multiplicity(), minimum);
     directions.into_iter().flat_map(all).collect()
 }
 
 /// Without a bias, the directions of a class size belong to the classes of that size.
 fn directions_of_classes(minimum: &GlobalMinimum) -> Vec<(usize, TargetDirection)> {
-    let directions = minimum.directions();
-    let mut used = vec![0; directions.len()];
+    let mut used = vec![0; minimum.directions().len()];
     let runs = minimum.counts().into_iter().flat_map(ClassCounts::runs);
     runs.flat_map(|run| {
         let first = used[run.group];
-        used[run.group] += run.class_count;
-        split(&directions[run.group], first..used[run.group], minimum)
+        let range = first..first + run.class_count;
+        used[run.group] = range.end;
+        minimum.direction(run.group).map(|own| split(&own, range, minimum)).into_iter().flatten()
     })
     .collect()
 }

@@ -1,8 +1,7 @@
 //! What the global minimum makes of each class.
 
-use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
-use crate::models::squared::spectrum::{ClassVectors, SingularVectors, Subspace};
+use crate::models::squared::spectrum::{ClassSpectrum, Spectrum};
 use crate::prediction::geometry::ClassGeometry;
 use crate::problem::counts::Run;
 use crate::problem::regularization::Bias;
@@ -12,40 +11,25 @@ impl GlobalMinimum {
     /// Every run of neighboring classes of one size, with the geometry of each of its classes.
     pub(crate) fn runs_of<'a>(
         &'a self,
-        vectors: &'a ClassVectors,
+        spectrum: &'a ClassSpectrum,
     ) -> impl Iterator<Item = (Run, ClassGeometry)> + 'a {
-        vectors.counts.runs().map(move |run| (run, self.geometry_of_group(vectors, run.group)))
+        spectrum.counts.runs().map(move |run| (run, self.geometry_of_group(spectrum, run.group)))
     }
 
     /// The geometry of one class, or `None` if there is no such class.
     #[must_use]
     pub fn class(&self, class: usize) -> Option<ClassGeometry> {
-        let SingularVectors::Classes(vectors) = self.vectors() else { return None };
-        let run = vectors.counts.run_of(class)?;
-        Some(self.geometry_of_group(vectors, run.group))
+        let Spectrum::Classes(spectrum) = self.spectrum() else { return None };
+        let run = spectrum.counts.run_of(class)?;
+        Some(self.geometry_of_group(spectrum, run.group))
     }
 
-    /// The directions that can touch the classes of a group: without a bias, group and direction are one;
-    /// with it, each direction may touch each group.
-    fn touching<'a>(
-        &'a self,
-        vectors: &'a ClassVectors,
-        group: usize,
-    ) -> impl Iterator<Item = (&'a Direction, &'a Subspace)> {
-        let (first, number) = match self.problem().regularization().bias() {
-            Bias::None => (group, 1),
-            _ => (0, usize::MAX),
-        };
-        let directions = self.directions().iter().skip(first).take(number);
-        directions.zip(vectors.subspaces.iter().skip(first))
-    }
-
-    fn geometry_of_group(&self, vectors: &ClassVectors, index: usize) -> ClassGeometry {
+    fn geometry_of_group(&self, spectrum: &ClassSpectrum, index: usize) -> ClassGeometry {
         let regularization = self.problem().regularization();
-        let group = vectors.counts.groups()[index];
+        let group = spectrum.counts.groups()[index];
         let size = group.size as f64;
         let mut norms = Some((0.0, 0.0));
-        for (direction, subspace) in self.touching(vectors, index) {
+        for (direction, subspace) in self.class_directions(spectrum, spectrum.touching(index)) {
             let leverage = subspace.leverage(index, group);
             if leverage > 0.0 && !direction.is_unique() {
                 norms = None;
@@ -92,18 +76,18 @@ impl GlobalMinimum {
             return None;
         }
         let run = self.problem().counts()?.run_of(class)?;
-        let direction = self.directions().get(run.group)?;
-        direction.is_unique().then(|| self.singular_value(direction, 0..1))
+        let direction = self.direction(run.group)?;
+        direction.is_unique().then(|| self.singular_value(&direction, 0..1))
     }
 
     /// The runs of classes that collapse to zero: minority collapse. None for an arbitrary target.
     #[doc(alias = "minority collapse")]
     pub fn collapsed_runs(&self) -> impl Iterator<Item = Run> + '_ {
-        let vectors = match self.vectors() {
-            SingularVectors::Classes(vectors) => Some(vectors),
-            SingularVectors::Matrix(_) => None,
+        let spectrum = match self.spectrum() {
+            Spectrum::Classes(spectrum) => Some(spectrum),
+            Spectrum::Matrix(_) => None,
         };
-        let runs = vectors.into_iter().flat_map(|vectors| self.runs_of(vectors));
+        let runs = spectrum.into_iter().flat_map(|spectrum| self.runs_of(spectrum));
         runs.filter(|(_, class)| class.collapsed == Some(true)).map(|(run, _)| run)
     }
 
@@ -148,7 +132,7 @@ impl GlobalMinimum {
 
     /// Only a regularized bias depends on what is fitted, which differs at a tie.
     pub(crate) fn bias_is_unique(&self) -> bool {
-        self.all_ones().is_none_or(Direction::is_unique)
+        self.all_ones().is_none_or(|direction| direction.is_unique())
     }
 
     /// b* of the global minimizer with the largest rank: n/N if it is not regularized (the mean of the

@@ -41,13 +41,13 @@ impl GlobalMinimum {
         let margin = self.threshold() / weakest.ratio();
         let mut factor = power_of_depth(margin, self.problem().regularization().layers());
         for _ in 0..MAX_NEIGHBORS {
-            if self.survives(weakest, factor) {
+            if self.survives(&weakest, factor) {
                 break;
             }
             factor = factor.next_down();
         }
         for _ in 0..MAX_NEIGHBORS {
-            if !self.survives(weakest, factor.next_up()) {
+            if !self.survives(&weakest, factor.next_up()) {
                 break;
             }
             factor = factor.next_up();
@@ -84,15 +84,9 @@ impl GlobalMinimum {
 
     /// The first direction to collapse among those that the widths have room for, but for the all-ones
     /// direction.
-    fn weakest_direction(&self) -> Option<&Direction> {
-        let mut room = self.problem().rank_limit();
-        let reachable = self.directions().iter().take_while(|direction| {
-            let any = room > 0;
-            room -= direction.multiplicity().min(room);
-            any
-        });
-        let counted = reachable.filter(|&direction| !self.is_all_ones(direction));
-        counted.max_by(|a, b| a.ratio().total_cmp(&b.ratio()))
+    fn weakest_direction(&self) -> Option<Direction> {
+        let reachable = self.unshared_directions().take_while(Direction::has_room);
+        reachable.max_by(|a, b| a.ratio().total_cmp(&b.ratio()))
     }
 
     /// Whether a direction survives if all decays are multiplied by a factor.

@@ -30,10 +30,10 @@ impl GlobalMinimum {
         let degree = u32::try_from(self.problem().depth()).unwrap_or(u32::MAX).saturating_add(1);
         let mut room = self.problem().rank_limit();
         let mut steps = Vec::new();
-        for direction in self.directions() {
+        for direction in self.unshared_directions() {
             let kept = direction.multiplicity().min(room);
             room -= kept;
-            if kept > 0 && self.all_ones() != Some(direction) {
+            if kept > 0 {
                 let margin = self.threshold() / direction.ratio();
                 steps.push((margin / root_of_ratio(margin, 1.0, degree), kept));
             }

@@ -186,10 +186,10 @@ impl Hessian {
             None => vec![problem.classes() as u128; problem.depth()],
         };
         let (mut kept, mut left_out) = (Vec::new(), Vec::new());
-        for (index, direction) in minimum.directions().iter().enumerate() {
+        for (index, direction) in minimum.directions().enumerate() {
             let rank = *direction.rank().end();
             if rank > 0 {
-                kept.push(kept_vectors(index, direction, rank, &decays, samples));
+                kept.push(kept_vectors(index, &direction, rank, &decays, samples));
             }
             if rank < direction.multiplicity() {
                 left_out.push(LeftOut {
@@ -199,7 +199,7 @@ impl Hessian {
                 });
             }
         }
-        let rank = minimum.directions().iter().map(|direction| direction.multiplicity() as u128);
+        let rank = minimum.directions().map(|direction| direction.multiplicity() as u128);
         let rank: u128 = rank.sum();
         let outputs = problem.classes() as u128;
         if outputs > rank {

@@ -14,7 +14,7 @@ use crate::models::squared::spectrum::TargetValue;
 /// [`Potential`].
 ///
 /// Source: Dang et al. (ICML 2023), proofs of Theorems 3.1, 4.1 and 4.4.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Direction {
     target: TargetValue,
     kept: usize,
@@ -23,33 +23,19 @@ pub struct Direction {
 }
 
 impl Direction {
-    /// The minimum in the directions of one singular value of which the widths leave room for `room`; `unit` is the
-    /// energy unit for the samples of the value.
+    /// The minimum in the directions of one singular value, of which the widths leave room for `kept`.
     pub(crate) fn new(
         target: TargetValue,
-        room: usize,
-        unit: f64,
-        potential: &Potential<f64>,
-    ) -> Result<Self> {
-        let scale = target.samples * unit;
-        let slope = slope(scale, target.squared, potential);
-        for (quantity, value) in [
-            ("the squared singular value of the target", target.squared),
-            ("the scale a = N (N λ_H Πλₘ)^(1/M)", scale),
-            ("the slope M a/σ²", slope),
-        ] {
-            if !value.is_normal() {
-                return Err(Error::Unrepresentable { quantity, log10: value.log10() });
-            }
-        }
-        let minimizer = potential.minimizer_unchecked(slope);
-        let kept = target.multiplicity.min(room);
-        Ok(Self { target, kept, scale, minimizer })
+        kept: usize,
+        scale: f64,
+        minimizer: Minimizer<f64>,
+    ) -> Self {
+        Self { target, kept, scale, minimizer }
     }
 
     /// The slope M a/σ² with another scale a.
     pub(crate) fn slope_for(&self, scale: f64, potential: &Potential<f64>) -> f64 {
-        slope(scale, self.target.squared, potential)
+        self.target.slope(scale, potential)
     }
 
     /// σ², the square of the singular value of the effective target.
@@ -77,6 +63,11 @@ impl Direction {
     #[must_use]
     pub fn effective_samples(&self) -> f64 {
         self.target.samples
+    }
+
+    /// Whether the widths leave room for any vector of this direction.
+    pub(crate) fn has_room(&self) -> bool {
+        self.kept > 0
     }
 
     /// Whether the direction collapses. At a [`Regime::Tie`] each of its vectors may or may not.
@@ -147,9 +138,26 @@ impl Direction {
     }
 }
 
-/// M a/σ².
-fn slope(scale: f64, target_squared: f64, potential: &Potential<f64>) -> f64 {
-    f64::from(potential.depth()) * scale / target_squared
+impl TargetValue {
+    /// The slope M a/σ² of the potential at the scale a.
+    pub(crate) fn slope(&self, scale: f64, potential: &Potential<f64>) -> f64 {
+        f64::from(potential.depth()) * scale / self.squared
+    }
+
+    /// The slope, if it and what it follows from are normal numbers.
+    pub(crate) fn checked_slope(&self, scale: f64, potential: &Potential<f64>) -> Result<f64> {
+        let slope = self.slope(scale, potential);
+        for (quantity, value) in [
+            ("the squared singular value of the target", self.squared),
+            ("the scale a = N (N λ_H Πλₘ)^(1/M)", scale),
+            ("the slope M a/σ²", slope),
+        ] {
+            if !value.is_normal() {
+                return Err(Error::Unrepresentable { quantity, log10: value.log10() });
+            }
+        }
+        Ok(slope)
+    }
 }
 
 /// What is written of a direction: all of its numbers.

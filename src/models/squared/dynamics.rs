@@ -74,7 +74,7 @@ impl GlobalMinimum {
             let reason = "it is known for one layer without a bias and with equal decays";
             return Err(Error::NotAnswered { question: "the law of growth", reason });
         }
-        let Some(found) = self.directions().get(direction) else {
+        let Some(found) = self.direction(direction) else {
             let expected = "the number of a direction, counted from 0";
             return Err(Error::out_of_range("direction", direction as f64, expected));
         };

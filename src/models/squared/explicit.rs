@@ -5,9 +5,10 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::Result;
 use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
-use crate::models::squared::spectrum::{ClassVectors, SingularVectors, Subspace};
+use crate::models::squared::spectrum::{Spectrum, Subspace};
 use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
+use crate::problem::counts::ClassCounts;
 
 impl GlobalMinimum {
     /// A global minimizer, with the layers' widths as in the problem, or K where they are unlimited.
@@ -43,21 +44,17 @@ impl GlobalMinimum {
             right.push(vectors.1.columns(0, rank).into_owned());
             energies.extend(core::iter::repeat_n(direction.energy(), rank));
         };
-        match self.vectors() {
-            SingularVectors::Classes(vectors) => {
-                for (direction, subspace) in self.class_directions(vectors) {
-                    let rank = *direction.rank().end();
-                    if rank > 0 {
-                        keep(direction, class_vectors(vectors, direction, subspace), rank);
-                    }
+        if let Spectrum::Classes(spectrum) = self.spectrum() {
+            for (direction, subspace) in self.class_directions(spectrum, 0..spectrum.len()) {
+                let rank = *direction.rank().end();
+                if rank > 0 {
+                    keep(&direction, class_vectors(&spectrum.counts, &direction, &subspace), rank);
                 }
             }
-            SingularVectors::Matrix(columns) => {
-                for (direction, columns) in self.directions().iter().zip(columns) {
-                    let vectors = (columns.left.clone(), columns.right.clone());
-                    keep(direction, vectors, *direction.rank().end());
-                }
-            }
+        }
+        for (direction, columns) in self.matrix_directions() {
+            let vectors = (columns.left.clone(), columns.right.clone());
+            keep(&direction, vectors, *direction.rank().end());
         }
         let target = self.problem().target();
         FittedVectors {
@@ -71,13 +68,13 @@ impl GlobalMinimum {
 /// The left and right singular vectors of a direction of one-hot targets: a row of the right ones is that of
 /// each sample of a class.
 fn class_vectors(
-    vectors: &ClassVectors,
+    counts: &ClassCounts,
     direction: &Direction,
     subspace: &Subspace,
 ) -> (DMatrix<f64>, DMatrix<f64>) {
-    let left = subspace.left_vectors(&vectors.counts);
+    let left = subspace.left_vectors(counts);
     let mut right = &left * direction.target_squared().sqrt();
-    for run in vectors.counts.runs() {
+    for run in counts.runs() {
         let mut rows = right.rows_mut(run.first_class, run.class_count);
         rows /= run.size as f64;
     }

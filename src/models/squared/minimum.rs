@@ -1,12 +1,16 @@
 //! The global minimum of an unconstrained features model, direction by direction.
 
+use core::cmp::Ordering;
 use core::ops::{Range, RangeInclusive};
 
 use crate::error::{Error, Result};
 use crate::models::squared::direction::Direction;
 use crate::models::squared::potential::Potential;
-use crate::models::squared::spectrum::{ClassVectors, SingularVectors, Subspace, spectrum};
+use crate::models::squared::spectrum::{
+    ClassSpectrum, Columns, Spectrum, Subspace, TargetValue, spectrum,
+};
 use crate::models::squared::ufm::Ufm;
+use crate::numerics::parallel;
 
 /// The global minimum of a [`Ufm`].
 ///
@@ -38,10 +42,53 @@ pub struct GlobalMinimum {
     ufm: Ufm,
     potential: Potential<f64>,
     scale: f64,
-    directions: Vec<Direction>,
-    /// As many subspaces as there are directions.
-    vectors: SingularVectors,
+    /// The scale of the all-ones direction that a regularized bias shares; else that of all.
+    scale_beside_bias: f64,
+    spectrum: Spectrum,
+    room: Room,
+    /// One for each singular value. What else there is to a direction follows, so that a million take little memory.
+    minimizers: Vec<Fitted>,
 }
+
+/// x and x^M at the minimum of a direction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Fitted {
+    x: f64,
+    power: f64,
+}
+
+/// The directions that the widths leave room for: a number of whole ones, and so many vectors of the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Room {
+    whole: usize,
+    vectors: usize,
+}
+
+impl Room {
+    fn new(spectrum: &Spectrum, mut vectors: usize) -> Self {
+        let mut whole = 0;
+        while whole < spectrum.len() && spectrum.value(whole).multiplicity <= vectors {
+            vectors -= spectrum.value(whole).multiplicity;
+            whole += 1;
+        }
+        Self { whole, vectors }
+    }
+
+    /// How many vectors of a direction have room.
+    fn kept(self, index: usize, multiplicity: usize) -> usize {
+        match index.cmp(&self.whole) {
+            Ordering::Less => multiplicity,
+            Ordering::Equal => self.vectors,
+            Ordering::Greater => 0,
+        }
+    }
+}
+
+/// How many directions a thread minimizes in one piece.
+const PIECE: usize = 1 << 12;
+
+/// How many operations one minimization takes, roughly.
+const OPERATIONS: usize = 300;
 
 impl Ufm {
     /// The global minimum of the objective.
@@ -53,28 +100,59 @@ impl Ufm {
         let regularization = self.regularization();
         let potential = Potential::new(regularization.layers())?;
         let samples = self.samples() as f64;
-        let unit = regularization.energy_unit(samples)?;
-        let mut room = self.rank_limit();
+        let scale = samples * regularization.energy_unit(samples)?;
         let spectrum = spectrum(self)?;
-        let mut directions = Vec::with_capacity(spectrum.values.len());
-        for target in spectrum.values {
-            let own_unit = if target.samples > samples {
-                regularization.energy_unit(target.samples)?
-            } else {
-                unit
-            };
-            directions.push(Direction::new(target, room, own_unit, &potential)?);
-            room -= target.multiplicity.min(room);
-        }
-        let (ufm, scale) = (self.clone(), samples * unit);
-        let minimum =
-            GlobalMinimum { ufm, potential, scale, directions, vectors: spectrum.vectors };
+        let scale_beside_bias = match &spectrum {
+            Spectrum::Classes(classes) if let Some(index) = classes.all_ones() => {
+                let samples = spectrum.value(index).samples;
+                samples * regularization.energy_unit(samples)?
+            }
+            _ => scale,
+        };
+        let room = Room::new(&spectrum, self.rank_limit());
+        let ufm = self.clone();
+        let minimizers = Vec::new();
+        let mut minimum =
+            GlobalMinimum { ufm, potential, scale, scale_beside_bias, spectrum, room, minimizers };
+        minimum.solve()?;
         minimum.check_range()?;
         Ok(minimum)
     }
 }
 
 impl GlobalMinimum {
+    /// Minimizes the potential of every direction.
+    fn solve(&mut self) -> Result<()> {
+        let count = self.spectrum.len();
+        for index in 0..count {
+            let target = self.spectrum.value(index);
+            target.checked_slope(self.scale_of(target), &self.potential)?;
+        }
+        let mut minimizers = vec![Fitted { x: 0.0, power: 0.0 }; count];
+        let pieces = minimizers.chunks_mut(PIECE).enumerate();
+        parallel::for_each(
+            pieces,
+            count.saturating_mul(OPERATIONS),
+            || (),
+            |(), (piece, found)| {
+                for (offset, fitted) in found.iter_mut().enumerate() {
+                    let target = self.spectrum.value(piece * PIECE + offset);
+                    let slope = target.slope(self.scale_of(target), &self.potential);
+                    let minimizer = self.potential.minimizer_unchecked(slope);
+                    *fitted = Fitted { x: minimizer.x(), power: minimizer.power() };
+                }
+            },
+        );
+        self.minimizers = minimizers;
+        Ok(())
+    }
+
+    /// The scale a of a direction.
+    fn scale_of(&self, target: TargetValue) -> f64 {
+        let beside_bias = target.samples > self.ufm.samples() as f64;
+        if beside_bias { self.scale_beside_bias } else { self.scale }
+    }
+
     /// Everything that is derived from the energies must be representable.
     fn check_range(&self) -> Result<()> {
         let regularization = self.ufm.regularization();
@@ -87,12 +165,12 @@ impl GlobalMinimum {
             let product = self.whole_product_squared(direction);
             [features, features * direction.target_squared(), product]
         };
-        if self.directions.iter().flat_map(sizes).any(|size| !size.is_finite()) {
+        if self.directions().any(|direction| sizes(&direction).iter().any(|size| !size.is_finite()))
+        {
             let quantity = "a squared singular value of the weights or features";
             return unrepresentable(quantity, f64::INFINITY);
         }
-        let energies = self.directions.iter().map(Direction::energy);
-        let largest = energies.fold(0.0, f64::max);
+        let largest = self.directions().map(|direction| direction.energy()).fold(0.0, f64::max);
         let log2 = log2_of_largest_product(largest, regularization.weight_decays());
         if log2 > f64::from(f64::MAX_EXP - 1) {
             let quantity = "a squared singular value of a product of layers";
@@ -144,9 +222,37 @@ impl GlobalMinimum {
     ///
     /// Without a bias they are the groups of equal class sizes, as
     /// [`ClassCounts::sizes`](crate::ClassCounts::sizes) lists them.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let ufm = Ufm::new(ClassCounts::new(&[100, 400])?, Regularization::new(&[1e-4], 1e-4)?)?;
+    /// let minimum = ufm.global_minimum()?;
+    /// let squared: Vec<f64> = minimum.directions().map(|found| found.target_squared()).collect();
+    /// assert_eq!(squared, [400.0, 100.0]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     #[must_use]
-    pub fn directions(&self) -> &[Direction] {
-        &self.directions
+    pub fn directions(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = Direction> + ExactSizeIterator + Clone + '_ {
+        (0..self.spectrum.len()).map(|index| self.at(index))
+    }
+
+    /// One of the [`directions`](Self::directions), or `None` if there are not so many.
+    #[must_use]
+    pub fn direction(&self, index: usize) -> Option<Direction> {
+        (index < self.spectrum.len()).then(|| self.at(index))
+    }
+
+    /// The direction with an index that there is.
+    fn at(&self, index: usize) -> Direction {
+        let target = self.spectrum.value(index);
+        let scale = self.scale_of(target);
+        let Fitted { x, power } = self.minimizers[index];
+        let slope = target.slope(scale, &self.potential);
+        let minimizer = self.potential.minimizer_found(slope, x, power);
+        Direction::new(target, self.room.kept(index, target.multiplicity), scale, minimizer)
     }
 
     /// The scalar function of every direction.
@@ -154,35 +260,41 @@ impl GlobalMinimum {
         &self.potential
     }
 
-    /// The singular vectors of the effective target.
-    pub(crate) fn vectors(&self) -> &SingularVectors {
-        &self.vectors
+    /// The singular values and vectors of the effective target.
+    pub(crate) fn spectrum(&self) -> &Spectrum {
+        &self.spectrum
     }
 
-    /// Every direction with its subspace, for one-hot targets.
+    /// The directions with these indices and their subspaces, for one-hot targets.
     pub(crate) fn class_directions<'a>(
         &'a self,
-        vectors: &'a ClassVectors,
-    ) -> impl DoubleEndedIterator<Item = (&'a Direction, &'a Subspace)> {
-        self.directions.iter().zip(&vectors.subspaces)
+        spectrum: &'a ClassSpectrum,
+        indices: Range<usize>,
+    ) -> impl Iterator<Item = (Direction, Subspace)> + 'a {
+        indices.map(|index| (self.at(index), spectrum.direction(index).1))
     }
 
-    /// The all-ones direction that a regularized bias shares.
-    pub(crate) fn all_ones(&self) -> Option<&Direction> {
-        match &self.vectors {
-            SingularVectors::Classes(vectors) => {
-                let last = self.class_directions(vectors).next_back();
-                last.filter(|(_, subspace)| subspace.is_all_ones()).map(|(direction, _)| direction)
-            }
-            SingularVectors::Matrix(_) => None,
+    /// Every direction with its singular vectors, for an arbitrary matrix; none for one-hot targets.
+    pub(crate) fn matrix_directions(&self) -> impl Iterator<Item = (Direction, &Columns)> {
+        let columns = match &self.spectrum {
+            Spectrum::Classes(_) => &[][..],
+            Spectrum::Matrix(directions) => directions,
+        };
+        self.directions().zip(columns.iter().map(|(_, columns)| columns))
+    }
+
+    /// The all-ones direction that a regularized bias shares, which is the last.
+    pub(crate) fn all_ones(&self) -> Option<Direction> {
+        match &self.spectrum {
+            Spectrum::Classes(classes) => classes.all_ones().map(|index| self.at(index)),
+            Spectrum::Matrix(_) => None,
         }
     }
 
-    /// Whether one of the [`directions`](Self::directions) is the all-ones direction that a regularized bias
-    /// shares.
-    pub(crate) fn is_all_ones(&self, direction: &Direction) -> bool {
-        // The same object, as a bias with a huge decay leaves equal numbers to another direction.
-        self.all_ones().is_some_and(|all_ones| core::ptr::eq(all_ones, direction))
+    /// The directions but for the all-ones one that a regularized bias shares.
+    pub(crate) fn unshared_directions(&self) -> impl Iterator<Item = Direction> + '_ {
+        let shared = usize::from(self.all_ones().is_some());
+        self.directions().take(self.spectrum.len() - shared)
     }
 
     /// The singular values of the product W_j ⋯ W_i of the layers i..=j, numbered 1, …, M from the
@@ -195,15 +307,15 @@ impl GlobalMinimum {
     /// [`Error::OutOfRange`] if the range is empty or leaves 1, …, M.
     pub fn direction_singular_values(&self, layers: RangeInclusive<usize>) -> Result<Vec<f64>> {
         let layers = self.ufm.regularization().layer_indices(&layers)?;
-        let value = |direction| self.singular_value(direction, layers.clone());
-        Ok(self.directions.iter().map(value).collect())
+        let value = |direction| self.singular_value(&direction, layers.clone());
+        Ok(self.directions().map(value).collect())
     }
 
     /// The singular values √(t/λ_H) of H, one for each of the [`directions`](Self::directions), 0 where nothing is
     /// fitted.
     #[must_use]
     pub fn direction_feature_singular_values(&self) -> Vec<f64> {
-        self.directions.iter().map(|direction| self.feature_singular_value(direction)).collect()
+        self.directions().map(|direction| self.feature_singular_value(&direction)).collect()
     }
 
     pub(crate) fn feature_singular_value(&self, direction: &Direction) -> f64 {
@@ -230,8 +342,8 @@ impl GlobalMinimum {
     #[must_use]
     pub fn output_singular_values(&self) -> Vec<f64> {
         let value =
-            |direction: &Direction| direction.target_squared().sqrt() * direction.fitted_share();
-        self.directions.iter().map(value).collect()
+            |direction: Direction| direction.target_squared().sqrt() * direction.fitted_share();
+        self.directions().map(value).collect()
     }
 }
 

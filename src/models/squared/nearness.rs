@@ -71,7 +71,7 @@ impl GlobalMinimum {
     /// Source: the orthogonal Procrustes problem; Schönemann (Psychometrika 1966).
     #[doc(alias = "Procrustes")]
     pub fn nearest_basis(&self, head: &LinearHead, class_means: &DMatrix<f64>) -> Result<Basis> {
-        let counts = &self.class_vectors(NEAREST)?.counts;
+        let counts = &self.class_spectrum(NEAREST)?.counts;
         let (weight, weight_decay) = self.only_layer(head)?;
         let expected = (weight.ncols(), weight.nrows());
         check_shape("class_means", class_means.shape(), expected, "features × classes")?;

@@ -185,6 +185,11 @@ impl<T: Float> Potential<T> {
         Minimizer { regime, slope: b, x, power }
     }
 
+    /// The minimizer of a slope for which x and x^M were found before.
+    pub(crate) fn minimizer_found(&self, b: T, x: T, power: T) -> Minimizer<T> {
+        Minimizer { regime: self.regime(b), slope: b, x, power }
+    }
+
     /// Where the minimum of a slope lies that is known to be positive and finite.
     pub(crate) fn regime(&self, b: T) -> Regime {
         if b < self.slope_threshold {

@@ -46,10 +46,10 @@ impl Prediction for GlobalMinimum {
     }
 
     fn geometry(&self) -> Geometry {
-        let alive = |direction: &&Direction| direction.regime() != Regime::Zero;
-        let Some(last_alive) = self.directions().iter().rfind(alive) else {
+        let alive = |direction: Direction| direction.regime() != Regime::Zero;
+        if !self.directions().any(alive) {
             return Geometry::Collapsed;
-        };
+        }
         match (self.problem().target(), self.problem().regularization().bias()) {
             (Target::Matrix(_), _) => Geometry::Spectral,
             (Target::Classes(counts), Bias::None) if counts.is_balanced() => {
@@ -57,7 +57,7 @@ impl Prediction for GlobalMinimum {
             }
             (Target::Classes(_), Bias::None) => Geometry::GeneralOrthogonalFrame,
             (Target::Classes(counts), _) if !counts.is_balanced() => Geometry::Spectral,
-            _ if self.is_all_ones(last_alive) => Geometry::Spectral,
+            _ if self.all_ones().is_some_and(alive) => Geometry::Spectral,
             _ => Geometry::SimplexEtf,
         }
     }
@@ -103,17 +103,16 @@ impl Prediction for GlobalMinimum {
     }
 
     fn loss(&self) -> f64 {
-        let losses = self.directions().iter().map(Direction::loss);
+        let losses = self.directions().map(|direction| direction.loss());
         losses.fold(DoubleDouble::from(0.0), DoubleDouble::plus).value()
     }
 
     fn is_unique(&self) -> bool {
-        self.directions().iter().all(Direction::is_unique)
+        self.directions().all(|direction| direction.is_unique())
     }
 
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
-        let vectors = self.class_vectors("the geometry of classes")?;
-        Ok(self.runs_of(vectors).collect())
+        Ok(self.runs_of(self.class_spectrum("the geometry of classes")?).collect())
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
@@ -146,16 +145,16 @@ impl Prediction for GlobalMinimum {
     }
 
     fn class_means_gram(&self) -> Result<ClassMatrix> {
-        let vectors = self.class_vectors("the Gram matrix of the class means")?;
+        let spectrum = self.class_spectrum("the Gram matrix of the class means")?;
         let decay = self.problem().regularization().feature_decay();
         let value = |direction: &Direction| direction.target_squared() * direction.energy() / decay;
-        Ok(self.spectral_of_classes(vectors, value, inverse_size, inverse_size))
+        Ok(self.spectral_of_classes(spectrum, value, inverse_size, inverse_size))
     }
 
     fn class_outputs(&self) -> Result<ClassMatrix> {
-        let vectors = self.class_vectors("the outputs for the class means")?;
+        let spectrum = self.class_spectrum("the outputs for the class means")?;
         let value = |direction: &Direction| direction.target_squared() * direction.fitted_share();
-        Ok(self.spectral_of_classes(vectors, value, |_| 1.0, inverse_size))
+        Ok(self.spectral_of_classes(spectrum, value, |_| 1.0, inverse_size))
     }
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
@@ -182,18 +181,21 @@ impl GlobalMinimum {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn logit_gram(&self) -> Result<ClassMatrix> {
-        let vectors = self.class_vectors("the Gram matrix of the logits")?;
+        let spectrum = self.class_spectrum("the Gram matrix of the logits")?;
         let value =
             |direction: &Direction| (direction.target_squared() * direction.fitted_share()).powi(2);
-        Ok(self.spectral_of_classes(vectors, value, inverse_size, inverse_size))
+        Ok(self.spectral_of_classes(spectrum, value, inverse_size, inverse_size))
     }
 }
 
 /// The singular values of the directions that are fitted, by falling value.
-fn falling(directions: &[Direction], value: impl Fn(&Direction) -> f64) -> Vec<SingularValue> {
-    let fitted = directions.iter().filter(|direction| *direction.rank().end() > 0);
+fn falling(
+    directions: impl Iterator<Item = Direction>,
+    value: impl Fn(&Direction) -> f64,
+) -> Vec<SingularValue> {
+    let fitted = directions.filter(|direction| *direction.rank().end() > 0);
     let mut values: Vec<SingularValue> = fitted
-        .map(|direction| SingularValue::new(value(direction), *direction.rank().end()))
+        .map(|direction| SingularValue::new(value(&direction), *direction.rank().end()))
         .collect();
     values.sort_by(|a, b| b.value.total_cmp(&a.value));
     values
@@ -223,7 +225,7 @@ mod stored {
         scale: f64,
         threshold: f64,
         loss: f64,
-        directions: &'a [Direction],
+        directions: Vec<Direction>,
         classes: Option<Vec<WrittenRun>>,
     }
 
@@ -253,7 +255,7 @@ mod stored {
                 scale: self.scale(),
                 threshold: self.threshold(),
                 loss: self.loss(),
-                directions: self.directions(),
+                directions: self.directions().collect(),
                 classes: classes.map(|runs| runs.into_iter().map(written_run).collect()),
             };
             written.serialize(serializer)

@@ -156,8 +156,9 @@ impl GlobalMinimum {
     pub fn quasi_interpolation(&self) -> Option<QuasiInterpolation> {
         let counts = self.problem().counts()?;
         let unregularized = self.problem().regularization().bias() == Bias::Unregularized;
-        let [direction] = self.directions() else { return None };
-        if !unregularized || !counts.is_balanced() || !direction.is_unique() {
+        let direction = self.direction(0)?;
+        let only = self.directions().len() == 1;
+        if !only || !unregularized || !counts.is_balanced() || !direction.is_unique() {
             return None;
         }
         let gap = largest_gap(counts.classes()) * direction.unfitted_share();

@@ -104,7 +104,7 @@ impl GlobalMinimum {
                     penalties: penalties.clone(),
                     widths: problem.widths().map(<[usize]>::to_vec),
                     log_size,
-                    energy: self.directions().first()?.energy(),
+                    energy: self.direction(0)?.energy(),
                     loss,
                     linear_loss,
                 });

@@ -40,8 +40,9 @@ impl GlobalMinimum {
         }
         let samples = problem.samples() as f64;
         let target = TargetValue { squared: size, multiplicity: 1, samples };
-        let direction = Direction::new(target, 1, self.scale() / samples, self.potential())?;
-        let energy = direction.energy();
+        let slope = target.checked_slope(self.scale(), self.potential())?;
+        let minimizer = self.potential().minimizer_unchecked(slope);
+        let energy = Direction::new(target, 1, self.scale(), minimizer).energy();
         let classifier = regularization.trailing_eigenvalue(1, energy);
         Ok((classifier, energy / regularization.feature_decay() / size))
     }

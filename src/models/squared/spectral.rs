@@ -8,17 +8,15 @@ use crate::geometry::family::{Family, Subset};
 use crate::geometry::structure::{Grouped, Structure};
 use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
-use crate::models::squared::spectrum::{
-    ClassVectors, Columns, GroupVector, SingularVectors, Subspace,
-};
+use crate::models::squared::spectrum::{ClassSpectrum, GroupVector, Spectrum, Subspace};
 use crate::problem::counts::SizeGroup;
 
 impl GlobalMinimum {
-    /// The singular vectors of one-hot targets, for an answer that needs classes.
-    pub(crate) fn class_vectors(&self, question: &'static str) -> Result<&ClassVectors> {
-        match self.vectors() {
-            SingularVectors::Classes(vectors) => Ok(vectors),
-            SingularVectors::Matrix(_) => {
+    /// The spectrum of one-hot targets, for an answer that needs classes.
+    pub(crate) fn class_spectrum(&self, question: &'static str) -> Result<&ClassSpectrum> {
+        match self.spectrum() {
+            Spectrum::Classes(spectrum) => Ok(spectrum),
+            Spectrum::Matrix(_) => {
                 let reason = "an arbitrary target matrix has no classes";
                 Err(Error::NotAnswered { question, reason })
             }
@@ -27,11 +25,11 @@ impl GlobalMinimum {
 
     /// U diag(v) Uᵀ for the left singular vectors U, with a `value` v for each direction.
     pub(crate) fn spectral(&self, value: impl Fn(&Direction) -> f64) -> ClassMatrix {
-        match self.vectors() {
-            SingularVectors::Classes(vectors) => {
-                self.spectral_of_classes(vectors, value, |_| 1.0, |_| 1.0)
+        match self.spectrum() {
+            Spectrum::Classes(spectrum) => {
+                self.spectral_of_classes(spectrum, value, |_| 1.0, |_| 1.0)
             }
-            SingularVectors::Matrix(columns) => self.spectral_of_matrix(columns, value),
+            Spectrum::Matrix(_) => self.spectral_of_matrix(value),
         }
     }
 
@@ -39,40 +37,36 @@ impl GlobalMinimum {
     /// direction and diagonal matrices L and R that are constant on groups of equal class sizes.
     pub(crate) fn spectral_of_classes(
         &self,
-        vectors: &ClassVectors,
+        spectrum: &ClassSpectrum,
         value: impl Fn(&Direction) -> f64,
         left: impl Fn(SizeGroup) -> f64,
         right: impl Fn(SizeGroup) -> f64,
     ) -> ClassMatrix {
-        let groups = vectors.counts.groups();
+        let groups = spectrum.counts.groups();
         let sides = Sides {
-            vectors,
+            spectrum,
             left: groups.iter().map(|&group| left(group)).collect(),
             right: groups.iter().map(|&group| right(group)).collect(),
         };
         let mut shared = Sum::zero(groups.len());
         let mut family = None;
-        for (direction, subspace) in self.class_directions(vectors) {
-            let value = value(direction);
+        for (direction, subspace) in self.class_directions(spectrum, 0..spectrum.len()) {
+            let value = value(&direction);
             if direction.is_unique() {
-                sides.add(&mut shared, subspace, value);
+                sides.add(&mut shared, &subspace, value);
             } else {
-                family = Some(sides.family(direction, subspace, value));
+                family = Some(sides.family(&direction, &subspace, value));
             }
         }
         ClassMatrix::unique(sides.grouped(shared)).with_family(family)
     }
 
-    fn spectral_of_matrix(
-        &self,
-        columns: &[Columns],
-        value: impl Fn(&Direction) -> f64,
-    ) -> ClassMatrix {
+    fn spectral_of_matrix(&self, value: impl Fn(&Direction) -> f64) -> ClassMatrix {
         let outputs = self.problem().classes();
         let mut shared = DMatrix::zeros(outputs, outputs);
         let mut family = None;
-        for (direction, Columns { left, .. }) in self.directions().iter().zip(columns) {
-            let value = value(direction);
+        for (direction, columns) in self.matrix_directions() {
+            let (left, value) = (&columns.left, value(&direction));
             if direction.is_unique() {
                 shared += left * left.transpose() * value;
             } else {
@@ -86,7 +80,7 @@ impl GlobalMinimum {
 
 /// The factors on either side of a spectral matrix.
 struct Sides<'a> {
-    vectors: &'a ClassVectors,
+    spectrum: &'a ClassSpectrum,
     left: Vec<f64>,
     right: Vec<f64>,
 }
@@ -110,7 +104,7 @@ impl Sum {
 
 impl Sides<'_> {
     fn grouped(&self, sum: Sum) -> Grouped {
-        Grouped::by_size(&self.vectors.counts, sum.diagonal, sum.coupling)
+        Grouped::by_size(&self.spectrum.counts, sum.diagonal, sum.coupling)
     }
 
     /// Adds value·L Q Qᵀ R for a basis Q of the subspace.
@@ -120,7 +114,7 @@ impl Sides<'_> {
             Subspace::Contrasts(group) => {
                 let scaled = self.scaled(*group, value);
                 sum.diagonal[*group] += scaled;
-                let classes = self.vectors.counts.groups()[*group].class_count;
+                let classes = self.spectrum.counts.groups()[*group].class_count;
                 sum.coupling()[(*group, *group)] -= scaled / classes as f64;
             }
             Subspace::Constant(vector) => *sum.coupling() += self.outer_product(vector, value),
@@ -133,7 +127,7 @@ impl Sides<'_> {
 
     /// value·(L u)(R u)ᵀ by groups.
     fn outer_product(&self, vector: &GroupVector, value: f64) -> DMatrix<f64> {
-        let groups = self.vectors.counts.groups();
+        let groups = self.spectrum.counts.groups();
         let entries: Vec<f64> = groups.iter().map(|group| vector.entry(group.size)).collect();
         DMatrix::from_fn(entries.len(), entries.len(), |g, h| {
             self.left[g] * entries[g] * value * entries[h] * self.right[h]
@@ -142,7 +136,7 @@ impl Sides<'_> {
 
     /// The family that a direction whose fitted subspace is not determined gives rise to.
     fn family(&self, direction: &Direction, subspace: &Subspace, value: f64) -> Family {
-        let counts = &self.vectors.counts;
+        let counts = &self.spectrum.counts;
         let projector = |group: usize, subset| {
             let value = self.scaled(group, value);
             Family::Projector { subset, value, ranks: direction.rank() }

@@ -5,6 +5,8 @@
 //! the singular vectors of T (Dang et al., ICML 2023, proofs of Theorems 3.1, 4.1 and 4.4), so that
 //! singular value by singular value the problem becomes scalar.
 
+use core::ops::Range;
+
 use nalgebra::DMatrix;
 
 use crate::error::Result;
@@ -19,10 +21,20 @@ use crate::problem::target::Target;
 /// The singular values of the effective target by falling gain of fitting a direction, which without a
 /// regularized bias is by falling σ, and their singular vectors. Directions with σ = 0 are left out.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Spectrum {
-    pub(crate) values: Vec<TargetValue>,
-    /// As many subspaces as there are values.
-    pub(crate) vectors: SingularVectors,
+pub(crate) enum Spectrum {
+    /// Of one-hot targets.
+    Classes(ClassSpectrum),
+    /// Of an arbitrary matrix.
+    Matrix(Vec<(TargetValue, Columns)>),
+}
+
+/// The spectrum of one-hot targets. The entry of a right singular vector for a sample of class k is σ u_k/n_k, for
+/// the left one u.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ClassSpectrum {
+    pub(crate) counts: ClassCounts,
+    /// `None` without a bias, where each group of equal sizes is a direction: a million sizes need no list then.
+    mixed: Option<Vec<(TargetValue, Subspace)>>,
 }
 
 /// A singular value σ of the effective target.
@@ -37,23 +49,6 @@ pub(crate) struct TargetValue {
     pub(crate) samples: f64,
 }
 
-/// The singular vectors of the effective target, one subspace for each singular value.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum SingularVectors {
-    /// Of one-hot targets.
-    Classes(ClassVectors),
-    /// Of an arbitrary matrix.
-    Matrix(Vec<Columns>),
-}
-
-/// The singular vectors of one-hot targets. The entry of a right one for a sample of class k is σ u_k/n_k, for
-/// the left one u.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ClassVectors {
-    pub(crate) counts: ClassCounts,
-    pub(crate) subspaces: Vec<Subspace>,
-}
-
 /// The singular vectors of one singular value of an arbitrary matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Columns {
@@ -64,15 +59,14 @@ pub(crate) struct Columns {
 }
 
 /// The span of the left singular vectors of one singular value, in ℝᴷ.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Subspace {
     /// Vectors on the classes of one size group.
     Classes(usize),
     /// Vectors on the classes of one size group that sum to zero.
     Contrasts(usize),
-    /// The multiples of a vector that is constant on each group of equal sizes; boxed, as the others are a third of
-    /// its size and may be a million.
-    Constant(Box<GroupVector>),
+    /// The multiples of a vector that is constant on each group of equal sizes.
+    Constant(GroupVector),
 }
 
 /// A unit vector that is constant on each group of equal sizes.
@@ -97,7 +91,7 @@ impl GroupVector {
 impl Subspace {
     /// Whether this is the all-ones direction that a regularized bias shares.
     pub(crate) fn is_all_ones(&self) -> bool {
-        matches!(self, Self::Constant(vector) if matches!(**vector, GroupVector::AllOnes(_)))
+        matches!(self, Self::Constant(GroupVector::AllOnes(_)))
     }
 
     /// The squared length of the projection of a basis vector e_k on this subspace, for a class k of the size
@@ -107,10 +101,8 @@ impl Subspace {
             Self::Classes(own) => f64::from(u8::from(*own == index)),
             Self::Contrasts(own) if *own == index => 1.0 - (group.class_count as f64).recip(),
             Self::Contrasts(_) => 0.0,
-            Self::Constant(vector) => match **vector {
-                GroupVector::AllOnes(classes) => classes.recip(),
-                GroupVector::Secular(pair) => pair.entry(group.size as f64).powi(2),
-            },
+            Self::Constant(GroupVector::AllOnes(classes)) => classes.recip(),
+            Self::Constant(GroupVector::Secular(pair)) => pair.entry(group.size as f64).powi(2),
         }
     }
 
@@ -129,36 +121,77 @@ impl Subspace {
     }
 }
 
+impl Spectrum {
+    /// Number of distinct singular values.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Classes(classes) => classes.len(),
+            Self::Matrix(directions) => directions.len(),
+        }
+    }
+
+    /// The singular value with this index, which is below the [length](Self::len).
+    pub(crate) fn value(&self, index: usize) -> TargetValue {
+        match self {
+            Self::Classes(classes) => classes.direction(index).0,
+            Self::Matrix(directions) => directions[index].0,
+        }
+    }
+}
+
+impl ClassSpectrum {
+    fn new(counts: &ClassCounts, bias: Bias) -> Self {
+        let mixed = match bias {
+            Bias::None => None,
+            Bias::Unregularized => Some(centered(counts)),
+            Bias::Regularized(decay) => Some(shared(counts, decay)),
+        };
+        Self { counts: counts.clone(), mixed }
+    }
+
+    /// Number of distinct singular values.
+    pub(crate) fn len(&self) -> usize {
+        self.mixed.as_ref().map_or(self.counts.groups().len(), Vec::len)
+    }
+
+    /// The singular value with this index, which is below the [length](Self::len), and its left singular vectors.
+    pub(crate) fn direction(&self, index: usize) -> (TargetValue, Subspace) {
+        match &self.mixed {
+            None => (self.own_value(self.counts.groups()[index]), Subspace::Classes(index)),
+            Some(directions) => directions[index],
+        }
+    }
+
+    /// T = Y: σ_k² = n_k with the left vector e_k.
+    fn own_value(&self, group: SizeGroup) -> TargetValue {
+        TargetValue {
+            squared: group.size as f64,
+            multiplicity: group.class_count,
+            samples: self.counts.samples() as f64,
+        }
+    }
+
+    /// The indices of the directions that can touch the classes of a group: without a bias, group and direction are
+    /// one; with it, each direction may touch each group.
+    pub(crate) fn touching(&self, group: usize) -> Range<usize> {
+        if self.mixed.is_none() { group..group + 1 } else { 0..self.len() }
+    }
+
+    /// The index of the all-ones direction that a regularized bias shares.
+    pub(crate) fn all_ones(&self) -> Option<usize> {
+        let (_, subspace) = self.mixed.as_ref()?.last()?;
+        subspace.is_all_ones().then(|| self.len() - 1)
+    }
+}
+
 /// The spectrum of a problem's effective target.
 pub(crate) fn spectrum(ufm: &Ufm) -> Result<Spectrum> {
     let bias = ufm.regularization().bias();
     match ufm.target() {
-        Target::Classes(counts) => Ok(of_classes(counts, bias)),
+        Target::Classes(counts) => Ok(Spectrum::Classes(ClassSpectrum::new(counts, bias))),
         Target::Matrix(target) if bias == Bias::None => numerical(target.clone()),
         Target::Matrix(target) => numerical(center_rows(target)),
     }
-}
-
-fn of_classes(counts: &ClassCounts, bias: Bias) -> Spectrum {
-    let directions = match bias {
-        Bias::None => plain(counts),
-        Bias::Unregularized => centered(counts),
-        Bias::Regularized(decay) => shared(counts, decay),
-    };
-    let (values, subspaces) = directions.into_iter().unzip();
-    let vectors = ClassVectors { counts: counts.clone(), subspaces };
-    Spectrum { values, vectors: SingularVectors::Classes(vectors) }
-}
-
-/// T = Y: σ_k² = n_k with the left vector e_k.
-fn plain(counts: &ClassCounts) -> Vec<(TargetValue, Subspace)> {
-    let samples = counts.samples() as f64;
-    let direction = |(index, group): (usize, SizeGroup)| {
-        let value =
-            TargetValue { squared: group.size as f64, multiplicity: group.class_count, samples };
-        (value, Subspace::Classes(index))
-    };
-    counts.sizes().enumerate().map(direction).collect()
 }
 
 /// T = Y(I − 11ᵀ/N), TTᵀ = diag(n) − n nᵀ/N.
@@ -171,7 +204,7 @@ fn centered(counts: &ClassCounts) -> Vec<(TargetValue, Subspace)> {
         let within = value(group.size as f64, group.class_count - 1);
         spectrum.push((within, Subspace::Contrasts(index)));
         spectrum.extend(between.next().map(|pair| {
-            (value(pair.eigenvalue, 1), Subspace::Constant(Box::new(GroupVector::Secular(pair))))
+            (value(pair.eigenvalue, 1), Subspace::Constant(GroupVector::Secular(pair)))
         }));
     }
     spectrum.retain(|(value, _)| value.multiplicity > 0);
@@ -189,7 +222,7 @@ fn shared(counts: &ClassCounts, bias_decay: f64) -> Vec<(TargetValue, Subspace)>
         multiplicity: 1,
         samples: samples * (1.0 + bias_decay.recip()),
     };
-    spectrum.push((value, Subspace::Constant(Box::new(GroupVector::AllOnes(classes)))));
+    spectrum.push((value, Subspace::Constant(GroupVector::AllOnes(classes))));
     spectrum
 }
 
@@ -207,21 +240,21 @@ fn numerical(target: DMatrix<f64>) -> Result<Spectrum> {
     let svd = svd_thin(&target)?;
     let mut rest = svd.singular_values.as_slice();
     let noise = rest.first().map_or(0.0, |largest| largest * spread * f64::EPSILON);
-    let (mut values, mut vectors) = (Vec::new(), Vec::new());
+    let mut directions = Vec::new();
     let mut first = 0;
     while let Some(&largest) = rest.first().filter(|&&largest| largest > noise) {
         // All within the spread of the first: a chain of neighbors could reach any distance.
         let multiplicity = rest.partition_point(|value| largest - value <= noise);
         let mean = rest[..multiplicity].iter().sum::<f64>() / multiplicity as f64;
-        values.push(TargetValue { squared: mean * mean, multiplicity, samples });
-        vectors.push(Columns {
+        let columns = Columns {
             left: svd.u.columns(first, multiplicity).into_owned(),
             right: svd.v.columns(first, multiplicity).into_owned(),
-        });
+        };
+        directions.push((TargetValue { squared: mean * mean, multiplicity, samples }, columns));
         first += multiplicity;
         rest = &rest[multiplicity..];
     }
-    Ok(Spectrum { values, vectors: SingularVectors::Matrix(vectors) })
+    Ok(Spectrum::Matrix(directions))
 }
 
 /// Y(I − 11ᵀ/N).
@@ -247,8 +280,9 @@ mod tests {
         let diagonal = DVector::from_fn(size, |i, _| entry(i));
         let regularization = Regularization::new(&[1e-4], 1e-4).unwrap();
         let ufm = Ufm::from_target(DMatrix::from_diagonal(&diagonal), regularization).unwrap();
-        let values = spectrum(&ufm).unwrap().values;
-        values.iter().flat_map(|value| vec![value.squared.sqrt(); value.multiplicity]).collect()
+        let spectrum = spectrum(&ufm).unwrap();
+        let values = (0..spectrum.len()).map(|index| spectrum.value(index));
+        values.flat_map(|value| vec![value.squared.sqrt(); value.multiplicity]).collect()
     }
 
     #[test]
@@ -271,7 +305,7 @@ mod tests {
             let target = DMatrix::identity(size, size) - &v * v.transpose() * 2.0;
             let regularization = Regularization::new(&[1e-4], 1e-4).unwrap();
             let ufm = Ufm::from_target(target, regularization).unwrap();
-            assert_eq!(spectrum(&ufm).unwrap().values.len(), 1, "{size}");
+            assert_eq!(spectrum(&ufm).unwrap().len(), 1, "{size}");
         }
     }
 }

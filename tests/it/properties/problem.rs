@@ -2,7 +2,6 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::models::Regime;
-use neural_collapse::models::squared::Direction;
 use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::{
     Basis, Bias, ClassCounts, Error, GlobalMinimum, Prediction, Regularization, Ufm,
@@ -73,7 +72,6 @@ fn good(value: f64) -> bool {
 fn check_minimum(minimum: &GlobalMinimum, input: &Input) {
     let zero_loss: f64 = minimum
         .directions()
-        .iter()
         .map(|direction| {
             let weight = direction.target_squared() / (2.0 * direction.effective_samples());
             direction.multiplicity() as f64 * weight
@@ -85,7 +83,7 @@ fn check_minimum(minimum: &GlobalMinimum, input: &Input) {
         "{input:?}: f* = {loss:e} > {zero_loss:e}"
     );
     assert!(good(minimum.scale()) && good(minimum.smallest_surviving_count()), "{input:?}");
-    let rank: usize = minimum.directions().iter().map(|direction| *direction.rank().end()).sum();
+    let rank: usize = minimum.directions().map(|direction| *direction.rank().end()).sum();
     assert!(rank <= minimum.problem().rank_limit(), "{input:?}: rank {rank}");
     let factor = minimum.largest_decay_factor();
     assert!(factor.is_none_or(good), "{input:?}: {factor:?}");
@@ -121,7 +119,7 @@ fn check_classes(minimum: &GlobalMinimum, input: &Input) {
         assert_eq!(class.collapsed.is_none(), classifier_norm_squared.is_none(), "{input:?}");
     }
     assert_eq!(minimum.class(counts.classes()), None);
-    let multiplicity: usize = minimum.directions().iter().map(Direction::multiplicity).sum();
+    let multiplicity: usize = minimum.directions().map(|direction| direction.multiplicity()).sum();
     let dropped = usize::from(minimum.problem().regularization().bias() == Bias::Unregularized);
     assert_eq!(multiplicity, counts.classes() - dropped, "{input:?}");
     // The vector of more classes than memory can hold is not asked for.

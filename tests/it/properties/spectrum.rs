@@ -17,7 +17,6 @@ pub fn check(runs: &[(u64, usize)]) {
     let minimum = Ufm::new(counts.clone(), regularization).unwrap().global_minimum().unwrap();
     let values: Vec<(f64, usize)> = minimum
         .directions()
-        .iter()
         .map(|direction| (direction.target_squared(), direction.multiplicity()))
         .collect();
     assert!(values.windows(2).all(|pair| pair[0].0 >= pair[1].0), "{runs:?}: {values:?}");
