@@ -424,7 +424,9 @@ if __name__ == "__main__":
     ):
         check()
         print(check.__name__, "passed", flush=True)
-    # Imports from here, so that it comes last.
+    # They import from here, so that they come last.
     import check_cross_entropy
+    import check_losses
 
     check_cross_entropy.main()
+    check_losses.main()
