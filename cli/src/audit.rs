@@ -138,7 +138,7 @@ fn model(
     match model {
         Ok(model) => Ok(Ok(model)),
         Err(error @ Error::NoClosedForm { .. }) => {
-            let instead = training.loss.map(|loss| format!("; {}", loss.instead()));
+            let instead = training.loss.map(|loss| format!("; {}", loss.instead(objective)));
             Ok(Err(format!("{error}{}", instead.unwrap_or_default())))
         }
         Err(error @ Error::Unrepresentable { .. }) => Ok(Err(error.to_string())),

@@ -4,7 +4,6 @@ use std::io;
 
 use neural_collapse::Error;
 
-use crate::loss::Loss;
 use crate::tables::shortest_number;
 
 /// Why the program failed, in one line.
@@ -111,11 +110,9 @@ fn flag(argument: &str) -> Option<&'static str> {
 
 impl CliError {
     /// An error of a model; where no closed form is known it says what can be had.
-    pub(crate) fn of_model(error: Error, loss: Loss) -> Self {
+    pub(crate) fn of_model(error: Error, instead: &'static str) -> Self {
         match error {
-            Error::NoClosedForm { .. } => {
-                Self::NoClosedForm { error: Box::new(error), instead: loss.instead() }
-            }
+            Error::NoClosedForm { .. } => Self::NoClosedForm { error: Box::new(error), instead },
             other => other.into(),
         }
     }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use neural_collapse::models::AnyModel;
-use neural_collapse::problem::LossFunction;
+use neural_collapse::problem::{LossFunction, TrainingObjective};
 
 /// What is minimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -61,9 +61,13 @@ impl Loss {
         }
     }
 
-    /// What can be had where no closed form is known, in words.
-    pub(crate) fn instead(self) -> &'static str {
+    /// What can be had where no closed form is known for an objective with this loss, in words.
+    pub(crate) fn instead(self, objective: &TrainingObjective) -> &'static str {
         match self {
+            Self::Ce if has_nonnegative_features(objective) => {
+                "it is known for one layer with as many dimensions as classes that do not collapse: without a bias for \
+                 classes of any sizes and weights, with one for classes that are alike"
+            }
             Self::Mse => {
                 "--search looks for the minimum numerically; with --bias none or --bias unregularized it is known for \
                  classes of any sizes"
@@ -95,4 +99,8 @@ impl Loss {
             },
         }
     }
+}
+
+fn has_nonnegative_features(objective: &TrainingObjective) -> bool {
+    matches!(objective, TrainingObjective::WeightedCrossEntropy { nonnegative_features: true, .. })
 }

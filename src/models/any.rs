@@ -243,7 +243,10 @@ impl Penalized<'_> {
         }
         if self.regularization.depth() == 1 {
             let ufm = ConvexUfm::squared_error(self.counts.clone(), self.regularization.clone())?;
-            return self.convex(ufm, effort);
+            match self.convex(ufm, effort) {
+                Err(Error::NoClosedForm { .. }) if effort.search.is_some() => {}
+                result => return result,
+            }
         }
         let Some(search) = effort.search else {
             return unknown(match self.is_plain() {
@@ -259,9 +262,13 @@ impl Penalized<'_> {
         if self.is_uniform() && self.is_wide() {
             return self.landscape(effort);
         }
-        if self.regularization.depth() == 1 && self.is_wide() {
+        if self.regularization.depth() == 1 {
             let ufm = ConvexUfm::cross_entropy(self.counts.clone(), self.regularization.clone())?;
-            return self.convex(ufm, effort);
+            match self.convex(ufm, effort) {
+                // The minimum of the convex program has a larger rank.
+                Err(Error::NoClosedForm { .. }) if !self.is_wide() => {}
+                result => return result,
+            }
         }
         if self.has_offsets() {
             return unknown("logit offsets with several layers or a width below K − 1");
@@ -269,7 +276,7 @@ impl Penalized<'_> {
         let Some(search) = effort.search else {
             return unknown(match self.is_wide() {
                 true => {
-                    "cross-entropy with several layers and classes of different sizes or weights"
+                    "cross-entropy with several layers and class weights or classes of different sizes"
                 }
                 false => {
                     "the cross-entropy loss with a width below K − 1, the rank of a simplex ETF"

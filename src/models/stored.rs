@@ -71,6 +71,7 @@ pub(crate) enum StoredLabels {
     Classes { weights: Option<Vec<f64>>, smoothing: f64 },
     PyTorch { weights: Vec<f64>, smoothing: f64 },
     Soft(StoredMatrix),
+    WeightedSoft { labels: StoredMatrix, weights: Vec<f64> },
 }
 
 impl From<Labels> for StoredLabels {
@@ -80,7 +81,12 @@ impl From<Labels> for StoredLabels {
             Labels::PyTorch(code) => {
                 Self::PyTorch { weights: code.weight().to_vec(), smoothing: code.label_smoothing() }
             }
-            Labels::Soft(labels) => Self::Soft(StoredMatrix::from(&labels)),
+            Labels::Soft { labels, weights } if weights.is_empty() => {
+                Self::Soft(StoredMatrix::from(&labels))
+            }
+            Labels::Soft { labels, weights } => {
+                Self::WeightedSoft { labels: StoredMatrix::from(&labels), weights }
+            }
         }
     }
 }
@@ -97,6 +103,10 @@ impl TryFrom<StoredConvex> for ConvexUfm {
                 &class_sizes(&counts),
                 regularization,
             )?,
+            StoredLabels::WeightedSoft { labels, weights } => {
+                let (labels, samples) = (DMatrix::try_from(labels)?, class_sizes(&counts));
+                Self::soft_labels(labels, &samples, regularization)?.with_label_weights(&weights)?
+            }
             StoredLabels::PyTorch { weights, smoothing } => {
                 Self::pytorch(counts, &weights, smoothing, regularization)?
             }

@@ -2,6 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::metrics::tag_average_residuals;
+use neural_collapse::models::convex::{ConvexMinimum, ConvexUfm};
 use neural_collapse::models::multi_label::{MultiLabelMinimum, MultiLabelUfm};
 use neural_collapse::{Basis, Bias, CrossEntropyUfm, Error, Prediction, Regularization};
 use proptest::prelude::*;
@@ -224,4 +225,44 @@ fn bad_input_is_refused() {
     ] {
         assert!(tag_average_residuals(&single, &sets, &means).is_err());
     }
+}
+
+/// Tags as weighted soft labels of the convex program: the closed form for balanced ones, descents for others.
+#[test]
+fn the_convex_program_covers_all_tag_sets() {
+    for (index, ufm) in problems().into_iter().enumerate() {
+        let sets: Vec<Vec<usize>> = ufm.tag_sets().collect();
+        let of_size = |tags: usize| ufm.samples_per_set().find(|size| size.0 == tags).unwrap().1;
+        let samples: Vec<u64> = sets.iter().map(|set| of_size(set.len())).collect();
+        let balanced = convex(&ufm, &sets, &samples);
+        let closed = ufm.global_minimum().unwrap();
+        assert!((balanced.loss() / closed.loss() - 1.0).abs() < 1e-11, "{ufm:?}");
+        // Another number of samples for each set, and one set that nobody has.
+        let (sets, samples) = (&sets[1..], &samples[1..]);
+        let unequal: Vec<u64> = samples.iter().zip(1..).map(|(n, more)| n + more).collect();
+        let minimum = convex(&ufm, sets, &unequal);
+        let total = unequal.iter().sum::<u64>() as f64;
+        let objective = SoftObjective {
+            labels: DMatrix::from_fn(ufm.classes(), sets.len(), |k, j| {
+                f64::from(u8::from(sets[j].contains(&k)))
+            }),
+            weights: unequal.iter().map(|&n| n as f64 / total).collect(),
+            copies: unequal.iter().map(|&n| n as f64).collect(),
+            ..objective(&ufm, ufm.classes(), false)
+        };
+        let found = objective.lowest(5, 300 + index as u64);
+        assert!(found >= minimum.lower_bound().unwrap() * (1.0 - 1e-14), "{found:e}: {ufm:?}");
+        assert!(found <= minimum.loss() * (1.0 + 1e-8), "{found:e}: {ufm:?}, {minimum:?}");
+    }
+}
+
+fn convex(ufm: &MultiLabelUfm, sets: &[Vec<usize>], samples: &[u64]) -> ConvexMinimum {
+    let sizes: Vec<f64> = sets.iter().map(|set| set.len() as f64).collect();
+    let labels = DMatrix::from_fn(ufm.classes(), sets.len(), |k, j| {
+        f64::from(u8::from(sets[j].contains(&k))) / sizes[j]
+    });
+    let program = ConvexUfm::soft_labels(labels, samples, ufm.regularization().clone()).unwrap();
+    let minimum = program.with_label_weights(&sizes).unwrap().global_minimum().unwrap();
+    assert!(minimum.gap() < 1e-10 * minimum.loss(), "{minimum:?}");
+    minimum
 }

@@ -207,7 +207,11 @@ fn problems_of_every_model_are_read_as_they_were() {
             .with_logit_offsets(&[0.0, -1.0, 0.5, 2.0])
             .unwrap(),
         ConvexUfm::pytorch(counts(), &weights, 0.1, one_layer()).unwrap(),
-        ConvexUfm::soft_labels(labels, &[5, 7], one_layer()).unwrap(),
+        ConvexUfm::soft_labels(labels.clone(), &[5, 7], one_layer()).unwrap(),
+        ConvexUfm::soft_labels(labels, &[5, 7], one_layer())
+            .unwrap()
+            .with_label_weights(&[0.5, 2.0])
+            .unwrap(),
     ] {
         problem_is_read_as_it_was(&problem);
     }

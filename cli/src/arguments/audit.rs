@@ -294,5 +294,5 @@ impl AuditArguments {
 
 fn cutoff(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
-    number.ok_or_else(|| "a number from 0 to 1 is expected".into())
+    number.ok_or_else(|| "a number of at least 0 and below 1 is expected".into())
 }

@@ -34,11 +34,11 @@ pub(crate) struct LabelArguments {
     ///
     /// A weight multiplies the loss of a sample, and the sum is divided by the number N of samples; PyTorch divides by
     /// the sum of the weights instead.
-    #[arg(long, value_name = "LIST", value_parser = class_numbers)]
+    #[arg(long, value_name = "LIST", value_parser = class_numbers, allow_hyphen_values = true)]
     class_weights: Option<ClassNumbers>,
 
-    /// Label smoothing δ (mse, ce), from 0 to 1 [default: 0, or the metadata label_smoothing]
-    #[arg(long, value_name = "NUMBER", value_parser = smoothing)]
+    /// Label smoothing δ (mse, ce), at least 0 and below 1 [default: 0, or the metadata label_smoothing]
+    #[arg(long, value_name = "NUMBER", value_parser = smoothing, allow_hyphen_values = true)]
     label_smoothing: Option<f64>,
 
     /// Features are non-negative, as after a ReLU (ce, one layer) [default: the metadata nonnegative_features]
@@ -49,13 +49,13 @@ pub(crate) struct LabelArguments {
     ///
     /// A sample of class y has δ_y z_y − δ_c z_c ≥ m_y for every other class c. The loss with label-dependent
     /// temperatures (LDT: all logits of a sample of class y times δ_y) leads to margins of 1/δ_y.
-    #[arg(long, value_name = "LIST", value_parser = class_numbers)]
+    #[arg(long, value_name = "LIST", value_parser = class_numbers, allow_hyphen_values = true)]
     margins: Option<ClassNumbers>,
 
     /// Scales δ of the logits (uf-svm), a list as of --class-weights [default: 1]
     ///
     /// Those of class-dependent temperatures (CDT) and of the vector-scaling loss (VS), whose logits are δ_c z_c.
-    #[arg(long, value_name = "LIST", value_parser = class_numbers)]
+    #[arg(long, value_name = "LIST", value_parser = class_numbers, allow_hyphen_values = true)]
     logit_scales: Option<ClassNumbers>,
 }
 
@@ -153,7 +153,7 @@ fn class_numbers(text: &str) -> Result<ClassNumbers, String> {
 
 fn smoothing(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
-    number.ok_or_else(|| "a number from 0 to 1 is expected".into())
+    number.ok_or_else(|| "a number of at least 0 and below 1 is expected".into())
 }
 
 pub(super) fn bias(text: &str) -> Result<Bias, String> {

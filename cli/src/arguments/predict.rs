@@ -218,7 +218,7 @@ impl PredictArguments {
             Some(search) => AnyModel::searched(&objective, counts, widths, &search, progress),
             None => AnyModel::new(&objective, counts, widths),
         };
-        model.map_err(|error| CliError::of_model(error, self.loss))
+        model.map_err(|error| CliError::of_model(error, self.loss.instead(&objective)))
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn complete_penalties(
         let parse =
             |text: &str| text.trim().parse().ok().filter(|value| (0.0..1.0).contains(value));
         penalties.labels.label_smoothing =
-            entry(metadata, SMOOTHING, "a number from 0 to 1", parse)?;
+            entry(metadata, SMOOTHING, "a number of at least 0 and below 1", parse)?;
     }
     if penalties.labels.class_weights.is_none() {
         let expected = "a JSON list of positive numbers";

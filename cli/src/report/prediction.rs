@@ -72,6 +72,7 @@ impl PredictionReport {
         let verdict = prediction.verdict();
         let classes = Classes::new(prediction, problem.has_bias())?;
         let bound = prediction.lower_bound();
+        let directions = Directions::new(model)?;
         Ok(Self {
             loss_function: Loss::of(model).name(),
             geometry: geometry_name(model, &prediction.geometry()),
@@ -85,9 +86,9 @@ impl PredictionReport {
             simplex_etf: simplex_etf(model),
             limits: Limits::new(model),
             bias: classes.bias(),
-            directions: Directions::new(model)?,
             angles: angles_of(model)?,
-            legend: legend(model),
+            legend: legend(model, &directions, problem.has_bias()),
+            directions,
             classes,
             problem,
         })
@@ -179,18 +180,28 @@ fn angles_of(model: &AnyModel) -> Result<Option<Vec<Angle>>, Error> {
 }
 
 /// What the symbols mean.
-fn legend(model: &AnyModel) -> String {
+fn legend(model: &AnyModel, directions: &Directions, has_bias: bool) -> String {
     match model {
         AnyModel::Squared(minimum) => squared_legend(minimum),
-        _ => LOGIT_LEGEND.into(),
+        _ => logit_legend(directions, has_bias),
     }
 }
 
-const LOGIT_LEGEND: &str = "\
-σ: singular value of the logits; t = λ·(singular value)² of every layer and of the features; s: singular \
-value of W₁; ‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; cos w, cos h: cosine \
-of the angle between two rows of the classifier, between two class means; – : not determined. All numbers \
-are dimensionless.";
+fn logit_legend(directions: &Directions, has_bias: bool) -> String {
+    let directions = match directions {
+        Directions::None => "",
+        _ => {
+            "σ: singular value of the logits; t = λ·(singular value)² of every layer and of the features; s: singular \
+             value of W₁; "
+        }
+    };
+    let bias = if has_bias { "b*: bias of the class; " } else { "" };
+    format!(
+        "{directions}‖w‖², ‖h‖²: squared norms of the classifier's row and of the class mean; {bias}cos w, cos h: cosine \
+         of the angle between two rows of the classifier, between two class means; – : not determined. All numbers \
+         are dimensionless."
+    )
+}
 
 fn squared_legend(minimum: &GlobalMinimum) -> String {
     let problem = minimum.problem();

@@ -83,8 +83,14 @@ fn flags_of_other_losses_are_bad_usage() {
         (format!("mse --counts 5,5 {HEAD} --nonnegative-features"), "--loss ce"),
         ("uf-svm --counts 5,5 --margins 0,1".into(), "positive"),
         ("uf-svm --counts 5,5 --logit-scales 1,x".into(), "NUMBERxCLASSES"),
-        (format!("ce --counts 5,5 {HEAD} --label-smoothing 1"), "from 0 to 1"),
+        (format!("ce --counts 5,5 {HEAD} --label-smoothing 1"), "at least 0 and below 1"),
+        (format!("ce --counts 5,5 {HEAD} --label-smoothing -0.1"), "at least 0 and below 1"),
         (format!("ce --counts 5,5 {HEAD} --class-weights nan,1"), "positive"),
+        (
+            format!("ce --counts 5,5 {HEAD} --class-weights -1x2"),
+            "`-1x2`: numbers must be positive",
+        ),
+        ("uf-svm --counts 5,5 --margins -1,1".into(), "`-1`: numbers must be positive"),
         (format!("mse --counts 5,5 {HEAD} --temperature 2"), "--loss supcon"),
         (format!("ce --counts 5,5 {HEAD} --temperature 2"), "--loss supcon"),
         ("uf-svm --counts 5,5 --temperature 2".into(), "--loss supcon"),
@@ -104,7 +110,35 @@ fn flags_of_other_losses_are_bad_usage() {
     assert!(error_line(&line).contains("--class-weights"));
 }
 
-/// Every network of `data/train_losses.py` ended where the prediction for its own training says.
+/// What is refused of non-negative features says where they are covered, and nothing of other models.
+#[test]
+fn refusals_of_nonnegative_features_say_where_they_are_covered() {
+    let deep = HEAD.replace("--depth 1", "--depth 2");
+    for (line, reason) in [
+        (format!("--counts 6,5 {HEAD} --bias unregularized"), "not orthogonal"),
+        (format!("--counts 6,5 {HEAD} --bias 0.1"), "not orthogonal"),
+        (format!("--counts 60x5 {HEAD} --widths 4"), "fewer dimensions"),
+        (format!("--counts 6,6 {deep}"), "several layers"),
+    ] {
+        let message = error_line(&format!("predict --loss ce --nonnegative-features {line}"));
+        assert!(message.contains(reason), "{message}");
+        assert!(message.contains("it is known for one layer"), "{message}");
+        assert!(!message.contains("--search"), "{message}");
+    }
+}
+
+/// Widths below K − 1: the bound of the convex program stands beside what a search finds.
+#[test]
+fn narrow_features_have_a_bound() {
+    let report = predict(&format!("ce --counts 60,60,20,20 {HEAD} --widths 2 --search 3"));
+    assert_eq!(report["proof"], "best_known");
+    let (loss, bound) = (number(&report["loss"]), number(&report["lower_bound"]));
+    let wide = predict(&format!("ce --counts 60,60,20,20 {HEAD}"));
+    assert_eq!(bound, number(&wide["lower_bound"]));
+    assert!(loss > 1.001 * bound, "{loss} {bound}");
+    assert_eq!(number(&report["gap"]), loss - bound);
+}
+
 #[test]
 fn rates_beside_another_loss_are_refused() {
     let network = Network::small().write("rates_beside.safetensors").display().to_string();

@@ -155,13 +155,15 @@ impl ConvexUfm {
         let samples = self.counts().samples() as f64;
         match self.labels() {
             Labels::PyTorch(code) => code.total(self.counts()).unwrap_or(f64::NAN),
-            Labels::Classes { .. } | Labels::Soft(_) => samples,
+            Labels::Classes { .. } | Labels::Soft { .. } => samples,
         }
     }
 
     fn check_classes(&self) -> Result<()> {
         match self.labels() {
-            Labels::Soft(_) => Err(Error::NoClosedForm { problem: "labels that are not classes" }),
+            Labels::Soft { .. } => {
+                Err(Error::NoClosedForm { problem: "labels that are not classes" })
+            }
             Labels::Classes { .. } | Labels::PyTorch(_) => Ok(()),
         }
     }

@@ -467,7 +467,7 @@ impl Prediction for ConvexMinimum {
         let sizes = (problem.classes(), columns, self.rank());
         check_matrices(problem.regularization(), problem.widths(), sizes)?;
         let copies = match problem.labels() {
-            Labels::Soft(_) => Copies::Kinds(problem.counts().clone()),
+            Labels::Soft { .. } => Copies::Kinds(problem.counts().clone()),
             Labels::Classes { .. } | Labels::PyTorch(_) => {
                 Copies::Classes(problem.counts().clone())
             }

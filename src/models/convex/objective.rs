@@ -11,10 +11,10 @@ impl ConvexUfm {
         let regularization = self.regularization().clone();
         match self.labels() {
             Labels::Classes { .. } => self.objective_of_classes(),
-            Labels::Soft(labels) => TrainingObjective::SoftLabels {
+            Labels::Soft { labels, weights } => TrainingObjective::SoftLabels {
                 regularization,
                 labels: labels.column_iter().map(|label| label.iter().copied().collect()).collect(),
-                weights: Vec::new(),
+                weights: weights.clone(),
             },
             Labels::PyTorch(code) => {
                 // There is a weight for each class: the constructor has checked it.

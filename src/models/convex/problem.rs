@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use crate::error::{Argument, Error, Result};
+use crate::error::{Argument, Error, Result, check_positive};
 use crate::numerics::linalg::check_finite;
 use crate::problem::coded_weights::{CodedClassWeights, check_smoothing};
 use crate::problem::counts::ClassCounts;
@@ -68,8 +68,8 @@ pub(crate) enum Labels {
     Classes { weights: Option<Vec<f64>>, smoothing: f64 },
     /// As PyTorch understands `weight` and `label_smoothing`.
     PyTorch(CodedClassWeights),
-    /// The columns of a matrix.
-    Soft(DMatrix<f64>),
+    /// The columns of a matrix, with a weight for each; no weights if all are 1.
+    Soft { labels: DMatrix<f64>, weights: Vec<f64> },
 }
 
 impl ConvexUfm {
@@ -137,7 +137,8 @@ impl ConvexUfm {
         check_classes(labels.nrows())?;
         check_one_layer(&regularization)?;
         let counts = ClassCounts::new(samples)?;
-        let labels = Labels::Soft(checked_labels(labels, regularization.bias())?);
+        let labels = checked_labels(labels, regularization.bias())?;
+        let labels = Labels::Soft { labels, weights: Vec::new() };
         Ok(Self::plain(LossFunction::SoftLabels, counts, labels, regularization))
     }
 
@@ -220,6 +221,54 @@ impl ConvexUfm {
     pub fn with_class_weights(mut self, class_weights: &[f64]) -> Result<Self> {
         check_list("class_weights", class_weights, self.counts.classes())?;
         *self.class_labels()?.0 = Some(class_weights.to_vec());
+        Ok(self)
+    }
+
+    /// The same problem with the weight ω_j for each sample with soft label j. The weighted sum of the losses is divided
+    /// by N.
+    ///
+    /// With it any numbers of tags a sample are covered: the pick-all-labels loss Σ_{k∈S} CE(z, k) of a sample with a set
+    /// S of m tags is m·CE(z, 1_S/m). ([`MultiLabelUfm`](crate::models::multi_label::MultiLabelUfm) has a closed form
+    /// where all sets of m tags have equally many samples.)
+    ///
+    /// ```
+    /// use nalgebra::DMatrix;
+    /// use neural_collapse::models::convex::ConvexUfm;
+    /// use neural_collapse::{Prediction, Regularization};
+    ///
+    /// // Images with the tags {0}, {1}, {0, 1} and {1, 2, 3}.
+    /// let sets = [vec![0], vec![1], vec![0, 1], vec![1, 2, 3]];
+    /// let sizes: Vec<f64> = sets.iter().map(|set| set.len() as f64).collect();
+    /// let labels = DMatrix::from_fn(4, 4, |k, j| f64::from(u8::from(sets[j].contains(&k))) / sizes[j]);
+    /// let regularization = Regularization::new(&[1e-3], 1e-3)?;
+    /// let ufm = ConvexUfm::soft_labels(labels, &[40, 30, 20, 10], regularization)?;
+    /// let minimum = ufm.with_label_weights(&sizes)?.global_minimum()?;
+    /// assert!(minimum.gap() < 1e-10 * minimum.loss());
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is a weight for each soft label, [`Error::OutOfRange`] if one is not positive and
+    /// finite, [`Error::NoClosedForm`] for labels that are classes or PyTorch's.
+    pub fn with_label_weights(mut self, label_weights: &[f64]) -> Result<Self> {
+        let Labels::Soft { weights, .. } = &mut self.labels else {
+            return Err(Error::NoClosedForm {
+                problem: "weights of soft labels where labels are classes",
+            });
+        };
+        if label_weights.len() != self.counts.classes() {
+            let (found, expected) = (label_weights.len(), self.counts.classes());
+            return Err(Error::length(
+                "label_weights",
+                found,
+                expected,
+                "one number for each soft label",
+            ));
+        }
+        for (index, &weight) in label_weights.iter().enumerate() {
+            check_positive(Argument::at("label_weights", index), weight)?;
+        }
+        *weights = label_weights.to_vec();
         Ok(self)
     }
 
@@ -313,7 +362,7 @@ impl ConvexUfm {
     #[must_use]
     pub fn classes(&self) -> usize {
         match &self.labels {
-            Labels::Soft(labels) => labels.nrows(),
+            Labels::Soft { labels, .. } => labels.nrows(),
             Labels::Classes { .. } | Labels::PyTorch(_) => self.counts.classes(),
         }
     }
@@ -337,7 +386,7 @@ impl ConvexUfm {
         match &self.labels {
             Labels::Classes { weights, .. } => weights.as_deref(),
             Labels::PyTorch(code) => Some(code.weight()),
-            Labels::Soft(_) => None,
+            Labels::Soft { .. } => None,
         }
     }
 
@@ -347,7 +396,7 @@ impl ConvexUfm {
         match &self.labels {
             Labels::Classes { smoothing, .. } => *smoothing,
             Labels::PyTorch(code) => code.label_smoothing(),
-            Labels::Soft(_) => 0.0,
+            Labels::Soft { .. } => 0.0,
         }
     }
 
@@ -379,7 +428,7 @@ impl ConvexUfm {
 
     /// The classes by their size, weight and offset; `None` for soft labels.
     pub(super) fn kinds(&self) -> Option<Kinds<2>> {
-        let classes = !matches!(self.labels, Labels::Soft(_));
+        let classes = !matches!(self.labels, Labels::Soft { .. });
         classes.then(|| Kinds::new(&self.counts, [self.class_weights(), self.logit_offsets()]))
     }
 }

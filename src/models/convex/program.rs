@@ -16,8 +16,8 @@ impl ConvexUfm {
             _ => Fidelity::CrossEntropy,
         };
         let samples = self.counts().samples() as f64;
-        if let Labels::Soft(labels) = self.labels() {
-            return soft_data(labels, self.counts(), self.regularization().bias());
+        if let Labels::Soft { labels, weights } = self.labels() {
+            return soft_data(labels, weights, self.counts(), self.regularization().bias());
         }
         let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
         let classes = self.classes() as f64;
@@ -51,17 +51,18 @@ impl ConvexUfm {
 }
 
 /// The program with a row for each class and a column for each soft label.
-fn soft_data(labels: &DMatrix<f64>, counts: &ClassCounts, bias: Bias) -> Data {
+fn soft_data(labels: &DMatrix<f64>, weights: &[f64], counts: &ClassCounts, bias: Bias) -> Data {
     let samples = counts.samples() as f64;
     let sizes = counts.runs().flat_map(|run| core::iter::repeat_n(run.size, run.class_count));
     let mut others = labels.clone();
     let mut columns = Vec::new();
-    for (mut label, size) in others.column_iter_mut().zip(sizes) {
+    for (index, (mut label, size)) in others.column_iter_mut().zip(sizes).enumerate() {
         let size = size as f64;
         let (anchor, own) = label.argmax();
         label[anchor] = 0.0;
         let deficit = label.sum();
-        let (weight, scale) = (size / samples, size.sqrt());
+        let of_sample = weights.get(index).copied().unwrap_or(1.0);
+        let (weight, scale) = (of_sample * (size / samples), size.sqrt());
         columns.push(Column { weight, members: 1.0, scale, anchor, own, deficit });
     }
     Data::new(Fidelity::CrossEntropy, vec![1.0; labels.nrows()], columns, others, bias)

@@ -4,8 +4,9 @@ use core::ops::RangeInclusive;
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::models::convex::ConvexUfm;
 use crate::models::low_rank::objective::DataTerm;
 use crate::models::low_rank::problem::LowRankProblem;
 use crate::models::low_rank::search::{Found, Search, search};
@@ -26,6 +27,7 @@ pub struct LowRankMinimum {
     energies: Vec<f64>,
     automorphisms: Option<u128>,
     orbits: Vec<usize>,
+    lower_bound: Option<f64>,
 }
 
 impl LowRankProblem {
@@ -37,13 +39,39 @@ impl LowRankProblem {
     /// [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends it; [`Error::NoConvergence`](crate::Error::NoConvergence) if no start leads to a finite value;
     /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) for a strength below about 1e-260.
     pub fn minimize(&self, options: &Search, monitor: &dyn Monitor) -> Result<LowRankMinimum> {
+        let lower_bound = self.lower_bound(monitor)?;
         let found = search(&self.objective(), self.rank_limit(), &[], options, monitor)?;
-        Ok(LowRankMinimum::new(self.clone(), found))
+        Ok(LowRankMinimum::new(self.clone(), found, lower_bound))
+    }
+
+    /// That of the convex program, which knows no widths, for one layer.
+    fn lower_bound(&self, monitor: &dyn Monitor) -> Result<Option<f64>> {
+        if self.regularization().depth() > 1 {
+            return Ok(None);
+        }
+        match self.without_widths()?.global_minimum_with(monitor) {
+            Ok(minimum) => Ok(minimum.lower_bound()),
+            Err(Error::Cancelled) => Err(Error::Cancelled),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn without_widths(&self) -> Result<ConvexUfm> {
+        let (counts, regularization) = (self.counts().clone(), self.regularization().clone());
+        let ufm = match self.data_term() {
+            DataTerm::CrossEntropy => ConvexUfm::cross_entropy(counts, regularization)?,
+            DataTerm::Squared => ConvexUfm::squared_error(counts, regularization)?,
+        };
+        let ufm = match self.class_weights() {
+            [] => ufm,
+            weights => ufm.with_class_weights(weights)?,
+        };
+        ufm.with_label_smoothing(self.label_smoothing())
     }
 }
 
 impl LowRankMinimum {
-    pub(crate) fn new(problem: LowRankProblem, mut found: Found) -> Self {
+    fn new(problem: LowRankProblem, mut found: Found, lower_bound: Option<f64>) -> Self {
         // Cross-entropy does not see a common shift of all logits, and the squared loss does.
         let shifts = problem.data_term() == DataTerm::CrossEntropy;
         if shifts && problem.regularization().bias() == Bias::Unregularized {
@@ -59,6 +87,8 @@ impl LowRankMinimum {
             energies: energies.collect(),
             automorphisms: symmetry.order,
             orbits: symmetry.orbits,
+            // Both are rounded.
+            lower_bound: lower_bound.map(|bound| bound.min(found.value)),
             problem,
             found,
         }
@@ -194,6 +224,11 @@ impl Prediction for LowRankMinimum {
 
     fn loss(&self) -> f64 {
         self.found.value
+    }
+
+    /// For one layer that of the problem with unlimited widths, which is convex.
+    fn lower_bound(&self) -> Option<f64> {
+        self.lower_bound
     }
 
     /// True as far as a search can tell: what it reports is one point.

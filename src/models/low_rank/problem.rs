@@ -28,9 +28,10 @@ const MOST_CLASSES: usize = 1000;
 /// ```
 ///
 /// What a search finds is attained, so that it is an upper bound of the minimum; that it is the minimum is not
-/// proved. For one layer the problem is convex, and for the squared loss without class weights there are
-/// closed forms ([`Ufm`](crate::Ufm)) unless a penalized bias meets classes of different sizes: prefer those
-/// where they apply.
+/// proved. For one layer the problem without widths is convex: its minimum
+/// ([`ConvexUfm`](crate::models::convex::ConvexUfm)) is a lower bound, and attained where its rank fits. For the squared
+/// loss without class weights there are closed forms ([`Ufm`](crate::Ufm)) unless a penalized bias meets classes of
+/// different sizes. Prefer those where they apply.
 ///
 /// ```
 /// use neural_collapse::models::low_rank::{LowRankProblem, Search};

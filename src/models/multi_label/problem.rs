@@ -19,7 +19,8 @@ use crate::problem::widths::Widths;
 /// α_m (m e^(α_m) + K − m) = s K/(Nκ) for every m,   s² = Σ_m n_m binom(K−2, m−1) α_m²,   κ = √(λ_W λ_H)
 /// ```
 ///
-/// and are all zero iff Σ_m n_m binom(K−2, m−1) ≤ N²κ².
+/// and are all zero iff Σ_m n_m binom(K−2, m−1) ≤ N²κ². Sets that are not equally frequent are a case of
+/// [`ConvexUfm::with_label_weights`](crate::models::convex::ConvexUfm::with_label_weights).
 ///
 /// ```
 /// use neural_collapse::Regularization;

@@ -192,7 +192,12 @@ fn bad_problems_are_named() {
     assert!(squared.critical_decay_product().is_err());
     let soft = ConvexUfm::soft_labels(DMatrix::identity(2, 2), &[3, 2], one()).unwrap();
     assert!(soft.clone().with_class_weights(&[1.0, 1.0]).is_err());
-    assert!(soft.with_label_smoothing(0.1).is_err());
+    assert!(soft.clone().with_label_smoothing(0.1).is_err());
+    let weighted = |weights: &[f64]| error(soft.clone().with_label_weights(weights));
+    assert!(weighted(&[1.0]).contains("label_weights"));
+    assert!(weighted(&[1.0, 0.0]).contains("label_weights[1]"));
+    assert!(weighted(&[f64::NAN, 1.0]).contains("label_weights[0]"));
+    assert!(ufm().with_label_weights(&[1.0, 1.0]).is_err());
     assert!(ufm().merging_count(0.0).is_err());
     let narrow = ConvexUfm::cross_entropy(counts(&[30, 20, 10]), one()).unwrap();
     let narrow = narrow.with_widths(&[1]).unwrap();

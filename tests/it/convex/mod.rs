@@ -17,6 +17,7 @@ use crate::support::soft::SoftObjective;
 mod conventions;
 mod facts;
 mod first_order;
+mod narrow;
 mod weights;
 
 /// Relative gap that every minimum has to have.
@@ -125,10 +126,16 @@ fn no_descent_ends_below_the_bound_for_soft_labels() {
             assert!(unlabeled && case.bias == Bias::Unregularized);
             continue;
         };
+        let mut label_weights = vec![1.0; kinds];
+        if index % 2 == 1 {
+            label_weights.iter_mut().for_each(|weight| *weight = rng.random_range(0.3..3.0));
+        }
+        let ufm = ufm.with_label_weights(&label_weights).unwrap();
         let minimum = solved(&ufm);
+        let weights = samples.iter().zip(&label_weights);
         let objective = SoftObjective {
             labels,
-            weights: samples.iter().map(|&n| n as f64 / total).collect(),
+            weights: weights.map(|(&n, weight)| weight * n as f64 / total).collect(),
             copies: samples.iter().map(|&n| n as f64).collect(),
             dimension: classes,
             offsets: DVector::zeros(classes),
