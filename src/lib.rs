@@ -63,7 +63,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | [`problem`] | what every model is given: class counts, weight decays and bias, the linear head |
-//! | [`models`] | one module for each loss: [`squared`](models::squared), [`cross_entropy`](models::cross_entropy), [`convex`](models::convex) (one layer, any class sizes), [`layer_peeled`](models::layer_peeled), [`svm`](models::svm), [`nonnegative`](models::nonnegative), [`multi_label`](models::multi_label), [`soft_labels`](models::soft_labels) |
+//! | [`models`] | one module for each loss: [`squared`](models::squared), [`cross_entropy`](models::cross_entropy), [`convex`](models::convex) (one layer, any class sizes), [`layer_peeled`](models::layer_peeled), [`svm`](models::svm), [`nonnegative`](models::nonnegative), [`multi_label`](models::multi_label), [`soft_labels`](models::soft_labels); [`diagrams`](models::diagrams) of what becomes of them at other decays and class sizes |
 //! | [`prediction`] | what every model answers, and how far it is proved |
 //! | [`geometry`] | frames, Gram matrices of classes, distances to them |
 //! | [`measure`] | features with labels, class statistics and scatters, in memory or batch by batch |

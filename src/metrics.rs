@@ -2,6 +2,7 @@
 
 mod all;
 mod cdnv;
+mod common_mean;
 mod confusion;
 mod decisions;
 mod detection;
@@ -37,7 +38,7 @@ pub use nc2::nc2;
 pub use nc3::nc3;
 pub use nc4::{DecisionCounts, DecisionPart, DecisionShares, Nc4, nc4};
 pub use out_of_distribution::{Neco, nc5, nci_scores};
-pub use regression::{nrc1, nrc2, nrc3, predicted_gamma};
+pub use regression::{nrc1, nrc1_with, nrc2, nrc2_with, nrc3, predicted_gamma};
 pub use shape::{Equiangularity, Shape, cosine_spread, equiangularity, log_energy, norm_spread};
 pub use spread::Spread;
 pub use tag_average::{TagAverage, tag_average_residuals};

@@ -6,6 +6,7 @@ mod any;
 pub mod contrastive;
 pub mod convex;
 pub mod cross_entropy;
+pub mod diagrams;
 pub mod fixed_head;
 pub mod layer_peeled;
 pub mod low_rank;

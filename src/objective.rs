@@ -9,7 +9,7 @@ mod least_squares;
 mod sums;
 mod value;
 
-pub use balance::balancedness;
+pub use balance::{balancedness, balancedness_with};
 pub use least_squares::LeastSquaresSplit;
 pub use sums::{ObjectivePart, ObjectiveSums};
 pub use value::Objective;

@@ -6,7 +6,6 @@ mod class_sizes;
 mod decays;
 mod error;
 mod export;
-mod imbalance;
 mod input;
 mod label_treatment;
 mod layers;

@@ -1,17 +1,13 @@
 //! Pictures of a prediction.
 
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
-
 use nalgebra::DMatrix;
 use neural_collapse::geometry::Projection;
 use neural_collapse::models::AnyModel;
-use neural_collapse::models::squared::critical_imbalance_ratio;
+use neural_collapse::models::diagrams::{ClassNorms, MinorityCollapse};
 use neural_collapse::prediction::SingularValue;
 use neural_collapse::{Basis, Bias, ClassCounts, Error, GlobalMinimum, Potential, Prediction};
 
 use crate::error::CliError;
-use crate::imbalance::Stretching;
 use crate::pictures::{self, Arrows, Curve, Ink, Picture, Spectrum};
 use crate::tables::{capitalized, shortest_number};
 
@@ -20,9 +16,6 @@ const MOST_CLASSES: usize = 200;
 
 /// Vectors in a picture.
 const MOST_VECTORS: usize = 12;
-
-/// Halvings of an interval of ratios: class sizes are known to four digits.
-const BISECTIONS: u32 = 30;
 
 /// Layers whose singular values are shown.
 pub(crate) const MOST_LAYERS: usize = 5;
@@ -165,81 +158,13 @@ pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
         return Err(refused("collapse", reason.into()));
     }
     let counts = counts_of(minimum)?;
-    // Of every size the first class; balanced classes become a long tail.
-    let mut seen = BTreeSet::new();
-    let mut of_sizes: Vec<(usize, u64)> = match counts.is_balanced() {
-        true => counts
-            .runs()
-            .flat_map(|run| run.classes().map(move |class| (class, run.size)))
-            .collect(),
-        false => {
-            let firsts = counts.runs().filter(|run| seen.insert(run.size));
-            firsts.map(|run| (run.first_class, run.size)).collect()
-        }
+    let found = MinorityCollapse::new(minimum, MOST_CURVES, &())?;
+    let name = |class: &ClassNorms| match counts.is_balanced() {
+        true => format!("class {}", class.class),
+        false => format!("class {} (now n = {})", class.class, class.count),
     };
-    of_sizes.sort_by_key(|&(class, size)| (Reverse(size), class));
-    let classes: Vec<(usize, u64)> =
-        evenly_spaced(of_sizes.len()).filter_map(|index| of_sizes.get(index).copied()).collect();
-    let name = |&(class, size): &(usize, u64)| match counts.is_balanced() {
-        true => format!("class {class}"),
-        false => format!("class {class} (now n = {size})"),
-    };
-    let mut curves: Vec<(String, Vec<(f64, f64)>)> =
-        classes.iter().map(|class| (name(class), Vec::new())).collect();
-    let stretching = Stretching::new(counts, minimum.problem().regularization())?;
-    for stretched in stretching.steps() {
-        let imbalance = stretched.imbalance();
-        let other = stretching.minimum(minimum, stretched)?;
-        for ((class, _), (_, points)) in classes.iter().zip(&mut curves) {
-            let norm = other.class(*class).and_then(|class| class.classifier_norm_squared);
-            points.extend(norm.map(|norm| (imbalance, norm)));
-        }
-    }
-    let classes: Vec<usize> = classes.iter().map(|class| class.0).collect();
-    Ok(pictures::collapse(curves, &critical(minimum, &stretching, &classes), ink))
-}
-
-/// The ratios at which these classes collapse: for two sizes in closed form, else by bisection.
-fn critical(minimum: &GlobalMinimum, stretching: &Stretching, classes: &[usize]) -> Vec<f64> {
-    let Some(counts) = minimum.counts() else { return Vec::new() };
-    let sizes: Vec<_> = counts.sizes().collect();
-    if let [larger, smaller] = sizes[..] {
-        let (majority, minority) = (larger.class_count as u64, smaller.class_count as u64);
-        let regularization = minimum.problem().regularization();
-        let ratio = critical_imbalance_ratio(majority, minority, smaller.size, regularization);
-        return ratio.ok().filter(|&ratio| ratio > 1.0).into_iter().collect();
-    }
-    let end = stretching.steps().last().map_or(1.0, |counts| counts.imbalance());
-    let collapses = |class: usize, ratio: f64| {
-        let other = stretching.minimum(minimum, stretching.at(ratio).ok()?).ok()?;
-        other.class(class)?.collapsed
-    };
-    let ratio = |&class: &usize| {
-        let (mut low, mut high) = (1.0, end);
-        if collapses(class, low)? || !collapses(class, high)? {
-            return None;
-        }
-        for _ in 0..BISECTIONS {
-            let middle = f64::sqrt(low * high);
-            match collapses(class, middle)? {
-                true => high = middle,
-                false => low = middle,
-            }
-        }
-        Some(high)
-    };
-    let mut found: Vec<f64> = classes.iter().filter_map(ratio).collect();
-    found.sort_by(f64::total_cmp);
-    found
-}
-
-/// A few of so many, the first and the last among them.
-fn evenly_spaced(number: usize) -> impl Iterator<Item = usize> {
-    let chosen = number.min(MOST_CURVES);
-    (0..chosen).map(move |index| match chosen {
-        1 => 0,
-        _ => index * (number - 1) / (chosen - 1),
-    })
+    let curves = found.classes.into_iter().map(|class| (name(&class), class.points)).collect();
+    Ok(pictures::collapse(curves, &found.critical, ink))
 }
 
 /// g(x; b) at the slopes of the directions, at the threshold and at the fold.
@@ -270,41 +195,4 @@ pub(crate) fn counts_of(minimum: &GlobalMinimum) -> Result<&ClassCounts, CliErro
 
 pub(crate) fn refused(kind: &str, reason: String) -> CliError {
     CliError::Argument { name: format!("plot {kind}"), reason }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use neural_collapse::{Regularization, Ufm};
-
-    #[test]
-    fn the_minority_collapses_at_the_critical_ratio_of_its_picture() {
-        let counts: ClassCounts = "1000x5,100x5".parse().unwrap();
-        let decays = Regularization::uniform(2, 1e-3, 1e-3).unwrap();
-        let minimum = |counts| Ufm::new(counts, decays.clone()).unwrap().global_minimum().unwrap();
-        let here = minimum(counts.clone());
-        let stretching = Stretching::new(&counts, &decays).unwrap();
-        let critical = critical(&here, &stretching, &[0, 9])[0];
-        for (ratio, collapses) in [(critical - 1e-3, false), (critical + 1e-3, true)] {
-            let other = stretching.minimum(&here, stretching.at(ratio).unwrap()).unwrap();
-            assert_eq!(other.class(9).unwrap().collapsed, Some(collapses), "{ratio}");
-        }
-    }
-
-    #[test]
-    fn every_class_of_a_long_tail_has_its_critical_ratio() {
-        let counts: ClassCounts = "100x5".parse().unwrap();
-        let decays = Regularization::uniform(2, 5e-3, 5e-3).unwrap();
-        let here = Ufm::new(counts.clone(), decays.clone()).unwrap().global_minimum().unwrap();
-        let stretching = Stretching::new(&counts, &decays).unwrap();
-        let found = critical(&here, &stretching, &[0, 1, 2, 3, 4]);
-        // The smallest class first: where its size falls to that of the collapse.
-        assert_eq!(found.len(), 2);
-        for (ratio, class) in found.iter().zip([4, 3]) {
-            let at = stretching.at(*ratio).unwrap();
-            let size = at.count(class).unwrap() as f64;
-            let threshold = stretching.minimum(&here, at).unwrap().smallest_surviving_count();
-            assert!((size / threshold - 1.0).abs() < 1e-3, "{class}: {size}, {threshold}");
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The audit of a network for regression.
 
 use neural_collapse::audit::{RegressionAudit, audit_regression};
-use neural_collapse::{Bias, Error, LinearHead, Regularization};
+use neural_collapse::{Bias, Error, Features, LinearHead, Regularization};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -32,8 +32,9 @@ pub(crate) fn audit_targets(request: &Request, targets: &str, json: bool) -> Res
     check(&network.head.penalties)?;
     let regularization = regularization(&network.head.penalties, &network)?;
     let head = LinearHead::new(network.head.weights, network.head.bias).map_err(in_file)?;
-    let audit = audit_regression(&network.features, &network.targets, &head, &regularization)
-        .map_err(in_file)?;
+    let features = Features::from_sample_columns(&network.features).map_err(in_file)?;
+    let audit =
+        audit_regression(&features, &network.targets, &head, &regularization).map_err(in_file)?;
     let report = RegressionReport {
         schema_version: SCHEMA_VERSION,
         loss_function: "mse",

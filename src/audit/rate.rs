@@ -1,4 +1,11 @@
-//! The rate at which a metric falls in training.
+//! The rates at which metrics fall in training: fitted ones, and those that are predicted.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result, check_positive};
+use crate::metrics::nc0_factor;
+use crate::models::AnyModel;
+use crate::problem::training_objective::LossFunction;
 
 /// The rate ρ of the exponential e^(−ρ t) that fits the positive values of a series (t, value) best, by least squares of
 /// the logarithms; `None` for fewer than two different times with positive values.
@@ -29,4 +36,89 @@ pub fn fitted_rate(series: &[(f64, f64)]) -> Option<f64> {
         variance += (point.0 - time).powi(2);
     }
     (variance > 0.0).then(|| -covariance / variance).filter(|rate| rate.is_finite())
+}
+
+/// The line v e^(ρ (t' − t)) over the times t of a series (t, value) that falls at a rate ρ and ends where the series does, in
+/// its last point (t', v); without the points that are above all values of the series. Empty for an empty series.
+///
+/// ```
+/// use neural_collapse::audit::line_of_rate;
+///
+/// let line = line_of_rate(&[(0.0, 9.0), (1.0, 3.0), (2.0, 1.0)], 2.0_f64.ln());
+/// assert_eq!(line.len(), 3);
+/// assert!((line[0].1 - 4.0).abs() < 1e-14 && line[2].1 == 1.0);
+/// ```
+#[must_use]
+pub fn line_of_rate(series: &[(f64, f64)], rate: f64) -> Vec<(f64, f64)> {
+    let Some(&(end, value)) = series.last() else { return Vec::new() };
+    let highest = series.iter().map(|point| point.1).fold(0.0, f64::max);
+    let line = series.iter().map(|&(time, _)| (time, value * (rate * (end - time)).exp()));
+    line.filter(|point| point.1 <= highest).collect()
+}
+
+/// Rates ρ of e^(−ρt) at which plain gradient descent with coupled weight decay comes near a minimum, for features that are
+/// free. Momentum, Adam and schedules have other ones.
+///
+/// ```
+/// use neural_collapse::audit::PredictedRates;
+/// use neural_collapse::models::AnyModel;
+/// use neural_collapse::{ClassCounts, Regularization, Ufm};
+///
+/// let ufm = Ufm::new(ClassCounts::balanced(4, 25)?, Regularization::new(&[1e-3], 1e-3)?)?;
+/// let minimum = ufm.global_minimum()?;
+/// let rates = PredictedRates::new(&AnyModel::Squared(minimum.clone()), Some(0.5))?;
+/// assert_eq!(rates.nc1.unwrap(), minimum.curvature()?.nc1_rate().unwrap() * 0.5);
+/// assert_eq!(rates.nc0, None); // that of cross-entropy
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PredictedRates {
+    /// Of NC1 ([`Curvature::nc1_rate`](crate::models::squared::Curvature::nc1_rate)), for the squared loss.
+    pub nc1: Option<f64>,
+    /// Of NC0, −ln of [`nc0_factor`], for cross-entropy.
+    pub nc0: Option<f64>,
+    /// The largest step size at which gradient descent is stable at the minimum
+    /// ([`Curvature::largest_step`](crate::models::squared::Curvature::largest_step)), for the squared loss.
+    pub largest_step: Option<f64>,
+    /// Why `curvature` is not known.
+    pub reasons: BTreeMap<&'static str, String>,
+}
+
+impl PredictedRates {
+    /// Those at a minimum, in units of a time in which the step sizes sum to `step`, such as an epoch; without a step they
+    /// are `None`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the step is not positive and finite.
+    pub fn new(model: &AnyModel, step: Option<f64>) -> Result<Self> {
+        step.map_or(Ok(()), |step| check_positive("step", step))?;
+        let mut rates = Self::default();
+        match model {
+            AnyModel::Squared(minimum) => match minimum.curvature() {
+                Ok(curvature) => {
+                    rates.largest_step = Some(curvature.largest_step());
+                    rates.nc1 = curvature.nc1_rate().zip(step).map(|(rate, step)| rate * step);
+                }
+                Err(error @ (Error::NotAnswered { .. } | Error::NoConvergence { .. })) => {
+                    rates.reasons.insert("curvature", error.to_string());
+                }
+                Err(error) => return Err(error),
+            },
+            _ => {
+                let reason = "it is known for the squared loss only";
+                rates.reasons.insert("curvature", reason.into());
+            }
+        }
+        let objective = model.prediction().training_objective();
+        let decay =
+            objective.regularization().and_then(|known| known.weight_decays().last().copied());
+        if let (LossFunction::CrossEntropy, Some(decay), Some(step)) =
+            (objective.loss_function(), decay, step)
+        {
+            rates.nc0 = Some(-nc0_factor(step, decay)?.ln());
+        }
+        Ok(rates)
+    }
 }

@@ -6,9 +6,12 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::audit::frames::comparable;
 use crate::error::{Error, Result, check_shape};
-use crate::metrics::{nc2, nrc1, nrc2, nrc3, predicted_gamma};
-use crate::models::squared::Ufm;
+use crate::measure::features::Features;
+use crate::metrics::{nc2, nrc1_with, nrc2_with, nrc3, predicted_gamma};
+use crate::models::squared::{GlobalMinimum, Ufm};
+use crate::monitor::Monitor;
 use crate::numerics::linalg::{check_finite, product, transposed};
+use crate::numerics::scalar::{Scalar, to_f64};
 use crate::prediction::{Basis, Prediction, Summary};
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
@@ -20,9 +23,9 @@ use crate::problem::regularization::{Bias, Regularization};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RegressionAudit {
-    /// [`nrc1`].
+    /// [`nrc1`](crate::metrics::nrc1).
     pub nrc1: Option<f64>,
-    /// [`nrc2`].
+    /// [`nrc2`](crate::metrics::nrc2).
     pub nrc2: Option<f64>,
     /// [`nrc3`] with the predicted γ; for one layer and a free bias alone.
     pub nrc3: Option<f64>,
@@ -56,8 +59,8 @@ impl RegressionAudit {
     }
 }
 
-/// Audits a network for regression: features H (d×N) and targets Y (K×N) with a column for each sample, the linear layers
-/// behind the features, and their decays.
+/// Audits a network for regression: features, targets Y (K×N) with a column for each sample, the linear layers behind the
+/// features, and their decays. The features are not copied.
 ///
 /// The prediction is the global minimum of [`Ufm::from_target`] for the widths of the head, at any depth, without a bias or
 /// with one that is not penalized; with a penalized bias, or where the prediction is a family, what it does not tell is
@@ -65,20 +68,22 @@ impl RegressionAudit {
 ///
 /// # Errors
 /// [`Error::Shape`] if features, targets, head and decays do not fit together, or there is a bias in the head and none in
-/// the decays or the other way round, [`Error::OutOfRange`] if an entry is not finite, [`Error::Empty`] without samples,
-/// [`Error::Unrepresentable`] if the loss overflows.
+/// the decays or the other way round, [`Error::OutOfRange`] if a number is not finite or a feature too large,
+/// [`Error::Empty`] without samples, [`Error::Unrepresentable`] if the loss overflows.
 ///
 /// ```
 /// use nalgebra::dmatrix;
 /// use neural_collapse::audit::audit_regression;
-/// use neural_collapse::{Basis, Prediction, Regularization, Ufm};
+/// use neural_collapse::{Basis, Features, Prediction, Regularization, Ufm};
 ///
 /// let targets = dmatrix![1.0, -2.0, 0.5, 3.0, -1.0; 0.3, 1.0, -1.0, 0.2, 0.4];
 /// let penalties = Regularization::new(&[1e-2, 1e-2], 1e-2)?;
 /// let ufm = Ufm::from_target(targets.clone(), penalties.clone())?.with_widths(&[4, 3])?;
 /// // An explicit global minimizer stands in for a trained network.
 /// let network = ufm.global_minimum()?.explicit(&Basis::Standard)?;
-/// let audit = audit_regression(&network.features()?, &targets, network.head(), &penalties)?;
+/// let features = network.features()?;
+/// let features = Features::from_sample_columns(&features)?;
+/// let audit = audit_regression(&features, &targets, network.head(), &penalties)?;
 /// assert!(audit.loss_gap().unwrap().abs() < 1e-15);
 /// assert!(audit.gram_distances.iter().flatten().all(|&distance| distance < 1e-14));
 /// assert!(audit.nrc2.unwrap() < 1e-15 && audit.output_distance.unwrap() < 1e-14);
@@ -86,38 +91,51 @@ impl RegressionAudit {
 /// ```
 ///
 /// Source: the measurements of Andriopoulos et al. (NeurIPS 2024), beside the minimum of `docs/theory.md` for any target.
-pub fn audit_regression(
-    features: &DMatrix<f64>,
+pub fn audit_regression<T: Scalar>(
+    features: &Features<'_, T>,
     targets: &DMatrix<f64>,
     head: &LinearHead,
     regularization: &Regularization,
 ) -> Result<RegressionAudit> {
-    let samples = features.ncols();
-    let wanted = (head.feature_dimension(), samples);
-    check_shape("features", features.shape(), wanted, "inputs of the head × samples")?;
-    check_shape("targets", targets.shape(), (head.classes(), samples), "outputs × samples")?;
-    if features.is_empty() {
+    audit_regression_with(features, targets, head, regularization, &())
+}
+
+/// [`audit_regression`] under the eyes of a monitor, which may end it.
+///
+/// # Errors
+/// As [`audit_regression`], and [`Error::Cancelled`] if the monitor ends the work.
+pub fn audit_regression_with<T: Scalar>(
+    features: &Features<'_, T>,
+    targets: &DMatrix<f64>,
+    head: &LinearHead,
+    regularization: &Regularization,
+    monitor: &dyn Monitor,
+) -> Result<RegressionAudit> {
+    head.check_shape("features", features.dimension(), head.classes())?;
+    let wanted = (head.classes(), features.samples());
+    check_shape("targets", targets.shape(), wanted, "outputs × samples")?;
+    if features.samples() == 0 {
         return Err(Error::Empty { argument: "features" });
     }
-    check_finite("features", features)?;
     check_finite("targets", targets)?;
     check_training(head, regularization)?;
-    let outputs = outputs(features, head)?;
+    let seen = Seen::new(features, head, monitor)?;
+    let principal = head.classes().min(features.dimension());
     let mut audit = RegressionAudit {
-        nrc1: comparable(nrc1(features, head.classes().min(features.nrows())))?,
-        nrc2: comparable(nrc2(features, head))?,
+        nrc1: comparable(nrc1_with(features, principal, monitor))?,
+        nrc2: comparable(nrc2_with(features, head, monitor))?,
         nrc3: None,
         gamma: None,
         gram_distances: vec![None; head.depth()],
         output_distance: None,
-        fit: fit(&outputs, targets),
+        fit: fit(&seen.outputs, targets),
         fit_predicted: None,
-        loss: loss(features, &(&outputs - targets), head, regularization)?,
+        loss: seen.loss(targets, head, regularization)?,
         loss_optimum: None,
         prediction: None,
         reasons: BTreeMap::new(),
     };
-    audit.predict((features, targets, &outputs), head, regularization)?;
+    audit.predict(targets, &seen.outputs, head, regularization)?;
     audit.give_reasons();
     Ok(audit)
 }
@@ -126,11 +144,12 @@ impl RegressionAudit {
     /// Lays the prediction beside what was measured.
     fn predict(
         &mut self,
-        (features, targets, outputs): (&DMatrix<f64>, &DMatrix<f64>, &DMatrix<f64>),
+        targets: &DMatrix<f64>,
+        outputs: &DMatrix<f64>,
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<()> {
-        let samples = features.ncols() as u64;
+        let samples = targets.ncols() as u64;
         if let ([decay], Bias::Unregularized) =
             (regularization.weight_decays(), regularization.bias())
         {
@@ -155,8 +174,7 @@ impl RegressionAudit {
         self.gram_distances = (1..=head.depth()).map(distance).collect::<Result<_>>()?;
         self.loss_optimum = Some(minimum.loss());
         if minimum.is_unique() {
-            let point = minimum.explicit(&Basis::Standard)?;
-            let predicted = self::outputs(&point.features()?, point.head())?;
+            let predicted = predicted_outputs(&minimum)?;
             let size = predicted.norm();
             self.output_distance = (size > 0.0).then(|| (outputs - &predicted).norm() / size);
             self.fit_predicted = fit(&predicted, targets);
@@ -202,13 +220,76 @@ fn check_training(head: &LinearHead, regularization: &Regularization) -> Result<
     Ok(())
 }
 
-/// W_M⋯W₁H + b1ᵀ.
-fn outputs(features: &DMatrix<f64>, head: &LinearHead) -> Result<DMatrix<f64>> {
-    let mut outputs = product(&head.product()?, features);
+/// The outputs at the minimum, K×N. Layers are no wider than the outputs, which changes nothing but the size of the features
+/// that are multiplied.
+fn predicted_outputs(minimum: &GlobalMinimum) -> Result<DMatrix<f64>> {
+    let ufm = minimum.problem();
+    let outputs = ufm.classes();
+    let widths = ufm.widths().unwrap_or_default().iter().map(|&width| width.min(outputs));
+    let narrow = ufm.clone().with_widths(&widths.collect::<Vec<_>>())?.global_minimum()?;
+    let point = narrow.explicit(&Basis::Standard)?;
+    let mut predicted = product(&point.head().product()?, &point.features()?);
+    add_bias(&mut predicted, point.head());
+    Ok(predicted)
+}
+
+fn add_bias(outputs: &mut DMatrix<f64>, head: &LinearHead) {
     if let Some(bias) = head.bias() {
         outputs.column_iter_mut().for_each(|mut column| column += bias);
     }
-    Ok(outputs)
+}
+
+/// What a pass over the samples gives.
+struct Seen {
+    /// W_M⋯W₁H + b1ᵀ, K×N.
+    outputs: DMatrix<f64>,
+    /// ‖H‖².
+    features_squared: f64,
+}
+
+impl Seen {
+    fn new<T: Scalar>(
+        features: &Features<'_, T>,
+        head: &LinearHead,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        let labels = vec![0; features.samples()];
+        let data = features.with_labels(&labels, 1)?;
+        let layers = head.product()?;
+        let mut outputs = DMatrix::zeros(head.classes(), features.samples());
+        let (mut first, mut features_squared) = (0, 0.0);
+        data.watched_chunks("outputs", monitor, |chunk| {
+            let columns = chunk.columns(|_, sample, out| to_f64(sample, out))?;
+            features_squared += columns.norm_squared();
+            outputs.columns_mut(first, columns.ncols()).copy_from(&product(&layers, &columns));
+            first += columns.ncols();
+            Ok(())
+        })?;
+        add_bias(&mut outputs, head);
+        Ok(Self { outputs, features_squared })
+    }
+
+    /// 1/(2N) ‖W_M⋯W₁H + b1ᵀ − Y‖² and the penalties.
+    fn loss(
+        &self,
+        targets: &DMatrix<f64>,
+        head: &LinearHead,
+        regularization: &Regularization,
+    ) -> Result<f64> {
+        let layers = head.weights().iter().zip(regularization.weight_decays());
+        let weights: f64 = layers.map(|(weight, decay)| decay * weight.norm_squared()).sum();
+        let bias = match (regularization.bias(), head.bias()) {
+            (Bias::Regularized(decay), Some(bias)) => decay * bias.norm_squared(),
+            _ => 0.0,
+        };
+        let features = regularization.feature_decay() * self.features_squared;
+        let misfit = (&self.outputs - targets).norm_squared() / targets.ncols() as f64;
+        let loss = (misfit + weights + bias + features) / 2.0;
+        match loss.is_finite() {
+            true => Ok(loss),
+            false => Err(Error::Unrepresentable { quantity: "the loss", log10: f64::INFINITY }),
+        }
+    }
 }
 
 /// Rows less their mean.
@@ -228,24 +309,4 @@ fn covariance(targets: &DMatrix<f64>) -> DMatrix<f64> {
 fn fit(outputs: &DMatrix<f64>, targets: &DMatrix<f64>) -> Option<f64> {
     let fit = 1.0 - (outputs - targets).norm_squared() / centered(targets).norm_squared();
     fit.is_finite().then_some(fit)
-}
-
-fn loss(
-    features: &DMatrix<f64>,
-    residuals: &DMatrix<f64>,
-    head: &LinearHead,
-    regularization: &Regularization,
-) -> Result<f64> {
-    let layers = head.weights().iter().zip(regularization.weight_decays());
-    let weights: f64 = layers.map(|(weight, decay)| decay * weight.norm_squared()).sum();
-    let bias = match (regularization.bias(), head.bias()) {
-        (Bias::Regularized(decay), Some(bias)) => decay * bias.norm_squared(),
-        _ => 0.0,
-    };
-    let penalties = weights + bias + regularization.feature_decay() * features.norm_squared();
-    let loss = residuals.norm_squared() / (2.0 * features.ncols() as f64) + penalties / 2.0;
-    match loss.is_finite() {
-        true => Ok(loss),
-        false => Err(Error::Unrepresentable { quantity: "the loss", log10: f64::INFINITY }),
-    }
 }

@@ -7,11 +7,11 @@ use crate::audit::measurement::penalty_gradient;
 use crate::audit::training::{Evidence, TrainingVerdict};
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::{Nc1, Nc1Options, nc1, nc2};
+use crate::metrics::{Nc1, Nc1Options, Nc1Sums, nc2};
 use crate::models::convex::ConvexMinimum;
+use crate::monitor::Monitor;
 use crate::numerics::linalg::product;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
@@ -90,13 +90,27 @@ pub fn audit_soft_labels<T: Scalar>(
     head: &LinearHead,
     minimum: &ConvexMinimum,
 ) -> Result<SoftLabelAudit> {
+    audit_soft_labels_with(data, head, minimum, &())
+}
+
+/// [`audit_soft_labels`] under the eyes of a monitor, which may end it.
+///
+/// # Errors
+/// As [`audit_soft_labels`], and [`Error::Cancelled`] if the monitor ends the work.
+pub fn audit_soft_labels_with<T: Scalar>(
+    data: &LabeledFeatures<'_, T>,
+    head: &LinearHead,
+    minimum: &ConvexMinimum,
+    monitor: &dyn Monitor,
+) -> Result<SoftLabelAudit> {
     if minimum.counts().is_some() {
         return Err(Error::NotAnswered {
             question: "an audit by soft labels",
             reason: "the labels of the prediction are classes",
         });
     }
-    let statistics = ClassStatistics::new(data)?;
+    let mut statistics = ClassStatistics::empty(data.features().dimension(), data.classes())?;
+    data.watched_chunks("means", monitor, |chunk| statistics.accumulate(chunk))?;
     let expected = minimum.problem().counts();
     if statistics.classes() != expected.classes() {
         let reason = "one for each soft label";
@@ -108,17 +122,21 @@ pub fn audit_soft_labels<T: Scalar>(
     }
     let mut sums = ObjectiveSums::new(&statistics, head, &minimum.training_objective())?
         .with_balancedness()?;
-    sums.accumulate(data)?;
+    data.watched_chunks("objective", monitor, |chunk| sums.accumulate(chunk))?;
     let objective = sums.objective()?;
     let repeated = statistics.counts().iter().any(|&count| count > 1);
-    let spread = || comparable(nc1(data, &statistics, &Nc1Options::default()));
+    let spread = || {
+        let mut sums = Nc1Sums::new(&statistics, &Nc1Options::default())?;
+        data.watched_chunks("deviations", monitor, |chunk| sums.accumulate(chunk))?;
+        sums.nc1()
+    };
     let features = ClassMatrix::dense(minimum.features_gram());
     Ok(SoftLabelAudit {
-        nc1: if repeated { spread()? } else { None },
+        nc1: if repeated { comparable(spread())? } else { None },
         nc2: comparable(nc2(head, 1, &minimum.trailing_gram(1)?))?,
         features: comparable(features.distance_to_gram(&means.transpose()))?,
         nc3: distance(&product(&head.product()?, &means), &minimum.outputs()),
-        verdict: verdict(head, minimum, &objective, &FeatureEnergy::new(data)?),
+        verdict: verdict(head, minimum, &objective, sums.feature_energy()?.total()),
         loss_optimum: minimum.loss(),
         lower_bound: minimum.loss() - minimum.gap(),
         balancedness: sums.balancedness()?.unwrap_or_default(),
@@ -130,9 +148,9 @@ fn verdict(
     head: &LinearHead,
     minimum: &ConvexMinimum,
     objective: &Objective,
-    energy: &FeatureEnergy,
+    features_squared: f64,
 ) -> TrainingVerdict {
-    let penalties = penalty_gradient(head, minimum.problem().regularization(), energy.total());
+    let penalties = penalty_gradient(head, minimum.problem().regularization(), features_squared);
     TrainingVerdict::of(&Evidence {
         relative_gradient: (penalties > 0.0).then(|| objective.gradient_norm / penalties),
         losses: (minimum.loss() > 0.0).then(|| (objective.loss(), minimum.loss())),

@@ -8,6 +8,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::measure::features::{Features, ranges};
 use crate::measure::labels::{Label, indices};
+use crate::monitor::Monitor;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 
@@ -124,6 +125,22 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
     pub(crate) fn chunks(&self) -> impl Iterator<Item = LabeledFeatures<'_, T>> {
         ranges(self.labels.len(), chunk_size(self.features.dimension()))
             .map(|range| self.part(range))
+    }
+
+    /// Hands all samples on, chunk by chunk, and tells a monitor of `stage` how many it has been.
+    pub(crate) fn watched_chunks(
+        &self,
+        stage: &'static str,
+        monitor: &dyn Monitor,
+        mut add: impl FnMut(&LabeledFeatures<'_, T>) -> Result<()>,
+    ) -> Result<()> {
+        let (mut done, total) = (0, self.labels.len() as u64);
+        for chunk in self.chunks() {
+            add(&chunk)?;
+            done += chunk.labels.len() as u64;
+            monitor.report(stage, done, Some(total))?;
+        }
+        Ok(())
     }
 
     /// Some of the samples.

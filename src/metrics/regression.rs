@@ -4,9 +4,11 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result, check_not_negative, check_shape};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::numerics::linalg::{
-    check_finite, gram, left_svd, power_of_two, product, symmetric_eigen, transposed,
-};
+use crate::measure::features::Features;
+use crate::metrics::common_mean::CommonMean;
+use crate::monitor::Monitor;
+use crate::numerics::linalg::{check_finite, left_svd, product, symmetric_eigen, transposed};
+use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
 /// Singular values of the layers below this share of the largest one count as zero.
@@ -19,36 +21,46 @@ const CUTOFF: f64 = 1e-6;
 /// NRC1 = 1/N Σᵢ ‖(I − P) uᵢ‖²,    uᵢ = (hᵢ − h̄)/‖hᵢ − h̄‖,
 /// ```
 ///
-/// between 0 and 1. `features` is H, d×N, a column for each sample. Samples at the mean h̄ have no direction and are left
-/// out. Features that vary alike in all d directions have 1 − n/d.
+/// between 0 and 1. Samples at the mean h̄ have no direction and are left out. Features that vary alike in all d directions
+/// have 1 − n/d. The features are not copied; it takes the smaller of d² and N² numbers.
 ///
 /// # Errors
-/// [`Error::Empty`] without samples, [`Error::OutOfRange`] if an entry is not finite or `outputs` is 0 or more than d,
-/// [`Error::ZeroNorm`] if all samples are equal.
+/// [`Error::Empty`] without samples, [`Error::OutOfRange`] if a number is not finite or too large, `outputs` is 0 or more
+/// than d, or the numbers do not fit in memory, [`Error::ZeroNorm`] if all samples are equal.
 ///
 /// ```
 /// use nalgebra::dmatrix;
+/// use neural_collapse::Features;
 /// use neural_collapse::metrics::nrc1;
 ///
 /// let features = dmatrix![2.0, -2.0, 1.0, -1.0; 0.0, 0.0, 0.0, 0.0; 0.0, 0.0, 1.0, -1.0];
+/// let features = Features::from_sample_columns(&features)?;
 /// assert!(nrc1(&features, 2)? < 1e-15);
 /// assert!(nrc1(&features, 1)? > 0.1);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
 /// Source: Andriopoulos et al., *The Prevalence of Neural Collapse in Neural Multivariate Regression* (NeurIPS 2024).
-pub fn nrc1(features: &DMatrix<f64>, outputs: usize) -> Result<f64> {
-    if outputs == 0 || outputs > features.nrows() {
+pub fn nrc1<T: Scalar>(features: &Features<'_, T>, outputs: usize) -> Result<f64> {
+    nrc1_with(features, outputs, &())
+}
+
+/// [`nrc1`] under the eyes of a monitor, which may end it.
+///
+/// # Errors
+/// As [`nrc1`], and [`Error::Cancelled`] if the monitor ends the work.
+pub fn nrc1_with<T: Scalar>(
+    features: &Features<'_, T>,
+    outputs: usize,
+    monitor: &dyn Monitor,
+) -> Result<f64> {
+    if outputs == 0 || outputs > features.dimension() {
         let expected = "between 1 and the number of features";
         return Err(Error::out_of_range("outputs", outputs as f64, expected));
     }
-    let deviations = deviations(features)?;
-    let principal = match deviations.nrows() <= deviations.ncols() {
-        true => symmetric_eigen(&gram(&deviations))?.vectors,
-        false => left_svd(&deviations)?.u,
-    };
-    let kept = outputs.min(principal.ncols());
-    share_outside(&deviations, &principal.columns_range(..kept).into_owned())
+    let labels = vec![0; features.samples()];
+    let deviations = CommonMean::new(features, &labels, monitor)?;
+    deviations.share_outside(&deviations.principal_directions(outputs, monitor)?, monitor)
 }
 
 /// NRC2: the features lie in the row space of the layers W = W_M⋯W₁,
@@ -64,28 +76,40 @@ pub fn nrc1(features: &DMatrix<f64>, outputs: usize) -> Result<f64> {
 ///
 /// ```
 /// use nalgebra::dmatrix;
-/// use neural_collapse::LinearHead;
+/// use neural_collapse::{Features, LinearHead};
 /// use neural_collapse::metrics::nrc2;
 ///
 /// let features = dmatrix![2.0, -2.0; 2.0, -2.0];
+/// let features = Features::from_sample_columns(&features)?;
 /// let head = LinearHead::new(vec![dmatrix![3.0, 0.0]], None)?;
 /// assert!((nrc2(&features, &head)? - 0.5).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
 /// Source: Andriopoulos et al. (NeurIPS 2024), for one layer.
-pub fn nrc2(features: &DMatrix<f64>, head: &LinearHead) -> Result<f64> {
-    let expected = (head.feature_dimension(), features.ncols());
-    check_shape("features", features.shape(), expected, "inputs of the head × samples")?;
-    let deviations = deviations(features)?;
-    let layers = head.product()?.transpose();
-    let svd = left_svd(&layers)?;
+pub fn nrc2<T: Scalar>(features: &Features<'_, T>, head: &LinearHead) -> Result<f64> {
+    nrc2_with(features, head, &())
+}
+
+/// [`nrc2`] under the eyes of a monitor, which may end it.
+///
+/// # Errors
+/// As [`nrc2`], and [`Error::Cancelled`] if the monitor ends the work.
+pub fn nrc2_with<T: Scalar>(
+    features: &Features<'_, T>,
+    head: &LinearHead,
+    monitor: &dyn Monitor,
+) -> Result<f64> {
+    head.check_shape("features", features.dimension(), head.classes())?;
+    let labels = vec![0; features.samples()];
+    let deviations = CommonMean::new(features, &labels, monitor)?;
+    let svd = left_svd(&head.product()?.transpose())?;
     let cutoff = CUTOFF * svd.singular_values.max();
     let rank = svd.singular_values.iter().filter(|&&value| value > cutoff).count();
     if rank == 0 {
         return Err(Error::ZeroNorm { argument: "the product of the layers" });
     }
-    share_outside(&deviations, &svd.u.columns_range(..rank).into_owned())
+    deviations.share_outside(&svd.u.columns_range(..rank).into_owned(), monitor)
 }
 
 /// NRC3: the Gram matrix of the weights has the shape that the covariance Σ of the targets gives,
@@ -151,40 +175,4 @@ pub fn nrc3(head: &LinearHead, covariance: &DMatrix<f64>, gamma: f64) -> Result<
 #[must_use]
 pub fn predicted_gamma(samples: u64, weight_decay: f64, feature_decay: f64) -> f64 {
     samples as f64 * weight_decay * feature_decay
-}
-
-/// Features less their mean.
-fn deviations(features: &DMatrix<f64>) -> Result<DMatrix<f64>> {
-    if features.is_empty() {
-        return Err(Error::Empty { argument: "features" });
-    }
-    check_finite("features", features)?;
-    let scaled = features / power_of_two(features);
-    // Relative to the first sample, so that a large common mean costs no digits.
-    let first = scaled.column(0).into_owned();
-    let mut deviations = scaled;
-    deviations.column_iter_mut().for_each(|mut column| column -= &first);
-    let mean = deviations.column_mean();
-    deviations.column_iter_mut().for_each(|mut column| column -= &mean);
-    Ok(deviations)
-}
-
-/// The mean share of the squared length of a deviation that is outside of the span of orthonormal columns.
-fn share_outside(deviations: &DMatrix<f64>, basis: &DMatrix<f64>) -> Result<f64> {
-    let mut directions = deviations.clone();
-    let mut count = 0.0;
-    for mut column in directions.column_iter_mut() {
-        let largest = column.amax();
-        if largest > 0.0 {
-            column /= largest;
-            column.normalize_mut();
-            count += 1.0;
-        }
-    }
-    if count == 0.0 {
-        return Err(Error::ZeroNorm { argument: "differences between the samples" });
-    }
-    let inside = product(&transposed(basis), &directions);
-    let outside = &directions - product(basis, &inside);
-    Ok((outside.norm_squared() / count).min(1.0))
 }

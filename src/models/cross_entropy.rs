@@ -9,6 +9,7 @@ mod block;
 mod candidates;
 mod catalog;
 mod codes;
+mod convex;
 mod forms;
 mod landscape;
 mod lattice;

@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::measure::features::Features;
+use crate::monitor::Monitor;
 use crate::numerics::linalg::{Block, add_gram, gram, transposed, zeros};
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::objective::check::check_depth;
@@ -45,9 +46,22 @@ pub fn balancedness<T: Scalar>(
     head: &LinearHead,
     regularization: &Regularization,
 ) -> Result<Vec<f64>> {
+    balancedness_with(features, head, regularization, &())
+}
+
+/// [`balancedness`] under the eyes of a monitor, which may end it.
+///
+/// # Errors
+/// As [`balancedness`], and [`Error::Cancelled`] if the monitor ends the work.
+pub fn balancedness_with<T: Scalar>(
+    features: &Features<'_, T>,
+    head: &LinearHead,
+    regularization: &Regularization,
+    monitor: &dyn Monitor,
+) -> Result<Vec<f64>> {
     head.check_shape("features", features.dimension(), head.classes())?;
     check_depth(head, regularization)?;
-    residuals(features_gram(features)?, head, regularization)
+    residuals(features_gram(features, monitor)?, head, regularization)
 }
 
 /// The residuals for HHᵀ = `features_gram`.
@@ -67,12 +81,17 @@ pub(super) fn residuals(
 }
 
 /// HHᵀ, d×d.
-fn features_gram<T: Scalar>(features: &Features<'_, T>) -> Result<DMatrix<f64>> {
+fn features_gram<T: Scalar>(
+    features: &Features<'_, T>,
+    monitor: &dyn Monitor,
+) -> Result<DMatrix<f64>> {
     let mut gram = zeros("dimension²", features.dimension(), features.dimension())?;
     let mut block = Block::new();
     for range in features.blocks() {
+        let done = range.end as u64;
         features.fill_block(range, &mut block, |_, sample, out| to_f64(sample, out))?;
         add_gram(&mut gram, &block.as_view());
+        monitor.report("products of features", done, Some(features.samples() as u64))?;
     }
     gram.fill_upper_triangle_with_lower_triangle();
     Ok(gram)

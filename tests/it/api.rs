@@ -16,6 +16,7 @@ use neural_collapse::metrics::*;
 use neural_collapse::models::contrastive::*;
 use neural_collapse::models::convex::*;
 use neural_collapse::models::cross_entropy::*;
+use neural_collapse::models::diagrams::*;
 use neural_collapse::models::fixed_head::*;
 use neural_collapse::models::layer_peeled::*;
 use neural_collapse::models::low_rank::*;
@@ -117,6 +118,7 @@ types! {
         ClassCounts
         ClassGroups
         ClassMatrix
+        ClassNorms
         CodedClassWeights
         ClassStatistics
         ConvexMinimum
@@ -125,6 +127,7 @@ types! {
         CrossEntropyUfm
         Curvature
         DecisionPart
+        DepthPhases
         Direction
         Error
         Estimate
@@ -151,7 +154,9 @@ types! {
         LowRankProblem
         Matrices
         Measurement
+        MergingLimit
         MetricPart
+        MinorityCollapse
         MultiLabelMinimum
         MultiLabelUfm
         Nc1Part
@@ -165,7 +170,9 @@ types! {
         ObjectivePart
         OutputDirections
         Phase
+        PhaseDiagram
         PooledScatter
+        PredictedRates
         RegressionAudit
         Projection
         Regularization
@@ -181,6 +188,7 @@ types! {
         SoftLabelAudit
         StandardErrors
         Summary
+        SurvivalLimit
         TagAverage
         TrainingObjective
         TrainingVerdict

@@ -234,8 +234,8 @@ fn of_this_crate(quantity: &str, m: &Measured<'_>) -> Option<Call> {
             let samples = Features::from_sample_rows(&outside).unwrap();
             nci_scores(&samples, &m.statistics, &m.network.head, 0.1).unwrap()[0].unwrap()
         }),
-        "nrc1" => ("`nrc1`", nrc1(&m.network.rows.transpose(), 2).unwrap()),
-        "nrc2" => ("`nrc2`", nrc2(&m.network.rows.transpose(), &m.network.head).unwrap()),
+        "nrc1" => ("`nrc1`", nrc1(m.data.features(), 2).unwrap()),
+        "nrc2" => ("`nrc2`", nrc2(m.data.features(), &m.network.head).unwrap()),
         "root" => ("`nrc3`", {
             let covariance = DMatrix::from_row_slice(2, 2, &[2.0, 1.0, 1.0, 3.0]);
             let eigen = covariance.clone().symmetric_eigen();

@@ -1,15 +1,22 @@
 //! Regression: descents of the full objective, audited, and the metrics at points that no training reached.
 
+use std::ops::ControlFlow;
+
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::audit::audit_regression;
-use neural_collapse::metrics::{nrc1, nrc2, nrc3, predicted_gamma};
-use neural_collapse::{Bias, Error, LinearHead, Regularization};
+use neural_collapse::audit::{audit_regression, audit_regression_with};
+use neural_collapse::metrics::{nrc1, nrc1_with, nrc2, nrc2_with, nrc3, predicted_gamma};
+use neural_collapse::{Bias, Error, Features, LinearHead, Progress, Regularization};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::support::lbfgs::multi_start;
 use crate::support::objective::MseObjective;
+
+/// A sample a column.
+fn columns(features: &DMatrix<f64>) -> Features<'_, f64> {
+    Features::from_sample_columns(features).unwrap()
+}
 
 fn normal(rows: usize, columns: usize, seed: u64) -> DMatrix<f64> {
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -48,7 +55,7 @@ fn descents_end_where_the_audit_expects_them() {
     ] {
         let (features, head, loss) = trained(decays, 2e-3, bias, widths);
         let penalties = Regularization::new(decays, 2e-3).unwrap().with_bias(bias).unwrap();
-        let audit = audit_regression(&features, &targets(), &head, &penalties).unwrap();
+        let audit = audit_regression(&columns(&features), &targets(), &head, &penalties).unwrap();
         assert!((audit.loss / loss - 1.0).abs() < 1e-12);
         assert!(
             audit.loss_gap().unwrap().abs() < 1e-10 * loss,
@@ -85,7 +92,8 @@ fn a_penalized_bias_is_measured_without_a_prediction() {
     let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
     let penalties = penalties.with_bias(Bias::Regularized(0.1)).unwrap();
     let head = LinearHead::new(vec![normal(3, 4, 1)], Some(DVector::zeros(3))).unwrap();
-    let audit = audit_regression(&normal(4, 14, 2), &targets(), &head, &penalties).unwrap();
+    let audit =
+        audit_regression(&columns(&normal(4, 14, 2)), &targets(), &head, &penalties).unwrap();
     assert_eq!((audit.loss_optimum, audit.loss_gap(), audit.nrc3), (None, None, None));
     assert!(audit.reasons["loss_optimum"].contains("regularized bias"));
     assert!(audit.loss > 0.0 && audit.nrc1.is_some());
@@ -108,29 +116,105 @@ fn the_metrics_are_projections() {
     };
     let svd = centered.svd(true, false);
     let principal = svd.u.unwrap().columns(0, 2).into_owned();
-    assert!((nrc1(&features, 2).unwrap() - outside(&principal)).abs() < 1e-13);
+    assert!((nrc1(&columns(&features), 2).unwrap() - outside(&principal)).abs() < 1e-13);
     let layers = vec![normal(3, 6, 6), normal(2, 3, 7)];
     let rows = (&layers[1] * &layers[0]).transpose().qr().q();
     let head = LinearHead::new(layers, None).unwrap();
-    assert!((nrc2(&features, &head).unwrap() - outside(&rows)).abs() < 1e-13);
+    assert!((nrc2(&columns(&features), &head).unwrap() - outside(&rows)).abs() < 1e-13);
     // Neither a shift nor a scale nor a rotation changes NRC1.
-    let turned = normal(6, 6, 8).qr().q() * &features * 1e150;
-    assert!((nrc1(&turned, 2).unwrap() - outside(&principal)).abs() < 1e-12);
-    assert!((nrc1(&features, 6).unwrap()).abs() < 1e-14);
+    let turned = normal(6, 6, 8).qr().q() * &features * 1e130;
+    assert!((nrc1(&columns(&turned), 2).unwrap() - outside(&principal)).abs() < 1e-12);
+    assert!((nrc1(&columns(&features), 6).unwrap()).abs() < 1e-14);
+}
+
+/// Fewer samples than features, whose variances go over many powers of ten: the first directions by the decomposition of
+/// the deviations themselves, not of their products.
+#[test]
+fn few_samples_have_all_their_directions() {
+    let (dimension, samples) = (40, 12);
+    let sizes = DVector::from_fn(samples, |index, _| 10.0_f64.powi(-(index as i32)));
+    let axes = normal(dimension, samples, 3).qr().q();
+    let features = axes * DMatrix::from_diagonal(&sizes) * normal(samples, samples, 4);
+    let mean = features.column_mean();
+    let mut deviations = features.clone();
+    deviations.column_iter_mut().for_each(|mut column| column -= &mean);
+    let svd = deviations.clone().svd(true, false);
+    let basis = svd.u.unwrap();
+    deviations.column_iter_mut().for_each(|mut column| column.unscale_mut(column.norm()));
+    for outputs in [1, 2, 5, 8] {
+        let kept = basis.columns(0, outputs);
+        let rest = &deviations - kept * (kept.transpose() * &deviations);
+        let expected = rest.norm_squared() / samples as f64;
+        let found = nrc1(&columns(&features), outputs).unwrap();
+        assert!(
+            (found - expected).abs() < 1e-13 + 1e-6 * expected,
+            "{outputs}: {found} {expected}"
+        );
+    }
+    // All of them: nothing is outside.
+    assert!(nrc1(&columns(&features), samples).unwrap() < 1e-20);
+}
+
+/// The numbers do not depend on how the features lie in memory, nor on the cuts between chunks.
+#[test]
+fn every_layout_gives_the_same_numbers() {
+    let features = normal(40, 60_000, 9);
+    let targets = normal(3, 60_000, 10);
+    let head = LinearHead::new(vec![normal(3, 40, 1)], None).unwrap();
+    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let whole = audit_regression(&columns(&features), &targets, &head, &penalties).unwrap();
+    let rows = Features::from_row_major(features.as_slice(), 60_000, 40).unwrap();
+    assert_eq!(audit_regression(&rows, &targets, &head, &penalties).unwrap(), whole);
+    let mut dense = DMatrix::zeros(60_000, 40);
+    features.transpose_to(&mut dense);
+    let dense = Features::from_sample_rows(&dense).unwrap();
+    assert_eq!(audit_regression(&dense, &targets, &head, &penalties).unwrap(), whole);
+    // By the formulas.
+    let outputs = &head.weights()[0] * &features;
+    let loss = ((&outputs - &targets).norm_squared() / 60_000.0
+        + 1e-2 * head.weights()[0].norm_squared()
+        + 1e-2 * features.norm_squared())
+        / 2.0;
+    assert!((whole.loss / loss - 1.0).abs() < 1e-12);
+    // Single precision is not rounded once more.
+    let single = features.map(|number| number as f32);
+    let exact = single.map(f64::from);
+    let single = Features::from_sample_columns(&single).unwrap();
+    let found = audit_regression(&single, &targets, &head, &penalties).unwrap();
+    assert_eq!(found, audit_regression(&columns(&exact), &targets, &head, &penalties).unwrap());
+}
+
+#[test]
+fn a_monitor_ends_the_work() {
+    let features = normal(40, 60_000, 9);
+    let head = LinearHead::new(vec![normal(3, 40, 1)], None).unwrap();
+    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let ends = |progress: Progress| {
+        assert!(progress.done < 60_000 && progress.total == Some(60_000));
+        ControlFlow::Break(())
+    };
+    let features = columns(&features);
+    let targets = normal(3, 60_000, 10);
+    let cancelled = [
+        audit_regression_with(&features, &targets, &head, &penalties, &ends).unwrap_err(),
+        nrc1_with(&features, 3, &ends).unwrap_err(),
+        nrc2_with(&features, &head, &ends).unwrap_err(),
+    ];
+    assert_eq!(cancelled, [Error::Cancelled, Error::Cancelled, Error::Cancelled]);
 }
 
 #[test]
 fn what_is_not_defined_is_refused() {
     let flat = DMatrix::from_element(4, 5, 0.3);
-    assert!(matches!(nrc1(&flat, 2), Err(Error::ZeroNorm { .. })));
-    assert!(nrc1(&flat, 0).is_err() && nrc1(&flat, 5).is_err());
-    assert!(matches!(nrc1(&DMatrix::zeros(3, 0), 2), Err(Error::Empty { .. })));
+    assert!(matches!(nrc1(&columns(&flat), 2), Err(Error::ZeroNorm { .. })));
+    assert!(nrc1(&columns(&flat), 0).is_err() && nrc1(&columns(&flat), 5).is_err());
+    assert!(matches!(nrc1(&columns(&DMatrix::zeros(3, 0)), 2), Err(Error::Empty { .. })));
     let mut bad = normal(4, 5, 1);
     bad[(1, 2)] = f64::NAN;
-    assert!(nrc1(&bad, 2).is_err());
+    assert!(nrc1(&columns(&bad), 2).is_err());
     let zero = LinearHead::new(vec![DMatrix::zeros(2, 4)], None).unwrap();
-    assert!(matches!(nrc2(&normal(4, 5, 1), &zero), Err(Error::ZeroNorm { .. })));
-    assert!(nrc2(&normal(3, 5, 1), &zero).is_err());
+    assert!(matches!(nrc2(&columns(&normal(4, 5, 1)), &zero), Err(Error::ZeroNorm { .. })));
+    assert!(nrc2(&columns(&normal(3, 5, 1)), &zero).is_err());
     let two = LinearHead::new(vec![normal(3, 4, 1), normal(2, 3, 1)], None).unwrap();
     assert!(nrc3(&two, &DMatrix::identity(2, 2), 0.1).is_err());
     let one = LinearHead::new(vec![normal(2, 4, 1)], None).unwrap();
@@ -140,6 +224,10 @@ fn what_is_not_defined_is_refused() {
     assert!(matches!(nrc3(&one, &DMatrix::identity(2, 2), 1.5), Err(Error::ZeroNorm { .. })));
     let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
     let with_bias = LinearHead::new(vec![normal(3, 4, 1)], Some(DVector::zeros(3))).unwrap();
-    assert!(audit_regression(&normal(4, 14, 2), &targets(), &with_bias, &penalties).is_err());
-    assert!(audit_regression(&normal(4, 13, 2), &targets(), &with_bias, &penalties).is_err());
+    assert!(
+        audit_regression(&columns(&normal(4, 14, 2)), &targets(), &with_bias, &penalties).is_err()
+    );
+    assert!(
+        audit_regression(&columns(&normal(4, 13, 2)), &targets(), &with_bias, &penalties).is_err()
+    );
 }

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use neural_collapse::audit::fitted_rate;
-use neural_collapse::metrics::nc0_factor;
+use neural_collapse::audit::{PredictedRates, fitted_rate, line_of_rate};
 use neural_collapse::models::AnyModel;
-use neural_collapse::problem::LossFunction;
 use neural_collapse::{Error, GlobalMinimum};
 
 use super::html::{Entry, Page};
@@ -67,31 +65,22 @@ impl Rates {
                 "Predicted rates: the step size is not known (--learning-rate, the sum of the steps of an epoch).".into(),
             );
         }
-        match model {
-            AnyModel::Squared(minimum) => match minimum.curvature() {
-                Ok(curvature) => {
-                    rates.largest_step = Some(curvature.largest_step());
-                    rates.nc1 = curvature.nc1_rate().zip(step).map(|(rate, step)| rate * step);
-                }
-                Err(error) => rates.missing.push(format!("Curvature of the minimum: {error}.")),
-            },
-            _ => rates
+        let predicted = PredictedRates::new(model, step)?;
+        (rates.nc1, rates.nc0) = (predicted.nc1, predicted.nc0);
+        rates.largest_step = predicted.largest_step;
+        let AnyModel::Squared(minimum) = model else {
+            rates
                 .missing
-                .push("Curvature, logistic law: they are known for the squared loss only.".into()),
-        }
-        if let (AnyModel::Squared(minimum), Some(step)) = (model, step) {
+                .push("Curvature, logistic law: they are known for the squared loss only.".into());
+            return Ok(rates);
+        };
+        let of_curvature = predicted.reasons.get("curvature");
+        rates.missing.extend(of_curvature.map(|why| format!("Curvature of the minimum: {why}.")));
+        if let Some(step) = step {
             match Growth::of(minimum, step, rows) {
                 Ok(growth) => rates.growth = growth,
                 Err(error) => rates.missing.push(format!("Logistic law: {error}.")),
             }
-        }
-        let objective = model.prediction().training_objective();
-        let decay =
-            objective.regularization().and_then(|known| known.weight_decays().last().copied());
-        if let (LossFunction::CrossEntropy, Some(decay), Some(step)) =
-            (objective.loss_function(), decay, step)
-        {
-            rates.nc0 = Some(-nc0_factor(step, decay)?.ln());
         }
         Ok(rates)
     }
@@ -126,12 +115,11 @@ impl Growth {
         let epochs = std::iter::once(first).chain(later).filter(|&epoch| epoch >= first);
         let point =
             |epoch: f64| Ok((epoch, law.squared_singular_value(step * (epoch - first).max(0.0))?));
-        let samples = minimum.problem().samples() as f64;
         Ok(Some(Self {
             name,
             measured,
             limit: law.limit(),
-            rate: 2.0 * law.limit() / samples * step,
+            rate: law.rate() * step,
             points: epochs.map(point).collect::<Result<_, Error>>()?,
         }))
     }
@@ -267,10 +255,7 @@ fn most_are_early(points: &[(f64, f64)]) -> bool {
 
 /// A line that falls at a rate and ends where the measured curve does.
 fn predicted_line(points: &[(f64, f64)], rate: Option<f64>) -> Option<Curve> {
-    let (rate, &(end, value)) = (rate?, points.last()?);
-    let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
-    let line = points.iter().map(|&(time, _)| (time, value * (rate * (end - time)).exp()));
-    let points = line.filter(|point| point.1 <= highest).collect();
+    let points = line_of_rate(points, rate.filter(|_| !points.is_empty())?);
     Some(Curve { name: "predicted rate".into(), points, is_drawn_through: true })
 }
 

@@ -101,6 +101,10 @@ impl Curvature {
     /// The rate ρ at which NC1 falls at last, as e^(−ρ t), under gradient flow: ρ = 2(λ_H + ω²/N) for the smallest
     /// singular value ω > 0 of W_M⋯W₁. `None` if everything collapsed to zero or no class has two samples.
     ///
+    /// It is the rate to the second order in the distance from the minimum. Where features have more dimensions than the rank,
+    /// what they have outside of the span of the class means falls more slowly; it enters in higher orders, and is seen once
+    /// NC1 has fallen below it.
+    ///
     /// With steps of size η the factor per step is (1 − ηρ/2)².
     #[doc(alias = "NC1")]
     #[must_use]

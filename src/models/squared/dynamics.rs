@@ -44,6 +44,23 @@ impl LogisticLaw {
         self.limit
     }
 
+    /// ρ = 2 s∞²/N: s² grows as e^(ρt) at first and comes near its limit as e^(−ρt) at last; if it is negative, s² falls as
+    /// e^(ρt).
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Regularization, Ufm};
+    ///
+    /// let ufm = Ufm::new(ClassCounts::balanced(4, 25)?, Regularization::new(&[1e-3], 1e-3)?)?;
+    /// let law = ufm.global_minimum()?.logistic_law(0, 1e-9)?;
+    /// let growth = law.squared_singular_value(10.0)? / law.squared_singular_value(0.0)?;
+    /// assert!((growth.ln() - 10.0 * law.rate()).abs() < 1e-9);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        2.0 * self.limit / self.samples
+    }
+
     /// s² at the time t ≥ 0; a step of gradient descent takes the time η.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Logit offsets, PyTorch's weights, and soft labels: against descents, in audits, and where they must not matter.
 
-use neural_collapse::audit::{Arrival, audit_soft_labels};
+use std::ops::ControlFlow;
+
+use neural_collapse::audit::{Arrival, audit_soft_labels, audit_soft_labels_with};
 use neural_collapse::objective::Objective;
 use neural_collapse::problem::{CodedClassWeights, TrainingObjective};
 use neural_collapse::{Error, Features, LinearHead, audit};
@@ -239,4 +241,7 @@ fn audits_of_soft_labels_refuse_what_does_not_fit() {
     let labeled = data.with_labels(&[0, 0, 1], 2).unwrap();
     let refused = audit_soft_labels(&labeled, point.head(), &classes);
     assert!(matches!(refused, Err(Error::NotAnswered { .. })));
+    let cancelled =
+        audit_soft_labels_with(&labeled, point.head(), &minimum, &|_| ControlFlow::Break(()));
+    assert_eq!(cancelled.unwrap_err(), Error::Cancelled);
 }

@@ -1,8 +1,12 @@
 //! A problem at other imbalances, for curves that have no steps.
 
-use neural_collapse::{ClassCounts, Error, GlobalMinimum, Regularization, Ufm};
+use crate::error::Result;
+use crate::models::squared::{GlobalMinimum, Ufm};
+use crate::monitor::Monitor;
+use crate::problem::counts::ClassCounts;
+use crate::problem::regularization::Regularization;
 
-/// Ratios of the largest to the smallest class in a picture.
+/// Ratios of the largest to the smallest class on a curve.
 const RATIOS: u32 = 120;
 
 /// How many parts a sample is divided into, so that class sizes that are whole numbers of parts make no steps.
@@ -15,7 +19,7 @@ const MOST_PARTS: u64 = 1 << 50;
 ///
 /// Every sample is taken c times, with the decay λ_H/c: the mean loss and the penalty c · λ_H/(2c) ‖h‖² are the same, and so
 /// is everything at the minimum. Class sizes are then multiples of 1/c.
-pub(crate) struct Stretching {
+pub(super) struct Stretching {
     counts: ClassCounts,
     regularization: Regularization,
     parts: u64,
@@ -26,7 +30,7 @@ pub(crate) struct Stretching {
 impl Stretching {
     /// Of classes and decays. Of two sizes the smaller stays, as in the critical ratio; else the number of samples stays,
     /// and balanced classes become a long tail.
-    pub(crate) fn new(counts: &ClassCounts, decays: &Regularization) -> Result<Self, Error> {
+    pub(super) fn new(counts: &ClassCounts, decays: &Regularization) -> Result<Self> {
         let parts = (MOST_PARTS / counts.samples().max(1)).clamp(1, PARTS);
         let runs = counts.runs().map(|run| (run.size.saturating_mul(parts), run.class_count));
         let feature_decay = decays.feature_decay() / parts as f64;
@@ -40,18 +44,18 @@ impl Stretching {
     }
 
     /// The same, in which balanced classes become two halves, of which the smaller ones stay.
-    pub(crate) fn in_halves(mut self) -> Self {
+    pub(super) fn in_halves(mut self) -> Self {
         self.has_halves = self.counts.is_balanced();
         self
     }
 
     /// The decays that belong to these class sizes.
-    pub(crate) fn regularization(&self) -> &Regularization {
+    pub(super) fn regularization(&self) -> &Regularization {
         &self.regularization
     }
 
     /// Class sizes from balanced ones on, as long as every class has a sample.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = ClassCounts> + '_ {
+    pub(super) fn steps(&self) -> impl Iterator<Item = ClassCounts> + '_ {
         let end = (2.0 * self.counts.imbalance()).max(100.0);
         let ratios = (0..=RATIOS).map(move |step| end.powf(f64::from(step) / f64::from(RATIOS)));
         let has_samples =
@@ -59,8 +63,21 @@ impl Stretching {
         ratios.map_while(move |ratio| self.at(ratio).ok().filter(has_samples))
     }
 
+    /// Hands the ratio and the class sizes of every step on, and tells a monitor of them.
+    pub(super) fn watched(
+        &self,
+        monitor: &dyn Monitor,
+        mut visit: impl FnMut(f64, ClassCounts) -> Result<()>,
+    ) -> Result<()> {
+        for (done, counts) in (1..).zip(self.steps()) {
+            visit(counts.imbalance(), counts)?;
+            monitor.report("imbalances", done, Some(u64::from(RATIOS) + 1))?;
+        }
+        Ok(())
+    }
+
     /// The classes with another imbalance.
-    pub(crate) fn at(&self, ratio: f64) -> Result<ClassCounts, Error> {
+    pub(super) fn at(&self, ratio: f64) -> Result<ClassCounts> {
         let sizes: Vec<_> = self.counts.sizes().collect();
         let enlarged = |size: u64| (ratio * size as f64).round() as u64;
         match sizes[..] {
@@ -79,11 +96,11 @@ impl Stretching {
     }
 
     /// The minimum for such classes, with the widths of another one.
-    pub(crate) fn minimum(
+    pub(super) fn minimum(
         &self,
         minimum: &GlobalMinimum,
         counts: ClassCounts,
-    ) -> Result<GlobalMinimum, Error> {
+    ) -> Result<GlobalMinimum> {
         let other = Ufm::new(counts, self.regularization.clone())?;
         match minimum.problem().widths() {
             Some(widths) => other.with_widths(widths)?.global_minimum(),
@@ -95,7 +112,8 @@ impl Stretching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neural_collapse::{Bias, Prediction};
+    use crate::prediction::Prediction;
+    use crate::problem::regularization::Bias;
 
     #[test]
     fn divided_samples_have_the_same_minimum() {

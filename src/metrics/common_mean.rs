@@ -1,0 +1,193 @@
+//! Samples around the mean of all of them: the directions in which they differ, chunk by chunk and without a copy.
+
+use std::sync::Arc;
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::measure::class_means::ClassMeans;
+use crate::measure::deviations::Deviations;
+use crate::measure::features::Features;
+use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::pooled::PooledScatter;
+use crate::measure::statistics::ClassStatistics;
+use crate::monitor::Monitor;
+use crate::numerics::linalg::{
+    add_product, left_svd, power_of_two, product, symmetric_eigen, transposed, zeros,
+};
+use crate::numerics::scalar::Scalar;
+
+/// Eigenvalues below this share of the largest one are looked for again in what the others leave: they are squares, so that
+/// of singular values this is a share of 10⁻⁴, with twelve digits.
+const RESOLVED: f64 = 1e-8;
+
+/// What is left of the samples below this share of their size is rounding.
+const ROUNDING: f64 = 1e-15;
+
+/// Samples as one class, with its mean.
+pub(super) struct CommonMean<'a, T: Scalar> {
+    data: LabeledFeatures<'a, T>,
+    means: Arc<ClassMeans>,
+}
+
+impl<'a, T: Scalar> CommonMean<'a, T> {
+    /// All samples, with as many zeros for labels.
+    pub(super) fn new(
+        features: &Features<'a, T>,
+        labels: &'a [usize],
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        if features.samples() == 0 {
+            return Err(Error::Empty { argument: "features" });
+        }
+        let data = features.with_labels(labels, 1)?;
+        let mut statistics = ClassStatistics::empty(features.dimension(), 1)?;
+        data.watched_chunks("mean of the features", monitor, |chunk| statistics.accumulate(chunk))?;
+        Ok(Self { means: statistics.shared_means()?, data })
+    }
+
+    /// The samples less their mean.
+    fn deviations(&self) -> Deviations {
+        Deviations::new(Arc::clone(&self.means), 1.0)
+    }
+
+    /// An orthonormal basis of the directions in which the samples vary most, by falling variance: as many as asked for,
+    /// or all if there are less.
+    pub(super) fn principal_directions(
+        &self,
+        number: usize,
+        monitor: &dyn Monitor,
+    ) -> Result<DMatrix<f64>> {
+        match self.data.features().dimension() <= self.data.labels().len() {
+            true => self.of_covariance(number, monitor),
+            false => self.of_few_samples(number, monitor),
+        }
+    }
+
+    /// The eigenvectors of the covariance, d×d.
+    fn of_covariance(&self, number: usize, monitor: &dyn Monitor) -> Result<DMatrix<f64>> {
+        let mut sums = PooledScatter::empty(self.data.features().dimension(), 1)?;
+        self.data.watched_chunks("covariance", monitor, |chunk| sums.accumulate(chunk))?;
+        Ok(symmetric_eigen(&sums.scatter)?.vectors.columns_range(..number).into_owned())
+    }
+
+    /// The same by the Gram matrix of fewer samples than features, N×N. Its eigenvalues are squares of singular values, so
+    /// that small ones are lost in rounding: these are found in what the directions of the large ones leave.
+    fn of_few_samples(&self, number: usize, monitor: &dyn Monitor) -> Result<DMatrix<f64>> {
+        let dimension = self.data.features().dimension();
+        let mut basis = zeros("dimension · outputs", dimension, 0)?;
+        let mut all = None;
+        while basis.ncols() < number {
+            let (gram, unit) = self.gram(&basis, monitor)?;
+            let eigen = symmetric_eigen(&gram)?;
+            let largest = eigen.values.max();
+            let size = unit * largest.max(0.0).sqrt();
+            if largest <= 0.0 || size <= ROUNDING * *all.get_or_insert(size) {
+                break;
+            }
+            let resolved = eigen.values.iter().filter(|&&value| value > RESOLVED * largest).count();
+            let found = resolved.min(number - basis.ncols());
+            let vectors = eigen.vectors.columns_range(..found).into_owned();
+            let mut directions = left_svd(&self.combined(&basis, &vectors, unit)?)?.u;
+            // Next to large directions that were taken away, what is left of small ones is not quite orthogonal to them.
+            subtract_inside(&mut directions, &basis);
+            basis = appended(&basis, &left_svd(&directions)?.u);
+        }
+        Ok(basis)
+    }
+
+    /// The deviations of a chunk, in a unit, less their part in the span of a basis.
+    fn remainder(
+        &self,
+        chunk: &LabeledFeatures<'_, T>,
+        basis: &DMatrix<f64>,
+        unit: f64,
+    ) -> Result<DMatrix<f64>> {
+        let mut rest = self.deviations().of(chunk)? / unit;
+        subtract_inside(&mut rest, basis);
+        Ok(rest)
+    }
+
+    /// The lower triangle of the Gram matrix of what a basis leaves of the deviations, N×N, in squares of a unit.
+    fn gram(&self, basis: &DMatrix<f64>, monitor: &dyn Monitor) -> Result<(DMatrix<f64>, f64)> {
+        let samples = self.data.labels().len();
+        let chunks: Vec<_> = self.data.chunks().collect();
+        let mut unit = f64::MIN_POSITIVE;
+        for chunk in &chunks {
+            let rest = self.remainder(chunk, basis, 1.0)?;
+            if rest.amax() > 0.0 {
+                unit = unit.max(power_of_two(&rest));
+            }
+        }
+        let mut gram = zeros("samples²", samples, samples)?;
+        let mut row = 0;
+        for (index, chunk) in chunks.iter().enumerate() {
+            let rows = self.remainder(chunk, basis, unit)?;
+            let mut column = 0;
+            for other in &chunks[..=index] {
+                let columns = self.remainder(other, basis, unit)?;
+                let products = product(&transposed(&rows), &columns);
+                gram.view_mut((row, column), products.shape()).copy_from(&products);
+                column += columns.ncols();
+            }
+            row += rows.ncols();
+            monitor.report("products of samples", row as u64, Some(samples as u64))?;
+        }
+        Ok((gram, unit))
+    }
+
+    /// The sums of what a basis leaves of the deviations with the coefficients of the columns of an N×n matrix: d×n.
+    fn combined(
+        &self,
+        basis: &DMatrix<f64>,
+        coefficients: &DMatrix<f64>,
+        unit: f64,
+    ) -> Result<DMatrix<f64>> {
+        let mut sums = DMatrix::zeros(basis.nrows(), coefficients.ncols());
+        let mut first = 0;
+        for chunk in self.data.chunks() {
+            let rest = self.remainder(&chunk, basis, unit)?;
+            add_product(&mut sums, 1.0, &rest, &coefficients.rows(first, rest.ncols()));
+            first += rest.ncols();
+        }
+        Ok(sums)
+    }
+
+    /// The mean share of the squared length of a deviation that is outside of the span of orthonormal columns.
+    pub(super) fn share_outside(&self, basis: &DMatrix<f64>, monitor: &dyn Monitor) -> Result<f64> {
+        let (mut outside, mut count) = (0.0, 0.0);
+        self.data.watched_chunks("directions of the samples", monitor, |chunk| {
+            let mut directions = self.deviations().of(chunk)?;
+            for mut column in directions.column_iter_mut() {
+                let largest = column.amax();
+                if largest > 0.0 {
+                    column /= largest;
+                    column.normalize_mut();
+                    count += 1.0;
+                }
+            }
+            subtract_inside(&mut directions, basis);
+            outside += directions.norm_squared();
+            Ok(())
+        })?;
+        if count == 0.0 {
+            return Err(Error::ZeroNorm { argument: "differences between the samples" });
+        }
+        Ok(f64::min(outside / count, 1.0))
+    }
+}
+
+/// Takes the parts in the span of orthonormal columns away.
+fn subtract_inside(vectors: &mut DMatrix<f64>, basis: &DMatrix<f64>) {
+    if basis.ncols() > 0 {
+        let inside = product(&transposed(basis), vectors);
+        add_product(vectors, -1.0, basis, &inside);
+    }
+}
+
+/// The columns of both.
+fn appended(basis: &DMatrix<f64>, columns: &DMatrix<f64>) -> DMatrix<f64> {
+    let mut both = basis.clone().resize_horizontally(basis.ncols() + columns.ncols(), 0.0);
+    both.columns_range_mut(basis.ncols()..).copy_from(columns);
+    both
+}

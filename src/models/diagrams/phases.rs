@@ -1,0 +1,245 @@
+//! Phase diagrams.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::{Error, Result};
+use crate::models::any::AnyModel;
+use crate::models::convex::ConvexUfm;
+use crate::models::cross_entropy::{Landscape, Phase, phase_diagram};
+use crate::models::diagrams::stretching::Stretching;
+use crate::models::squared::GlobalMinimum;
+use crate::monitor::Monitor;
+use crate::problem::counts::ClassCounts;
+use crate::problem::regularization::Regularization;
+use crate::problem::training_objective::LossFunction;
+
+/// The deepest network beside which others are looked at.
+const DEPTHS: usize = 6;
+
+/// Up to so many classes all depths are looked at, up to so many the neighbors of the own one.
+const FEW_CLASSES: usize = 6;
+const MORE_CLASSES: usize = 12;
+
+/// Limits that differ by no more than this, relatively, are one.
+const SAME: f64 = 1e-9;
+
+/// Where the minimum of a model changes its structure.
+///
+/// ```
+/// use neural_collapse::models::AnyModel;
+/// use neural_collapse::models::diagrams::PhaseDiagram;
+/// use neural_collapse::{ClassCounts, Regularization, Ufm};
+///
+/// let ufm = Ufm::new(ClassCounts::new(&[100, 100, 20])?, Regularization::new(&[1e-3], 1e-3)?)?;
+/// let diagram = PhaseDiagram::new(&AnyModel::Squared(ufm.global_minimum()?), &())?;
+/// let PhaseDiagram::Survival { limits, imbalance } = diagram else { unreachable!() };
+/// assert_eq!(imbalance, 5.0);
+/// // The smallest class collapses first, and two directions survive it.
+/// let surviving: Vec<usize> = limits.iter().map(|limit| limit.surviving).collect();
+/// assert_eq!(surviving, [2, 0]);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+///
+/// Source: Theorem 4.4 of Dang et al. (ICML 2023) for the squared loss, the project's `docs/convex.md` and
+/// `docs/cross-entropy.md` for the others.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum PhaseDiagram {
+    /// The squared loss: factors on all decays at which directions collapse.
+    Survival {
+        /// The limits, that at which the first direction collapses first.
+        limits: Vec<SurvivalLimit>,
+        /// The ratio of the largest to the smallest class of the problem itself, which is at the factor 1.
+        imbalance: f64,
+    },
+    /// One layer: factors on all decays at which classes of one size and weight merge to one vector.
+    Merging {
+        /// The limits, that of the smallest classes first. What merges only where everything becomes zero is left out.
+        limits: Vec<MergingLimit>,
+        /// The factors above which everything is zero: pairs of imbalance and factor.
+        zero: Vec<(f64, f64)>,
+        /// The ratio of the largest to the smallest class of the problem itself, which is at the factor 1.
+        imbalance: f64,
+    },
+    /// Cross-entropy of balanced classes with two layers and more: the structures with the lowest known loss over the
+    /// strength u = (n λ_H Πλₘ)^(1/(M+1)).
+    Structures {
+        /// The phases of some depths, by rising depth: up to six and that of the problem for up to six classes, its neighbors
+        /// for up to twelve, else that of the problem alone.
+        depths: Vec<DepthPhases>,
+        /// The depth M of the problem itself.
+        depth: usize,
+        /// The strength u of the problem itself.
+        strength: f64,
+    },
+}
+
+/// A factor on all decays over the imbalance, at which a direction collapses under the squared loss.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SurvivalLimit {
+    /// How many directions survive above it.
+    pub surviving: usize,
+    /// Pairs of imbalance and factor.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A factor on all decays over the imbalance, above which classes of one size and weight share one vector.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct MergingLimit {
+    /// The first of these classes.
+    pub class: usize,
+    /// Its number of samples in the problem itself.
+    pub count: u64,
+    /// With two class sizes, whether these are the smaller classes.
+    pub is_smaller: Option<bool>,
+    /// Pairs of imbalance and factor.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// The [phases](phase_diagram) of one depth.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct DepthPhases {
+    /// M.
+    pub depth: usize,
+    /// From weak to strong penalties.
+    pub phases: Vec<Phase>,
+}
+
+impl PhaseDiagram {
+    /// The phase diagram of a model, which a monitor watches and may end.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`] for models that have none, [`Error::NoClosedForm`] where the limits of one layer are not known
+    /// in closed form, [`Error::Cancelled`] if the monitor ends the work.
+    pub fn new(model: &AnyModel, monitor: &dyn Monitor) -> Result<Self> {
+        match model {
+            AnyModel::Squared(minimum) => survival(minimum, monitor),
+            AnyModel::CrossEntropy(landscape) if landscape.problem().depth() == 1 => {
+                merging(&landscape.problem().to_convex()?, monitor)
+            }
+            AnyModel::CrossEntropy(landscape) => structures(landscape, monitor),
+            AnyModel::Convex(minimum) => merging(minimum.problem(), monitor),
+            _ => {
+                let reason = "there is none for this model";
+                Err(Error::NotAnswered { question: "the phase diagram", reason })
+            }
+        }
+    }
+}
+
+/// The factors on all decays at which directions collapse one by one.
+fn survival(minimum: &GlobalMinimum, monitor: &dyn Monitor) -> Result<PhaseDiagram> {
+    let counts = minimum.problem().counts().ok_or(Error::NotAnswered {
+        question: "the phase diagram",
+        reason: "the target has no classes",
+    })?;
+    let stretching = Stretching::new(counts, minimum.problem().regularization())?;
+    let mut limits: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+    stretching.watched(monitor, |imbalance, stretched| {
+        for (factor, surviving) in stretching.minimum(minimum, stretched)?.collapse_factors() {
+            limits.entry(surviving).or_default().push((imbalance, factor));
+        }
+        Ok(())
+    })?;
+    let limits = limits.into_iter().rev();
+    Ok(PhaseDiagram::Survival {
+        limits: limits.map(|(surviving, points)| SurvivalLimit { surviving, points }).collect(),
+        imbalance: counts.imbalance(),
+    })
+}
+
+/// One layer: the factors on all decays at which classes of one size merge, and all become zero.
+fn merging(problem: &ConvexUfm, monitor: &dyn Monitor) -> Result<PhaseDiagram> {
+    let counts = problem.counts();
+    let stretching = Stretching::new(counts, problem.regularization())?.in_halves();
+    let mut limits = groups_of(problem, &stretching)?;
+    let mut zero = Vec::new();
+    stretching.watched(monitor, |imbalance, stretched| {
+        let other = like(problem, stretched, stretching.regularization())?;
+        for limit in &mut limits {
+            let size = other.counts().count(limit.class).unwrap_or(0) as f64;
+            let merging = other.merging_count(weight_of(problem, limit.class))?;
+            limit.points.push((imbalance, (size / merging).sqrt()));
+        }
+        zero.push((imbalance, other.collapse_factor()?));
+        Ok(())
+    })?;
+    // The largest classes may merge just where everything becomes zero.
+    limits.retain(|limit| !are_equal(&limit.points, &zero));
+    Ok(PhaseDiagram::Merging { limits, zero, imbalance: counts.imbalance() })
+}
+
+fn are_equal(one: &[(f64, f64)], other: &[(f64, f64)]) -> bool {
+    one.iter().zip(other).all(|(a, b)| (a.1 - b.1).abs() <= SAME * a.1.abs())
+}
+
+fn weight_of(problem: &ConvexUfm, class: usize) -> f64 {
+    problem.class_weights().and_then(|weights| weights.get(class)).copied().unwrap_or(1.0)
+}
+
+/// The groups of two classes and more of one size and weight, from the smallest classes on, which merge first.
+fn groups_of(problem: &ConvexUfm, stretching: &Stretching) -> Result<Vec<MergingLimit>> {
+    // Where balanced classes become two halves, these are the groups.
+    let balanced = problem.counts().is_balanced();
+    let counts = stretching.at(if balanced { 2.0 } else { problem.counts().imbalance() })?;
+    let mut groups: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
+    for run in counts.runs() {
+        for class in run.classes() {
+            let weight = weight_of(problem, class).to_bits();
+            groups.entry((run.size, weight)).or_default().push(class);
+        }
+    }
+    let two_sizes = counts.sizes().len() == 2;
+    let smallest = counts.sizes().map(|group| group.size).min();
+    let several = groups.into_iter().filter(|(_, classes)| classes.len() > 1);
+    let limits = several.filter_map(|((size, _), classes)| {
+        let class = *classes.first()?;
+        let count = problem.counts().count(class)?;
+        let is_smaller = two_sizes.then_some(Some(size) == smallest);
+        Some(MergingLimit { class, count, is_smaller, points: Vec::new() })
+    });
+    Ok(limits.collect())
+}
+
+/// The problem for other classes.
+fn like(problem: &ConvexUfm, counts: ClassCounts, decays: &Regularization) -> Result<ConvexUfm> {
+    let other = match problem.loss_function() {
+        LossFunction::SquaredError => ConvexUfm::squared_error(counts, decays.clone())?,
+        _ => ConvexUfm::cross_entropy(counts, decays.clone())?
+            .with_label_smoothing(problem.label_smoothing())?,
+    };
+    match problem.class_weights() {
+        Some(weights) => other.with_class_weights(weights),
+        None => Ok(other),
+    }
+}
+
+/// Two and more layers, cross-entropy: the structures with the lowest loss over strength and depth.
+fn structures(landscape: &Landscape, monitor: &dyn Monitor) -> Result<PhaseDiagram> {
+    let problem = landscape.problem();
+    let (own, classes) = (problem.depth(), problem.classes());
+    let depths: BTreeSet<usize> = if classes <= FEW_CLASSES {
+        (1..=DEPTHS).chain([own]).collect()
+    } else if classes <= MORE_CLASSES {
+        (own.saturating_sub(1).max(1)..=own + 1).collect()
+    } else {
+        [own].into()
+    };
+    let total = depths.len() as u64;
+    let mut columns = Vec::new();
+    for (done, depth) in (1..).zip(depths) {
+        let bias = problem.regularization().bias();
+        let phases = phase_diagram(classes, depth, bias, problem.label_smoothing())?;
+        columns.push(DepthPhases { depth, phases });
+        monitor.report("depths", done, Some(total))?;
+    }
+    Ok(PhaseDiagram::Structures { depths: columns, depth: own, strength: problem.strength() })
+}
