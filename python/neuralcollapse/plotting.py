@@ -14,9 +14,27 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays
-from ._core import Audit, ClassMatrix, FirstPass, Prediction, Ufm, class_groups, confusion, plane
-from .errors import ArgumentError, MismatchError, NeuralCollapseError, NotAnsweredError, RangeError
+from . import _arrays, _rates
+from ._core import (
+    Audit,
+    ClassMatrix,
+    FirstPass,
+    Potential,
+    Prediction,
+    Ufm,
+    class_groups,
+    confusion,
+    line_of_rate,
+    plane,
+)
+from .errors import (
+    ArgumentError,
+    MismatchError,
+    NeuralCollapseError,
+    NoClosedFormError,
+    NotAnsweredError,
+    RangeError,
+)
 
 if TYPE_CHECKING:
     from .torch import Tracker
@@ -49,6 +67,18 @@ _MOST_MARKS = 12
 
 #: Points of a predicted curve, measured classes beside it, and samples beside the class means.
 _CURVE_POINTS, _MOST_POINTS, _MOST_SAMPLES = 120, 1000, 400
+
+#: Curves of one picture of thresholds, and directions whose potential is drawn.
+_MOST_CURVES, _MOST_DIRECTIONS = 6, 3
+
+#: A third direction with a smaller share of the squared lengths is not shown.
+_WORTH_SEEING = 0.01
+
+#: g(x; b) is 1 at x = 0, and lower where a direction survives; curves of steep slopes end here.
+_HIGHEST_POTENTIAL = 1.6
+
+#: Structures that have a color of their own.
+_MOST_STRUCTURES = 7
 
 _MEASURED, _PREDICTED, _MUTED = "tab:blue", "tab:orange", "0.6"
 
@@ -399,6 +429,172 @@ def _predicted_spectra(model: Prediction) -> Panel:
     return draw
 
 
+# What becomes of a prediction at other decays, class sizes and depths.
+
+
+def _first_to_last(curves: Sequence[Any]) -> list[Any]:
+    """Of many curves the first, the last and some between them."""
+    step = -(-len(curves) // _MOST_CURVES) or 1
+    return [curve for index, curve in enumerate(curves) if index % step == 0 or index == len(curves) - 1]
+
+
+def _star(axes: Any, x: float, y: float) -> None:
+    axes.plot([x], [y], "*", color="black", markersize=12, label="this problem", zorder=3)
+
+
+def _thresholds(title: str, curves: Sequence[tuple[str, Any]], imbalance: float) -> Panel:
+    """Factors on all decays against the imbalance."""
+
+    def draw(axes: Any) -> None:
+        for name, points in curves:
+            axes.plot(*np.array(points, np.float64).reshape(-1, 2).T, label=name)
+        _star(axes, imbalance, 1.0)
+        axes.set(title=title, xlabel="largest class / smallest class", ylabel="factor on all decays")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=min(0.4, axes.get_ylim()[0]))  # room around the mark, which is at the factor 1
+        axes.legend(fontsize=8)
+
+    return draw
+
+
+def _surviving(number: int) -> str:
+    directions = {0: "none survives", 1: "1 direction survives"}.get(number, f"{number} directions survive")
+    return f"{directions} above"
+
+
+def _merging(limit: dict[str, Any]) -> str:
+    kinds = {True: "the smaller classes", False: "the larger classes", None: f"classes of now n = {limit['count']}"}
+    return f"{kinds[limit['is_smaller']]} merge above"
+
+
+def _structures(diagram: dict[str, Any]) -> Panel:
+    """The structures with the lowest loss over strength and depth."""
+    columns = sorted(diagram["depths"], key=lambda column: (column["depth"] != diagram["depth"], column["depth"]))
+    names: list[str] = ["simplex ETF", "zero"]
+    for column in columns:
+        names += [phase["structure"] for phase in column["phases"] if phase["structure"] not in names]
+    ends = [phase["to"] for column in columns for phase in column["phases"] if np.isfinite(phase["to"])]
+    low = 0.3 * min([*ends, diagram["strength"]])
+    high = 3.0 * max([*ends, diagram["strength"]])
+
+    def draw(axes: Any) -> None:
+        named: set[str] = set()
+        for column in columns:
+            for phase in column["phases"]:
+                index = names.index(phase["structure"])
+                own = index < _MOST_STRUCTURES
+                name = phase["structure"] if own else "another structure"
+                bottom, top = max(phase["from"], low), min(phase["to"], high)
+                axes.bar(
+                    column["depth"],
+                    top - bottom,
+                    bottom=bottom,
+                    width=0.84,
+                    color=f"C{index}" if own else _MUTED,
+                    alpha=0.75,
+                    label=None if name in named else name,
+                )
+                named.add(name)
+        _star(axes, diagram["depth"], diagram["strength"])
+        axes.set(title="the structure with the lowest loss", xlabel="number of layers M")
+        axes.set(ylabel="strength u = (n λ_H Πλₘ)^(1/(M+1))", ylim=(low, high))
+        axes.set_yscale("log")
+        _whole(axes.xaxis)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=8)
+
+    return draw
+
+
+def _phases(model: Prediction) -> Panel | None:
+    """The phase diagram, if there is one."""
+    try:
+        diagram = model.phase_diagram()
+    except (NotAnsweredError, NoClosedFormError):
+        return None
+    if diagram["kind"] == "structures":
+        return _structures(diagram)
+    limits = _first_to_last(diagram["limits"])
+    if diagram["kind"] == "survival":
+        curves = [(_surviving(limit["surviving"]), limit["points"]) for limit in limits]
+        return _thresholds("which classes collapse", curves, diagram["imbalance"])
+    curves = [(_merging(limit), limit["points"]) for limit in limits]
+    curves.append(("all weights are zero above", diagram["zero"]))
+    return _thresholds("which classes merge, cross-entropy, M = 1", curves, diagram["imbalance"])
+
+
+def _minority(model: Ufm) -> Panel | None:
+    """‖w_k‖² of classes against the ratio of the largest to the smallest class, if classes collapse one by one."""
+    try:
+        found = model.minority_collapse(_MOST_CURVES)
+    except NotAnsweredError:
+        return None
+    counts = model.counts
+    balanced = counts is not None and bool((counts == counts[0]).all())
+
+    def draw(axes: Any) -> None:
+        for row in found["classes"]:
+            name = f"class {row['class']}" + ("" if balanced else f" (now n = {row['count']})")
+            axes.plot(*np.array(row["points"], np.float64).reshape(-1, 2).T, label=name)
+        for index, ratio in enumerate(found["critical"]):
+            label = None if index else "a class collapses"
+            axes.axvline(ratio, color=_MUTED, linestyle="--", label=label)
+        axes.set(title="minority collapse", xlabel="largest class / smallest class", ylabel="‖wₖ‖²")
+        axes.set_xscale("log")
+        _from_zero(axes)
+        axes.legend(fontsize=8)
+
+    return draw
+
+
+def _potential(model: Ufm) -> Panel | None:
+    """g(x; b) at the slopes of the directions, at the threshold and at the fold, with its stationary points."""
+    directions = model.directions
+    if not directions:
+        return None
+    potential = Potential(model.depth)
+    slopes = [
+        (f"b = {row['slope']:.4g} (σ² = {row['target_squared']:.4g})", row["slope"])
+        for row in directions[:_MOST_DIRECTIONS]
+    ]
+    slopes.append(("threshold", potential.slope_threshold))
+    if model.depth > 1:
+        slopes.append(("fold", potential.fold))
+
+    def draw(axes: Any) -> None:
+        stationary = [potential.stationary_points(slope) for _, slope in slopes]
+        end = 1.5 * max([1.0, *(points["local_minimum"] for points in stationary if points is not None)])
+        x = np.linspace(0, end, 4 * _CURVE_POINTS + 1)
+        marks: list[tuple[float, float]] = []
+        minima: list[tuple[float, float]] = []
+        for (name, slope), points in zip(slopes, stationary, strict=True):
+            values = potential.values(x, slope)
+            seen = values <= _HIGHEST_POTENTIAL
+            axes.plot(x[seen], values[seen], linewidth=1.2, label=name)
+            least = potential.minimizer(slope)
+            minima.append((least["x"], least["value"]))
+            # At M = 1 and a slope above 1 the one beyond zero is none.
+            places = [] if points is None else [points["local_maximum"], points["local_minimum"]]
+            marks += [(place, potential.value(place, slope)) for place in places if place is not None and place > 0]
+        if marks:
+            axes.plot(*np.array(marks).T, "D", **_hollow(0, label="stationary"))
+        axes.plot(*np.array(minima).T, ".", color=_MEASURED, markersize=9, label="global minimum")
+        fold = f", fold b = {potential.fold:.4g}" if model.depth > 1 else ""
+        axes.set_title(f"g(x; b), M = {model.depth}\n(threshold b = {potential.slope_threshold:.4g}{fold})")
+        axes.set(xlabel="x", ylabel="g(x; b)", ylim=(0, _HIGHEST_POTENTIAL))
+        axes.legend(fontsize=8)
+
+    return draw
+
+
+def _elsewhere(model: Prediction) -> list[Panel]:
+    """Phase diagram, minority collapse and potential, as far as the model has them."""
+    panels = [_phases(model)]
+    if isinstance(model, Ufm):
+        panels += [_minority(model), _potential(model)]
+    return [panel for panel in panels if panel is not None]
+
+
 # Vectors in a plane.
 
 
@@ -422,8 +618,8 @@ def _arrows(axes: Any, tips: Floats, color: str, label: str, style: str = "-") -
     axes.plot(*tips.T, "D", **_hollow(len(tips), color, label))
 
 
-def _finish_plane(axes: Any, unit: str) -> None:
-    axes.set(xlabel=f"first axis{unit}", ylabel=f"second axis{unit}")
+def _finish_plane(axes: Any, unit: str, names: tuple[str, str] = ("first axis", "second axis")) -> None:
+    axes.set(xlabel=f"{names[0]}{unit}", ylabel=f"{names[1]}{unit}")
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.12)
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=8)
@@ -443,7 +639,8 @@ def _aligned(model: Prediction | None, means: Floats) -> tuple[Floats | None, st
 
 
 def _measured_planes(audit: Audit, order: Sequence[int], samples: Floats | None) -> list[Panel]:
-    """Class means in the leading directions and in the plane of the star."""
+    """Class means in the leading directions, in the plane of the star, and, if the third direction is worth seeing, in the
+    first and third directions."""
     means = audit.class_means[list(order)]
 
     def refused(axes: Any) -> None:
@@ -454,10 +651,9 @@ def _measured_planes(audit: Audit, order: Sequence[int], samples: Floats | None)
         return [refused]
     predicted, reason = _aligned(audit.prediction, means)
 
-    def panel(title: str, star: bool) -> Panel:
+    def panel(title: str, directions: Floats, share: str, unit: tuple[str, str]) -> Panel:
         def draw(axes: Any) -> None:
-            directions, share = plane(means, star)
-            axes.set_title(f"class means in {title}\n({100 * share:.1f} % of their squared lengths)")
+            axes.set_title(f"class means in {title}\n({share} of their squared lengths)")
             if len(directions) < 2:
                 _nothing(axes, "they lie on one line")
                 return
@@ -470,11 +666,24 @@ def _measured_planes(audit: Audit, order: Sequence[int], samples: Floats | None)
             tips = means @ directions.T
             axes.plot(*tips.T, "o", color=_MEASURED, markersize=4, label="measured")
             _name_tips(axes, tips, order)
-            _finish_plane(axes, "")
+            _finish_plane(axes, "", unit)
 
         return draw
 
-    return [panel("the leading directions", False), panel("the plane of the star", True)]
+    leading, in_plane = plane(means)
+    star, in_star = plane(means, star=True)
+    space, in_space = plane(means, dimensions=3)
+    axes_of_plane, axes_of_star = ("first direction", "second direction"), ("first axis", "second axis")
+    panels = [
+        panel("the leading directions", leading, f"{100 * in_plane:.1f} %", axes_of_plane),
+        panel("the plane of the star", star, f"{100 * in_star:.1f} %", axes_of_star),
+    ]
+    third = in_space - in_plane
+    if len(space) == 3 and third > _WORTH_SEEING:
+        share = f"{100 * third:.1f} % in the third"
+        both = ("first direction", "third direction")
+        panels.append(panel("the first and third directions", space[[0, 2]], share, both))
+    return panels
 
 
 def _predicted_vectors(model: Prediction) -> Panel:
@@ -582,7 +791,8 @@ def _decision_panels(audit: Audit, samples: Any, targets: Any, first_pass: First
 
 
 def prediction(prediction: Prediction) -> Any:
-    """Squared norms against class size, vectors, Gram matrices and outputs, cosines, and singular values."""
+    """Squared norms against class size, vectors, Gram matrices and outputs, cosines, singular values, and, as far as the model
+    has them, the phase diagram, minority collapse and the potential."""
     counts = prediction.counts
     classes = range(prediction.classes)
     vectors = _predicted_vectors(prediction)
@@ -596,6 +806,7 @@ def prediction(prediction: Prediction) -> Any:
             [
                 [_norms_by_class(lengths), vectors, _heat_map("classifier, predicted", entries, grid, "inner product")],
                 [_cosines("rows of the classifier", None, cosines), _predicted_spectra(prediction)],
+                *_in_rows(_elsewhere(prediction)),
             ]
         )
     table = prediction.class_table()
@@ -624,6 +835,7 @@ def prediction(prediction: Prediction) -> Any:
             _cosines("class means", None, cosines_of(matrices["class_means"])),
             _predicted_spectra(prediction),
         ],
+        *_in_rows(_elsewhere(prediction)),
     ]
     drawn = _sheet(rows)
     drawn.suptitle(f"{prediction.geometry.replace('_', ' ')}, f* = {prediction.loss:.4g}")
@@ -649,16 +861,17 @@ def audit(audit: Audit, features: object = None, labels: object = None) -> Any:
     )
     # Entry i of the matching is the measured class that stands for class i of the prediction.
     order = list(range(len(counts))) if audit.matching is None else audit.matching
-    leading, *star = _measured_planes(audit, order, some)
+    planes = _measured_planes(audit, order, some)
+    leading, star, third = planes[:1], planes[1:2], planes[2:]
     rows: list[Sequence[Panel]] = [
-        [*_norms(audit.prediction, counts.astype(np.float64), measured, predicted), leading],
+        [*_norms(audit.prediction, counts.astype(np.float64), measured, predicted), *leading],
         *_compared(audit, _Grid(counts.tolist(), order)),
         [
             _cosines("rows of the classifier", *audit.cosines("classifier")),
             _cosines("class means", *audit.cosines("class_means")),
             *star,
         ],
-        *_in_rows(_measured_spectra(audit)),
+        *_in_rows([*third, *_measured_spectra(audit)]),
     ]
     if samples is not None:
         rows.append(_decision_panels(audit, *samples))
@@ -668,11 +881,25 @@ def audit(audit: Audit, features: object = None, labels: object = None) -> Any:
     return drawn
 
 
-def _curves(title: str, label: str, epochs: list[float], curves: dict[str, Floats], scale: str = "log") -> Panel:
-    """Numbers over the epochs; a logarithmic axis leaves out what is zero."""
+def _most_are_early(epochs: Floats) -> bool:
+    """Whether half of the epochs are in the first tenth of the time, where a logarithmic axis shows them."""
+    return len(epochs) > 4 and bool(epochs[len(epochs) // 2] < 0.1 * epochs[-1])
+
+
+def _curves(
+    title: str,
+    label: str,
+    epochs: Floats,
+    curves: dict[str, Floats],
+    scale: str = "log",
+    lines: dict[str, tuple[Floats, Floats]] | None = None,
+) -> Panel:
+    """Numbers over the epochs, and predicted lines beside them; logarithmic axes leave out what is zero."""
+    early = _most_are_early(epochs)
 
     def seen(values: Floats) -> bool:
-        return bool((np.isfinite(values) & (values > 0 if scale == "log" else True)).any())
+        shown = np.isfinite(values) & (values > 0 if scale == "log" else True) & (epochs > 0 if early else True)
+        return bool(shown.any())
 
     def draw(axes: Any) -> None:
         axes.set(title=title, xlabel="epoch", ylabel=label)
@@ -682,28 +909,43 @@ def _curves(title: str, label: str, epochs: list[float], curves: dict[str, Float
             return
         for name, values in drawn.items():
             axes.plot(epochs, values, "--" if "predicted" in name else ".-", label=name)
+        for name, (times, values) in (lines or {}).items():
+            if len(times) > 0:
+                axes.plot(times, values, "--", label=name)
+        axes.set_xscale("log" if early else "linear")
         axes.set_yscale(scale)
         axes.legend()
 
     return draw
 
 
-def tracker(tracker: Tracker) -> Any:
+def tracker(tracker: Tracker, step: float | None = None) -> Any:
     """Spread within classes, distances to the geometry, decisions, the loss beside the predicted one, the distance to the
-    minimum, and NC0, over the epochs."""
+    minimum and to the nearest minimizer, squared singular values, and NC0, over the epochs; with the sum of the step sizes of
+    an epoch the predicted rates and the logistic law too."""
     rows = tracker.rows
-    epochs = [row["epoch"] for row in rows]
+    epochs = _rates.column(rows, "epoch")
+    model = tracker.audits[-1].prediction if tracker.audits else None
+    rates = _rates.predicted(model, step)
 
     def columns(**names: str) -> dict[str, Floats]:
-        return {label: _numbers(row.get(name) for row in rows) for name, label in names.items()}
+        return {label: _rates.column(rows, name) for name, label in names.items()}
+
+    def rate_of(name: str) -> dict[str, tuple[Floats, Floats]]:
+        rate, values = rates.get(name), _rates.column(rows, name)
+        known = np.isfinite(values)
+        return {} if rate is None else {"predicted rate": line_of_rate(epochs[known], values[known], rate)}
 
     layers = {name: f"NC2, m = {name[4:]}" for name in (rows[0] if rows else {}) if name.startswith("nc2_")}
+    squares = {name: _rates.column(rows, f"{name}_singular_value") ** 2 for name in ("largest", "smallest")}
+    laws = {f"logistic law, {law.name}": law.curve() for law in _rates.growth(model, rows, step)}
     panels = [
         _curves(
             "spread within classes",
             "NC1 and variants",
             epochs,
             columns(nc1="NC1", nc1_trace_quotient="tr Σ_W/tr Σ_B", cdnv="CDNV"),
+            lines=rate_of("nc1"),
         ),
         _curves(
             "distance to the geometry",
@@ -719,6 +961,19 @@ def tracker(tracker: Tracker) -> Any:
             epochs,
             columns(loss_gap_relative="(f − f*)/f*", gradient_norm="‖∇f‖"),
         ),
-        _curves("sum of the classifier's rows", "NC0 = ‖1ᵀW‖²/K", epochs, columns(nc0="NC0")),
+        _curves(
+            "distance to the nearest minimizer",
+            "relative distance",
+            epochs,
+            columns(weight_distance="‖W − W*‖/‖W*‖", feature_distance="‖H̄ − H̄*‖/‖H̄*‖"),
+        ),
+        _curves("squared singular values of the head", "squared singular value s²", epochs, squares, lines=laws),
+        _curves(
+            "sum of the classifier's rows",
+            "NC0 = ‖1ᵀW‖²/K",
+            epochs,
+            columns(nc0="NC0"),
+            lines=rate_of("nc0"),
+        ),
     ]
     return _sheet(_in_rows(panels))

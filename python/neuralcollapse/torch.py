@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from . import _arrays
+from . import _arrays, _rates
 from ._audit import PredictionLike, number_of_classes, resolved
-from ._core import Audit, AuditSums, FirstPass, Prediction, predict
+from ._core import Audit, AuditSums, FirstPass, Prediction, nc0, predict
 from .errors import ArgumentError
 
 __all__ = ["Decays", "Head", "Tracker", "audit", "decays_of", "from_torch"]
@@ -340,11 +340,25 @@ class Tracker:
                 plain = {name: value for name, value in row.items() if not name.startswith("nc2_")}
                 file.write(json.dumps({**plain, "nc2": audit.nc2}) + "\n")
 
-    def plot(self) -> Any:
-        """Draw metrics, decisions, loss and gradient over the epochs with matplotlib; returns its figure."""
+    def rates(self, step: float | None = None) -> list[dict[str, Any]]:
+        """Rates ρ of e^(−ρt) per epoch, one dictionary each: name, predicted (:meth:`Prediction.rates` of the last epoch, and
+        the logistic law of singular values), and fitted to the second half of the rows; None where there is none.
+
+        ``step`` is the sum of the step sizes of an epoch, such as the learning rate times the number of batches; without it
+        there are no predicted rates. They are those of plain gradient descent with coupled weight decay.
+        """
+        return _rates.table(self.audits[-1].prediction if self.audits else None, self.rows, step)
+
+    def plot(self, step: float | None = None) -> Any:
+        """Draw the figures of the program's report of a training with matplotlib: metrics, decisions, loss and gradient, the
+        distance to the nearest minimizer and singular values over the epochs; returns its figure.
+
+        With ``step``, the sum of the step sizes of an epoch, lines of the predicted rates and the logistic law are drawn too
+        (:meth:`rates`).
+        """
         from . import plotting
 
-        return plotting.tracker(self)
+        return plotting.tracker(self, step)
 
     def __repr__(self) -> str:
         last = f", last={self.audits[-1]!r}" if self.audits else ""
@@ -354,11 +368,9 @@ class Tracker:
 def row_of(audit: Audit, head: Head, epoch: int) -> dict[str, Any]:
     """The numbers of an audit as one row, with the columns of ``neural-collapse audit --trajectory``."""
     metrics = audit.metrics or {}
-    last = head.weights[-1].astype(np.float64)
     row: dict[str, Any] = {
         "epoch": epoch,
-        # ‖1ᵀW_M‖²/K, which cross-entropy with weight decay drives to 0.
-        "nc0": float((last.sum(axis=0) ** 2).sum() / len(last)),
+        "nc0": nc0(head.weights),
         "nc1": audit.nc1,
         "nc1_resolved": audit.nc1_resolved,
     }
@@ -371,6 +383,11 @@ def row_of(audit: Audit, head: Head, epoch: int) -> dict[str, Any]:
         row["self_duality"] = metrics["self_duality"]
     for name in ("nc4", "accuracy", "loss", "loss_optimum", "loss_gap_relative", "gradient_norm"):
         row[name] = getattr(audit, name)
+    row["weight_distance"], row["feature_distance"] = audit.nearest_distance or (None, None)
+    values = audit.singular_values(1, len(audit.weights))
+    row["largest_singular_value"] = float(values[0])
+    # With fewer features than classes the others are zero.
+    row["smallest_singular_value"] = float(values[head.classes - 1]) if len(values) >= head.classes else 0.0
     row["verdict"] = audit.verdict_text
     return row
 

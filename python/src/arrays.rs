@@ -63,6 +63,29 @@ impl<'py> Features<'py> {
     }
 }
 
+/// What `work` makes of features of either precision as the library takes them, a result of the library's: `of_rows!(features,
+/// |rows| work)`.
+macro_rules! of_rows {
+    ($features:expr, |$rows:ident| $work:expr) => {{
+        let (samples, dimension) = $features.shape();
+        match &$features {
+            $crate::arrays::Features::Single(array) => {
+                let numbers = $crate::arrays::row_major(array)?;
+                let $rows =
+                    neural_collapse::Features::<f32>::from_row_major(numbers, samples, dimension);
+                $work
+            }
+            $crate::arrays::Features::Double(array) => {
+                let numbers = $crate::arrays::row_major(array)?;
+                let $rows =
+                    neural_collapse::Features::<f64>::from_row_major(numbers, samples, dimension);
+                $work
+            }
+        }
+    }};
+}
+pub(crate) use of_rows;
+
 /// The numbers of a C-contiguous array, one row after the other.
 pub(crate) fn row_major<'a, T: numpy::Element>(
     array: &'a PyReadonlyArray2<'_, T>,

@@ -1,6 +1,7 @@
 //! A measured network beside its prediction.
 
 use neural_collapse::Audit as Measured;
+use neural_collapse::audit::Measurement;
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -28,8 +29,17 @@ impl Audit {
         Self { audit, prediction }
     }
 
+    pub(crate) fn measurement(&self) -> &Measurement {
+        &self.audit.measurement
+    }
+
+    /// The prediction, as it is in Python.
+    pub(crate) fn minimum(&self) -> Option<&Prediction> {
+        self.prediction.as_ref().map(Py::get)
+    }
+
     fn model(&self) -> Option<&dyn neural_collapse::Prediction> {
-        self.prediction.as_ref().map(|prediction| prediction.get().minimum())
+        self.minimum().map(Prediction::minimum)
     }
 }
 

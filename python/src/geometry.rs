@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use crate::arrays::{matrix, to_numpy, vector};
 use crate::error::OrRaise;
 use crate::pictures;
+use crate::problem::samples;
 
 /// A K×K matrix of inner products of classes, or a family of them; kept as its structure, never K×K unless asked for.
 #[pyclass(frozen, module = "neuralcollapse")]
@@ -31,6 +32,24 @@ impl ClassMatrix {
     #[staticmethod]
     fn simplex_etf(py: Python<'_>, classes: usize) -> PyResult<Self> {
         neural_collapse::ClassMatrix::simplex_etf(classes).map(Self).or_raise(py)
+    }
+
+    /// All orthogonal projectors of this rank: what orthogonal frames become where widths leave room for so many directions.
+    ///
+    /// Source: Dang et al. (ICML 2023), theorem 3.1 (i).
+    #[staticmethod]
+    fn low_rank_orthogonal_frame(py: Python<'_>, classes: usize, rank: usize) -> PyResult<Self> {
+        neural_collapse::ClassMatrix::low_rank_orthogonal_frame(classes, rank)
+            .map(Self)
+            .or_raise(py)
+    }
+
+    /// All orthogonal projectors of this rank on vectors that sum to zero: what simplex ETFs become there.
+    ///
+    /// Source: Dang et al. (ICML 2023), theorem 3.1 (ii).
+    #[staticmethod]
+    fn low_rank_simplex_etf(py: Python<'_>, classes: usize, rank: usize) -> PyResult<Self> {
+        neural_collapse::ClassMatrix::low_rank_simplex_etf(classes, rank).map(Self).or_raise(py)
     }
 
     /// The diagonal matrix of squared lengths: a general orthogonal frame.
@@ -79,10 +98,40 @@ impl ClassMatrix {
         py.detach(|| self.0.distance_to_gram(&rows)).or_raise(py)
     }
 
-    /// The order of the measured classes that fits best: a list of K indices.
-    fn matching(&self, py: Python<'_>, measured: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+    /// The order of the measured classes, a K×K matrix of inner products, that fits best: a list of K indices.
+    ///
+    /// With `kinds` (K,) only classes with the same number there are exchanged, such as those of one size if it has the class
+    /// counts.
+    #[pyo3(signature = (measured, kinds = None))]
+    fn matching(
+        &self,
+        py: Python<'_>,
+        measured: &Bound<'_, PyAny>,
+        kinds: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<usize>> {
         let measured = matrix(measured, "measured")?;
-        py.detach(|| self.0.matching(&measured)).or_raise(py)
+        let Some(kinds) = kinds.filter(|kinds| !kinds.is_none()) else {
+            return py.detach(|| self.0.matching(&measured)).or_raise(py);
+        };
+        let kinds = samples(kinds, "kinds")?.into_iter().map(|kind| kind as usize);
+        let kinds: Vec<usize> = kinds.collect();
+        py.detach(|| self.0.matching_within_kinds(&measured, &kinds)).or_raise(py)
+    }
+
+    /// The member of the family that is nearest to a measured K×K matrix in direction: K×K.
+    fn nearest_member<'py>(
+        &self,
+        py: Python<'py>,
+        measured: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let measured = matrix(measured, "measured")?;
+        to_numpy(py, &py.detach(|| self.0.nearest_member(&measured)).or_raise(py)?)
+    }
+
+    /// The rank of vectors with these inner products once their mean is subtracted; None where it differs between the members
+    /// of a family.
+    fn affine_rank(&self, py: Python<'_>) -> PyResult<Option<usize>> {
+        py.detach(|| self.0.affine_rank()).or_raise(py)
     }
 
     /// The cosines between two classes, of at most 200 000 pairs, without pairs that have none.

@@ -5,6 +5,7 @@
 
 mod arrays;
 mod audit;
+mod diagrams;
 mod error;
 mod first_pass;
 mod geometry;
@@ -20,12 +21,17 @@ mod pictures;
 mod potential;
 mod prediction;
 mod problem;
+mod quasi_interpolation;
 mod recipe;
 mod regression;
+mod relu;
 mod samples;
+mod search;
+mod simplex_potential;
 mod soft_label_audit;
 mod stored;
 mod sums;
+mod training;
 mod vectors;
 
 use pyo3::prelude::*;
@@ -35,6 +41,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::audit::Audit;
+    #[pymodule_export]
+    use crate::diagrams::phase_diagram;
     #[pymodule_export]
     use crate::first_pass::FirstPass;
     #[pymodule_export]
@@ -48,8 +56,8 @@ mod _core {
     #[pymodule_export]
     use crate::models::{
         CrossEntropy, FixedHead, LayerPeeled, MultiLabel, Seli, SoftLabels, SparseLabels,
-        SphericalCrossEntropy, SupervisedContrastive, Ufm, one_vs_rest_bound, one_vs_rest_distance,
-        predict, simplex_margins,
+        SphericalCrossEntropy, SupervisedContrastive, Ufm, margin_equalizing_weights,
+        one_vs_rest_bound, one_vs_rest_distance, predict, simplex_margins,
     };
     #[pymodule_export]
     use crate::objective::{
@@ -67,11 +75,21 @@ mod _core {
     #[pymodule_export]
     use crate::prediction::Prediction;
     #[pymodule_export]
+    use crate::problem::with_imbalance;
+    #[pymodule_export]
+    use crate::quasi_interpolation::QuasiInterpolation;
+    #[pymodule_export]
     use crate::regression::{RegressionAudit, audit_regression, nrc1, nrc2, nrc3, predicted_gamma};
+    #[pymodule_export]
+    use crate::relu::ReluCompetitor;
+    #[pymodule_export]
+    use crate::simplex_potential::SimplexPotential;
     #[pymodule_export]
     use crate::soft_label_audit::{SoftLabelAudit, audit_soft_labels};
     #[pymodule_export]
     use crate::sums::{AuditPart, AuditSums};
+    #[pymodule_export]
+    use crate::training::{LogisticLaw, fitted_rate, line_of_rate};
     #[pymodule_export]
     use crate::vectors::{
         duality_cosines, nc0, nc0_factor, nc2, nc3, self_duality, shape, tag_average_residuals,

@@ -15,7 +15,7 @@ use crate::loss::Loss;
 use crate::prediction::Prediction;
 use crate::problem::Given;
 
-pub(crate) use cross_entropy::CrossEntropy;
+pub(crate) use cross_entropy::{CrossEntropy, margin_equalizing_weights};
 pub(crate) use fixed_head::FixedHead;
 pub(crate) use layer_peeled::LayerPeeled;
 pub(crate) use multi_label::MultiLabel;

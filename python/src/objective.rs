@@ -2,16 +2,17 @@
 
 use nalgebra::DVector;
 use neural_collapse::audit;
-use neural_collapse::objective::{LeastSquaresSplit, ObjectiveSums};
+use neural_collapse::objective::{LeastSquaresSplit, ObjectiveSums, balancedness_with};
 use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
 
-use crate::arrays::{head, list_to_numpy, to_numpy};
+use crate::arrays::{Features, head, list_to_numpy, of_rows, to_numpy};
 use crate::error::{OrRaise, bad_argument};
 use crate::metrics::scatter_of;
+use crate::monitor::watched;
 use crate::prediction::Prediction;
 use crate::problem::{Given, bias_of_head};
 use crate::samples::Samples;
@@ -47,39 +48,27 @@ pub(crate) fn objective<'py>(
 /// The residuals of the balance λ_1 W_1ᵀW_1 = λ_H HHᵀ and λ_(m+1) W_(m+1)ᵀW_(m+1) = λ_m W_m W_mᵀ, from the features on, each
 /// relative to the larger side, shape (M,): all vanish at every stationary point of an objective with these decays.
 ///
-/// It takes d² numbers. Source: lemma D.2 of Dang et al. (ICML 2023).
+/// It takes d² numbers; `progress(stage, done, total)` is called meanwhile. Source: lemma D.2 of Dang et al. (ICML 2023).
 #[pyfunction]
-#[pyo3(signature = (features, weights, *, weight_decay, feature_decay))]
+#[pyo3(signature = (features, weights, *, weight_decay, feature_decay, progress = None))]
 pub(crate) fn balancedness<'py>(
     py: Python<'py>,
     features: &Bound<'py, PyAny>,
     weights: &Bound<'py, PyAny>,
     weight_decay: &Bound<'py, PyAny>,
     feature_decay: f64,
+    progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-    use crate::arrays::{Features, row_major};
-    use neural_collapse::objective::balancedness;
-
     let head = head(weights, None)?;
     let (depth, weight_decay) = (Some(head.depth()), Some(weight_decay));
     let given =
         Given { depth, weight_decay, feature_decay: Some(feature_decay), ..Given::default() };
     let decays = given.regularization(py)?;
     let features = Features::new(features)?;
-    let (samples, dimension) = features.shape();
-    let rows = neural_collapse::measure::Features::<f32>::from_row_major;
-    let wide_rows = neural_collapse::measure::Features::<f64>::from_row_major;
-    let found = match &features {
-        Features::Single(array) => {
-            let numbers = row_major(array)?;
-            py.detach(|| balancedness(&rows(numbers, samples, dimension)?, &head, &decays))
-        }
-        Features::Double(array) => {
-            let numbers = row_major(array)?;
-            py.detach(|| balancedness(&wide_rows(numbers, samples, dimension)?, &head, &decays))
-        }
-    };
-    Ok(list_to_numpy(py, &found.or_raise(py)?))
+    let found = of_rows!(features, |rows| watched(py, progress, |monitor| {
+        balancedness_with(&rows?, &head, &decays, monitor)
+    }))?;
+    Ok(list_to_numpy(py, &found))
 }
 
 /// The squared loss of one layer with its penalties, but for that of the features, split into four parts, none negative: a

@@ -1,7 +1,7 @@
 //! Samples of no class.
 
 use nalgebra::DVector;
-use neural_collapse::measure::ClassVectors;
+use neural_collapse::measure::{ClassVectors, Scalar};
 use neural_collapse::metrics;
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ use crate::arrays::{Features, head, list_to_numpy, row_major, rows_as_columns, v
 use crate::error::OrRaise;
 use crate::first_pass::FirstPass;
 use crate::metrics::scatter_of;
+use crate::passes::piece_samples;
 use crate::samples::Samples;
 
 /// Scores as an array; NaN for a sample that has none.
@@ -19,26 +20,45 @@ fn scores<'py>(py: Python<'py>, scores: Vec<Option<f64>>) -> Bound<'py, PyArray1
     list_to_numpy(py, &scores)
 }
 
-/// What a score is computed of: `scored!(py, samples, score)` for features of either precision.
+/// The scores of samples, piece by piece, so that other Python threads run and Ctrl-C ends it.
+fn in_pieces<T: Scalar>(
+    py: Python<'_>,
+    numbers: &[T],
+    samples: usize,
+    dimension: usize,
+    score: impl Fn(&neural_collapse::Features<'_, T>) -> neural_collapse::Result<Vec<Option<f64>>>
+    + Sync,
+) -> PyResult<Vec<Option<f64>>> {
+    let mut found = Vec::with_capacity(samples);
+    let size = piece_samples(dimension);
+    // No samples are looked at too, as their shape may be wrong.
+    for first in (0..samples.max(1)).step_by(size) {
+        let end = samples.min(first + size);
+        let numbers = &numbers[first * dimension..end * dimension];
+        let scored = py.detach(|| {
+            let piece = neural_collapse::Features::from_row_major(numbers, end - first, dimension)?;
+            score(&piece)
+        });
+        found.extend(scored.map_err(|error| error.counted_from(first)).or_raise(py)?);
+        py.check_signals()?;
+    }
+    Ok(found)
+}
+
+/// Scores of features of either precision: `scored!(py, samples, score)`.
 macro_rules! scored {
     ($py:expr, $samples:expr, $score:expr) => {{
         let features = Features::new($samples)?;
         let (samples, dimension) = features.shape();
         let found = match &features {
             Features::Single(array) => {
-                let numbers = row_major(array)?;
-                $py.detach(|| {
-                    $score(&neural_collapse::Features::from_row_major(numbers, samples, dimension)?)
-                })
+                in_pieces($py, row_major(array)?, samples, dimension, $score)
             }
             Features::Double(array) => {
-                let numbers = row_major(array)?;
-                $py.detach(|| {
-                    $score(&neural_collapse::Features::from_row_major(numbers, samples, dimension)?)
-                })
+                in_pieces($py, row_major(array)?, samples, dimension, $score)
             }
         };
-        Ok(scores($py, found.or_raise($py)?))
+        Ok(scores($py, found?))
     }};
 }
 

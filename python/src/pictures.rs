@@ -162,19 +162,20 @@ pub(crate) fn class_groups(
 }
 
 /// The plane that holds the most of vectors (K, d), one a row: a pair of its orthonormal axes (2, d) and its share of the
-/// squared lengths. With `star` the plane in which vectors at equal angles point into all directions evenly. There are fewer
-/// axes for fewer vectors or dimensions.
+/// squared lengths. With `star` the plane in which vectors at equal angles point into all directions evenly. With `dimensions`
+/// the space of so many. There are fewer axes for fewer vectors or features.
 #[pyfunction]
-#[pyo3(signature = (vectors, star = false))]
+#[pyo3(signature = (vectors, star = false, dimensions = 2))]
 pub(crate) fn plane<'py>(
     py: Python<'py>,
     vectors: &Bound<'py, PyAny>,
     star: bool,
+    dimensions: usize,
 ) -> PyResult<(Bound<'py, PyArray2<f64>>, f64)> {
     let vectors = rows_as_columns(vectors, "vectors")?;
     let plane = match star {
         true => Projection::star(&vectors),
-        false => Projection::leading(&vectors, 2),
+        false => Projection::leading(&vectors, dimensions),
     };
     let plane = plane.or_raise(py)?;
     let axes = plane.coordinates(&DMatrix::identity(vectors.nrows(), vectors.nrows()));

@@ -78,6 +78,20 @@ impl Potential {
         Ok(found)
     }
 
+    /// The positive stationary points beside the minimum at 0: a dictionary with local_minimum and local_maximum (None for
+    /// M = 1); None for slopes beyond the fold.
+    fn stationary_points<'py>(
+        &self,
+        py: Python<'py>,
+        b: f64,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(points) = self.0.stationary_points(b).or_raise(py)? else { return Ok(None) };
+        let found = PyDict::new(py);
+        found.set_item("local_minimum", points.local_minimum)?;
+        found.set_item("local_maximum", points.local_maximum)?;
+        Ok(Some(found))
+    }
+
     fn __repr__(&self) -> String {
         format!("Potential(depth={}, threshold={})", self.0.depth(), self.0.threshold())
     }

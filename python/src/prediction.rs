@@ -5,14 +5,14 @@ use std::sync::Arc;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::cross_entropy::Landscape;
 use neural_collapse::problem::TrainingObjective;
-use neural_collapse::{Basis, Bias, ClassCounts, GlobalMinimum};
+use neural_collapse::{Basis, Bias, ClassCounts, ExplicitPoint, GlobalMinimum};
 use numpy::{PyArray1, PyArray2};
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pythonize::pythonize;
 
-use crate::arrays::{list_to_numpy, to_numpy};
+use crate::arrays::{columns_to_numpy, list_to_numpy, to_numpy};
 use crate::error::OrRaise;
 use crate::geometry::ClassMatrix;
 use crate::loss::Loss;
@@ -264,6 +264,12 @@ impl Prediction {
         self.minimum().class_means_gram().map(ClassMatrix).or_raise(py)
     }
 
+    /// The rank of Σ_B, the number of directions in which the class means differ. Raises NotAnsweredError where it is not known or
+    /// differs between minimizers.
+    fn class_mean_rank(&self, py: Python<'_>) -> PyResult<usize> {
+        self.minimum().class_mean_rank().or_raise(py)
+    }
+
     /// The outputs for the class means without the bias, K×K: the target of NC3.
     fn class_outputs(&self, py: Python<'_>) -> PyResult<ClassMatrix> {
         self.minimum().class_outputs().map(ClassMatrix).or_raise(py)
@@ -279,17 +285,10 @@ impl Prediction {
     fn explicit<'py>(&self, py: Python<'py>, seed: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         let basis = seed.map_or(Basis::Standard, Basis::Random);
         let point = py.detach(|| self.minimum().explicit(&basis)).or_raise(py)?;
-        let features = point.features().or_raise(py)?;
         let labels = self.recipe.labels().or_raise(py)?;
         let labels: Option<Vec<i64>> =
             labels.map(|labels| labels.into_iter().map(|label| label as i64).collect());
-        let layers: PyResult<Vec<Bound<'_, PyArray2<f64>>>> =
-            point.head().weights().iter().map(|layer| to_numpy(py, layer)).collect();
-        let found = PyDict::new(py);
-        found.set_item("weights", layers?)?;
-        let bias = point.head().bias().map(|bias| list_to_numpy(py, bias.as_slice()));
-        found.set_item("bias", bias)?;
-        found.set_item("features", to_numpy(py, &features.transpose())?)?;
+        let found = point_as_dictionary(py, &point)?;
         found.set_item("labels", labels.map(|labels| list_to_numpy(py, &labels)))?;
         Ok(found)
     }
@@ -429,6 +428,21 @@ impl Prediction {
         }
         Ok(problem)
     }
+}
+
+/// Weights, bias and the features of all samples.
+pub(crate) fn point_as_dictionary<'py>(
+    py: Python<'py>,
+    point: &ExplicitPoint,
+) -> PyResult<Bound<'py, PyDict>> {
+    let layers: PyResult<Vec<Bound<'_, PyArray2<f64>>>> =
+        point.head().weights().iter().map(|layer| to_numpy(py, layer)).collect();
+    let found = PyDict::new(py);
+    found.set_item("weights", layers?)?;
+    let bias = point.head().bias().map(|bias| list_to_numpy(py, bias.as_slice()));
+    found.set_item("bias", bias)?;
+    found.set_item("features", columns_to_numpy(py, point.features().or_raise(py)?)?)?;
+    Ok(found)
 }
 
 /// Sets what is not as the plain loss has it.

@@ -4,10 +4,11 @@ use neural_collapse::models::convex::ConvexUfm;
 use neural_collapse::models::low_rank::Search;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{Bias, ClassCounts, LinearHead, Regularization};
+use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
 
-use crate::arrays::vector;
+use crate::arrays::{list_to_numpy, vector};
 use crate::error::{OrRaise, bad_argument};
 use crate::loss::Loss;
 use crate::recipe::{ClassRecipe, Recipe};
@@ -223,7 +224,7 @@ impl Given<'_, '_> {
                 Regularization::new(&list, feature_decay)
             }
         };
-        let bias = bias(py, self.bias)?;
+        let bias = bias_named(py, self.bias)?;
         regularization.and_then(|decays| decays.with_bias(bias)).or_raise(py)
     }
 }
@@ -263,6 +264,23 @@ pub(crate) fn counts(object: &Bound<'_, PyAny>) -> PyResult<ClassCounts> {
     ClassCounts::new(&samples(object, "counts")?).or_raise(py)
 }
 
+/// Class counts with another ratio of the largest to the smallest class and as many samples but for rounding, shape (K,): sizes
+/// between the two are changed as powers of themselves, and equal classes become a long tail of geometric sizes.
+///
+/// `counts` as of :func:`predict`. Raises ArgumentError for a ratio below 1 or one that leaves a class without samples.
+///
+/// Source: the exponential profile of Cui et al. (CVPR 2019).
+#[pyfunction]
+pub(crate) fn with_imbalance<'py>(
+    counts: &Bound<'py, PyAny>,
+    ratio: f64,
+) -> PyResult<Bound<'py, PyArray1<u64>>> {
+    let changed = self::counts(counts)?.with_imbalance(ratio).or_raise(counts.py())?;
+    let sizes: Vec<u64> =
+        changed.runs().flat_map(|run| run.classes().map(move |_| run.size)).collect();
+    Ok(list_to_numpy(counts.py(), &sizes))
+}
+
 /// A list of numbers of samples.
 pub(crate) fn samples(object: &Bound<'_, PyAny>, name: &'static str) -> PyResult<Vec<u64>> {
     let arrays = object.py().import("neuralcollapse._arrays")?;
@@ -270,7 +288,7 @@ pub(crate) fn samples(object: &Bound<'_, PyAny>, name: &'static str) -> PyResult
 }
 
 /// `None`, `"none"`, `"unregularized"` or the weight decay of the bias.
-fn bias(py: Python<'_>, bias: Option<&Bound<'_, PyAny>>) -> PyResult<Bias> {
+pub(crate) fn bias_named(py: Python<'_>, bias: Option<&Bound<'_, PyAny>>) -> PyResult<Bias> {
     let Some(bias) = present(bias) else { return Ok(Bias::None) };
     let expected = "None, 'unregularized' or the weight decay of the bias";
     if let Ok(text) = bias.cast::<PyString>() {

@@ -1,35 +1,56 @@
 //! Networks for regression.
 
-use neural_collapse::audit::{RegressionAudit as Measured, audit_regression as measured};
+use neural_collapse::audit::{RegressionAudit as Measured, audit_regression_with as measured};
 use neural_collapse::metrics;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
 
-use crate::arrays::{head, matrix, rows_as_columns};
+use crate::arrays::{Features, head, matrix, of_rows, rows_as_columns};
 use crate::error::OrRaise;
+use crate::monitor::watched;
 use crate::problem::{Given, bias_of_head};
 
 /// NRC1: the features (N, d), less their mean, lie in their first `outputs` principal directions; between 0 and 1.
 ///
+/// C-contiguous float32 and float64 arrays are not copied; it takes the smaller of d² and N² numbers.
+/// `progress(stage, done, total)` is called meanwhile. Raises ArgumentError if all samples are equal, or `outputs` is 0 or more
+/// than d.
+///
 /// Source: Andriopoulos et al. (NeurIPS 2024).
 #[pyfunction]
-pub(crate) fn nrc1(py: Python<'_>, features: &Bound<'_, PyAny>, outputs: usize) -> PyResult<f64> {
-    let features = rows_as_columns(features, "features")?;
-    py.detach(|| metrics::nrc1(&features, outputs)).or_raise(py)
+#[pyo3(signature = (features, outputs, *, progress = None))]
+pub(crate) fn nrc1<'py>(
+    py: Python<'py>,
+    features: &Bound<'py, PyAny>,
+    outputs: usize,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<f64> {
+    let features = Features::new(features)?;
+    of_rows!(features, |rows| watched(py, progress, |monitor| {
+        metrics::nrc1_with(&rows?, outputs, monitor)
+    }))
 }
 
 /// NRC2: the features (N, d), less their mean, lie in the row space of the layers; between 0 and 1.
 ///
+/// `weights` is (outputs, d) or a list of layers. C-contiguous float32 and float64 features are not copied;
+/// `progress(stage, done, total)` is called meanwhile. Raises ShapeError if the layers take other features, ArgumentError if all
+/// samples are equal or the layers are zero.
+///
 /// Source: Andriopoulos et al. (NeurIPS 2024), for one layer.
 #[pyfunction]
-pub(crate) fn nrc2(
-    py: Python<'_>,
-    features: &Bound<'_, PyAny>,
-    weights: &Bound<'_, PyAny>,
+#[pyo3(signature = (features, weights, *, progress = None))]
+pub(crate) fn nrc2<'py>(
+    py: Python<'py>,
+    features: &Bound<'py, PyAny>,
+    weights: &Bound<'py, PyAny>,
+    progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<f64> {
-    let (features, head) = (rows_as_columns(features, "features")?, head(weights, None)?);
-    py.detach(|| metrics::nrc2(&features, &head)).or_raise(py)
+    let (features, head) = (Features::new(features)?, head(weights, None)?);
+    of_rows!(features, |rows| watched(py, progress, |monitor| {
+        metrics::nrc2_with(&rows?, &head, monitor)
+    }))
 }
 
 /// NRC3 = ‖WWᵀ/‖WWᵀ‖ − T/‖T‖‖² with T = [Σ^½ − √γ I]₊, for one layer (K, d) and the covariance Σ (K, K) of the targets.
@@ -164,11 +185,13 @@ impl RegressionAudit {
 /// `features` (N, d), `targets` (N, outputs), `weights` (outputs, d) or a list of layers, `bias` (outputs,) or None with
 /// `bias_decay` (None or 0 for one without a penalty).
 ///
+/// C-contiguous float32 and float64 features are not copied; `progress(stage, done, total)` is called meanwhile.
+///
 /// Returns a RegressionAudit. Raises ShapeError, ArgumentError, RangeError.
 ///
 /// Source: Andriopoulos et al. (NeurIPS 2024), beside the minimum of the project's docs/theory.md for any target.
 #[pyfunction]
-#[pyo3(signature = (features, targets, weights, bias = None, *, weight_decay, feature_decay, bias_decay = None))]
+#[pyo3(signature = (features, targets, weights, bias = None, *, weight_decay, feature_decay, bias_decay = None, progress = None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
 pub(crate) fn audit_regression<'py>(
     py: Python<'py>,
@@ -179,9 +202,9 @@ pub(crate) fn audit_regression<'py>(
     weight_decay: &Bound<'py, PyAny>,
     feature_decay: f64,
     bias_decay: Option<f64>,
+    progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<RegressionAudit> {
-    let (features, targets) =
-        (rows_as_columns(features, "features")?, rows_as_columns(targets, "targets")?);
+    let (features, targets) = (Features::new(features)?, rows_as_columns(targets, "targets")?);
     let head = head(weights, bias)?;
     let treated = bias_of_head(py, &head, bias_decay)?;
     let given = Given {
@@ -192,6 +215,8 @@ pub(crate) fn audit_regression<'py>(
         ..Given::default()
     };
     let decays = given.regularization(py)?;
-    let found = py.detach(|| measured(&features, &targets, &head, &decays));
-    found.map(RegressionAudit).or_raise(py)
+    let found = of_rows!(features, |rows| watched(py, progress, |monitor| {
+        measured(&rows?, &targets, &head, &decays, monitor)
+    }));
+    found.map(RegressionAudit)
 }

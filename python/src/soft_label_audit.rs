@@ -1,13 +1,13 @@
 //! A network that was trained with soft labels beside its prediction.
 
-use neural_collapse::audit::{SoftLabelAudit as Measured, audit_soft_labels as measured};
+use neural_collapse::audit::{SoftLabelAudit as Measured, audit_soft_labels_with as measured};
 use pyo3::prelude::*;
 use pythonize::pythonize;
 
-use crate::arrays::{Features, head, labels, row_major};
-use crate::error::{OrRaise, bad_shape};
+use crate::arrays::{Features, head, labels, of_rows};
+use crate::error::bad_shape;
 use crate::models::SoftLabels;
-use crate::passes::Piece;
+use crate::monitor::watched;
 
 /// A network trained with soft labels, as it was measured and beside the minimum for its training: samples are grouped by
 /// their soft label instead of their class. Made by :func:`audit_soft_labels`.
@@ -108,10 +108,12 @@ impl SoftLabelAudit {
 /// `features` (N, d); `labels` (N,), for each sample the number of its soft label in `prediction`; `weights` (K, d); `bias`
 /// (K,) or None; `prediction` a SoftLabels.
 ///
+/// C-contiguous float32 and float64 features are not copied; `progress(stage, done, total)` is called meanwhile.
+///
 /// Returns a SoftLabelAudit. Raises ShapeError, EmptyClassError if a soft label has no sample, MismatchError if the prediction
 /// is for other numbers of samples.
 #[pyfunction]
-#[pyo3(signature = (features, labels, weights, bias = None, *, prediction))]
+#[pyo3(signature = (features, labels, weights, bias = None, *, prediction, progress = None))]
 pub(crate) fn audit_soft_labels<'py>(
     py: Python<'py>,
     features: &Bound<'py, PyAny>,
@@ -119,24 +121,18 @@ pub(crate) fn audit_soft_labels<'py>(
     weights: &Bound<'py, PyAny>,
     bias: Option<&Bound<'py, PyAny>>,
     prediction: &Bound<'py, SoftLabels>,
+    progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<SoftLabelAudit> {
     let (head, minimum) = (head(weights, bias)?, SoftLabels::minimum(prediction)?);
     let classes = minimum.problem().counts().classes();
     let (features, labels) = (Features::new(features)?, self::labels(labels)?);
     let labels = labels.as_slice()?;
-    let (samples, dimension) = features.shape();
+    let (samples, _) = features.shape();
     if labels.len() != samples {
         return Err(bad_shape(py, "labels", labels.len(), samples, "one for each sample"));
     }
-    let found = match &features {
-        Features::Single(array) => {
-            let piece = Piece { numbers: row_major(array)?, labels, dimension, classes };
-            py.detach(|| measured(&piece.batch()?, &head, minimum))
-        }
-        Features::Double(array) => {
-            let piece = Piece { numbers: row_major(array)?, labels, dimension, classes };
-            py.detach(|| measured(&piece.batch()?, &head, minimum))
-        }
-    };
-    found.map(SoftLabelAudit).or_raise(py)
+    let found = of_rows!(features, |rows| watched(py, progress, |monitor| {
+        measured(&rows?.with_labels(labels, classes)?, &head, minimum, monitor)
+    }));
+    found.map(SoftLabelAudit)
 }

@@ -58,7 +58,7 @@ def imbalanced(**options):
 def test_predictions(tmp_path):
     prediction = nc.predict([200, 100, 50, 50], depth=3, weight_decay=5e-4, feature_decay=5e-4)
     axes = drawn(prediction.plot(), tmp_path / "prediction.png")
-    assert len(axes) == 9
+    assert len(axes) == 12
     for index, (key, (title, symbol)) in enumerate(NORMS.items()):
         rows = {(row["count"], row[key]) for row in prediction.class_table()}
         assert set(map(tuple, points(axes[title], "predicted"))) == rows
@@ -84,6 +84,50 @@ def test_predictions(tmp_path):
     # Orthogonal vectors; the longest has length 1.
     tips = points(axes["vectors in the plane of the star"], "classifier's rows")
     assert np.hypot(*tips.T).max() == pytest.approx(1)
+
+
+def test_thresholds_and_potential(tmp_path):
+    prediction = nc.predict([200, 100, 50, 50], depth=3, weight_decay=5e-4, feature_decay=5e-4)
+    axes = drawn(prediction.plot(), tmp_path / "prediction.png")
+    shown = axes["which classes collapse"]
+    limits = {limit["surviving"]: limit["points"] for limit in prediction.phase_diagram()["limits"]}
+    names = {0: "none survives above", 1: "1 direction survives above", 2: "2 directions survive above"}
+    assert set(limits) == set(names)
+    for number, name in names.items():
+        assert points(shown, name).tolist() == [list(point) for point in limits[number]]
+    assert points(shown, "this problem").tolist() == [[4, 1]]
+    assert (shown.get_xscale(), shown.get_yscale()) == ("log", "log")
+    assert (shown.get_xlabel(), shown.get_ylabel()) == ("largest class / smallest class", "factor on all decays")
+    shown, collapse = axes["minority collapse"], prediction.minority_collapse()
+    for row in collapse["classes"]:
+        curve = points(shown, f"class {row['class']} (now n = {row['count']})")
+        assert curve.tolist() == [list(point) for point in row["points"]]
+    lines = [line.get_xdata()[0] for line in shown.lines if line.get_linestyle() == "--"]
+    assert lines == collapse["critical"]
+    shown, potential = axes["g(x; b), M = 3"], nc.Potential(3)
+    minima = points(shown, "global minimum")
+    slopes = [row["slope"] for row in prediction.directions] + [potential.slope_threshold, potential.fold]
+    assert minima.tolist() == [[found["x"], found["value"]] for found in map(potential.minimizer, slopes)]
+    for x, b in ((curve[10], b) for curve, b in zip((line.get_xydata() for line in shown.lines), slopes, strict=False)):
+        assert x[1] == potential.value(x[0], b)
+    assert f"threshold b = {potential.slope_threshold:.4g}, fold b = {potential.fold:.4g}" in shown.get_title()
+    # One layer, cross-entropy: what merges; several layers: structures.
+    merging = nc.predict([200, 50, 50], loss="ce", weight_decay=1e-3, feature_decay=1e-3)
+    axes = drawn(merging.plot(), tmp_path / "merging.png")
+    shown, diagram = axes["which classes merge, cross-entropy, M = 1"], merging.phase_diagram()
+    assert points(shown, "the smaller classes merge above").tolist() == [list(p) for p in diagram["limits"][0]["points"]]
+    assert points(shown, "all weights are zero above").tolist() == [list(point) for point in diagram["zero"]]
+    assert "minority collapse" not in axes and not [title for title in axes if title.startswith("g(x")]
+    deep = nc.predict([10] * 4, depth=2, loss="ce", weight_decay=1e-3, feature_decay=1e-3, starts=0)
+    shown = drawn(deep.plot(), tmp_path / "deep.png")["the structure with the lowest loss"]
+    phases = [(column["depth"], phase) for column in deep.phase_diagram()["depths"] for phase in column["phases"]]
+    assert len(shown.patches) == len(phases)
+    found = {(patch.get_x() + 0.42, patch.get_y() + patch.get_height()) for patch in shown.patches}
+    ends = [phase["to"] for _, phase in phases if np.isfinite(phase["to"])]
+    for depth, phase in phases:
+        top = min(phase["to"], 3 * max(ends))
+        assert min(abs(x - depth) + abs(y / top - 1) for x, y in found) < 1e-9
+    assert points(shown, "this problem").tolist() == [[2, deep.strength]]
 
 
 def test_classes_by_size(tmp_path):
@@ -216,6 +260,10 @@ def test_class_means_in_space(tmp_path):
     share = 100 * (values[:2] ** 2).sum() / (values**2).sum()
     assert shown.get_title().endswith(f"({share:.1f} % of their squared lengths)")
     assert "samples" not in [line.get_label() for line in shown.lines]
+    # The third direction, where it holds more than a hundredth.
+    shown = drawn(audit.plot(), tmp_path / "third.png")["class means in the first and third directions"]
+    assert np.linalg.norm(points(shown, "measured")) == pytest.approx(np.hypot(values[0], values[2]))
+    assert (shown.get_xlabel(), shown.get_ylabel()) == ("first direction", "third direction")
     # No room for the predicted vectors.
     features, labels, weights, _ = network([20] * 4, dimension=2)
     narrow = nc.audit(features, labels, weights, prediction=nc.predict([20] * 4, weight_decay=1e-3, feature_decay=1e-3))
@@ -299,7 +347,7 @@ def test_matched_classes(tmp_path):
 def test_alone(tmp_path):
     features, labels, weights, _ = network([20, 20, 20])
     axes = drawn(nc.audit(features, labels, weights).plot(), tmp_path / "alone.png")
-    assert len(axes) == 3 + 3 + 3 + 2
+    assert len(axes) == 3 + 3 + 3 + 3
     gram = weights[0] @ weights[0].T
     assert np.allclose(axes["classifier, measured"].images[0].get_array(), gram)
     assert bar(axes["classifier, measured"]) == "inner product"
@@ -329,6 +377,8 @@ def test_trackers(tmp_path):
             "gap and gradient",
             {"(f − f*)/f*": "loss_gap_relative", "‖∇f‖": "gradient_norm"},
         ),
+        "distance to the nearest minimizer": ("relative distance", {}),
+        "squared singular values of the head": ("squared singular value s²", {"largest": 0, "smallest": -1}),
         "sum of the classifier's rows": ("NC0 = ‖1ᵀW‖²/K", {"NC0": "nc0"}),
     }
     assert set(axes) == set(curves)
@@ -337,8 +387,56 @@ def test_trackers(tmp_path):
         assert (shown.get_xlabel(), shown.get_ylabel()) == ("epoch", label)
         assert {line.get_label() for line in shown.lines} == set(names)
         for curve, name in names.items():
+            if isinstance(name, int):
+                found = [audit.singular_values()[name] ** 2 for audit in tracker.audits]
+                assert points(shown, curve)[:, 1].tolist() == pytest.approx(found)
+                continue
             assert points(shown, curve).tolist() == [[row["epoch"], row[name]] for row in tracker.rows]
     # Without an epoch there is nothing to draw.
     assert not any(shown.axison for shown in drawn(untrained.plot(), tmp_path / "empty.png").values())
+    # The distance to the nearest minimizer is not known for cross-entropy.
+    assert not axes["distance to the nearest minimizer"].axison
     # Its audits take the tensors that it was given.
     assert "head against label" in drawn(tracker.audits[-1].plot(*data), tmp_path / "audit.png")
+
+
+def test_rates_of_trackers(tmp_path):
+    """Gradient descent in PyTorch beside the nearest minimizer, the rates and the logistic law."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)  # small layers in many threads take a hundred times as long on a busy machine
+    decay, step = 1e-3, 0.4
+    labels = torch.arange(3).repeat_interleave(20)
+    # Features that are trained themselves, and nothing before them.
+    features = torch.nn.Parameter(0.1 * torch.randn(60, 3, dtype=torch.float64))
+    head = torch.nn.Linear(3, 3, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        head.weight.mul_(0.1)
+    tracker = nc.Tracker(head, weight_decay=decay, feature_decay=decay, loss="mse")
+    optimizer = torch.optim.SGD([head.weight, features], lr=step, weight_decay=decay)
+    for epoch in range(0, 601):
+        if epoch % 15 == 0:
+            tracker.update((features.detach(), labels), epoch=epoch)
+        optimizer.zero_grad()
+        ((head(features) - torch.eye(3, dtype=torch.float64)[labels]) ** 2).sum().div(120).backward()
+        optimizer.step()
+    for row, audit in zip(tracker.rows, tracker.audits, strict=True):
+        pair = audit.prediction.nearest_distance(audit.weights, audit.class_means)
+        assert (row["weight_distance"], row["feature_distance"]) == audit.nearest_distance == pair
+    assert tracker.rows[-1]["weight_distance"] < 0.05 < 0.5 < tracker.rows[0]["weight_distance"]
+    rates = {row["name"]: row for row in tracker.rates(step)}
+    assert rates["NC1"]["fitted"] == pytest.approx(rates["NC1"]["predicted"], rel=0.05)
+    assert rates["largest stable step of gradient descent"]["predicted"] > step
+    laws = [row for name, row in rates.items() if "logistic law" in name]
+    assert [row["predicted"] == pytest.approx(laws[0]["predicted"]) for row in laws] == [True, True]
+    assert all(row["predicted"] is None or "step" in row["name"] for row in tracker.rates())
+    axes = drawn(tracker.plot(step), tmp_path / "rates.png")
+    assert points(axes["spread within classes"], "predicted rate")[-1, 1] == tracker.rows[-1]["nc1"]
+    shown = axes["distance to the nearest minimizer"]
+    assert points(shown, "‖W − W*‖/‖W*‖")[:, 1].tolist() == [row["weight_distance"] for row in tracker.rows]
+    for name in ("largest", "smallest"):
+        law = points(axes["squared singular values of the head"], f"logistic law, {name}")
+        assert law[0, 1] == pytest.approx(tracker.rows[0][f"{name}_singular_value"] ** 2)
+        assert law[-1, 1] == pytest.approx(tracker.rows[-1][f"{name}_singular_value"] ** 2, rel=0.02)
+    without = drawn(tracker.plot(), tmp_path / "without.png")["spread within classes"]
+    assert "predicted rate" not in [line.get_label() for line in without.lines]

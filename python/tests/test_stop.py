@@ -49,6 +49,67 @@ def test_ctrl_c(work):
     assert time.monotonic() - start < 200
 
 
+#: Zeros that take no memory as long as they are only read; what is measured of them takes a minute and more.
+MANY = """
+n = 4_000_000
+f, y = np.zeros((n, 512), np.float32), np.arange(n) % 2
+decays = {"weight_decay": 1e-3, "feature_decay": 1e-3}
+soft = nc.SoftLabels([[0.9, 0.1], [0.2, 0.8]], [n // 2] * 2, **decays)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages of zeros are another matter elsewhere")
+@pytest.mark.parametrize(
+    "work",
+    [
+        "nc.audit_regression(f, np.zeros((n, 1)), np.ones((1, 512)), **decays)",
+        "nc.audit_soft_labels(f, y, np.ones((2, 512)), prediction=soft)",
+        "nc.nrc1(f, 1)",
+        "nc.balancedness(f, np.ones((1, 512)), **decays)",
+    ],
+    ids=["regression", "soft labels", "nrc1", "balance"],
+)
+def test_ctrl_c_ends_a_single_call(work):
+    before, after = INTERRUPTED.split("def interrupt")
+    code = before + MANY + "def interrupt" + after.format(work=work, delay=1.0)
+    code += "print(time.monotonic() - start)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    outcome, *seconds = done.stdout.split()
+    assert outcome == "interrupted", done.stderr
+    assert float(seconds[0]) < 15
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_progress_is_heard_in_the_order_of_the_work(dtype):
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(60_000, 256)).astype(dtype), np.arange(60_000) % 2
+    decays = {"weight_decay": 1e-3, "feature_decay": 1e-3}
+    soft = nc.SoftLabels([[0.9, 0.1], [0.2, 0.8]], [30_000] * 2, **decays)
+
+    class Enough(Exception):
+        pass
+
+    def ended(work):
+        heard = []
+
+        def progress(stage, done, total):
+            heard.append((stage, done, total))
+            raise Enough
+
+        with pytest.raises(Enough):
+            while True:  # what is done before anybody looks has to be done again
+                work(progress)
+        (stage, done, total) = heard[0]
+        assert isinstance(stage, str) and 0 < done <= total == 60_000
+
+    ended(lambda progress: nc.audit_soft_labels(features, labels, np.ones((2, 256)), prediction=soft, progress=progress))
+    ended(lambda progress: nc.nrc1(features, 2, progress=progress))
+    ended(lambda progress: nc.nrc2(features, np.ones((1, 256)), progress=progress))
+    ended(lambda progress: nc.balancedness(features, np.ones((1, 256)), progress=progress, **decays))
+    targets = rng.normal(size=(60_000, 1))
+    ended(lambda progress: nc.audit_regression(features, targets, np.ones((1, 256)), progress=progress, **decays))
+
+
 def test_a_callback_can_end_a_search():
     class Enough(Exception):
         pass

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import DATA, assert_same, program, read_safetensors
 
 import neuralcollapse as nc
 from neuralcollapse import errors
@@ -177,3 +178,22 @@ def test_a_layer_that_is_called_twice_is_refused():
         nc.Tracker(Twice(), "fc").update((inputs, labels))
     with pytest.raises(errors.ArgumentError, match="pairs of inputs"):
         nc.Tracker(nn.Linear(5, 3)).update([inputs])
+
+
+def test_rows_are_those_of_the_program(tmp_path):
+    """The columns of `audit --trajectory` but for the file and its fingerprint, with the same numbers."""
+    name = DATA / "digits_m1.safetensors"
+    tensors = read_safetensors(name)
+    model = torch.nn.Linear(64, 10, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.from_numpy(tensors["classifier.1.weight"].copy()))
+    tracker = nc.Tracker(model, weight_decay=1e-4, feature_decay=1e-4, loss="mse", all_metrics=True)
+    tracker.update((torch.from_numpy(tensors["features"].copy()), torch.from_numpy(tensors["labels"].copy())), epoch=1)
+    tracker.to_json_lines(tmp_path / "rows.jsonl")
+    found = json.loads((tmp_path / "rows.jsonl").read_text())
+    expected = program("audit", "--trajectory", str(name))
+    assert set(expected) - set(found) == {"file", "fingerprint"} and set(found) <= set(expected)
+    assert_same(found, {key: expected[key] for key in found}, 1e-7)
+    tracker.to_csv(tmp_path / "rows.csv")
+    header = (tmp_path / "rows.csv").read_text().splitlines()[0].split(",")
+    assert header == [key if key != "nc2" else "nc2_1" for key in expected if key not in ("file", "fingerprint")]

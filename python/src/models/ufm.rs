@@ -3,6 +3,7 @@
 use neural_collapse::{Bias, Error, GlobalMinimum};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use pythonize::pythonize;
 
 use crate::arrays::rows_as_columns;
 use crate::error::{OrRaise, exception};
@@ -146,11 +147,13 @@ impl Ufm {
     }
 
     /// The distinct directions of the target, one dictionary each: target_squared σ², multiplicity, ratio a/σ², the
-    /// minimizer x of g(x) = 1/(x^M + 1) + M (a/σ²) x, energy t = λ·(singular value)² of every layer, and loss.
+    /// minimizer x of g(x) = 1/(x^M + 1) + M (a/σ²) x, energy t = λ·(singular value)² of every layer, loss, slope M (a/σ²), the
+    /// fitted_share x^M/(x^M + 1) of the target, and regime: "zero" (it collapses), "tie" or "positive".
     #[getter]
     fn directions<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let directions = PyList::empty(slf.py());
         let own = slf.as_super().get();
+        let depth = own.minimum().depth();
         for direction in own.squared().map(GlobalMinimum::directions).unwrap_or_default() {
             let row = PyDict::new(slf.py());
             row.set_item("target_squared", direction.target_squared())?;
@@ -159,6 +162,9 @@ impl Ufm {
             row.set_item("x", direction.x())?;
             row.set_item("energy", direction.energy())?;
             row.set_item("loss", direction.loss())?;
+            row.set_item("slope", depth as f64 * direction.ratio())?;
+            row.set_item("fitted_share", direction.fitted_share())?;
+            row.set_item("regime", pythonize(slf.py(), &direction.regime())?)?;
             directions.append(row)?;
         }
         Ok(directions)
