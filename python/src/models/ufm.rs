@@ -154,7 +154,7 @@ impl Ufm {
         let directions = PyList::empty(slf.py());
         let own = slf.as_super().get();
         let depth = own.minimum().depth();
-        for direction in own.squared().map(GlobalMinimum::directions).unwrap_or_default() {
+        for direction in own.squared().into_iter().flat_map(GlobalMinimum::directions) {
             let row = PyDict::new(slf.py());
             row.set_item("target_squared", direction.target_squared())?;
             row.set_item("multiplicity", direction.multiplicity())?;
