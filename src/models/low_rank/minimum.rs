@@ -87,8 +87,7 @@ impl LowRankMinimum {
             energies: energies.collect(),
             automorphisms: symmetry.order,
             orbits: symmetry.orbits,
-            // Both are rounded.
-            lower_bound: lower_bound.map(|bound| bound.min(found.value)),
+            lower_bound: lower_bound.map(|bound| up_to_rounding(bound, found.value)),
             problem,
             found,
         }
@@ -185,6 +184,13 @@ fn kinds(problem: &LowRankProblem, found: &Found) -> Vec<Vec<f64>> {
 fn gram(vectors: &DMatrix<f64>, values: impl Iterator<Item = f64>) -> ClassMatrix {
     let diagonal = DVector::from_iterator(vectors.ncols(), values);
     ClassMatrix::dense(vectors * DMatrix::from_diagonal(&diagonal) * vectors.transpose())
+}
+
+/// A lower bound of the minimum beside a value that is attained: no larger, if only rounding makes it so. More would be a
+/// mistake, which must be seen.
+fn up_to_rounding(bound: f64, attained: f64) -> f64 {
+    const ROUNDING: f64 = 1e-13;
+    if bound <= attained * (1.0 + ROUNDING) { bound.min(attained) } else { bound }
 }
 
 impl Prediction for LowRankMinimum {
