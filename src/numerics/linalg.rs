@@ -15,7 +15,7 @@ use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
 use crate::error::{Argument, Error, Result};
 use bidiagonal::{Iteration, Vectors};
 pub(crate) use cholesky::inverse_cholesky;
-pub(crate) use packed::{Block, Packed};
+pub(crate) use packed::{Block, Columns, Packed};
 pub(crate) use product::{
     StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,
 };

@@ -1,6 +1,6 @@
 //! Sums of squares, and of squares that would over- or underflow.
 
-use nalgebra::{Dim, Matrix, Storage};
+use nalgebra::{DVectorView, Dim, Matrix, Storage};
 
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::vectorised;
@@ -59,6 +59,18 @@ impl Squares {
         let mut squares = Self::default();
         squares.add(matrix);
         squares
+    }
+
+    /// The squares of some numbers.
+    pub(crate) fn of_numbers(numbers: &[f64]) -> Self {
+        let largest = vectorised(
+            #[inline(always)]
+            || numbers.iter().fold(0.0, |largest: f64, number| largest.max(number.abs())),
+        );
+        if (LARGE.recip()..=LARGE).contains(&largest) {
+            return Self { medium: sum_of_squares(numbers), ..Self::default() };
+        }
+        Self::of(&DVectorView::from_slice(numbers, numbers.len()))
     }
 
     /// Adds the squares of the entries of a matrix.

@@ -1,7 +1,5 @@
 //! How outputs are held against labels.
 
-use nalgebra::DMatrix;
-
 use crate::error::{Error, Result};
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
@@ -118,9 +116,9 @@ impl DataTerm {
 
     /// Turns the outputs for a block of samples into R, N times the derivative of the data term by
     /// them, and returns the sum of their losses.
-    pub(super) fn residuals(&self, outputs: &mut DMatrix<f64>, labels: &[usize]) -> f64 {
-        let columns = outputs.column_iter_mut().zip(labels);
-        columns.map(|(mut column, &label)| self.residual(column.as_mut_slice(), label)).sum()
+    pub(super) fn residuals(&self, outputs: &mut [f64], labels: &[usize]) -> f64 {
+        let columns = outputs.chunks_mut(outputs.len() / labels.len()).zip(labels);
+        columns.map(|(column, &label)| self.residual(column, label)).sum()
     }
 
     /// The same for one sample.

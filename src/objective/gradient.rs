@@ -1,13 +1,12 @@
 //! The terms of the training objective and of its gradient.
 
-use std::borrow::Cow;
-
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::numerics::linalg::{add_gram, add_product, product, transposed};
+use crate::numerics::linalg::{Columns, Packed, add_gram, add_product, product, transposed};
+use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::numerics::squares::Squares;
 use crate::objective::check::check;
@@ -17,12 +16,17 @@ use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
 use crate::problem::training_objective::TrainingObjective;
 
+/// Samples whose features are used several times while they are in a cache.
+const BLOCK: usize = 64;
+
 /// What is evaluated: the layers, how outputs count, and the decays.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     pub(super) head: LinearHead,
-    /// W_M⋯W₁, if there are several layers.
-    product: Option<DMatrix<f64>>,
+    /// W_M⋯W₁.
+    forward: Packed<f64>,
+    /// 1/N (W_M⋯W₁)ᵀ times the factor.
+    backward: Packed<f64>,
     pub(super) data_term: DataTerm,
     /// How many different labels samples can have.
     pub(super) labels: usize,
@@ -114,13 +118,14 @@ impl Problem {
             objective,
             TrainingObjective::WeightedCrossEntropy { nonnegative_features: true, .. }
         );
-        let product = match head.depth() {
-            1 => None,
-            _ => Some(head.product()?),
-        };
+        let product = head.borrowed_product(head.depth())?;
+        let share = factor / samples as f64;
+        let forward = Packed::new(&*product, |weight| weight);
+        let backward = Packed::new(&transposed(&*product), |weight| share * weight);
         Ok(Self {
+            forward,
+            backward,
             head: head.clone(),
-            product,
             data_term,
             labels: objective.labels(head.classes()),
             factor,
@@ -130,14 +135,6 @@ impl Problem {
         })
     }
 
-    /// W_M⋯W₁.
-    fn product(&self) -> Result<Cow<'_, DMatrix<f64>>> {
-        match &self.product {
-            Some(product) => Ok(Cow::Borrowed(product)),
-            None => self.head.borrowed_product(1),
-        }
-    }
-
     /// Adds a chunk of samples.
     pub(super) fn add<T: Scalar>(
         &self,
@@ -145,17 +142,12 @@ impl Problem {
         chunk: &LabeledFeatures<'_, T>,
     ) -> Result<()> {
         let block = chunk.columns(|_, sample, out| to_f64(sample, out))?;
-        let head = self.product()?;
-        let mut residuals = outputs(&head, self.head.bias(), &block);
-        totals.loss += self.data_term.residuals(&mut residuals, chunk.labels());
-        let mut gradient = &block * self.feature_decay();
-        let share = self.factor / self.samples;
-        add_product(&mut gradient, share, &transposed(&head), &residuals);
-        if self.nonnegative_features {
-            project_at_zero(&mut gradient, &block);
+        let mut residuals = DMatrix::zeros(self.head.classes(), chunk.labels().len());
+        for (loss, gradient) in self.fill_residuals(&block, chunk.labels(), &mut residuals) {
+            totals.loss += loss;
+            totals.feature_gradient.merge(&gradient);
         }
         totals.energy.accumulate(chunk)?;
-        totals.feature_gradient.add(&gradient);
         totals.mean_residual += residuals.column_sum() / self.samples;
         let sum = &mut totals.residual_feature_product;
         add_product(sum, self.samples.recip(), &residuals, &transposed(&block));
@@ -163,6 +155,53 @@ impl Problem {
             add_gram(gram, &block);
         }
         Ok(())
+    }
+
+    /// Fills in R for some samples. For blocks of them that fit into a cache, returns the sum of their losses and the
+    /// squared length of the gradient for their features.
+    fn fill_residuals(
+        &self,
+        features: &DMatrix<f64>,
+        labels: &[usize],
+        residuals: &mut DMatrix<f64>,
+    ) -> Vec<(f64, Squares)> {
+        let (dimension, classes) = (features.nrows(), residuals.nrows());
+        let features = features.as_slice().chunks(BLOCK * dimension.max(1));
+        let residuals = residuals.as_mut_slice().chunks_mut(BLOCK * classes.max(1));
+        let mut found = vec![(0.0, Squares::default()); labels.len().div_ceil(BLOCK)];
+        let operations = labels.len().saturating_mul(2 * classes + 2).saturating_mul(dimension);
+        let work = features.zip(residuals).zip(labels.chunks(BLOCK)).zip(&mut found);
+        parallel::for_each(work, operations, Vec::new, |gradient, work| {
+            let (((features, residuals), labels), found) = work;
+            self.outputs(features, residuals);
+            let loss = self.data_term.residuals(residuals, labels);
+            self.feature_gradient(features, residuals, gradient);
+            *found = (loss, Squares::of_numbers(gradient));
+        });
+        found
+    }
+
+    /// W_M⋯W₁H + b1ᵀ of a block of samples, added to zeros.
+    fn outputs(&self, features: &[f64], outputs: &mut [f64]) {
+        let classes = self.head.classes();
+        self.forward.add_products(columns(features, self.backward.rows()), 0, outputs, classes);
+        if let Some(bias) = self.head.bias() {
+            for output in outputs.chunks_mut(classes) {
+                output.iter_mut().zip(bias.iter()).for_each(|(output, bias)| *output += bias);
+            }
+        }
+    }
+
+    /// 1/N (W_M⋯W₁)ᵀR + λ_H H of a block of samples.
+    fn feature_gradient(&self, features: &[f64], residuals: &[f64], gradient: &mut Vec<f64>) {
+        let decay = self.feature_decay();
+        gradient.clear();
+        gradient.extend(features.iter().map(|feature| feature * decay));
+        let columns = columns(residuals, self.head.classes());
+        self.backward.add_products(columns, 0, gradient, self.backward.rows());
+        if self.nonnegative_features {
+            project_at_zero(gradient, features);
+        }
     }
 
     /// The objective and its gradient.
@@ -243,20 +282,16 @@ impl Problem {
     }
 }
 
-/// W_M⋯W₁H + b1ᵀ of a block of samples.
-fn outputs(head: &DMatrix<f64>, bias: Option<&DVector<f64>>, block: &DMatrix<f64>) -> DMatrix<f64> {
-    let mut outputs = product(head, block);
-    if let Some(bias) = bias {
-        outputs.column_iter_mut().for_each(|mut output| output += bias);
-    }
-    outputs
+/// Columns of `rows` numbers each, one after the other.
+fn columns(numbers: &[f64], rows: usize) -> Columns<'_, f64> {
+    Columns { numbers, stride: rows, count: numbers.len() / rows }
 }
 
 /// Leaves out of the gradient what a non-negative feature cannot follow: at zero, the steps below it.
-fn project_at_zero(gradient: &mut DMatrix<f64>, features: &DMatrix<f64>) {
-    gradient.zip_apply(features, |slope, feature| {
+fn project_at_zero(gradient: &mut [f64], features: &[f64]) {
+    for (slope, &feature) in gradient.iter_mut().zip(features) {
         if feature <= 0.0 && *slope > 0.0 {
             *slope = 0.0;
         }
-    });
+    }
 }
