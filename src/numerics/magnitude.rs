@@ -1,4 +1,4 @@
-//! Magnitudes whose products are in range.
+//! Magnitudes whose products are in range, and products of others.
 
 /// Products of numbers between this and its inverse are far from over- and underflow.
 const COMFORTABLE: f64 = 1e70;
@@ -6,4 +6,33 @@ const COMFORTABLE: f64 = 1e70;
 /// Whether products of numbers of this size are far from over- and underflow.
 pub(crate) fn is_comfortable(size: f64) -> bool {
     (COMFORTABLE.recip()..COMFORTABLE).contains(&size)
+}
+
+/// The product of positive numbers, which is out of range only if its value is: factors below one are taken where the product
+/// so far is above, and the other way round.
+pub(crate) fn balanced_product<const N: usize>(mut factors: [f64; N]) -> f64 {
+    factors.sort_by(f64::total_cmp);
+    let mut rest = factors.as_slice();
+    let mut product = 1.0;
+    loop {
+        let next = if product > 1.0 { rest.split_first() } else { rest.split_last() };
+        let Some((factor, others)) = next else { return product };
+        product *= factor;
+        rest = others;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_out_of_range_only_if_their_value_is() {
+        let two = |exponent| 2.0_f64.powi(exponent);
+        assert_eq!(balanced_product([two(40), two(40), two(1000), two(-1000)]), two(80));
+        assert_eq!(balanced_product([two(-600), 3.0, two(-600), two(900)]), 3.0 * two(-300));
+        assert_eq!(balanced_product([1e200, 1e200, 1e-10]), f64::INFINITY);
+        assert_eq!(balanced_product([1e-200, 1e-200, 10.0]), 0.0);
+        assert!(balanced_product([f64::NAN, 1.0]).is_nan());
+    }
 }

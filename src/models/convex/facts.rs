@@ -6,6 +6,7 @@ use crate::error::{Error, Result, check_positive};
 use crate::models::convex::problem::{ConvexUfm, Labels};
 use crate::numerics::bracketed_root::sign_change;
 use crate::numerics::linalg::svd_thin;
+use crate::numerics::magnitude::balanced_product;
 use crate::numerics::secular::{Centering, secular_pairs};
 use crate::problem::kinds::Kind;
 use crate::problem::regularization::Bias;
@@ -41,7 +42,8 @@ impl ConvexUfm {
         check_positive("class_weight", class_weight)?;
         self.check_classes()?;
         let share = self.divisor() / ((1.0 - self.label_smoothing()) * class_weight);
-        let count = share * self.weight_decay() * (share * self.regularization().feature_decay());
+        let decays = [self.weight_decay(), self.regularization().feature_decay()];
+        let count = balanced_product([share, share, decays[0], decays[1]]);
         if count.is_normal() {
             return Ok(count);
         }

@@ -199,6 +199,10 @@ fn bad_problems_are_named() {
     assert!(weighted(&[f64::NAN, 1.0]).contains("label_weights[0]"));
     assert!(ufm().with_label_weights(&[1.0, 1.0]).is_err());
     assert!(ufm().merging_count(0.0).is_err());
+    // N λ_W is out of range, and N² λ_W λ_H = N² is not.
+    let far = Regularization::new(&[1e300], 1e-300).unwrap();
+    let far = ConvexUfm::cross_entropy(counts(&[1 << 40, 1 << 40]), far).unwrap();
+    assert!((far.merging_count(1.0).unwrap() / 2.0_f64.powi(82) - 1.0).abs() < 1e-15);
     let narrow = ConvexUfm::cross_entropy(counts(&[30, 20, 10]), one()).unwrap();
     let narrow = narrow.with_widths(&[1]).unwrap();
     assert!(narrow.global_minimum().unwrap_err().to_string().contains("dimensions"));
