@@ -12,7 +12,7 @@ const MOST_STEPS: usize = 2_000_000;
 pub(crate) struct Symmetry {
     /// Its order; `None` if it was not found.
     pub(crate) order: Option<u128>,
-    /// The orbit of every class, numbered from 0.
+    /// The orbit of every class, numbered from 0; parts of the orbits where the search was too long.
     pub(crate) orbits: Vec<usize>,
 }
 
@@ -39,20 +39,12 @@ pub(crate) fn symmetry_within(
     let mut finder = Finder { outputs, kinds: numbered(kinds, tolerance), tolerance, steps: 0 };
     let mut orbits: Vec<usize> = (0..classes).collect();
     let mut order = Some(1_u128);
-    // The stabilizer of 0, …, i−1 moves i to as many places as the orbit of i has, and so on.
-    for base in 0..classes {
-        let mut reached = 1;
-        for image in base + 1..classes {
-            let mut map: Vec<usize> = (0..base).collect();
-            if finder.fits(&map, image) {
-                map.push(image);
-                if finder.extend(&mut map) {
-                    reached += 1;
-                    join(&mut orbits, &map);
-                }
-            }
-        }
-        order = order.and_then(|order| order.checked_mul(reached));
+    // The exchanges that leave 0, …, i−1 in place move i to as many places as its orbit has, and so on. From the last
+    // class to the first, so that those that are known already spare most of the others.
+    for base in (0..classes).rev() {
+        finder.join_images(base, &mut orbits);
+        let reached = orbits.iter().filter(|&&orbit| orbit == orbits[base]).count();
+        order = order.and_then(|order| order.checked_mul(reached as u128));
     }
     if finder.steps >= MOST_STEPS {
         order = None;
@@ -61,6 +53,27 @@ pub(crate) fn symmetry_within(
 }
 
 impl Finder<'_> {
+    /// Joins the orbits that exchanges connect which leave the classes before `base` in place.
+    fn join_images(&mut self, base: usize, orbits: &mut [usize]) {
+        let mut unreached: Vec<usize> = Vec::new();
+        for image in base + 1..orbits.len() {
+            // What holds for one class of an orbit holds for all of it.
+            let alike = |&other: &usize| orbits[other] == orbits[image];
+            if alike(&base) || unreached.iter().any(alike) {
+                continue;
+            }
+            let mut map: Vec<usize> = (0..base).collect();
+            if self.fits(&map, image) {
+                map.push(image);
+                if self.extend(&mut map) {
+                    join(orbits, &map);
+                    continue;
+                }
+            }
+            unreached.push(image);
+        }
+    }
+
     /// Whether the next class can go to `image`, given where those before it go.
     fn fits(&self, map: &[usize], image: usize) -> bool {
         let (next, z) = (map.len(), self.outputs);
@@ -79,7 +92,10 @@ impl Finder<'_> {
         if map.len() == self.outputs.nrows() {
             return true;
         }
-        for image in 0..self.outputs.nrows() {
+        // Most exchanges leave most classes in place.
+        let next = map.len();
+        let others = (0..self.outputs.nrows()).filter(|&image| image != next);
+        for image in core::iter::once(next).chain(others) {
             if self.steps >= MOST_STEPS {
                 return false;
             }
@@ -149,6 +165,86 @@ mod tests {
         let cube =
             DMatrix::from_fn(8, 8, |i, j| 3.0 - 2.0 * f64::from(((i ^ j) as u32).count_ones()));
         assert_eq!(order(&cube), Some(48));
+    }
+
+    #[test]
+    fn simplices_of_every_size() {
+        let factorial = |k: u128| (1..=k).product();
+        for classes in [1, 2, 5, 34] {
+            let order = order(&DMatrix::identity(classes, classes));
+            assert_eq!(order, Some(factorial(classes as u128)), "{classes}");
+        }
+        // 35! is no u128; the orbits are known nevertheless.
+        for classes in [35, 200] {
+            let found = symmetry(&DMatrix::identity(classes, classes), &vec![vec![0.0]; classes]);
+            assert_eq!((found.order, found.orbits), (None, vec![0; classes]));
+        }
+    }
+
+    /// Right and wrong outputs, of both classes for each other, have each to be kept.
+    #[test]
+    fn every_output_counts() {
+        let alone = |entries: &[(usize, usize)]| {
+            let mut outputs = DMatrix::zeros(3, 3);
+            entries.iter().for_each(|&entry| outputs[entry] = 1.0);
+            symmetry(&outputs, &[const { Vec::new() }; 3])
+        };
+        // A right output of its own; outputs for and of one class, in one direction only.
+        assert_eq!(alone(&[(0, 0)]).orbits, [0, 1, 1]);
+        assert_eq!(alone(&[(2, 2)]).orbits, [0, 0, 1]);
+        assert_eq!(alone(&[(0, 2)]).order, Some(1));
+        assert_eq!(alone(&[(2, 0)]).order, Some(1));
+        assert_eq!(alone(&[(0, 2), (1, 2)]).orbits, [0, 0, 1]);
+        assert_eq!(alone(&[(2, 0), (2, 1)]).orbits, [0, 0, 1]);
+        // One direction of a pair: 0 is not 1.
+        assert_eq!(alone(&[(0, 1)]).order, Some(1));
+        assert_eq!(alone(&[(0, 1), (1, 0)]).order, Some(2));
+        // All three in a circle.
+        assert_eq!(alone(&[(0, 1), (1, 2), (2, 0)]).order, Some(3));
+    }
+
+    /// An exchange that cannot be completed does not count: in a path of four classes the inner ones have two
+    /// neighbors.
+    #[test]
+    fn exchanges_have_to_be_complete() {
+        let path = DMatrix::from_fn(6, 6, |i, j| f64::from(u8::from(i.abs_diff(j) == 1)));
+        let found = symmetry(&path, &vec![Vec::new(); 6]);
+        assert_eq!((found.order, found.orbits), (Some(2), vec![0, 1, 2, 2, 1, 0]));
+        // Two circles, of three and of four: numbers of neighbors alone tell nothing.
+        let circles = DMatrix::from_fn(7, 7, |i, j| {
+            let neighbors = match (i < 3, j < 3) {
+                (true, true) => i != j,
+                (false, false) => (i + 4 - j) % 2 == 1,
+                _ => false,
+            };
+            f64::from(u8::from(neighbors))
+        });
+        let found = symmetry(&circles, &vec![Vec::new(); 7]);
+        assert_eq!((found.order, found.orbits), (Some(48), vec![0, 0, 0, 1, 1, 1, 1]));
+    }
+
+    /// The tolerance is a share of the largest output, in size, and holds for kinds, too.
+    #[test]
+    fn what_is_nearly_equal_counts_as_equal() {
+        let order = |difference: f64, kind: f64, largest: f64| {
+            let mut outputs = DMatrix::identity(3, 3);
+            outputs[(1, 1)] += difference;
+            outputs[(2, 2)] = largest;
+            symmetry_within(&outputs, &[vec![3.0, kind], vec![3.0, 0.0], vec![3.0, 0.0]], 1e-3)
+                .order
+        };
+        assert_eq!(order(0.0009, 0.0, 2.0), Some(2));
+        assert_eq!(order(-0.0019, 0.0, -2.0), Some(2));
+        assert_eq!(order(0.0021, 0.0, -2.0), Some(1));
+        assert_eq!(order(0.0, 0.0019, 2.0), Some(2));
+        assert_eq!(order(0.0, -0.0021, 2.0), Some(1));
+        assert_eq!(order(0.0, 0.0021, 2.0), Some(1));
+        // Without outputs all classes are alike.
+        assert_eq!(symmetry(&DMatrix::zeros(4, 4), &vec![Vec::new(); 4]).order, Some(24));
+        // Some classes share a kind, whatever is listed between them.
+        let kinds = [1.0, 2.0, 1.0, 3.0, 2.0].map(|kind| vec![kind]);
+        let found = symmetry(&DMatrix::identity(5, 5), &kinds);
+        assert_eq!((found.order, found.orbits), (Some(4), vec![0, 1, 0, 2, 1]));
     }
 
     #[test]
