@@ -109,3 +109,56 @@ fn vanishing_smoothing_changes_nothing() {
         }
     }
 }
+
+/// The chain of inequalities of the documentation for smoothed labels, from a ball to a smaller one, for one strength u.
+fn is_simplex_proved(classes: usize, depth: usize, smoothing: f64, strength: f64) -> bool {
+    let (k, m) = (classes as f64, depth as f64);
+    let power = 2.0 / (m + 1.0);
+    let center = (k * (1.0 - smoothing) / smoothing).ln_1p();
+    let mut least = 0.0_f64;
+    for _ in 0..1000 {
+        let saved = center.powf(power) - least.powf(power);
+        let divergence = k / power * strength * (k - 1.0) * saved;
+        let v = k / smoothing * divergence.exp_m1();
+        let x = (v + (v * v + 8.0 * v).sqrt()) / 2.0;
+        let radius = ((2.0 + x) * v).sqrt();
+        if radius >= center {
+            return false;
+        }
+        let gained = smoothing / (k * k) * (-std::f64::consts::SQRT_2 * radius).exp();
+        let lost = strength * (m - 1.0) / (m + 1.0) * (center - radius).powf(power - 2.0);
+        if gained > lost {
+            return true;
+        }
+        if center - radius <= least * (1.0 + 1e-12) {
+            return false;
+        }
+        least = center - radius;
+    }
+    false
+}
+
+/// It closes up to the strength that is given and not beyond.
+#[test]
+fn the_proof_for_smoothed_labels_closes_as_far_as_it_says() {
+    for (classes, depth, smoothing) in
+        [(3, 2, 0.1), (3, 7, 0.5), (4, 3, 0.2), (6, 2, 0.01), (10, 4, 0.05), (100, 2, 0.9)]
+    {
+        let ufm = with_strength(classes, depth, Bias::None, 1.0);
+        let potential = ufm.with_label_smoothing(smoothing).unwrap().simplex_potential();
+        let limit = potential.proved_simplex();
+        let input = format!("K = {classes}, M = {depth}, δ = {smoothing}: {limit:e}");
+        assert!(is_simplex_proved(classes, depth, smoothing, limit * (1.0 - 1e-5)), "{input}");
+        assert!(!is_simplex_proved(classes, depth, smoothing, limit * (1.0 + 1e-5)), "{input}");
+    }
+}
+
+/// Classes of a structure that is no simplex ETF would have to be decomposed for their norms: not for more than 1000.
+#[test]
+fn norms_of_very_many_classes_are_given_for_simplices_alone() {
+    let landscape = with_strength(1001, 3, Bias::None, 1e-7).landscape().unwrap();
+    assert!(!landscape.best().is_symmetric());
+    let error = landscape.class_runs().unwrap_err();
+    assert!(matches!(error, Error::NotAnswered { .. }), "{error}");
+    assert_eq!(landscape.simplex_etf().class_runs().unwrap().len(), 1);
+}

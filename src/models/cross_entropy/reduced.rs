@@ -345,3 +345,65 @@ fn raised(damping: f64, hessian: &DMatrix<f64>) -> f64 {
     // Relative to the Hessian, which is as small as the decays are.
     if damping > 0.0 { damping * 4.0 } else { 1e-3 * hessian.amax().max(f64::MIN_POSITIVE) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::cross_entropy::block::{Block, BlockShape};
+    use crate::models::cross_entropy::structure::LogitStructure;
+
+    fn penalty(depth: usize, strength: f64, bias: Bias) -> Penalty {
+        Penalty { depth, strength, bias, smoothing: 0.0 }
+    }
+
+    /// From far away, where the Hessian is indefinite and steps have to be damped, descents fall to a local minimum.
+    #[test]
+    fn descents_fall_to_minima() {
+        let pair = Block::new(BlockShape::Simplex, 2, 1);
+        let polygon = Block::new(BlockShape::Polygon, 5, 1);
+        for (classes, structure) in [
+            (4, LogitStructure::DirectSum(vec![pair, pair])),
+            (7, LogitStructure::DirectSum(vec![polygon, pair])),
+            (8, LogitStructure::antiprism(8)),
+        ] {
+            for (depth, bias) in [(2, Bias::Unregularized), (3, Bias::Regularized(0.1))] {
+                let penalty = penalty(depth, 0.03, bias);
+                let reduced = structure.reduced(classes, bias).unwrap();
+                let dimension = reduced.bias_counts.len();
+                let mut ended = 0;
+                for number in 0..24_u32 {
+                    let size = |index: usize| match index < 2 {
+                        true => 0.4 * 1.9_f64.powi(((number + 5 * index as u32) % 7) as i32),
+                        false => f64::from(number % 3) - 0.9,
+                    };
+                    let start: Vec<f64> = (0..dimension).map(size).collect();
+                    let above = reduced.value(&start, &penalty);
+                    let Some((sizes, value)) = reduced.descend(start, &penalty) else { continue };
+                    ended += 1;
+                    assert!(value <= above, "{structure}: {value} above {above}");
+                    assert!((reduced.value(&sizes, &penalty) - value).abs() < 1e-15);
+                    for index in 0..dimension {
+                        for step in [-1e-4, 1e-4] {
+                            let mut moved = sizes.clone();
+                            moved[index] += step * sizes[index].abs().max(0.1);
+                            let there = reduced.value(&moved, &penalty);
+                            assert!(there > value - 1e-14, "{structure}: {there} {value}");
+                            assert!(there < value + 1e-6, "{structure}: not stationary");
+                        }
+                    }
+                }
+                assert!(ended >= 12, "{structure}: {ended}");
+            }
+        }
+    }
+
+    /// Beyond every minimum singular values go to zero, and nothing is found.
+    #[test]
+    fn nothing_is_found_where_all_falls_to_zero() {
+        let square = LogitStructure::DirectSum(vec![Block::new(BlockShape::Simplex, 2, 2)]);
+        let reduced = square.reduced(4, Bias::None).unwrap();
+        assert!(reduced.minimize(&penalty(2, 0.15, Bias::None)).is_some());
+        assert!(reduced.minimize(&penalty(2, 0.3, Bias::None)).is_none());
+        assert!(reduced.descend(vec![3.0], &penalty(2, 0.3, Bias::None)).is_none());
+    }
+}

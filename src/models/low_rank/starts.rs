@@ -235,3 +235,172 @@ fn best_scale(objective: &Objective, pattern: &Pattern, unit: f64, bias: &[f64])
         _ => 2.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::*;
+    use crate::models::low_rank::objective::DataTerm;
+    use crate::problem::regularization::Bias;
+
+    fn objective(classes: usize, depth: usize, bias: Bias) -> Objective {
+        Objective {
+            data_term: DataTerm::CrossEntropy,
+            classes,
+            weights: vec![(classes as f64).recip(); classes],
+            scales: vec![1.0; classes],
+            sharpness: 1.0,
+            depth,
+            strength: 1e-3,
+            bias,
+        }
+    }
+
+    fn dice(seed: u64) -> Dice {
+        Dice(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Z of the parameters of a start.
+    fn outputs(objective: &Objective, rank: usize, point: &[f64]) -> DMatrix<f64> {
+        let k = objective.classes;
+        let mut sum = DMatrix::zeros(k, k);
+        let (left, right) = point.split_at(rank * k);
+        for (c, d) in left.chunks(k).zip(right.chunks(k)).take(rank) {
+            let gain = ((dot(c, c) + dot(d, d)) / 2.0).powf(objective.exponent());
+            sum += DMatrix::from_fn(k, k, |i, j| gain * c[i] * d[j]);
+        }
+        sum
+    }
+
+    /// Every start is another one, has its rank and numbers for all of it; the same numbers come for the same seed.
+    #[test]
+    fn starts_differ_and_come_again() {
+        for bias in [Bias::None, Bias::Unregularized] {
+            let objective = objective(7, 3, bias);
+            let mut seen: Vec<Vec<f64>> = Vec::new();
+            for rank in 1..=6 {
+                for number in 0..10 {
+                    let point = start(&objective, rank, number, 4);
+                    assert_eq!(point.len(), objective.parameters(rank));
+                    assert_eq!(point, start(&objective, rank, number, 4));
+                    assert_ne!(point, start(&objective, rank, number, 5));
+                    assert!(point.iter().all(|entry| entry.is_finite()) && !seen.contains(&point));
+                    assert_eq!(outputs(&objective, rank, &point).rank(1e-9), rank, "{number}");
+                    seen.push(point);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn dice_are_fair_enough() {
+        let mut dice = dice(1);
+        let mut counts = [0; 5];
+        (0..5000).for_each(|_| counts[dice.below(5)] += 1);
+        assert!(counts.iter().all(|&count| (900..1100).contains(&count)), "{counts:?}");
+        assert_eq!(dice.below(1), 0);
+        let mut places = [[0; 4]; 4];
+        for _ in 0..4000 {
+            let order = dice.shuffled(4);
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3]);
+            order.iter().enumerate().for_each(|(place, &class)| places[place][class] += 1);
+        }
+        let mut places = places.iter().flatten();
+        assert!(places.all(|count| (880..1120).contains(count)), "{places:?}");
+        let mean = (0..4000).map(|_| dice.uniform()).sum::<f64>() / 4000.0;
+        assert!((mean - 0.5).abs() < 0.03, "{mean}");
+    }
+
+    #[test]
+    fn gram_schmidt_keeps_the_span() {
+        let mut dice = dice(2);
+        let vectors: Vec<Vec<f64>> = (0..4).map(|_| dice.normals(6)).collect();
+        let basis = orthonormal(vectors.clone());
+        for (i, a) in basis.iter().enumerate() {
+            for (j, b) in basis.iter().enumerate() {
+                let expected = f64::from(u8::from(i == j));
+                assert!((dot(a, b) - expected).abs() < 1e-14);
+            }
+        }
+        for vector in &vectors {
+            let inside: f64 = basis.iter().map(|axis| dot(axis, vector).powi(2)).sum();
+            assert!((inside / dot(vector, vector) - 1.0).abs() < 1e-13);
+        }
+    }
+
+    /// A circle has the outputs of its frequencies, blocks have their own axes, up to the noise on them.
+    #[test]
+    fn patterns_are_what_they_are_called() {
+        for seed in 0..20 {
+            let pattern = circle(&mut dice(seed), 9, 2);
+            let norms: Vec<f64> = (0..9)
+                .map(|class| pattern.left.iter().map(|axis| axis[class].powi(2)).sum::<f64>())
+                .collect();
+            let mean = norms.iter().sum::<f64>() / 9.0;
+            assert!(norms.iter().all(|norm| (norm / mean - 1.0).abs() < 0.5), "{norms:?}");
+            let pattern = blocks(&mut dice(seed), 12, 1);
+            // With one axis there is room for one pair.
+            let size = |axis: &[f64]| axis.iter().filter(|entry| entry.abs() > 0.5).count();
+            assert_eq!(size(&pattern.left[0]), 2, "{:?}", pattern.left[0]);
+            let Pattern { left, right } = random(&mut dice(seed), 50, 3, 0.0);
+            for (l, r) in left.iter().zip(&right) {
+                let cosine = dot(l, r) / (dot(l, l) * dot(r, r)).sqrt();
+                assert!(cosine > 0.99, "{cosine}");
+            }
+            let Pattern { left, right } = random(&mut dice(seed), 50, 3, 1.0);
+            let cosine = dot(&left[0], &right[0]) / dot(&right[0], &right[0]).sqrt();
+            assert!((0.4..0.95).contains(&cosine), "{cosine}");
+        }
+    }
+
+    /// Positions become outputs ∝ ⟨x_i, x_j⟩, with the bias that makes a class's own output the largest by half of the
+    /// squared distances, at a scale that no other one of the range is better than.
+    #[test]
+    fn positions_become_outputs() {
+        let positions: Vec<Vec<f64>> =
+            [[1.0, 0.0], [-0.5, 0.8], [-0.4, -0.9], [0.2, 0.1], [1.4, 1.1]].map(Vec::from).into();
+        for depth in [1, 2, 4] {
+            let objective = objective(5, depth, Bias::Unregularized);
+            let value = |factor: f64| {
+                let (rank, point) = from_positions(&objective, &positions, factor);
+                let z = outputs(&objective, rank, &point);
+                let bias = &point[2 * rank * 5..];
+                let energy: f64 =
+                    point[..2 * rank * 5].iter().map(|entry| entry * entry / 2.0).sum();
+                let mut columns = z.as_slice().to_vec();
+                let fit = objective.data_term(&mut columns, bias);
+                let unit = z[(0, 0)];
+                for i in 0..5 {
+                    for j in 0..5 {
+                        let expected = unit * dot(&positions[i], &positions[j]);
+                        assert!((z[(i, j)] - expected).abs() < 1e-12 * unit);
+                        let (own, wrong) = (z[(j, j)] + bias[j], z[(i, j)] + bias[i]);
+                        let distance: f64 = (0..2)
+                            .map(|axis| (positions[i][axis] - positions[j][axis]).powi(2))
+                            .sum();
+                        assert!((own - wrong - unit * distance / 2.0).abs() < 1e-12 * unit);
+                    }
+                }
+                (fit + objective.price() * energy, unit)
+            };
+            let ((best, unit), (smaller, _), (larger, twice)) =
+                (value(1.0), value(SCALE_RATIO.recip()), value(SCALE_RATIO));
+            assert!(best <= smaller && best <= larger, "{depth}: {smaller} {best} {larger}");
+            assert!((twice / unit / SCALE_RATIO - 1.0).abs() < 1e-12);
+        }
+    }
+
+    /// Where nothing is better than zero the scale is one that leads neither to zero nor far away.
+    #[test]
+    fn a_start_is_not_zero_where_zero_is_best() {
+        let objective = Objective { strength: 10.0, ..objective(3, 2, Bias::None) };
+        let positions = [[1.0], [-1.0], [0.0]].map(Vec::from);
+        let (rank, point) = from_positions(&objective, &positions, 1.0);
+        let z = outputs(&objective, rank, &point);
+        // The mean of the right outputs is the scale.
+        assert!((z.trace() / 3.0 - 2.0).abs() < 1e-12, "{z}");
+    }
+}
