@@ -22,6 +22,7 @@ mod reduced;
 mod simplex;
 mod smoothing;
 mod solids;
+mod spread;
 mod structure;
 mod verdict;
 

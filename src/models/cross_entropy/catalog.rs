@@ -97,7 +97,9 @@ fn with_bias(classes: usize) -> Vec<Vec<Block>> {
         if rest >= 2 {
             seconds.push(Block::new(BlockShape::Origin, 1, rest));
         }
-        for first in parts(main) {
+        let circles = if main <= MOST_BLOCK_FREQUENCIES { circulants(main) } else { Vec::new() };
+        let circles = circles.into_iter().filter(|block| block.size_count() == 2);
+        for first in parts(main).into_iter().chain(circles) {
             list.extend(seconds.iter().map(|&second| vec![first, second]));
         }
     }
@@ -224,6 +226,7 @@ mod tests {
             (4, "pair ⊕ 2 × origin"),
             (7, "5-gon ⊕ 2 × origin"),
             (9, "5-gon ⊕ 2 × pair"),
+            (10, "8-antiprism ⊕ pair"),
             (12, "T₅ ⊕ pair"),
             (18, "half 5-cube ⊕ pair"),
         ] {

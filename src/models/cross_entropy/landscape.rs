@@ -5,7 +5,7 @@ use core::ops::RangeInclusive;
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::cross_entropy::candidates::Competitors;
-use crate::models::cross_entropy::numerical::{self, searched};
+use crate::models::cross_entropy::numerical::{self, Solids, searched};
 use crate::models::cross_entropy::point::CrossEntropyPoint;
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::models::cross_entropy::rank_bound::rank_bound;
@@ -88,7 +88,8 @@ impl Landscape {
             }
             let losses = points.iter().map(|point| point.loss() / ufm.loss_mean().factor());
             let lowest = losses.fold(f64::INFINITY, f64::min);
-            for (solid, found) in numerical::solids(ufm.classes(), &penalty, lowest) {
+            let solids = Solids::new(ufm.classes(), penalty.bias);
+            for (solid, found) in solids.minima(&penalty, lowest) {
                 let point = numerical::solid_point(ufm, solid, &found)?;
                 if !points.iter().any(|other| is_same(other, &point)) {
                     points.push(point);

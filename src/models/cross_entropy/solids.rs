@@ -4,6 +4,7 @@ use core::f64::consts::PI;
 use core::fmt;
 
 use crate::models::cross_entropy::lattice::patches;
+use crate::models::cross_entropy::spread::{filled, spread};
 
 /// Classes in several orbits, as the vertices of a solid or of a path. Classifier and class means may have different
 /// lengths, so that their logits are not symmetric.
@@ -33,11 +34,21 @@ pub enum Solid {
     /// From 5 to 24 classes, beside a bias: classes in a plane as a compact patch of the triangular lattice, some of them
     /// inside of others.
     LatticePatch,
+    /// From 12 to 24 classes, spread over a sphere in a space of this dimension, 3 to 6: far from each other, with the
+    /// symmetry that comes of it.
+    Spread(u8),
+    /// From 12 to 24 classes beside a bias, all but one or two of them spread over a sphere in a space of this dimension,
+    /// 3 or 4, and those inside.
+    Filled(u8),
 }
 
 /// The most classes of a path, and of a patch.
 const LONGEST_PATH: usize = 8;
 const LARGEST_PATCH: usize = 24;
+/// How many classes are spread over a sphere, for which nothing better is known, and in which dimensions.
+const SPREAD: core::ops::RangeInclusive<usize> = 12..=24;
+const SPREAD_DIMENSIONS: [u8; 4] = [3, 4, 5, 6];
+const FILLED_DIMENSIONS: [u8; 2] = [3, 4];
 
 impl Solid {
     /// The solids of K classes, with those that only a bias makes room for.
@@ -63,13 +74,19 @@ impl Solid {
                 list.push(Self::LatticePatch);
             }
         }
+        if SPREAD.contains(&classes) {
+            list.extend(SPREAD_DIMENSIONS.map(Self::Spread));
+            if has_bias {
+                list.extend(FILLED_DIMENSIONS.map(Self::Filled));
+            }
+        }
         list
     }
 
-    /// The order of the symmetry group, of what all patches have in common.
+    /// The order of the symmetry group, or of what all patches or all spreads have in common.
     pub(crate) fn automorphisms(self) -> u128 {
         match self {
-            Self::LatticePatch => 1,
+            Self::LatticePatch | Self::Spread(_) | Self::Filled(_) => 1,
             Self::Path => 2,
             Self::CappedOctahedron | Self::ThreeTrianglesAndApex => 6,
             Self::SnubDisphenoid => 8,
@@ -84,6 +101,7 @@ impl Solid {
         match self {
             Self::Path => 1,
             Self::LatticePatch => 2,
+            Self::Spread(dimension) | Self::Filled(dimension) => usize::from(dimension),
             _ => 3,
         }
     }
@@ -92,6 +110,8 @@ impl Solid {
     pub(crate) fn starts(self, classes: usize) -> Vec<Vec<Vec<f64>>> {
         match self {
             Self::LatticePatch => patches(classes),
+            Self::Spread(dimension) => spread(classes, usize::from(dimension)),
+            Self::Filled(dimension) => filled(classes, usize::from(dimension)),
             _ => vec![self.positions(classes)],
         }
     }
@@ -115,7 +135,7 @@ impl Solid {
             positions
         };
         match self {
-            Self::LatticePatch => Vec::new(),
+            Self::LatticePatch | Self::Spread(_) | Self::Filled(_) => Vec::new(),
             Self::CenteredTricappedPrism => centered(Self::TricappedPrism),
             Self::CenteredIcosahedronWithoutVertex => centered(Self::IcosahedronWithoutVertex),
             Self::Path => {
@@ -155,7 +175,7 @@ impl Solid {
 
 impl fmt::Display for Solid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let name = match self {
             Self::Path => "path",
             Self::CappedOctahedron => "capped octahedron",
             Self::SnubDisphenoid => "snub disphenoid",
@@ -166,6 +186,13 @@ impl fmt::Display for Solid {
             Self::CenteredTricappedPrism => "tricapped prism with a center",
             Self::CenteredIcosahedronWithoutVertex => "icosahedron without a vertex, with a center",
             Self::LatticePatch => "patch of a triangular lattice",
-        })
+            Self::Spread(dimension) => {
+                return write!(f, "points spread over a sphere, rank {dimension}");
+            }
+            Self::Filled(dimension) => {
+                return write!(f, "points spread over a sphere and inside, rank {dimension}");
+            }
+        };
+        f.write_str(name)
     }
 }

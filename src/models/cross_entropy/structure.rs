@@ -81,6 +81,9 @@ impl LogitStructure {
             Self::Solid(Solid::LatticePatch) => {
                 "a descent from a patch of a triangular lattice".to_owned()
             }
+            Self::Solid(Solid::Spread(_) | Solid::Filled(_)) => {
+                "a descent from points that are spread over a sphere".to_owned()
+            }
             Self::Solid(solid) => format!("a descent that keeps the symmetry of the {solid}"),
             _ => format!("the closed form of the structure {self}"),
         }

@@ -18,6 +18,8 @@ const ALL_RANKS: usize = 8;
 /// A rough descent: enough to tell one minimum from another. Gradients are relative to the price of energy, which
 /// the loss balances at a minimum.
 const ROUGH: Stop = Stop { iterations: 600, gradient: 1e-5, decrease: 1e-7 };
+/// A first descent from a start of which little is expected.
+const SCREEN: Stop = Stop { iterations: 0, gradient: 1e-3, decrease: 1e-5 };
 /// A descent as far as it goes.
 const FINE: Stop = Stop { iterations: 4000, gradient: 1e-13, decrease: 0.0 };
 /// Relative difference of losses of one minimum after rough descents, for counting them, and for choosing those
@@ -278,10 +280,16 @@ fn finalists(ends: &[End]) -> Vec<usize> {
     chosen
 }
 
-/// The value after a rough descent from a point.
-pub(crate) fn rough_value(objective: &Objective, rank: usize, point: Vec<f64>) -> f64 {
-    let end = descend(&mut Terms::new(objective, rank), point, &stop(objective, ROUGH));
-    end.value / objective.unit()
+/// The value after at most so many steps of a first descent from a point, and where they end.
+pub(crate) fn screened(
+    objective: &Objective,
+    rank: usize,
+    point: Vec<f64>,
+    iterations: usize,
+) -> (f64, Vec<f64>) {
+    let screen = Stop { iterations, ..stop(objective, SCREEN) };
+    let end = descend(&mut Terms::new(objective, rank), point, &screen);
+    (end.value / objective.unit(), end.point)
 }
 
 /// Follows a descent from a point as far as it goes, without leaving a saddle point.
@@ -396,4 +404,37 @@ fn found(
         hits: 0,
         starts: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_all_small_ones_some_others_and_the_largest() {
+        let search = Search::default();
+        assert_eq!(search.ranks(0), [0; 0]);
+        assert_eq!(search.ranks(3), [1, 2, 3]);
+        assert_eq!(search.ranks(8), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(search.ranks(9), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(search.ranks(12), [1, 2, 3, 4, 5, 6, 7, 8, 12]);
+        assert_eq!(search.ranks(28), [1, 2, 3, 4, 5, 6, 7, 8, 12, 18, 27, 28]);
+        assert_eq!(search.with_largest_rank(4).ranks(28), [1, 2, 3, 4]);
+        assert_eq!(search.with_largest_rank(40).ranks(10), [1, 2, 3, 4, 5, 6, 7, 8, 10]);
+    }
+
+    /// Ends that agree to six digits are one; no more than six are looked at.
+    #[test]
+    fn finalists_differ() {
+        let ends = |values: &[f64]| -> Vec<End> {
+            let descent = |&value| Descent { point: Vec::new(), gradient: Vec::new(), value };
+            values.iter().map(|value| End { rank: 0, descent: descent(value) }).collect()
+        };
+        assert_eq!(finalists(&ends(&[])), [0; 0]);
+        let found = finalists(&ends(&[1.0, 1.0 + 5e-7, 1.0 + 2e-6, 1.0 + 2.1e-6, 1.1]));
+        assert_eq!(found, [0, 2, 4]);
+        assert_eq!(finalists(&ends(&[2.0, 2.0 + 1.9e-6, 2.0 + 2.1e-6])), [0, 2]);
+        let many: Vec<f64> = (1..=9).map(f64::from).collect();
+        assert_eq!(finalists(&ends(&many)), [0, 1, 2, 3, 4, 5]);
+    }
 }
