@@ -37,6 +37,8 @@ mod generalized_seli;
 mod landscape_bounds;
 mod landscape_limits;
 mod landscape_search;
+mod landscape_sweep;
+mod landscape_tables;
 mod layer_metrics;
 mod layer_peeled;
 mod levels;
