@@ -694,11 +694,9 @@ def _predicted_vectors(model: Prediction) -> Panel:
     }
 
     def tips(gram: ClassMatrix) -> Floats | None:
-        entries = gram.to_numpy()
-        if entries is None:
+        if not gram.is_unique:
             return None
-        values, vectors = np.linalg.eigh(entries)
-        found = vectors * np.sqrt(np.clip(values, 0, None))
+        found = gram.aligned_with(np.eye(gram.classes))
         directions, _ = plane(found, True)
         seen = found @ directions.T
         longest = np.hypot(*seen.T).max() if len(directions) == 2 else 0

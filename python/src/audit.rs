@@ -1,14 +1,16 @@
 //! A measured network beside its prediction.
 
+use nalgebra::DMatrix;
 use neural_collapse::Audit as Measured;
 use neural_collapse::audit::Measurement;
+use neural_collapse::{Error, LinearHead};
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
 
 use crate::arrays::{columns_to_numpy, list_to_numpy, to_numpy};
-use crate::error::OrRaise;
+use crate::error::{OrRaise, exception};
 use crate::pictures::{Compared, Matrix, pair_cosines};
 use crate::prediction::Prediction;
 
@@ -339,6 +341,36 @@ impl Audit {
         let found = py.detach(|| pair_cosines(&self.audit, model, matrix));
         let (measured, predicted) = found.or_raise(py)?;
         Ok((list_to_numpy(py, &measured), list_to_numpy(py, &predicted)))
+    }
+
+    /// The matrices of the prediction in the coordinates of the network, its classes in the network's order: a dictionary with
+    /// `weights` (a list of arrays, (outputs, inputs) each, one where the objective is of one layer), `bias` (K,), `class_means`
+    /// (K, d), `trailing_grams` (of the last 1, …, M layers, K×K each), `class_means_gram` (K×K) and `class_outputs` (K×K, a column
+    /// a class), to be laid beside the measured ones. What is not determined is None.
+    ///
+    /// Raises NotAnsweredError without a prediction, ShapeError if its widths are not those of the network.
+    fn aligned<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let model = self.model().ok_or_else(|| {
+            let (question, reason) = ("the predicted matrices", "there is no prediction");
+            exception(py, &Error::NotAnswered { question, reason })
+        })?;
+        let aligned = py.detach(|| self.audit.aligned(model)).or_raise(py)?;
+        let array = |matrix: &DMatrix<f64>| to_numpy(py, matrix);
+        let layers = aligned.head.as_ref().map(LinearHead::weights);
+        let layers = layers.map(|layers| layers.iter().map(array).collect::<PyResult<Vec<_>>>());
+        let bias = aligned.head.as_ref().and_then(LinearHead::bias);
+        let grams = aligned.trailing_grams.iter().map(|gram| gram.as_ref().map(array).transpose());
+        let found = PyDict::new(py);
+        found.set_item("weights", layers.transpose()?)?;
+        found.set_item("bias", bias.map(|bias| list_to_numpy(py, bias.as_slice())))?;
+        let means = aligned.class_means.map(|means| columns_to_numpy(py, means));
+        found.set_item("class_means", means.transpose()?)?;
+        found.set_item("trailing_grams", grams.collect::<PyResult<Vec<_>>>()?)?;
+        let gram = aligned.class_means_gram.as_ref().map(array).transpose()?;
+        found.set_item("class_means_gram", gram)?;
+        let outputs = aligned.class_outputs.as_ref().map(array).transpose()?;
+        found.set_item("class_outputs", outputs)?;
+        Ok(found)
     }
 
     /// All numbers as plain data, with the keys of the program's `audit --json`.

@@ -7,9 +7,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::{Deserialize, Serialize};
 
-use crate::arrays::{Features, columns_to_numpy, labels, list_to_numpy};
+use crate::arrays::{Features, columns_to_numpy, labels, list_to_numpy, to_numpy};
 use crate::error::{OrRaise, bad_argument};
 use crate::passes::{Accumulate, Listener, Piece};
+use crate::samples::center_named;
 use crate::stored::{self, Stored, pickled};
 
 const FIRST_PASS: &str = "neuralcollapse.FirstPass";
@@ -131,6 +132,20 @@ impl FirstPass {
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
         list_to_numpy(py, self.statistics.counts())
+    }
+
+    /// Σ_B = 1/K Σ_k (h_k − h_G)(h_k − h_G)ᵀ, (d, d), around the mean h_G of all "samples" or of the "classes".
+    ///
+    /// Raises EmptyClassError for a class without samples.
+    #[pyo3(signature = (center = "samples"))]
+    fn between_class_covariance<'py>(
+        &self,
+        py: Python<'py>,
+        center: &str,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let center = center_named(py, center)?;
+        let covariance = py.detach(|| self.statistics.between_class_covariance(center));
+        to_numpy(py, &covariance.or_raise(py)?)
     }
 
     /// Number of samples N.

@@ -5,6 +5,7 @@ import pytest
 from conftest import DATA, assert_same, exact, network, program, read_safetensors
 
 import neuralcollapse as nc
+from neuralcollapse import errors
 
 
 def test_a_minimum_is_found_to_be_one():
@@ -145,3 +146,40 @@ def test_progress_and_threads():
         assert nc.audit(features, labels, weights).to_dict() == many
     finally:
         nc.limit_threads(None)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_predicted_matrices_lie_on_those_of_a_network_at_the_minimum(depth):
+    counts, widths = [9, 4, 4], [6] * depth
+    prediction = nc.predict(counts, depth=depth, weight_decay=1e-3, feature_decay=1e-3, widths=widths)
+    point = prediction.explicit(seed=5)
+    audit = nc.audit(point["features"], point["labels"], point["weights"], prediction=prediction)
+    aligned = audit.aligned()
+    for found, expected in zip(aligned["weights"], audit.weights, strict=True):
+        assert np.allclose(found, expected, atol=1e-12)
+    assert np.allclose(aligned["class_means"], audit.class_means, atol=1e-12) and aligned["bias"] is None
+    product = functools.reduce(lambda left, right: right @ left, audit.weights)
+    assert np.allclose(aligned["class_outputs"], product @ audit.class_means.T, atol=1e-12)
+    assert np.allclose(aligned["class_means_gram"], audit.class_means @ audit.class_means.T, atol=1e-12)
+    last = audit.weights[-1]
+    assert np.allclose(aligned["trailing_grams"][0], last @ last.T, atol=1e-12) and len(aligned["trailing_grams"]) == depth
+    # The singular values of the outputs for all samples.
+    outputs = point["features"] @ product.T
+    values = np.linalg.svd(outputs, compute_uv=False)
+    expected = np.repeat(prediction.output_singular_values, [row["multiplicity"] for row in prediction.directions])
+    assert values == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(errors.NotAnsweredError):
+        nc.audit(point["features"], point["labels"], point["weights"]).aligned()
+
+
+def test_covariance_of_class_means():
+    features, labels, weights, _ = network([30, 20, 10])
+    first_pass = nc.FirstPass(7, 3)
+    first_pass.add(features, labels)
+    means = first_pass.class_means
+    for center, shares in (("samples", [0.5, 1 / 3, 1 / 6]), ("classes", [1 / 3] * 3)):
+        deviations = means - np.average(means, axis=0, weights=shares)
+        expected = deviations.T @ deviations / 3
+        assert np.allclose(first_pass.between_class_covariance(center), expected)
+    with pytest.raises(errors.ArgumentError):
+        first_pass.between_class_covariance("means")

@@ -170,6 +170,13 @@ impl Ufm {
         Ok(directions)
     }
 
+    /// The singular values σ x^M/(x^M + 1) of the outputs W_M⋯W_1 H, one for each of `directions`.
+    #[getter]
+    fn output_singular_values(slf: &Bound<'_, Self>) -> Vec<f64> {
+        let own = slf.as_super().get();
+        own.squared().map(GlobalMinimum::output_singular_values).unwrap_or_default()
+    }
+
     /// Curvature at the minimum: a dictionary with the distinct eigenvalues of the Hessian (pairs of value and
     /// multiplicity), zero_modes, largest_step (of stable gradient descent), condition_number, nc1_rate.
     ///
