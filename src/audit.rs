@@ -6,7 +6,9 @@
 //! [`Prediction`] ([`Measurement::compare`]) or with none ([`Measurement::without_prediction`]).
 
 mod aligned;
+mod classes;
 mod comparison;
+mod difference;
 mod frames;
 mod inference;
 mod layer_ratios;
@@ -18,13 +20,16 @@ mod regression;
 mod resolution;
 mod sampling;
 mod soft_labels;
+mod split;
 #[cfg(feature = "serde")]
 mod stored;
 mod structure;
 mod sums;
 mod training;
 
-pub use comparison::{Audit, ClassAudit, Compared};
+pub use classes::{ClassAudit, Compared};
+pub use comparison::Audit;
+pub use difference::{AuditDifference, MetricDifference, Samples};
 pub use frames::{FrameDistance, FrameDistances};
 pub use inference::infer_decays;
 pub use layer_ratios::{LayerRatio, predicted_layer_ratios};

@@ -29,7 +29,7 @@ pub use crate::measure::projected::Nc1Part;
 pub use all::{AllMetrics, ByCenter, MetricPart, MetricSums, all_metrics};
 pub use cdnv::{Cdnv, cdnv};
 pub use confusion::{Confused, Confusion};
-pub use detection::Detection;
+pub use detection::{Detection, DetectionErrors};
 pub use duality::{duality_cosines, self_duality};
 pub use nc0::{nc0, nc0_factor};
 pub use nc1::{Nc1, Nc1Options};

@@ -1,9 +1,10 @@
 //! From a measured network to its audit: two passes over the samples, and the comparison.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 
 use neural_collapse::audit::{AuditOptions, AuditSums, Measurement, predicted_rank};
-use neural_collapse::measure::{FeatureEnergy, PooledScatter};
+use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::low_rank::Search;
@@ -18,7 +19,6 @@ use crate::negatives::Negatives;
 use crate::outside::OutOfDistribution;
 use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
-use crate::split::{Split, splittable};
 
 /// Class means of so many numbers d·K get standard errors unasked. They take class means of up to 64 parts of the samples
 /// and a third pass over the metrics: some 0.1 s and 15 MB at this size, and beyond it more than the rest of the audit.
@@ -33,8 +33,6 @@ pub(crate) struct AuditedNetwork {
     pub(crate) layers: Option<MeasuredLayers>,
     /// Samples out of distribution, if there are some.
     pub(crate) outside: Option<OutOfDistribution>,
-    /// The parts of the squared loss, where it can be split.
-    pub(crate) split: Option<Split>,
     /// The model that predicts it.
     pub(crate) model: Option<AnyModel>,
     /// What is known of its training.
@@ -45,6 +43,8 @@ pub(crate) struct AuditedNetwork {
     pub(crate) label_names: Option<Vec<String>>,
     /// Whether class means are those of another file than the samples.
     pub(crate) around_other_means: bool,
+    /// What tells the labels, in their order, from others.
+    pub(crate) labels: u64,
 }
 
 impl AuditedNetwork {
@@ -65,12 +65,13 @@ impl AuditedNetwork {
             data: &data,
             means: means.as_ref(),
             all_metrics,
+            wants_errors: !arguments.against.is_empty(),
             nc1: arguments.nc1(),
             search: &arguments.search,
             progress,
         };
         let measured = passes.measure(&head, &penalties)?;
-        let Measured { measurement, training, model, split } = measured;
+        let Measured { measurement, training, model, labels } = measured;
         if training.loss.is_some_and(|loss| arguments.search.is_in_vain(loss)) {
             facts.assumptions.push(SEARCHED_IN_VAIN.into());
         }
@@ -88,19 +89,17 @@ impl AuditedNetwork {
         });
         let outside = outside.transpose()?;
         audit.reasons.extend(outside_reasons);
-        let split =
-            split.map_err(|reason| audit.reasons.insert("least_squares_split", reason)).ok();
         let around_other_means = means.is_some();
         Ok(Self {
             audit,
             layers,
             outside,
-            split,
             model,
             training,
             facts,
             label_names,
             around_other_means,
+            labels,
         })
     }
 }
@@ -113,7 +112,7 @@ struct Measured {
     measurement: Measurement,
     training: Resolved,
     model: Result<AnyModel, String>,
-    split: Result<Split, String>,
+    labels: u64,
 }
 
 /// The model of a training, or why there is none.
@@ -152,6 +151,8 @@ struct Passes<'a> {
     /// The samples that class means are of, if they are others.
     means: Option<&'a DataSet>,
     all_metrics: bool,
+    /// Whether standard errors are wanted however long they take.
+    wants_errors: bool,
     nc1: Nc1Options,
     search: &'a SearchArguments,
     progress: &'a Progress,
@@ -160,7 +161,7 @@ struct Passes<'a> {
 impl Passes<'_> {
     /// The first pass counts and adds up the samples of each class, the second measures around the class means.
     fn measure(&self, head: &LinearHead, penalties: &Penalties) -> Result<Measured, CliError> {
-        let Self { data, means, all_metrics, nc1, search, progress } = *self;
+        let Self { data, means, all_metrics, wants_errors, nc1, search, progress } = *self;
         let name = data.name();
         let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
@@ -182,7 +183,9 @@ impl Passes<'_> {
         let mut options = AuditOptions::default()
             .with_all_metrics(all_metrics)
             .with_nc1(nc1)
-            .with_standard_errors(all_metrics || source.width() * source.classes() <= FEW_NUMBERS)
+            .with_standard_errors(
+                wants_errors || all_metrics || source.width() * source.classes() <= FEW_NUMBERS,
+            )
             .with_features_squared(energy.total())
             .with_predicted_rank(rank.transpose().map_err(in_file())?.flatten())
             .with_other_samples(means.is_some());
@@ -195,24 +198,14 @@ impl Passes<'_> {
         progress.start_pass("deviations");
         let mut sums =
             AuditSums::<f64>::new(statistics, head.clone(), &options).map_err(in_file())?;
-        let decays = splittable(head, training.objective.as_ref(), means.is_some());
-        let mut scatter = match &decays {
-            Ok(_) => Some(PooledScatter::empty(data.width(), data.classes()).map_err(in_file())?),
-            Err(_) => None,
-        };
+        let mut labels = DefaultHasher::new();
         pass(data, progress, |batch| {
-            if let Some(scatter) = &mut scatter {
-                scatter.accumulate(&batch.samples)?;
-            }
+            batch.samples.labels().iter().for_each(|&label| labels.write_usize(label));
             sums.accumulate(&batch.samples)
         })?;
         progress.end_passes("metrics");
         let measurement = sums.measurement().map_err(in_file())?;
-        let split = match (decays, scatter) {
-            (Ok(decays), Some(scatter)) => Split::new(&scatter, head, decays),
-            (decays, _) => Err(decays.err().unwrap_or_default()),
-        };
-        Ok(Measured { measurement, training, model, split })
+        Ok(Measured { measurement, training, model, labels: labels.finish() })
     }
 }
 

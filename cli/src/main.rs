@@ -1,5 +1,6 @@
 //! The command line of `neural-collapse`.
 
+mod against;
 mod arguments;
 mod audit;
 mod class_sizes;
@@ -21,7 +22,6 @@ mod progress;
 mod rates;
 mod regression;
 mod report;
-mod split;
 mod tables;
 mod trajectory;
 mod written_file;
@@ -32,6 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use against::Against;
 use arguments::{Arguments, AuditArguments, Command, PredictArguments};
 use audit::AuditedNetwork;
 use error::CliError;
@@ -83,6 +84,9 @@ fn audit(mut arguments: AuditArguments) -> Result<(), CliError> {
         if !arguments.out_of_distribution.is_empty() {
             misused("audit", "--out-of-distribution is for one network, not for a --trajectory")
         }
+        if !arguments.against.is_empty() {
+            misused("audit", "--against is for one network, not for a --trajectory")
+        }
         return print_trajectory(&mut arguments);
     }
     if arguments.trajectory.output.is_some() {
@@ -91,12 +95,12 @@ fn audit(mut arguments: AuditArguments) -> Result<(), CliError> {
     if let Some(targets) = &arguments.targets {
         return audit_targets(&arguments.request(), targets, arguments.json);
     }
-    let audited = measure(&arguments)?;
-    let report = AuditReport::new(&audited)?;
+    let (audited, against) = measure(&arguments)?;
+    let report = AuditReport::new(&audited, against.as_ref())?;
     if let Some(path) = &arguments.export {
         export_audit(path, &audited)?;
     }
-    print(arguments.json, &report, || audit_tables(&audited))?;
+    print(arguments.json, &report, || audit_tables(&audited, against.as_ref()))?;
     Ok(())
 }
 
@@ -116,8 +120,12 @@ fn print_trajectory(arguments: &mut AuditArguments) -> Result<(), CliError> {
 }
 
 /// Everything up to the printing, and with it the progress, has come to its end when this returns.
-fn measure(arguments: &AuditArguments) -> Result<AuditedNetwork, CliError> {
+fn measure(arguments: &AuditArguments) -> Result<(AuditedNetwork, Option<Against>), CliError> {
     let progress = Progress::start("reading");
     let network = read_network(&arguments.request())?;
-    AuditedNetwork::new(network, arguments, &progress)
+    let audited = AuditedNetwork::new(network, arguments, &progress)?;
+    let against = (!arguments.against.is_empty())
+        .then(|| Against::new(&audited, arguments, &progress))
+        .transpose()?;
+    Ok((audited, against))
 }

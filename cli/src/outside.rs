@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use neural_collapse::audit::Measurement;
 use neural_collapse::measure::ClassVectors;
-use neural_collapse::metrics::{Detection, Neco, nc5, nci_scores};
+use neural_collapse::metrics::errors::{SampleParts, nc5_estimate};
+use neural_collapse::metrics::{Detection, Nc1Options, Neco, nc5, nci_scores};
 use neural_collapse::{ClassStatistics, Error, Features};
 use serde::Serialize;
 
@@ -17,6 +18,8 @@ use crate::progress::Progress;
 pub(crate) struct OutOfDistribution {
     /// The mean |cosine| between class means and the mean of the samples out of distribution.
     pub(crate) nc5: Option<f64>,
+    /// Its standard error.
+    pub(crate) nc5_standard_error: Option<f64>,
     /// The NECO score, on the directions in which class means differ.
     pub(crate) neco: Option<Detection>,
     /// The NCI score without the length of features, α = 0.
@@ -53,6 +56,7 @@ impl OutOfDistribution {
             progress.advance(batch.samples.labels().len() as u64);
             mean.accumulate(&batch.samples)
         })?;
+        let mut parts = SampleParts::new(&mean, &Nc1Options::default()).map_err(in_file())?;
         let mean = mean.class_means().map_err(in_file())?.column(0).into_owned();
         let nc5 =
             ClassVectors::columns(measurement.class_means()).and_then(|means| nc5(&means, &mean));
@@ -67,13 +71,25 @@ impl OutOfDistribution {
                     neco_scores[index].extend(neco.scores(samples)?);
                 }
                 nci[index].extend(nci_scores(samples, statistics, measurement.head(), 0.0)?);
-                Ok(())
+                match index {
+                    0 => Ok(()),
+                    _ => parts.accumulate(&batch.samples),
+                }
             })?;
         }
         let detection = |[known, outside]: [Vec<Option<f64>>; 2]| {
             Detection::of_scores(&known, &outside).map_err(in_file())
         };
+        let error = match measurement.sample_parts() {
+            Some(known) => nc5_estimate(known, &parts).map_err(in_file())?,
+            None => None,
+        };
+        if error.is_none() {
+            let reason = "standard errors were not asked for, NC5 has no value, or a class has a single sample";
+            reasons.insert("nc5_standard_error", reason.into());
+        }
         Ok(Self {
+            nc5_standard_error: error.map(|found| found.standard_error),
             nc5: or_reason("nc5", nc5.map_err(|error: Error| error.to_string()), reasons),
             neco: neco.map(|_| detection(neco_scores)).transpose()?,
             nci: Some(detection(nci)?),

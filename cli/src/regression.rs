@@ -96,14 +96,19 @@ fn regularization(
 impl RegressionReport {
     fn to_text(&self) -> String {
         let audit = &self.audit;
-        let residual = |name: &str, value| vec![Cell::Text(name.into()), Cell::Residual(value)];
-        let number = |name: &str, value| vec![Cell::Text(name.into()), Cell::Number(value)];
+        let error = |key| {
+            let estimate = audit.standard_errors.get(key).and_then(Option::as_ref);
+            Cell::Residual(estimate.map(|found| found.standard_error))
+        };
+        let row = |name: &str, cell, key| vec![Cell::Text(name.into()), cell, error(key)];
+        let residual = |name: &str, value| row(name, Cell::Residual(value), "");
+        let number = |name: &str, value| row(name, Cell::Number(value), "");
         let mut rows = vec![
-            number("samples N", Some(self.samples as f64)),
-            number("outputs K", Some(self.outputs as f64)),
-            residual("NRC1", audit.nrc1),
-            residual("NRC2", audit.nrc2),
-            residual("NRC3", audit.nrc3),
+            row("samples N", Cell::Count(self.samples as u64), ""),
+            row("outputs K", Cell::Count(self.outputs as u64), ""),
+            row("NRC1", Cell::Residual(audit.nrc1), "nrc1"),
+            row("NRC2", Cell::Residual(audit.nrc2), "nrc2"),
+            row("NRC3", Cell::Residual(audit.nrc3), "nrc3"),
             number("γ, predicted", audit.gamma),
         ];
         for (index, &distance) in audit.gram_distances.iter().enumerate() {
@@ -111,13 +116,13 @@ impl RegressionReport {
         }
         rows.extend([
             residual("distance of the outputs", audit.output_distance),
-            number("fit R²", audit.fit),
+            row("fit R²", Cell::Number(audit.fit), "fit"),
             number("predicted R²", audit.fit_predicted),
-            number("loss f", Some(audit.loss)),
+            row("loss f", Cell::Number(Some(audit.loss)), "loss"),
             number("predicted loss f*", audit.loss_optimum),
-            residual("loss gap f − f*", self.loss_gap),
+            row("loss gap f − f*", Cell::Residual(self.loss_gap), "loss_gap"),
         ]);
-        let mut parts = vec![plain_table(&["regression", ""], &rows)];
+        let mut parts = vec![plain_table(&["regression", "", "±"], &rows)];
         parts.extend(
             audit.reasons.iter().map(|(key, reason)| wrap(&format!("No {key}: {reason}."))),
         );
@@ -129,4 +134,4 @@ impl RegressionReport {
 const LEGEND: &str = "\
 NRC1: share of the features outside of their first K principal directions; NRC2: outside of the rows of the layers; NRC3: \
 squared distance of WWᵀ to [Σ^½ − √γ I]₊, Σ the covariance of the targets; NC2: distance of the Gram matrix of the last m \
-layers to the predicted one; distance of the outputs: relative to the predicted outputs.";
+layers to the predicted one; distance of the outputs: relative to the predicted outputs; ± : standard error over other samples of the same distribution.";

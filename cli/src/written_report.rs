@@ -33,6 +33,9 @@ pub(crate) fn write_report(mut arguments: AuditArguments) -> Result<(), CliError
             "a page has no room for --out-of-distribution; `audit` prints its numbers",
         )
     }
+    if !arguments.against.is_empty() {
+        misused("report", "a page has no room for --against; `audit` prints the differences")
+    }
     let Some(output) = arguments.trajectory.output.clone() else {
         misused("report", "report needs -o FILE.html to write to")
     };

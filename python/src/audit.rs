@@ -2,8 +2,7 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::Audit as Measured;
-use neural_collapse::audit::Measurement;
-use neural_collapse::{Error, LinearHead};
+use neural_collapse::audit::{Measurement, Samples};
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -131,6 +130,33 @@ impl Audit {
     #[getter]
     fn standard_errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(pythonize(py, &self.audit.standard_errors)?)
+    }
+
+    /// By how much each metric differs from that of another audit, with the standard error of the difference: a dictionary
+    /// with `samples`, `metrics` (for each key of `standard_errors` that both have: `value`, `other`, `difference`,
+    /// `standard_error` and `paired`) and `remarks`.
+    ///
+    /// Without `same_samples` the samples of both count as independent of each other, as those of two seeds with data of
+    /// their own. With it they are the same in the same order, as of one network at two epochs: errors that both share
+    /// cancel. Both audits need `all_metrics=True`; raises NotAnsweredError if they have no standard errors, or if class
+    /// sizes differ and the samples shall be the same.
+    #[pyo3(signature = (other, *, same_samples = false))]
+    fn minus<'py>(
+        &self,
+        py: Python<'py>,
+        other: &Bound<'py, Self>,
+        same_samples: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let samples = if same_samples { Samples::Same } else { Samples::Independent };
+        let found = self.audit.minus(&other.get().audit, samples).or_raise(py)?;
+        Ok(pythonize(py, &found)?)
+    }
+
+    /// The squared loss of one layer with known decays, without the penalty of the features, in four parts: within_classes,
+    /// class_means, penalty and head_distance; None for other losses. See :func:`least_squares_split`.
+    #[getter]
+    fn least_squares_split<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        pythonize(py, &self.audit)?.get_item("least_squares_split")
     }
 
     /// What the network looks like where it is better than the best point that was known: rank, automorphisms, orbits and

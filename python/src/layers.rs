@@ -15,8 +15,9 @@ use crate::passes::{Listener, Piece, add_all, piece_samples};
 ///
 /// `features` is a list of (N, d_l) arrays, all float32 or all float64; `labels` (N,); `classes` K (default: the largest
 /// label plus one); `progress(stage, done, total)`. Returns a dictionary with `layers` (for each dimension, nc1, nc1_trace_quotient, cdnv,
-/// nearest_mean_accuracy, nc2_class_means, effective_rank and stable_rank), `cka` (the similarity of every two layers) and
-/// `separation` (the law of equi-separation, None with less than three layers).
+/// nearest_mean_accuracy, nc2_class_means, effective_rank, stable_rank and their standard_errors), `cka` (the similarity of every
+/// two layers) with `cka_standard_errors`, `separation` (the law of equi-separation, None with less than three layers) with
+/// `separation_standard_errors`, and `reasons` for standard errors that are None.
 ///
 /// It takes D² numbers for D features in all layers together.
 ///

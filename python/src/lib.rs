@@ -65,7 +65,7 @@ mod _core {
         objective,
     };
     #[pymodule_export]
-    use crate::out_of_distribution::{Neco, detection, nc5, nci_scores};
+    use crate::out_of_distribution::{Neco, detection, nc5, nc5_standard_error, nci_scores};
     #[pymodule_export]
     use crate::passes::limit_threads;
     #[pymodule_export]

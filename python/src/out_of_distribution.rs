@@ -3,6 +3,7 @@
 use nalgebra::DVector;
 use neural_collapse::measure::{ClassVectors, Scalar};
 use neural_collapse::metrics;
+use neural_collapse::metrics::errors::{SampleParts, nc5_estimate};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pythonize::pythonize;
@@ -77,6 +78,28 @@ pub(crate) fn nc5(
     let outside = DVector::from_vec(vector(outside_mean, "outside_mean")?);
     let nc5 = ClassVectors::columns(&means).and_then(|means| metrics::nc5(&means, &outside));
     nc5.or_raise(py)
+}
+
+/// The standard error of :func:`nc5` for samples of known classes (N, d) with `labels` (N,), and samples out of distribution
+/// (n, d) with as many zeros as `zeros`: both move it independently. None if a class has a single sample.
+#[pyfunction]
+pub(crate) fn nc5_standard_error<'py>(
+    py: Python<'py>,
+    features: &Bound<'py, PyAny>,
+    labels: &Bound<'py, PyAny>,
+    statistics: PyRef<'_, FirstPass>,
+    outside: &Bound<'py, PyAny>,
+    zeros: &Bound<'py, PyAny>,
+) -> PyResult<Option<f64>> {
+    let known = parts(py, &Samples::new(features, labels, None, Some(statistics))?)?;
+    let outside = parts(py, &Samples::new(outside, zeros, Some(1), None)?)?;
+    let found = py.detach(|| nc5_estimate(&known, &outside)).or_raise(py)?;
+    Ok(found.map(|found| found.standard_error))
+}
+
+fn parts(py: Python<'_>, samples: &Samples<'_, '_>) -> PyResult<SampleParts> {
+    let parts = SampleParts::new(samples.statistics(), &metrics::Nc1Options::default());
+    samples.added_to(py, parts.or_raise(py)?, None)
 }
 
 /// NECO scores: the share ‖P(h − h_G)‖/‖h − h_G‖ of a feature in the directions in which known classes vary.
@@ -154,7 +177,8 @@ pub(crate) fn nci_scores<'py>(
 }
 
 /// How well a score tells samples of known classes from others: a dictionary with known_mean, outside_mean and auroc, the
-/// share of pairs in the right order (even ones by half). Samples without a score, NaN, are left out.
+/// share of pairs in the right order (even ones by half), and their `standard_errors` for other samples by the same rule.
+/// Samples without a score, NaN, are left out.
 #[pyfunction]
 pub(crate) fn detection<'py>(
     py: Python<'py>,

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use neural_collapse::ClassStatistics;
 use neural_collapse::measure::{ClassVariances, LabeledFeatures, PooledScatter, Scalar};
+use neural_collapse::metrics::errors::SampleParts;
 use neural_collapse::metrics::{Confusion, DecisionCounts, MetricSums, Nc1Sums};
 use neural_collapse::objective::ObjectiveSums;
 use numpy::PyUntypedArrayMethods;
@@ -84,7 +85,8 @@ accumulates!(
     DecisionCounts,
     Confusion,
     PooledScatter,
-    ObjectiveSums
+    ObjectiveSums,
+    SampleParts
 );
 
 /// Adds all samples to sums, piece by piece. What has been added before an error stays: see [`all_or_nothing`].

@@ -149,6 +149,12 @@ impl RegressionAudit {
         self.0.loss_gap()
     }
 
+    /// Standard errors of nrc1, nrc2, nrc3, fit, loss and loss_gap over other samples of the same distribution.
+    #[getter]
+    fn standard_errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.0.standard_errors)?)
+    }
+
     /// For each number that is None, why.
     #[getter]
     fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -71,6 +71,8 @@ def exact(audit: Any) -> dict[str, Any]:
     levels = numbers.get("levels") or {}
     numbers["levels"] = {key: value is None if key == "collapsed" else value for key, value in levels.items()}
     numbers["standard_errors"] = numbers.get("standard_errors") is None
+    reasons = numbers.get("reasons") or {}
+    numbers["reasons"] = {key: value for key, value in reasons.items() if not key.startswith("standard_errors.")}
     return numbers
 
 

@@ -56,7 +56,9 @@ def test_out_of_distribution(measured, dtype):
         assert found[name]["known_mean"] == pytest.approx(score(h).mean(), rel=1e-6)
         assert found[name]["outside_mean"] == pytest.approx(score(o).mean(), rel=1e-6)
         assert found[name]["auroc"] == pytest.approx(auroc(score(h), score(o)), abs=2e-2 if dtype == np.float32 else 1e-9)
-    assert found["reasons"] == {}
+    assert found["reasons"] == {} and found["nc5_standard_error"] > 0
+    score = neco(h)
+    assert found["neco"]["standard_errors"]["known_mean"] == pytest.approx(score.std(ddof=1) / np.sqrt(len(score)), rel=1e-5)
     statistics = nc.FirstPass(features.shape[1], classes)
     statistics.add(features, labels)
     assert nc.Neco(statistics).scores(outside) == pytest.approx(neco(o), rel=1e-6)
@@ -82,6 +84,7 @@ def test_principal_directions():
 def test_without_differences_there_is_a_reason():
     found = nc.out_of_distribution(np.ones((4, 2)), [0, 0, 1, 1], [[1.0, 2.0]], np.eye(2))
     assert found["neco"] is None and "neco" in found["reasons"] and found["nc5"] is not None
+    assert found["nc5_standard_error"] is None and "single sample" in found["reasons"]["nc5_standard_error"]
 
 
 def test_the_program_says_the_same_of_other_samples(tmp_path):
@@ -92,7 +95,7 @@ def test_the_program_says_the_same_of_other_samples(tmp_path):
     np.savez(others, features=outside)
     expected = program("audit", str(known), "--out-of-distribution", str(others))
     found = nc.out_of_distribution(features, labels, outside, weights)
-    for key in ("nc5", "neco", "nci"):
+    for key in ("nc5", "nc5_standard_error", "neco", "nci"):
         assert_same(found[key], expected[key], where=key)
 
 
@@ -216,6 +219,9 @@ def test_layers():
     assert law["slope"] == pytest.approx(slope) and law["intercept"] == pytest.approx(intercept)
     assert law["factor"] == pytest.approx(np.exp(slope)) and found["separation"]["slope"] == law["slope"]
     assert nc.separation_law([1.0, 0.5]) is None
+    assert found["cka_standard_errors"][0][0] == 0 < found["cka_standard_errors"][0][1] < 0.2
+    assert 0 < found["separation_standard_errors"]["slope"] < 0.5 and "cka_standard_errors" not in found["reasons"]
+    assert found["layers"][1]["standard_errors"]["effective_rank"] > 0
     heard = []
     nc.layers([array.astype(np.float32) for array in features], labels, progress=lambda *now: heard.append(now))
     assert heard[-1] == ("layers", 90, 90)
@@ -252,6 +258,27 @@ def test_standard_errors_cover_repetitions():
         values.append(audit.nc1)
         stated.append(audit.standard_errors["nc1"])
     assert 0.7 < np.std(values, ddof=1) / np.mean(stated) < 1.4
+
+
+def test_differences_between_audits():
+    rng, labels = np.random.default_rng(5), np.arange(120) % 3
+    prediction = nc.predict([40] * 3, weight_decay=1e-2, feature_decay=1e-3)
+    features, weights = np.eye(4)[labels] + 0.3 * rng.normal(size=(120, 4)), rng.normal(size=(3, 4))
+    early = nc.audit(features, labels, weights, prediction=prediction, all_metrics=True)
+    late = nc.audit(features * 0.9 + 0.1 * np.eye(4)[labels], labels, weights, prediction=prediction, all_metrics=True)
+    other, same = late.minus(early), late.minus(early, same_samples=True)
+    for key in ("nc1", "nc3", "loss"):
+        found, paired = other["metrics"][key], same["metrics"][key]
+        assert found["value"] == pytest.approx(late.to_dict()[key]) and found["difference"] == found["value"] - found["other"]
+        errors_of = [audit.standard_errors[key] for audit in (late, early)]
+        assert found["standard_error"] == pytest.approx(np.hypot(*errors_of)) and not found["paired"]
+        assert paired["paired"] and paired["standard_error"] < 0.5 * found["standard_error"]
+    assert late.minus(late, same_samples=True)["metrics"]["nc1"]["standard_error"] == 0
+    assert late.least_squares_split["within_classes"] == pytest.approx(
+        nc.least_squares_split(features * 0.9 + 0.1 * np.eye(4)[labels], labels, weights, weight_decay=1e-2)["within_classes"]
+    )
+    with pytest.raises(errors.NotAnsweredError):
+        late.minus(nc.audit(features, labels, weights))
 
 
 def test_levels_are_averages():

@@ -241,6 +241,7 @@ def test_regression(bias, depth):
     noisy = near(rng, point["features"], 0.3)
     moved = nc.audit_regression(noisy, targets, point["weights"], point["bias"], **decays)
     assert moved.loss_gap > 1e-3 and moved.nrc2 > 1e-3
+    assert all(moved.standard_errors[key] > 0 for key in ("nrc1", "nrc2", "fit", "loss", "loss_gap"))
     with pytest.raises(errors.NoClosedFormError):
         nc.Ufm.from_targets(targets, bias=1e-3, **decays)
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
 
+use crate::audit::classes::ClassAudit;
 use crate::audit::frames::{FrameDistances, comparable};
 use crate::audit::layer_ratios::LayerRatio;
 use crate::audit::measurement::Measurement;
@@ -15,44 +16,13 @@ use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::Levels;
 use crate::metrics::{nc2, nc3};
-use crate::numerics::squares::norm;
-use crate::prediction::{ClassGeometry, Geometry, Prediction, Summary, answered};
+use crate::prediction::{Geometry, Prediction, Summary, answered};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
-/// A class counts as collapsed if the norms of its classifier and of its mean are both below this share of
-/// the largest ones.
-const COLLAPSED: f64 = 1e-3;
-
 /// Two class means whose cosine is above this share a direction.
 const SHARED_DIRECTION: f64 = 0.999;
-
-/// A measured number or fact beside the predicted one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Compared<T> {
-    /// What the network has.
-    pub measured: T,
-    /// What the theory predicts; `None` without a prediction or if minimizers differ in it.
-    pub predicted: Option<T>,
-}
-
-/// One class of an [`Audit`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct ClassAudit {
-    /// Number of samples.
-    pub count: u64,
-    /// ‖w_k‖², w_k the k-th row of W_M.
-    pub classifier_norm_squared: Compared<f64>,
-    /// ‖h_k‖², h_k the class mean.
-    pub feature_norm_squared: Compared<f64>,
-    /// Whether the class has collapsed to zero. Measured: both norms are below 10⁻³ of the largest ones.
-    pub collapsed: Compared<bool>,
-}
 
 /// A network beside the prediction of one model, or beside none.
 ///
@@ -118,9 +88,7 @@ impl Audit {
     /// f*, where the model predicts a loss that can be measured.
     #[must_use]
     pub fn loss_optimum(&self) -> Option<f64> {
-        let summary = self.prediction.as_ref()?;
-        let measurable = !summary.training_objective.is_constraint();
-        measurable.then_some(summary.loss)
+        optimum(self.prediction.as_ref()?)
     }
 
     /// ‖∇f‖ with respect to all layers, the bias and the features; `None` without an objective, and where the gradient
@@ -196,8 +164,9 @@ impl Measurement {
             outputs: in_order(outputs.as_ref(), matching.as_deref()),
             class_means: in_order(class_means_gram.as_ref(), matching.as_deref()),
         };
-        let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
         let summary = Summary::new(prediction)?;
+        let losses = self.losses(&summary.training_objective, optimum(&summary));
+        let (levels, standard_errors) = self.sampling(head, &targets, losses, &mut reasons)?;
         let rank = answered(prediction.class_mean_rank())?;
         let mut verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
         let structure = match verdict.kind {
@@ -266,7 +235,8 @@ impl Measurement {
             reasons.insert(key, reason.clone());
         }
         let targets = Targets::of_frame(target.as_ref(), head)?;
-        let (levels, standard_errors) = self.sampling(head, &targets, &mut reasons)?;
+        let losses = self.training_objective().and_then(|objective| self.losses(objective, None));
+        let (levels, standard_errors) = self.sampling(head, &targets, losses, &mut reasons)?;
         let loss = self.training_objective().and_then(|objective| self.loss_of(objective));
         let audit = Audit {
             nc2: distance
@@ -332,33 +302,6 @@ impl Measurement {
         Ok(())
     }
 
-    /// The norms of every class, predicted ones in the order of the matching.
-    fn classes(
-        &self,
-        head: &LinearHead,
-        prediction: Option<&dyn Prediction>,
-        matching: Option<&[usize]>,
-    ) -> Result<Vec<ClassAudit>> {
-        let classifier = classifier_norms(head);
-        let features = self.class_mean_norms();
-        let largest = |norms: &[f64]| norms.iter().copied().fold(0.0, f64::max);
-        let limits = (COLLAPSED * largest(&classifier), COLLAPSED * largest(features));
-        let mut classes = Vec::with_capacity(classifier.len());
-        let sizes = self.statistics.counts();
-        for ((&classifier, &feature), &count) in classifier.iter().zip(features).zip(sizes) {
-            classes.push(ClassAudit {
-                count,
-                classifier_norm_squared: measured(square(classifier)?),
-                feature_norm_squared: measured(square(feature)?),
-                collapsed: measured(classifier <= limits.0 && feature <= limits.1),
-            });
-        }
-        if let Some(prediction) = prediction {
-            predict_classes(&mut classes, prediction, matching)?;
-        }
-        Ok(classes)
-    }
-
     fn structure(
         &self,
         head: &LinearHead,
@@ -379,8 +322,7 @@ impl Measurement {
         predicted_rank: Option<usize>,
     ) -> TrainingVerdict {
         let losses = prediction.and_then(|(summary, loss)| {
-            let measurable = !summary.training_objective.is_constraint();
-            Some((loss?, summary.loss)).filter(|_| measurable && summary.loss > 0.0)
+            Some((loss?, optimum(summary).filter(|&optimum| optimum > 0.0)?))
         });
         TrainingVerdict::of(&Evidence {
             relative_gradient: self.relative_gradient(),
@@ -435,65 +377,7 @@ impl Ordered {
     }
 }
 
-/// The norms of the rows of W_M.
-fn classifier_norms(head: &LinearHead) -> Vec<f64> {
-    let rows = head.weights().last().into_iter().flat_map(|weight| weight.row_iter());
-    rows.map(|row| norm(row.transpose().as_slice())).collect()
-}
-
-/// Lays predicted norms beside the measured ones; without a scale of their own they get that of the measured.
-fn predict_classes(
-    classes: &mut [ClassAudit],
-    prediction: &dyn Prediction,
-    matching: Option<&[usize]>,
-) -> Result<()> {
-    let runs = answered(prediction.class_runs())?.unwrap_or_default();
-    let predicted = runs.iter().flat_map(|(run, class)| run.classes().map(move |_| class));
-    for (position, class) in predicted.enumerate() {
-        let measured = matching.and_then(|order| order.get(position)).copied().unwrap_or(position);
-        if let Some(audited) = classes.get_mut(measured) {
-            audited.predict(class);
-        }
-    }
-    if !prediction.has_scale() {
-        rescale(classes, |class| &mut class.classifier_norm_squared);
-        rescale(classes, |class| &mut class.feature_norm_squared);
-    }
-    Ok(())
-}
-
-impl ClassAudit {
-    fn predict(&mut self, predicted: &ClassGeometry) {
-        self.classifier_norm_squared.predicted = predicted.classifier_norm_squared;
-        self.feature_norm_squared.predicted = predicted.feature_norm_squared;
-        self.collapsed.predicted = predicted.collapsed;
-    }
-}
-
-/// Scales predicted norms so that their sum is that of the measured ones.
-fn rescale(classes: &mut [ClassAudit], norm: fn(&mut ClassAudit) -> &mut Compared<f64>) {
-    let sums = classes.iter_mut().fold((0.0, 0.0), |sums, class| {
-        let norm = norm(class);
-        (sums.0 + norm.measured, sums.1 + norm.predicted.unwrap_or(0.0))
-    });
-    if sums.1 > 0.0 {
-        for class in classes {
-            let norm = norm(class);
-            norm.predicted = norm.predicted.map(|value| value * (sums.0 / sums.1));
-        }
-    }
-}
-
-fn measured<T>(measured: T) -> Compared<T> {
-    Compared { measured, predicted: None }
-}
-
-/// The square of a norm, which may be out of range.
-fn square(norm: f64) -> Result<f64> {
-    let square = norm * norm;
-    if square.is_finite() {
-        return Ok(square);
-    }
-    let quantity = "the squared norm of a class's classifier or mean";
-    Err(Error::Unrepresentable { quantity, log10: 2.0 * norm.log10() })
+/// f*, where the model predicts a loss that can be measured.
+fn optimum(summary: &Summary) -> Option<f64> {
+    (!summary.training_objective.is_constraint()).then_some(summary.loss)
 }

@@ -12,7 +12,7 @@ use crate::measure::statistics::ClassStatistics;
 use crate::metrics::errors::SampleParts;
 use crate::metrics::{AllMetrics, Nc1, Nc4};
 use crate::numerics::squares::norm;
-use crate::objective::Objective;
+use crate::objective::{LeastSquaresSplit, Objective};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
@@ -40,6 +40,8 @@ pub struct Measurement {
     pub(super) feature_energy: Option<f64>,
     pub(super) features_squared: f64,
     pub(super) metrics: Option<AllMetrics>,
+    /// Or why there is none.
+    pub(super) split: Result<LeastSquaresSplit, String>,
     pub(super) parts: Option<Arc<SampleParts>>,
 }
 
@@ -135,6 +137,13 @@ impl Measurement {
         self.balancedness.as_deref()
     }
 
+    /// The squared loss of one layer with known decays, split at the head that is best for these features; `None` for other
+    /// losses and without the balance of the layers, with the reason in [`Audit::reasons`](crate::Audit::reasons).
+    #[must_use]
+    pub fn least_squares_split(&self) -> Option<&LeastSquaresSplit> {
+        self.split.as_ref().ok()
+    }
+
     /// 1/K Σ_k (1/n_k) Σ_i ‖h_ki‖², the measured budget E_H of the layer-peeled model; `None` if a class has no
     /// sample.
     #[must_use]
@@ -154,6 +163,12 @@ impl Measurement {
     #[must_use]
     pub fn metrics(&self) -> Option<&AllMetrics> {
         self.metrics.as_ref()
+    }
+
+    /// The parts of the samples that standard errors are from; `None` if they were not asked for.
+    #[must_use]
+    pub fn sample_parts(&self) -> Option<&SampleParts> {
+        self.parts.as_deref()
     }
 
     /// The distances to the frames that need no prediction: orthogonal frame and simplex ETF, and SELI if the
@@ -195,6 +210,20 @@ impl Measurement {
         }
     }
 
+    /// What [`loss_of`](Self::loss_of) is made of, for its standard error.
+    pub(super) fn losses(
+        &self,
+        objective: &TrainingObjective,
+        optimum: Option<f64>,
+    ) -> Option<Losses> {
+        let measured = self.loss_of(objective)?;
+        let feature_decay = match objective {
+            TrainingObjective::FixedSimplexHead { feature_decay, .. } => *feature_decay,
+            _ => objective.regularization().map_or(0.0, Regularization::feature_decay),
+        };
+        Some(Losses { measured, feature_decay, optimum })
+    }
+
     /// ‖∇f‖ relative to the norm of the gradient of the penalties alone, (λ₁W₁, …, λ_M W_M, λ_H H, λ_b b): near 1
     /// at random, and 0 at every stationary point.
     #[must_use]
@@ -213,6 +242,9 @@ impl Measurement {
                 false => "the class means are all equal",
             };
             reasons.insert("nc1", reason.into());
+        }
+        if let Err(reason) = &self.split {
+            reasons.insert("least_squares_split", reason.clone());
         }
         let of_nc1 = reasons.get("nc1").cloned();
         let mut missing = |key, is_missing: bool, reason: &str| {
@@ -273,6 +305,29 @@ impl Measurement {
         };
         let pairs = (0..self.counts.classes()).flat_map(|j| (0..j).map(move |i| (i, j)));
         pairs.filter(|&(i, j)| alive(i) && alive(j) && is_shared(i, j)).count()
+    }
+}
+
+/// A measured loss and what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Losses {
+    pub(super) measured: f64,
+    /// λ_H, the decay of the features in it.
+    pub(super) feature_decay: f64,
+    /// What is predicted.
+    pub(super) optimum: Option<f64>,
+}
+
+/// By what a measured head is larger than the predicted one: of vectors of length 1 outputs are cosines divided by the
+/// temperature, and so are the rows of the head.
+pub(super) fn head_size(objective: &TrainingObjective) -> f64 {
+    match objective {
+        TrainingObjective::UnitVectors {
+            loss_function: LossFunction::CrossEntropy,
+            temperature,
+            ..
+        } => temperature.recip(),
+        _ => 1.0,
     }
 }
 

@@ -7,12 +7,13 @@ use nalgebra::{DMatrix, DVector};
 use crate::audit::frames::comparable;
 use crate::error::{Error, Result, check_shape};
 use crate::measure::features::Features;
+use crate::metrics::errors::{Estimate, nrc1_estimate, nrc2_estimate, nrc3_estimate};
 use crate::metrics::{nc2, nrc1_with, nrc2_with, nrc3, predicted_gamma};
 use crate::models::squared::{GlobalMinimum, Ufm};
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{check_finite, product, transposed};
 use crate::numerics::scalar::{Scalar, to_f64};
-use crate::prediction::{Basis, Prediction, Summary};
+use crate::prediction::{Basis, ExplicitPoint, Prediction, Summary};
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
 
@@ -44,6 +45,10 @@ pub struct RegressionAudit {
     pub loss: f64,
     /// Its global minimum.
     pub loss_optimum: Option<f64>,
+    /// Standard errors of `nrc1`, `nrc2`, `nrc3`, `fit`, `loss` and `loss_gap`, over other samples of the same distribution: of
+    /// features and targets, and with the targets of the predicted loss. Layers and decays count as given. `None` where
+    /// there is none, with the reason under `standard_errors.` and the name.
+    pub standard_errors: BTreeMap<&'static str, Option<Estimate>>,
     /// The prediction.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub prediction: Option<Summary>,
@@ -132,10 +137,15 @@ pub fn audit_regression_with<T: Scalar>(
         fit_predicted: None,
         loss: seen.loss(targets, head, regularization)?,
         loss_optimum: None,
+        standard_errors: BTreeMap::from([
+            ("nrc1", comparable(nrc1_estimate(features, principal, monitor))?.flatten()),
+            ("nrc2", comparable(nrc2_estimate(features, head, monitor))?.flatten()),
+            ("fit", fit_estimate(&seen.outputs, targets)),
+        ]),
         prediction: None,
         reasons: BTreeMap::new(),
     };
-    audit.predict(targets, &seen.outputs, head, regularization)?;
+    audit.predict(targets, &seen, head, regularization)?;
     audit.give_reasons();
     Ok(audit)
 }
@@ -145,7 +155,7 @@ impl RegressionAudit {
     fn predict(
         &mut self,
         targets: &DMatrix<f64>,
-        outputs: &DMatrix<f64>,
+        Seen { outputs, features_squared }: &Seen,
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<()> {
@@ -156,7 +166,13 @@ impl RegressionAudit {
             let gamma = predicted_gamma(samples, *decay, regularization.feature_decay());
             self.gamma = Some(gamma);
             self.nrc3 = comparable(nrc3(head, &covariance(targets), gamma))?;
+            let estimate = comparable(nrc3_estimate(head, targets, gamma))?.flatten();
+            self.standard_errors.insert("nrc3", estimate);
         }
+        let decay = regularization.feature_decay();
+        let mut losses = contributions(&(outputs - targets), features_squared, decay);
+        let estimate = Estimate::of_influences(self.loss, losses.clone());
+        self.standard_errors.insert("loss", estimate);
         let ufm = Ufm::from_target(targets.clone(), regularization.clone());
         let minimum = match ufm.and_then(|ufm| ufm.with_widths(&head.widths())?.global_minimum()) {
             Ok(minimum) => minimum,
@@ -174,10 +190,17 @@ impl RegressionAudit {
         self.gram_distances = (1..=head.depth()).map(distance).collect::<Result<_>>()?;
         self.loss_optimum = Some(minimum.loss());
         if minimum.is_unique() {
-            let predicted = predicted_outputs(&minimum)?;
+            let point = predicted_point(&minimum)?;
+            let predicted = outputs_of(&point)?;
             let size = predicted.norm();
             self.output_distance = (size > 0.0).then(|| (outputs - &predicted).norm() / size);
             self.fit_predicted = fit(&predicted, targets);
+            // The minimum changes with a target as its own term of it does, as layers are at their best.
+            let best = squares(&point.features()?);
+            let best = contributions(&(predicted - targets), &best, decay);
+            losses.iter_mut().zip(best).for_each(|(loss, best)| *loss -= best);
+            let gap = self.loss - minimum.loss();
+            self.standard_errors.insert("loss_gap", Estimate::of_influences(gap, losses));
         }
         self.prediction = Some(Summary::new(&minimum)?);
         Ok(())
@@ -202,6 +225,32 @@ impl RegressionAudit {
         missing("output_distance", self.output_distance.is_none(), family);
         missing("fit_predicted", self.fit_predicted.is_none(), family);
         missing("fit", self.fit.is_none(), "all targets are equal");
+        missing(
+            "standard_errors.gram_distances",
+            true,
+            "the predicted layers move with all targets",
+        );
+        missing(
+            "standard_errors.output_distance",
+            true,
+            "the predicted outputs move with all targets",
+        );
+        let errors = [
+            (
+                "nrc1",
+                "standard_errors.nrc1",
+                "it is open which principal directions count, or NRC1 has no value",
+            ),
+            ("nrc2", "standard_errors.nrc2", "NRC2 has no value"),
+            ("nrc3", "standard_errors.nrc3", "NRC3 has no value, or no derivative"),
+            ("fit", "standard_errors.fit", "the fit has no value"),
+            ("loss", "standard_errors.loss", "there is one sample"),
+            ("loss_gap", "standard_errors.loss_gap", "there is no prediction with one minimum"),
+        ];
+        for (name, key, reason) in errors {
+            let estimate = self.standard_errors.entry(name).or_default();
+            missing(key, estimate.is_none(), reason);
+        }
     }
 }
 
@@ -220,14 +269,17 @@ fn check_training(head: &LinearHead, regularization: &Regularization) -> Result<
     Ok(())
 }
 
-/// The outputs at the minimum, K×N. Layers are no wider than the outputs, which changes nothing but the size of the features
-/// that are multiplied.
-fn predicted_outputs(minimum: &GlobalMinimum) -> Result<DMatrix<f64>> {
+/// The minimum with layers that are no wider than the outputs, which changes nothing but the size of the features.
+fn predicted_point(minimum: &GlobalMinimum) -> Result<ExplicitPoint> {
     let ufm = minimum.problem();
     let outputs = ufm.classes();
     let widths = ufm.widths().unwrap_or_default().iter().map(|&width| width.min(outputs));
     let narrow = ufm.clone().with_widths(&widths.collect::<Vec<_>>())?.global_minimum()?;
-    let point = narrow.explicit(&Basis::Standard)?;
+    narrow.explicit(&Basis::Standard)
+}
+
+/// The outputs of a point, K×N.
+fn outputs_of(point: &ExplicitPoint) -> Result<DMatrix<f64>> {
     let mut predicted = product(&point.head().product()?, &point.features()?);
     add_bias(&mut predicted, point.head());
     Ok(predicted)
@@ -243,8 +295,8 @@ fn add_bias(outputs: &mut DMatrix<f64>, head: &LinearHead) {
 struct Seen {
     /// W_M⋯W₁H + b1ᵀ, K×N.
     outputs: DMatrix<f64>,
-    /// ‖H‖².
-    features_squared: f64,
+    /// ‖h‖² of each sample.
+    features_squared: Vec<f64>,
 }
 
 impl Seen {
@@ -257,10 +309,10 @@ impl Seen {
         let data = features.with_labels(&labels, 1)?;
         let layers = head.product()?;
         let mut outputs = DMatrix::zeros(head.classes(), features.samples());
-        let (mut first, mut features_squared) = (0, 0.0);
+        let (mut first, mut features_squared) = (0, Vec::new());
         data.watched_chunks("outputs", monitor, |chunk| {
             let columns = chunk.columns(|_, sample, out| to_f64(sample, out))?;
-            features_squared += columns.norm_squared();
+            features_squared.extend(squares(&columns));
             outputs.columns_mut(first, columns.ncols()).copy_from(&product(&layers, &columns));
             first += columns.ncols();
             Ok(())
@@ -282,7 +334,8 @@ impl Seen {
             (Bias::Regularized(decay), Some(bias)) => decay * bias.norm_squared(),
             _ => 0.0,
         };
-        let features = regularization.feature_decay() * self.features_squared;
+        let features_squared = self.features_squared.iter().sum::<f64>();
+        let features = regularization.feature_decay() * features_squared;
         let misfit = (&self.outputs - targets).norm_squared() / targets.ncols() as f64;
         let loss = (misfit + weights + bias + features) / 2.0;
         match loss.is_finite() {
@@ -309,4 +362,25 @@ fn covariance(targets: &DMatrix<f64>) -> DMatrix<f64> {
 fn fit(outputs: &DMatrix<f64>, targets: &DMatrix<f64>) -> Option<f64> {
     let fit = 1.0 - (outputs - targets).norm_squared() / centered(targets).norm_squared();
     fit.is_finite().then_some(fit)
+}
+
+/// R² with its standard error.
+fn fit_estimate(outputs: &DMatrix<f64>, targets: &DMatrix<f64>) -> Option<Estimate> {
+    let (errors, totals) = (squares(&(outputs - targets)), squares(&centered(targets)));
+    let mean = |squares: &[f64]| squares.iter().sum::<f64>() / squares.len() as f64;
+    let (error, total) = (mean(&errors), mean(&totals));
+    let influences = errors.iter().zip(&totals);
+    let influences = influences.map(|(own, all)| (error / total * all - own) / total).collect();
+    Estimate::of_influences(1.0 - error / total, influences)
+}
+
+/// What each sample contributes to the loss, ½ ‖z − y‖² + N λ_H/2 ‖h‖², of which the mean counts.
+fn contributions(residuals: &DMatrix<f64>, features_squared: &[f64], decay: f64) -> Vec<f64> {
+    let factor = decay * residuals.ncols() as f64;
+    let terms = squares(residuals).into_iter().zip(features_squared);
+    terms.map(|(misfit, feature)| (misfit + factor * feature) / 2.0).collect()
+}
+
+fn squares(matrix: &DMatrix<f64>) -> Vec<f64> {
+    matrix.column_iter().map(|column| column.norm_squared()).collect()
 }

@@ -6,6 +6,7 @@ use crate::measure::directions::largest_difference;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::projected::Nc1Part;
 use crate::measure::statistics::ClassStatistics;
+use crate::metrics::errors::{Metric, SampleParts};
 use crate::metrics::{Nc1, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 
@@ -88,6 +89,14 @@ impl<T: Scalar> Resolution<T> {
         match self {
             Self::Some(sums) => sums.accumulate(batch),
             Self::Unknown | Self::All | Self::Nothing => Ok(()),
+        }
+    }
+
+    /// With what the error of NC1 on these directions needs, unless they are all.
+    pub(super) fn with_parts(&self, parts: SampleParts, metric: Metric) -> Result<SampleParts> {
+        match self {
+            Self::Some(sums) => parts.with_nc1(metric, sums.options()),
+            Self::Unknown | Self::All | Self::Nothing => Ok(parts),
         }
     }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
 
-use crate::audit::measurement::Measurement;
+use crate::audit::measurement::{Losses, Measurement};
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::metrics::errors::StandardErrors;
+use crate::metrics::errors::{Metric, StandardErrors};
 use crate::metrics::levels::{Collapsed, Levels, Unstructured};
 use crate::prediction::Geometry;
 use crate::problem::counts::ClassCounts;
@@ -76,6 +76,7 @@ impl Measurement {
         &self,
         head: &LinearHead,
         targets: &Targets,
+        losses: Option<Losses>,
         reasons: &mut BTreeMap<&'static str, String>,
     ) -> Result<(Levels, Option<StandardErrors>)> {
         let mut unstructured =
@@ -94,7 +95,8 @@ impl Measurement {
             let reason = "all pairs of so many classes would take too long";
             reasons.extend(LEVELS_OF_PAIRS.map(|key| (key, reason.to_string())));
         }
-        let errors = self.standard_errors(head, targets)?;
+        let errors = self.standard_errors(head, targets, losses)?;
+        self.error_reasons(errors.as_ref(), reasons);
         if errors.is_none() {
             let reason = match self.parts.is_some() {
                 true => {
@@ -114,6 +116,7 @@ impl Measurement {
         &self,
         head: &LinearHead,
         targets: &Targets,
+        losses: Option<Losses>,
     ) -> Result<Option<StandardErrors>> {
         let Some(parts) = &self.parts else { return Ok(None) };
         let target = targets.outputs.as_ref();
@@ -122,10 +125,54 @@ impl Measurement {
             None => StandardErrors::new(parts, head, target)?,
         };
         let Some(errors) = errors else { return Ok(None) };
-        let errors = errors.with_decisions(self.nc4(), self.statistics().counts());
+        let mut errors = errors.with_decisions(self.nc4(), self.statistics().counts());
+        for (metric, nc1) in [
+            (Metric::Nc1Resolved, self.nc1_resolved()),
+            (Metric::Nc1PredictedRank, self.nc1_predicted_rank()),
+        ] {
+            if nc1.is_some() && nc1 == self.nc1() {
+                errors = errors.with_nc1_named(metric);
+            }
+        }
+        if let Some(Losses { measured, feature_decay, optimum }) = losses {
+            errors = errors.with_loss(parts, (measured, feature_decay), optimum)?;
+        }
         match &targets.class_means {
             Some(target) => errors.with_nc2_class_means(parts, target).map(Some),
             None => Ok(Some(errors)),
+        }
+    }
+
+    /// Why numbers that are measured have no standard error.
+    fn error_reasons(
+        &self,
+        errors: Option<&StandardErrors>,
+        reasons: &mut BTreeMap<&'static str, String>,
+    ) {
+        let Some(errors) = errors else { return };
+        let mut missing = |key, reason: &str| reasons.insert(key, reason.into());
+        missing("standard_errors.nc2", "layers are no samples");
+        if self.objective().is_some() {
+            missing(
+                "standard_errors.gradient_norm",
+                "it is zero or not for the very samples of the training, of which it is no estimate for others",
+            );
+        }
+        if self.balancedness().is_some() {
+            missing(
+                "standard_errors.balancedness",
+                "it is that of the very samples of the training, of which it is no estimate for others",
+            );
+        }
+        if self.least_squares_split().is_some() {
+            missing(
+                "standard_errors.least_squares_split",
+                "the best head moves with all second moments, which are not kept for each part of the samples; their sum is \
+                 the loss but for the penalty of the features",
+            );
+        }
+        for (metric, reason) in errors.reasons() {
+            missing(metric.reason_key(), reason);
         }
     }
 }

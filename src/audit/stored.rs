@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::audit::comparison::{Audit, ClassAudit};
+use crate::audit::classes::ClassAudit;
+use crate::audit::comparison::Audit;
 use crate::audit::frames::FrameDistances;
 use crate::audit::layer_ratios::LayerRatio;
 use crate::audit::structure::NetworkStructure;
@@ -12,6 +13,7 @@ use crate::audit::training::TrainingVerdict;
 use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::Levels;
 use crate::metrics::{AllMetrics, Nc1};
+use crate::objective::LeastSquaresSplit;
 use crate::prediction::Geometry;
 
 /// The keys of the object. Numbers that are missing are null, and `reasons` says why.
@@ -35,6 +37,7 @@ struct AuditObject<'a> {
     loss_gap_relative: Option<f64>,
     gradient_norm: Option<f64>,
     balancedness: Option<&'a [f64]>,
+    least_squares_split: Option<SplitObject>,
     // The key is a contract, whatever the spelling elsewhere.
     #[serde(rename = "relabelled")]
     relabeled: bool,
@@ -50,6 +53,22 @@ struct AuditObject<'a> {
     nc1_layer_ratios: &'a [LayerRatio],
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<&'a AllMetrics>,
+}
+
+/// The parts of the squared loss.
+#[derive(Serialize)]
+struct SplitObject {
+    within_classes: f64,
+    class_means: f64,
+    penalty: f64,
+    head_distance: f64,
+}
+
+impl SplitObject {
+    fn new(split: &LeastSquaresSplit) -> Self {
+        let LeastSquaresSplit { within_classes, class_means, penalty, head_distance, .. } = *split;
+        Self { within_classes, class_means, penalty, head_distance }
+    }
 }
 
 fn is_empty(ratios: &&[LayerRatio]) -> bool {
@@ -78,6 +97,7 @@ impl Serialize for Audit {
             loss_gap_relative: self.loss_gap_relative(),
             gradient_norm: self.gradient_norm(),
             balancedness: measurement.balancedness(),
+            least_squares_split: measurement.least_squares_split().map(SplitObject::new),
             relabeled: self.matching.as_ref().is_some_and(|order| !order.is_sorted()),
             distances: self.distances.as_ref(),
             levels: &self.levels,

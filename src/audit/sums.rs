@@ -5,13 +5,14 @@ use std::sync::Arc;
 use crate::audit::frames::comparable;
 use crate::audit::measurement::Measurement;
 use crate::audit::resolution::Resolution;
+use crate::audit::split::split;
 use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::check_second_pass;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::metrics::errors::SampleParts;
+use crate::metrics::errors::{Metric, SampleParts};
 use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
@@ -195,12 +196,20 @@ impl<T: Scalar> AuditSums<T> {
         let metrics =
             options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
         let wants_errors = options.standard_errors && !other;
-        let parts =
-            wants_errors.then(|| SampleParts::new(&statistics, &options.nc1)).transpose()?;
         let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
         let resolved = Resolution::of_noise(&statistics, &options.nc1, options.features_squared)?;
         let predicted = Resolution::of_rank(&statistics, &options.nc1, options.predicted_rank)?;
         let decisions = DecisionCounts::new(&statistics, &head)?;
+        let mut parts =
+            wants_errors.then(|| SampleParts::new(&statistics, &options.nc1)).transpose()?;
+        for (metric, directions) in
+            [(Metric::Nc1Resolved, &resolved), (Metric::Nc1PredictedRank, &predicted)]
+        {
+            parts = parts.map(|parts| directions.with_parts(parts, metric)).transpose()?;
+        }
+        if options.all_metrics {
+            parts = parts.map(|parts| parts.with_all_nc1(&head)).transpose()?;
+        }
         Ok(Self {
             objective: sums.transpose()?.flatten(),
             nc1: of_other(nc1, Nc1Sums::of_other_samples, other),
@@ -239,15 +248,18 @@ impl<T: Scalar> AuditSums<T> {
         self.resolved.accumulate(chunk)?;
         self.predicted.accumulate(chunk)?;
         self.decisions.accumulate(chunk)?;
-        match &mut self.objective {
-            Some(objective) => objective.add(chunk)?,
-            None => self.energy.accumulate(chunk)?,
-        }
+        let losses = match &mut self.objective {
+            Some(objective) => Some(objective.add(chunk)?),
+            None => {
+                self.energy.accumulate(chunk)?;
+                None
+            }
+        };
         if let Some(metrics) = &mut self.metrics {
             metrics.accumulate(chunk)?;
         }
         if let Some(parts) = &mut self.parts {
-            parts.accumulate(chunk)?;
+            parts.accumulate_with_losses(chunk, losses.as_deref())?;
         }
         Ok(())
     }
@@ -297,6 +309,7 @@ impl<T: Scalar> AuditSums<T> {
             features_squared: energy.total(),
             parts: self.parts.clone().map(Arc::new),
             metrics: self.metrics.as_ref().map(MetricSums::metrics).transpose()?,
+            split: split(objective, &self.statistics, &self.head, self.training_objective.as_ref()),
             training_objective: self.training_objective.clone(),
             statistics: Arc::clone(&self.statistics),
             head: Arc::clone(&self.head),
@@ -341,5 +354,8 @@ fn objective_sums(
         }
         _ => objective.regularization().is_some(),
     };
-    if balance && is_balanced { sums.with_balancedness().map(Some) } else { Ok(Some(sums)) }
+    match balance && is_balanced {
+        true => sums.with_scatter(statistics).map(Some),
+        false => Ok(Some(sums)),
+    }
 }

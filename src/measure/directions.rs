@@ -42,6 +42,8 @@ pub(crate) struct Directions {
 pub(crate) struct Projector {
     /// A column for each of the directions in which the class means differ.
     pub(crate) directions: DMatrix<f64>,
+    /// The same in the space behind the layers, if there are some: what `directions` are before the layers turn them back.
+    pub(crate) behind_layers: Option<DMatrix<f64>>,
     /// A power of two at the size of B.
     pub(crate) scale: f64,
 }
@@ -71,11 +73,14 @@ impl Projector {
             Some(rank) => differences.leading_directions(rank_cutoff, rank)?,
         };
         let Some(directions) = directions else { return Ok(None) };
-        let directions = match layers {
-            Some(layers) => product(&transposed(layers), &directions),
-            None => directions,
-        };
-        Ok(Some(Self { directions, scale }))
+        Ok(Some(match layers {
+            Some(layers) => Self {
+                directions: product(&transposed(layers), &directions),
+                behind_layers: Some(directions),
+                scale,
+            },
+            None => Self { directions, behind_layers: None, scale },
+        }))
     }
 }
 

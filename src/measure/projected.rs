@@ -78,7 +78,7 @@ impl<T: Scalar> ProjectedScatter<T> {
         let means = statistics.shared_means()?;
         let projector = Projector::new(&means, directions, layers.as_ref().map(|l| &l.matrix))?;
         let (projector, scale) = match projector {
-            Some(Projector { directions, scale }) => {
+            Some(Projector { directions, scale, .. }) => {
                 (Some(Packed::new(&transposed(&directions), T::rounded)), scale)
             }
             None => (None, 1.0),

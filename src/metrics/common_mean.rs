@@ -153,11 +153,34 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
         Ok(sums)
     }
 
+    /// A power of two at the size of the deviations.
+    pub(super) fn unit(&self, monitor: &dyn Monitor) -> Result<f64> {
+        let mut largest: f64 = 0.0;
+        self.for_each_chunk(1.0, monitor, |deviations| largest = largest.max(deviations.amax()))?;
+        match largest > 0.0 {
+            true => Ok(power_of_two(&DMatrix::from_element(1, 1, largest))),
+            false => Err(Error::ZeroNorm { argument: "differences between the samples" }),
+        }
+    }
+
+    /// Calls `visit` with the deviations of the samples in a unit, d×B, chunk by chunk in their order.
+    pub(super) fn for_each_chunk(
+        &self,
+        unit: f64,
+        monitor: &dyn Monitor,
+        mut visit: impl FnMut(DMatrix<f64>),
+    ) -> Result<()> {
+        let deviations = Deviations::new(Arc::clone(&self.means), unit);
+        self.data.watched_chunks("directions of the samples", monitor, |chunk| {
+            visit(deviations.of(chunk)?);
+            Ok(())
+        })
+    }
+
     /// The mean share of the squared length of a deviation that is outside of the span of orthonormal columns.
     pub(super) fn share_outside(&self, basis: &DMatrix<f64>, monitor: &dyn Monitor) -> Result<f64> {
         let (mut outside, mut count) = (0.0, 0.0);
-        self.data.watched_chunks("directions of the samples", monitor, |chunk| {
-            let mut directions = self.deviations().of(chunk)?;
+        self.for_each_chunk(1.0, monitor, |mut directions| {
             for mut column in directions.column_iter_mut() {
                 let largest = column.amax();
                 if largest > 0.0 {
@@ -168,7 +191,6 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
             }
             subtract_inside(&mut directions, basis);
             outside += directions.norm_squared();
-            Ok(())
         })?;
         if count == 0.0 {
             return Err(Error::ZeroNorm { argument: "differences between the samples" });

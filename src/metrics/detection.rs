@@ -25,6 +25,28 @@ pub struct Detection {
     /// ones counted by half: 1 if the score tells all apart, ½ if it tells nothing. It is the area under the curve of the
     /// receiver operating characteristic. `None` without pairs.
     pub auroc: Option<f64>,
+    /// The standard errors of the three numbers.
+    pub standard_errors: DetectionErrors,
+}
+
+/// The standard errors of a [`Detection`] over other samples of both kinds, for the same rule that gives the scores: that
+/// its directions are of samples too is not counted. `None` for less than two samples.
+///
+/// Means have the error of a mean. With p_i the share of samples of the other kind that sample i has in the right order,
+/// AUROC has the variance Var(p of known)/n + Var(p of others)/m.
+///
+/// Source: DeLong, DeLong & Clarke-Pearson, *Comparing the areas under two or more correlated receiver operating
+/// characteristic curves* (Biometrics 1988).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct DetectionErrors {
+    /// Of [`Detection::known_mean`].
+    pub known_mean: Option<f64>,
+    /// Of [`Detection::outside_mean`].
+    pub outside_mean: Option<f64>,
+    /// Of [`Detection::auroc`].
+    pub auroc: Option<f64>,
 }
 
 impl Detection {
@@ -35,10 +57,19 @@ impl Detection {
     /// [`Error::OutOfRange`] naming a score that is not finite.
     pub fn of_scores(known: &[Option<f64>], outside: &[Option<f64>]) -> Result<Self> {
         let (known, outside) = (sorted("known", known)?, sorted("outside", outside)?);
+        let in_order = shares_below(&known, &outside);
+        let others: Vec<f64> = shares_below(&outside, &known).iter().map(|p| 1.0 - p).collect();
+        let has_pairs = !known.is_empty() && !outside.is_empty();
+        let errors = (mean_variance(&in_order), mean_variance(&others));
         Ok(Self {
             known_mean: mean(&known),
             outside_mean: mean(&outside),
-            auroc: share_in_order(&known, &outside),
+            auroc: mean(&in_order).filter(|_| has_pairs),
+            standard_errors: DetectionErrors {
+                known_mean: mean_variance(&known).map(f64::sqrt),
+                outside_mean: mean_variance(&outside).map(f64::sqrt),
+                auroc: errors.0.zip(errors.1).map(|(known, outside)| (known + outside).sqrt()),
+            },
         })
     }
 }
@@ -62,13 +93,20 @@ fn mean(scores: &[f64]) -> Option<f64> {
     (count > 0.0).then(|| scores.iter().map(|score| score / count).sum())
 }
 
-/// The share of pairs whose first is above its second, of two sorted lists; even ones count by half.
-fn share_in_order(known: &[f64], outside: &[f64]) -> Option<f64> {
-    let pairs = known.len() as f64 * outside.len() as f64;
-    let in_order = known.iter().map(|score| {
-        let below = outside.partition_point(|other| other < score);
-        let up_to = outside.partition_point(|other| other <= score);
-        (below + up_to) as f64 / 2.0
-    });
-    (pairs > 0.0).then(|| in_order.sum::<f64>() / pairs)
+/// The variance of the mean of some numbers.
+fn mean_variance(numbers: &[f64]) -> Option<f64> {
+    let mean = mean(numbers)?;
+    let count = numbers.len() as f64;
+    let squares: f64 = numbers.iter().map(|number| (number - mean) * (number - mean)).sum();
+    (count > 1.0).then(|| squares / (count - 1.0) / count)
+}
+
+/// For each score the share of others below it, of two sorted lists; even ones count by half.
+fn shares_below(scores: &[f64], others: &[f64]) -> Vec<f64> {
+    let share = |score: &f64| {
+        let below = others.partition_point(|other| other < score);
+        let up_to = others.partition_point(|other| other <= score);
+        (below + up_to) as f64 / 2.0 / others.len() as f64
+    };
+    scores.iter().map(share).collect()
 }

@@ -4,5 +4,5 @@ mod cross_scatter;
 mod separation;
 mod sums;
 
-pub use separation::SeparationLaw;
+pub use separation::{SeparationErrors, SeparationLaw};
 pub use sums::{LayerMetrics, LayerSums, Layers};

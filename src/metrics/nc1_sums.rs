@@ -208,6 +208,11 @@ impl<T: Scalar> Nc1Sums<T> {
         self.scatter.fits(other)
     }
 
+    /// The conventions.
+    pub(crate) fn options(&self) -> &Nc1Options {
+        &self.options
+    }
+
     /// Number of samples of each class in the second pass.
     #[must_use]
     pub fn counts(&self) -> &[u64] {
@@ -242,7 +247,7 @@ impl PooledScatter {
         let Some(projector) = Projector::new(&means, options.directions(), None)? else {
             return Err(Error::ZeroNorm { argument: "differences between the class means" });
         };
-        let Projector { directions, scale } = projector;
+        let Projector { directions, scale, .. } = projector;
         let (rank, factor) = (directions.ncols(), self.unit / scale);
         let scattered = product(&self.scatter, &directions).dot(&directions);
         let trace = scattered * factor * factor / samples;

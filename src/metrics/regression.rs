@@ -1,13 +1,15 @@
 //! Collapse in regression: NRC1 to NRC3.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result, check_not_negative, check_shape};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::features::Features;
 use crate::metrics::common_mean::CommonMean;
 use crate::monitor::Monitor;
-use crate::numerics::linalg::{check_finite, left_svd, product, symmetric_eigen, transposed};
+use crate::numerics::linalg::{
+    SymmetricEigen, check_finite, gram, left_svd, product, symmetric_eigen, transposed,
+};
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
@@ -54,10 +56,7 @@ pub fn nrc1_with<T: Scalar>(
     outputs: usize,
     monitor: &dyn Monitor,
 ) -> Result<f64> {
-    if outputs == 0 || outputs > features.dimension() {
-        let expected = "between 1 and the number of features";
-        return Err(Error::out_of_range("outputs", outputs as f64, expected));
-    }
+    check_outputs(features, outputs)?;
     let labels = vec![0; features.samples()];
     let deviations = CommonMean::new(features, &labels, monitor)?;
     deviations.share_outside(&deviations.principal_directions(outputs, monitor)?, monitor)
@@ -103,13 +102,7 @@ pub fn nrc2_with<T: Scalar>(
     head.check_shape("features", features.dimension(), head.classes())?;
     let labels = vec![0; features.samples()];
     let deviations = CommonMean::new(features, &labels, monitor)?;
-    let svd = left_svd(&head.product()?.transpose())?;
-    let cutoff = CUTOFF * svd.singular_values.max();
-    let rank = svd.singular_values.iter().filter(|&&value| value > cutoff).count();
-    if rank == 0 {
-        return Err(Error::ZeroNorm { argument: "the product of the layers" });
-    }
-    deviations.share_outside(&svd.u.columns_range(..rank).into_owned(), monitor)
+    deviations.share_outside(&row_space(head)?, monitor)
 }
 
 /// NRC3: the Gram matrix of the weights has the shape that the covariance Σ of the targets gives,
@@ -138,22 +131,93 @@ pub fn nrc2_with<T: Scalar>(
 ///
 /// Source: Andriopoulos et al. (NeurIPS 2024), Theorem 4.1.
 pub fn nrc3(head: &LinearHead, covariance: &DMatrix<f64>, gamma: f64) -> Result<f64> {
-    let [weight] = head.weights() else {
-        let reason = "NRC3 is defined for one layer";
-        return Err(Error::length("head.weights()", head.depth(), 1, reason));
-    };
+    let weight = one_layer(head)?;
     let outputs = weight.nrows();
     check_shape("covariance", covariance.shape(), (outputs, outputs), "outputs × outputs")?;
     check_finite("covariance", covariance)?;
     check_not_negative("gamma", gamma)?;
-    let eigen = symmetric_eigen(covariance)?;
-    let kept = eigen.values.map(|value| (value.max(0.0).sqrt() - gamma.sqrt()).max(0.0));
-    let mut scaled = eigen.vectors.clone();
-    for (mut column, factor) in scaled.column_iter_mut().zip(kept.iter()) {
-        column *= *factor;
+    Target::new(covariance, gamma)?.distance_squared(weight)
+}
+
+/// T = [Σ^½ − √γ I]₊ with what its derivative needs.
+pub(crate) struct Target {
+    eigen: SymmetricEigen,
+    root_of_gamma: f64,
+    /// Eigenvalues of T.
+    kept: DVector<f64>,
+    matrix: DMatrix<f64>,
+}
+
+impl Target {
+    pub(crate) fn new(covariance: &DMatrix<f64>, gamma: f64) -> Result<Self> {
+        let (eigen, root_of_gamma) = (symmetric_eigen(covariance)?, gamma.sqrt());
+        let kept = eigen.values.map(|value| (value.max(0.0).sqrt() - root_of_gamma).max(0.0));
+        let mut scaled = eigen.vectors.clone();
+        for (mut column, factor) in scaled.column_iter_mut().zip(kept.iter()) {
+            column *= *factor;
+        }
+        let matrix = product(&scaled, &transposed(&eigen.vectors));
+        Ok(Self { eigen, root_of_gamma, kept, matrix })
     }
-    let target = product(&scaled, &transposed(&eigen.vectors));
-    Ok(ClassMatrix::from_dense(target)?.distance_to_gram(weight)?.powi(2))
+
+    /// NRC3.
+    pub(crate) fn distance_squared(&self, weight: &DMatrix<f64>) -> Result<f64> {
+        let target = ClassMatrix::from_dense(self.matrix.clone())?;
+        Ok(target.distance_to_gram(weight)?.powi(2))
+    }
+
+    /// The derivative of NRC3 = 2 − 2⟨A, T⟩/‖T‖ with respect to Σ, A = WWᵀ/‖WWᵀ‖; `None` where it has none.
+    ///
+    /// T is the function φ(λ) = (√λ − √γ)₊ of Σ, so that with eigenvectors Q the derivative with respect to T comes back as
+    /// Q (φ\[λ_i, λ_j\] ∘ QᵀBQ) Qᵀ, φ\[λ_i, λ_j\] the quotients of differences (Daleckii & Krein).
+    pub(crate) fn gradient(&self, weight: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+        let (measured, size) = (gram(weight), self.matrix.norm());
+        let measured = &measured / measured.norm();
+        let product_of_both = measured.dot(&self.matrix);
+        let by_target = (&self.matrix * (product_of_both / size.powi(3)) - measured / size) * 2.0;
+        let vectors = &self.eigen.vectors;
+        let mut inner = product(&transposed(vectors), &product(&by_target, vectors));
+        let (values, kept) = (&self.eigen.values, &self.kept);
+        for (i, j) in (0..values.len()).flat_map(|i| (0..values.len()).map(move |j| (i, j))) {
+            let difference = values[i] - values[j];
+            inner[(i, j)] *= match difference.abs() > 1e-9 * values.amax() {
+                true => (kept[i] - kept[j]) / difference,
+                false if kept[i] > 0.0 => 0.5 / (kept[i] + self.root_of_gamma),
+                false => 0.0,
+            };
+        }
+        let gradient = product(vectors, &product(&inner, &transposed(vectors)));
+        gradient.iter().all(|entry| entry.is_finite()).then_some(gradient)
+    }
+}
+
+/// The one layer of a head.
+pub(crate) fn one_layer(head: &LinearHead) -> Result<&DMatrix<f64>> {
+    let [weight] = head.weights() else {
+        let reason = "NRC3 is defined for one layer";
+        return Err(Error::length("head.weights()", head.depth(), 1, reason));
+    };
+    Ok(weight)
+}
+
+/// Refuses a number of outputs that has not as many features.
+pub(crate) fn check_outputs<T: Scalar>(features: &Features<'_, T>, outputs: usize) -> Result<()> {
+    if outputs == 0 || outputs > features.dimension() {
+        let expected = "between 1 and the number of features";
+        return Err(Error::out_of_range("outputs", outputs as f64, expected));
+    }
+    Ok(())
+}
+
+/// An orthonormal basis of the rows of the product of the layers.
+pub(crate) fn row_space(head: &LinearHead) -> Result<DMatrix<f64>> {
+    let svd = left_svd(&head.product()?.transpose())?;
+    let cutoff = CUTOFF * svd.singular_values.max();
+    let rank = svd.singular_values.iter().filter(|&&value| value > cutoff).count();
+    match rank {
+        0 => Err(Error::ZeroNorm { argument: "the product of the layers" }),
+        _ => Ok(svd.u.columns_range(..rank).into_owned()),
+    }
 }
 
 /// γ = N λ_W λ_H, the number that [`nrc3`] takes for the minimum of

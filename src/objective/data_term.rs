@@ -115,10 +115,10 @@ impl DataTerm {
     }
 
     /// Turns the outputs for a block of samples into R, N times the derivative of the data term by
-    /// them, and returns the sum of their losses.
-    pub(super) fn residuals(&self, outputs: &mut [f64], labels: &[usize]) -> f64 {
+    /// them, and returns their losses.
+    pub(super) fn residuals(&self, outputs: &mut [f64], labels: &[usize]) -> Vec<f64> {
         let columns = outputs.chunks_mut(outputs.len() / labels.len()).zip(labels);
-        columns.map(|(column, &label)| self.residual(column, label)).sum()
+        columns.map(|(column, &label)| self.residual(column, label)).collect()
     }
 
     /// The same for one sample.

@@ -28,7 +28,7 @@ impl Objective {
         data.labels().iter().for_each(|&label| counts[label] += 1);
         let shape = (data.features().dimension(), data.classes());
         let mut sums = ObjectiveSums::of_counts(shape, counts, head, objective)?;
-        data.chunks().try_for_each(|chunk| sums.add(&chunk))?;
+        data.chunks().try_for_each(|chunk| sums.add(&chunk).map(drop))?;
         sums.objective()
     }
 

@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
+use crate::measure::deviations::Deviations;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::linalg::{Columns, Packed, add_gram, add_product, product, transposed};
@@ -38,6 +39,8 @@ pub(super) struct Problem {
     nonnegative_features: bool,
     /// N.
     samples: f64,
+    /// Around which the squares of the features are summed; `None` for zero.
+    pub(super) deviations: Option<Deviations>,
 }
 
 /// The terms of the objective and its gradient, summed over samples, with R = W_M⋯W₁H + b1ᵀ − Y; with
@@ -54,7 +57,8 @@ pub(super) struct Totals {
     pub(super) mean_residual: DVector<f64>,
     /// 1/N RHᵀ, K×d.
     pub(super) residual_feature_product: DMatrix<f64>,
-    /// HHᵀ, d×d, of which only the lower triangle is filled; `None` if it is not wanted.
+    /// HHᵀ, or the same of the deviations from class means: d×d, of which only the lower triangle is filled; `None` if it is
+    /// not wanted.
     pub(super) features_gram: Option<DMatrix<f64>>,
 }
 
@@ -132,51 +136,58 @@ impl Problem {
             regularization,
             nonnegative_features,
             samples: samples as f64,
+            deviations: None,
         })
     }
 
-    /// Adds a chunk of samples.
+    /// Adds a chunk of samples, and returns what each of them contributes to the data term.
     pub(super) fn add<T: Scalar>(
         &self,
         totals: &mut Totals,
         chunk: &LabeledFeatures<'_, T>,
-    ) -> Result<()> {
+    ) -> Result<Vec<f64>> {
         let block = chunk.columns(|_, sample, out| to_f64(sample, out))?;
         let mut residuals = DMatrix::zeros(self.head.classes(), chunk.labels().len());
-        for (loss, gradient) in self.fill_residuals(&block, chunk.labels(), &mut residuals) {
-            totals.loss += loss;
+        let mut losses = Vec::with_capacity(chunk.labels().len());
+        for (own, gradient) in self.fill_residuals(&block, chunk.labels(), &mut residuals) {
+            losses.extend(own);
             totals.feature_gradient.merge(&gradient);
         }
+        totals.loss += losses.iter().sum::<f64>();
         totals.energy.accumulate(chunk)?;
         totals.mean_residual += residuals.column_sum() / self.samples;
         let sum = &mut totals.residual_feature_product;
         add_product(sum, self.samples.recip(), &residuals, &transposed(&block));
-        if let Some(gram) = &mut totals.features_gram {
-            add_gram(gram, &block);
+        match (&mut totals.features_gram, &self.deviations) {
+            (Some(gram), Some(deviations)) => add_gram(gram, &deviations.of(chunk)?),
+            (Some(gram), None) => add_gram(gram, &block),
+            (None, _) => {}
         }
-        Ok(())
+        let share = self.factor / self.data_term.divisor(self.samples);
+        losses.iter_mut().for_each(|loss| *loss *= share);
+        Ok(losses)
     }
 
-    /// Fills in R for some samples. For blocks of them that fit into a cache, returns the sum of their losses and the
-    /// squared length of the gradient for their features.
+    /// Fills in R for some samples. For blocks of them that fit into a cache, returns their losses and the squared length of
+    /// the gradient for their features.
     fn fill_residuals(
         &self,
         features: &DMatrix<f64>,
         labels: &[usize],
         residuals: &mut DMatrix<f64>,
-    ) -> Vec<(f64, Squares)> {
+    ) -> Vec<(Vec<f64>, Squares)> {
         let (dimension, classes) = (features.nrows(), residuals.nrows());
         let features = features.as_slice().chunks(BLOCK * dimension.max(1));
         let residuals = residuals.as_mut_slice().chunks_mut(BLOCK * classes.max(1));
-        let mut found = vec![(0.0, Squares::default()); labels.len().div_ceil(BLOCK)];
+        let mut found = vec![(Vec::new(), Squares::default()); labels.len().div_ceil(BLOCK)];
         let operations = labels.len().saturating_mul(2 * classes + 2).saturating_mul(dimension);
         let work = features.zip(residuals).zip(labels.chunks(BLOCK)).zip(&mut found);
         parallel::for_each(work, operations, Vec::new, |gradient, work| {
             let (((features, residuals), labels), found) = work;
             self.outputs(features, residuals);
-            let loss = self.data_term.residuals(residuals, labels);
+            let losses = self.data_term.residuals(residuals, labels);
             self.feature_gradient(features, residuals, gradient);
-            *found = (loss, Squares::of_numbers(gradient));
+            *found = (losses, Squares::of_numbers(gradient));
         });
         found
     }

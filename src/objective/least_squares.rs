@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::measure::pooled::PooledScatter;
+use crate::measure::statistics::ClassStatistics;
 use crate::numerics::linalg::{inverse_cholesky, product, transposed};
 use crate::objective::check::check;
 use crate::problem::head::LinearHead;
@@ -76,10 +77,22 @@ impl LeastSquaresSplit {
         check(head, regularization)?;
         let statistics = scatter.statistics();
         head.check_shape("scatter", statistics.dimension(), statistics.classes())?;
+        // A class without samples is named even if there are none at all.
+        statistics.class_counts()?;
+        Self::of_moments(statistics, scatter.within_class_covariance()?, head, regularization)
+    }
+
+    /// From class means and Σ_W, for a head and decays that fit them.
+    pub(crate) fn of_moments(
+        statistics: &ClassStatistics,
+        within: DMatrix<f64>,
+        head: &LinearHead,
+        regularization: &Regularization,
+    ) -> Result<Self> {
         let [weight] = head.weights() else {
             return Err(Error::length("weights", head.depth(), 1, "the split is one of one layer"));
         };
-        let moments = Moments::new(scatter, regularization)?;
+        let moments = Moments::new(statistics, within, regularization)?;
         let best = moments.best_head()?;
         let found = moments.split(&best, &with_bias(weight, head))?;
         match found.loss().is_finite() {
@@ -114,14 +127,16 @@ struct Moments {
 }
 
 impl Moments {
-    fn new(scatter: &PooledScatter, regularization: &Regularization) -> Result<Self> {
-        let statistics = scatter.statistics();
+    fn new(
+        statistics: &ClassStatistics,
+        mut within: DMatrix<f64>,
+        regularization: &Regularization,
+    ) -> Result<Self> {
         let dimension = statistics.dimension();
         let samples = statistics.samples() as f64;
         let shares: Vec<f64> =
             statistics.counts().iter().map(|&count| count as f64 / samples).collect();
-        let (mut means, mut within) =
-            (statistics.class_means()?, scatter.within_class_covariance()?);
+        let mut means = statistics.class_means()?;
         let mut decays =
             vec![regularization.weight_decays().first().copied().unwrap_or(0.0); dimension];
         let bias_decay = match regularization.bias() {

@@ -4,16 +4,18 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result, check_shape};
 use crate::measure::class_means::check_second_pass;
+use crate::measure::deviations::Deviations;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::linalg::zeros;
+use crate::numerics::linalg::{add_product, transposed, zeros};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::Squares;
 use crate::objective::balance;
 use crate::objective::gradient::{Problem, Totals};
+use crate::objective::least_squares::LeastSquaresSplit;
 use crate::objective::value::Objective;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
@@ -144,6 +146,14 @@ impl ObjectiveSums {
         Ok(self)
     }
 
+    /// The same from Σ_W around the class means of `statistics`, which [`least_squares_split`](Self::least_squares_split) needs
+    /// too: HHᵀ = N Σ_W + Σ n_k h_k h_kᵀ, a sum in which nothing cancels.
+    pub(crate) fn with_scatter(self, statistics: &ClassStatistics) -> Result<Self> {
+        let mut sums = self.with_balancedness()?;
+        sums.problem.deviations = Some(Deviations::new(statistics.shared_means()?, 1.0));
+        Ok(sums)
+    }
+
     fn decays(&self) -> Result<&Regularization> {
         self.problem.regularization.as_ref().ok_or(Error::NotAnswered {
             question: "the balance of the layers",
@@ -162,11 +172,11 @@ impl ObjectiveSums {
         let found = (batch.features().dimension(), batch.classes());
         check_shape("features", found, expected, "features × classes of the statistics")?;
         batch.features().check()?;
-        batch.chunks().try_for_each(|chunk| self.add(&chunk))
+        batch.chunks().try_for_each(|chunk| self.add(&chunk).map(drop))
     }
 
-    /// Adds a chunk of the right shape.
-    pub(crate) fn add<T: Scalar>(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
+    /// Adds a chunk of the right shape, and returns what each sample contributes to the data term.
+    pub(crate) fn add<T: Scalar>(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<Vec<f64>> {
         self.problem.add(&mut self.totals, chunk)
     }
 
@@ -234,7 +244,8 @@ impl ObjectiveSums {
 
     fn fingerprint(&self) -> u64 {
         let Problem { head, data_term, factor, regularization, .. } = &self.problem;
-        let has_gram = u64::from(self.totals.features_gram.is_some());
+        let center = if self.problem.deviations.is_some() { 2 } else { 1 };
+        let has_gram = if self.totals.features_gram.is_some() { center } else { 0 };
         let words = data_term.words().into_iter().chain([factor.to_bits(), has_gram]);
         let fingerprint = Fingerprint::new().words(self.counts.iter().copied()).words(words);
         let fingerprint =
@@ -266,11 +277,37 @@ impl ObjectiveSums {
     /// [`Error::SecondPass`] if a class had not as many samples as in the statistics,
     /// [`Error::Unrepresentable`] if a matrix has entries too large for floating-point numbers.
     pub fn balancedness(&self) -> Result<Option<Vec<f64>>> {
+        let Some(mut gram) = self.gram()? else { return Ok(None) };
+        if let Some(deviations) = &self.problem.deviations {
+            let mut means = deviations.means().matrix().clone();
+            for (mut mean, &count) in means.column_iter_mut().zip(&self.counts) {
+                mean *= (count as f64).sqrt();
+            }
+            add_product(&mut gram, 1.0, &means, &transposed(&means));
+        }
+        balance::residuals(gram, &self.problem.head, self.decays()?).map(Some)
+    }
+
+    /// The sum of squares, both triangles of it.
+    fn gram(&self) -> Result<Option<DMatrix<f64>>> {
         let Some(gram) = &self.totals.features_gram else { return Ok(None) };
         self.check_complete()?;
         let mut gram = gram.clone();
         gram.fill_upper_triangle_with_lower_triangle();
-        balance::residuals(gram, &self.problem.head, self.decays()?).map(Some)
+        Ok(Some(gram))
+    }
+
+    /// The parts of the squared loss; `None` without the [scatter](Self::with_scatter).
+    pub(crate) fn least_squares_split(
+        &self,
+        statistics: &ClassStatistics,
+    ) -> Result<Option<LeastSquaresSplit>> {
+        let (Some(scatter), Some(_)) = (self.gram()?, &self.problem.deviations) else {
+            return Ok(None);
+        };
+        let within = scatter / statistics.samples() as f64;
+        LeastSquaresSplit::of_moments(statistics, within, &self.problem.head, self.decays()?)
+            .map(Some)
     }
 
     /// ‖W₁‖², …, ‖W_M‖².

@@ -74,6 +74,7 @@ types! {
         Confused
         DecisionShares
         Detection
+        DetectionErrors
         Eigenvalue
         Equiangularity
         Exactness
@@ -96,6 +97,7 @@ types! {
         SearchResult
         SimplexMinimizer
         SimplexPotential
+        SeparationErrors
         SeparationLaw
         ShapeLevel
         SingularValue
@@ -106,6 +108,7 @@ types! {
         Spread
         StationaryPoints<f64>;
     Value:
+        AuditDifference
         AllMetrics
         Audit
         AuditOptions
@@ -115,6 +118,8 @@ types! {
         ByCenter<f64>
         CenteredSupports
         ClassAudit
+        MetricDifference
+        Samples
         ClassCounts
         ClassGroups
         ClassMatrix

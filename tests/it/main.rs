@@ -30,6 +30,7 @@ mod curvature;
 mod dynamics;
 mod errata;
 mod errors;
+mod errors_by_simulation;
 mod exact;
 mod extreme_input;
 mod fixed_head;

@@ -2,7 +2,6 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::metrics::errors::{Estimate, Metric, SampleParts, StandardErrors};
-use neural_collapse::metrics::layers::LayerSums;
 use neural_collapse::metrics::{Nc1Options, all_metrics, nc4};
 use neural_collapse::{ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead};
 use rand::SeedableRng;
@@ -17,6 +16,8 @@ struct Network {
     means: DMatrix<f64>,
     mixing: DMatrix<f64>,
     head: LinearHead,
+    /// Another one, of two layers.
+    deep: LinearHead,
     labels: Vec<usize>,
     target: ClassMatrix,
 }
@@ -30,7 +31,11 @@ impl Network {
         let classes = counts.len();
         let means = normal(DIMENSION, classes, rng) * 1.5;
         let weights = means.transpose() + normal(classes, DIMENSION, rng) * 0.5;
+        let first = DMatrix::identity(6, DIMENSION) + normal(6, DIMENSION, rng) * 0.3;
+        let second = (&first * &means).pseudo_inverse(1e-9).unwrap();
+        let deep = vec![first, second + normal(classes, 6, rng) * 0.1];
         Self {
+            deep: LinearHead::new(deep, None).unwrap(),
             mixing: normal(DIMENSION, DIMENSION, rng) * 0.25,
             head: LinearHead::new(vec![weights], None).unwrap(),
             means,
@@ -51,19 +56,13 @@ impl Network {
         features.with_labels(&self.labels, self.head.classes()).unwrap()
     }
 
-    /// Those of a layer without a head.
-    fn layer_errors(&self, samples: &DMatrix<f64>) -> StandardErrors {
-        let data = self.data(samples);
-        let mut sums = LayerSums::new(&[ClassStatistics::new(&data).unwrap()]).unwrap();
-        sums.accumulate(&[data]).unwrap();
-        let mut layers = sums.layers().unwrap().layers;
-        layers.remove(0).standard_errors.unwrap()
-    }
-
     fn errors(&self, samples: &DMatrix<f64>) -> StandardErrors {
         let data = self.data(samples);
         let statistics = ClassStatistics::new(&data).unwrap();
-        let mut parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        let options = Nc1Options::default();
+        let parts = SampleParts::new(&statistics, &options).unwrap();
+        let parts = parts.with_nc1(Metric::Nc1PredictedRank, &options.with_largest_rank(2));
+        let mut parts = parts.unwrap().with_all_nc1(&self.deep).unwrap();
         parts.accumulate(&data).unwrap();
         let errors = StandardErrors::of_all_metrics(&parts, &self.head, Some(&self.target));
         let decisions = nc4(&data, &statistics, &self.head).unwrap();
@@ -74,34 +73,67 @@ impl Network {
 
 #[test]
 fn two_thirds_of_the_measurements_are_within_one_error() {
-    const DRAWS: usize = 1500;
-    let mut rng = SmallRng::seed_from_u64(41);
+    const DRAWS: usize = 3000;
+    let mut misses = Vec::new();
+    let mut rng =
+        SmallRng::seed_from_u64(std::env::var("SEED").map_or(41, |seed| seed.parse().unwrap()));
     for counts in [&[40, 40, 40, 40][..], &[90, 45, 30, 30, 30]] {
         let network = Network::new(counts, &mut rng);
         let samples: Vec<_> = (0..DRAWS).map(|_| network.samples(&mut rng)).collect();
-        let of_network = samples.iter().map(|samples| network.errors(samples)).collect();
-        let of_layer = samples.iter().map(|samples| network.layer_errors(samples)).collect();
-        let kinds: [Vec<StandardErrors>; 2] = [of_network, of_layer];
-        let metrics = |draws: &[StandardErrors]| draws[0].iter().map(|found| found.0).collect();
-        let cases = kinds.iter().flat_map(|draws| {
-            let metrics: Vec<Metric> = metrics(draws);
-            metrics.into_iter().map(move |metric| (draws, metric))
-        });
-        for (draws, metric) in cases {
+        let draws: Vec<_> = samples.iter().map(|samples| network.errors(samples)).collect();
+        let metrics: Vec<Metric> = draws[0].iter().map(|found| found.0).collect();
+        for metric in metrics {
             // Shares that are nearly 1 jump by whole samples.
             if matches!(metric, Metric::Nc4 | Metric::Accuracy | Metric::NearestMeanAccuracy) {
                 continue;
             }
-            let found: Vec<_> = draws.iter().map(|draw| draw.get(metric).unwrap()).collect();
-            let mean = found.iter().map(|estimate| estimate.value).sum::<f64>() / DRAWS as f64;
+            // The largest of all pairs has an error only where it stands out.
+            let found: Vec<_> = draws.iter().filter_map(|draw| draw.get(metric)).collect();
+            let number = found.len() as f64;
+            let mean = found.iter().map(|estimate| estimate.value).sum::<f64>() / number;
             let within = found
                 .iter()
                 .filter(|estimate| (estimate.value - mean).abs() < estimate.standard_error)
                 .count();
-            let coverage = within as f64 / DRAWS as f64;
-            assert!((0.65..0.715).contains(&coverage), "{metric:?} {counts:?}: {coverage}");
+            let coverage = within as f64 / number;
+            // Where it does not stand out every time, those times are chosen by the draw, and the errors are too large.
+            let stands_out = number >= 0.97 * DRAWS as f64;
+            assert!(stands_out || is_largest(metric), "{metric:?} {counts:?}: {number} of {DRAWS}");
+            let most = if stands_out { 0.715 } else { 0.8 };
+            if !(0.65..most).contains(&coverage) {
+                misses.push(format!("{metric:?} {counts:?}: {coverage} of {number}"));
+            }
         }
     }
+    assert!(misses.is_empty(), "{misses:#?}");
+}
+
+fn is_largest(metric: Metric) -> bool {
+    matches!(
+        metric,
+        Metric::CdnvLargest
+            | Metric::ClassMeansLargestEtfDeviation
+            | Metric::CenteredClassMeansLargestEtfDeviation
+    )
+}
+
+/// In a collapsed network all pairs are alike, and the largest is a matter of chance.
+#[test]
+fn the_largest_of_equal_pairs_has_no_error() {
+    let mut rng = SmallRng::seed_from_u64(11);
+    let mut network = Network::new(&[60; 6], &mut rng);
+    network.means.fill(0.0);
+    network.means.view_mut((0, 0), (6, 6)).copy_from(&(DMatrix::identity(6, 6) * 4.0));
+    network.mixing = DMatrix::identity(DIMENSION, DIMENSION) * 0.3;
+    let draws: Vec<_> = (0..40).map(|_| network.errors(&network.samples(&mut rng))).collect();
+    for metric in [Metric::CdnvLargest, Metric::CenteredClassMeansLargestEtfDeviation] {
+        let missing: Vec<_> = draws.iter().filter(|draw| draw.get(metric).is_none()).collect();
+        assert!(missing.len() >= 30, "{metric:?}: {}", missing.len());
+        assert!(
+            missing.iter().all(|draw| draw.reason(metric).unwrap().contains("near the largest"))
+        );
+    }
+    assert!(draws.iter().all(|draw| draw.get(Metric::Cdnv).is_some()));
 }
 
 /// What is estimated is what the metrics' functions give.
@@ -231,7 +263,12 @@ fn pieces_that_follow_each_other_have_the_parts_of_the_whole() {
         StandardErrors::of_all_metrics(parts, &network.head, None).unwrap().unwrap()
     };
     for (metric, estimate) in errors(&whole).iter() {
-        let (one, other) = (estimate.unwrap(), errors(&merged).get(metric).unwrap().clone());
+        let merged = errors(&merged);
+        let Some(one) = estimate else {
+            assert!(merged.get(metric).is_none() && is_largest(metric), "{metric}");
+            continue;
+        };
+        let other = merged.get(metric).unwrap();
         assert!((one.standard_error / other.standard_error - 1.0).abs() < 1e-9, "{metric}");
     }
     let others = Network::new(&[70, 50, 90], &mut rng);

@@ -116,6 +116,19 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
     pub(crate) out_of_distribution: Vec<PathBuf>,
 
+    /// Files of another network, or of this one at another epoch: print by how much each metric differs, with the error
+    ///
+    /// They are read with the same flags. The samples of both count as independent of each other, as those of two seeds
+    /// with data of their own; of the same samples this gives errors that are usually too large: see --same-samples.
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pub(crate) against: Vec<PathBuf>,
+
+    /// The samples of --against are the same in the same order: errors that both share cancel
+    ///
+    /// As of one network at two epochs. Other labels, or in another order, are refused.
+    #[arg(long, requires = "against")]
+    pub(crate) same_samples: bool,
+
     /// A text file with a name for each class, one per line or as a JSON list, for tables
     #[arg(long, value_name = "FILE")]
     pub(crate) label_names: Option<PathBuf>,
@@ -187,7 +200,9 @@ pub(crate) struct AuditArguments {
 }
 
 /// What is said of classes, or of outputs that regression does not have, and would be left aside in silence.
-const OF_CLASSES: [&str; 20] = [
+const OF_CLASSES: [&str; 22] = [
+    "against",
+    "same_samples",
     "labels",
     "first_label",
     "ignore_label",
@@ -228,6 +243,9 @@ Examples:
   Samples in several files, the weights in another one, every metric as JSON:
     neural-collapse audit head.npz shard-0.safetensors shard-1.safetensors \\
         --metrics all --json
+
+  What has changed between two epochs on the same samples, with standard errors:
+    neural-collapse audit epoch_90.npz --against epoch_10.npz --same-samples
 
   A training, checkpoint by checkpoint, as a table; as CSV, which a later run goes on with:
     neural-collapse audit --trajectory epoch_*.npz

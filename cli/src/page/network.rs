@@ -84,7 +84,7 @@ pub(crate) fn network_page(
     }
     page.list(&known);
     let json = match audit.classes.len() <= MOST_CLASSES_IN_JSON {
-        true => serde_json::to_string(&AuditReport::new(network)?).ok(),
+        true => serde_json::to_string(&AuditReport::new(network, None)?).ok(),
         false => None,
     };
     Ok(page.finish(command, json.as_deref()))

@@ -4,13 +4,13 @@ use neural_collapse::Audit;
 use serde::Serialize;
 
 use super::prediction::PredictionReport;
+use crate::against::Against;
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
 use crate::input::Facts;
 use crate::layers::MeasuredLayers;
 use crate::loss::Loss;
 use crate::outside::OutOfDistribution;
-use crate::split::Split;
 
 /// The JSON object of `audit`: the library's, with what is known of files and training around it.
 #[derive(Debug, Serialize)]
@@ -25,11 +25,12 @@ pub(crate) struct AuditReport<'a> {
     unknown_metadata: Vec<UnknownReport<'a>>,
     #[serde(flatten)]
     audit: &'a Audit,
-    least_squares_split: Option<Split>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<&'a MeasuredLayers>,
     #[serde(flatten)]
     outside: Option<&'a OutOfDistribution>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<&'a Against>,
     prediction: Option<PredictionReport>,
 }
 
@@ -49,8 +50,11 @@ struct HeadReport<'a> {
 }
 
 impl<'a> AuditReport<'a> {
-    pub(crate) fn new(network: &'a AuditedNetwork) -> Result<Self, CliError> {
-        let AuditedNetwork { audit, layers, outside, split, model, training, facts, .. } = network;
+    pub(crate) fn new(
+        network: &'a AuditedNetwork,
+        against: Option<&'a Against>,
+    ) -> Result<Self, CliError> {
+        let AuditedNetwork { audit, layers, outside, model, training, facts, .. } = network;
         Ok(Self {
             schema_version: super::SCHEMA_VERSION,
             loss_function: training.loss.map(Loss::name),
@@ -62,9 +66,9 @@ impl<'a> AuditReport<'a> {
             unknown_metadata: unknown_metadata(facts),
             prediction: model.as_ref().map(PredictionReport::new).transpose()?,
             audit,
-            least_squares_split: *split,
             layers: layers.as_ref(),
             outside: outside.as_ref(),
+            against,
         })
     }
 }

@@ -1,22 +1,25 @@
 //! An audit as tables.
 
 use neural_collapse::Audit;
-use neural_collapse::audit::{AT_MINIMUM, ClassAudit, Compared, FrameDistance, STATIONARY};
-use neural_collapse::metrics::Detection;
+use neural_collapse::audit::{
+    AT_MINIMUM, ClassAudit, Compared, FrameDistance, MetricDifference, STATIONARY, Samples,
+};
 use neural_collapse::metrics::errors::Metric;
+use neural_collapse::metrics::{Detection, DetectionErrors};
+use neural_collapse::objective::LeastSquaresSplit;
 
 use super::feature_layers::feature_layers;
 use super::metric_tables::{METRIC_LEGEND, error_table, metric_tables};
 use super::prediction::{geometry_text, statement};
 use super::problem::{decay_facts, fact, list_numbers};
 use super::remarks::remarks;
+use crate::against::Against;
 use crate::audit::AuditedNetwork;
 use crate::outside::OutOfDistribution;
-use crate::split::Split;
 use crate::tables::{Cell, NEGLIGIBLE, Run, merge_equal, numbered_table, plain_table, wrap};
 
 /// The tables and remarks of an audit.
-pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
+pub(crate) fn audit_tables(network: &AuditedNetwork, against: Option<&Against>) -> String {
     let audit = &network.audit;
     let metrics = audit.measurement.metrics();
     let mut parts = vec![
@@ -24,9 +27,10 @@ pub(crate) fn audit_tables(network: &AuditedNetwork) -> String {
         wrap(&format!("Verdict: {}.", audit.verdict.text)),
         metric_table(network),
     ];
+    parts.extend(against.map(difference_table));
     parts.extend(layer_table(audit));
     parts.extend(distance_table(audit));
-    parts.extend(network.split.as_ref().map(split_table));
+    parts.extend(audit.measurement.least_squares_split().map(split_table));
     parts.push(class_table(network));
     parts.extend(network.layers.as_ref().map(feature_layers));
     parts.extend(network.outside.as_ref().map(outside_table));
@@ -132,12 +136,14 @@ fn metric_table(network: &AuditedNetwork) -> String {
     let name = nc1.map_or("NC1".into(), |nc1| format!("NC1 (rank {})", nc1.rank));
     let nc1_cell = Cell::Residual(nc1.map(|nc1| nc1.value));
     let mut rows = vec![row(&name, nc1_cell, Some(Metric::Nc1), [None, random.nc1])];
-    let parts =
-        [("predicted", measurement.nc1_predicted_rank()), ("resolved", measurement.nc1_resolved())];
-    for (name, part) in parts {
+    let parts = [
+        ("predicted", measurement.nc1_predicted_rank(), Metric::Nc1PredictedRank),
+        ("resolved", measurement.nc1_resolved(), Metric::Nc1Resolved),
+    ];
+    for (name, part, metric) in parts {
         if let Some(part) = part.filter(|part| nc1.is_some_and(|all| part.rank < all.rank)) {
             let name = format!("NC1, {name} (rank {})", part.rank);
-            rows.push(row(&name, Cell::Residual(Some(part.value)), None, nothing));
+            rows.push(row(&name, Cell::Residual(Some(part.value)), Some(metric), nothing));
         }
     }
     rows.extend([
@@ -195,17 +201,19 @@ fn with_collapse(mut row: Vec<Cell>) -> Vec<Cell> {
 /// The measured loss beside the predicted one, which is only the best known where nothing is proved.
 fn loss_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
     let audit = &network.audit;
-    let row = |name: &str, cell: Cell| {
-        let nothing = [None, None, None].map(Cell::Residual);
-        [vec![Cell::Text(name.into()), cell], nothing.into()].concat()
+    let error = |metric: Metric| Some(audit.standard_errors.as_ref()?.get(metric)?.standard_error);
+    let row = |name: &str, cell: Cell, error: Option<f64>| {
+        let others = [error, None, None].map(Cell::Residual);
+        [vec![Cell::Text(name.into()), cell], others.into()].concat()
     };
     let Some(loss) = audit.loss else { return Vec::new() };
-    let mut rows = vec![row("loss f", Cell::Number(Some(loss)))];
+    let mut rows = vec![row("loss f", Cell::Number(Some(loss)), error(Metric::Loss))];
     if let Some(optimum) = audit.loss_optimum() {
         let proved = audit.prediction.as_ref().is_some_and(|found| found.verdict.is_proved());
         let name = if proved { "predicted loss f*" } else { "best known loss f*" };
-        rows.push(row(name, Cell::Number(Some(optimum))));
-        rows.push(row("loss gap (f − f*)/f*", Cell::Residual(audit.loss_gap_relative())));
+        rows.push(row(name, Cell::Number(Some(optimum)), None));
+        let gap = Cell::Residual(audit.loss_gap_relative());
+        rows.push(row("loss gap (f − f*)/f*", gap, error(Metric::LossGapRelative)));
     }
     rows
 }
@@ -226,8 +234,42 @@ fn layer_table(audit: &Audit) -> Option<String> {
     Some(numbered_table("m", &headings, &rows, |item| item.map(Cell::Residual).into()))
 }
 
+/// What the network differs from another one by.
+fn difference_table(against: &Against) -> String {
+    let metrics = &against.difference.metrics;
+    let row = |(metric, found): (&Metric, &MetricDifference)| {
+        let error = Some(found.standard_error).filter(|&error| error > 0.0);
+        let text = |is_paired| if is_paired { "paired" } else { "" };
+        vec![
+            Cell::Text(metric.to_string()),
+            Cell::Number(Some(found.value)),
+            Cell::Number(Some(found.other)),
+            Cell::Number(Some(found.difference)),
+            Cell::Residual(Some(found.standard_error)),
+            Cell::Number(error.map(|error| found.difference / error)),
+            Cell::Text(text(found.paired).into()),
+        ]
+    };
+    let rows: Vec<_> = metrics.iter().map(row).collect();
+    let headings = ["against", "this", "other", "difference", "±", "in errors", ""];
+    let about = match against.difference.samples {
+        Samples::Same => {
+            "The samples of both count as the same: paired differences are without the errors that both share."
+        }
+        Samples::Independent => "The samples of both count as independent of each other.",
+    };
+    let mut parts = vec![plain_table(&headings, &rows)];
+    let mut about: String = about.into();
+    for remark in &against.difference.remarks {
+        about.push_str(&format!(" Note that {remark}."));
+    }
+    about.extend(against.hint.map(|hint| format!(" {hint}")));
+    parts.push(wrap(&about));
+    parts.join("\n\n")
+}
+
 /// The parts of the squared loss.
-fn split_table(split: &Split) -> String {
+fn split_table(split: &LeastSquaresSplit) -> String {
     let row = |name: &str, value: f64| vec![Cell::Text(name.into()), Cell::Residual(Some(value))];
     let rows = [
         row("deviations within the classes", split.within_classes),
@@ -265,16 +307,25 @@ fn distance_table(audit: &Audit) -> Option<String> {
 fn outside_table(outside: &OutOfDistribution) -> String {
     let scores = [("NECO", outside.neco), ("NCI", outside.nci)].into_iter().map(|(name, found)| {
         let part = |part: fn(Detection) -> Option<f64>| Cell::Number(found.and_then(part));
-        let means = [part(|found| found.known_mean), part(|found| found.outside_mean)];
-        let [known, others] = means;
-        vec![Cell::Text(name.into()), known, others, part(|found| found.auroc)]
+        let error = |part: fn(DetectionErrors) -> Option<f64>| {
+            Cell::Residual(found.and_then(|found| part(found.standard_errors)))
+        };
+        vec![
+            Cell::Text(name.into()),
+            part(|found| found.known_mean),
+            error(|errors| errors.known_mean),
+            part(|found| found.outside_mean),
+            error(|errors| errors.outside_mean),
+            part(|found| found.auroc),
+            error(|errors| errors.auroc),
+        ]
     });
     let nc5 = Cell::Number(outside.nc5);
+    let nc5_error = Cell::Residual(outside.nc5_standard_error);
     let empty = || Cell::Text(String::new());
-    let rows: Vec<_> = std::iter::once(vec![Cell::Text("NC5".into()), empty(), nc5, empty()])
-        .chain(scores)
-        .collect();
-    plain_table(&["out of distribution", "known", "others", "AUROC"], &rows)
+    let nc5 = vec![Cell::Text("NC5".into()), empty(), empty(), nc5, nc5_error, empty(), empty()];
+    let rows: Vec<_> = std::iter::once(nc5).chain(scores).collect();
+    plain_table(&["out of distribution", "known", "±", "others", "±", "AUROC", "±"], &rows)
 }
 
 fn class_table(network: &AuditedNetwork) -> String {

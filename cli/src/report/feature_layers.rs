@@ -1,7 +1,7 @@
 //! Collapse layer by layer, as tables.
 
 use neural_collapse::metrics::errors::{Estimate, Metric};
-use neural_collapse::metrics::layers::{LayerMetrics, SeparationLaw};
+use neural_collapse::metrics::layers::{LayerMetrics, SeparationErrors, SeparationLaw};
 
 use crate::layers::MeasuredLayers;
 use crate::tables::{Cell, format_number, plain_table, wrap};
@@ -9,7 +9,8 @@ use crate::tables::{Cell, format_number, plain_table, wrap};
 /// The metrics of each layer, the similarity of layers, and the law of equi-separation.
 pub(super) fn feature_layers(layers: &MeasuredLayers) -> String {
     let mut parts = vec![metric_table(layers), similarity_table(layers)];
-    parts.extend(layers.found.separation.map(|law| wrap(&law_text(law))));
+    let errors = layers.found.separation_standard_errors.as_ref();
+    parts.extend(layers.found.separation.map(|law| wrap(&law_text(law, errors))));
     parts.push(wrap(LEGEND));
     parts.join("\n\n")
 }
@@ -35,7 +36,9 @@ fn metric_table(layers: &MeasuredLayers) -> String {
             residual(errors.and_then(|errors| errors.get(Metric::Nc2ClassMeans)).map(error)),
             residual(Some(layer.nearest_mean_accuracy)),
             residual(layer.effective_rank),
+            residual(errors.and_then(|errors| errors.get(Metric::EffectiveRank)).map(error)),
             residual(layer.stable_rank),
+            residual(errors.and_then(|errors| errors.get(Metric::StableRank)).map(error)),
         ]
     };
     let rows: Vec<_> = layers.names.iter().zip(&layers.found.layers).map(row).collect();
@@ -50,7 +53,9 @@ fn metric_table(layers: &MeasuredLayers) -> String {
         "±",
         "accuracy",
         "eff. rank",
+        "±",
         "stable rank",
+        "±",
     ];
     plain_table(&headings, &rows)
 }
@@ -66,12 +71,17 @@ fn similarity_table(layers: &MeasuredLayers) -> String {
     plain_table(&headings, &rows)
 }
 
-fn law_text(law: SeparationLaw) -> String {
+fn law_text(law: SeparationLaw, errors: Option<&SeparationErrors>) -> String {
+    let error = |number: Option<f64>| {
+        number.map_or(String::new(), |error| format!(" ± {}", format_number(error)))
+    };
     format!(
-        "Law of equi-separation: every layer changes NC1 by the factor {} (slope of ln NC1: {}), R² {}.",
+        "Law of equi-separation: every layer changes NC1 by the factor {} (slope of ln NC1: {}{}), R² {}{}.",
         format_number(law.factor()),
         format_number(law.slope),
-        format_number(law.r_squared)
+        error(errors.and_then(|errors| errors.slope)),
+        format_number(law.r_squared),
+        error(errors.and_then(|errors| errors.r_squared)),
     )
 }
 

@@ -108,8 +108,10 @@ fn missing_remarks(network: &AuditedNetwork) -> Vec<String> {
         remarks.push(format!("NC1 is not determined: {reason}."));
     }
     match (&network.model, audit.nc3, &audit.nc3_target) {
-        (Some(_), None, _) => remarks
-            .push("NC3 is not determined: the outputs, or those predicted, are all zero.".into()),
+        (Some(_), None, _) => {
+            let reason = audit.reasons.get("nc3").map_or("it has no value", String::as_str);
+            remarks.push(format!("NC3 is not determined: {reason}."));
+        }
         (None, Some(_), Some(target)) => remarks.push(format!(
             "NC2 and NC3 are measured to the {target}, that of balanced classes {}, unless the weight decays are so large \
              that classes collapse; distances to other frames stand beside it.",

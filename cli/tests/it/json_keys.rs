@@ -19,13 +19,14 @@ const PREDICTIONS: [&str; 8] = [
     "--loss ce --counts 5,6 --depth 1 --weight-decay 1e-3 --feature-decay 1e-3 --class-weights 1,2 \
      --label-smoothing 0.1 --nonnegative-features",
 ];
-const NETWORKS: [&str; 6] = [
+const NETWORKS: [&str; 7] = [
     "data/digits_m1.npz",
     "data/digits_m1.safetensors",
     "data/direct_ce_m2.safetensors",
     "data/direct_gof_m3.safetensors --metrics all",
     "data/digits_m1.npz --out-of-distribution data/digits_m1.npz",
     "data/digits_m1.npz --features features,features,features",
+    "data/digits_m1.npz --against data/digits_m1.npz",
 ];
 
 /// The keys of an object, with those of the objects in it.
@@ -35,7 +36,8 @@ fn collect(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
             for (key, value) in entries {
                 let path = format!("{prefix}{key}");
                 // Lists of their own: the prediction, the metrics, and reasons by the keys that they are for.
-                if !["prediction", "metrics", "reasons", "standard_errors"].contains(&path.as_str())
+                if !["prediction", "metrics", "reasons", "standard_errors", "against.metrics"]
+                    .contains(&path.as_str())
                     && !path.starts_with("levels.")
                     && !path.starts_with("layers.")
                     && !path.starts_with("distances.")

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+mod against;
 mod audit;
 mod cases;
 mod command_line;

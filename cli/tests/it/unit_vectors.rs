@@ -56,6 +56,11 @@ fn networks_of_unit_vectors_are_audited() {
         assert!(audit[key].as_f64().unwrap() < 1e-12, "{key}: {audit}");
     }
     assert!(audit["loss_gap"].as_f64().unwrap().abs() < 1e-12, "{audit}");
+    // Rows are divided by the temperature, as outputs are.
+    let norm = &audit["classes"][0]["classifier_norm_squared"];
+    for key in ["measured", "predicted"] {
+        assert!((norm[key].as_f64().unwrap() - 4.0).abs() < 1e-12, "{norm}");
+    }
     // The gradient in vectors of length 1 need not vanish, nor that with respect to a head that is not trained.
     assert!(audit["gradient_norm"].is_null(), "{audit}");
     assert!(audit["reasons"]["gradient_norm"].as_str().unwrap().contains("length 1"));
@@ -63,6 +68,12 @@ fn networks_of_unit_vectors_are_audited() {
     assert!(audit["nc2_class_means"].as_f64().unwrap() < 1e-12);
     assert!(audit["loss"].is_null());
     assert!(audit["reasons"]["loss"].as_str().unwrap().contains("pairs"), "{audit}");
+    let tables = run(&format!("audit {file} --loss supcon --normalize --temperature 0.5"));
+    assert!(
+        text(&tables.stdout).contains("does not say what the outputs"),
+        "{}",
+        text(&tables.stdout)
+    );
     let audit = json(&format!("audit --json {file} --loss spherical-ce"));
     assert!(audit["no_prediction"].as_str().unwrap().contains("--normalize"));
     let audit = json(&format!("audit --json {file} --loss fixed-etf --feature-decay 1e-3"));

@@ -23,6 +23,20 @@ impl Estimate {
         Self { value, standard_error: variance.sqrt(), moves }
     }
 
+    /// From what each sample moves a mean over samples: of N samples, 1/N of its influence.
+    pub(crate) fn of_influences(value: f64, mut influences: Vec<f64>) -> Option<Self> {
+        let samples = influences.len() as f64;
+        let share = (samples * (samples - 1.0)).sqrt().recip();
+        influences.iter_mut().for_each(|influence| *influence *= share);
+        let found = Self::of_moves(value, influences);
+        Some(found).filter(Self::is_finite)
+    }
+
+    /// By how much each part of the samples moves the number, divided by another one.
+    pub(crate) fn moves_divided_by(&self, divisor: f64) -> Vec<f64> {
+        self.moves.iter().map(|change| change / divisor).collect()
+    }
+
     pub(crate) fn is_finite(&self) -> bool {
         self.value.is_finite() && self.standard_error.is_finite()
     }

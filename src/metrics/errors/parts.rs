@@ -6,14 +6,17 @@ use crate::error::{Error, Result};
 use crate::measure::center::{Center, subtract_center};
 use crate::measure::class_means::{ClassMeans, check_second_pass};
 use crate::measure::deviations::Deviations;
-use crate::measure::directions::Projector;
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
+use crate::metrics::all::defined;
+use crate::metrics::errors::directions::Nc1Directions;
+use crate::metrics::errors::metric::Metric;
 use crate::metrics::nc1::Nc1Options;
-use crate::numerics::linalg::{add_product, power_of_two, product, transposed, zeros};
+use crate::numerics::linalg::{power_of_two, zeros};
 use crate::numerics::scalar::Scalar;
+use crate::problem::head::LinearHead;
 
 /// Numbers that the sums of the parts may take, as long as there are enough parts.
 const NUMBERS: usize = 1 << 24;
@@ -49,16 +52,13 @@ const MOST_PARTS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct SampleParts {
     deviations: Deviations,
-    options: Nc1Options,
-    /// D of the [`Projector`], which gives NC1; `None` if the class means do not differ.
-    projector: Option<DMatrix<f64>>,
+    /// For NC1 first, then for others.
+    directions: Vec<Nc1Directions>,
     counts: Vec<u64>,
     parts: Vec<Part>,
-    /// Σ x (Dᵀx)ᵀ over all deviations x, in squares of the scale: d×r.
-    image: DMatrix<f64>,
 }
 
-/// What [`SampleParts`] have added up: dK numbers for each part, and as many for NC1. With the feature `serde` it can be
+/// What [`SampleParts`] have added up: dK numbers for each part, and as many for each NC1. With the feature `serde` it can be
 /// serialised.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -69,9 +69,9 @@ pub struct SamplePart {
     fingerprint: u64,
     counts: Vec<u64>,
     parts: Vec<Part>,
-    /// Column by column.
+    /// For each NC1, column by column.
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
-    image: Vec<f64>,
+    images: Vec<f64>,
 }
 
 /// The sums over one part of the samples.
@@ -87,9 +87,12 @@ pub(crate) struct Part {
     /// Σ ‖x‖² for each class, in squares of the scale.
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
     pub(crate) squares: Vec<f64>,
-    /// Σ ‖B†x‖² for each class.
+    /// For each NC1, Σ ‖B†x‖² for each class.
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
     pub(crate) projected: Vec<f64>,
+    /// What the samples of each class contribute to the data term of the loss; zeros if that was not measured.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
+    pub(crate) losses: Vec<f64>,
 }
 
 impl SampleParts {
@@ -101,26 +104,77 @@ impl SampleParts {
     pub fn new(statistics: &ClassStatistics, options: &Nc1Options) -> Result<Self> {
         let means = statistics.shared_means()?;
         let (dimension, classes) = means.shape();
-        let (projector, scale) = match Projector::new(&means, options.directions(), None)? {
-            Some(Projector { directions, scale }) => (Some(directions), scale),
-            None => (None, power_of_two(&means.centered(Center::Samples))),
-        };
-        let rank = projector.as_ref().map_or(0, DMatrix::ncols);
+        let (directions, scale) = Nc1Directions::new(Metric::Nc1, &means, options, None)?;
+        let scale = scale.unwrap_or_else(|| power_of_two(&means.centered(Center::Samples)));
         let number = NUMBERS / dimension.saturating_mul(classes).max(1);
         let part = Part {
             counts: vec![0; classes],
             sums: zeros("dimension", dimension, classes)?.data.into(),
             squares: vec![0.0; classes],
             projected: vec![0.0; classes],
+            losses: vec![0.0; classes],
         };
         Ok(Self {
             deviations: Deviations::new(means, scale),
-            options: *options,
-            projector,
+            directions: vec![directions],
             counts: vec![0; classes],
             parts: vec![part; number.clamp(FEWEST_PARTS, MOST_PARTS)],
-            image: zeros("dimension", dimension, rank)?,
         })
+    }
+
+    /// With no more than so many parts, as layers of one network have parts of the same samples.
+    pub(crate) fn with_most_parts(mut self, most: usize) -> Self {
+        self.parts.truncate(most);
+        self
+    }
+
+    /// The same with what the error of another NC1 needs, such as that of fewer directions or around another center, which
+    /// gets the name `metric`. Before samples are added.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a bad rank cut-off, or if the sums do not fit in memory; [`Error::SecondPass`] if there are
+    /// samples already.
+    pub fn with_nc1(self, metric: Metric, options: &Nc1Options) -> Result<Self> {
+        let scale = Some(self.scale());
+        let (directions, _) = Nc1Directions::new(metric, self.means(), options, scale)?;
+        self.with_directions(directions)
+    }
+
+    /// The same with what the errors of NC1 around the mean of the class means and after every layer of a head need, with the
+    /// other conventions of [`Nc1Options::default`]. Before samples are added.
+    ///
+    /// # Errors
+    /// As [`with_nc1`](Self::with_nc1); [`Error::Shape`] if the head is for another dimension or number of classes.
+    pub fn with_all_nc1(mut self, head: &LinearHead) -> Result<Self> {
+        head.check_shape("statistics", self.means().shape().0, self.counts.len())?;
+        self = self.with_other_center()?;
+        let options = Nc1Options::default();
+        for layers in 1..=head.depth() {
+            let scale = self.scale();
+            let found = Nc1Directions::after_layers((head, layers), self.means(), &options, scale);
+            if let Some(directions) = defined(found)? {
+                self = self.with_directions(directions)?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// With NC1 around the mean of the class means.
+    pub(crate) fn with_other_center(self) -> Result<Self> {
+        let options = Nc1Options::default().with_center(Center::Classes);
+        self.with_nc1(Metric::Nc1CenterClasses, &options)
+    }
+
+    fn with_directions(mut self, directions: Nc1Directions) -> Result<Self> {
+        if let Some(class) = self.counts.iter().position(|&count| count > 0) {
+            let found = self.counts[class];
+            return Err(Error::SecondPass { class, found, expected: 0 });
+        }
+        self.directions.push(directions);
+        for part in &mut self.parts {
+            part.projected.resize(self.directions.len() * self.counts.len(), 0.0);
+        }
+        Ok(self)
     }
 
     /// Adds the samples of a batch; one without samples changes nothing.
@@ -130,28 +184,37 @@ impl SampleParts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the sums are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.accumulate_with_losses(batch, None)
+    }
+
+    /// The same with what each sample contributes to the data term of the loss.
+    pub(crate) fn accumulate_with_losses<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        losses: Option<&[f64]>,
+    ) -> Result<()> {
         self.deviations.means().check_shape(batch)?;
         batch.features().check()?;
+        let mut losses = losses.unwrap_or_default().iter();
         for chunk in batch.chunks() {
             let columns = self.deviations.of(&chunk)?;
-            let projected = self.projector.as_ref().map(|directions| {
-                let projected = product(&transposed(directions), &columns);
-                add_product(&mut self.image, 1.0, &columns, &transposed(&projected));
-                projected
-            });
+            let projected: Vec<_> =
+                self.directions.iter_mut().map(|directions| directions.add(&columns)).collect();
             for (index, (&class, column)) in
                 chunk.labels().iter().zip(columns.column_iter()).enumerate()
             {
                 let next = self.counts[class] % self.parts.len() as u64;
                 let part = &mut self.parts[next as usize];
+                let classes = self.counts.len();
                 self.counts[class] += 1;
                 part.counts[class] += 1;
                 let dimension = column.len();
                 let sums = &mut part.sums[class * dimension..][..dimension];
                 sums.iter_mut().zip(&column).for_each(|(sum, entry)| *sum += entry);
                 part.squares[class] += column.norm_squared();
-                part.projected[class] +=
-                    projected.as_ref().map_or(0.0, |all| all.column(index).norm_squared());
+                let places = part.projected.iter_mut().skip(class).step_by(classes);
+                places.zip(&projected).for_each(|(sum, squares)| *sum += squares[index]);
+                part.losses[class] += losses.next().copied().unwrap_or(0.0);
             }
         }
         Ok(())
@@ -173,7 +236,7 @@ impl SampleParts {
             fingerprint: self.fingerprint(),
             counts: self.counts.clone(),
             parts: self.parts.clone(),
-            image: self.image.as_slice().to_vec(),
+            images: self.images().copied().collect(),
         }
     }
 
@@ -193,7 +256,8 @@ impl SampleParts {
             }
             self.counts[class] = self.counts[class].saturating_add(other.counts[class]);
         }
-        self.image.iter_mut().zip(&other.image).for_each(|(own, other)| *own += other);
+        let images = self.directions.iter_mut().flat_map(|directions| directions.image.iter_mut());
+        images.zip(&other.images).for_each(|(own, other)| *own += other);
         Ok(())
     }
 
@@ -202,21 +266,23 @@ impl SampleParts {
         let classes = self.counts.len();
         let is_whole = |(own, part): (&Part, &Part)| {
             part.sums.len() == own.sums.len()
-                && [part.counts.len(), part.squares.len(), part.projected.len()] == [classes; 3]
+                && part.projected.len() == own.projected.len()
+                && [part.counts.len(), part.squares.len(), part.losses.len()] == [classes; 3]
         };
         other.fingerprint == self.fingerprint()
             && other.counts.len() == classes
             && other.parts.len() == self.parts.len()
-            && other.image.len() == self.image.len()
+            && other.images.len() == self.images().count()
             && self.parts.iter().zip(&other.parts).all(is_whole)
     }
 
     fn fingerprint(&self) -> u64 {
-        let Nc1Options { center, divide_by_classes, .. } = self.options;
-        let choices = [u64::from(center == Center::Classes), u64::from(divide_by_classes)];
-        let rank = self.options.largest_rank.map_or(u64::MAX, |rank| rank as u64);
-        let numbers = [self.options.rank_cutoff.to_bits(), rank, self.means().fingerprint()];
-        Fingerprint::new().words(choices.into_iter().chain(numbers)).value()
+        let start = Fingerprint::new().words([self.means().fingerprint()]);
+        self.directions.iter().fold(start, |all, one| one.fingerprint(all)).value()
+    }
+
+    fn images(&self) -> impl Iterator<Item = &f64> {
+        self.directions.iter().flat_map(|directions| directions.image.iter())
     }
 
     /// Number of parts.
@@ -234,16 +300,8 @@ impl SampleParts {
         self.deviations.scale()
     }
 
-    pub(crate) fn options(&self) -> Nc1Options {
-        self.options
-    }
-
-    pub(crate) fn projector(&self) -> Option<&DMatrix<f64>> {
-        self.projector.as_ref()
-    }
-
-    pub(crate) fn image(&self) -> &DMatrix<f64> {
-        &self.image
+    pub(super) fn directions(&self) -> &[Nc1Directions] {
+        &self.directions
     }
 
     pub(crate) fn sums(&self) -> &[Part] {
@@ -290,9 +348,9 @@ impl SampleParts {
 impl PartialEq for SampleParts {
     fn eq(&self, other: &Self) -> bool {
         self.means().fingerprint() == other.means().fingerprint()
-            && self.options == other.options
+            && self.fingerprint() == other.fingerprint()
             && self.parts == other.parts
-            && self.image == other.image
+            && self.images().eq(other.images())
     }
 }
 
@@ -304,6 +362,9 @@ impl Part {
         let own = self.sums.iter_mut().zip(&other.sums).skip(class * dimension).take(dimension);
         own.for_each(|(own, other)| *own += other);
         self.squares[class] += other.squares[class];
-        self.projected[class] += other.projected[class];
+        self.losses[class] += other.losses[class];
+        let classes = self.counts.len();
+        let projected = self.projected.iter_mut().zip(&other.projected);
+        projected.skip(class).step_by(classes).for_each(|(own, other)| *own += other);
     }
 }

@@ -6,81 +6,14 @@ use nalgebra::DMatrix;
 
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::measure::center::{Center, subtract_center};
-use crate::measure::class_vectors::ClassVectors;
-use crate::measure::variances::VariancesAndMeans;
-use crate::metrics::all::{defined, duality};
-use crate::metrics::cdnv::cdnv_of;
+use crate::metrics::all::defined;
 use crate::metrics::errors::estimate::Estimate;
+use crate::metrics::errors::metric::Metric;
+use crate::metrics::errors::moved::Moved;
 use crate::metrics::errors::nc1::Nc1Change;
-use crate::metrics::errors::parts::SampleParts;
-use crate::metrics::nc3::nc3;
+use crate::metrics::errors::parts::{Part, SampleParts};
 use crate::metrics::nc4::{DecisionShares, Nc4};
-use crate::metrics::shape::Shape;
-use crate::metrics::trace_quotient::trace_quotient;
 use crate::problem::head::LinearHead;
-
-/// A number that is measured on samples.
-///
-/// Those of class means and of centered class means are the entries of [`Shape`](crate::metrics::Shape).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[allow(missing_docs, reason = "the names are those of the metrics' functions and fields")]
-#[non_exhaustive]
-pub enum Metric {
-    Nc1,
-    Nc1TraceQuotient,
-    Cdnv,
-    Nc2ClassMeans,
-    Nc3,
-    Nc3Centered,
-    Nc4,
-    Accuracy,
-    NearestMeanAccuracy,
-    SelfDuality,
-    DualityCosineMean,
-    DualityCosineDeviation,
-    ClassMeansNormVariation,
-    ClassMeansCosineMean,
-    ClassMeansCosineDeviation,
-    ClassMeansEtfDeviation,
-    ClassMeansLogEnergy,
-    CenteredClassMeansNormVariation,
-    CenteredClassMeansCosineMean,
-    CenteredClassMeansCosineDeviation,
-    CenteredClassMeansEtfDeviation,
-    CenteredClassMeansLogEnergy,
-}
-
-impl core::fmt::Display for Metric {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter.write_str(match self {
-            Self::Nc1 => "NC1",
-            Self::Nc1TraceQuotient => "tr Σ_W / tr Σ_B",
-            Self::Cdnv => "CDNV, mean",
-            Self::Nc2ClassMeans => "NC2, class means",
-            Self::Nc3 => "NC3",
-            Self::Nc3Centered => "NC3, centered",
-            Self::Nc4 => "NC4",
-            Self::Accuracy => "accuracy",
-            Self::NearestMeanAccuracy => "nearest-mean accuracy",
-            Self::SelfDuality => "self-duality",
-            Self::DualityCosineMean => "duality cosines, mean",
-            Self::DualityCosineDeviation => "duality cosines, deviation",
-            Self::ClassMeansNormVariation => "class means: norms, CV",
-            Self::ClassMeansCosineMean => "class means: cosines, mean",
-            Self::ClassMeansCosineDeviation => "class means: cosines, deviation",
-            Self::ClassMeansEtfDeviation => "class means: ETF, mean",
-            Self::ClassMeansLogEnergy => "class means: energy, mean",
-            Self::CenteredClassMeansNormVariation => "centered: norms, CV",
-            Self::CenteredClassMeansCosineMean => "centered: cosines, mean",
-            Self::CenteredClassMeansCosineDeviation => "centered: cosines, deviation",
-            Self::CenteredClassMeansEtfDeviation => "centered: ETF, mean",
-            Self::CenteredClassMeansLogEnergy => "centered: energy, mean",
-        })
-    }
-}
 
 /// Metrics with their standard errors, from the samples that the metrics were measured on.
 ///
@@ -105,6 +38,8 @@ impl core::fmt::Display for Metric {
 pub struct StandardErrors {
     #[cfg_attr(feature = "serde", serde(flatten))]
     estimates: BTreeMap<Metric, Option<Estimate>>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    reasons: BTreeMap<Metric, &'static str>,
 }
 
 impl StandardErrors {
@@ -144,8 +79,10 @@ impl StandardErrors {
         let (dimension, classes) = parts.means().shape();
         head.check_shape("statistics", dimension, classes)?;
         let measure = |moved: &Moved| moved.values(parts, head, target, all);
-        let estimates = estimates(parts, measure)?;
-        estimates.map(|estimates| Self { estimates }.with_nc1(parts)).transpose()
+        let Some(estimates) = estimates(parts, measure)? else { return Ok(None) };
+        let errors = Self { estimates, reasons: BTreeMap::new() }.with_nc1(parts)?;
+        let largest = |moved: &Moved| moved.largest(parts);
+        if all { errors.without_ties(parts, largest).map(Some) } else { Ok(Some(errors)) }
     }
 
     /// Those of features without a head, as [`LayerMetrics`](crate::metrics::layers::LayerMetrics) has them: NC1, quotient of
@@ -161,8 +98,52 @@ impl StandardErrors {
             moved.insert_variances(parts, &mut values)?;
             Ok(values)
         };
-        let estimates = estimates(parts, measure)?;
-        estimates.map(|estimates| Self { estimates }.with_nc1(parts)).transpose()
+        let Some(estimates) = estimates(parts, measure)? else { return Ok(None) };
+        let errors = Self { estimates, reasons: BTreeMap::new() }.with_nc1(parts)?;
+        errors.without_ties(parts, |moved| moved.largest_cdnv(parts)).map(Some)
+    }
+
+    /// Takes away the errors of the largest of all pairs where others come near enough to take its place: the largest of
+    /// nearly equal numbers is biased, and has no normal distribution.
+    ///
+    /// Errors of the class means of their full size √P E_p and −√P E_p, for some of the P parts, cancel in what is
+    /// linear; where pairs change places they raise the largest either way.
+    fn without_ties(
+        mut self,
+        parts: &SampleParts,
+        measure: impl Fn(&Moved) -> Result<BTreeMap<Metric, Option<f64>>>,
+    ) -> Result<Self> {
+        const PARTS: usize = 8;
+        const LARGEST_BIAS: f64 = 0.25;
+        let (Some(moves), Some(corrections)) = (parts.moves()?, parts.corrections()?) else {
+            return Ok(self);
+        };
+        let size = (moves.len() as f64).sqrt();
+        let still = measure(&Moved::nowhere(parts))?;
+        let mut sums: BTreeMap<Metric, f64> = BTreeMap::new();
+        let every = (moves.len() / PARTS).max(1);
+        for (part, moves) in moves.iter().enumerate().step_by(every).take(PARTS) {
+            for factor in [size, -size] {
+                let moved = Moved::by(parts, part, moves, &corrections, factor);
+                for (metric, value) in measure(&moved)? {
+                    let change = value.zip(still[&metric]).map(|(moved, still)| moved - still);
+                    *sums.entry(metric).or_default() += change.unwrap_or(f64::NAN);
+                }
+            }
+        }
+        for (metric, sum) in sums {
+            let Some(Some(estimate)) = self.estimates.get_mut(&metric).map(|found| found.as_mut())
+            else {
+                continue;
+            };
+            let bias = sum / (2 * PARTS.min(moves.len())) as f64;
+            let is_linear = bias.abs() <= LARGEST_BIAS * estimate.standard_error;
+            if !is_linear {
+                self.estimates.insert(metric, None);
+                self.reasons.insert(metric, TIES);
+            }
+        }
+        Ok(self)
     }
 
     /// NC1 changes to first order, which needs no second pass over the samples.
@@ -170,12 +151,46 @@ impl StandardErrors {
         let (Some(moves), Some(corrections)) = (parts.moves()?, parts.corrections()?) else {
             return Ok(self);
         };
-        let nc1 = Nc1Change::new(parts).map(|nc1| {
-            let change =
-                |(part, moves): (usize, &DMatrix<f64>)| nc1.with(part, moves, &corrections);
-            Estimate::of_moves(nc1.value, moves.iter().enumerate().map(change).collect())
-        });
-        self.estimates.insert(Metric::Nc1, nc1.filter(Estimate::is_finite));
+        for (place, directions) in parts.directions().iter().enumerate() {
+            let nc1 = Nc1Change::new(parts, place)?.map(|nc1| {
+                let change =
+                    |(part, moves): (usize, &DMatrix<f64>)| nc1.with(part, moves, &corrections);
+                Estimate::of_moves(nc1.value, moves.iter().enumerate().map(change).collect())
+            });
+            self.estimates.insert(directions.metric, nc1.filter(Estimate::is_finite));
+        }
+        Ok(self)
+    }
+
+    /// With NC1 under another name too, as on directions that are all of them.
+    pub(crate) fn with_nc1_named(mut self, metric: Metric) -> Self {
+        if let Some(nc1) = self.estimates.get(&Metric::Nc1).cloned() {
+            self.estimates.entry(metric).or_insert(nc1);
+        }
+        self
+    }
+
+    /// With the loss, where the parts have what samples contribute to the data term: its `value`, the decay of the
+    /// features, and the predicted loss.
+    ///
+    /// Layers and decays count as given, so that f = Σ (ℓ_i + λ_H/2 ‖h_i‖²) + const. is a sum over the samples.
+    pub(crate) fn with_loss(
+        mut self,
+        parts: &SampleParts,
+        (value, feature_decay): (f64, f64),
+        optimum: Option<f64>,
+    ) -> Result<Self> {
+        let Some(moves) = loss_moves(parts, feature_decay)? else { return Ok(self) };
+        let estimate = |value: f64, factor: f64| {
+            let moves = moves.iter().map(|change| change * factor).collect();
+            Some(Estimate::of_moves(value, moves)).filter(Estimate::is_finite)
+        };
+        self.estimates.insert(Metric::Loss, estimate(value, 1.0));
+        if let Some(optimum) = optimum {
+            self.estimates.insert(Metric::LossGap, estimate(value - optimum, 1.0));
+            let relative = estimate((value - optimum) / optimum, optimum.recip());
+            self.estimates.insert(Metric::LossGapRelative, relative.filter(|_| optimum > 0.0));
+        }
         Ok(self)
     }
 
@@ -229,6 +244,22 @@ impl StandardErrors {
         self.estimates.get(&metric)?.as_ref()
     }
 
+    /// Why a metric that is defined has no standard error.
+    #[must_use]
+    pub fn reason(&self, metric: Metric) -> Option<&'static str> {
+        self.reasons.get(&metric).copied()
+    }
+
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = (Metric, &'static str)> {
+        self.reasons.iter().map(|(&metric, &reason)| (metric, reason))
+    }
+
+    /// With an estimate that was made otherwise.
+    pub(crate) fn with_estimate(mut self, metric: Metric, estimate: Option<Estimate>) -> Self {
+        self.estimates.insert(metric, estimate);
+        self
+    }
+
     /// All metrics that were asked for; `None` where one is not defined.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, Option<&Estimate>)> {
         self.estimates.iter().map(|(&metric, estimate)| (metric, estimate.as_ref()))
@@ -247,7 +278,7 @@ fn estimates(
     let mut changes: BTreeMap<Metric, Option<Vec<f64>>> =
         still.keys().map(|&metric| (metric, Some(Vec::new()))).collect();
     for (part, moves) in moves.iter().enumerate() {
-        let moved = measure(&Moved::by(parts, part, moves, &corrections))?;
+        let moved = measure(&Moved::by(parts, part, moves, &corrections, 1.0))?;
         for (metric, changes) in &mut changes {
             let change = moved[metric].zip(still[metric]).map(|(moved, still)| moved - still);
             *changes = changes.take().zip(change).map(|(mut list, change)| {
@@ -265,138 +296,29 @@ fn estimates(
     Ok(Some(changes.into_iter().map(estimate).collect()))
 }
 
-/// Class means and variances that are moved a little.
-struct Moved {
-    means: DMatrix<f64>,
-    centered: DMatrix<f64>,
-    /// In squares of the scale.
-    variances: Vec<f64>,
+/// By how much the loss changes with each part of the samples; `None` if all samples of a class are in one part.
+fn loss_moves(parts: &SampleParts, feature_decay: f64) -> Result<Option<Vec<f64>>> {
+    let Some(corrections) = parts.corrections()? else { return Ok(None) };
+    let (means, scale) = (parts.means(), parts.scale());
+    let dimension = means.shape().0;
+    // ℓ_i + λ_H/2 (‖x‖² + 2⟨h_k, x⟩) for the deviations x = h_i − h_k, added up.
+    let sum = |part: &Part, class: usize| {
+        let mean = means.matrix().column(class);
+        let deviations = &part.sums[class * dimension..][..dimension];
+        let along: f64 = mean.iter().zip(deviations).map(|(mean, x)| mean * (x * scale)).sum();
+        let squares = part.squares[class] * scale * scale;
+        part.losses[class] + feature_decay / 2.0 * (squares + 2.0 * along)
+    };
+    let mut moves = vec![0.0; parts.parts()];
+    for (class, correction) in corrections.iter().enumerate() {
+        let sums: Vec<f64> = parts.sums().iter().map(|part| sum(part, class)).collect();
+        let mean = sums.iter().sum::<f64>() / means.counts()[class] as f64;
+        for ((change, sum), part) in moves.iter_mut().zip(sums).zip(parts.sums()) {
+            *change += correction * (sum - part.counts[class] as f64 * mean);
+        }
+    }
+    Ok(Some(moves))
 }
 
-impl Moved {
-    fn nowhere(parts: &SampleParts) -> Self {
-        let variances = class_variances(parts);
-        let centered = parts.means().centered(Center::Samples);
-        Self { means: parts.means().matrix().clone(), centered, variances }
-    }
-
-    fn by(parts: &SampleParts, part: usize, moves: &DMatrix<f64>, corrections: &[f64]) -> Self {
-        let mut moved = Self::nowhere(parts);
-        let change = moves * parts.scale();
-        moved.means += &change;
-        // Only what moves is centered, so that means that are large beside their differences cost no digits.
-        let mut change = change;
-        subtract_center(&mut change, parts.means().counts(), Center::Samples);
-        moved.centered += change;
-        let sums = &parts.sums()[part];
-        for (class, variance) in moved.variances.iter_mut().enumerate() {
-            let count = parts.means().counts()[class] as f64;
-            let expected = sums.counts[class] as f64 * *variance;
-            *variance += corrections[class] * (sums.squares[class] - expected) / count;
-        }
-        moved
-    }
-
-    /// All metrics of the means and variances.
-    fn values(
-        &self,
-        parts: &SampleParts,
-        head: &LinearHead,
-        target: Option<&ClassMatrix>,
-        all: bool,
-    ) -> Result<BTreeMap<Metric, Option<f64>>> {
-        let mut values = BTreeMap::new();
-        if let Some(target) = target {
-            values.insert(Metric::Nc3, defined(nc3(&self.means, head, target))?);
-            values.insert(Metric::Nc3Centered, defined(nc3(&self.centered, head, target))?);
-        }
-        if all {
-            self.insert_all(parts, head, &mut values)?;
-        }
-        for value in values.values_mut() {
-            *value = value.filter(|value| value.is_finite());
-        }
-        Ok(values)
-    }
-
-    fn insert_all(
-        &self,
-        parts: &SampleParts,
-        head: &LinearHead,
-        values: &mut BTreeMap<Metric, Option<f64>>,
-    ) -> Result<()> {
-        self.insert_variances(parts, values)?;
-        let (self_duality, cosines) = duality(head, &self.centered)?;
-        values.extend([
-            (Metric::SelfDuality, self_duality),
-            (Metric::DualityCosineMean, cosines.map(|cosines| cosines.mean)),
-            (Metric::DualityCosineDeviation, cosines.map(|cosines| cosines.deviation)),
-        ]);
-        let shape = Shape::of(&ClassVectors::columns(&self.means)?);
-        let centered = Shape::of(&ClassVectors::columns(&self.centered)?);
-        values.extend(MEANS.into_iter().zip(entries(&shape)));
-        values.extend(CENTERED_MEANS.into_iter().zip(entries(&centered)));
-        Ok(())
-    }
-
-    /// CDNV and quotient of traces.
-    fn insert_variances(
-        &self,
-        parts: &SampleParts,
-        values: &mut BTreeMap<Metric, Option<f64>>,
-    ) -> Result<()> {
-        let cdnv = defined(cdnv_of(self.with_means(parts)))?;
-        let quotient = defined(trace_quotient(self.with_means(parts), Center::Samples))?;
-        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
-        values.insert(Metric::Cdnv, finite(cdnv.and_then(|cdnv| cdnv.mean)));
-        values.insert(Metric::Nc1TraceQuotient, finite(quotient));
-        Ok(())
-    }
-
-    fn with_means(&self, parts: &SampleParts) -> VariancesAndMeans {
-        let counts = parts.means().counts();
-        let samples: f64 = counts.iter().map(|&count| count as f64).sum();
-        let sums = self.variances.iter().zip(counts).map(|(square, &n)| square * n as f64);
-        VariancesAndMeans {
-            within: sums.sum::<f64>() / samples,
-            variances: self.variances.iter().copied().map(Some).collect(),
-            unit: parts.scale(),
-            means: self.means.clone(),
-            counts: counts.to_vec(),
-        }
-    }
-}
-
-/// σ_k² in squares of the scale.
-fn class_variances(parts: &SampleParts) -> Vec<f64> {
-    let sum = |class: usize| parts.sums().iter().map(|part| part.squares[class]).sum::<f64>();
-    let counts = parts.means().counts().iter().enumerate();
-    counts.map(|(class, &count)| sum(class) / count as f64).collect()
-}
-
-const MEANS: [Metric; 5] = [
-    Metric::ClassMeansNormVariation,
-    Metric::ClassMeansCosineMean,
-    Metric::ClassMeansCosineDeviation,
-    Metric::ClassMeansEtfDeviation,
-    Metric::ClassMeansLogEnergy,
-];
-
-const CENTERED_MEANS: [Metric; 5] = [
-    Metric::CenteredClassMeansNormVariation,
-    Metric::CenteredClassMeansCosineMean,
-    Metric::CenteredClassMeansCosineDeviation,
-    Metric::CenteredClassMeansEtfDeviation,
-    Metric::CenteredClassMeansLogEnergy,
-];
-
-/// The entries of a shape in the order of the lists of metrics.
-fn entries(shape: &Shape) -> [Option<f64>; 5] {
-    [
-        shape.norm_spread.coefficient_of_variation(),
-        shape.cosine_spread.map(|cosines| cosines.mean),
-        shape.cosine_spread.map(|cosines| cosines.deviation),
-        shape.equiangularity.map(|found| found.etf_deviation),
-        shape.log_energy.map(|energy| energy.mean),
-    ]
-}
+const TIES: &str = "another pair of classes is so near the largest that errors of the class means exchange them, and the \
+                    largest of nearly equal numbers has no normal distribution";

@@ -6,7 +6,10 @@ use crate::error::Result;
 use crate::measure::center::Center;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{add_gram, power_of_two, singular_values, zeros};
+use crate::metrics::errors::Estimate;
+use crate::numerics::linalg::{
+    SymmetricEigen, add_gram, power_of_two, product, symmetric_eigen, transposed, zeros,
+};
 use crate::numerics::scalar::Scalar;
 
 /// Σ (x − x̄)(x − x̄)ᵀ for the features x of all layers on top of each other, in a unit for each layer.
@@ -14,8 +17,29 @@ use crate::numerics::scalar::Scalar;
 pub(super) struct CrossScatter {
     /// Mean and unit of each layer.
     layers: Vec<(DVector<f64>, f64)>,
-    /// Lower triangle.
+    /// The class means less the mean, in the units, of all layers on top of each other: D×K.
+    means: DMatrix<f64>,
+    counts: Vec<u64>,
+    /// Of parts that the samples of each class are dealt out to in turn: lower triangles. One part where several take too much
+    /// memory.
+    parts: Vec<ScatterPart>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct ScatterPart {
+    counts: Vec<u64>,
     scatter: DMatrix<f64>,
+}
+
+/// Numbers that the scatters of the parts may take, as long as there are enough parts.
+const NUMBERS: usize = 1 << 24;
+const FEWEST_PARTS: usize = 16;
+const MOST_PARTS: usize = 64;
+
+/// A derivative with respect to the scatter between two layers: d_m×d_l, m ≥ l.
+struct Gradient {
+    layers: (usize, usize),
+    matrix: DMatrix<f64>,
 }
 
 impl CrossScatter {
@@ -26,7 +50,28 @@ impl CrossScatter {
         };
         let layers: Vec<_> = statistics.iter().map(layer).collect::<Result<_>>()?;
         let size = layers.iter().map(|(mean, _)| mean.len()).sum();
-        Ok(Self { layers, scatter: zeros("dimension²", size, size)? })
+        let counts = statistics.first().map_or(Vec::new(), |layer| layer.counts().to_vec());
+        let mut means = zeros("dimension", size, counts.len())?;
+        let mut first = 0;
+        for (statistics, (mean, unit)) in statistics.iter().zip(&layers) {
+            let centered = statistics.centered_means(Center::Samples)? / *unit;
+            means.rows_mut(first, mean.len()).copy_from(&centered);
+            first += mean.len();
+        }
+        let parts = match NUMBERS / size.saturating_mul(size).max(1) {
+            ..FEWEST_PARTS => 1,
+            // Some samples of every class in each, so that the parts are alike but for chance.
+            parts => {
+                let smallest = counts.iter().copied().min().unwrap_or(0) as usize;
+                parts.min(MOST_PARTS).min((smallest / 2).max(FEWEST_PARTS))
+            }
+        };
+        let part = ScatterPart {
+            counts: vec![0; counts.len()],
+            scatter: zeros("dimension²", size, size)?,
+        };
+        let seen = vec![0; counts.len()];
+        Ok(Self { layers, means, counts: seen, parts: vec![part; parts] })
     }
 
     /// Adds checked samples, the same in every layer.
@@ -35,7 +80,7 @@ impl CrossScatter {
         layers: &[LabeledFeatures<'_, T>],
     ) -> Result<()> {
         let samples = layers.first().map_or(0, |layer| layer.labels().len());
-        let mut stacked = DMatrix::zeros(self.scatter.nrows(), samples);
+        let mut stacked = DMatrix::zeros(self.means.nrows(), samples);
         let mut first = 0;
         for (features, (mean, unit)) in layers.iter().zip(&self.layers) {
             let columns = features.columns(|_, sample, out| {
@@ -46,54 +91,188 @@ impl CrossScatter {
             stacked.rows_mut(first, mean.len()).copy_from(&columns);
             first += mean.len();
         }
-        add_gram(&mut self.scatter, &stacked);
+        let mut columns = vec![Vec::new(); self.parts.len()];
+        let labels = layers.first().map_or(&[][..], LabeledFeatures::labels);
+        for (column, &class) in labels.iter().enumerate() {
+            let next = (self.counts[class] % self.parts.len() as u64) as usize;
+            self.counts[class] += 1;
+            self.parts[next].counts[class] += 1;
+            columns[next].push(column);
+        }
+        for (part, columns) in self.parts.iter_mut().zip(columns) {
+            match columns.len() {
+                0 => {}
+                all if all == samples => add_gram(&mut part.scatter, &stacked),
+                _ => add_gram(&mut part.scatter, &stacked.select_columns(&columns)),
+            }
+        }
         Ok(())
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.scatter += &other.scatter;
+        self.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own += other);
+        for (own, other) in self.parts.iter_mut().zip(&other.parts) {
+            own.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own += other);
+            own.scatter += &other.scatter;
+        }
     }
 
-    /// Of the layers m ≥ l: d_m×d_l, with the lower triangle alone if they are the same.
-    fn block(&self, l: usize, m: usize) -> DMatrix<f64> {
-        let first = |layer: usize| self.layers.iter().take(layer).map(|(mean, _)| mean.len()).sum();
-        let size = |layer: usize| self.layers.get(layer).map_or(0, |(mean, _)| mean.len());
-        let mut block = self.scatter.view((first(m), first(l)), (size(m), size(l))).into_owned();
+    /// Whether there are parts that standard errors follow from.
+    pub(super) fn has_parts(&self) -> bool {
+        self.parts.len() > 1
+    }
+
+    /// Where the features of a layer are among all.
+    fn rows(&self, layer: usize) -> (usize, usize) {
+        let first = self.layers.iter().take(layer).map(|(mean, _)| mean.len()).sum();
+        (first, self.layers.get(layer).map_or(0, |(mean, _)| mean.len()))
+    }
+
+    /// Of the layers m ≥ l: d_m×d_l.
+    fn block_of(&self, part: &ScatterPart, (l, m): (usize, usize)) -> DMatrix<f64> {
+        let ((row, rows), (column, columns)) = (self.rows(m), self.rows(l));
+        let mut block = part.scatter.view((row, column), (rows, columns)).into_owned();
         if l == m {
             block.fill_upper_triangle_with_lower_triangle();
         }
         block
     }
 
-    /// Linear CKA of every pair of layers, ‖C_lm‖²/(‖C_ll‖ ‖C_mm‖); `None` beside a layer that does not vary.
-    pub(super) fn cka(&self) -> Vec<Vec<Option<f64>>> {
-        let number = self.layers.len();
-        let norms: Vec<f64> = (0..number).map(|layer| self.block(layer, layer).norm()).collect();
-        let similarity = |l: usize, m: usize| {
-            let square = self.block(l.min(m), l.max(m)).norm_squared();
-            let similarity = if l == m { 1.0 } else { square / (norms[l] * norms[m]) };
-            (norms[l] > 0.0 && norms[m] > 0.0 && similarity.is_finite()).then_some(similarity)
-        };
-        (0..number).map(|l| (0..number).map(|m| similarity(l, m)).collect()).collect()
+    /// The same of all samples.
+    fn block(&self, l: usize, m: usize) -> DMatrix<f64> {
+        let (rows, columns) = (self.rows(m).1, self.rows(l).1);
+        let parts = self.parts.iter().map(|part| self.block_of(part, (l, m)));
+        parts.fold(DMatrix::zeros(rows, columns), |sum, block| sum + block)
     }
 
-    /// Effective and stable rank of a layer: e to the entropy of σ/Σσ, and Σσ²/max σ², for the singular values σ of the
-    /// features less their mean; `None` if these do not vary.
-    pub(super) fn ranks(&self, layer: usize) -> Result<Option<(f64, f64)>> {
-        let squares = singular_values(&self.block(layer, layer))?;
-        let largest = squares.max();
+    /// Linear CKA of every pair of layers, ‖C_lm‖²/(‖C_ll‖ ‖C_mm‖), with its standard error; `None` beside a layer that does
+    /// not vary.
+    pub(super) fn cka(&self) -> Result<Vec<Vec<Option<Similarity>>>> {
+        let number = self.layers.len();
+        let own: Vec<DMatrix<f64>> = (0..number).map(|layer| self.block(layer, layer)).collect();
+        let norms: Vec<f64> = own.iter().map(DMatrix::norm).collect();
+        let mut found = vec![vec![None; number]; number];
+        for (l, m) in (0..number).flat_map(|m| (0..=m).map(move |l| (l, m))) {
+            if norms[l] <= 0.0 || norms[m] <= 0.0 {
+                continue;
+            }
+            let similarity = match l == m {
+                true => Similarity { value: 1.0, standard_error: Some(0.0) },
+                false => self.similarity((l, m), (&own[l], &own[m]))?,
+            };
+            found[l][m] = Some(similarity).filter(|found| found.value.is_finite());
+            found[m][l] = found[l][m];
+        }
+        Ok(found)
+    }
+
+    fn similarity(
+        &self,
+        layers: (usize, usize),
+        (first, second): (&DMatrix<f64>, &DMatrix<f64>),
+    ) -> Result<Similarity> {
+        let between = self.block(layers.0, layers.1);
+        let square = between.norm_squared();
+        let value = square / (first.norm() * second.norm());
+        if self.parts.len() == 1 {
+            return Ok(Similarity { value, standard_error: None });
+        }
+        // The logarithm changes by 2⟨C_lm, δC_lm⟩/‖C_lm‖² − ⟨C_ll, δC_ll⟩/‖C_ll‖² − ⟨C_mm, δC_mm⟩/‖C_mm‖².
+        let gradient = |layer, matrix: &DMatrix<f64>| {
+            let matrix = matrix * (-value / matrix.norm_squared());
+            Gradient { layers: (layer, layer), matrix }
+        };
+        let gradients = [
+            Gradient { layers, matrix: between * (2.0 * value / square) },
+            gradient(layers.0, first),
+            gradient(layers.1, second),
+        ];
+        let found = self.estimate(value, &gradients);
+        Ok(Similarity { value, standard_error: found.map(|found| found.standard_error) })
+    }
+
+    /// Effective and stable rank of a layer with their standard errors: e to the entropy of σ/Σσ, and Σσ²/max σ², for the
+    /// singular values σ of the features less their mean; `None` if these do not vary.
+    pub(super) fn ranks(&self, layer: usize) -> Result<Option<Ranks>> {
+        let SymmetricEigen { values, vectors } = symmetric_eigen(&self.block(layer, layer))?;
+        let largest = values.max();
         if largest <= 0.0 || !largest.is_finite() {
             return Ok(None);
         }
         // What rounding has left of directions in which nothing varies.
-        let cutoff = largest * f64::EPSILON * squares.len() as f64;
-        let squares: Vec<f64> = squares.iter().copied().filter(|&square| square > cutoff).collect();
-        let total: f64 = squares.iter().map(|square| square.sqrt()).sum();
-        let entropy: f64 = squares
-            .iter()
-            .map(|square| square.sqrt() / total)
-            .map(|share| -share * share.ln())
-            .sum();
-        Ok(Some((entropy.exp(), squares.iter().sum::<f64>() / largest)))
+        let cutoff = largest * f64::EPSILON * values.len() as f64;
+        let roots = values.map(|square| if square > cutoff { square.sqrt() } else { 0.0 });
+        let total = roots.sum();
+        let shares = roots.iter().filter(|&&root| root > 0.0).map(|root| root / total);
+        let entropy: f64 = shares.map(|share| -share * share.ln()).sum();
+        let (effective, stable) = (entropy.exp(), roots.norm_squared() / largest);
+        // ∂ e^entropy/∂σ² of each direction, and that of Σσ²/σ₁².
+        let by_entropy = roots.map(|root| match root > 0.0 {
+            true => -effective * ((root / total).ln() + entropy) / (total * 2.0 * root),
+            false => 0.0,
+        });
+        let mut by_size = roots.map(|root| if root > 0.0 { largest.recip() } else { 0.0 });
+        by_size[values.imax()] -= stable / largest;
+        let estimate = |value: f64, derivative: DVector<f64>| {
+            let mut scaled = vectors.clone();
+            for (mut column, factor) in scaled.column_iter_mut().zip(&derivative) {
+                column *= *factor;
+            }
+            let matrix = product(&scaled, &transposed(&vectors));
+            self.estimate(value, &[Gradient { layers: (layer, layer), matrix }])
+        };
+        let several = self.parts.len() > 1;
+        let errors = several.then(|| [estimate(effective, by_entropy), estimate(stable, by_size)]);
+        Ok(Some(Ranks { effective, stable, errors }))
     }
+
+    /// A function of the scatters with its standard error, from its derivatives. Each part p moves the scatter by
+    /// c (T_p − Σ n_kp m_k m_kᵀ − n_p Σ_W), where T_p is that of the part, m_k are the centered class means, and
+    /// 1/c² = 1 − Σ n_p²/N².
+    fn estimate(&self, value: f64, gradients: &[Gradient]) -> Option<Estimate> {
+        let samples = self.counts.iter().sum::<u64>() as f64;
+        let of_class = |class: usize| -> f64 {
+            let along = |gradient: &Gradient| {
+                let ((row, rows), (column, columns)) =
+                    (self.rows(gradient.layers.1), self.rows(gradient.layers.0));
+                let mean = self.means.column(class);
+                let right = &gradient.matrix * mean.rows(column, columns);
+                mean.rows(row, rows).dot(&right)
+            };
+            gradients.iter().map(along).sum()
+        };
+        let classes: Vec<f64> = (0..self.counts.len()).map(of_class).collect();
+        let between = |counts: &[u64]| -> f64 {
+            counts.iter().zip(&classes).map(|(&count, along)| count as f64 * along).sum()
+        };
+        let of_part = |part: &ScatterPart| -> f64 {
+            let along =
+                |gradient: &Gradient| gradient.matrix.dot(&self.block_of(part, gradient.layers));
+            gradients.iter().map(along).sum::<f64>() - between(&part.counts)
+        };
+        let number = |part: &ScatterPart| part.counts.iter().sum::<u64>() as f64;
+        let moves: Vec<f64> = self.parts.iter().map(of_part).collect();
+        let within = moves.iter().sum::<f64>() / samples;
+        let rest =
+            1.0 - self.parts.iter().map(|part| (number(part) / samples).powi(2)).sum::<f64>();
+        let correction = rest.sqrt().recip();
+        let moves = moves.iter().zip(&self.parts);
+        let moves = moves.map(|(along, part)| correction * (along - number(part) * within));
+        Some(Estimate::of_moves(value, moves.collect())).filter(Estimate::is_finite)
+    }
+}
+
+/// Linear CKA of two layers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Similarity {
+    pub(super) value: f64,
+    pub(super) standard_error: Option<f64>,
+}
+
+/// Effective and stable rank.
+pub(super) struct Ranks {
+    pub(super) effective: f64,
+    pub(super) stable: f64,
+    /// `None` where there are no parts.
+    pub(super) errors: Option<[Option<Estimate>; 2]>,
 }

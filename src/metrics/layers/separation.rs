@@ -1,6 +1,7 @@
 //! The law of equi-separation.
 
 use crate::error::{Error, Result};
+use crate::metrics::errors::Estimate;
 
 /// A straight line through ln NC1 over the number of the layer.
 ///
@@ -31,6 +32,19 @@ pub struct SeparationLaw {
     pub r_squared: f64,
     /// Number of layers with a positive NC1, which alone count.
     pub layers: usize,
+}
+
+/// The standard errors of a [`SeparationLaw`]: the layers' NC1 are of the same samples, whose errors they share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SeparationErrors {
+    /// Of [`SeparationLaw::slope`].
+    pub slope: Option<f64>,
+    /// Of [`SeparationLaw::intercept`].
+    pub intercept: Option<f64>,
+    /// Of [`SeparationLaw::r_squared`]; `None` if all NC1 are equal.
+    pub r_squared: Option<f64>,
 }
 
 impl SeparationLaw {
@@ -65,6 +79,42 @@ impl SeparationLaw {
         let slope = xy / xx;
         let r_squared = if yy > 0.0 { (slope * xy / yy).min(1.0) } else { 1.0 };
         Ok(Some(Self { slope, intercept: y - slope * x, r_squared, layers: points.len() }))
+    }
+
+    /// The standard errors, from NC1 of all layers on the same samples. `None` unless all have one.
+    pub(super) fn errors(&self, nc1: &[Option<Estimate>]) -> Option<SeparationErrors> {
+        let counted =
+            nc1.iter().enumerate().filter_map(|(index, nc1)| Some((index, nc1.as_ref()?)));
+        let counted: Vec<_> = counted.filter(|(_, nc1)| nc1.value > 0.0).collect();
+        if counted.len() != self.layers {
+            return None;
+        }
+        let number = counted.len() as f64;
+        let xs: Vec<f64> = counted.iter().map(|(index, _)| *index as f64 + 1.0).collect();
+        let ys: Vec<f64> = counted.iter().map(|(_, nc1)| nc1.value.ln()).collect();
+        let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / number;
+        let (x_mean, y_mean) = (mean(&xs), mean(&ys));
+        let sum = |f: &dyn Fn(usize) -> f64| (0..counted.len()).map(f).sum::<f64>();
+        let (x, y) = (|l: usize| xs[l] - x_mean, |l: usize| ys[l] - y_mean);
+        let (xx, yy) = (sum(&|l| x(l) * x(l)), sum(&|l| y(l) * y(l)));
+        let xy = sum(&|l| x(l) * y(l));
+        // To first order ln NC1 changes by δNC1/NC1.
+        let logarithms: Vec<Vec<f64>> =
+            counted.iter().map(|(_, nc1)| nc1.moves_divided_by(nc1.value)).collect();
+        let parts = logarithms.first()?.len();
+        if parts == 0 || logarithms.iter().any(|moves| moves.len() != parts) {
+            return None;
+        }
+        let error = |weight: &dyn Fn(usize) -> f64| {
+            let moves = (0..parts).map(|part| sum(&|l| weight(l) * logarithms[l][part]));
+            let found = Estimate::of_moves(0.0, moves.collect()).standard_error;
+            found.is_finite().then_some(found)
+        };
+        Some(SeparationErrors {
+            slope: error(&|l| x(l) / xx),
+            intercept: error(&|l| number.recip() - x(l) * x_mean / xx),
+            r_squared: error(&|l| 2.0 * xy / (xx * yy) * (x(l) - xy / yy * y(l))),
+        })
     }
 
     /// e^slope, the factor by which a layer changes NC1.

@@ -1,5 +1,7 @@
 //! The metrics of several layers in a second pass over the samples.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Argument, Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::center::Center;
@@ -10,8 +12,8 @@ use crate::measure::variances::ClassVariances;
 use crate::metrics::all::{ByCenter, defined};
 use crate::metrics::cdnv::Cdnv;
 use crate::metrics::errors::{Metric, SampleParts, StandardErrors};
-use crate::metrics::layers::cross_scatter::CrossScatter;
-use crate::metrics::layers::separation::SeparationLaw;
+use crate::metrics::layers::cross_scatter::{CrossScatter, Ranks, Similarity};
+use crate::metrics::layers::separation::{SeparationErrors, SeparationLaw};
 use crate::metrics::nc1::{Nc1, Nc1Options};
 use crate::metrics::nc1_sums::Nc1Sums;
 use crate::metrics::nc4::DecisionCounts;
@@ -39,8 +41,8 @@ pub struct LayerMetrics {
     pub effective_rank: Option<f64>,
     /// Σσ²/max σ², not above the rank.
     pub stable_rank: Option<f64>,
-    /// The standard errors of NC1, quotient of traces, CDNV, NC2 of class means and nearest-mean accuracy; `None` if a class
-    /// has a single sample.
+    /// The standard errors of all of these; `None` if a class has a single sample. Those of the ranks need parts of the
+    /// covariance, and are there for up to 1024 features in all layers together.
     pub standard_errors: Option<StandardErrors>,
 }
 
@@ -55,8 +57,15 @@ pub struct Layers {
     /// and m over all samples. It is 1 for features that differ by a rotation and a factor. Kornblith et al., *Similarity
     /// of neural network representations revisited* (ICML 2019).
     pub cka: Vec<Vec<Option<f64>>>,
+    /// Their standard errors; `None` for more than 1024 features in all layers together.
+    pub cka_standard_errors: Vec<Vec<Option<f64>>>,
     /// The law of equi-separation, from NC1 centered at the mean of all samples; `None` for fewer than three layers.
     pub separation: Option<SeparationLaw>,
+    /// The standard errors of slope, intercept and R², from those of NC1 on the same samples; `None` if a class has a single
+    /// sample.
+    pub separation_standard_errors: Option<SeparationErrors>,
+    /// Why standard errors are missing, by their names.
+    pub reasons: BTreeMap<&'static str, String>,
 }
 
 /// What is summed of several layers over samples that come in batches: the second pass, after a [`ClassStatistics`] for
@@ -108,7 +117,7 @@ impl<T: Scalar> OneLayer<T> {
             by_classes: Nc1Sums::new(statistics, &options.with_center(Center::Classes))?,
             variances: ClassVariances::new(statistics)?,
             decisions: DecisionCounts::without_head(statistics)?,
-            parts: SampleParts::new(statistics, &options)?,
+            parts: SampleParts::new(statistics, &options)?.with_other_center()?,
             statistics: statistics.clone(),
         })
     }
@@ -129,15 +138,21 @@ impl<T: Scalar> OneLayer<T> {
         self.parts.merge(&other.parts)
     }
 
-    fn metrics(&self, ranks: Option<(f64, f64)>) -> Result<LayerMetrics> {
+    fn metrics(&self, ranks: Option<Ranks>) -> Result<LayerMetrics> {
         let quotient = |center| defined(self.variances.trace_quotient(center));
         let decisions = self.decisions.nc4()?;
         let means = self.statistics.centered_means(Center::Samples)?;
         let simplex = ClassMatrix::simplex_etf(self.statistics.classes())?;
-        let (effective_rank, stable_rank) = ranks.unzip();
+        let (effective_rank, stable_rank) =
+            ranks.as_ref().map(|ranks| (ranks.effective, ranks.stable)).unzip();
         let errors = StandardErrors::of_features(&self.parts)?.map(|errors| {
             let counts = self.statistics.counts();
-            errors.with_share(Metric::NearestMeanAccuracy, &decisions, counts)
+            let [effective, stable] =
+                ranks.and_then(|ranks| ranks.errors).unwrap_or([const { None }; 2]);
+            errors
+                .with_share(Metric::NearestMeanAccuracy, &decisions, counts)
+                .with_estimate(Metric::EffectiveRank, effective)
+                .with_estimate(Metric::StableRank, stable)
         });
         Ok(LayerMetrics {
             dimension: self.statistics.dimension(),
@@ -179,7 +194,12 @@ impl<T: Scalar> LayerSums<T> {
                 "the class sizes of the first layer",
             ));
         }
-        let layers = statistics.iter().map(OneLayer::new).collect::<Result<_>>()?;
+        let mut layers: Vec<_> = statistics.iter().map(OneLayer::new).collect::<Result<_>>()?;
+        // The same parts of the samples in all layers, so that their errors can be laid beside each other.
+        let parts = layers.iter().map(|layer| layer.parts.parts()).min().unwrap_or(0);
+        for layer in &mut layers {
+            layer.parts = layer.parts.clone().with_most_parts(parts);
+        }
         Ok(Self { layers, scatter: CrossScatter::new(statistics)? })
     }
 
@@ -244,7 +264,43 @@ impl<T: Scalar> LayerSums<T> {
         let layers: Vec<_> = self.layers.iter().enumerate().map(one).collect::<Result<_>>()?;
         let nc1: Vec<_> =
             layers.iter().map(|layer| layer.nc1.center_samples.map(|nc1| nc1.value)).collect();
-        Ok(Layers { separation: SeparationLaw::fit(&nc1)?, cka: self.scatter.cka(), layers })
+        let separation = SeparationLaw::fit(&nc1)?;
+        let estimates: Vec<_> = layers
+            .iter()
+            .map(|layer| layer.standard_errors.as_ref()?.get(Metric::Nc1).cloned())
+            .collect();
+        let cka = self.scatter.cka()?;
+        let part = |part: fn(Similarity) -> Option<f64>| {
+            let row = |row: &Vec<Option<Similarity>>| {
+                row.iter().map(|found| found.and_then(part)).collect()
+            };
+            cka.iter().map(row).collect()
+        };
+        Ok(Layers {
+            cka: part(|found| Some(found.value)),
+            cka_standard_errors: part(|found| found.standard_error),
+            separation_standard_errors: separation.and_then(|law| law.errors(&estimates)),
+            separation,
+            reasons: self.reasons(&layers),
+            layers,
+        })
+    }
+
+    /// Why standard errors are missing.
+    fn reasons(&self, layers: &[LayerMetrics]) -> BTreeMap<&'static str, String> {
+        let mut reasons = BTreeMap::new();
+        if !self.scatter.has_parts() {
+            for key in ["cka_standard_errors", "effective_rank", "stable_rank"] {
+                let reason =
+                    "covariances of parts of the samples are not kept for so many features";
+                reasons.insert(key, reason.to_string());
+            }
+        }
+        let errors = layers.iter().filter_map(|layer| layer.standard_errors.as_ref());
+        for (metric, reason) in errors.flat_map(StandardErrors::reasons) {
+            reasons.insert(metric.reason_key(), reason.into());
+        }
+        reasons
     }
 }
 

@@ -272,7 +272,7 @@ fn audit(request: &Request, flags: &str) -> serde_json::Value {
     let given = arguments.request().given;
     let network = read_network(&Request { given, ..request.clone() }).unwrap();
     let audited = AuditedNetwork::new(network, &arguments, &Progress::start("")).unwrap();
-    let mut audit = serde_json::to_value(AuditReport::new(&audited).unwrap()).unwrap();
+    let mut audit = serde_json::to_value(AuditReport::new(&audited, None).unwrap()).unwrap();
     audit.as_object_mut().unwrap().remove("head");
     audit
 }

@@ -1,0 +1,131 @@
+//! The classes of an audit: norms, measured and predicted.
+
+use crate::audit::measurement::{Measurement, head_size};
+use crate::error::{Error, Result};
+use crate::numerics::squares::norm;
+use crate::prediction::{ClassGeometry, Prediction, answered};
+use crate::problem::head::LinearHead;
+
+/// A class counts as collapsed if the norms of its classifier and of its mean are both below this share of
+/// the largest ones.
+const COLLAPSED: f64 = 1e-3;
+
+/// A measured number or fact beside the predicted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Compared<T> {
+    /// What the network has.
+    pub measured: T,
+    /// What the theory predicts; `None` without a prediction or if minimizers differ in it.
+    pub predicted: Option<T>,
+}
+
+/// One class of an [`Audit`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct ClassAudit {
+    /// Number of samples.
+    pub count: u64,
+    /// ‖w_k‖², w_k the k-th row of W_M.
+    pub classifier_norm_squared: Compared<f64>,
+    /// ‖h_k‖², h_k the class mean.
+    pub feature_norm_squared: Compared<f64>,
+    /// Whether the class has collapsed to zero. Measured: both norms are below 10⁻³ of the largest ones.
+    pub collapsed: Compared<bool>,
+}
+
+impl Measurement {
+    /// The norms of every class, predicted ones in the order of the matching.
+    pub(super) fn classes(
+        &self,
+        head: &LinearHead,
+        prediction: Option<&dyn Prediction>,
+        matching: Option<&[usize]>,
+    ) -> Result<Vec<ClassAudit>> {
+        let classifier = classifier_norms(head);
+        let features = self.class_mean_norms();
+        let largest = |norms: &[f64]| norms.iter().copied().fold(0.0, f64::max);
+        let limits = (COLLAPSED * largest(&classifier), COLLAPSED * largest(features));
+        let mut classes = Vec::with_capacity(classifier.len());
+        let sizes = self.statistics.counts();
+        for ((&classifier, &feature), &count) in classifier.iter().zip(features).zip(sizes) {
+            classes.push(ClassAudit {
+                count,
+                classifier_norm_squared: measured(square(classifier)?),
+                feature_norm_squared: measured(square(feature)?),
+                collapsed: measured(classifier <= limits.0 && feature <= limits.1),
+            });
+        }
+        if let Some(prediction) = prediction {
+            predict_classes(&mut classes, prediction, matching)?;
+        }
+        Ok(classes)
+    }
+}
+
+/// The norms of the rows of W_M.
+fn classifier_norms(head: &LinearHead) -> Vec<f64> {
+    let rows = head.weights().last().into_iter().flat_map(|weight| weight.row_iter());
+    rows.map(|row| norm(row.transpose().as_slice())).collect()
+}
+
+/// Lays predicted norms beside the measured ones; without a scale of their own they get that of the measured.
+fn predict_classes(
+    classes: &mut [ClassAudit],
+    prediction: &dyn Prediction,
+    matching: Option<&[usize]>,
+) -> Result<()> {
+    let runs = answered(prediction.class_runs())?.unwrap_or_default();
+    let predicted = runs.iter().flat_map(|(run, class)| run.classes().map(move |_| class));
+    let size = head_size(&prediction.training_objective());
+    for (position, class) in predicted.enumerate() {
+        let measured = matching.and_then(|order| order.get(position)).copied().unwrap_or(position);
+        if let Some(audited) = classes.get_mut(measured) {
+            audited.predict(class, size);
+        }
+    }
+    if !prediction.has_scale() {
+        rescale(classes, |class| &mut class.classifier_norm_squared);
+        rescale(classes, |class| &mut class.feature_norm_squared);
+    }
+    Ok(())
+}
+
+impl ClassAudit {
+    fn predict(&mut self, predicted: &ClassGeometry, size: f64) {
+        let classifier = predicted.classifier_norm_squared;
+        self.classifier_norm_squared.predicted = classifier.map(|square| square * size * size);
+        self.feature_norm_squared.predicted = predicted.feature_norm_squared;
+        self.collapsed.predicted = predicted.collapsed;
+    }
+}
+
+/// Scales predicted norms so that their sum is that of the measured ones.
+fn rescale(classes: &mut [ClassAudit], norm: fn(&mut ClassAudit) -> &mut Compared<f64>) {
+    let sums = classes.iter_mut().fold((0.0, 0.0), |sums, class| {
+        let norm = norm(class);
+        (sums.0 + norm.measured, sums.1 + norm.predicted.unwrap_or(0.0))
+    });
+    if sums.1 > 0.0 {
+        for class in classes {
+            let norm = norm(class);
+            norm.predicted = norm.predicted.map(|value| value * (sums.0 / sums.1));
+        }
+    }
+}
+
+fn measured<T>(measured: T) -> Compared<T> {
+    Compared { measured, predicted: None }
+}
+
+/// The square of a norm, which may be out of range.
+fn square(norm: f64) -> Result<f64> {
+    let square = norm * norm;
+    if square.is_finite() {
+        return Ok(square);
+    }
+    let quantity = "the squared norm of a class's classifier or mean";
+    Err(Error::Unrepresentable { quantity, log10: 2.0 * norm.log10() })
+}
