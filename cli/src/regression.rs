@@ -123,9 +123,9 @@ impl RegressionReport {
             row("loss gap f − f*", Cell::Residual(self.loss_gap), "loss_gap"),
         ]);
         let mut parts = vec![plain_table(&["regression", "", "±"], &rows)];
-        parts.extend(
-            audit.reasons.iter().map(|(key, reason)| wrap(&format!("No {key}: {reason}."))),
-        );
+        // That a column has no error is seen, and why it has none stands in the JSON.
+        let reasons = audit.reasons.iter().filter(|(key, _)| !key.starts_with("standard_errors."));
+        parts.extend(reasons.map(|(key, reason)| wrap(&format!("No {key}: {reason}."))));
         parts.push(wrap(LEGEND));
         parts.join("\n\n")
     }
