@@ -64,7 +64,7 @@ impl Detection {
         Ok(Self {
             known_mean: mean(&known),
             outside_mean: mean(&outside),
-            auroc: mean(&in_order).filter(|_| has_pairs),
+            auroc: has_pairs.then(|| in_order.iter().sum::<f64>() / known.len() as f64),
             standard_errors: DetectionErrors {
                 known_mean: mean_variance(&known).map(f64::sqrt),
                 outside_mean: mean_variance(&outside).map(f64::sqrt),

@@ -33,7 +33,7 @@ impl Network {
         let weights = means.transpose() + normal(classes, DIMENSION, rng) * 0.5;
         let first = DMatrix::identity(6, DIMENSION) + normal(6, DIMENSION, rng) * 0.3;
         let second = (&first * &means).pseudo_inverse(1e-9).unwrap();
-        let deep = vec![first, second + normal(classes, 6, rng) * 0.1];
+        let deep = vec![first, second + normal(classes, 6, rng) * 0.02];
         Self {
             deep: LinearHead::new(deep, None).unwrap(),
             mixing: normal(DIMENSION, DIMENSION, rng) * 0.25,
