@@ -3,6 +3,7 @@
 use nalgebra::DMatrix;
 use neural_collapse::Audit as Measured;
 use neural_collapse::audit::{Measurement, Samples};
+use neural_collapse::{Error, LinearHead};
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
