@@ -83,7 +83,7 @@ fn compared(
         ("attained", error <= 1e-11 * loss + 64.0 * f64::EPSILON),
         // Many classes have nearly equal singular values, and valleys so flat that losses are rounding errors before the
         // gradient is: it moves the loss by less than 1e-8 of the penalties.
-        ("stationary", gradient <= if classes <= 12 { 1e-6 } else { 1e-4 } * strength),
+        ("stationary", gradient <= if classes <= 10 { 1e-6 } else { 1e-4 } * strength),
         ("no higher than its search", not_above_search),
     ];
     match holds.into_iter().find(|(_, holds)| !holds) {

@@ -34,10 +34,10 @@ pub enum Solid {
     /// From 5 to 24 classes, beside a bias: classes in a plane as a compact patch of the triangular lattice, some of them
     /// inside of others.
     LatticePatch,
-    /// From 12 to 24 classes, spread over a sphere in a space of this dimension, 3 to 6: far from each other, with the
+    /// From 11 to 24 classes, spread over a sphere in a space of this dimension, 3 to 6: far from each other, with the
     /// symmetry that comes of it.
     Spread(u8),
-    /// From 12 to 24 classes beside a bias, all but one or two of them spread over a sphere in a space of this dimension,
+    /// From 11 to 24 classes beside a bias, all but one or two of them spread over a sphere in a space of this dimension,
     /// 3 or 4, and those inside.
     Filled(u8),
 }
@@ -46,7 +46,7 @@ pub enum Solid {
 const LONGEST_PATH: usize = 8;
 const LARGEST_PATCH: usize = 24;
 /// How many classes are spread over a sphere, for which nothing better is known, and in which dimensions.
-const SPREAD: core::ops::RangeInclusive<usize> = 12..=24;
+const SPREAD: core::ops::RangeInclusive<usize> = 11..=24;
 const SPREAD_DIMENSIONS: [u8; 4] = [3, 4, 5, 6];
 const FILLED_DIMENSIONS: [u8; 2] = [3, 4];
 
