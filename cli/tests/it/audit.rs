@@ -399,12 +399,12 @@ fn a_network_that_is_better_than_the_prediction_shows_its_structure() {
     assert_eq!(better["verdict"]["kind"], "below_best_known");
     assert!(number(&better["loss_gap"]) < 0.0 && better["prediction"]["proof"] == "best_known");
     let structure = json!({
-        "rank": 3, "automorphisms": 4, "orbits": [4, 2, 2, 2, 2, 1, 1], "is_symmetric": true
+        "rank": 5, "automorphisms": 120, "orbits": [5, 5, 1], "is_symmetric": true
     });
     assert_eq!(better["structure"], structure);
     let words = better["verdict"]["text"].as_str().unwrap();
     assert!(
-        words.contains("the network refutes the prediction; its outputs have rank 3"),
+        words.contains("the network refutes the prediction; its outputs have rank 5"),
         "{words}"
     );
     // With the search the prediction is this point, and nothing is refuted.
