@@ -85,7 +85,7 @@ impl Audit {
     ///
     /// // One network at two epochs: the features of the same six samples.
     /// let early = dmatrix![1.1, 0.0; 0.9, 0.3; 1.0, -0.2; -1.0, 0.3; -1.3, -0.3; -0.8, 0.1];
-    /// let late = &early * dmatrix![1.0, 0.0; 0.0, 0.5];
+    /// let late = dmatrix![1.05, 0.0; 0.95, 0.2; 1.0, -0.1; -1.0, 0.2; -1.15, -0.2; -0.9, 0.0];
     /// let head = LinearHead::new(vec![dmatrix![1.0, 0.0; -1.0, 0.0]], None)?;
     /// let audit = |rows| -> neural_collapse::Result<Audit> {
     ///     let data = Features::from_sample_rows(rows)?.with_labels(&[0, 0, 0, 1, 1, 1], 2)?;

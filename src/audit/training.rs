@@ -195,7 +195,7 @@ impl TrainingVerdict {
                 format!(
                     "{which}: the loss is within {} of the predicted one, the gradient {gradient} of that of \
                      the penalties",
-                    Percent(gap.max(0.0))
+                    Percent(gap.max(RESOLVED))
                 ),
             );
         }
@@ -208,6 +208,9 @@ impl TrainingVerdict {
         Self::new(Arrival::LocalMinimum, text)
     }
 }
+
+/// Less than this of the loss depends on the processor that rounds, and is not told apart.
+const RESOLVED: f64 = 1e-12;
 
 /// A share as a percentage with two digits.
 struct Percent(f64);
