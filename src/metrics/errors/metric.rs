@@ -6,48 +6,87 @@ use std::borrow::Cow;
 ///
 /// Those of class means and of centered class means are the entries of [`Shape`](crate::metrics::Shape).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "the names are those of the metrics' functions and fields")]
 #[non_exhaustive]
 pub enum Metric {
+    /// NC1 on all directions in which the class means differ ([`nc1`](crate::metrics::nc1)).
     Nc1,
+    /// NC1 on as many directions as the prediction has.
     Nc1PredictedRank,
+    /// NC1 on the directions that stand out of the noise of the class means.
     Nc1Resolved,
+    /// NC1 around the mean of the class means.
     Nc1CenterClasses,
+    /// tr Σ_W / tr Σ_B ([`nc1_trace_quotient`](crate::metrics::nc1_trace_quotient)).
     Nc1TraceQuotient,
+    /// The same around the mean of the class means.
     Nc1TraceQuotientCenterClasses,
+    /// The mean of [`cdnv`](crate::metrics::cdnv) over all pairs of classes.
     Cdnv,
+    /// The largest of them.
     CdnvLargest,
+    /// The distance of the Gram matrix of the class means to the predicted one.
     Nc2ClassMeans,
+    /// The distance of the outputs for the class means to the predicted ones ([`nc3`](crate::metrics::nc3)).
     Nc3,
+    /// The same for the class means less the mean of all samples.
     Nc3Centered,
+    /// The share of samples for which head and nearest class mean agree ([`nc4`](crate::metrics::nc4)).
     Nc4,
+    /// The share of samples for which the head decides for the label.
     Accuracy,
+    /// The share of samples whose nearest class mean is that of their label.
     NearestMeanAccuracy,
+    /// The training objective f.
     Loss,
+    /// f − f*, f* being the predicted loss.
     LossGap,
+    /// (f − f*)/f*.
     LossGapRelative,
+    /// The distance of the classifier to the class means ([`self_duality`](crate::metrics::self_duality)).
     SelfDuality,
+    /// The mean cosine between classifier and mean of a class ([`duality_cosines`](crate::metrics::duality_cosines)).
     DualityCosineMean,
+    /// The deviation of these cosines.
     DualityCosineDeviation,
+    /// The mean length of the class means.
     ClassMeansNormMean,
+    /// The deviation of the lengths of the class means.
     ClassMeansNormDeviation,
+    /// The same divided by their mean.
     ClassMeansNormVariation,
+    /// The mean cosine between two of the class means.
     ClassMeansCosineMean,
+    /// The deviation of these cosines.
     ClassMeansCosineDeviation,
+    /// The mean distance of these cosines from −1/(K−1), that of a simplex ETF.
     ClassMeansEtfDeviation,
+    /// The largest such distance.
     ClassMeansLargestEtfDeviation,
+    /// The mean logarithmic energy of pairs of the class means ([`log_energy`](crate::metrics::log_energy)).
     ClassMeansLogEnergy,
+    /// The deviation of these energies.
     ClassMeansLogEnergyDeviation,
+    /// The mean length of the class means less their center.
     CenteredClassMeansNormMean,
+    /// The deviation of the lengths of the class means less their center.
     CenteredClassMeansNormDeviation,
+    /// The same divided by their mean.
     CenteredClassMeansNormVariation,
+    /// The mean cosine between two of the class means less their center.
     CenteredClassMeansCosineMean,
+    /// The deviation of these cosines.
     CenteredClassMeansCosineDeviation,
+    /// The mean distance of these cosines from −1/(K−1), that of a simplex ETF.
     CenteredClassMeansEtfDeviation,
+    /// The largest such distance.
     CenteredClassMeansLargestEtfDeviation,
+    /// The mean logarithmic energy of pairs of the class means less their center ([`log_energy`](crate::metrics::log_energy)).
     CenteredClassMeansLogEnergy,
+    /// The deviation of these energies.
     CenteredClassMeansLogEnergyDeviation,
+    /// The effective rank of the features of a layer.
     EffectiveRank,
+    /// The stable rank of the features of a layer.
     StableRank,
     /// NC1 of the features after so many layers of the head.
     Nc1AfterLayer(usize),
