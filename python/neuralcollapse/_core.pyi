@@ -255,6 +255,7 @@ class SoftLabels(Prediction):
         feature_decay: float,
         bias: str | float | None = None,
         widths: Sequence[int] | None = None,
+        label_weights: Sequence[float] | None = None,
         progress: _Progress | None = None,
     ) -> SoftLabels: ...
     @property

@@ -183,6 +183,21 @@ def test_soft_labels(bias):
     assert audit.nc1 < 1e-10 and audit.nc2 < 1e-6 and audit.nc3 < 1e-6 and audit.features < 1e-6
     assert audit.loss == pytest.approx(prediction.loss, rel=1e-9) and abs(audit.loss_gap) < 1e-10
     assert audit.gradient_norm < 1e-5 and audit.verdict == "global_minimum"
+
+
+def test_weighted_soft_labels():
+    samples, weights = [7, 5, 3, 2], np.array([2.0, 1.0, 0.5, 3.0])
+    prediction = nc.SoftLabels(LABELS, samples, label_weights=weights, weight_decay=3e-3, feature_decay=2e-3)
+    point = prediction.explicit()
+    labels, (layer,) = point["labels"], point["weights"]
+    losses = np.array([softmax_loss(z[None], y[None])[0] for z, y in zip(point["features"] @ layer.T, LABELS[labels])])
+    penalties = 3e-3 / 2 * (layer**2).sum() + 2e-3 / 2 * (point["features"] ** 2).sum()
+    assert (weights[labels] * losses).mean() + penalties == pytest.approx(prediction.loss, rel=1e-9)
+    # Twice the weight is half the decay.
+    doubled = nc.SoftLabels(LABELS, samples, label_weights=2 * weights, weight_decay=6e-3, feature_decay=4e-3)
+    assert doubled.loss == pytest.approx(2 * prediction.loss, rel=1e-10)
+    with pytest.raises(ValueError, match="label_weights"):
+        nc.SoftLabels(LABELS, samples, label_weights=[1.0], weight_decay=3e-3, feature_decay=2e-3)
     assert "<table>" in audit._repr_html_() and audit.to_dict()["loss_gap"] == audit.loss_gap
     moved = nc.audit_soft_labels(near(rng, point["features"], 0.3), labels, weights, point["bias"], prediction=prediction)
     assert moved.loss_gap > 1e-3 and moved.nc1 > 1e-2

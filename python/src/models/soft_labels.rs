@@ -19,10 +19,11 @@ use crate::recipe::{Model, Recipe};
 /// The global minimum of one linear layer on free features under cross-entropy with soft labels, as of distillation or
 /// several annotators.
 ///
-/// f = 1/N Σ_j n_j CE(W h_j + b, y_j) + λ_W/2 ‖W‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²
+/// f = 1/N Σ_j ω_j n_j CE(W h_j + b, y_j) + λ_W/2 ‖W‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖²
 ///
-/// Parameters: `labels` y (J, K), one soft label a row; `samples` n (J,), how many samples have each; `weight_decay`,
-/// `feature_decay`, `bias` and `widths` as of :class:`Ufm`; `progress(stage, done, total)`. :func:`audit_soft_labels`
+/// Parameters: `labels` y (J, K), one soft label a row; `samples` n (J,), how many samples have each; `label_weights` ω (J,),
+/// by default 1 (a sample with m tags under the pick-all-labels loss has the label 1/m on its tags and the weight m);
+/// `weight_decay`, `feature_decay`, `bias` and `widths` as of :class:`Ufm`; `progress(stage, done, total)`. :func:`audit_soft_labels`
 /// measures a network beside it.
 ///
 /// Source: the project's docs/convex.md, after Hong & Ling (arXiv 2309.09725).
@@ -33,7 +34,9 @@ pub(crate) struct SoftLabels;
 #[pymethods]
 impl SoftLabels {
     #[new]
-    #[pyo3(signature = (labels, samples, *, weight_decay, feature_decay, bias = None, widths = None, progress = None))]
+    #[pyo3(signature = (
+        labels, samples, *, weight_decay, feature_decay, bias = None, widths = None, label_weights = None, progress = None
+    ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -43,6 +46,7 @@ impl SoftLabels {
         feature_decay: f64,
         bias: Option<&Bound<'_, PyAny>>,
         widths: Option<Vec<usize>>,
+        label_weights: Option<Vec<f64>>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let (weight_decay, feature_decay) = (Some(weight_decay), Some(feature_decay));
@@ -50,11 +54,14 @@ impl SoftLabels {
         let (labels, samples) =
             (rows_as_columns(labels, "labels")?, self::samples(samples, "samples")?);
         let decays = given.regularization(py)?;
-        let ufm = ConvexUfm::soft_labels(labels, &samples, decays).and_then(|ufm| match &widths {
-            Some(widths) => ufm.with_widths(widths),
-            None => Ok(ufm),
-        });
-        let recipe = Recipe::Convex(ufm.or_raise(py)?);
+        let mut ufm = ConvexUfm::soft_labels(labels, &samples, decays).or_raise(py)?;
+        if let Some(weights) = &label_weights {
+            ufm = ufm.with_label_weights(weights).or_raise(py)?;
+        }
+        if let Some(widths) = &widths {
+            ufm = ufm.with_widths(widths).or_raise(py)?;
+        }
+        let recipe = Recipe::Convex(ufm);
         Ok(Prediction::build(py, recipe, progress)?.initializer(Self))
     }
 
