@@ -21,7 +21,7 @@ pub struct Compared<T> {
     pub predicted: Option<T>,
 }
 
-/// One class of an [`Audit`].
+/// One class of an [`Audit`](crate::Audit).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
