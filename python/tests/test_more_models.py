@@ -183,6 +183,13 @@ def test_soft_labels(bias):
     assert audit.nc1 < 1e-10 and audit.nc2 < 1e-6 and audit.nc3 < 1e-6 and audit.features < 1e-6
     assert audit.loss == pytest.approx(prediction.loss, rel=1e-9) and abs(audit.loss_gap) < 1e-10
     assert audit.gradient_norm < 1e-5 and audit.verdict == "global_minimum"
+    assert "<table>" in audit._repr_html_() and audit.to_dict()["loss_gap"] == audit.loss_gap
+    moved = nc.audit_soft_labels(near(rng, point["features"], 0.3), labels, weights, point["bias"], prediction=prediction)
+    assert moved.loss_gap > 1e-3 and moved.nc1 > 1e-2
+    objective = nc.objective(point["features"], labels, weights, point["bias"], prediction=prediction)
+    assert objective["loss"] == pytest.approx(prediction.loss, rel=1e-9)
+    with pytest.raises(errors.MismatchError):
+        nc.audit_soft_labels(point["features"][:-1], labels[:-1], weights, point["bias"], prediction=prediction)
 
 
 def test_weighted_soft_labels():
@@ -198,13 +205,6 @@ def test_weighted_soft_labels():
     assert doubled.loss == pytest.approx(2 * prediction.loss, rel=1e-10)
     with pytest.raises(ValueError, match="label_weights"):
         nc.SoftLabels(LABELS, samples, label_weights=[1.0], weight_decay=3e-3, feature_decay=2e-3)
-    assert "<table>" in audit._repr_html_() and audit.to_dict()["loss_gap"] == audit.loss_gap
-    moved = nc.audit_soft_labels(near(rng, point["features"], 0.3), labels, weights, point["bias"], prediction=prediction)
-    assert moved.loss_gap > 1e-3 and moved.nc1 > 1e-2
-    objective = nc.objective(point["features"], labels, weights, point["bias"], prediction=prediction)
-    assert objective["loss"] == pytest.approx(prediction.loss, rel=1e-9)
-    with pytest.raises(errors.MismatchError):
-        nc.audit_soft_labels(point["features"][:-1], labels[:-1], weights, point["bias"], prediction=prediction)
 
 
 def test_sparse_labels():

@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::measure::class_means::ClassMeans;
 use crate::measure::deviations::Deviations;
-use crate::measure::features::Features;
+use crate::measure::features::{Features, ranges};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
@@ -23,6 +23,9 @@ const RESOLVED: f64 = 1e-8;
 
 /// What is left of the samples below this share of their size is rounding.
 const ROUNDING: f64 = 1e-15;
+
+/// Samples whose deviations, and products of them of the same size, are in memory at a time.
+const SAMPLES: usize = 256;
 
 /// Samples as one class, with its mean.
 pub(super) struct CommonMean<'a, T: Scalar> {
@@ -163,7 +166,7 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
         }
     }
 
-    /// Calls `visit` with the deviations of the samples in a unit, d×B, chunk by chunk in their order.
+    /// Calls `visit` with the deviations of the samples in a unit, d×B for some [`SAMPLES`] at a time, in their order.
     pub(super) fn for_each_chunk(
         &self,
         unit: f64,
@@ -172,7 +175,9 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
     ) -> Result<()> {
         let deviations = Deviations::new(Arc::clone(&self.means), unit);
         self.data.watched_chunks("directions of the samples", monitor, |chunk| {
-            visit(deviations.of(chunk)?);
+            for range in ranges(chunk.labels().len(), SAMPLES) {
+                visit(deviations.of(&chunk.part(range))?);
+            }
             Ok(())
         })
     }
