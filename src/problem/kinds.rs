@@ -122,8 +122,18 @@ fn numbers_of<const P: usize>(lists: &[Option<&[f64]>; P], class: usize) -> [f64
 
 /// Refuses a list that does not have a positive finite number for each class.
 pub(crate) fn check_list(name: &'static str, list: &[f64], classes: usize) -> Result<()> {
-    if list.len() != classes {
-        return Err(Error::length(name, list.len(), classes, "one number for each class"));
+    check_positive_list(name, list, classes, "one number for each class")
+}
+
+/// Refuses a list of another length, for the `reason`, or with a number that is not positive and finite.
+pub(crate) fn check_positive_list(
+    name: &'static str,
+    list: &[f64],
+    length: usize,
+    reason: &'static str,
+) -> Result<()> {
+    if list.len() != length {
+        return Err(Error::length(name, list.len(), length, reason));
     }
     let mut numbers = list.iter().enumerate();
     numbers.try_for_each(|(class, &number)| check_positive(Argument::at(name, class), number))

@@ -2,11 +2,11 @@
 
 use nalgebra::DMatrix;
 
-use crate::error::{Argument, Error, Result, check_positive};
+use crate::error::{Argument, Error, Result};
 use crate::numerics::linalg::check_finite;
 use crate::problem::coded_weights::{CodedClassWeights, check_smoothing};
 use crate::problem::counts::ClassCounts;
-use crate::problem::kinds::{Kinds, check_list};
+use crate::problem::kinds::{Kinds, check_list, check_positive_list};
 use crate::problem::regularization::{Bias, Regularization};
 use crate::problem::training_objective::LossFunction;
 use crate::problem::widths::Widths;
@@ -256,18 +256,8 @@ impl ConvexUfm {
                 problem: "weights of soft labels where labels are classes",
             });
         };
-        if label_weights.len() != self.counts.classes() {
-            let (found, expected) = (label_weights.len(), self.counts.classes());
-            return Err(Error::length(
-                "label_weights",
-                found,
-                expected,
-                "one number for each soft label",
-            ));
-        }
-        for (index, &weight) in label_weights.iter().enumerate() {
-            check_positive(Argument::at("label_weights", index), weight)?;
-        }
+        let (length, reason) = (self.counts.classes(), "one number for each soft label");
+        check_positive_list("label_weights", label_weights, length, reason)?;
         *weights = label_weights.to_vec();
         Ok(self)
     }

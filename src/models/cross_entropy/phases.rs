@@ -64,8 +64,8 @@ impl Phase {
 /// another continuously, as blocks of two sizes into blocks of one, they are less sharp. Phases are
 /// searched on a grid of 16 strengths a decade from 1e-12 up to where zero is proved to be optimal:
 /// one that is narrower than the spacing of 15 % may be missed, and below the grid the first phase
-/// is taken to go on. K = 10 takes one or two
-/// seconds of processor time, K = 24 ten, and with a free bias 15 (M = 2) to 30 (M = 4), on all cores.
+/// is taken to go on. K = 10 takes one or two seconds of processor time, K = 24 ten, and with a free bias 15 (M = 2) to
+/// 30 (M = 4), on all cores.
 ///
 /// # Errors
 /// [`Error::OutOfRange`](crate::Error::OutOfRange) if there are less than two classes, no layer, or a decay of the bias that is not
