@@ -126,9 +126,17 @@ pub fn audit_regression_with<T: Scalar>(
     check_training(head, regularization)?;
     let seen = Seen::new(features, head, monitor)?;
     let principal = head.classes().min(features.dimension());
+    let nrc1_error = comparable(nrc1_estimate(features, principal, monitor))?.flatten();
+    let nrc2_error = comparable(nrc2_estimate(features, head, monitor))?.flatten();
     let mut audit = RegressionAudit {
-        nrc1: comparable(nrc1_with(features, principal, monitor))?,
-        nrc2: comparable(nrc2_with(features, head, monitor))?,
+        nrc1: match &nrc1_error {
+            Some(found) => Some(found.value),
+            None => comparable(nrc1_with(features, principal, monitor))?,
+        },
+        nrc2: match &nrc2_error {
+            Some(found) => Some(found.value),
+            None => comparable(nrc2_with(features, head, monitor))?,
+        },
         nrc3: None,
         gamma: None,
         gram_distances: vec![None; head.depth()],
@@ -138,8 +146,8 @@ pub fn audit_regression_with<T: Scalar>(
         loss: seen.loss(targets, head, regularization)?,
         loss_optimum: None,
         standard_errors: BTreeMap::from([
-            ("nrc1", comparable(nrc1_estimate(features, principal, monitor))?.flatten()),
-            ("nrc2", comparable(nrc2_estimate(features, head, monitor))?.flatten()),
+            ("nrc1", nrc1_error),
+            ("nrc2", nrc2_error),
             ("fit", fit_estimate(&seen.outputs, targets)),
         ]),
         prediction: None,

@@ -207,7 +207,8 @@ impl Sums {
     }
 
     fn mean(&self) -> f64 {
-        self.shares.iter().filter(|share| !share.is_nan()).sum::<f64>() / self.count
+        let sum: f64 = self.shares.iter().filter(|share| !share.is_nan()).sum();
+        (sum / self.count).min(1.0)
     }
 
     /// What a sample moves the mean share by itself.
