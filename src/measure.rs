@@ -22,12 +22,14 @@ pub(crate) mod directions;
 pub(crate) mod energy;
 pub(crate) mod features;
 pub(crate) mod fingerprint;
+mod groups;
 pub(crate) mod labeled_features;
 pub(crate) mod labels;
 pub(crate) mod layers;
 mod mean_spectrum;
 pub(crate) mod pooled;
 pub(crate) mod projected;
+mod split_mean;
 pub(crate) mod statistics;
 #[cfg(feature = "serde")]
 mod stored;

@@ -8,8 +8,10 @@ use crate::error::{Error, Result, Size};
 use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
 use crate::geometry::structure::Grouped;
 use crate::numerics::linalg::{StridedView, check_finite, gram, multiply, product, transposed};
-use crate::numerics::magnitude::is_comfortable;
+use crate::numerics::magnitude::{is_comfortable, largest};
 use crate::numerics::parallel;
+use crate::numerics::simd::vectorised;
+use crate::numerics::squares::sum_of_squares;
 
 /// Up to this many classes, K×K matrices are small and the direct way is the accurate one.
 const FEW_CLASSES: usize = 1024;
@@ -87,7 +89,7 @@ fn check_left(left: &DMatrix<f64>, classes: usize) -> Result<()> {
 /// The matrix itself, or divided by its largest entry if products could overflow or vanish: the distance
 /// does not depend on the scale.
 fn unit_scale(matrix: &DMatrix<f64>) -> Result<Cow<'_, DMatrix<f64>>> {
-    let largest = if matrix.is_empty() { 0.0 } else { matrix.amax() };
+    let largest = largest(matrix.as_slice());
     if largest == 0.0 {
         return Err(Error::ZeroNorm { argument: "measured" });
     }
@@ -122,16 +124,14 @@ impl<'a> Product<'a> {
 
     /// The distance by its definition, entry by entry.
     fn direct_distance(&self, target: &Grouped) -> Result<f64> {
-        let mut dense = self.to_dense();
-        let norm = positive(dense.norm())?;
-        let scale = target_norm(target)?;
-        let groups = target.class_groups();
-        for (j, mut column) in dense.column_iter_mut().enumerate() {
-            for (i, entry) in column.iter_mut().enumerate() {
-                *entry = *entry / norm - target.entry(i == j, groups[i], groups[j]) / scale;
-            }
-        }
-        Ok(dense.norm())
+        let dense = self.to_dense();
+        let (norm, target_norm) = (positive(dense.norm())?, target_norm(target)?);
+        let columns = DenseColumns { target, norm, target_norm };
+        let squares =
+            parallel::map(dense.ncols(), dense.len(), Residual::default, |residual, j| {
+                columns.squared_distance(residual, j, dense.column(j).as_slice())
+            });
+        Ok(squares.into_iter().sum::<f64>().sqrt())
     }
 
     /// √(2 − 2cos) from inner products, or entry by entry in tiles where that has lost its digits.
@@ -201,6 +201,47 @@ impl<'a> Product<'a> {
             sum
         });
         squares.into_iter().sum::<f64>().sqrt()
+    }
+}
+
+/// A target divided by its norm beside a matrix divided by its own.
+struct DenseColumns<'a> {
+    target: &'a Grouped,
+    norm: f64,
+    target_norm: f64,
+}
+
+/// The column of the target for a group, as it is off the diagonal, and what is left of it.
+#[derive(Default)]
+struct Residual {
+    group: Option<usize>,
+    column: Vec<f64>,
+    rest: Vec<f64>,
+}
+
+impl DenseColumns<'_> {
+    /// ‖a/‖A‖ − t/‖T‖‖² for the columns a and t of class `j`.
+    fn squared_distance(&self, residual: &mut Residual, j: usize, column: &[f64]) -> f64 {
+        let groups = self.target.class_groups();
+        let entry = |diagonal, group| self.target.entry(diagonal, group, groups[j]);
+        if residual.group != Some(groups[j]) {
+            residual.group = Some(groups[j]);
+            residual.column.clear();
+            let scaled = groups.iter().map(|&group| entry(false, group) / self.target_norm);
+            residual.column.extend(scaled);
+            residual.rest.resize(groups.len(), 0.0);
+        }
+        vectorised(
+            #[inline(always)]
+            || {
+                let entries = residual.column.iter().zip(column);
+                for (rest, (target, entry)) in residual.rest.iter_mut().zip(entries) {
+                    *rest = entry / self.norm - target;
+                }
+            },
+        );
+        residual.rest[j] = column[j] / self.norm - entry(true, groups[j]) / self.target_norm;
+        sum_of_squares(&residual.rest)
     }
 }
 

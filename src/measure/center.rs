@@ -2,6 +2,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use crate::numerics::simd::vectorised;
+
 /// What the class means are centered at.
 ///
 /// With as many samples in every class both are the same.
@@ -33,7 +35,14 @@ pub(crate) fn center_of(means: &DMatrix<f64>, counts: &[u64], center: Center) ->
             Center::Samples => count as f64 / total,
             Center::Classes => 1.0 / counts.len() as f64,
         };
-        origin += (mean - first) * weight;
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((origin, mean), first) in origin.iter_mut().zip(&mean).zip(&first) {
+                    *origin += (mean - first) * weight;
+                }
+            },
+        );
     }
     origin
 }

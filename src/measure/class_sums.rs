@@ -6,7 +6,7 @@ use nalgebra::DMatrix;
 
 use crate::error::Result;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::numerics::compensated::{add_sample, add_sums, quotient};
+use crate::numerics::compensated::{TOGETHER, add_samples, add_sums, quotient};
 use crate::numerics::linalg::zeros;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
@@ -18,7 +18,7 @@ const PIECES: usize = 16;
 const CACHED: usize = 1 << 18;
 
 /// Samples that are summed class by class while they are in a cache.
-const NEIGHBORS: usize = 128;
+const NEIGHBORS: usize = 512;
 
 /// The sum of the samples of each class.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,9 +114,10 @@ impl ClassSums {
                 let range = (piece * size).min(samples)..samples.min((piece + 1) * size);
                 for first in range.clone().step_by(NEIGHBORS) {
                     let neighbors = first..range.end.min(first + NEIGHBORS);
-                    batch.for_each_sample_by_class(neighbors, |index, sample| {
-                        let start = batch.labels()[index] * dimension;
-                        add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                    batch.for_each_group_by_class::<TOGETHER>(neighbors, |class, group| {
+                        let own = class * dimension..(class + 1) * dimension;
+                        let (sums, corrections) = (&mut sums[own.clone()], &mut corrections[own]);
+                        add_samples(sums, corrections, group.samples, group.next)
                     })?;
                 }
                 Ok((sums, corrections))
@@ -149,9 +150,10 @@ impl ClassSums {
                 let mut samples: Vec<usize> =
                     samples.filter(|&index| own.contains(&batch.labels()[index])).collect();
                 samples.sort_by_key(|&index| batch.labels()[index]);
-                let added = batch.features().for_each_sample(samples, |index, sample| {
-                    let start = (batch.labels()[index] - first) * dimension;
-                    add_sample(&mut sums[start..], &mut corrections[start..], sample);
+                let added = batch.for_each_group::<TOGETHER>(&samples, |class, group| {
+                    let own = (class - first) * dimension..(class - first + 1) * dimension;
+                    let (sums, corrections) = (&mut sums[own.clone()], &mut corrections[own]);
+                    add_samples(sums, corrections, group.samples, group.next)
                 });
                 refused.fetch_or(added.is_err(), Ordering::Relaxed);
             },
@@ -178,6 +180,7 @@ impl ClassSums {
     }
 
     /// The mean of a class of `count` > 0 samples.
+    #[inline(always)]
     pub(crate) fn mean(&self, class: usize, count: u64) -> impl Iterator<Item = f64> {
         let (start, length) = (class * self.rounded.nrows(), self.rounded.nrows());
         let sums = &self.rounded.as_slice()[start..][..length];

@@ -8,10 +8,11 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::measure::class_means::ClassMeans;
 use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::split_mean::SplitMean;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{Block, Packed, add_gram, zeros};
+use crate::numerics::linalg::{Block, Factor, Packed, TOGETHER, add_gram, zeros};
 use crate::numerics::parallel;
-use crate::numerics::scalar::Scalar;
+use crate::numerics::scalar::{Scalar, largest_magnitude};
 use crate::numerics::simd::vectorised;
 use crate::numerics::squares::sum_of_squares;
 
@@ -89,13 +90,13 @@ impl Deviations {
     pub(crate) fn for_each_square<T: Scalar>(
         &self,
         batch: &LabeledFeatures<'_, T>,
-        factor: Option<&Packed<T>>,
+        factor: Option<&Factor<T>>,
         mut add: impl FnMut(usize, f64),
     ) -> Result<()> {
         self.means.check_shape(batch)?;
         let blocks: Vec<_> = batch.features().blocks().collect();
         let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
-        let rows = factor.map_or(0, Packed::rows);
+        let rows = factor.map_or(0, Factor::rows);
         let operations = (rows + 2).saturating_mul(self.means.shape().0);
         for part in blocks.chunks(PART.div_ceil(size)) {
             let samples = part.iter().map(ExactSizeIterator::len).sum();
@@ -105,16 +106,43 @@ impl Deviations {
             let operations = operations.saturating_mul(samples);
             parallel::for_each(work, operations, Scratch::new, |scratch, block| {
                 let ((range, squares), result) = block;
-                *result = self.fill_block(batch, range, &mut scratch.deviations);
-                if result.is_ok() {
-                    scratch.squares(factor, squares);
-                }
+                *result = self.squares(batch, range, factor, scratch, squares);
             });
             results.into_iter().collect::<Result<()>>()?;
             let first = part.first().map_or(0, |range| range.start);
             let labels = &batch.labels()[first..first + samples];
             labels.iter().zip(squares).for_each(|(&label, square)| add(label, square));
         }
+        Ok(())
+    }
+
+    /// ‖F x‖² for the deviations of a range of samples.
+    fn squares<T: Scalar>(
+        &self,
+        data: &LabeledFeatures<'_, T>,
+        range: Range<usize>,
+        factor: Option<&Factor<T>>,
+        scratch: &mut Scratch<T>,
+        squares: &mut [f64],
+    ) -> Result<()> {
+        let few_rows = factor.and_then(|factor| factor.few_rows.as_ref());
+        if let (Some(rows), true) = (few_rows, SplitMean::<T>::can_be_scaled(self.scale)) {
+            let (first, mean) = (range.start, &mut scratch.mean);
+            return data.for_each_group_by_class::<TOGETHER>(range, |class, group| {
+                mean.split(class, self.mean(class));
+                let found = rows.squares(&mean.subtracted(group, self.scale));
+                for (index, square) in group.indices.iter().zip(found.squares) {
+                    squares[index - first] = square;
+                }
+                match found.squares.iter().all(|square| square.is_finite()) {
+                    true => found.largest.magnitude(),
+                    // A number that is not finite, or the square of one.
+                    false => largest_of(group.samples),
+                }
+            });
+        }
+        self.fill_block(data, range, &mut scratch.deviations)?;
+        scratch.squares(factor.map(|factor| &factor.packed), squares);
         Ok(())
     }
 
@@ -135,13 +163,23 @@ impl Deviations {
 
     /// Writes the deviation of a sample of a class.
     fn write<T: Scalar, U: Scalar>(&self, out: &mut [U], sample: &[T], class: usize) {
-        let (dimension, factor) = (self.means.shape().0, self.scale.recip());
-        let mean = &self.means.matrix().as_slice()[class * dimension..][..dimension];
+        let (mean, factor) = (self.mean(class), self.scale.recip());
         vectorised(
             #[inline(always)]
             || subtract(out, sample, mean, factor),
         );
     }
+
+    /// The mean of a class.
+    fn mean(&self, class: usize) -> &[f64] {
+        let dimension = self.means.shape().0;
+        &self.means.matrix().as_slice()[class * dimension..][..dimension]
+    }
+}
+
+/// The largest magnitude in some samples.
+fn largest_of<T: Scalar>(samples: &[&[T]]) -> T::Magnitude {
+    samples.iter().map(|sample| largest_magnitude(sample)).max().unwrap_or_default()
 }
 
 /// (sample − mean) · factor.
@@ -156,11 +194,12 @@ fn subtract<T: Scalar, U: Scalar>(out: &mut [U], sample: &[T], mean: &[f64], fac
 struct Scratch<T: Scalar> {
     deviations: Block<T>,
     products: DMatrix<T>,
+    mean: SplitMean<T>,
 }
 
 impl<T: Scalar> Scratch<T> {
     fn new() -> Self {
-        Self { deviations: Block::new(), products: DMatrix::zeros(0, 0) }
+        Self { deviations: Block::new(), products: DMatrix::zeros(0, 0), mean: SplitMean::new() }
     }
 
     /// ‖F x‖² for each deviation x of the block.

@@ -6,8 +6,13 @@ use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::numerics::linalg::{
-    Svd, gram, inverse_cholesky, left_svd, power_of_two, product, times_in_place, transposed,
+    Svd, gram, inverse_cholesky, left_svd, power_of_two, power_of_two_below, product,
+    times_in_place, transposed,
 };
+use crate::numerics::magnitude::largest;
+use crate::numerics::parallel;
+use crate::numerics::simd::vectorised;
+use crate::numerics::squares::sum_of_squares;
 
 /// Rounding errors of class means, in units of ε times their root mean square norm.
 const ROUNDING: f64 = 8.0 * f64::EPSILON;
@@ -104,7 +109,8 @@ struct InverseFactor {
 impl Differences {
     /// Those of the features; `None` if there are none.
     fn new(means: &ClassMeans, center: Center) -> Option<Self> {
-        Self::of(means, center, means.centered(center), means.matrix().norm())
+        let size = sum_of_squares(means.matrix().as_slice()).sqrt();
+        Self::of(means, center, (means.matrix(), &means.center(center)), size)
     }
 
     /// Those of `layers` times the features.
@@ -112,18 +118,25 @@ impl Differences {
         let root = (means.classes() as f64).sqrt();
         let differences = product(layers, &means.centered(center));
         let size = differences.norm().hypot((layers * means.center(center)).norm() * root);
-        Self::of(means, center, differences, size)
+        let origin = DVector::zeros(differences.nrows());
+        Self::of(means, center, (&differences, &origin), size)
     }
 
-    /// From centered means, which follow from means of the norm `size`.
-    fn of(means: &ClassMeans, center: Center, mut matrix: DMatrix<f64>, size: f64) -> Option<Self> {
+    /// From a matrix of columns that differ from the means by `origin` and what follows from means of the norm `size`.
+    fn of(
+        means: &ClassMeans,
+        center: Center,
+        (columns, origin): (&DMatrix<f64>, &DVector<f64>),
+        size: f64,
+    ) -> Option<Self> {
         let root = (means.classes() as f64).sqrt();
-        let scale = power_of_two(&matrix) / root.log2().round().exp2();
-        if matrix.amax() / root < SMALLEST {
+        let largest = largest_difference_from(columns, origin);
+        if largest / root < SMALLEST {
             return None;
         }
-        matrix /= root * scale;
-        let matrix = without_null_vector(matrix, &null_vector(means.counts(), center));
+        let scale = power_of_two_below(largest) / root.log2().round().exp2();
+        let null = null_vector(means.counts(), center);
+        let matrix = without_null_vector((columns, origin), root * scale, &null);
         let absolute_cutoff = (ROUNDING * size / root).max(SMALLEST) / scale;
         Some(Self { scale, matrix, absolute_cutoff })
     }
@@ -236,15 +249,59 @@ fn null_vector(counts: &[u64], center: Center) -> DVector<f64> {
     (weights / largest).normalize()
 }
 
+/// The largest entry of the columns less `origin`.
+fn largest_difference_from(columns: &DMatrix<f64>, origin: &DVector<f64>) -> f64 {
+    let mut differences = origin.clone();
+    let of_column = |column: &[f64]| {
+        subtract(column, origin, 1.0, differences.as_mut_slice());
+        largest(differences.as_slice())
+    };
+    columns.as_slice().chunks(origin.len().max(1)).map(of_column).fold(0.0, f64::max)
+}
+
 /// The columns but the last of B H, where H = I − 2wwᵀ is the reflection that maps the null vector v to
-/// the last axis: b_k − b_K v_k/(1 + v_K).
-fn without_null_vector(mut matrix: DMatrix<f64>, null: &DVector<f64>) -> DMatrix<f64> {
-    let last = matrix.ncols() - 1;
-    let column = matrix.column(last).into_owned();
-    for (mut other, entry) in matrix.column_iter_mut().zip(null).take(last) {
-        other.axpy(-entry / (1.0 + null[last]), &column, 1.0);
-    }
-    matrix.remove_column(last)
+/// the last axis: b_k − b_K v_k/(1 + v_K). B are the given columns less `origin`, divided by `divisor`.
+fn without_null_vector(
+    (columns, origin): (&DMatrix<f64>, &DVector<f64>),
+    divisor: f64,
+    null: &DVector<f64>,
+) -> DMatrix<f64> {
+    let (dimension, last) = (columns.nrows(), columns.ncols() - 1);
+    let mut last_column = DVector::zeros(dimension);
+    subtract(columns.column(last).as_slice(), origin, divisor, last_column.as_mut_slice());
+    let mut matrix = DMatrix::zeros(dimension, last);
+    let outs = matrix.as_mut_slice().chunks_mut(dimension.max(1)).enumerate();
+    parallel::for_each(
+        outs,
+        columns.len(),
+        || (),
+        |(), (class, out)| {
+            subtract(columns.column(class).as_slice(), origin, divisor, out);
+            let factor = -null[class] / (1.0 + null[last]);
+            add_multiple(out, factor, last_column.as_slice());
+        },
+    );
+    matrix
+}
+
+/// (column − origin)/divisor.
+fn subtract(column: &[f64], origin: &DVector<f64>, divisor: f64, out: &mut [f64]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((out, entry), origin) in out.iter_mut().zip(column).zip(origin.as_slice()) {
+                *out = (entry - origin) / divisor;
+            }
+        },
+    );
+}
+
+/// `out` += factor · column.
+fn add_multiple(out: &mut [f64], factor: f64, column: &[f64]) {
+    vectorised(
+        #[inline(always)]
+        || out.iter_mut().zip(column).for_each(|(out, entry)| *out += factor * entry),
+    );
 }
 
 /// An estimate of the largest eigenvalue of a positive semidefinite matrix, from below.
@@ -299,7 +356,7 @@ mod tests {
         let centered = means.centered(Center::Samples);
         let null = null_vector(means.counts(), Center::Samples);
         assert!((&centered * &null).norm() < 1e-14);
-        let rest = without_null_vector(centered.clone(), &null);
+        let rest = without_null_vector((&centered, &DVector::zeros(12)), 1.0, &null);
         assert_eq!(rest.shape(), (12, 6));
         assert!((gram(&rest) - gram(&centered)).norm() < 1e-13);
     }

@@ -178,9 +178,13 @@ impl<'a, T: Scalar> Features<'a, T> {
     pub(crate) fn check(&self) -> Result<()> {
         let blocks: Vec<_> = self.blocks().collect();
         let operations = self.view.len() / 4;
-        let check =
-            |(): &mut (), block: usize| self.for_each_sample(blocks[block].clone(), |_, _| ());
+        let check = |(): &mut (), block: usize| self.check_samples(blocks[block].clone());
         parallel::map(blocks.len(), operations, || (), check).into_iter().collect()
+    }
+
+    /// Checks the numbers of some samples.
+    pub(crate) fn check_samples(&self, samples: impl IntoIterator<Item = usize>) -> Result<()> {
+        self.for_each_sample(samples, |_, _| ())
     }
 
     /// Calls `visit` with the index and the features of each of the given samples in turn, after
@@ -220,7 +224,7 @@ impl<'a, T: Scalar> Features<'a, T> {
         mut visit: impl FnMut(usize, &[T]) -> bool,
     ) {
         let mut samples = samples.into_iter();
-        if let (Axis::Column, Some(columns)) = (self.sample_axis, contiguous_columns(&self.view)) {
+        if let Some(columns) = self.contiguous_columns() {
             samples.all(|index| visit(index, columns.column(index).as_slice()));
             return;
         }
@@ -262,6 +266,12 @@ impl<'a, T: Scalar> Features<'a, T> {
         })
     }
 
+    /// The samples as columns with the fact in their type that they are contiguous, if they are.
+    pub(crate) fn contiguous_columns(&self) -> Option<DMatrixView<'_, T, U1, Dyn>> {
+        let contiguous = self.sample_axis == Axis::Column && self.view.strides().0 == 1;
+        contiguous.then(|| (&self.view).into())
+    }
+
     fn block_samples(&self) -> usize {
         (BLOCK_ENTRIES / self.dimension()).clamp(1, BLOCK_SAMPLES)
     }
@@ -273,13 +283,6 @@ pub(crate) fn ranges(
     size: usize,
 ) -> impl ExactSizeIterator<Item = Range<usize>> + Send {
     (0..count.div_ceil(size)).map(move |index| index * size..count.min((index + 1) * size))
-}
-
-/// The view with the fact in its type that columns are contiguous, if they are.
-fn contiguous_columns<'v, T: Scalar>(
-    view: &'v StridedView<'_, T>,
-) -> Option<DMatrixView<'v, T, U1, Dyn>> {
-    (view.strides().0 == 1).then(|| view.into())
 }
 
 #[cfg(test)]

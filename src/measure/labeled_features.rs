@@ -87,11 +87,16 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
         range: Range<usize>,
         visit: impl FnMut(usize, &[T]),
     ) -> Result<()> {
-        self.features.for_each_sample(range.clone(), |_, _| ())?;
+        self.features.check_samples(range.clone())?;
+        self.features.for_each_checked_sample(self.by_class(range), visit);
+        Ok(())
+    }
+
+    /// The samples of a range, class by class.
+    pub(crate) fn by_class(&self, range: Range<usize>) -> Vec<usize> {
         let mut order: Vec<usize> = range.collect();
         order.sort_by_key(|&index| self.labels[index]);
-        self.features.for_each_checked_sample(order, visit);
-        Ok(())
+        order
     }
 
     /// The d×B matrix whose columns `write` computes from the index and the features of each sample.

@@ -11,7 +11,7 @@ use crate::measure::layers::FirstLayers;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::numerics::double_double::DoubleDouble;
-use crate::numerics::linalg::{Packed, transposed};
+use crate::numerics::linalg::{Factor, transposed};
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
@@ -24,7 +24,7 @@ use crate::problem::head::LinearHead;
 pub(crate) struct ProjectedScatter<T: Scalar> {
     deviations: Deviations,
     /// Dᵀ of the [`Projector`]; `None` if the class means do not differ.
-    projector: Option<Packed<T>>,
+    projector: Option<Factor<T>>,
     /// Of what the projector is made of, but for the class means.
     options: Fingerprint,
     visited: Visited,
@@ -79,7 +79,7 @@ impl<T: Scalar> ProjectedScatter<T> {
         let projector = Projector::new(&means, directions, layers.as_ref().map(|l| &l.matrix))?;
         let (projector, scale) = match projector {
             Some(Projector { directions, scale, .. }) => {
-                (Some(Packed::new(&transposed(&directions), T::rounded)), scale)
+                (Some(Factor::new(&transposed(&directions), T::rounded)), scale)
             }
             None => (None, 1.0),
         };

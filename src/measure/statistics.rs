@@ -10,6 +10,7 @@ use crate::measure::class_means::ClassMeans;
 use crate::measure::class_sums::ClassSums;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::scalar::Scalar;
+use crate::numerics::simd::vectorised;
 use crate::problem::counts::ClassCounts;
 
 /// Number and sum of the samples of each class, from which all class means follow.
@@ -184,7 +185,8 @@ impl ClassStatistics {
     /// [`Error::EmptyClass`] for the first class without a sample.
     pub fn class_means(&self) -> Result<DMatrix<f64>> {
         self.check_classes()?;
-        Ok(self.compute_means())
+        let known = self.means.get().map(|means| means.matrix().clone());
+        Ok(known.unwrap_or_else(|| self.compute_means()))
     }
 
     /// The class means with their counts, computed once and shared.
@@ -205,12 +207,16 @@ impl ClassStatistics {
     fn compute_means(&self) -> DMatrix<f64> {
         let mut means = DMatrix::zeros(self.dimension(), self.classes());
         for (class, mut column) in means.column_iter_mut().enumerate() {
-            column.iter_mut().zip(self.mean(class)).for_each(|(entry, mean)| *entry = mean);
+            vectorised(
+                #[inline(always)]
+                || column.iter_mut().zip(self.mean(class)).for_each(|(entry, mean)| *entry = mean),
+            );
         }
         means
     }
 
     /// The mean of a class that has samples.
+    #[inline(always)]
     pub(crate) fn mean(&self, class: usize) -> impl Iterator<Item = f64> {
         self.sums.mean(class, self.counts[class])
     }

@@ -13,7 +13,7 @@ use crate::measure::projected::add_counts;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::numerics::double_double::DoubleDouble;
-use crate::numerics::linalg::{Packed, power_of_two, product};
+use crate::numerics::linalg::{Factor, power_of_two, product};
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
@@ -58,7 +58,7 @@ pub struct ClassVariances<T: Scalar> {
 struct Layers<T: Scalar> {
     matrix: DMatrix<f64>,
     /// The same to multiply samples by.
-    product: Packed<T>,
+    product: Factor<T>,
     unit: f64,
     fingerprint: Fingerprint,
 }
@@ -119,7 +119,7 @@ impl<T: Scalar> ClassVariances<T> {
     ) -> Result<Self> {
         head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
         let FirstLayers { matrix, unit, fingerprint } = FirstLayers::new(head, layers)?;
-        let product = Packed::new(&matrix, T::rounded);
+        let product = Factor::new(&matrix, T::rounded);
         Self::build(statistics, Some(Layers { matrix, product, unit, fingerprint }))
     }
 

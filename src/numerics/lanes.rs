@@ -25,6 +25,27 @@ pub trait Lanes: RealField + Copy {
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
 
+    /// a − b.
+    fn subtract<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// a·b.
+    fn multiply<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// |a|.
+    fn magnitudes<S: Simd>(simd: S, a: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// The larger of a and b, which is not NaN, in each lane; where a is NaN, either.
+    fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// Fewer numbers than a vector has, and zeros.
+    fn partial<S: Simd>(simd: S, numbers: &[Self]) -> Self::Vector<S>;
+
+    /// The sum of the lanes.
+    fn total<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
+
+    /// The largest of the lanes.
+    fn largest<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
+
     /// Adds the first lanes of a vector to no more numbers than it has.
     fn add_to<S: Simd>(simd: S, numbers: &mut [Self], vector: Self::Vector<S>);
 
@@ -65,6 +86,41 @@ impl Lanes for f32 {
     }
 
     #[inline(always)]
+    fn subtract<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.sub_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn multiply<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.mul_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn magnitudes<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
+        simd.abs_f32s(a)
+    }
+
+    #[inline(always)]
+    fn larger<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.max_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn partial<S: Simd>(simd: S, numbers: &[Self]) -> S::f32s {
+        simd.partial_load_f32s(numbers)
+    }
+
+    #[inline(always)]
+    fn total<S: Simd>(simd: S, a: S::f32s) -> Self {
+        simd.reduce_sum_f32s(a)
+    }
+
+    #[inline(always)]
+    fn largest<S: Simd>(simd: S, a: S::f32s) -> Self {
+        simd.reduce_max_f32s(a)
+    }
+
+    #[inline(always)]
     fn add_to<S: Simd>(simd: S, numbers: &mut [Self], vector: S::f32s) {
         match S::as_mut_simd_f32s(numbers) {
             ([whole], []) => *whole = simd.add_f32s(*whole, vector),
@@ -93,6 +149,41 @@ impl Lanes for f64 {
     #[inline(always)]
     fn multiply_add<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
         simd.mul_add_e_f64s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn subtract<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
+        simd.sub_f64s(a, b)
+    }
+
+    #[inline(always)]
+    fn multiply<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
+        simd.mul_f64s(a, b)
+    }
+
+    #[inline(always)]
+    fn magnitudes<S: Simd>(simd: S, a: S::f64s) -> S::f64s {
+        simd.abs_f64s(a)
+    }
+
+    #[inline(always)]
+    fn larger<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
+        simd.max_f64s(a, b)
+    }
+
+    #[inline(always)]
+    fn partial<S: Simd>(simd: S, numbers: &[Self]) -> S::f64s {
+        simd.partial_load_f64s(numbers)
+    }
+
+    #[inline(always)]
+    fn total<S: Simd>(simd: S, a: S::f64s) -> Self {
+        simd.reduce_sum_f64s(a)
+    }
+
+    #[inline(always)]
+    fn largest<S: Simd>(simd: S, a: S::f64s) -> Self {
+        simd.reduce_max_f64s(a)
     }
 
     #[inline(always)]

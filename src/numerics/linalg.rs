@@ -7,14 +7,17 @@
 
 mod bidiagonal;
 mod cholesky;
+mod few_rows;
 mod packed;
 mod product;
 
-use nalgebra::{DMatrix, DVector, Dim, Matrix, Storage};
+use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
 
 use crate::error::{Argument, Error, Result};
+use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
 pub(crate) use cholesky::inverse_cholesky;
+pub(crate) use few_rows::{Centered, Factor, TOGETHER};
 pub(crate) use packed::{Block, Columns, Packed};
 pub(crate) use product::{
     StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,
@@ -114,7 +117,7 @@ pub(crate) fn solve_positive_definite(
 }
 
 /// Refuses a matrix with an entry that is not finite.
-pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C>>(
+pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C> + IsContiguous>(
     name: &'static str,
     matrix: &Matrix<f64, R, C, S>,
 ) -> Result<()> {
@@ -122,10 +125,13 @@ pub(crate) fn check_finite<R: Dim, C: Dim, S: Storage<f64, R, C>>(
 }
 
 /// Refuses a matrix with an entry that is not finite; `place` names the entry.
-pub(crate) fn check_finite_at<R: Dim, C: Dim, S: Storage<f64, R, C>>(
+pub(crate) fn check_finite_at<R: Dim, C: Dim, S: Storage<f64, R, C> + IsContiguous>(
     matrix: &Matrix<f64, R, C, S>,
     place: impl Fn(usize, usize) -> Argument,
 ) -> Result<()> {
+    if largest(matrix.as_slice()).is_finite() {
+        return Ok(());
+    }
     match matrix.iter().enumerate().find(|(_, entry)| !entry.is_finite()) {
         None => Ok(()),
         Some((index, &entry)) => {
@@ -151,7 +157,11 @@ pub(crate) fn check_memory(
 
 /// The largest power of two that is at most the largest |entry|, or 1 for a matrix of zeros.
 pub(crate) fn power_of_two(matrix: &DMatrix<f64>) -> f64 {
-    let largest = matrix.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
+    power_of_two_below(largest(matrix.as_slice()))
+}
+
+/// The largest power of two that is at most a magnitude, or 1 for zero.
+pub(crate) fn power_of_two_below(largest: f64) -> f64 {
     if largest == 0.0 { 1.0 } else { largest.log2().floor().min(1023.0).exp2() }
 }
 

@@ -1,7 +1,14 @@
 //! Magnitudes whose products are in range, and products of others.
 
+use crate::numerics::scalar::largest_magnitude;
+
 /// Products of numbers between this and its inverse are far from over- and underflow.
 const COMFORTABLE: f64 = 1e70;
+
+/// The largest |x|, or NaN if a number is.
+pub(crate) fn largest(numbers: &[f64]) -> f64 {
+    f64::from_bits(largest_magnitude(numbers))
+}
 
 /// Whether products of numbers of this size are far from over- and underflow.
 pub(crate) fn is_comfortable(size: f64) -> bool {
@@ -25,6 +32,14 @@ pub(crate) fn balanced_product<const N: usize>(mut factors: [f64; N]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_of_all_numbers() {
+        assert_eq!(largest(&[]), 0.0);
+        assert_eq!(largest(&[1.0, -3.0, 2.0]), 3.0);
+        assert_eq!(largest(&[1.0, f64::NEG_INFINITY]), f64::INFINITY);
+        assert!(largest(&[f64::INFINITY, f64::NAN, 1.0]).is_nan());
+    }
 
     #[test]
     fn products_are_out_of_range_only_if_their_value_is() {

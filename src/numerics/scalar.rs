@@ -40,6 +40,7 @@ impl Scalar for f32 {
         self.abs().to_bits()
     }
 
+    #[inline(always)]
     fn rounded(value: f64) -> Self {
         value as Self
     }
@@ -55,6 +56,7 @@ impl Scalar for f64 {
         self.abs().to_bits()
     }
 
+    #[inline(always)]
     fn rounded(value: f64) -> Self {
         value
     }
@@ -68,15 +70,21 @@ mod sealed {
 
 /// Copies a sample.
 pub(crate) fn to_f64<T: Scalar>(sample: &[T], out: &mut [f64]) {
-    out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into());
+    vectorised(
+        #[inline(always)]
+        || out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into()),
+    );
 }
 
-/// Whether no number exceeds the limit or is NaN. Integers are compared, for the compiler can
-/// vectorise that.
+/// Whether no number exceeds the limit or is NaN.
 pub(crate) fn is_representable<T: Scalar>(numbers: &[T]) -> bool {
-    let largest = vectorised(
+    largest_magnitude(numbers) <= T::LARGEST.magnitude()
+}
+
+/// The largest magnitude of some numbers. Integers are compared, for the compiler can vectorise that.
+pub(crate) fn largest_magnitude<T: Scalar>(numbers: &[T]) -> T::Magnitude {
+    vectorised(
         #[inline(always)]
         || numbers.iter().map(|number| number.magnitude()).fold(T::Magnitude::default(), Ord::max),
-    );
-    largest <= T::LARGEST.magnitude()
+    )
 }

@@ -18,3 +18,40 @@ pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
 pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
+
+/// Bytes that a cache loads at once.
+pub(crate) const LINE: usize = 64;
+
+/// Asks the memory for numbers that are needed soon. It changes no result; without the feature `simd`, or on other
+/// processors than x86-64, it does nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Prefetch(Option<Asking>);
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+type Asking = pulp::x86::V1;
+#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+type Asking = std::convert::Infallible;
+
+impl Prefetch {
+    pub(crate) fn new() -> Self {
+        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+        return Self(Asking::try_new());
+        #[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+        Self(None)
+    }
+
+    /// Asks for the cache line of the number at a place.
+    #[inline(always)]
+    pub(crate) fn ask<T>(self, numbers: &[T], place: usize) {
+        let Some(asking) = self.0 else { return };
+        let number = numbers.as_ptr().wrapping_add(place);
+        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+        {
+            /// Into the nearest cache.
+            const NEAREST: i32 = 3;
+            asking.sse._mm_prefetch::<NEAREST>(number.cast());
+        }
+        #[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+        match (asking, number) {}
+    }
+}

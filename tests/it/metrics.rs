@@ -179,18 +179,22 @@ fn f32_with_a_large_common_mean() {
 
 #[test]
 fn f32_agrees_with_f64_in_deep_collapse() {
-    let sample = Sample::new(4, 4000, 32, 6, 3e-6);
-    let rounded: Vec<f32> = sample.rows.transpose().iter().map(|&feature| feature as f32).collect();
-    let widened: Vec<f64> = rounded.iter().map(|&feature| feature.into()).collect();
-    let narrow = Features::from_row_major(&rounded, 4000, 32).unwrap();
-    let wide = Features::from_row_major(&widened, 4000, 32).unwrap();
-    let narrow = narrow.with_labels(&sample.labels, 6).unwrap();
-    let wide = wide.with_labels(&sample.labels, 6).unwrap();
-    let statistics = ClassStatistics::new(&narrow).unwrap();
-    assert_eq!(statistics, ClassStatistics::new(&wide).unwrap());
-    let options = Nc1Options::default();
-    let narrow = nc1(&narrow, &statistics, &options).unwrap();
-    assert_close(narrow.value, nc1(&wide, &statistics, &options).unwrap().value, 1e-6);
+    // Few classes and many are projected in different ways.
+    for classes in [2, 6, 10, 11, 24] {
+        let sample = Sample::new(4, 4000, 32, classes, 3e-6);
+        let rounded: Vec<f32> =
+            sample.rows.transpose().iter().map(|&feature| feature as f32).collect();
+        let widened: Vec<f64> = rounded.iter().map(|&feature| feature.into()).collect();
+        let narrow = Features::from_row_major(&rounded, 4000, 32).unwrap();
+        let wide = Features::from_row_major(&widened, 4000, 32).unwrap();
+        let narrow = narrow.with_labels(&sample.labels, classes).unwrap();
+        let wide = wide.with_labels(&sample.labels, classes).unwrap();
+        let statistics = ClassStatistics::new(&narrow).unwrap();
+        assert_eq!(statistics, ClassStatistics::new(&wide).unwrap());
+        let options = Nc1Options::default();
+        let narrow = nc1(&narrow, &statistics, &options).unwrap();
+        assert_close(narrow.value, nc1(&wide, &statistics, &options).unwrap().value, 1e-6);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, RealField, Storage, U1};
 
 use crate::numerics::lanes::Lanes;
+use crate::numerics::simd::LINE;
 
 #[cfg(not(feature = "simd"))]
 pub(crate) use general::Packed;
@@ -46,9 +47,6 @@ pub(crate) struct Block<T> {
     numbers: Vec<T>,
     shape: (usize, usize),
 }
-
-/// Bytes that a cache loads at once.
-const LINE: usize = 64;
 
 impl<T: Lanes> Block<T> {
     pub(crate) fn new() -> Self {

@@ -1,0 +1,69 @@
+//! The lengths of few-dimensional projections, computed while the vectors are read.
+//!
+//! A matrix with a handful of rows is too small to keep a [product](super::packed) busy: writing the vectors down and
+//! reading them again takes longer than to multiply them. Here a vector is read once, and its inner products with all
+//! rows are added up in registers.
+
+use super::packed::{Numbers, Operand, Packed};
+use crate::numerics::scalar::Scalar;
+
+#[cfg(not(feature = "simd"))]
+pub(crate) use general::FewRows;
+#[cfg(feature = "simd")]
+pub(crate) use vectors::FewRows;
+
+#[cfg(any(test, not(feature = "simd")))]
+mod general;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "simd")]
+mod vectors;
+
+/// Vectors that share one pass over the rows.
+pub(crate) const TOGETHER: usize = 2;
+
+/// One or [two](TOGETHER) vectors of which a center is subtracted: (x − `high` − `low`) · `factor`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Centered<'a, T> {
+    pub(crate) vectors: &'a [&'a [T]],
+    pub(crate) high: &'a [T],
+    pub(crate) low: &'a [T],
+    pub(crate) factor: T,
+    /// Vectors that are wanted next.
+    pub(crate) next: &'a [&'a [T]],
+}
+
+/// What was found of centered vectors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Found<T> {
+    /// ‖F x‖² of each.
+    pub(crate) squares: [f64; TOGETHER],
+    /// The largest magnitude of the numbers before the center was subtracted. Those that are not finite may be left
+    /// out: a square is not finite then.
+    pub(crate) largest: T,
+}
+
+/// A matrix F that vectors are multiplied by for the lengths of the products.
+#[derive(Debug, Clone)]
+pub(crate) struct Factor<T> {
+    /// The matrix for any vectors.
+    pub(crate) packed: Packed<T>,
+    /// The same for centered ones, if it has few rows.
+    pub(crate) few_rows: Option<FewRows<T>>,
+}
+
+impl<T: Scalar> Factor<T> {
+    /// What `number` makes of the entries of a matrix.
+    pub(crate) fn new<U: Scalar>(
+        matrix: &Operand<U, impl Numbers<U>>,
+        number: impl Fn(U) -> T + Sync,
+    ) -> Self {
+        let few_rows = FewRows::new(matrix, &number);
+        Self { packed: Packed::new(matrix, number), few_rows }
+    }
+
+    /// The number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.packed.rows()
+    }
+}
