@@ -4,7 +4,7 @@ mod balance;
 mod check;
 mod data_term;
 mod evaluate;
-mod gradient;
+pub(crate) mod gradient;
 mod least_squares;
 mod sums;
 mod value;

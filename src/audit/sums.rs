@@ -17,6 +17,7 @@ use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
 use crate::objective::ObjectiveSums;
+use crate::objective::gradient::Workspace;
 use crate::prediction::{Prediction, answered};
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
@@ -236,20 +237,21 @@ impl<T: Scalar> AuditSums<T> {
         let (dimension, classes) = (batch.features().dimension(), batch.classes());
         self.statistics.check_shape("features", dimension, classes)?;
         batch.features().check()?;
+        let mut workspace = Workspace::new();
         for chunk in batch.chunks() {
-            self.add(&chunk)?;
+            self.add(&chunk, &mut workspace)?;
         }
         Ok(())
     }
 
     /// Adds a chunk of the right shape whose numbers were looked at.
-    fn add(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
+    fn add(&mut self, chunk: &LabeledFeatures<'_, T>, workspace: &mut Workspace) -> Result<()> {
         self.nc1.accumulate(chunk)?;
         self.resolved.accumulate(chunk)?;
         self.predicted.accumulate(chunk)?;
         self.decisions.accumulate(chunk)?;
         let losses = match &mut self.objective {
-            Some(objective) => Some(objective.add(chunk)?),
+            Some(objective) => Some(objective.add(chunk, workspace)?),
             None => {
                 self.energy.accumulate(chunk)?;
                 None

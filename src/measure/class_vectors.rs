@@ -7,11 +7,10 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::numerics::linalg::{
-    StridedView, check_finite, gram, multiply, power_of_two, transposed,
+    StridedView, check_finite, gram, multiply, power_of_two, reshape, transposed,
 };
 use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
-use crate::numerics::scalar::Scalar;
 
 /// Classes of one tile of pairs: few, so that all threads have tiles …
 const TILE: usize = 256;
@@ -305,7 +304,7 @@ impl<'a> ClassVectors<'a> {
 
     /// Fills a tile with inner products.
     fn fill(&self, tile: &mut Tile, left: Range<usize>, right: Range<usize>) {
-        resize(&mut tile.products, (left.len(), right.len()));
+        reshape(&mut tile.products, (left.len(), right.len()));
         let (rows, columns) = (self.as_rows(), self.as_columns());
         let (left, right) = (rows.rows_range(left), columns.columns_range(right));
         multiply(&mut tile.products, &left, &right);
@@ -353,19 +352,12 @@ impl Tile {
             (self.right, self.right_classes) = (single(right), right.clone());
         }
         let shape = (left.len(), right.len());
-        resize(&mut self.single_products, shape);
-        resize(&mut self.products, shape);
+        reshape(&mut self.single_products, shape);
+        reshape(&mut self.products, shape);
         let products = &mut self.single_products;
         multiply(products, &transposed(&self.left), &self.right);
         for (double, single) in self.products.iter_mut().zip(&self.single_products) {
             *double = f64::from(*single);
         }
-    }
-}
-
-/// Makes a matrix one of another shape, if it is not.
-fn resize<T: Scalar>(matrix: &mut DMatrix<T>, shape: (usize, usize)) {
-    if matrix.shape() != shape {
-        *matrix = DMatrix::zeros(shape.0, shape.1);
     }
 }

@@ -19,6 +19,9 @@ use crate::numerics::squares::sum_of_squares;
 /// Samples whose squared deviations are kept before they are added up.
 const PART: usize = 1 << 18;
 
+/// Samples whose means are subtracted at a time.
+const COLUMNS: usize = 128;
+
 /// Σ_W = 1/N ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ, d×d: the covariance of the samples around the means of
 /// their classes, which are taken from `statistics`.
 ///
@@ -83,6 +86,34 @@ impl Deviations {
     /// The deviations of the samples of a chunk, d×B.
     pub(crate) fn of<T: Scalar>(&self, chunk: &LabeledFeatures<'_, T>) -> Result<DMatrix<f64>> {
         chunk.columns(|index, sample, out| self.write(out, sample, chunk.labels()[index]))
+    }
+
+    /// Subtracts the means of their classes from samples, d×B.
+    pub(crate) fn subtract_from(&self, samples: &mut DMatrix<f64>, labels: &[usize]) {
+        let (dimension, operations) = (samples.nrows().max(1), samples.len());
+        let pieces = samples.as_mut_slice().chunks_mut(dimension * COLUMNS);
+        parallel::for_each(
+            pieces.zip(labels.chunks(COLUMNS)),
+            operations,
+            || (),
+            |(), (samples, labels)| {
+                for (sample, &label) in samples.chunks_mut(dimension).zip(labels) {
+                    self.subtract_mean(sample, label);
+                }
+            },
+        );
+    }
+
+    fn subtract_mean(&self, sample: &mut [f64], class: usize) {
+        let (mean, factor) = (self.mean(class), self.scale.recip());
+        vectorised(
+            #[inline(always)]
+            || {
+                for (entry, mean) in sample.iter_mut().zip(mean) {
+                    *entry = (*entry - mean) * factor;
+                }
+            },
+        );
     }
 
     /// Calls `add` with the label and ‖F x‖² for every deviation x of a batch, in the order of the samples; F is

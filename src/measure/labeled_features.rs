@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::measure::features::{Features, ranges};
 use crate::measure::labels::{Label, indices};
 use crate::monitor::Monitor;
+use crate::numerics::linalg::reshape;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 
@@ -104,8 +105,19 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
         &self,
         write: impl Fn(usize, &[T], &mut [f64]) + Sync,
     ) -> Result<DMatrix<f64>> {
+        let mut columns = DMatrix::zeros(0, 0);
+        self.fill_columns(&mut columns, write)?;
+        Ok(columns)
+    }
+
+    /// The same in the memory of a matrix.
+    pub(crate) fn fill_columns(
+        &self,
+        columns: &mut DMatrix<f64>,
+        write: impl Fn(usize, &[T], &mut [f64]) + Sync,
+    ) -> Result<()> {
         let (dimension, samples) = (self.features.dimension(), self.features.samples());
-        let mut columns = DMatrix::zeros(dimension, samples);
+        reshape(columns, (dimension, samples));
         let pieces: Vec<_> = self.features.blocks().collect();
         let size = pieces.first().map_or(1, ExactSizeIterator::len) * dimension;
         let mut results = vec![Ok(()); pieces.len()];
@@ -122,8 +134,7 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
                 });
             },
         );
-        results.into_iter().collect::<Result<()>>()?;
-        Ok(columns)
+        results.into_iter().collect()
     }
 
     /// The samples in chunks that stay in the cache while several things are computed from them.

@@ -10,6 +10,7 @@ mod cholesky;
 mod few_rows;
 mod packed;
 mod product;
+mod reshape;
 
 use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
 
@@ -22,6 +23,7 @@ pub(crate) use packed::{Block, Columns, Packed};
 pub(crate) use product::{
     StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,
 };
+pub(crate) use reshape::reshape;
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).
 const TOLERANCE: f64 = 5.0 * f64::EPSILON;

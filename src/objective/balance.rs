@@ -6,7 +6,11 @@ use crate::error::{Error, Result};
 use crate::measure::features::Features;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{Block, add_gram, gram, transposed, zeros};
+use crate::numerics::magnitude::largest;
+use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
+use crate::numerics::simd::vectorised;
+use crate::numerics::squares::sum_of_squares;
 use crate::objective::check::check_depth;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::Regularization;
@@ -72,10 +76,13 @@ pub(super) fn residuals(
 ) -> Result<Vec<f64>> {
     let mut below = features_gram * regularization.feature_decay();
     let mut found = Vec::with_capacity(head.depth());
-    for (weight, &decay) in head.weights().iter().zip(regularization.weight_decays()) {
+    let mut layers = head.weights().iter().zip(regularization.weight_decays()).peekable();
+    while let Some((weight, &decay)) = layers.next() {
         let above = gram(&transposed(weight)) * decay;
         found.push(relative_distance(&above, &below)?);
-        below = gram(weight) * decay;
+        if layers.peek().is_some() {
+            below = gram(weight) * decay;
+        }
     }
     Ok(found)
 }
@@ -99,13 +106,16 @@ fn features_gram<T: Scalar>(
 
 /// ‖A − B‖/max(‖A‖, ‖B‖), 0 if both are zero.
 fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
-    let largest = a.amax().max(b.amax());
+    let largest = largest(a.as_slice()).max(largest(b.as_slice()));
     if largest == 0.0 {
         return Ok(0.0);
     }
-    let scaled = |matrix: &DMatrix<f64>| norm(matrix.iter().map(|entry| entry / largest));
-    let difference = norm(a.iter().zip(b).map(|(a, b)| a / largest - b / largest));
-    let distance = difference / scaled(a).max(scaled(b));
+    let columns = parallel::map(a.ncols(), a.len(), Vec::new, |scaled, column| {
+        let [a, b] = [a, b].map(|matrix| matrix.column(column));
+        scaled_squares(a.as_slice(), b.as_slice(), largest, scaled)
+    });
+    let sum = |part: usize| columns.iter().map(|squares| squares[part]).sum::<f64>();
+    let distance = (sum(2) / sum(0).max(sum(1))).sqrt();
     if distance.is_finite() {
         return Ok(distance);
     }
@@ -113,6 +123,26 @@ fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     Err(Error::Unrepresentable { quantity, log10: f64::INFINITY })
 }
 
-fn norm(numbers: impl Iterator<Item = f64>) -> f64 {
-    numbers.map(|number| number * number).sum::<f64>().sqrt()
+/// ‖a‖², ‖b‖² and ‖a − b‖² in squares of a unit; `scaled` is for numbers on the way.
+fn scaled_squares(a: &[f64], b: &[f64], unit: f64, scaled: &mut Vec<f64>) -> [f64; 3] {
+    let pairs = a.iter().zip(b).map(|(a, b)| (a / unit, b / unit));
+    [
+        squares(pairs.clone(), scaled, |(a, _)| a),
+        squares(pairs.clone(), scaled, |(_, b)| b),
+        squares(pairs, scaled, |(a, b)| a - b),
+    ]
+}
+
+/// Σ number(x)².
+fn squares<X>(
+    entries: impl Iterator<Item = X>,
+    numbers: &mut Vec<f64>,
+    number: impl Fn(X) -> f64,
+) -> f64 {
+    numbers.clear();
+    vectorised(
+        #[inline(always)]
+        || numbers.extend(entries.map(number)),
+    );
+    sum_of_squares(numbers)
 }

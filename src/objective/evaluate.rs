@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::scalar::Scalar;
+use crate::objective::gradient::Workspace;
 use crate::objective::sums::ObjectiveSums;
 use crate::objective::value::Objective;
 use crate::problem::head::LinearHead;
@@ -28,7 +29,8 @@ impl Objective {
         data.labels().iter().for_each(|&label| counts[label] += 1);
         let shape = (data.features().dimension(), data.classes());
         let mut sums = ObjectiveSums::of_counts(shape, counts, head, objective)?;
-        data.chunks().try_for_each(|chunk| sums.add(&chunk).map(drop))?;
+        let mut workspace = Workspace::new();
+        data.chunks().try_for_each(|chunk| sums.add(&chunk, &mut workspace).map(drop))?;
         sums.objective()
     }
 

@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::measure::deviations::Deviations;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::numerics::linalg::{Columns, Packed, add_gram, add_product, product, transposed};
+use crate::numerics::linalg::{
+    Columns, Packed, add_gram, add_product, product, reshape, transposed,
+};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::numerics::squares::Squares;
@@ -60,6 +62,21 @@ pub(super) struct Totals {
     /// HHᵀ, or the same of the deviations from class means: d×d, of which only the lower triangle is filled; `None` if it is
     /// not wanted.
     pub(super) features_gram: Option<DMatrix<f64>>,
+}
+
+/// Memory for the samples of a chunk, which the next one takes over.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    /// d×B.
+    features: DMatrix<f64>,
+    /// K×B.
+    residuals: DMatrix<f64>,
+}
+
+impl Workspace {
+    pub(crate) fn new() -> Self {
+        Self { features: DMatrix::zeros(0, 0), residuals: DMatrix::zeros(0, 0) }
+    }
 }
 
 impl Totals {
@@ -145,11 +162,14 @@ impl Problem {
         &self,
         totals: &mut Totals,
         chunk: &LabeledFeatures<'_, T>,
+        workspace: &mut Workspace,
     ) -> Result<Vec<f64>> {
-        let block = chunk.columns(|_, sample, out| to_f64(sample, out))?;
-        let mut residuals = DMatrix::zeros(self.head.classes(), chunk.labels().len());
+        let Workspace { features: block, residuals } = workspace;
+        chunk.fill_columns(block, |_, sample, out| to_f64(sample, out))?;
+        reshape(residuals, (self.head.classes(), chunk.labels().len()));
+        residuals.fill(0.0);
         let mut losses = Vec::with_capacity(chunk.labels().len());
-        for (own, gradient) in self.fill_residuals(&block, chunk.labels(), &mut residuals) {
+        for (own, gradient) in self.fill_residuals(block, chunk.labels(), residuals) {
             losses.extend(own);
             totals.feature_gradient.merge(&gradient);
         }
@@ -157,10 +177,13 @@ impl Problem {
         totals.energy.accumulate(chunk)?;
         totals.mean_residual += residuals.column_sum() / self.samples;
         let sum = &mut totals.residual_feature_product;
-        add_product(sum, self.samples.recip(), &residuals, &transposed(&block));
+        add_product(sum, self.samples.recip(), residuals, &transposed(block));
         match (&mut totals.features_gram, &self.deviations) {
-            (Some(gram), Some(deviations)) => add_gram(gram, &deviations.of(chunk)?),
-            (Some(gram), None) => add_gram(gram, &block),
+            (Some(gram), Some(deviations)) => {
+                deviations.subtract_from(block, chunk.labels());
+                add_gram(gram, block);
+            }
+            (Some(gram), None) => add_gram(gram, block),
             (None, _) => {}
         }
         let share = self.factor / self.data_term.divisor(self.samples);

@@ -14,7 +14,7 @@ use crate::numerics::linalg::{add_product, transposed, zeros};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::Squares;
 use crate::objective::balance;
-use crate::objective::gradient::{Problem, Totals};
+use crate::objective::gradient::{Problem, Totals, Workspace};
 use crate::objective::least_squares::LeastSquaresSplit;
 use crate::objective::value::Objective;
 use crate::problem::head::LinearHead;
@@ -172,12 +172,17 @@ impl ObjectiveSums {
         let found = (batch.features().dimension(), batch.classes());
         check_shape("features", found, expected, "features × classes of the statistics")?;
         batch.features().check()?;
-        batch.chunks().try_for_each(|chunk| self.add(&chunk).map(drop))
+        let mut workspace = Workspace::new();
+        batch.chunks().try_for_each(|chunk| self.add(&chunk, &mut workspace).map(drop))
     }
 
     /// Adds a chunk of the right shape, and returns what each sample contributes to the data term.
-    pub(crate) fn add<T: Scalar>(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<Vec<f64>> {
-        self.problem.add(&mut self.totals, chunk)
+    pub(crate) fn add<T: Scalar>(
+        &mut self,
+        chunk: &LabeledFeatures<'_, T>,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<f64>> {
+        self.problem.add(&mut self.totals, chunk, workspace)
     }
 
     /// Adds the samples of others. The order and the grouping of merges change the result by

@@ -7,6 +7,7 @@
 
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, RealField, Storage, U1};
 
+use super::reshape::reshape;
 use crate::numerics::lanes::Lanes;
 use crate::numerics::simd::LINE;
 
@@ -133,10 +134,8 @@ impl<T: Lanes> Packed<T> {
     /// `products` = this matrix times others, on this thread.
     pub(crate) fn multiply(&self, right: &Block<T>, products: &mut DMatrix<T>) {
         let shape = (self.rows(), right.shape.1);
-        match products.shape() == shape {
-            true => products.fill(T::zero()),
-            false => *products = DMatrix::zeros(shape.0, shape.1),
-        }
+        reshape(products, shape);
+        products.fill(T::zero());
         self.add_products(right.as_columns(), 0, products.as_mut_slice(), shape.0);
     }
 }
