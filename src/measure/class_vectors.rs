@@ -1,16 +1,18 @@
 //! One vector for each class: class means or the rows of a classifier.
 
 use std::borrow::Cow;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::numerics::linalg::{
-    StridedView, check_finite, gram, multiply, power_of_two, reshape, transposed,
+    Block, Packed, StridedView, check_finite, gram, power_of_two, transposed,
 };
 use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
+use crate::numerics::scalar::{Scalar, to_f64};
 
 /// Classes of one tile of pairs: few, so that all threads have tiles …
 const TILE: usize = 256;
@@ -74,13 +76,14 @@ pub(crate) enum Precision<'a> {
 }
 
 /// A tile of inner products and what it is made of.
-struct Tile {
-    products: DMatrix<f64>,
-    single_products: DMatrix<f32>,
-    left: DMatrix<f32>,
-    right: DMatrix<f32>,
-    /// The classes that `right` is of.
-    right_classes: Range<usize>,
+struct Tile<T> {
+    /// The classes of the rows, and their vectors.
+    left: Option<(Range<usize>, Packed<T>)>,
+    /// The vectors of the classes of the columns.
+    right: Block<T>,
+    products: DMatrix<T>,
+    /// A column of the products.
+    strip: Vec<f64>,
 }
 
 impl<'a> ClassVectors<'a> {
@@ -249,15 +252,14 @@ impl<'a> ClassVectors<'a> {
     }
 
     /// [`directions`](Self::directions) in `f32`.
-    fn single_directions(&self, classes: Range<usize>, norms: &[f64]) -> DMatrix<f32> {
-        let mut block = DMatrix::zeros(self.dimension(), classes.len());
+    fn fill_single(&self, block: &mut Block<f32>, classes: Range<usize>, norms: &[f64]) {
+        block.reshape(self.dimension(), classes.len());
         let view = self.as_columns();
-        for (mut column, class) in block.column_iter_mut().zip(classes) {
+        for (index, class) in classes.enumerate() {
             let (factor, vector) = (norms[class].recip(), view.column(class));
-            let entries = column.iter_mut().zip(vector.iter());
+            let entries = block.column_mut(index).iter_mut().zip(&vector);
             entries.for_each(|(entry, number)| *entry = (number * factor) as f32);
         }
-        block
     }
 
     /// ‖a/s − b/t‖² for the vectors a and b of two classes, from the differences of their entries.
@@ -276,38 +278,54 @@ impl<'a> ClassVectors<'a> {
         visit: impl Fn(&mut A, Strip<'_>) + Sync,
         merge: impl Fn(&mut A, A),
     ) -> A {
-        let blocks: Vec<_> = self.blocks().collect();
-        let tiles: Vec<_> = (0..blocks.len())
-            .flat_map(|right| (0..=right).map(move |left| (left, right)))
-            .map(|(left, right)| (blocks[left].clone(), blocks[right].clone()))
-            .collect();
-        let classes = self.classes();
-        let operations = classes.saturating_mul(classes / 2 + 1).saturating_mul(self.dimension());
-        let folded = parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
-            let (left, right) = &tiles[index];
-            match precision {
-                Precision::Double => self.fill(tile, left.clone(), right.clone()),
-                Precision::SingleCosines(norms) => tile.fill(self, norms, left, right),
+        let fold = |folded: &mut A, strip: Strip<'_>| visit(folded, strip);
+        let folded = match precision {
+            Precision::Double => {
+                let columns = self.as_columns();
+                let fill = |block: &mut Block<f64>, classes: Range<usize>| {
+                    block.copy(&columns.columns_range(classes));
+                };
+                self.fold_tiles(fill, start, fold)
             }
-            let mut folded = start.clone();
-            for (other, column) in right.clone().zip(tile.products.column_iter()) {
-                let classes = left.start..left.end.min(other);
-                let products = &column.as_slice()[..classes.len()];
-                visit(&mut folded, Strip { classes, other, products });
+            Precision::SingleCosines(norms) => {
+                let fill = |block: &mut Block<f32>, classes: Range<usize>| {
+                    self.fill_single(block, classes, norms);
+                };
+                self.fold_tiles(fill, start, fold)
             }
-            folded
-        });
+        };
         let mut result = start.clone();
         folded.into_iter().for_each(|part| merge(&mut result, part));
         result
     }
 
-    /// Fills a tile with inner products.
-    fn fill(&self, tile: &mut Tile, left: Range<usize>, right: Range<usize>) {
-        reshape(&mut tile.products, (left.len(), right.len()));
-        let (rows, columns) = (self.as_rows(), self.as_columns());
-        let (left, right) = (rows.rows_range(left), columns.columns_range(right));
-        multiply(&mut tile.products, &left, &right);
+    /// Folds the pairs of each tile into a copy of `start`; `fill` makes the columns of a block the vectors of classes.
+    fn fold_tiles<T: Scalar, A: Clone + Send + Sync>(
+        &self,
+        fill: impl Fn(&mut Block<T>, Range<usize>) + Sync,
+        start: &A,
+        visit: impl Fn(&mut A, Strip<'_>) + Sync,
+    ) -> Vec<A> {
+        let blocks: Vec<_> = self.blocks().collect();
+        // Tiles with the same rows come one after the other, so that these are packed once.
+        let tiles: Vec<_> = (0..blocks.len())
+            .flat_map(|left| (left..blocks.len()).map(move |right| (left, right)))
+            .map(|(left, right)| (blocks[left].clone(), blocks[right].clone()))
+            .collect();
+        let classes = self.classes();
+        let operations = classes.saturating_mul(classes / 2 + 1).saturating_mul(self.dimension());
+        parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
+            let (left, right) = &tiles[index];
+            tile.fill(&fill, left, right);
+            let mut folded = start.clone();
+            for (other, column) in right.clone().zip(tile.products.column_iter()) {
+                let classes = left.start..left.end.min(other);
+                tile.strip.resize(classes.len(), 0.0);
+                to_f64(&column.as_slice()[..classes.len()], &mut tile.strip);
+                visit(&mut folded, Strip { classes, other, products: &tile.strip });
+            }
+            folded
+        })
     }
 
     /// The vectors as columns, d×K.
@@ -317,47 +335,31 @@ impl<'a> ClassVectors<'a> {
             Axis::Row => transposed(&self.matrix),
         }
     }
-
-    /// The vectors as rows, K×d.
-    pub(crate) fn as_rows(&self) -> StridedView<'_, f64> {
-        match self.axis {
-            Axis::Column => transposed(&self.matrix),
-            Axis::Row => self.matrix.as_view(),
-        }
-    }
 }
 
-impl Tile {
+impl<T: Scalar> Tile<T> {
     fn new() -> Self {
-        Self {
-            products: DMatrix::zeros(0, 0),
-            single_products: DMatrix::zeros(0, 0),
-            left: DMatrix::zeros(0, 0),
-            right: DMatrix::zeros(0, 0),
-            right_classes: 0..0,
-        }
+        let products = DMatrix::zeros(0, 0);
+        Self { left: None, right: Block::new(), products, strip: Vec::new() }
     }
 
-    /// Fills the tile with cosines.
+    /// Fills the tile with inner products.
     fn fill(
         &mut self,
-        vectors: &ClassVectors<'_>,
-        norms: &[f64],
+        fill: impl Fn(&mut Block<T>, Range<usize>),
         left: &Range<usize>,
         right: &Range<usize>,
     ) {
-        let single = |classes: &Range<usize>| vectors.single_directions(classes.clone(), norms);
-        self.left = single(left);
-        if self.right_classes != *right {
-            (self.right, self.right_classes) = (single(right), right.clone());
-        }
-        let shape = (left.len(), right.len());
-        reshape(&mut self.single_products, shape);
-        reshape(&mut self.products, shape);
-        let products = &mut self.single_products;
-        multiply(products, &transposed(&self.left), &self.right);
-        for (double, single) in self.products.iter_mut().zip(&self.single_products) {
-            *double = f64::from(*single);
-        }
+        let packed = match self.left.take() {
+            Some((classes, packed)) if classes == *left => packed,
+            _ => {
+                fill(&mut self.right, left.clone());
+                let rows = self.right.as_view().transpose();
+                parallel::with_threads(NonZeroUsize::MIN, || Packed::new(&rows, |entry| entry))
+            }
+        };
+        fill(&mut self.right, right.clone());
+        packed.multiply(&self.right, &mut self.products);
+        self.left = Some((left.clone(), packed));
     }
 }
