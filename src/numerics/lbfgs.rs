@@ -202,6 +202,10 @@ fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
+    /// Evaluations of the two functions.
+    const VALLEYS: usize = 70;
+    const BOWL: usize = 48;
+
     /// Rosenbrock's function in pairs of coordinates.
     struct Valleys;
 
@@ -231,6 +235,96 @@ mod tests {
             let numbers: Vec<f64> = (1..=length).map(|n| n as f64).collect();
             let expected = length * (length + 1) * (2 * length + 1) / 6;
             assert_eq!(dot(&numbers, &numbers), expected as f64);
+        }
+    }
+
+    /// A function that counts how often it is evaluated.
+    struct Counted<F>(F, usize);
+
+    impl<F: Smooth> Smooth for Counted<F> {
+        fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
+            self.1 += 1;
+            self.0.evaluate(point, gradient)
+        }
+    }
+
+    /// ½ Σ c_i x_i² with very different curvatures.
+    struct Bowl([f64; 6]);
+
+    impl Smooth for Bowl {
+        fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
+            let terms = point.iter().zip(&self.0).zip(gradient);
+            let terms = terms.map(|((x, c), g)| {
+                *g = c * x;
+                c * x * x / 2.0
+            });
+            terms.sum()
+        }
+    }
+
+    #[test]
+    fn few_evaluations_are_needed() {
+        let stop = Stop { iterations: 500, gradient: 1e-12, decrease: 0.0 };
+        let mut valleys = Counted(Valleys, 0);
+        descend(&mut valleys, vec![-1.2, 1.0, 0.3, -2.0], &stop);
+        let mut bowl = Counted(Bowl([1.0, 3.0, 20.0, 100.0, 400.0, 1000.0]), 0);
+        let end = descend(&mut bowl, vec![1.0; 6], &stop);
+        assert!(end.point.iter().all(|x| x.abs() < 1e-12));
+        assert!(valleys.1 <= VALLEYS && bowl.1 <= BOWL, "{} {}", valleys.1, bowl.1);
+    }
+
+    /// The inverse Hessian that pairs suggest maps the newest change of the gradient to its step, and once the pairs span
+    /// a quadratic function's space along conjugate directions, it is the inverse.
+    #[test]
+    fn pairs_are_remembered() {
+        let curvatures = [2.0, 0.5, 7.0];
+        let mut memory = Memory::default();
+        let descent = |point: [f64; 3]| {
+            let gradient = point.iter().zip(curvatures).map(|(x, c)| c * x).collect();
+            Descent { point: point.to_vec(), gradient, value: 0.0 }
+        };
+        let zero = descent([0.0; 3]);
+        assert_eq!(memory.direction(&[1.0, 2.0, 3.0]), [-1.0, -2.0, -3.0]);
+        memory.remember(&zero, &zero);
+        assert!(memory.is_empty());
+        for there in [[1.0, 0.0, 0.0], [0.0, -2.0, 0.0], [0.0, 0.0, 3.0]] {
+            memory.remember(&zero, &descent(there));
+        }
+        let direction = memory.direction(&[2.0, 1.0, 7.0]);
+        assert!(direction.iter().zip([1.0, 2.0, 1.0]).all(|(d, x)| (d + x).abs() < 1e-14));
+        for number in 0..2 * MEMORY {
+            let step = [1.0, 0.3 * number as f64, 0.7];
+            memory.remember(&zero, &descent(step));
+            let direction = memory.direction(&descent(step).gradient);
+            assert!(direction.iter().zip(step).all(|(d, x)| (d + x).abs() < 1e-13));
+        }
+        assert_eq!(memory.pairs.len(), MEMORY);
+        // A change without curvature is not remembered.
+        let bent = Descent { gradient: vec![-1.0, 0.0, 0.0], ..descent([1.0, 0.0, 0.0]) };
+        memory.remember(&zero, &bent);
+        assert!(memory.pairs.back().unwrap().0[1] != 0.0);
+    }
+
+    /// A step satisfies both conditions, whether the first trial is too long or too short.
+    #[test]
+    fn line_searches_end_where_wolfe_says() {
+        let mut valleys = Valleys;
+        for start in [vec![-1.2, 1.0], vec![3.0, 1.0], vec![0.1, 0.0]] {
+            let mut gradient = vec![0.0; 2];
+            let value = valleys.evaluate(&start, &mut gradient);
+            let here = Descent { point: start, gradient, value };
+            for length in [1e-9, 1e-6, 1e-4, 1.0, 1e5] {
+                let direction: Vec<f64> = here.gradient.iter().map(|g| -length * g).collect();
+                let found = line_search(&mut valleys, &here, &direction, false);
+                let ControlFlow::Continue(there) = found else { panic!("{length}") };
+                let slope = dot(&direction, &here.gradient);
+                let step = (there.point[0] - here.point[0]) / direction[0];
+                assert!(there.value <= here.value + DECREASE * step * slope, "{length}");
+                assert!(dot(&direction, &there.gradient) >= CURVATURE * slope, "{length}");
+            }
+            let uphill = here.gradient.clone();
+            assert!(line_search(&mut valleys, &here, &uphill, false).is_break());
+            assert!((first_step(&here, &uphill) * largest(&uphill) - 0.1 * largest(&here.point)).abs() < 1e-15);
         }
     }
 }

@@ -179,3 +179,105 @@ fn budgets_and_prices_agree() {
         }
     }
 }
+
+/// A few steps, each with a proof: Newton's steps, their lengths and the proximal ones between work together.
+#[test]
+fn few_steps_are_needed() {
+    let mut all = 0;
+    for data in programs() {
+        for (price, most) in [(1e-3, 110), (1e-2, 14), (0.05, 6), (0.2, 4)] {
+            let minimum = solve(&data, price, None, &()).unwrap().unwrap();
+            let gap = minimum.objective - minimum.lower_bound;
+            assert!(gap <= 1e-12 * minimum.objective, "{gap:e} at {price}: {data:?}");
+            assert!(minimum.steps <= most, "{} at {price}: {data:?}", minimum.steps);
+            all += minimum.steps;
+        }
+    }
+    assert!(all <= 620, "{all}");
+    // Small prices leave few zeros to find where only cross-entropy is to be minimized.
+    for bias in [Bias::None, Bias::Regularized(0.05)] {
+        for price in [1e-6, 1e-4] {
+            let data = grouped(Fidelity::CrossEntropy, bias, 0.0);
+            assert!(solve(&data, price, None, &()).unwrap().unwrap().steps <= 10);
+        }
+    }
+}
+
+/// The bound of the curvature is met: by two equal probabilities under cross-entropy, everywhere else.
+#[test]
+fn the_bound_of_the_curvature_is_met() {
+    for fidelity in [Fidelity::CrossEntropy, Fidelity::SquaredError] {
+        let column = |anchor: usize, weight: f64, scale: f64| Column {
+            weight,
+            members: 1.0,
+            scale,
+            anchor,
+            own: 1.0,
+            deficit: 0.0,
+        };
+        let columns = vec![column(0, 0.3, 2.0), column(1, 0.7, 3.0)];
+        let labels = DMatrix::zeros(2, 2);
+        let data = Data::new(fidelity, vec![1.0; 2], columns, labels, Bias::None);
+        let here = data.state(&DMatrix::zeros(2, 2), Contrasts::Best(PRICE), &[0.0; 2]).unwrap();
+        let curvature = Curvature::new(&data, &here).unwrap();
+        let mut image = DMatrix::from_row_slice(2, 2, &[0.0, 1.0, 0.0, -1.0]);
+        let step = image.clone();
+        curvature.apply(&mut image);
+        let bound = data.lipschitz_constant() * step.norm_squared();
+        assert!((image.dot(&step) / bound - 1.0).abs() < 1e-14, "{}", image.dot(&step) / bound);
+    }
+}
+
+/// The largest change of a logit beside that of the own class, written out for all classes.
+#[test]
+fn changes_of_logits_are_measured_per_sample() {
+    let mut rng = SmallRng::seed_from_u64(4);
+    let data = grouped(Fidelity::CrossEntropy, Bias::None, 0.0);
+    for _ in 0..20 {
+        let step = random(&mut rng, 3.0);
+        let logit = |row: usize, column: usize| {
+            let Column { members, scale, .. } = data.columns[column];
+            step[(row, column)] / (data.rows[row].sqrt() * members.sqrt() * scale)
+        };
+        let mut largest: f64 = 0.0;
+        for (column, Column { anchor, .. }) in data.columns.iter().enumerate() {
+            for row in 0..4 {
+                largest = largest.max((logit(row, column) - logit(*anchor, column)).abs());
+            }
+        }
+        assert!((data.largest_change(&step) / largest - 1.0).abs() < 1e-14);
+    }
+}
+
+/// The guess is the minimum where all classes are alike.
+#[test]
+fn the_start_is_the_minimum_of_equal_classes() {
+    for (fidelity, smoothing) in
+        [(Fidelity::CrossEntropy, 0.0), (Fidelity::CrossEntropy, 0.1), (Fidelity::SquaredError, 0.1)]
+    {
+        // Five classes of 9 samples, each a kind of its own.
+        let column = |anchor: usize| Column {
+            weight: 0.2,
+            members: 1.0,
+            scale: 3.0,
+            anchor,
+            own: 1.0 - smoothing,
+            deficit: smoothing,
+        };
+        let labels = DMatrix::from_element(5, 5, smoothing / 5.0);
+        let columns = (0..5).map(column).collect();
+        let data = Data::new(fidelity, vec![1.0; 5], columns, labels, Bias::None);
+        for price in [1e-4, 0.01, 0.03] {
+            let minimum = solve(&data, price, None, &()).unwrap().unwrap().frame.matrix();
+            let mut start = data.start(price);
+            if fidelity == Fidelity::SquaredError {
+                // Without a bias the means of the outputs are shrunk, too.
+                let means = minimum.row_mean();
+                start.row_iter_mut().for_each(|mut row| row += &means);
+            }
+            let error = (&start - &minimum).amax() / minimum.amax();
+            assert!(error < 1e-6, "{fidelity:?}, {smoothing}, {price}: {error:e}");
+        }
+        assert_eq!(data.start(0.07).amax(), 0.0);
+    }
+}

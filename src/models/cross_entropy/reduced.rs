@@ -397,6 +397,72 @@ mod tests {
         }
     }
 
+    /// F along a ray is F there, and gradient and Hessian are derivatives, for wrong and for right outputs, with every
+    /// penalty: the grid of scales and Newton's steps see the function that is minimized.
+    #[test]
+    fn rays_and_derivatives_belong_to_the_function() {
+        let pair = Block::new(BlockShape::Simplex, 2, 1);
+        let polygon = Block::new(BlockShape::Polygon, 5, 1);
+        for (classes, structure) in [
+            (7, LogitStructure::DirectSum(vec![polygon, pair])),
+            (8, LogitStructure::antiprism(8)),
+        ] {
+            for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
+                for (depth, smoothing) in [(1, 0.0), (2, 0.1), (4, 0.0)] {
+                    let penalty = Penalty { smoothing, ..penalty(depth, 0.03, bias) };
+                    let reduced = structure.reduced(classes, bias).unwrap();
+                    let size = |index: usize| [0.9, -1.3, 0.4, -0.2][index];
+                    let start: Vec<f64> = (0..reduced.bias_counts.len()).map(size).collect();
+                    let ray = Ray::new(&reduced, &start, &penalty);
+                    for scale in [-2.0, 0.3, 1.0, 5.0] {
+                        let there: Vec<f64> = start.iter().map(|size| size * scale).collect();
+                        let value = reduced.value(&there, &penalty);
+                        if scale > 0.0 {
+                            assert!((ray.value(scale) - value).abs() <= 1e-14 * value.abs());
+                        }
+                        check_derivatives(&reduced, &there, &penalty);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_derivatives(reduced: &Reduced, sizes: &[f64], penalty: &Penalty) {
+        let here = reduced.expansion(sizes, penalty);
+        let h = 1e-5;
+        for index in 0..sizes.len() {
+            let [ahead, behind] = [h, -h].map(|h| {
+                let mut moved = sizes.to_vec();
+                moved[index] += h;
+                reduced.expansion(&moved, penalty)
+            });
+            let slope = (ahead.value - behind.value) / (2.0 * h);
+            assert!((slope - here.gradient[index]).abs() < 1e-8, "{penalty:?} at {sizes:?}");
+            let column = (ahead.gradient - behind.gradient) / (2.0 * h);
+            let error = (&column - here.hessian.column(index)).amax();
+            assert!(error < 1e-8, "{penalty:?} at {sizes:?}: {error:e}");
+        }
+    }
+
+    /// Newton's steps that are as good as they can be, from the best of the scales: few of them are needed.
+    #[test]
+    fn the_best_scale_is_near_the_minimum() {
+        let square = LogitStructure::DirectSum(vec![Block::new(BlockShape::Simplex, 2, 2)]);
+        let reduced = square.reduced(4, Bias::None).unwrap();
+        let penalty = penalty(2, 0.05, Bias::None);
+        let (sizes, value) = reduced.minimize(&penalty).unwrap();
+        let ratio = (LARGEST_SCALE / SMALLEST_SCALE).powf(1.0 / 55.0);
+        let start = reduced.best_scale(&[1.0], &penalty).unwrap()[0];
+        assert!((start / sizes[0]).ln().abs() <= ratio.ln(), "{start}, {sizes:?}");
+        assert!(value <= reduced.value(&[start], &penalty));
+        // Nothing else on the grid is lower.
+        for index in 0..SCALES {
+            let scale = SMALLEST_SCALE * ratio.powi(index as i32);
+            let value = reduced.value(&[scale], &penalty);
+            assert!(value >= reduced.value(&[start], &penalty) || scale < 0.2, "{scale}");
+        }
+    }
+
     /// Beyond every minimum singular values go to zero, and nothing is found.
     #[test]
     fn nothing_is_found_where_all_falls_to_zero() {

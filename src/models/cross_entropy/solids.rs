@@ -196,3 +196,84 @@ impl fmt::Display for Solid {
         f.write_str(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::*;
+    use crate::models::low_rank::symmetry::symmetry;
+
+    /// ⟨x_i, x_j⟩.
+    fn gram(positions: &[Vec<f64>]) -> DMatrix<f64> {
+        let size = positions.len();
+        DMatrix::from_fn(size, size, |i, j| {
+            positions[i].iter().zip(&positions[j]).map(|(a, b)| a * b).sum()
+        })
+    }
+
+    /// As charges on a sphere the vertices have nearly the least energy there is (the known minima of Thomson's problem),
+    /// and they have the symmetry that is claimed, so that descents from them keep it.
+    #[test]
+    fn solids_are_near_their_shapes() {
+        use Solid::*;
+        for (solid, classes, least) in [
+            (CappedOctahedron, 7, 14.452_977_414),
+            (SnubDisphenoid, 8, 19.675_287_861),
+            (TricappedPrism, 9, 25.759_986_531),
+            (GyroelongatedBipyramid, 10, 32.716_949_460),
+            (ThreeTrianglesAndApex, 10, 32.716_949_460),
+            (IcosahedronWithoutVertex, 11, 40.596_450_510),
+        ] {
+            let positions = solid.starts(classes).remove(0);
+            assert_eq!(positions.len(), classes, "{solid}");
+            assert!(positions.iter().all(|position| position.len() == solid.rank()), "{solid}");
+            let gram = gram(&positions);
+            let mut energy = 0.0;
+            for i in 0..classes {
+                assert!((gram[(i, i)] - 1.0).abs() < 0.07, "{solid}: {}", gram[(i, i)]);
+                for j in 0..i {
+                    energy += (gram[(i, i)] + gram[(j, j)] - 2.0 * gram[(i, j)]).sqrt().recip();
+                }
+            }
+            assert!((energy / least - 1.0).abs() < 0.03, "{solid}: {energy}");
+            let found = symmetry(&gram, &vec![Vec::new(); classes]);
+            assert_eq!(found.order, Some(solid.automorphisms()), "{solid}");
+        }
+        for (solid, around, classes) in [
+            (CenteredTricappedPrism, TricappedPrism, 10),
+            (CenteredIcosahedronWithoutVertex, IcosahedronWithoutVertex, 12),
+        ] {
+            let positions = solid.starts(classes).remove(0);
+            assert_eq!(positions[..classes - 1], around.starts(classes - 1)[0], "{solid}");
+            assert_eq!(positions[classes - 1], [0.0; 3], "{solid}");
+            assert_eq!(solid.automorphisms(), around.automorphisms());
+        }
+        assert_eq!(Path.starts(5), [[-1.0, -0.5, 0.0, 0.5, 1.0].map(|at| vec![at]).to_vec()]);
+        assert_eq!(symmetry(&gram(&Path.starts(5)[0]), &vec![Vec::new(); 5]).order, Some(2));
+    }
+
+    #[test]
+    fn every_solid_belongs_to_its_number_of_classes() {
+        let named = |classes: usize, has_bias: bool| -> Vec<String> {
+            Solid::of(classes, has_bias).iter().map(ToString::to_string).collect()
+        };
+        assert!(named(3, true).is_empty());
+        assert_eq!(named(4, true), ["path"]);
+        assert_eq!(named(8, false), ["snub disphenoid", "path"]);
+        assert_eq!(named(8, true), ["snub disphenoid", "path", "patch of a triangular lattice"]);
+        assert_eq!(Solid::of(10, true).len(), 4);
+        assert_eq!((Solid::of(11, false).len(), Solid::of(11, true).len()), (5, 8));
+        assert_eq!((Solid::of(12, false).len(), Solid::of(12, true).len()), (4, 8));
+        assert_eq!((Solid::of(24, false).len(), Solid::of(24, true).len()), (4, 7));
+        assert!(named(25, true).is_empty());
+        let ranks = Solid::of(24, true).into_iter().map(Solid::rank).collect::<Vec<_>>();
+        assert_eq!(ranks, [2, 3, 4, 5, 6, 3, 4]);
+        for solid in Solid::of(13, true) {
+            assert_eq!(solid.automorphisms(), 1);
+            for start in solid.starts(13) {
+                assert!(start.len() == 13 && start.iter().all(|at| at.len() == solid.rank()));
+            }
+        }
+    }
+}

@@ -473,3 +473,6 @@ fn ridge(penalties: &Regularization, classes: usize) -> f64 {
 fn binomial(n: usize, k: usize) -> f64 {
     (0..k).map(|i| (n - i) as f64 / (i + 1) as f64).product::<f64>().round()
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,7 +181,7 @@ impl<U: Vectors, V: Vectors> Iteration<U, V> {
         self.above[last - 1] = x;
     }
 
-    /// First column of BᵀB − shift·I, with the eigenvalue of its last 2×2 block that is closest to
+    /// First column of BᵀB − shift·I, with the eigenvalue of the last 2×2 block of BBᵀ that is closest to
     /// the last entry as the shift; everything relative to the largest entry involved.
     fn shifted_first_column(&self, start: usize, last: usize) -> (f64, f64) {
         let entries = [
@@ -250,6 +250,9 @@ impl Rotation {
 mod tests {
     use super::*;
 
+    /// QR steps for each singular value.
+    const STEPS: usize = 2;
+
     #[test]
     fn an_entry_vanishes_beside_the_sum_of_its_neighbors_in_the_block() {
         let vanishes = |diagonal: f64, [over, right]: [f64; 2], [start, last]: [usize; 2]| {
@@ -265,5 +268,45 @@ mod tests {
         // Entries outside of the block are no neighbors.
         assert!(!vanishes(2.5, [2.0, 3.0], [0, 1]) && vanishes(1.5, [2.0, 3.0], [0, 1]));
         assert!(!vanishes(3.5, [2.0, 3.0], [1, 2]) && vanishes(2.5, [2.0, 3.0], [1, 2]));
+    }
+
+    /// With shifts that are eigenvalues the last entry above the diagonal falls with its third power: about two steps are
+    /// needed for each singular value, wherever the block begins. Without, or with wrong ones, there would be many more.
+    #[test]
+    fn shifts_make_steps_few() {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+        };
+        for size in [2, 3, 8, 40] {
+            let dense = DMatrix::from_fn(size, size, |_, _| random());
+            // Singular values of very different sizes.
+            let graded = DMatrix::from_fn(size, size, |i, j| dense[(i, j)] * 0.5_f64.powi(i as i32));
+            for matrix in [&dense * 1e150, dense, graded] {
+                let mut iteration = Iteration::<(), ()>::new(matrix.clone());
+                assert!(iteration.run(STEPS * size), "{size}");
+                let norm = iteration.diagonal.iter().map(|value| value * value).sum::<f64>().sqrt();
+                assert!((norm / matrix.norm() - 1.0).abs() < 1e-14);
+            }
+        }
+    }
+
+    /// The shift is the eigenvalue of the last 2×2 block of BBᵀ that is closest to its last entry.
+    #[test]
+    fn the_first_column_has_the_closest_eigenvalue() {
+        for (c, e, d) in [(2.0, 0.5, 1.0), (1.0, -0.7, 3.0), (1.0, 2.0, 1.0), (4.0, 3.0, 0.1)] {
+            let (first, beside, before) = (1.7, -0.4, 0.9);
+            let (diagonal, above) = (vec![first, 1.1, c, d], vec![beside, before, e, 0.0]);
+            let iteration = Iteration { diagonal, above, u: (), v: () };
+            let (x, y) = iteration.shifted_first_column(0, 3);
+            let (own, off, last) = (c * c + e * e, d * e, d * d);
+            let middle = (own + last) / 2.0;
+            let root = f64::hypot((own - last) / 2.0, off);
+            let near = [middle - root, middle + root];
+            let near = near.into_iter().min_by(|a, b| (a - last).abs().total_cmp(&(b - last).abs()));
+            let expected = (first * first - near.unwrap()) / (first * beside);
+            assert!((x / y - expected).abs() < 1e-13 * expected.abs(), "{}: {expected}", x / y);
+        }
     }
 }

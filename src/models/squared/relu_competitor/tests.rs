@@ -1,0 +1,163 @@
+//! What is known of graphs in closed form beside their matrices.
+
+use nalgebra::DMatrix;
+
+use super::{Graph, binomial, ridge};
+use crate::problem::regularization::Regularization;
+
+/// All graphs of up to 21 classes.
+fn graphs() -> Vec<Graph> {
+    Graph::all(21).collect()
+}
+
+/// Eigenvalues of a symmetric matrix by falling size.
+fn eigenvalues(matrix: &DMatrix<f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = matrix.clone().symmetric_eigenvalues().iter().copied().collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    values
+}
+
+/// Values so many times each, by falling size.
+fn repeated(values: &[(f64, f64)]) -> Vec<f64> {
+    let mut all: Vec<f64> =
+        values.iter().flat_map(|&(value, times)| vec![value; times as usize]).collect();
+    all.sort_by(|a, b| b.total_cmp(a));
+    all
+}
+
+#[track_caller]
+fn same(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    let largest = found.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() < 1e-12 * largest, "{found:?}\n{expected:?}");
+    }
+}
+
+#[test]
+fn graphs_are_all_that_have_room() {
+    let list: Vec<_> = graphs().iter().map(|graph| (graph.vertices, graph.unit_size)).collect();
+    let four = [(4, 2), (5, 2), (5, 3), (6, 2), (6, 3), (6, 4)];
+    assert_eq!(list[..6], four);
+    assert_eq!(list[6..], [(7, 2), (7, 3), (7, 4), (7, 5)]);
+    assert_eq!((Graph::all(5).count(), Graph::all(6).count(), Graph::all(9).count()), (0, 1, 1));
+    let pascal = [1.0, 6.0, 15.0, 20.0, 15.0, 6.0, 1.0];
+    assert!(pascal.iter().enumerate().all(|(k, &value)| binomial(6, k) == value));
+    let regularization = Regularization::new(&[0.1, 0.25], 0.5).unwrap();
+    assert_eq!(ridge(&regularization, 10), 2.5);
+}
+
+/// Units, edges and what they have in common, counted.
+#[test]
+fn matrices_have_the_entries_that_are_claimed() {
+    for graph in graphs() {
+        let (units, incidence) = (graph.unit_matrix(), graph.incidence());
+        assert_eq!(units.nrows() as f64, graph.units());
+        assert_eq!(graph.edges().len(), graph.classes());
+        for unit in units.row_iter() {
+            assert_eq!(unit.iter().filter(|&&entry| entry == 1.0).count(), graph.unit_size);
+        }
+        for (column, &(a, b)) in incidence.column_iter().zip(&graph.edges()) {
+            assert!(a != b && column[a] == 1.0 && column[b] == 1.0 && column.sum() == 2.0);
+        }
+        let mut rows: Vec<String> = units.row_iter().map(|row| format!("{row}")).collect();
+        rows.sort();
+        rows.dedup();
+        assert_eq!(rows.len(), units.nrows());
+    }
+}
+
+#[test]
+fn eigenvalues_are_those_of_the_matrices() {
+    for graph in graphs() {
+        let (units, incidence) = (graph.unit_matrix(), graph.incidence());
+        let r = graph.vertices as f64;
+        let pairs = |[one, beside]: [f64; 2]| repeated(&[(one, 1.0), (beside, r - 1.0)]);
+        same(&eigenvalues(&(units.transpose() * &units)), &pairs(graph.unit_eigenvalues()));
+        let square = &incidence * incidence.transpose();
+        same(&eigenvalues(&square), &pairs(graph.incidence_eigenvalues()));
+        let hidden = (&units * &incidence).map(|entry| entry.max(0.0));
+        let spaces = graph.edge_spaces();
+        let values = graph.hidden_eigenvalues();
+        let expected = [0, 1, 2].map(|space| (values[space], spaces[space].0));
+        same(&eigenvalues(&(hidden.transpose() * &hidden)), &repeated(&expected));
+        for (depth, before) in [(2, &units * &incidence), (3, incidence.clone())] {
+            let norm = before.singular_values().sum();
+            assert!((graph.nuclear_norm(depth) / norm - 1.0).abs() < 1e-12);
+        }
+        let matrix = graph.invariant(3.0, 0.5);
+        same(&eigenvalues(&matrix), &pairs([3.0, 0.5]));
+        assert!((matrix.row_sum().add_scalar(-3.0)).amax() < 1e-12);
+    }
+}
+
+/// The matrices of one graph: norms that are balanced and what the formula of the loss is of, a last layer that nothing
+/// near is better than, and a size of the hidden outputs that nothing near is better than.
+#[test]
+fn matrices_have_the_loss_that_is_claimed() {
+    for graph in graphs() {
+        for depth in [2, 3, 4] {
+            let decays = [2e-4, 5e-4, 1e-3, 3e-4];
+            let penalties = Regularization::new(&decays[..depth], 7e-4).unwrap();
+            let (classes, samples) = (25, 3.0);
+            let (log_size, loss) = graph.best_size(&penalties, classes, samples);
+            let found = |log_size: f64| {
+                let factors = graph.matrices(&penalties, classes, samples, log_size);
+                assert_eq!(factors.len(), depth + 1);
+                let widths: Vec<usize> = factors[..depth].iter().map(DMatrix::nrows).collect();
+                assert_eq!(widths, graph.widths(depth));
+                let weights = &factors[1..];
+                let mut outputs = factors[0].clone();
+                for (layer, weight) in weights.iter().enumerate() {
+                    outputs = weight * outputs;
+                    if layer + 1 < depth {
+                        outputs.apply(|entry| *entry = entry.max(0.0));
+                    }
+                }
+                let norms = weights.iter().zip(penalties.weight_decays());
+                let norms: f64 = norms.map(|(weight, decay)| decay * weight.norm_squared()).sum();
+                let features = penalties.feature_decay() * samples * factors[0].norm_squared();
+                let size = graph.classes();
+                let residual = (outputs - DMatrix::identity(size, size)).norm_squared();
+                (residual / classes as f64 + norms + features) / 2.0
+            };
+            let value = found(log_size);
+            assert!((value / loss - 1.0).abs() < 1e-10, "{graph:?}, {depth}: {value} {loss}");
+            for step in [-1e-3, 1e-3] {
+                let near = found(log_size + step);
+                assert!(near > loss && near < loss * (1.0 + 1e-5), "{graph:?}, {depth}: {near}");
+            }
+            // As good as any size far away.
+            for step in [-20.0, -5.0, -2.0, 2.0, 5.0, 20.0] {
+                assert!(found(log_size + step) > loss, "{graph:?}, {depth}, {step}");
+            }
+        }
+    }
+}
+
+/// As many graphs as the widths have room for, each with the units of its own, and a dimension for each other class.
+#[test]
+fn copies_fill_the_widths() {
+    let graph = Graph { vertices: 5, unit_size: 3 };
+    assert_eq!(graph.widths(3), [5, 5, 10]);
+    assert_eq!(graph.most_copies(37, None), 3);
+    assert_eq!(graph.most_copies(9, None), 0);
+    for (classes, widths, copies) in [
+        (37, [40, 40, 40], 3),
+        (37, [22, 22, 37], 3),
+        (37, [21, 22, 37], 0),
+        (37, [22, 21, 37], 0),
+        (37, [22, 22, 36], 0),
+        (20, [20, 20, 20], 2),
+        (20, [10, 10, 20], 2),
+        (20, [9, 10, 20], 0),
+    ] {
+        assert_eq!(graph.most_copies(classes, Some(&widths)), copies, "{classes}, {widths:?}");
+    }
+    // More units than classes: two graphs do not fit where one does.
+    let graph = Graph { vertices: 6, unit_size: 3 };
+    assert_eq!(graph.widths(2), [6, 20]);
+    assert_eq!(graph.most_copies(30, Some(&[30, 35])), 1);
+    assert_eq!(graph.most_copies(30, Some(&[30, 40])), 2);
+    assert_eq!(graph.most_copies(30, Some(&[20, 35])), 0);
+}
