@@ -141,3 +141,47 @@ impl Family {
 fn cosine(member: &DMatrix<f64>, measured: &DMatrix<f64>) -> f64 {
     member.dot(measured) / member.norm()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::class_matrix::ClassMatrix;
+
+    /// The mean over all members is that over the nearest ones to matrices that prefer each axis equally often.
+    #[test]
+    fn means_are_means_of_members() {
+        let family = ClassMatrix::low_rank_orthogonal_frame(5, 2).unwrap();
+        let mut mean = DMatrix::zeros(5, 5);
+        for turn in 0..5 {
+            let preferred = DMatrix::from_fn(5, 5, |i, j| match i == j {
+                true => [5.0, 4.0, 2.0, 1.0, 0.0][(i + turn) % 5],
+                false => 0.0,
+            });
+            let member = family.nearest_member(&preferred).unwrap();
+            assert_eq!(member.rank(1e-9), 2);
+            mean += member / 5.0;
+        }
+        assert!((family.mean_member() - &mean).amax() < 1e-14, "{mean}");
+        // A fixed part beside it, and another value.
+        let subset = Subset::Contrasts(vec![1..3, 4..6]);
+        let family = Family::Projector { subset: subset.clone(), value: 4.0, ranks: 1..=2 };
+        let basis = subset.basis(6);
+        assert_eq!(basis.shape(), (6, 3));
+        assert!((basis.transpose() * &basis - DMatrix::identity(3, 3)).amax() < 1e-15);
+        assert!(basis.row_sum().amax() < 1e-15 && basis.row(0).amax() + basis.row(3).amax() == 0.0);
+        let expected = &basis * basis.transpose() * (4.0 * 2.0 / 3.0);
+        assert!((family.mean(6) - expected).amax() < 1e-14);
+        for (i, j, touches) in
+            [(1, 2, true), (1, 5, true), (4, 4, true), (0, 1, false), (3, 3, false), (5, 3, false)]
+        {
+            assert_eq!(family.touches(i, j), touches, "{i}, {j}");
+        }
+        // Of two ranks the nearer one; what all members share counts, too.
+        let one = basis.column(0) * basis.column(0).transpose();
+        let base = DMatrix::identity(6, 6) * 0.5;
+        let member = family.nearest_member(base.clone(), &(&base + &one * 4.0)).unwrap();
+        assert!((member - (&base + &one * 4.0)).amax() < 1e-13);
+        let columns = Subset::Columns(basis);
+        assert!(columns.touches(1, 5) && !columns.touches(0, 1) && !columns.touches(2, 3));
+    }
+}

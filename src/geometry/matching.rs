@@ -328,15 +328,12 @@ impl<'a> Search<'a> {
 
     /// Fills the places from `depth` on. `gains` is what a class gains in a place beside the places before, and alone.
     fn descend(&mut self, depth: usize, gains: &DMatrix<f64>) {
-        let classes = self.assignment.classes();
-        if depth == classes {
-            if self.gained > self.to_exceed {
-                self.to_exceed = self.gained + self.assignment.negligible;
-                self.best.clone_from(&self.order);
-            }
+        if self.gained + self.bound(depth, gains) <= self.to_exceed {
             return;
         }
-        if self.gained + self.bound(depth, gains) <= self.to_exceed {
+        if depth == self.assignment.classes() {
+            self.to_exceed = self.gained + self.assignment.negligible;
+            self.best.clone_from(&self.order);
             return;
         }
         for class in self.candidates(depth) {

@@ -103,7 +103,7 @@ impl ClassSums {
     ) -> Result<()> {
         let (dimension, samples) = (self.rounded.nrows(), batch.features().samples());
         let size = samples.div_ceil(pieces);
-        let operations = samples.saturating_mul(4 * dimension);
+        let operations = samples.saturating_mul(4).saturating_mul(dimension);
         let parts = parallel::map(
             pieces,
             operations,
@@ -135,7 +135,7 @@ impl ClassSums {
     fn add_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         let refused = AtomicBool::new(false);
         let (dimension, classes) = self.rounded.shape();
-        let operations = batch.features().samples().saturating_mul(4 * dimension);
+        let operations = batch.features().samples().saturating_mul(4).saturating_mul(dimension);
         let classes = classes.div_ceil(PIECES);
         let sums = self.rounded.as_mut_slice().chunks_mut(classes * dimension);
         let corrections = self.corrections.as_mut_slice().chunks_mut(classes * dimension);

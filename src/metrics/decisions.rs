@@ -60,7 +60,8 @@ impl Rules {
         let blocks: Vec<_> = batch.features().blocks().collect();
         let samples = batch.features().samples();
         // It decides about threads only, which do not change the decisions.
-        let operations = samples.saturating_mul(2 * classes).saturating_mul(dimension);
+        let operations =
+            samples.saturating_mul(2).saturating_mul(classes).saturating_mul(dimension);
         let decide = |scratch: &mut Scratch, block: usize| {
             self.decide_block(batch, blocks[block].clone(), scratch)
         };

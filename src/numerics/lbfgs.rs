@@ -324,7 +324,10 @@ mod tests {
             }
             let uphill = here.gradient.clone();
             assert!(line_search(&mut valleys, &here, &uphill, false).is_break());
-            assert!((first_step(&here, &uphill) * largest(&uphill) - 0.1 * largest(&here.point)).abs() < 1e-15);
+            assert!(
+                (first_step(&here, &uphill) * largest(&uphill) - 0.1 * largest(&here.point)).abs()
+                    < 1e-15
+            );
         }
     }
 }

@@ -93,16 +93,16 @@ fn power_of_two<T: Float>(exponent: T) -> T {
 /// `base` to the power `exponent`, by repeated squaring.
 pub(crate) fn power<T: Float>(base: T, exponent: u32) -> T {
     let (mut result, mut square, mut rest) = (T::one(), base, exponent);
-    while rest > 0 {
+    loop {
         if rest & 1 == 1 {
             result = result * square;
         }
         rest >>= 1;
-        if rest > 0 {
-            square = square * square;
+        if rest == 0 {
+            return result;
         }
+        square = square * square;
     }
-    result
 }
 
 /// `n` as a `T`; every `Float` represents or rounds every `u32`.

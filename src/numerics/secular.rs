@@ -208,9 +208,8 @@ impl Poles<'_> {
 mod tests {
     use super::*;
 
-    /// Steps to one root, at most and in the mean.
-    const MOST: usize = 12;
-    const MEAN: usize = 6;
+    /// Steps to one root in the mean.
+    const MEAN: usize = 5;
 
     fn repeated(values: &[(f64, f64)]) -> Vec<Repeated> {
         values.iter().map(|&(value, times)| Repeated { value, times }).collect()
@@ -280,13 +279,14 @@ mod tests {
         }
     }
 
-    /// Bisection alone would need more than fifty steps: the model is trusted, and refused where it leads astray.
+    /// Bisection alone would need thirty steps: the model is trusted, and refused where it leads astray.
     #[test]
     fn roots_are_found_in_a_few_steps() {
-        let neighbors = repeated(&[(1e9, 1.0), (1e9 - 1.0, 1.0), (5.0, 1e6), (4.0, 1.0), (1.0, 2e6)]);
+        let neighbors =
+            repeated(&[(1e9, 1.0), (1e9 - 1.0, 1.0), (5.0, 1e6), (4.0, 1.0), (1.0, 2e6)]);
         let spread = repeated(&[(90.0, 2.0), (70.0, 3.0), (64.0, 1.0), (5.0, 4.0)]);
         let long: Vec<_> = (0..40).map(|i| (f64::from(2 * (40 - i)).powi(2), 1.0)).collect();
-        let (mut all, mut most, mut roots) = (0, 0, 0);
+        let (mut all, mut roots) = (0, 0);
         for values in [neighbors, spread, repeated(&long)] {
             for (upper, lower) in values.iter().zip(&values[1..]) {
                 let gap = upper.value - lower.value;
@@ -300,11 +300,11 @@ mod tests {
                         let (low, high) = (middle.min(0.0), middle.max(0.0));
                         let (offset, steps) = poles.approach(low, high);
                         assert!(low < offset && offset < high);
-                        (all, most, roots) = (all + steps, most.max(steps), roots + 1);
+                        (all, roots) = (all + steps, roots + 1);
                     }
                 }
             }
         }
-        assert!(most <= MOST && all <= MEAN * roots, "{most}, {all} for {roots}");
+        assert!(all <= MEAN * roots, "{all} for {roots}");
     }
 }

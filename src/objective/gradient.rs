@@ -324,8 +324,8 @@ fn columns(numbers: &[f64], rows: usize) -> Columns<'_, f64> {
 /// Leaves out of the gradient what a non-negative feature cannot follow: at zero, the steps below it.
 fn project_at_zero(gradient: &mut [f64], features: &[f64]) {
     for (slope, &feature) in gradient.iter_mut().zip(features) {
-        if feature <= 0.0 && *slope > 0.0 {
-            *slope = 0.0;
+        if feature <= 0.0 {
+            *slope = slope.clamp(f64::NEG_INFINITY, 0.0);
         }
     }
 }

@@ -270,6 +270,9 @@ fn breakpoints_are_ties_and_proofs_agree_with_the_list() {
         assert!(phases.last().unwrap().from <= potential.proved_collapse());
         for pair in phases.windows(2) {
             assert_eq!(pair[0].to, pair[1].from);
+            let product = pair[0].to.powi(depth as i32 + 1);
+            assert!((pair[0].decay_products().1 / product - 1.0).abs() < 1e-13);
+            assert!((pair[1].decay_products().0 / product - 1.0).abs() < 1e-13);
             for (phase, strength) in
                 [(&pair[0], pair[0].to * (1.0 - 1e-6)), (&pair[1], pair[0].to * (1.0 + 1e-6))]
             {

@@ -233,3 +233,32 @@ fn an_audit_exchanges_only_classes_of_one_weight() {
         assert_eq!(distance < 1e-9, keeps_weights, "{order:?}: {distance}");
     }
 }
+
+/// Entries that are often equal, where places can seem interchangeable that are not, with kinds that may not be mixed.
+#[test]
+fn no_order_is_nearer_where_entries_are_equal() {
+    let mut generator = Generator::seed_from_u64(6);
+    for round in 0..120 {
+        let classes = 2 + round % 5;
+        let mut whole =
+            || noise(classes, &mut generator).map(|x| (1.5 * x).round().clamp(-1.0, 1.0));
+        let (mut structure, mut measured) = (whole(), whole());
+        if round % 2 == 0 {
+            structure += structure.transpose();
+            measured += measured.transpose();
+        }
+        if structure.amax() == 0.0 || measured.amax() == 0.0 {
+            continue;
+        }
+        let target = ClassMatrix::from_dense(structure).unwrap();
+        let kinds: Vec<usize> = (0..classes).map(|class| class % (1 + round % 2)).collect();
+        let may =
+            |order: &&Vec<usize>| order.iter().zip(&kinds).all(|(&k, kind)| kinds[k] == *kind);
+        let distance = |order: &Vec<usize>| target.distance(&reordered(&measured, order)).unwrap();
+        let all = permutations(classes);
+        let best = all.iter().filter(may).map(distance).fold(2.0, f64::min);
+        let order = target.matching_within_kinds(&measured, &kinds).unwrap();
+        assert!(may(&&order), "{order:?}");
+        assert!(distance(&order) <= best + 1e-12, "{}, {best}", distance(&order));
+    }
+}

@@ -80,6 +80,12 @@ fn a_star_shows_all_classes_at_equal_angles_with_their_lengths() {
             assert!((ratio - expected.sqrt()).abs() < 1e-12, "{ratio}");
         }
     }
+    // Three classes have one, too.
+    let vectors = Frame::general_orthogonal(&[3.0, 2.0, 1.0]).unwrap().vectors().clone();
+    let seen = Projection::star(&vectors).unwrap().coordinates(&vectors).unwrap();
+    let cosine =
+        seen.column(0).dot(&seen.column(1)) / (seen.column(0).norm() * seen.column(1).norm());
+    assert!((cosine + 0.5).abs() < 1e-12, "{cosine}");
     for (rows, columns) in [(3, 1), (1, 4), (2, 2)] {
         let vectors = scrambled(rows, columns, 0.9);
         let seen = Projection::star(&vectors).unwrap().coordinates(&vectors).unwrap();

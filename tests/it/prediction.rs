@@ -246,6 +246,7 @@ fn same_values(
         .flat_map(|value| core::iter::repeat_n(value.value, value.multiplicity))
         .collect();
     assert!(expected.is_sorted_by(|a, b| a >= b), "{name}: not by falling value");
+    assert!(predicted.iter().all(|value| value.value > 0.0 && value.multiplicity > 0), "{name}");
     let length = expected.len().max(found.len());
     expected.resize(length, 0.0);
     found.resize(length, 0.0);

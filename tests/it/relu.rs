@@ -319,6 +319,8 @@ fn competitors_have_the_ratios_of_small_decay() {
         let found = competitor.loss() / minimum.loss();
         assert!((found - ratio).abs() < 6e-4, "K = {classes}, M = {depth}: {found}");
         assert_eq!(competitor.unit_size(), unit_size, "K = {classes}, M = {depth}");
+        let r = competitor.vertices();
+        assert_eq!((r * (r - 1) / 2, competitor.graphs()), (classes, 1));
     }
     // Where none is lower nothing is refuted.
     for (classes, depth, keyword) in [(6, 1, "proved"), (14, 2, "assumed"), (6, 3, "best_known")] {

@@ -101,3 +101,21 @@ fn simulated(
     let values: Option<Vec<f64>> = values.collect::<Result<Vec<_>>>()?.into_iter().collect();
     Ok(values.map(Simulated::of))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_of_draws_have_their_standard_error() {
+        let found = Simulated::of(vec![1.0, 2.0, 3.0, 6.0]);
+        // Σ (x − 3)² = 14 of 4 − 1 degrees of freedom, over 4 draws.
+        assert_eq!(found, Simulated { mean: 3.0, standard_error: (14.0_f64 / 12.0).sqrt() });
+        assert_eq!(Simulated::exact(3.0).standard_error, 0.0);
+        let draws = |operations: f64| affordable_draws(operations);
+        assert_eq!(
+            [draws(1.0), draws(OPERATIONS / 8.5), draws(OPERATIONS / 7.9)],
+            [Some(512), Some(8), None]
+        );
+    }
+}

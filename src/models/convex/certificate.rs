@@ -105,7 +105,7 @@ impl Data {
     fn offset_value(&self, pull: &[f64], share: f64) -> (f64, f64) {
         let terms = pull.iter().zip(&self.offsets).zip(&self.rows);
         let terms = terms.map(|((pull, offset), members)| share * members * pull * offset);
-        terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()))
+        (terms.clone().sum(), terms.map(f64::abs).sum())
     }
 
     /// The norm of a vector over classes that is constant on each row.

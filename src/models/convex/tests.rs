@@ -252,9 +252,11 @@ fn changes_of_logits_are_measured_per_sample() {
 /// The guess is the minimum where all classes are alike.
 #[test]
 fn the_start_is_the_minimum_of_equal_classes() {
-    for (fidelity, smoothing) in
-        [(Fidelity::CrossEntropy, 0.0), (Fidelity::CrossEntropy, 0.1), (Fidelity::SquaredError, 0.1)]
-    {
+    for (fidelity, smoothing) in [
+        (Fidelity::CrossEntropy, 0.0),
+        (Fidelity::CrossEntropy, 0.1),
+        (Fidelity::SquaredError, 0.1),
+    ] {
         // Five classes of 9 samples, each a kind of its own.
         let column = |anchor: usize| Column {
             weight: 0.2,

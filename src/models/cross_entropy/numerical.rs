@@ -293,3 +293,57 @@ fn multiplicities(values: &[f64]) -> Vec<(f64, usize)> {
     }
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::low_rank::objective::Terms;
+    use crate::numerics::lbfgs::Smooth;
+    use crate::problem::regularization::Regularization;
+
+    /// Starts beside known points are near to them, and not at them.
+    #[test]
+    fn starts_are_near_known_points() {
+        for (depth, bias) in
+            [(2, Bias::Unregularized), (3, Bias::None), (3, Bias::Regularized(0.3))]
+        {
+            let decays = Regularization::new(&vec![5e-3; depth], 5e-3).unwrap();
+            let ufm = CrossEntropyUfm::new(6, 3, decays.with_bias(bias).unwrap()).unwrap();
+            let objective = objective(6, &Penalty::of(&ufm));
+            for point in ufm.landscape().unwrap().points() {
+                if point.rank() == 0 {
+                    continue;
+                }
+                let (rank, start) = start(&objective, point).unwrap();
+                let mut gradient = vec![0.0; start.len()];
+                let value = Terms::new(&objective, rank).evaluate(&start, &mut gradient);
+                let excess = value / objective.unit() / point.loss() - 1.0;
+                assert!((1e-7..2e-3).contains(&excess.abs()), "{}: {excess:e}", point.structure());
+            }
+        }
+    }
+
+    /// Of two names for one minimum the first in the list, whichever descent ends lower by a rounding error.
+    #[test]
+    fn the_first_name_counts() {
+        for (classes, depth, strength, bias) in [
+            (11, 3, 1e-2, Bias::None),
+            (11, 4, 1e-3, Bias::None),
+            (11, 2, 1e-2, Bias::Unregularized),
+            (12, 3, 1e-3, Bias::Unregularized),
+            (12, 4, 3e-2, Bias::Unregularized),
+            (13, 4, 1e-3, Bias::Unregularized),
+        ] {
+            let penalty = Penalty { depth, strength, bias, smoothing: 0.0 };
+            let solids = Solids::new(classes, bias);
+            let minima = solids.minima(&penalty, f64::INFINITY);
+            let lowest = minima.iter().map(|(_, found)| found.value).fold(f64::INFINITY, f64::min);
+            let same = |found: &Found| found.value <= lowest * (1.0 + SAME_POINT);
+            let names: Vec<Solid> =
+                minima.iter().filter(|(_, found)| same(found)).map(|(solid, _)| *solid).collect();
+            let (solid, found) = solids.lowest(&penalty, f64::INFINITY).unwrap();
+            assert!(same(&found) && solid == names[0], "{classes}: {solid} of {names:?}");
+            assert!(solids.lowest(&penalty, lowest * 0.99).is_none());
+        }
+    }
+}

@@ -225,7 +225,7 @@ impl<'a> Diagram<'a> {
 
     /// The lowest closed forms at all strengths, on all cores.
     fn closed_winners(&self, strengths: &[f64]) -> Vec<Branch> {
-        let operations = strengths.len().saturating_mul(self.classes * OPERATIONS);
+        let operations = strengths.len().saturating_mul(self.classes).saturating_mul(OPERATIONS);
         parallel::map(
             strengths.len(),
             operations,

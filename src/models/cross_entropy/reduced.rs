@@ -392,7 +392,7 @@ mod tests {
                         }
                     }
                 }
-                assert!(ended >= 12, "{structure}: {ended}");
+                assert!(ended >= 21, "{structure}: {ended}");
             }
         }
     }
@@ -403,10 +403,9 @@ mod tests {
     fn rays_and_derivatives_belong_to_the_function() {
         let pair = Block::new(BlockShape::Simplex, 2, 1);
         let polygon = Block::new(BlockShape::Polygon, 5, 1);
-        for (classes, structure) in [
-            (7, LogitStructure::DirectSum(vec![polygon, pair])),
-            (8, LogitStructure::antiprism(8)),
-        ] {
+        for (classes, structure) in
+            [(7, LogitStructure::DirectSum(vec![polygon, pair])), (8, LogitStructure::antiprism(8))]
+        {
             for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
                 for (depth, smoothing) in [(1, 0.0), (2, 0.1), (4, 0.0)] {
                     let penalty = Penalty { smoothing, ..penalty(depth, 0.03, bias) };

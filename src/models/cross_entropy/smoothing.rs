@@ -55,11 +55,7 @@ impl Neighborhood {
                 return true;
             }
             let saved = self.power(self.center) - self.power(self.center - radius);
-            let next = self.radius(strength, saved);
-            if next >= radius * (1.0 - 1e-6) {
-                return false;
-            }
-            radius = next;
+            radius = self.radius(strength, saved);
         }
         false
     }

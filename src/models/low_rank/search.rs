@@ -32,6 +32,8 @@ const FINALISTS: usize = 6;
 const DEAD: f64 = 1e-8;
 /// The smallest price of energy at which losses, which are of its size, keep their digits.
 pub(crate) const LEAST_PRICE: f64 = 1e-260;
+/// About how many operations a start costs for each entry of the outputs.
+const OPERATIONS: usize = 100_000;
 /// Escapes from saddle points.
 const MOST_ESCAPES: usize = 3;
 
@@ -188,7 +190,8 @@ pub(crate) fn search(
     let total = (tasks.len() + given.len()) as u64;
     let progress =
         Progress { monitor, total, done: AtomicU64::new(0), ended: AtomicBool::new(false) };
-    let operations = tasks.len().saturating_mul(objective.classes.pow(2) * 100_000);
+    let operations =
+        tasks.len().saturating_mul(objective.classes.pow(2)).saturating_mul(OPERATIONS);
     let rough = stop(objective, ROUGH);
     let ends = parallel::map(
         tasks.len() + given.len(),
@@ -407,34 +410,4 @@ fn found(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_are_all_small_ones_some_others_and_the_largest() {
-        let search = Search::default();
-        assert_eq!(search.ranks(0), [0; 0]);
-        assert_eq!(search.ranks(3), [1, 2, 3]);
-        assert_eq!(search.ranks(8), [1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(search.ranks(9), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(search.ranks(12), [1, 2, 3, 4, 5, 6, 7, 8, 12]);
-        assert_eq!(search.ranks(28), [1, 2, 3, 4, 5, 6, 7, 8, 12, 18, 27, 28]);
-        assert_eq!(search.with_largest_rank(4).ranks(28), [1, 2, 3, 4]);
-        assert_eq!(search.with_largest_rank(40).ranks(10), [1, 2, 3, 4, 5, 6, 7, 8, 10]);
-    }
-
-    /// Ends that agree to six digits are one; no more than six are looked at.
-    #[test]
-    fn finalists_differ() {
-        let ends = |values: &[f64]| -> Vec<End> {
-            let descent = |&value| Descent { point: Vec::new(), gradient: Vec::new(), value };
-            values.iter().map(|value| End { rank: 0, descent: descent(value) }).collect()
-        };
-        assert_eq!(finalists(&ends(&[])), [0; 0]);
-        let found = finalists(&ends(&[1.0, 1.0 + 5e-7, 1.0 + 2e-6, 1.0 + 2.1e-6, 1.1]));
-        assert_eq!(found, [0, 2, 4]);
-        assert_eq!(finalists(&ends(&[2.0, 2.0 + 1.9e-6, 2.0 + 2.1e-6])), [0, 2]);
-        let many: Vec<f64> = (1..=9).map(f64::from).collect();
-        assert_eq!(finalists(&ends(&many)), [0, 1, 2, 3, 4, 5]);
-    }
-}
+mod tests;

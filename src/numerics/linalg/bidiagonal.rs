@@ -282,7 +282,8 @@ mod tests {
         for size in [2, 3, 8, 40] {
             let dense = DMatrix::from_fn(size, size, |_, _| random());
             // Singular values of very different sizes.
-            let graded = DMatrix::from_fn(size, size, |i, j| dense[(i, j)] * 0.5_f64.powi(i as i32));
+            let graded =
+                DMatrix::from_fn(size, size, |i, j| dense[(i, j)] * 0.5_f64.powi(i as i32));
             for matrix in [&dense * 1e150, dense, graded] {
                 let mut iteration = Iteration::<(), ()>::new(matrix.clone());
                 assert!(iteration.run(STEPS * size), "{size}");
@@ -304,7 +305,8 @@ mod tests {
             let middle = (own + last) / 2.0;
             let root = f64::hypot((own - last) / 2.0, off);
             let near = [middle - root, middle + root];
-            let near = near.into_iter().min_by(|a, b| (a - last).abs().total_cmp(&(b - last).abs()));
+            let near =
+                near.into_iter().min_by(|a, b| (a - last).abs().total_cmp(&(b - last).abs()));
             let expected = (first * first - near.unwrap()) / (first * beside);
             assert!((x / y - expected).abs() < 1e-13 * expected.abs(), "{}: {expected}", x / y);
         }
