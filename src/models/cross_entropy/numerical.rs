@@ -332,7 +332,6 @@ mod tests {
             (11, 2, 1e-2, Bias::Unregularized),
             (12, 3, 1e-3, Bias::Unregularized),
             (12, 4, 3e-2, Bias::Unregularized),
-            (13, 4, 1e-3, Bias::Unregularized),
         ] {
             let penalty = Penalty { depth, strength, bias, smoothing: 0.0 };
             let solids = Solids::new(classes, bias);
