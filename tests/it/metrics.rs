@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::measure::{Center, within_class_covariance};
-use neural_collapse::metrics::{Nc1, Nc1Options, nc1, nc4};
+use neural_collapse::metrics::{Nc1, Nc1Options, cdnv, nc1, nc1_trace_quotient, nc4};
 use neural_collapse::objective::{Objective, balancedness};
 use neural_collapse::{Bias, ClassStatistics, Error, Features, LinearHead, Regularization};
 use proptest::prelude::*;
@@ -435,4 +435,46 @@ fn fewer_samples_than_classes_is_an_empty_class() {
     let statistics = ClassStatistics::new(&data).unwrap();
     let expected = Error::EmptyClass { argument: "labels", class: 1 };
     assert_eq!(nc1(&data, &statistics, &Nc1Options::default()), Err(expected));
+}
+
+/// CDNV of many dimensions, where no distance is near to zero and none is small beside the means, by its definition.
+#[test]
+fn cdnv_is_that_of_all_pairs() {
+    for (dimension, classes) in [(3, 4), (50, 6), (200, 12)] {
+        let sample = Sample::new(7, 5 * classes, dimension, classes, 0.3);
+        let features = Features::from_sample_rows(&sample.rows).unwrap();
+        let data = features.with_labels(&sample.labels, classes).unwrap();
+        let found = cdnv(&data, &ClassStatistics::new(&data).unwrap()).unwrap();
+        let means = sample.means();
+        let variance = |class: usize| {
+            let rows = sample.class_rows(class);
+            let squares = rows.row_iter().map(|row| (row - means.row(class)).norm_squared());
+            squares.sum::<f64>() / rows.nrows() as f64
+        };
+        let (mut sum, mut largest, mut pairs): (f64, f64, f64) = (0.0, 0.0, 0.0);
+        for i in 0..classes {
+            for j in 0..i {
+                let distance = (means.row(i) - means.row(j)).norm_squared();
+                let value = (variance(i) + variance(j)) / 2.0 / distance;
+                (sum, largest, pairs) = (sum + value, largest.max(value), pairs + 1.0);
+            }
+        }
+        assert!((found.mean.unwrap() / (sum / pairs) - 1.0).abs() < 1e-12);
+        assert!((found.largest.unwrap() / largest - 1.0).abs() < 1e-12);
+        assert_eq!(found.coincident_pairs, 0);
+    }
+}
+
+/// What no number can hold is an error: deviations across the direction in which the means differ, by too much.
+#[test]
+fn a_quotient_out_of_range_is_refused() {
+    let quotient = |between: f64, within: f64| {
+        let rows = [within, between, -within, between, within, -between, -within, -between];
+        let features = Features::from_row_major(&rows, 4, 2).unwrap();
+        let data = features.with_labels(&[0, 0, 1, 1], 2).unwrap();
+        nc1_trace_quotient(&data, &ClassStatistics::new(&data).unwrap(), Center::Samples)
+    };
+    assert!((quotient(0.5, 1.0).unwrap() - 4.0).abs() < 1e-15);
+    assert!((quotient(1e-150, 1.0).unwrap() / 1e300 - 1.0).abs() < 1e-14);
+    assert!(matches!(quotient(1e-150, 1e20), Err(Error::Unrepresentable { .. })));
 }

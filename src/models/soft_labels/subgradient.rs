@@ -164,12 +164,17 @@ impl Decomposition {
             if (&ahead - &next).dot(&(&next - &a)) > 0.0 {
                 momentum = 1.0;
             }
-            let grown = (1.0 + (4.0 * momentum * momentum + 1.0).sqrt()) / 2.0;
+            let grown = next_momentum(momentum);
             ahead = &next + (&next - &a) * ((momentum - 1.0) / grown);
             (a, momentum) = (next, grown);
         }
         Found::new(Exactness::Undecided, subgradient(&a), &a)
     }
+}
+
+/// t with t² − t = m², the fastest growth that accelerated gradients allow.
+fn next_momentum(momentum: f64) -> f64 {
+    f64::midpoint(1.0, (4.0 * momentum * momentum + 1.0).sqrt())
 }
 
 /// Where the search ended.
@@ -217,4 +222,39 @@ fn rank(matrix: &DMatrix<f64>) -> Result<usize> {
     let size = (matrix.nrows() + matrix.ncols()) as f64;
     let cutoff = 4.0 * size * f64::EPSILON * largest;
     Ok(values.iter().filter(|&&value| value > cutoff).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn momentum_grows_as_fast_as_it_may() {
+        for momentum in [1.0, 1.7, 12.0] {
+            let next: f64 = next_momentum(momentum);
+            assert!((next * next - next - momentum * momentum).abs() < 1e-13 * next * next);
+        }
+    }
+
+    /// The parts of the search: a basis of what is left, the nearest matrix within the ball, and the rank.
+    #[test]
+    fn parts_are_what_they_are_called() {
+        let vectors = DMatrix::from_fn(6, 2, |i, j| [1.0, -1.0, 0.0][(i + 2 * j) % 3] / 2.0);
+        for (centered, left) in [(false, 4), (true, 3)] {
+            let basis = complement(&vectors, centered).unwrap();
+            assert_eq!(basis.shape(), (6, left));
+            assert!((basis.transpose() * &basis - DMatrix::identity(left, left)).amax() < 1e-14);
+            assert!((basis.transpose() * &vectors).amax() < 1e-14);
+            assert!(!centered || basis.row_sum().amax() < 1e-14);
+        }
+        let matrix = DMatrix::from_row_slice(2, 2, &[3.0, 0.0, 0.0, -0.5]);
+        let expected = DMatrix::from_row_slice(2, 2, &[1.0, 0.0, 0.0, -0.5]);
+        assert!((into_unit_ball(matrix.clone()).unwrap() - expected).amax() < 1e-15);
+        assert_eq!(into_unit_ball(&matrix / 3.0).unwrap(), &matrix / 3.0);
+        assert_eq!(rank(&matrix).unwrap(), 2);
+        let tiny = |value: f64| rank(&DMatrix::from_row_slice(2, 2, &[3.0, 0.0, 0.0, value]));
+        // Four roundings for each row and column, of the largest.
+        assert_eq!(tiny(3.1 * 16.0 * f64::EPSILON).unwrap(), 2);
+        assert_eq!(tiny(2.9 * 16.0 * f64::EPSILON).unwrap(), 1);
+    }
 }
