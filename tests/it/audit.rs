@@ -412,3 +412,64 @@ fn pieces_and_other_samples() {
         }
     }
 }
+
+/// Sums of other options are no pieces of one audit, and audits beside other predictions or of other samples are
+/// compared with a remark.
+#[test]
+fn what_differs_is_refused_or_remarked() {
+    let minimum = |decay: f64| {
+        let decays = Regularization::new(&[decay, decay], decay).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(3, 8).unwrap(), decays).unwrap();
+        ufm.global_minimum().unwrap()
+    };
+    let network = Network::random(&[8; 3], 2, false, 40);
+    let options = AuditOptions::for_prediction(&minimum(1e-3)).unwrap().with_standard_errors(true);
+    let sums = |options: &AuditOptions| {
+        let mut sums = AuditSums::new(network.statistics(), network.head.clone(), options).unwrap();
+        sums.accumulate(&network.data()).unwrap();
+        sums
+    };
+    let whole = sums(&options);
+    for (name, other) in [
+        ("objective", options.clone().with_objective(minimum(1e-2).training_objective())),
+        ("metrics", options.clone().with_all_metrics(true)),
+        ("errors", options.clone().with_standard_errors(false)),
+        ("rank", options.clone().with_predicted_rank(Some(1))),
+        ("noise", options.with_features_squared(network.features.norm_squared())),
+    ] {
+        let other = sums(&other);
+        assert!(whole.clone().merge(&other).is_err(), "{name}");
+        assert!(other.clone().merge(&whole).is_err(), "{name}");
+    }
+    let audits = [1e-3, 1e-1].map(|decay| network.audit(&minimum(decay)));
+    // Both are orthogonal frames; the larger decays are beyond the collapse.
+    let remarks = audits[0].minus(&audits[1], Samples::Independent).unwrap().remarks;
+    assert_eq!(audits[0].nc3_target == audits[1].nc3_target, remarks.is_empty());
+    let same = audits[0].minus(&audits[0], Samples::Independent).unwrap();
+    assert!(same.remarks.is_empty());
+    let fewer = Network::random(&[6; 3], 2, false, 41);
+    let decays = Regularization::new(&[1e-3, 1e-3], 1e-3).unwrap();
+    let ufm = Ufm::new(ClassCounts::balanced(3, 6).unwrap(), decays).unwrap();
+    let fewer = fewer.audit(&ufm.global_minimum().unwrap());
+    assert_eq!(fewer.nc3_target, audits[0].nc3_target);
+    assert_eq!(audits[0].minus(&fewer, Samples::Independent).unwrap().remarks.len(), 1);
+    assert!(audits[0].minus(&fewer, Samples::Same).is_err());
+}
+
+/// A monitor hears how many samples have been added, up to all of them.
+#[test]
+fn monitors_hear_of_every_sample() {
+    let rows = DMatrix::from_fn(4000, 40, |i, j| ((i * 7 + j * 13) % 11) as f64);
+    let features = Features::from_sample_rows(&rows).unwrap();
+    let heard = std::sync::Mutex::new(Vec::new());
+    let monitor = |progress: neural_collapse::Progress| {
+        heard.lock().unwrap().push((progress.done, progress.total));
+        std::ops::ControlFlow::Continue(())
+    };
+    let head = LinearHead::new(vec![DMatrix::identity(3, 40)], None).unwrap();
+    let decays = regularization(1, Bias::None);
+    neural_collapse::objective::balancedness_with(&features, &head, &decays, &monitor).unwrap();
+    let heard = heard.into_inner().unwrap();
+    assert!(heard.len() > 1 && heard.iter().all(|(_, total)| *total == Some(4000)), "{heard:?}");
+    assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0) && heard.last().unwrap().0 == 4000);
+}

@@ -153,6 +153,22 @@ fn the_proof_for_smoothed_labels_closes_as_far_as_it_says() {
     }
 }
 
+/// One layer, and two classes, have nothing but a simplex ETF below the threshold, with and without smoothing.
+#[test]
+fn simplices_are_proved_up_to_the_threshold_where_nothing_else_is() {
+    for smoothing in [0.0, 0.2] {
+        for (classes, depth, up_to_threshold) in
+            [(2, 3, true), (5, 1, true), (2, 1, true), (3, 2, false)]
+        {
+            let ufm = with_strength(classes, depth, Bias::None, 1.0);
+            let potential = ufm.with_label_smoothing(smoothing).unwrap().simplex_potential();
+            let proved = potential.proved_simplex();
+            let input = format!("{classes}, {depth}, {smoothing}");
+            assert_eq!(proved == potential.threshold(), up_to_threshold, "{input}: {proved}");
+        }
+    }
+}
+
 /// Classes of a structure that is no simplex ETF would have to be decomposed for their norms: not for more than 1000.
 #[test]
 fn norms_of_very_many_classes_are_given_for_simplices_alone() {

@@ -233,6 +233,19 @@ fn random_class_means_are_as_far_from_a_target_as_predicted() {
     assert!(level.with_class_means_target(&counts, dimension, &other).is_err());
 }
 
+/// The rows of a classifier have as many entries as the last layer has inputs.
+#[test]
+fn classifiers_have_dimensions_of_their_own() {
+    let counts = ClassCounts::balanced(4, 9).unwrap();
+    let layers = vec![DMatrix::identity(6, 20), DMatrix::identity(4, 6)];
+    let head = LinearHead::new(layers, None).unwrap();
+    let found = Unstructured::of_network(&counts, &head).unwrap();
+    let of_features = Unstructured::new(&counts, 20).unwrap();
+    assert_eq!(found.classifier, Unstructured::new(&counts, 6).unwrap().classifier);
+    assert_ne!(found.classifier, of_features.classifier);
+    assert_eq!(found.class_means, of_features.class_means);
+}
+
 #[test]
 fn infinite_means_are_told_apart() {
     let level = |classes, dimension| {

@@ -19,6 +19,7 @@
 mod accuracy;
 mod accuracy_cross_entropy;
 mod accuracy_losses;
+mod answers;
 mod api;
 mod architecture;
 mod audit;

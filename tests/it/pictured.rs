@@ -117,6 +117,10 @@ fn groups_average_over_pairs_of_classes() {
 fn pairs_and_cosines() {
     assert_eq!(class_pairs(4, 100).len(), 6);
     assert_eq!(class_pairs(0, 3), []);
+    let vectors = DMatrix::from_row_slice(2, 3, &[2.0, 0.0, 3.0, 0.0, 0.0, 3.0]);
+    let found = cosines(&vectors, &[(0, 1), (1, 0), (0, 2), (0, 3), (3, 0)]);
+    assert_eq!((found[0], found[1], found[3], found[4]), (None, None, None, None));
+    assert!((found[2].unwrap() - 0.5_f64.sqrt()).abs() < 1e-15);
     assert_eq!(class_pairs(5, 0), []);
     assert!(class_pairs(5000, 1000).len() <= 1000);
     let etf = Frame::simplex_etf(4).unwrap();

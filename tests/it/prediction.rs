@@ -73,6 +73,8 @@ fn check(name: &str, prediction: &dyn Prediction) {
         other => panic!("{name} needs a check of {other:?}"),
     }
     check_model(name, prediction);
+    let outputs = attained.point.head().product().unwrap() * &attained.means;
+    crate::answers::check(name, prediction, &outputs, &attained.means);
     check_grams(name, prediction, &attained);
     check_norms(name, prediction, &attained);
     check_singular_values(name, prediction, &attained);

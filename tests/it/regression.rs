@@ -231,3 +231,26 @@ fn what_is_not_defined_is_refused() {
         audit_regression(&columns(&normal(4, 13, 2)), &targets(), &with_bias, &penalties).is_err()
     );
 }
+
+/// More features than samples, several chunks of them, at any magnitude: what is left of unit samples.
+#[test]
+fn few_samples_of_many_features() {
+    let (dimension, samples) = (420, 400);
+    let low = normal(dimension, 5, 20) * normal(5, samples, 21);
+    let whole = &low + normal(dimension, samples, 22) * 0.1;
+    let mut centered = whole.clone();
+    let mean = whole.column_mean();
+    centered.column_iter_mut().for_each(|mut column| column -= &mean);
+    let axes = centered.clone().svd(true, false).u.unwrap();
+    for outputs in [1, 3, 5] {
+        let axes = axes.columns(0, outputs);
+        let rest = &centered - axes * (axes.transpose() * &centered);
+        let outside = rest.column_iter().zip(centered.column_iter());
+        let outside = outside.map(|(rest, whole)| rest.norm_squared() / whole.norm_squared());
+        let expected = outside.sum::<f64>() / samples as f64;
+        for magnitude in [1.0, 1e-130, 1e130] {
+            let found = nrc1(&columns(&(&whole * magnitude)), outputs).unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-9, "{outputs}: {found} {expected}");
+        }
+    }
+}

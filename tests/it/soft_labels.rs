@@ -138,7 +138,10 @@ fn certificates_are_right() {
                 assert!(other > norm * (1.0 - 1e-9), "{problem}");
                 assert!(bound > norm * (1.0 - 1e-12), "{problem}");
             }
-            Exactness::Improvable => assert!(other < norm * (1.0 - 1e-10), "{problem}"),
+            Exactness::Improvable => {
+                assert!(other < norm * (1.0 - 1e-10), "{problem}");
+                assert!(!found.certificate().is_exact());
+            }
             _ => {}
         }
         seen[certificate.exactness as usize] += 1;
@@ -178,6 +181,7 @@ fn single_tokens_are_classes() {
     let found = minimum(4, &supports(&[&[0], &[1], &[2], &[3]]), &samples);
     let seli = Seli::new(ClassCounts::new(&samples).unwrap()).unwrap();
     assert_eq!(found.certificate().exactness, Exactness::Polar);
+    assert!(found.certificate().is_exact());
     assert!(found.is_unique() && found.verdict().is_proved());
     assert!((found.loss() / seli.loss() - 1.0).abs() < 1e-14);
     let (a, b) = (found.trailing_gram(1).unwrap(), seli.classifier_gram());

@@ -148,3 +148,54 @@ fn half_integral(log_determinant: impl Fn(f64) -> f64, scale: f64) -> f64 {
     };
     (side(1) + side(-1)) * STEP / 2.0 / scale
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For equal sizes n the matrix is Wishart's with K − 1 degrees of freedom, over n: E tr A⁻¹ = n d/(K − 2 − d), which the
+    /// expansion and each draw hit exactly, and E 1/tr A = n/((K − 1) d − 2).
+    #[test]
+    fn equal_sizes_have_the_means_of_wisharts() {
+        for (classes, size, dimension) in [(40, 7, 10), (100, 50, 3), (9, 4, 5)] {
+            let counts = ClassCounts::balanced(classes, size).unwrap();
+            let covariance = MeanCovariance(&counts);
+            let (k, n, d) = (classes as f64, size as f64, dimension as f64);
+            let expected = n * d / (k - 2.0 - d);
+            let (value, correction) = covariance.expansion(d);
+            assert!((value / expected - 1.0).abs() < 1e-12, "{value} {expected}");
+            assert!((correction * (k - 1.0 - d) - 1.0).abs() < 1e-12, "{correction}");
+            let trace = covariance.mean_inverse_trace(d).unwrap();
+            assert!((trace * ((k - 1.0) * d - 2.0) / n - 1.0).abs() < 1e-9, "{trace}");
+            let simulated = covariance.simulation(dimension).unwrap();
+            assert!((simulated.mean / expected - 1.0).abs() < 1e-8, "{simulated:?}");
+        }
+    }
+
+    /// F and its derivatives are those of the determinant of I + sM.
+    #[test]
+    fn the_determinant_and_its_derivatives() {
+        let counts = ClassCounts::new(&[3, 3, 8, 20]).unwrap();
+        let covariance = MeanCovariance(&counts);
+        let samples = 34.0;
+        let sizes = [3.0, 3.0, 8.0, 20.0_f64];
+        let matrix = DMatrix::from_fn(4, 4, |i, j| {
+            (if i == j { sizes[i].recip() } else { 0.0 }) - 1.0 / samples
+        });
+        let direct = |s: f64| (DMatrix::identity(4, 4) + &matrix * s).determinant().ln();
+        for s in [0.1, 2.0, 30.0] {
+            assert!((covariance.log_determinant(s) - direct(s)).abs() < 1e-12);
+            let h = 1e-3 * s;
+            let [first, second, third] = covariance.derivatives(s);
+            let at = |steps: f64| covariance.log_determinant(s + steps * h);
+            let slope = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * h);
+            assert!((slope / first - 1.0).abs() < 1e-9, "{slope} {first}");
+            let slopes = |steps: f64| covariance.derivatives(s + steps * h);
+            let [one, two] = [0, 1].map(|order| {
+                let far = slopes(2.0)[order] - slopes(-2.0)[order];
+                (8.0 * (slopes(1.0)[order] - slopes(-1.0)[order]) - far) / (12.0 * h)
+            });
+            assert!((one / second - 1.0).abs() < 1e-9 && (two / third - 1.0).abs() < 1e-9);
+        }
+    }
+}

@@ -178,3 +178,100 @@ impl Cosines {
         (self.square - self.mean * self.mean - self.variance / self.pairs).max(0.0).sqrt()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ½ Σ (−1)ʲ/(d − 1 + j) = ½ ln 2 for two dimensions, ½ (1 − ln 2) for three, and so on.
+    #[test]
+    fn energies_of_independent_directions() {
+        let ln2 = core::f64::consts::LN_2;
+        for (dimension, expected) in
+            [(2.0, ln2), (3.0, 1.0 - ln2), (4.0, ln2 - 0.5), (5.0, 5.0 / 6.0 - ln2)]
+        {
+            let found = 2.0 * energy_excess(dimension);
+            assert!((found - expected).abs() < 1e-7, "{dimension}: {found}");
+        }
+        // Neighbors add up to the first term.
+        for dimension in [7.0, 30.0, 512.0] {
+            let sum = energy_excess(dimension) + energy_excess(dimension + 1.0);
+            assert!((sum * 2.0 * (dimension - 1.0) - 1.0).abs() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn the_normal_distribution_and_means_of_distances() {
+        for (x, expected) in
+            [(0.0, 0.5), (0.5, 0.691_462_461), (1.0, 0.841_344_746), (2.5, 0.993_790_335)]
+        {
+            assert!((normal_distribution(x) - expected).abs() < 1e-7, "{x}");
+        }
+        // E │X − t│ by the trapezoidal rule.
+        for (mean, deviation, target) in [(0.3, 0.2, 0.1), (-0.1, 0.5, 0.4), (0.2, 0.1, 0.2)] {
+            let pair = Pair { mean, variance: deviation * deviation, log_energy: 0.0 };
+            let integral: f64 = (-4000..=4000)
+                .map(|step| {
+                    let z = f64::from(step) / 400.0;
+                    let density = (-z * z / 2.0).exp() / (2.0 * core::f64::consts::PI).sqrt();
+                    (mean + deviation * z - target).abs() * density / 400.0
+                })
+                .sum();
+            let found = pair.deviation_from(target);
+            assert!((found - integral).abs() < 1e-6, "{found} {integral}");
+        }
+        let still = Pair { mean: 0.5, variance: 0.0, log_energy: 0.0 };
+        assert_eq!(still.deviation_from(-0.25), 0.75);
+    }
+
+    /// Vectors at right angles and opposite ones are known exactly, those between up to the square of 1/d.
+    #[test]
+    fn pairs_at_the_ends_are_exact() {
+        let right = Pair::new(0.0, 50.0);
+        assert_eq!((right.mean, right.variance), (0.0, 0.02));
+        let energy = -0.5 * core::f64::consts::LN_2 + energy_excess(50.0);
+        assert!((right.log_energy - energy).abs() < 1e-15);
+        let opposite = Pair::new(-1.0, 50.0);
+        assert_eq!((opposite.mean, opposite.variance), (-1.0, 0.0));
+        assert!((opposite.log_energy + core::f64::consts::LN_2).abs() < 1e-15);
+        let between = Pair::new(0.6, 100.0);
+        assert!((between.mean - 0.6 * (1.0 - 0.64 / 200.0)).abs() < 1e-15);
+        assert!((between.variance - 0.64 * 0.64 / 100.0).abs() < 1e-15);
+    }
+
+    /// For d numbers each χ_d has a mean that a recursion gives, and the variation of K norms follows.
+    #[test]
+    fn norms_vary_as_chi_does() {
+        let dimension = 40;
+        // E χ_d E χ_(d+1) = d from E χ₁ = √(2/π) on.
+        let first = (2.0 / core::f64::consts::PI).sqrt();
+        let mean = (1..dimension).fold(first, |mean, d| f64::from(d) / mean);
+        for (sizes, vectors) in [
+            (vec![5; 6], Vectors::Means),
+            (vec![5; 6], Vectors::CenteredMeans),
+            (vec![20, 20, 5, 1], Vectors::Rows),
+            (vec![20, 20, 5, 1], Vectors::Means),
+        ] {
+            let counts = ClassCounts::new(&sizes).unwrap();
+            let samples = counts.samples() as f64;
+            let variance = |n: u64| match vectors {
+                Vectors::Means => 1.0 / n as f64,
+                Vectors::CenteredMeans => 1.0 / n as f64 - 1.0 / samples,
+                Vectors::Rows => 1.0,
+            };
+            let (k, d) = (sizes.len() as f64, f64::from(dimension));
+            let squares = sizes.iter().map(|&n| variance(n)).sum::<f64>() / k;
+            let roots = sizes.iter().map(|&n| variance(n).sqrt()).sum::<f64>() / k;
+            let square_of_mean = mean * mean * roots * roots + (d - mean * mean) * squares / k;
+            let expected = (d * squares / square_of_mean - 1.0).sqrt();
+            let found = vectors.norm_variation(&counts, d, samples).unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-4, "{vectors:?}: {found} {expected}");
+            if let Vectors::CenteredMeans = vectors {
+                // Equal vectors that add up to zero.
+                let group = counts.sizes().next().unwrap();
+                let correlation = vectors.correlation((group, group), samples);
+                assert!((correlation + 1.0 / (k - 1.0)).abs() < 1e-15, "{correlation}");
+            }
+        }
+    }
+}

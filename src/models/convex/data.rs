@@ -142,13 +142,11 @@ impl Data {
         let mut start = DMatrix::zeros(self.rows.len(), self.columns.len());
         for (column, mut entries) in self.columns.iter().zip(start.column_iter_mut()) {
             let margin = self.lonely_margin(column, price, classes);
-            if margin > 0.0 {
-                for (entry, members) in entries.iter_mut().zip(&self.rows) {
-                    *entry = -margin * column.scale * (members * column.members).sqrt() / classes;
-                }
-                let own = (column.members / self.rows[column.anchor]).sqrt();
-                entries[column.anchor] += margin * column.scale * own;
+            for (entry, members) in entries.iter_mut().zip(&self.rows) {
+                *entry = -margin * column.scale * (members * column.members).sqrt() / classes;
             }
+            let own = (column.members / self.rows[column.anchor]).sqrt();
+            entries[column.anchor] += margin * column.scale * own;
         }
         start
     }
@@ -171,9 +169,9 @@ impl Data {
         }
         let missing = price / column.slope() + column.deficit;
         match self.fidelity {
-            Fidelity::CrossEntropy if missing < 1.0 => (classes * (missing.recip() - 1.0)).ln_1p(),
-            Fidelity::SquaredError if missing < 1.0 => 1.0 - missing,
-            _ => 0.0,
+            Fidelity::CrossEntropy => (classes * (missing.recip() - 1.0).max(0.0)).ln_1p(),
+            Fidelity::SquaredError => (1.0 - missing).max(0.0),
+            Fidelity::Margins => 0.0,
         }
     }
 }

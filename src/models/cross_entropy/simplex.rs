@@ -294,9 +294,8 @@ impl SimplexPotential {
     fn find_merger(&self) -> f64 {
         let exponent = self.exponent();
         let share = |alpha: f64| (1.0 + self.others * (-alpha).exp()).recip();
-        let excess = |alpha: f64| match self.smoothing {
-            0.0 => alpha * share(alpha) - exponent,
-            _ => alpha * (share(alpha).powi(2) * (-alpha).exp() / self.slope(alpha)) - exponent,
+        let excess = |alpha: f64| {
+            alpha * (share(alpha).powi(2) * (-alpha).exp() / self.slope(alpha)) - exponent
         };
         sign_change(0.0, (self.others.ln() + 2.0).min(self.largest_alpha()), excess)
     }

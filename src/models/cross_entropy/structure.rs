@@ -189,3 +189,19 @@ fn joined(blocks: &[Block], separator: &str) -> String {
     let names: Vec<String> = blocks.iter().map(ToString::to_string).collect();
     names.join(separator)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_of_finding_has_its_words() {
+        let words = |solid| LogitStructure::Solid(solid).found_by();
+        assert!(words(Solid::LatticePatch).contains("a patch of a triangular lattice"));
+        assert!(!words(Solid::LatticePatch).contains("symmetry"));
+        assert_eq!(words(Solid::Spread(3)), words(Solid::Filled(4)));
+        assert!(words(Solid::Spread(3)).contains("spread over a sphere"));
+        assert!(words(Solid::Path).ends_with("keeps the symmetry of the path"));
+        assert!(LogitStructure::SimplexEtf.found_by().contains("closed form"));
+    }
+}

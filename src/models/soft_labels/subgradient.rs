@@ -236,6 +236,21 @@ mod tests {
         }
     }
 
+    /// Whether the norm falls does not depend on how long the violation is.
+    #[test]
+    fn a_fall_is_found_at_any_length() {
+        let supports = [vec![0, 1, 2], vec![0, 3], vec![1, 3], vec![2, 4]];
+        let problem = SparseLabels::new(5, &supports, &[9, 1, 1, 4]).unwrap();
+        let decomposition = Decomposition::new(&problem).unwrap();
+        let certificate = decomposition.certify(&problem, &()).unwrap();
+        assert_eq!(certificate.exactness, Exactness::Improvable);
+        let violation = decomposition.violation(&decomposition.factors.polar());
+        for length in [1e-9, 1.0, 1e9] {
+            assert!(decomposition.falls(&(&violation * length)).unwrap(), "{length}");
+            assert!(!decomposition.falls(&(&violation * -length)).unwrap(), "{length}");
+        }
+    }
+
     /// The parts of the search: a basis of what is left, the nearest matrix within the ball, and the rank.
     #[test]
     fn parts_are_what_they_are_called() {

@@ -23,9 +23,9 @@ use crate::problem::regularization::{Bias, Regularization};
 const MOST_VERTICES: usize = 40;
 /// Differences of losses below this share may be rounding errors.
 const ROUNDING: f64 = 1e-12;
-/// Decades of the size of the hidden outputs, around the one that fits them, and steps in each.
-const DECADES: i32 = 24;
+/// Steps in a decade of the size of the hidden outputs, and how many are tried on both sides of the one that fits them.
 const STEPS: i32 = 8;
+const MOST_STEPS: i32 = 192;
 
 /// A point of the model with ReLUs between the layers whose loss is below that of the linear model.
 ///
@@ -351,8 +351,7 @@ impl Graph {
         };
         let center = (ridge / values[1].max(f64::MIN_POSITIVE)).ln();
         let at = |step: i32| center + f64::from(step) / f64::from(STEPS) * LN_10;
-        let best = (-DECADES * STEPS..=DECADES * STEPS)
-            .min_by(|&a, &b| loss(at(a)).total_cmp(&loss(at(b))));
+        let best = (-MOST_STEPS..=MOST_STEPS).min_by(|&a, &b| loss(at(a)).total_cmp(&loss(at(b))));
         let best = best.unwrap_or(0);
         let (low, high) = (at(best - 1), at(best + 1));
         let log_size = match slope(low) < 0.0 && slope(high) > 0.0 {

@@ -208,3 +208,22 @@ fn bad_problems_are_named() {
     assert!(narrow.global_minimum().unwrap_err().to_string().contains("dimensions"));
     assert!(narrow.with_widths(&[2]).unwrap().global_minimum().is_ok());
 }
+
+/// PyTorch's smoothing has no closed form of the total collapse; its weights alone have.
+#[test]
+fn total_collapse_of_pytorch_has_a_closed_form_without_smoothing() {
+    let torch = |smoothing| {
+        let counts = ClassCounts::new(&[3, 2]).unwrap();
+        ConvexUfm::pytorch(
+            counts,
+            &[1.0, 2.0],
+            smoothing,
+            Regularization::new(&[0.01], 0.01).unwrap(),
+        )
+    };
+    assert!(torch(0.0).unwrap().critical_decay_product().is_ok());
+    assert!(matches!(
+        torch(0.1).unwrap().critical_decay_product(),
+        Err(neural_collapse::Error::NoClosedForm { .. })
+    ));
+}
