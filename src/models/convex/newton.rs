@@ -90,6 +90,6 @@ pub(super) fn newton_step(
         *entry = entry.max(-value);
     }
     let step = Step { first: frame.expand(&solution), second: frame.bend(&solution) };
-    let finite = |matrix: &DMatrix<f64>| matrix.iter().all(|entry| entry.is_finite());
-    Ok((finite(&step.first) && finite(&step.second)).then_some(step))
+    let mut entries = step.first.iter().chain(&step.second);
+    Ok(entries.all(|entry| entry.is_finite()).then_some(step))
 }

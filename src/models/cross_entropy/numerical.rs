@@ -323,6 +323,42 @@ mod tests {
         }
     }
 
+    /// Symmetry, rank and orbits are those of the outputs, with classes of one orbit next to each other.
+    #[test]
+    fn structures_are_those_of_the_outputs() {
+        let found = |outputs: DMatrix<f64>| Found {
+            outputs,
+            left: DMatrix::zeros(4, 2),
+            singular_values: vec![2.0, 2.0 - 1e-12],
+            right: DMatrix::zeros(4, 2),
+            bias: Vec::new(),
+            value: 1.0,
+            gradient: 0.0,
+            is_minimum: Some(true),
+            hits: 3,
+            starts: 5,
+        };
+        // Classes 0 and 2 are a pair, and so are 1 and 3, with another size.
+        let pairs = DMatrix::from_fn(4, 4, |i, j| match (i % 2 == j % 2, i == j) {
+            (true, true) => 1.0 + i as f64 % 2.0,
+            (true, false) => -1.0 - i as f64 % 2.0,
+            _ => 0.0,
+        });
+        let (of_pairs, order) = structure(&found(pairs.clone()), &[0.0; 4]);
+        assert!(of_pairs.is_symmetric && of_pairs.automorphisms == Some(4));
+        assert_eq!((of_pairs.orbits, of_pairs.rank), (vec![2, 2], 2));
+        assert_eq!((of_pairs.hits, of_pairs.starts), (3, 5));
+        assert_eq!([order[0] % 2, order[2] % 2], [order[1] % 2, order[3] % 2]);
+        let mut lopsided = pairs;
+        lopsided[(0, 1)] = 1e-3;
+        assert!(!structure(&found(lopsided), &[0.0; 4]).0.is_symmetric);
+        assert_eq!(multiplicities(&[2.0, 2.0 - 1e-12, 1.0]), [(2.0, 2), (1.0, 1)]);
+        let bias = Found { bias: vec![1.0, 2.0, 3.0, 6.0], ..found(DMatrix::zeros(4, 4)) };
+        assert_eq!(centered_bias(&bias, Bias::Unregularized), [-2.0, -1.0, 0.0, 3.0]);
+        assert_eq!(centered_bias(&bias, Bias::Regularized(0.1)), [1.0, 2.0, 3.0, 6.0]);
+        assert_eq!(centered_bias(&found(DMatrix::zeros(4, 4)), Bias::None), [0.0; 4]);
+    }
+
     /// Of two names for one minimum the first in the list, whichever descent ends lower by a rounding error.
     #[test]
     fn the_first_name_counts() {
