@@ -120,5 +120,14 @@ mod tests {
         assert!(infer_decays(&head, 7.0, &[None, None], None).is_err());
         assert!(infer_decays(&head, 0.0, &[Some(0.1), None], None).is_err());
         assert!(infer_decays(&head, 7.0, &[None], Some(1.0)).is_err());
+        // λ₁‖W₁‖² = 10⁻³⁰⁰ · 5 over ‖H‖² = 10²⁰ is no number, nor is what two known decays lead to.
+        for (second, expected) in [
+            (None, 5e-20_f64.log10() - 300.0),
+            (Some(1e-300 * 5.0 / 9.25), 5e-20_f64.log10() - 300.0),
+        ] {
+            let found = infer_decays(&head, 1e20, &[Some(1e-300), second], None);
+            let Err(Error::Unrepresentable { log10, .. }) = found else { panic!("{found:?}") };
+            assert!((log10 - expected).abs() < 1e-9, "{log10}");
+        }
     }
 }

@@ -158,6 +158,8 @@ mod tests {
         let ce = CodedLoss::CrossEntropy;
         assert_eq!(ce.feature_decay(mean, 3).unwrap(), rate / 12.0);
         assert_eq!(ce.feature_decay(sum, 3).unwrap(), rate);
+        let one_batch = CodedFeaturePenalty::SumOverBatch { rate, batch_size: samples, samples };
+        assert_eq!(ce.feature_decay(one_batch, 3).unwrap(), rate);
         assert_eq!(ce.weight_decay(decay, 3).unwrap(), decay);
     }
 

@@ -456,20 +456,38 @@ fn what_differs_is_refused_or_remarked() {
     assert!(audits[0].minus(&fewer, Samples::Same).is_err());
 }
 
-/// A monitor hears how many samples have been added, up to all of them.
+/// What is written of an audit are its own numbers.
+#[cfg(feature = "serde")]
 #[test]
-fn monitors_hear_of_every_sample() {
-    let rows = DMatrix::from_fn(4000, 40, |i, j| ((i * 7 + j * 13) % 11) as f64);
-    let features = Features::from_sample_rows(&rows).unwrap();
-    let heard = std::sync::Mutex::new(Vec::new());
-    let monitor = |progress: neural_collapse::Progress| {
-        heard.lock().unwrap().push((progress.done, progress.total));
-        std::ops::ControlFlow::Continue(())
-    };
-    let head = LinearHead::new(vec![DMatrix::identity(3, 40)], None).unwrap();
-    let decays = regularization(1, Bias::None);
-    neural_collapse::objective::balancedness_with(&features, &head, &decays, &monitor).unwrap();
-    let heard = heard.into_inner().unwrap();
-    assert!(heard.len() > 1 && heard.iter().all(|(_, total)| *total == Some(4000)), "{heard:?}");
-    assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0) && heard.last().unwrap().0 == 4000);
+fn what_is_written_is_what_was_found() {
+    let entropy = CrossEntropyUfm::new(6, 4, regularization(3, Bias::None)).unwrap();
+    let landscape = entropy.landscape().unwrap();
+    let network = Network::random(&[4; 6], 3, false, 50);
+    let found = network.audit(&landscape);
+    let written = serde_json::to_value(&found).unwrap();
+    let number = |key: &str| written[key].as_f64();
+    let is_moved = found.matching.as_ref().is_some_and(|order| !order.is_sorted());
+    assert_eq!(written["relabelled"].as_bool(), Some(is_moved));
+    assert_eq!(number("nc1"), found.measurement.nc1().map(|nc1| nc1.value));
+    for (key, expected) in [
+        ("nc3", found.nc3),
+        ("nc3_centered", found.nc3_centered),
+        ("nc2_class_means", found.nc2_class_means),
+        ("nc4", Some(found.measurement.nc4().overall.agreement)),
+        ("accuracy", Some(found.measurement.accuracy())),
+        ("loss", found.loss),
+        ("loss_optimum", found.loss_optimum()),
+        ("loss_gap", found.loss_gap()),
+        ("loss_gap_relative", found.loss_gap_relative()),
+        ("gradient_norm", found.gradient_norm()),
+    ] {
+        assert_eq!(number(key), expected, "{key}");
+    }
+    assert_eq!(written["nc1_layer_ratios"].as_array().map(Vec::len), Some(3));
+    assert_eq!(written["classes"].as_array().map(Vec::len), Some(6));
+    // Without all metrics there are no ratios to write.
+    let options = AuditOptions::for_prediction(&landscape).unwrap();
+    let plain = network.measured(&options).compare(&landscape).unwrap();
+    let written = serde_json::to_value(&plain).unwrap();
+    assert!(written.get("nc1_layer_ratios").is_none() && written.get("nc3").is_some());
 }

@@ -45,6 +45,7 @@ mod landscape_tables;
 mod layer_metrics;
 mod layer_peeled;
 mod levels;
+mod many_classes;
 mod matching;
 mod matrices;
 mod metamorphic;

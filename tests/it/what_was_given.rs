@@ -131,3 +131,34 @@ fn one_layer_is_a_convex_program() {
         assert_eq!(found.best().logit_singular_values().is_empty(), is_zero, "{step}");
     }
 }
+
+/// The eigenvalues of the Hessian by which it is called well conditioned, and the largest stable step.
+#[test]
+fn condition_numbers_are_quotients_of_eigenvalues() {
+    let curvature = Ufm::new(counts(), decays(2)).unwrap().global_minimum().unwrap();
+    let curvature = curvature.curvature().unwrap();
+    let positive = curvature.eigenvalues().iter().map(|eigenvalue| eigenvalue.value);
+    let positive = positive.filter(|&value| value > 0.0);
+    let (least, most) =
+        (positive.clone().fold(f64::INFINITY, f64::min), positive.fold(0.0, f64::max));
+    assert_eq!((curvature.smallest_positive(), curvature.largest()), (least, most));
+    assert_eq!(curvature.condition_number(), most / least);
+    assert_eq!(curvature.largest_step(), 2.0 / most);
+}
+
+/// The norms of a class of another size are those of the classes where it is one of them.
+#[test]
+fn norms_of_a_size_are_those_of_its_classes() {
+    for depth in [1, 3] {
+        let minimum = Ufm::new(counts(), decays(depth)).unwrap().global_minimum().unwrap();
+        for (run, class) in minimum.class_runs().unwrap() {
+            let (w, h) = minimum.norms_of_size(run.size as f64).unwrap();
+            let expected =
+                (class.classifier_norm_squared.unwrap(), class.feature_norm_squared.unwrap());
+            assert!((w / expected.0 - 1.0).abs() < 1e-13, "{w} {expected:?}");
+            assert!((h / expected.1 - 1.0).abs() < 1e-13, "{h} {expected:?}");
+        }
+    }
+    let convex = ConvexUfm::cross_entropy(counts(), decays(1)).unwrap().global_minimum().unwrap();
+    assert!((1..30).contains(&convex.steps()), "{}", convex.steps());
+}

@@ -77,7 +77,8 @@ impl SeparationLaw {
         };
         let (xx, xy, yy) = (sum(|x, _| x * x), sum(|x, y| x * y), sum(|_, y| y * y));
         let slope = xy / xx;
-        let r_squared = if yy > 0.0 { (slope * xy / yy).min(1.0) } else { 1.0 };
+        // Of a constant nothing is left: 0/0, beside which the minimum is the other number.
+        let r_squared = (slope * xy / yy).min(1.0);
         Ok(Some(Self { slope, intercept: y - slope * x, r_squared, layers: points.len() }))
     }
 

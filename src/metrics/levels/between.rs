@@ -89,7 +89,7 @@ impl MeanCovariance<'_> {
         let classes = self.0.classes();
         let rest = classes - dimension;
         let (k, r) = (classes as f64, rest as f64);
-        let draws = affordable_draws(4.0 * k * r * r + 10.0 * r * r * r)?;
+        let draws = affordable_draws(&[[4.0, k, r, r], [10.0, r, r, r]])?;
         let mut generator = generator();
         let values = (0..draws).map(|_| self.draw(rest, &mut generator));
         let found = Simulated::of(values.collect::<Option<Vec<f64>>>()?);

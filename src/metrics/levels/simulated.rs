@@ -40,15 +40,16 @@ impl Simulated {
     }
 }
 
-/// How many draws of so many `operations` each there is time for; `None` if they are too few.
-pub(super) fn affordable_draws(operations: f64) -> Option<usize> {
+/// How many draws there is time for, each of as many operations as these products add up to; `None` if they are too few.
+pub(super) fn affordable_draws(products: &[[f64; 4]]) -> Option<usize> {
+    let operations = products.iter().map(|product| product.iter().product::<f64>()).sum::<f64>();
     let draws = (OPERATIONS / operations).min(MOST_DRAWS);
     (draws >= FEWEST_DRAWS).then_some(draws as usize)
 }
 
-/// About how many operations a draw of matrices with so many entries and the distance of K classes take.
-fn operations(classes: f64, entries: f64) -> f64 {
-    2.0 * classes * entries + 10.0 * classes.powi(3)
+/// About how many operations a draw of matrices with so many entries, and the distance of K classes, take.
+fn operations(classes: f64, rows: f64, columns: f64) -> [[f64; 4]; 2] {
+    [[2.0, classes, rows, columns], [10.0, classes, classes, classes]]
 }
 
 /// The same numbers each time, on every machine.
@@ -70,7 +71,9 @@ pub(super) fn simulated_nc2(
         head.weights().iter().skip(head.depth() - layers).map(DMatrix::shape).collect();
     let classes = head.classes() as f64;
     let products: f64 = shapes.iter().map(|&(rows, columns)| (rows * columns) as f64).sum();
-    let Some(draws) = affordable_draws(operations(classes, products)) else { return Ok(None) };
+    let Some(draws) = affordable_draws(&operations(classes, products, 1.0)) else {
+        return Ok(None);
+    };
     simulated(draws, |generator| {
         let layer = |&(rows, columns): &_| normal_matrix(rows, columns, generator);
         nc2(&LinearHead::new(shapes.iter().map(layer).collect(), None)?, layers, target)
@@ -85,8 +88,8 @@ pub(super) fn simulated_nc2_class_means(
     target: &ClassMatrix,
 ) -> Result<Option<Simulated>> {
     let classes = sizes.len() as f64;
-    let cost = operations(classes, classes * dimension as f64);
-    let Some(draws) = affordable_draws(cost) else { return Ok(None) };
+    let cost = operations(classes, classes, dimension as f64);
+    let Some(draws) = affordable_draws(&cost) else { return Ok(None) };
     simulated(draws, |generator| {
         let mut means = normal_matrix(sizes.len(), dimension, generator);
         means.row_iter_mut().zip(sizes).for_each(|(mut mean, n)| mean /= n.sqrt());
@@ -115,8 +118,13 @@ mod tests {
         // Σ (x − 3)² = 14 of 4 − 1 degrees of freedom, over 4 draws.
         assert_eq!(found, Simulated { mean: 3.0, standard_error: (14.0_f64 / 12.0).sqrt() });
         assert_eq!(Simulated::exact(3.0).standard_error, 0.0);
-        assert_eq!(operations(10.0, 300.0), 16_000.0);
-        let draws = |operations: f64| affordable_draws(operations);
+        assert_eq!(operations(10.0, 30.0, 7.0), [[2.0, 10.0, 30.0, 7.0], [10.0; 4]]);
+        let draws = |operations: f64| {
+            affordable_draws(&[
+                [operations / 4.0, 1.0, 2.0, 1.0],
+                [operations / 2.0, 1.0, 1.0, 1.0],
+            ])
+        };
         assert_eq!(
             [draws(1.0), draws(OPERATIONS / 8.5), draws(OPERATIONS / 7.9)],
             [Some(512), Some(8), None]

@@ -1,5 +1,8 @@
 //! What cannot be seen from outside: derivatives, bounds at points that are no minima, budgets beside closed forms.
 
+use core::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use nalgebra::DMatrix;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -11,6 +14,7 @@ use crate::models::convex::data::{Column, Data, Fidelity};
 use crate::models::convex::solver::solve;
 use crate::models::convex::state::State;
 use crate::models::convex::tangent::Frame;
+use crate::monitor::Progress;
 use crate::numerics::linalg::svd_thin;
 use crate::problem::regularization::Bias;
 
@@ -183,10 +187,16 @@ fn budgets_and_prices_agree() {
 /// A few steps, each with a proof: Newton's steps, their lengths and the proximal ones between work together.
 #[test]
 fn few_steps_are_needed() {
+    // Each iteration of the conjugate gradients in a step of Newton's method reports.
+    let heard = AtomicU64::new(0);
+    let monitor = |_: Progress| {
+        heard.fetch_add(1, Ordering::Relaxed);
+        ControlFlow::Continue(())
+    };
     let mut all = 0;
     for data in programs() {
         for (price, most) in [(1e-3, 110), (1e-2, 14), (0.05, 6), (0.2, 4)] {
-            let minimum = solve(&data, price, None, &()).unwrap().unwrap();
+            let minimum = solve(&data, price, None, &monitor).unwrap().unwrap();
             let gap = minimum.objective - minimum.lower_bound;
             assert!(gap <= 1e-12 * minimum.objective, "{gap:e} at {price}: {data:?}");
             assert!(minimum.steps <= most, "{} at {price}: {data:?}", minimum.steps);
@@ -194,6 +204,8 @@ fn few_steps_are_needed() {
         }
     }
     assert!(all <= 620, "{all}");
+    let heard = heard.into_inner();
+    assert!(heard <= 1400, "{heard}");
     // Small prices leave few zeros to find where only cross-entropy is to be minimized.
     for bias in [Bias::None, Bias::Regularized(0.05)] {
         for price in [1e-6, 1e-4] {

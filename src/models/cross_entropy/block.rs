@@ -257,6 +257,12 @@ mod tests {
             let sizes: Vec<f64> = (0..block.size_count()).map(|i| 1.3 - 0.4 * i as f64).collect();
             let logits = block.logits(&sizes);
             assert!(logits.row_sum().amax() < 1e-12, "{block}");
+            for natural in block.natural_sizes() {
+                let logits = block.logits(&natural);
+                let wrong = (0..block.classes).filter(|&row| row != 1);
+                let wrong = wrong.map(|row| logits[(row, 1)]).fold(0.0, f64::max);
+                assert!((logits[(1, 1)] - wrong - 1.0).abs() < 1e-9, "{block}: {natural:?}");
+            }
             let components = block.components();
             let right: f64 = components.iter().zip(&sizes).map(|(c, s)| c.right * s).sum();
             assert!((logits[(0, 0)] - right).abs() < 1e-12, "{block}");

@@ -59,6 +59,31 @@ fn lattice(points: usize) -> Vec<[f64; 2]> {
 mod tests {
     use super::*;
 
+    /// No point that is left out is nearer to the center than one that is chosen.
+    #[test]
+    fn nearest_points_are_chosen() {
+        let lattice = lattice(9);
+        for center in [[0.1, 0.05], [0.45, 0.2], [0.7, 0.3]] {
+            let patch = nearest(&lattice, 9, center);
+            let distance = |point: &[f64]| (point[0] - center[0]).hypot(point[1] - center[1]);
+            // About the center of mass it is the same patch, moved.
+            let squares = |points: &[Vec<f64>]| -> f64 {
+                let square =
+                    |a: &Vec<f64>, b: &Vec<f64>| (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2);
+                points.iter().flat_map(|a| points.iter().map(move |b| square(a, b))).sum()
+            };
+            let mut chosen: Vec<[f64; 2]> = lattice.clone();
+            chosen.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+            let chosen: Vec<Vec<f64>> = chosen[..9].iter().map(|point| point.to_vec()).collect();
+            assert!((squares(&patch) - squares(&chosen)).abs() < 1e-9, "{center:?}");
+            let mean = |axis: usize| patch.iter().map(|point| point[axis]).sum::<f64>();
+            assert!(mean(0).abs() < 1e-12 && mean(1).abs() < 1e-12);
+            let first = [0, 1].map(|axis| patch[0][axis] - patch[1][axis]);
+            let expected = [0, 1].map(|axis| chosen[0][axis] - chosen[1][axis]);
+            assert!((first[0] - expected[0]).hypot(first[1] - expected[1]) < 1e-12, "{center:?}");
+        }
+    }
+
     #[test]
     fn patches_are_the_compact_ones() {
         // Seven points: a hexagon and its center, 6 · 1; four: a rhombus; ten: rows of 3, 4 and 3.

@@ -355,3 +355,26 @@ impl<'a> Diagram<'a> {
         from.midpoint(to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The grid rises by one ratio from the smallest strength to one at which everything is zero by proof.
+    #[test]
+    fn strengths_rise_by_one_ratio() {
+        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None).unwrap();
+        let grid = Grid { smallest: 1e-4, per_decade: 7.0 };
+        let strengths = diagram.strengths(grid);
+        let last = *strengths.last().unwrap();
+        assert!((strengths[0] / 1e-4 - 1.0).abs() < 1e-12);
+        assert!((last / diagram.potential.proved_collapse() - 1.0 - 1e-6).abs() < 1e-9);
+        let ratio = strengths[1] / strengths[0];
+        assert!(strengths.windows(2).all(|pair| (pair[1] / pair[0] / ratio - 1.0).abs() < 1e-12));
+        let decades = (last / 1e-4).log10();
+        assert!(ratio.log10() <= 1.0 / 7.0 && strengths.len() as f64 - 2.0 < 7.0 * decades);
+        // A smallest strength that is too large is a tenth of the last one.
+        let high = diagram.strengths(Grid { smallest: 100.0, ..grid });
+        assert!((high[0] * 10.0 / last - 1.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,77 @@
+//! Metrics of so many classes and samples that they are visited in pieces, by their definitions.
+
+use nalgebra::DMatrix;
+use neural_collapse::measure::ClassVectors;
+use neural_collapse::metrics::{Spread, cosine_spread, equiangularity, log_energy};
+use neural_collapse::objective::balancedness_with;
+use neural_collapse::{Features, LinearHead, Progress, Regularization};
+
+fn vectors(dimension: usize, classes: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(dimension, classes, |i, k| {
+        (1.0 + k as f64 % 7.0) * (0.4 + ((i * 31 + k * 17) as f64 * 12.9898).sin())
+    })
+}
+
+#[test]
+fn cosines_and_energies_are_those_of_all_pairs() {
+    for (dimension, classes) in [(2, 3), (5, 300), (40, 701)] {
+        let columns = vectors(dimension, classes);
+        let units: Vec<_> = columns.column_iter().map(|column| column.normalize()).collect();
+        let etf = -1.0 / (classes as f64 - 1.0);
+        let (mut cosines, mut energies) = (Vec::new(), 0.0);
+        for i in 0..classes {
+            for j in 0..i {
+                cosines.push(units[i].dot(&units[j]));
+                energies -= (&units[i] - &units[j]).norm().ln();
+            }
+        }
+        let pairs = cosines.len() as f64;
+        let mean = cosines.iter().sum::<f64>() / pairs;
+        let variance = cosines.iter().map(|cosine| (cosine - mean).powi(2)).sum::<f64>() / pairs;
+        let found = ClassVectors::columns(&columns).unwrap();
+        let spread = cosine_spread(&found).unwrap();
+        assert!((spread.mean - mean).abs() < 1e-12, "{classes}: {} {mean}", spread.mean);
+        assert!((spread.deviation - variance.sqrt()).abs() < 1e-12, "{classes}");
+        assert_eq!(spread.number as usize, cosines.len());
+        let angles = equiangularity(&found).unwrap();
+        let deviations = cosines.iter().map(|cosine| (cosine - etf).abs());
+        let largest = deviations.clone().fold(0.0, f64::max);
+        assert!(
+            (angles.etf_deviation - deviations.sum::<f64>() / pairs).abs() < 1e-12,
+            "{classes}"
+        );
+        assert!((angles.largest_etf_deviation - largest).abs() < 1e-12, "{classes}");
+        let energy = log_energy(&found).unwrap().mean;
+        assert!((energy - energies / pairs).abs() < 1e-10, "{classes}: {energy}");
+    }
+}
+
+#[test]
+fn deviations_of_one_number() {
+    let one = Spread::of(&[3.0]).unwrap();
+    assert_eq!((one.deviation, one.sample_deviation(), one.number), (0.0, None, 1));
+    let two = Spread::of(&[3.0, 5.0]).unwrap();
+    assert_eq!((two.mean, two.deviation), (4.0, 1.0));
+    assert!((two.sample_deviation().unwrap() - 2.0_f64.sqrt()).abs() < 1e-15);
+    assert_eq!(two.coefficient_of_variation(), Some(0.25));
+    assert_eq!(Spread::of(&[-1.0, 1.0]).unwrap().coefficient_of_variation(), None);
+    assert!(Spread::of(&[]).is_none());
+}
+
+/// A monitor hears how many samples have been added, up to all of them.
+#[test]
+fn monitors_hear_of_every_sample() {
+    let rows = DMatrix::from_fn(4000, 40, |i, j| ((i * 7 + j * 13) % 11) as f64);
+    let features = Features::from_sample_rows(&rows).unwrap();
+    let heard = std::sync::Mutex::new(Vec::new());
+    let monitor = |progress: Progress| {
+        heard.lock().unwrap().push((progress.done, progress.total));
+        std::ops::ControlFlow::Continue(())
+    };
+    let head = LinearHead::new(vec![DMatrix::identity(3, 40)], None).unwrap();
+    let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+    balancedness_with(&features, &head, &decays, &monitor).unwrap();
+    let heard = heard.into_inner().unwrap();
+    assert!(heard.len() > 1 && heard.iter().all(|(_, total)| *total == Some(4000)), "{heard:?}");
+    assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0) && heard.last().unwrap().0 == 4000);
+}
