@@ -120,6 +120,10 @@ mod tests {
         assert!(infer_decays(&head, 7.0, &[None, None], None).is_err());
         assert!(infer_decays(&head, 0.0, &[Some(0.1), None], None).is_err());
         assert!(infer_decays(&head, 7.0, &[None], Some(1.0)).is_err());
+        // Of two known decays the geometric mean of λ‖·‖² counts.
+        let (_, found) =
+            infer_decays(&head, 7.0, &[Some(0.4 / 5.0), Some(0.1 / 9.25)], None).unwrap();
+        assert!((found * 7.0 / 0.2 - 1.0).abs() < 1e-14, "{found}");
         // λ₁‖W₁‖² = 10⁻³⁰⁰ · 5 over ‖H‖² = 10²⁰ is no number, nor is what two known decays lead to.
         for (second, expected) in [
             (None, 5e-20_f64.log10() - 300.0),

@@ -165,6 +165,11 @@ mod tests {
             );
         }
         assert_eq!(Squares::of(&dmatrix![3.0, 4.0]).times(0.5), 12.5);
+        for scale in [1e-200, 1.0, 1e200] {
+            let mut squares = Squares::of(&(dmatrix![3.0, 4.0] * scale));
+            squares.merge(&Squares::of(&(dmatrix![12.0] * scale)));
+            assert!((squares.root() / (13.0 * scale) - 1.0).abs() < 1e-14);
+        }
         assert_eq!(Squares::default().root(), 0.0);
         // A square that is out of range, times a factor that brings it back.
         let squares = Squares::of(&dmatrix![1e200]);

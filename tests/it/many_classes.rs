@@ -75,3 +75,20 @@ fn monitors_hear_of_every_sample() {
     assert!(heard.len() > 1 && heard.iter().all(|(_, total)| *total == Some(4000)), "{heard:?}");
     assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0) && heard.last().unwrap().0 == 4000);
 }
+
+/// Why NC1 is missing: nothing can vary within classes of one sample, and nothing differs between equal means.
+#[test]
+fn a_missing_nc1_has_its_reason() {
+    for (labels, numbers, words) in [
+        (vec![0, 1], vec![1.0, 2.0, 3.0, 5.0], "no class has two samples"),
+        (vec![0, 0, 1, 1], vec![1.0, 0.0, 3.0, 0.0, 0.0, 0.0, 4.0, 0.0], "are all equal"),
+    ] {
+        let features = Features::from_row_major(&numbers, labels.len(), 2).unwrap();
+        let data = features.with_labels(&labels, 2).unwrap();
+        let head = LinearHead::new(vec![DMatrix::identity(2, 2)], None).unwrap();
+        let measured = neural_collapse::audit::measure(&data, &head).unwrap();
+        let found = measured.without_prediction("nobody knows").unwrap();
+        assert!(found.measurement.nc1().is_none());
+        assert!(found.reasons["nc1"].contains(words), "{}", found.reasons["nc1"]);
+    }
+}

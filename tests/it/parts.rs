@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::audit::{AuditOptions, Measurement};
-use neural_collapse::measure::{Center, FeatureEnergy, PooledScatter};
+use neural_collapse::measure::{Center, ClassVariances, FeatureEnergy, PooledScatter};
 use neural_collapse::metrics::{AllMetrics, MetricSums, Nc1Options, cdnv};
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::problem::{LossFunction, TrainingObjective};
@@ -245,6 +245,21 @@ fn one_pass_at_every_magnitude() {
         let found = projected_metrics(&scaled.projected(&statistics));
         for (found, expected) in found.into_iter().zip(expected) {
             assert!(relative_error(found, expected) < 1e-12, "{scale}: {found} {expected}");
+        }
+    }
+    // The variances themselves, of one pass and of two.
+    for scale in [1e-80, 1.0, 1e80] {
+        let numbers: Vec<f64> = samples.numbers.iter().map(|number| number * scale).collect();
+        let scaled = Samples { numbers, labels: samples.labels.clone() };
+        let statistics = ClassStatistics::new(&scaled.data()).unwrap();
+        let mut two = ClassVariances::new(&statistics).unwrap();
+        two.accumulate(&scaled.data()).unwrap();
+        let found = [scaled.pooled().class_variances(), two.class_variances().unwrap()];
+        for (class, expected) in samples.pooled().class_variances().into_iter().enumerate() {
+            for found in &found {
+                let found = found[class].unwrap() / scale / scale;
+                assert!(relative_error(found, expected.unwrap()) < 1e-12, "{scale}: {found}");
+            }
         }
     }
     // Batches of very different magnitudes: the small ones do not count.

@@ -133,6 +133,8 @@ fn certificates_are_right() {
         let bound = certificate.lower_bound;
         let problem = format!("{index}: {lists:?}, {samples:?}: {certificate:?}, {norm}, {other}");
         assert!(bound <= other * (1.0 + 1e-12) && bound <= norm, "{problem}");
+        let is_exact = certificate.is_exact();
+        assert_eq!(found.lower_bound(), Some(if is_exact { norm } else { bound }), "{problem}");
         match certificate.exactness {
             Exactness::Polar | Exactness::Subgradient => {
                 assert!(other > norm * (1.0 - 1e-9), "{problem}");

@@ -1,5 +1,8 @@
 //! What a problem was made of can be read from it, and predictions speak of the problem that was given.
 
+use neural_collapse::audit::AuditOptions;
+use neural_collapse::measure::Center;
+use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::contrastive::UnitFeatures;
 use neural_collapse::models::convex::ConvexUfm;
@@ -161,4 +164,30 @@ fn norms_of_a_size_are_those_of_its_classes() {
     }
     let convex = ConvexUfm::cross_entropy(counts(), decays(1)).unwrap().global_minimum().unwrap();
     assert!((1..30).contains(&convex.steps()), "{}", convex.steps());
+}
+
+/// Every option is kept beside the others, whatever order they are given in.
+#[test]
+fn options_are_kept() {
+    let nc1 = Nc1Options::default()
+        .with_divide_by_classes(false)
+        .with_center(Center::Classes)
+        .with_rank_cutoff(1e-3)
+        .with_largest_rank(2);
+    assert_eq!((nc1.center, nc1.divide_by_classes), (Center::Classes, false));
+    assert_eq!((nc1.rank_cutoff, nc1.largest_rank), (1e-3, Some(2)));
+    let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, decays(1));
+    let options = AuditOptions::default()
+        .with_objective(objective.clone())
+        .with_all_metrics(true)
+        .with_other_samples(true)
+        .with_standard_errors(true)
+        .with_nc1(nc1)
+        .with_features_squared(7.0)
+        .with_predicted_rank(Some(3))
+        .with_balance(false);
+    assert_eq!(options.objective, Some(objective));
+    assert!(options.all_metrics && options.other_samples && options.standard_errors);
+    assert!(options.nc1 == nc1 && options.without_balance);
+    assert_eq!((options.features_squared, options.predicted_rank), (Some(7.0), Some(3)));
 }

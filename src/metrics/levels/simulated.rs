@@ -112,6 +112,25 @@ fn simulated(
 mod tests {
     use super::*;
 
+    /// Class means of n samples vary by 1/n: against draws of their own, with other random numbers.
+    #[test]
+    fn class_means_vary_less_with_more_samples() {
+        let target = ClassMatrix::diagonal(&[1.0, 1.0, 1.0, 4.0]).unwrap();
+        let sizes = [1.0, 1.0, 1.0, 16.0_f64];
+        let found = simulated_nc2_class_means(&sizes, 3, &target).unwrap().unwrap();
+        let mut generator = ChaCha8Rng::seed_from_u64(1);
+        let draws = (0..512).map(|_| {
+            let mut means = normal_matrix(4, 3, &mut generator);
+            for (mut mean, n) in means.row_iter_mut().zip(sizes) {
+                mean.scale_mut(n.powf(-0.5));
+            }
+            target.distance(&(&means * means.transpose())).unwrap()
+        });
+        let expected = Simulated::of(draws.collect());
+        let error = found.standard_error.hypot(expected.standard_error);
+        assert!((found.mean - expected.mean).abs() < 4.0 * error, "{found:?} {expected:?}");
+    }
+
     #[test]
     fn means_of_draws_have_their_standard_error() {
         let found = Simulated::of(vec![1.0, 2.0, 3.0, 6.0]);

@@ -221,8 +221,8 @@ impl Data {
         }
         if self.bias == Bias::Unregularized && self.fidelity == Fidelity::CrossEntropy {
             let root = DVector::from_iterator(self.rows.len(), self.rows.iter().map(|m| m.sqrt()));
-            let strength = curvature.trace() / self.classes() / self.rows.len() as f64;
-            curvature.ger(strength, &root, &root, 1.0);
+            let (shift, strength) = (root.normalize(), curvature.diagonal().mean());
+            curvature.ger(strength, &shift, &shift, 1.0);
         }
         inverse_cholesky(curvature)
     }

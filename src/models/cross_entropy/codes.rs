@@ -226,7 +226,7 @@ fn even_permutations_of_four() -> Vec<[usize; 4]> {
     for code in 0..256_usize {
         let order = [code & 3, code >> 2 & 3, code >> 4 & 3, code >> 6 & 3];
         let pairs = (0..4).flat_map(|i| (0..i).map(move |j| (j, i)));
-        let inversions = pairs.clone().filter(|&(j, i)| order[j] > order[i]).count();
+        let inversions = pairs.clone().filter(|&(j, i)| order[j].cmp(&order[i]).is_gt()).count();
         let distinct = pairs.clone().all(|(j, i)| order[j] != order[i]);
         if distinct && inversions % 2 == 0 {
             list.push(order);

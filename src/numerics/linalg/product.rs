@@ -221,4 +221,14 @@ mod tests {
         assert_eq!(product(&numbers(5, 0), &numbers(0, 9)), DMatrix::zeros(5, 9));
         assert_eq!(gram(&numbers(5, 0)), DMatrix::zeros(5, 5));
     }
+
+    #[test]
+    fn products_in_place_are_products() {
+        let matrix = DMatrix::from_fn(1300, 3, |i, j| ((i * 3 + j) % 17) as f64 - 8.0);
+        let factor =
+            DMatrix::from_row_slice(3, 3, &[1.0, 2.0, -1.0, 0.5, 0.0, 3.0, -2.0, 1.0, 1.0]);
+        let mut changed = matrix.clone();
+        times_in_place(&mut changed, &factor);
+        assert_eq!(changed, &matrix * &factor);
+    }
 }
