@@ -199,7 +199,8 @@ fn bend(contrast: f64, members: f64, share: f64, rest: f64) -> f64 {
     let fraction = (-contrast).exp();
     let siblings = members - 1.0;
     let whole = 1.0 + siblings * fraction;
-    let first = siblings / members * -(-contrast).exp_m1() / whole;
+    // −λ′, of which the square counts.
+    let first = siblings / members * (-contrast).exp_m1() / whole;
     let second = siblings * fraction / (whole * whole);
     let denominator = first * first * rest + second;
     if denominator > 0.0 { first * first * share / denominator } else { 0.0 }
