@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::numerics::linalg::{
-    Svd, gram, inverse_cholesky, left_svd, power_of_two, power_of_two_below, product,
-    times_in_place, transposed,
+    Svd, SymmetricEigen, gram, inverse_cholesky, left_svd, power_of_two, power_of_two_below,
+    product, symmetric_eigen, times_in_place, transposed,
 };
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel;
@@ -25,6 +25,13 @@ const LARGEST_CONDITION: f64 = 1e6;
 
 /// Up to this condition number, factorising it once is accurate: to 1e4·ε.
 const GOOD_CONDITION: f64 = 100.0;
+
+/// Up to so many directions, singular values cost little.
+const FEW_DIRECTIONS: usize = 128;
+
+/// Singular values from a Gram matrix have an error of ε relative to the square of the largest one: of those that are
+/// smaller by this, nine digits are left.
+const SMALLEST_SHARE: f64 = 1e-3;
 
 /// Steps of the power iteration that estimates the condition number.
 const POWER_STEPS: usize = 5;
@@ -149,7 +156,7 @@ impl Differences {
             false => gram(&transposed(&self.matrix)),
         };
         match self.inverse_factor(gram, rank_cutoff) {
-            None => self.directions_by_singular_values(rank_cutoff),
+            None => self.leading_directions(rank_cutoff, usize::MAX),
             Some(inverse) if many_classes => self.directions_of_many_classes(inverse).map(Some),
             Some(inverse) => self.directions_of_few_classes(inverse).map(Some),
         }
@@ -203,23 +210,64 @@ impl Differences {
         Ok(product(&second_factor(&orthonormal)?, &inverse).transpose())
     }
 
-    /// D = UΣ⁻¹ for the singular values that are kept; `None` if there are none.
-    fn directions_by_singular_values(&self, rank_cutoff: f64) -> Result<Option<DMatrix<f64>>> {
-        self.leading_directions(rank_cutoff, usize::MAX)
+    /// D = UΣ⁻¹ for the singular values that are kept, no more than the `most` largest ones; `None` if there are none.
+    fn leading_directions(&self, rank_cutoff: f64, most: usize) -> Result<Option<DMatrix<f64>>> {
+        let all = self.matrix.nrows().min(self.matrix.ncols());
+        let are_far_from_zero = rank_cutoff >= SMALLEST_SHARE || most < all;
+        if all > FEW_DIRECTIONS
+            && are_far_from_zero
+            && let Some(found) = self.directions_by_gram(rank_cutoff, most)?
+        {
+            return Ok(Some(found));
+        }
+        self.directions_by_singular_values(rank_cutoff, most)
     }
 
-    /// The same for no more than the `most` largest singular values.
-    fn leading_directions(&self, rank_cutoff: f64, most: usize) -> Result<Option<DMatrix<f64>>> {
+    fn directions_by_singular_values(
+        &self,
+        rank_cutoff: f64,
+        most: usize,
+    ) -> Result<Option<DMatrix<f64>>> {
         let Svd { u, singular_values, .. } = left_svd(&self.matrix)?;
-        let cutoff = (rank_cutoff * singular_values.amax()).max(self.absolute_cutoff);
-        let rank = singular_values.iter().take_while(|&&value| value > cutoff).count();
-        let rank = rank.min(most);
-        let mut directions = u.columns(0, rank).into_owned();
-        for (mut direction, value) in directions.column_iter_mut().zip(&singular_values) {
-            direction /= *value;
-        }
-        Ok((rank > 0).then_some(directions))
+        let rank = self.rank(&singular_values, rank_cutoff).min(most);
+        let directions = u.columns(0, rank).into_owned();
+        Ok((rank > 0).then(|| divided(directions, &singular_values)))
     }
+
+    /// The same from the eigenvalues of a Gram matrix, at half the cost; `None` if singular values are kept that it squares to
+    /// too little.
+    fn directions_by_gram(&self, rank_cutoff: f64, most: usize) -> Result<Option<DMatrix<f64>>> {
+        let many_classes = self.matrix.nrows() < self.matrix.ncols();
+        let gram = match many_classes {
+            true => gram(&self.matrix),
+            false => gram(&transposed(&self.matrix)),
+        };
+        let SymmetricEigen { values: squares, vectors } = symmetric_eigen(&gram)?;
+        let values = squares.map(|square| square.max(0.0).sqrt());
+        let rank = self.rank(&values, rank_cutoff).min(most);
+        if rank == 0 || values[rank - 1] < SMALLEST_SHARE * values[0] {
+            return Ok(None);
+        }
+        let vectors = vectors.columns(0, rank);
+        Ok(Some(match many_classes {
+            true => divided(vectors.into_owned(), &values),
+            false => divided(product(&self.matrix, &vectors), &squares),
+        }))
+    }
+
+    /// How many singular values, by falling size, are kept.
+    fn rank(&self, values: &DVector<f64>, rank_cutoff: f64) -> usize {
+        let cutoff = (rank_cutoff * values.amax()).max(self.absolute_cutoff);
+        values.iter().take_while(|&&value| value > cutoff).count()
+    }
+}
+
+/// The columns, each divided by a number.
+fn divided(mut columns: DMatrix<f64>, divisors: &DVector<f64>) -> DMatrix<f64> {
+    for (mut column, divisor) in columns.column_iter_mut().zip(divisors) {
+        column /= *divisor;
+    }
+    columns
 }
 
 /// The largest singular value of B = \[h_k − h_G\]/√K, estimated from below.
@@ -339,7 +387,8 @@ mod tests {
                 for center in [Center::Samples, Center::Classes] {
                     let means = means(dimension, classes, smallest);
                     let differences = || Differences::new(&means, center).unwrap();
-                    let expected = differences().directions_by_singular_values(1e-9).unwrap();
+                    let expected =
+                        differences().directions_by_singular_values(1e-9, usize::MAX).unwrap();
                     let expected = gram(&expected.unwrap());
                     let found = differences().directions(1e-9).unwrap().unwrap();
                     assert_eq!(found.ncols(), dimension.min(classes - 1));
@@ -348,6 +397,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn leading_directions_of_a_gram_matrix_are_those_of_the_singular_values() {
+        for (dimension, classes) in [(60, 9), (9, 60), (200, 150), (140, 300)] {
+            let means = means(dimension, classes, 1e-2);
+            let differences = Differences::new(&means, Center::Samples).unwrap();
+            for most in [1, 5, 8] {
+                let found = differences.directions_by_gram(1e-6, most).unwrap().unwrap();
+                let expected = differences.directions_by_singular_values(1e-6, most);
+                let expected = gram(&expected.unwrap().unwrap());
+                let error = (gram(&found) - &expected).norm() / expected.norm();
+                assert!(error < 1e-9, "{dimension} {classes} {most}: {error:e}");
+            }
+        }
+        // Those that would lose too many digits are left to the singular values.
+        let means = means(9, 60, 1e-9);
+        let differences = Differences::new(&means, Center::Samples).unwrap();
+        assert!(differences.directions_by_gram(1e-12, 8).unwrap().is_none());
+        assert!(differences.leading_directions(1e-12, 8).unwrap().is_some());
     }
 
     #[test]
