@@ -16,6 +16,8 @@ use crate::metrics::errors::metric::Metric;
 use crate::metrics::nc1::Nc1Options;
 use crate::numerics::linalg::{power_of_two, zeros};
 use crate::numerics::scalar::Scalar;
+use crate::numerics::simd::vectorised;
+use crate::numerics::squares::sum_of_squares;
 use crate::problem::head::LinearHead;
 
 /// Numbers that the sums of the parts may take, as long as there are enough parts.
@@ -210,8 +212,11 @@ impl SampleParts {
                 part.counts[class] += 1;
                 let dimension = column.len();
                 let sums = &mut part.sums[class * dimension..][..dimension];
-                sums.iter_mut().zip(&column).for_each(|(sum, entry)| *sum += entry);
-                part.squares[class] += column.norm_squared();
+                vectorised(
+                    #[inline(always)]
+                    || sums.iter_mut().zip(&column).for_each(|(sum, entry)| *sum += entry),
+                );
+                part.squares[class] += sum_of_squares(column.as_slice());
                 let places = part.projected.iter_mut().skip(class).step_by(classes);
                 places.zip(&projected).for_each(|(sum, squares)| *sum += squares[index]);
                 part.losses[class] += losses.next().copied().unwrap_or(0.0);
