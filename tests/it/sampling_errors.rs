@@ -275,6 +275,15 @@ fn pieces_that_follow_each_other_have_the_parts_of_the_whole() {
     let foreign = ClassStatistics::new(&others.data(&foreign)).unwrap();
     let foreign = SampleParts::new(&foreign, &Nc1Options::default()).unwrap();
     assert_eq!(merged.merge(&foreign), Err(Error::DifferentFirstPass));
+    // Equal are those of the same means, options, directions and samples.
+    assert_eq!(whole, whole.clone());
+    assert_ne!(whole, empty);
+    assert_ne!(empty, foreign);
+    let options = Nc1Options::default();
+    let undivided = SampleParts::new(&statistics, &options.with_divide_by_classes(false)).unwrap();
+    assert_ne!(empty, undivided);
+    let more = empty.clone().with_nc1(Metric::Nc1Resolved, &options.with_largest_rank(1)).unwrap();
+    assert_ne!(empty, more);
     let unfinished = StandardErrors::new(&empty, &network.head, None);
     assert!(matches!(unfinished, Err(Error::SecondPass { .. })));
 }
