@@ -118,7 +118,7 @@ impl<T: Float> Solver<T> {
     /// order.
     #[cold]
     fn finish_from_afar(&self, (mut x, mut steps): (T, usize), first: Step<T>, b: T) -> Root<T> {
-        let (m, two) = (from_u32::<T>(self.depth), from_u32::<T>(2));
+        let (m, two, three) = (from_u32::<T>(self.depth), from_u32::<T>(2), from_u32::<T>(3));
         let mut last = first;
         let close = T::epsilon().cbrt() / from_u32(4);
         while last.step.abs() > T::epsilon().max(close / m) && steps < MAX_STEPS {
@@ -131,9 +131,9 @@ impl<T: Float> Solver<T> {
         let half_curvature = m * unfitted * m * (T::one() - unfitted);
         let bend = slope / two - half_curvature / slope;
         let change = step - step * step * bend;
-        // exp to the second order, of it and of its M-fold: a third of the precision cubed is below a rounding.
+        // exp to the third order, of it and of its M-fold: in `f32` that of a deep head can be a hundredth.
         let of_power = m * change;
-        let power_share = of_power - of_power * of_power / two;
+        let power_share = of_power - of_power * of_power / two * (T::one() - of_power / three);
         Root {
             x: x - x * (change - change * change / two),
             power: power - power * power_share,
