@@ -1,13 +1,13 @@
-"""A random sample of mutants in one build: python tests/mutants.py 200 [SEED] [TREE]
+"""A random sample of mutants in one build: python tests/mutants.py 200 [SEED] [TREE] [--file 'src/measure/*.rs' …]
 
 cargo-mutants compiles the crate once for each mutant, which takes most of the time. Here all mutants of a sample are
 compiled at once, each behind a question whether it is the one that NC_MUTANT names, and a mutant is tried on the tests that
 reach its function alone: first the unit tests and the integration tests that `.cargo/mutants.toml` does not skip, then
 the examples of the documentation. 200 mutants take some fifteen minutes on two cores.
 
-TREE is a clone that is written to (target/mutants/tree by default). Results are appended to target/mutants/SEED.jsonl, and
-survivors are printed. Needs cargo-mutants on the path; mutants of constants, and of functions that return `impl Trait`, are
-left out, and those that do not compile are no mutants.
+TREE is a clone that is written to (target/mutants/tree by default); what follows it is passed on to cargo-mutants. Results
+are appended to target/mutants/SEED.jsonl, and survivors are printed. Needs cargo-mutants on the path; mutants of
+constants, and of functions that return `impl Trait`, are left out, and those that do not compile are no mutants.
 """
 
 import collections
@@ -229,7 +229,7 @@ def main():
         subprocess.run(["git", "clone", "-q", ROOT, tree], check=True)
     subprocess.run(["git", "checkout", "-q", "--", "src"], cwd=tree, check=True)
     subprocess.run(["git", "pull", "-q", "--ff-only", ROOT, "HEAD"], cwd=tree, check=True)
-    listed = run("cargo", "mutants", "--list", "--json", "--package", "neural-collapse", "--all-features", cwd=tree)
+    listed = run("cargo", "mutants", "--list", "--json", *PACKAGE, *sys.argv[4:], cwd=tree)
     everything = json.loads(listed.stdout)
     random.Random(seed).shuffle(everything)
     mutants, dropped = [dict(m, id=i) for i, m in enumerate(everything[:count])], {}
