@@ -346,3 +346,71 @@ pub(super) fn penalty_gradient(
     };
     norm(&weights.chain([features, bias]).collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::measure;
+    use crate::measure::features::Features;
+    use nalgebra::dmatrix;
+
+    /// One sample for each column.
+    fn measured(features: &DMatrix<f64>, labels: &[usize], classes: usize) -> Measurement {
+        let head =
+            LinearHead::new(vec![DMatrix::from_element(classes, features.nrows(), 1.0)], None);
+        let data = Features::from_sample_columns(features).unwrap();
+        measure(&data.with_labels(labels, classes).unwrap(), &head.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn shared_directions_are_those_that_no_prediction_has() {
+        // The norms are 1, 2, 1, 0.0021, and 0.0019, which has collapsed beside 2.
+        let means = dmatrix![1.0, 1.2, 0.0, 0.0, 0.0; 0.0, 1.6, 1.0, 0.0021, 0.0019];
+        let found = measured(&means, &[0, 1, 2, 3, 4], 5);
+        // The cosines are 0.6 of the first two, 0.8 of the second and two others, and 1 of those.
+        let shared = |limit| found.shared_directions(limit, None);
+        assert_eq!([shared(0.5), shared(0.7), shared(0.9), shared(1.0)], [4, 3, 1, 0]);
+        let mut outputs = DMatrix::identity(5, 5);
+        for (i, j) in [(0, 1), (1, 0)] {
+            outputs[(i, j)] = 0.55;
+        }
+        let outputs = ClassMatrix::from_dense(outputs).unwrap();
+        assert_eq!(found.shared_directions(0.5, Some(&outputs)), 3);
+        assert_eq!(found.shared_directions(0.58, Some(&outputs)), 4);
+        let family = ClassMatrix::low_rank_orthogonal_frame(5, 2).unwrap();
+        assert_eq!(found.shared_directions(0.5, Some(&family)), 0);
+    }
+
+    #[test]
+    fn shared_directions_are_looked_for_up_to_512_classes() {
+        for (classes, expected) in [(512, 512 * 511 / 2), (513, 0)] {
+            let labels: Vec<usize> = (0..classes).collect();
+            let found = measured(&DMatrix::from_element(1, classes, 1.0), &labels, classes);
+            assert_eq!(found.shared_directions(0.999, None), expected);
+        }
+    }
+
+    #[test]
+    fn missing_numbers_have_their_reasons() {
+        let reasons = |features: DMatrix<f64>| {
+            let mut reasons = BTreeMap::new();
+            measured(&features, &[0, 0, 1, 1][..features.ncols()], 2)
+                .measured_reasons(&mut reasons);
+            reasons
+        };
+        let equal = reasons(dmatrix![1.0, 3.0, 4.0, 0.0]);
+        for key in ["nc1", "nc1_resolved", "nc1_predicted_rank"] {
+            assert_eq!(equal[key], "the class means are all equal");
+        }
+        let different = reasons(dmatrix![1.0, 3.0, 5.0, 6.0]);
+        assert!(!different.contains_key("nc1") && !different.contains_key("nc1_resolved"));
+        assert!(different["nc1_predicted_rank"].starts_with("there is no prediction"));
+        for key in ["loss", "gradient_norm", "balancedness"] {
+            assert!(different[key].starts_with("no objective with decays"), "{}", different[key]);
+        }
+        // Differences between the means of the size of the noise, which is not told apart.
+        let noise = reasons(dmatrix![1.0, 3.0, 1.5, 3.5]);
+        assert!(!noise.contains_key("nc1"));
+        assert!(noise["nc1_resolved"].starts_with("no difference between class means stands out"));
+    }
+}

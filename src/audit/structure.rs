@@ -121,4 +121,32 @@ mod tests {
         let shifted = without_means(outputs.add_scalar(5.0));
         assert!((shifted - outputs).amax() < 1e-2);
     }
+    /// One percent parts zeros and equals from the rest.
+    #[test]
+    fn one_percent_of_the_largest_counts() {
+        for (share, is_equal) in [(0.0099, true), (0.0101, false)] {
+            let counts = ClassCounts::new(&[1, 2]).unwrap();
+            let outputs = DMatrix::from_row_slice(2, 2, &[-4.0, 0.0, 0.0, 4.0 * share]);
+            let found = NetworkStructure::of(&outputs, None, &counts).unwrap();
+            assert_eq!(found.rank, if is_equal { 1 } else { 2 });
+            let outputs = DMatrix::from_row_slice(2, 2, &[-4.0, 0.0, 4.0 * share, 4.0]);
+            let found = NetworkStructure::of(&outputs, None, &counts).unwrap();
+            assert_eq!(found.is_symmetric, is_equal);
+            assert_eq!(found.text().contains("Z = Zᵀ"), is_equal);
+            assert_eq!(found.text().contains("Z ≠ Zᵀ"), !is_equal);
+        }
+    }
+
+    #[test]
+    fn exchanges_are_looked_for_up_to_200_classes() {
+        for (classes, orbits) in [(200, vec![150, 50]), (201, vec![])] {
+            let mut sizes = vec![2; classes];
+            sizes[150..].fill(1);
+            let counts = ClassCounts::new(&sizes).unwrap();
+            let outputs = DMatrix::identity(classes, classes);
+            let found = NetworkStructure::of(&outputs, None, &counts).unwrap();
+            assert_eq!((found.rank, found.is_symmetric), (classes, true));
+            assert_eq!(found.orbits, orbits);
+        }
+    }
 }

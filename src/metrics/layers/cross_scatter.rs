@@ -276,3 +276,32 @@ pub(super) struct Ranks {
     /// `None` where there are no parts.
     pub(super) errors: Option<[Option<Estimate>; 2]>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+
+    /// As many parts as there is room for, with two samples of the smallest class in each if there are enough.
+    #[test]
+    fn parts_are_as_many_as_memory_and_samples_allow() {
+        for (dimension, samples, parts) in [
+            (2, 2, 16),
+            (2, 33, 16),
+            (2, 41, 20),
+            (2, 128, 64),
+            (2, 300, 64),
+            // 2²⁴ numbers are 16 scatters of 1024 features, and 15 of 1025, which are too few.
+            (1024, 60, 16),
+            (1025, 60, 1),
+        ] {
+            let labels: Vec<usize> = (0..2 * samples + 1).map(|sample| sample % 2).collect();
+            let rows = DMatrix::from_fn(labels.len(), dimension, |i, j| (i * 7 + j) as f64);
+            let data = Features::from_sample_rows(&rows).unwrap();
+            let statistics = ClassStatistics::new(&data.with_labels(&labels, 2).unwrap()).unwrap();
+            let scatter = CrossScatter::new(&[statistics]).unwrap();
+            assert_eq!(scatter.parts.len(), parts, "{dimension} {samples}");
+            assert_eq!(scatter.has_parts(), parts > 1);
+        }
+    }
+}
