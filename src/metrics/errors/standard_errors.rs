@@ -322,3 +322,94 @@ fn loss_moves(parts: &SampleParts, feature_decay: f64) -> Result<Option<Vec<f64>
 
 const TIES: &str = "another pair of classes is so near the largest that errors of the class means exchange them, and the \
                     largest of nearly equal numbers has no normal distribution";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
+    use crate::metrics::nc1::Nc1Options;
+
+    const PARTS: usize = 20;
+
+    /// Samples of three classes far from 0, and their losses.
+    fn samples() -> (DMatrix<f64>, Vec<usize>, Vec<f64>) {
+        let rows = DMatrix::from_fn(130, 3, |i, j| {
+            300.0 * ((7 * i * i + j) as f64 * 0.37).sin() + ((i % 3) * (j + 1)) as f64 * 1e3
+        });
+        let labels = (0..130).map(|i| i % 3).collect();
+        (rows, labels, (0..130).map(|i| (f64::from(i) * 1.7).cos().powi(2) * 1e5).collect())
+    }
+
+    fn parts() -> SampleParts {
+        let (rows, labels, losses) = samples();
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        let mut parts = parts.with_most_parts(PARTS);
+        parts.accumulate_with_losses(&data, Some(&losses)).unwrap();
+        parts
+    }
+
+    /// What is bent has a bias: of x + b x² at ± the moves of eight of the parts, times the root of their number.
+    #[test]
+    fn what_is_bent_more_than_a_quarter_of_its_error_has_none() {
+        let parts = parts();
+        let still = Moved::nowhere(&parts).means.sum();
+        let along: Vec<f64> = parts
+            .moves()
+            .unwrap()
+            .unwrap()
+            .iter()
+            .map(|moves| moves.sum() * parts.scale())
+            .collect();
+        let eight = (0..8).map(|index| along[2 * index].powi(2) * PARTS as f64);
+        let bias = eight.sum::<f64>() / 8.0;
+        let metrics = [Metric::Cdnv, Metric::CdnvLargest, Metric::Nc3];
+        let measure = |moved: &Moved| {
+            let x = moved.means.sum() - still;
+            let values = [x, x + x * x, x - x * x];
+            Ok(metrics.into_iter().zip(values.map(Some)).collect())
+        };
+        for (share, is_kept) in [(0.2499, true), (0.2501, false)] {
+            let estimate = Estimate::new(1.0, bias / share);
+            let estimates = metrics.map(|metric| (metric, Some(estimate.clone()))).into();
+            let errors = StandardErrors { estimates, reasons: BTreeMap::new() };
+            let found = errors.without_ties(&parts, measure).unwrap();
+            assert_eq!(found.get(metrics[0]), Some(&estimate));
+            for metric in &metrics[1..] {
+                assert_eq!(found.get(*metric), is_kept.then_some(&estimate), "{share}");
+                assert_eq!(found.reason(*metric), (!is_kept).then_some(TIES));
+            }
+        }
+    }
+
+    /// The same from the samples: l_i + λ/2 ‖h_i‖² less its mean over the class, added up over each part.
+    #[test]
+    fn losses_move_with_their_parts() {
+        let (rows, labels, losses) = samples();
+        let decay = 0.3;
+        let terms: Vec<f64> = losses
+            .iter()
+            .enumerate()
+            .map(|(i, loss)| loss + decay / 2.0 * rows.row(i).norm_squared())
+            .collect();
+        let mut expected = vec![0.0; PARTS];
+        for class in 0..3 {
+            let own: Vec<f64> =
+                (0..130).filter(|&i| labels[i] == class).map(|i| terms[i]).collect();
+            let (n, mean) = (own.len() as f64, own.iter().sum::<f64>() / own.len() as f64);
+            let number = |part: usize| own.iter().skip(part).step_by(PARTS).count() as f64;
+            let rest = 1.0 - (0..PARTS).map(|part| (number(part) / n).powi(2)).sum::<f64>();
+            for (part, expected) in expected.iter_mut().enumerate() {
+                let sum: f64 = own.iter().skip(part).step_by(PARTS).map(|term| term - mean).sum();
+                *expected += sum / rest.sqrt();
+            }
+        }
+        let found = loss_moves(&parts(), decay).unwrap().unwrap();
+        let size = expected.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-9 * size, "{found} {expected}");
+        }
+    }
+}
