@@ -206,10 +206,8 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
 
 /// Takes the parts in the span of orthonormal columns away.
 fn subtract_inside(vectors: &mut DMatrix<f64>, basis: &DMatrix<f64>) {
-    if basis.ncols() > 0 {
-        let inside = product(&transposed(basis), vectors);
-        add_product(vectors, -1.0, basis, &inside);
-    }
+    let inside = product(&transposed(basis), vectors);
+    add_product(vectors, -1.0, basis, &inside);
 }
 
 /// The columns of both.

@@ -330,4 +330,44 @@ mod tests {
             );
         }
     }
+    /// Values and slopes at the points that a search along a line may try.
+    struct Tried(&'static [(f64, f64, f64)]);
+
+    impl Smooth for Tried {
+        fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
+            let found = self.0.iter().find(|(at, ..)| (at - point[0]).abs() < 1e-9);
+            let &(_, value, slope) = found.unwrap_or_else(|| panic!("{}", point[0]));
+            gradient[0] = slope;
+            value
+        }
+    }
+
+    /// From 0 with the slope −1: the constants are 10⁻⁴ of the fall and nine tenths of the slope.
+    #[test]
+    fn line_searches_try_what_their_conditions_say() {
+        let cases: [(f64, &'static [_], f64); 9] = [
+            (0.0, &[(1.0, -1e-3, -0.89)], 1.0),
+            // Down by more than 10⁻⁴ of the step, at the lowest point of the parabola through the first trial.
+            (0.0, &[(1.0, 1.0, 5.0), (0.25, -0.25 * 1.1e-4, 2.0)], 0.25),
+            (0.0, &[(1.0, 1.0, 5.0), (0.25, -0.25 * 0.9e-4, 2.0), (0.125, -1.0, 0.0)], 0.125),
+            (0.0, &[(1.0, 99.0, 5.0), (0.1, -1.0, 0.0)], 0.1),
+            (0.0, &[(1.0, f64::NAN, 5.0), (0.5, -1.0, 0.0)], 0.5),
+            // Too steep twice, then too high: half-way between the last of either.
+            (
+                0.0,
+                &[(1.0, -1.0, -0.91), (2.5, -2.0, -0.91), (6.25, 9.0, 1.0), (4.375, -3.0, 0.0)],
+                4.375,
+            ),
+            // Level but for rounding, and the slope is turned: 10⁻¹⁴ of 100, and 1 − 2 · 10⁻⁴.
+            (100.0, &[(1.0, 100.0 + 9e-13, 0.9997)], 1.0),
+            (100.0, &[(1.0, 100.0 + 9e-13, 0.9999), (0.5, 99.0, 0.0)], 0.5),
+            (100.0, &[(1.0, 100.0 + 2e-12, 0.9997), (0.5, 99.0, 0.0)], 0.5),
+        ];
+        for (value, tried, expected) in cases {
+            let here = Descent { point: vec![0.0], gradient: vec![-1.0], value };
+            let found = line_search(&mut Tried(tried), &here, &[1.0], false);
+            let ControlFlow::Continue(there) = found else { panic!("{tried:?}") };
+            assert!((there.point[0] - expected).abs() < 1e-9, "{there:?}");
+        }
+    }
 }

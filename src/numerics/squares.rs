@@ -189,4 +189,19 @@ mod tests {
         assert!(!Squares::of(&dmatrix![f64::NAN]).is_finite());
         assert!(!Squares::of(&dmatrix![f64::INFINITY]).is_finite());
     }
+    /// On either side of the limits, where both sums count to the last digit.
+    #[test]
+    fn neighboring_magnitudes_add_up() {
+        for (small, large) in [(0.9e-140, 1.2e-140), (0.9e140, 1.2e140)] {
+            let mut squares = Squares::of(&dmatrix![4.0 * small]);
+            squares.add(&dmatrix![2.5 * small]);
+            for _ in 0..3 {
+                squares.add(&dmatrix![small / 1.5]);
+                squares.merge(&Squares::of(&dmatrix![large]));
+            }
+            let ratio: f64 = large / small;
+            let expected = small * (16.0 + 6.25 + 3.0 / 2.25 + 3.0 * ratio.powi(2)).sqrt();
+            assert!((squares.root() / expected - 1.0).abs() < 1e-14, "{squares:?}");
+        }
+    }
 }

@@ -45,6 +45,11 @@ impl DataTerm {
             _ => (Vec::new(), 0.0),
         };
         check_length("class_weights", &class_weights, labels)?;
+        if matches!(objective, TrainingObjective::WeightedEntries { .. })
+            && class_weights.is_empty()
+        {
+            return Err(Error::length("entry_weights", 0, classes, "one for each class"));
+        }
         let logit_offsets = match objective {
             TrainingObjective::WeightedCrossEntropy { logit_offsets, .. } => logit_offsets.clone(),
             _ => Vec::new(),
@@ -222,4 +227,52 @@ fn softmax(outputs: &mut [f64], label: usize) -> f64 {
     };
     outputs.iter_mut().for_each(|output| *output /= total);
     loss
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::regularization::Regularization;
+
+    /// Lists are for the classes, or for the soft labels, or empty where that means that nothing is weighted.
+    #[test]
+    fn lists_have_the_length_of_what_they_are_for() {
+        let regularization = Regularization::new(&[0.1], 0.1).unwrap();
+        let objectives = |class_weights: Vec<f64>, logit_offsets: Vec<f64>| {
+            [
+                TrainingObjective::WeightedCrossEntropy {
+                    regularization: regularization.clone(),
+                    class_weights: class_weights.clone(),
+                    label_smoothing: 0.1,
+                    logit_offsets,
+                    nonnegative_features: false,
+                },
+                TrainingObjective::WeightedSquaredError {
+                    regularization: regularization.clone(),
+                    class_weights: class_weights.clone(),
+                    label_smoothing: 0.1,
+                },
+                TrainingObjective::WeightedEntries {
+                    regularization: regularization.clone(),
+                    entry_weights: class_weights.clone(),
+                    label_smoothing: 0.1,
+                },
+                TrainingObjective::SoftLabels {
+                    regularization: regularization.clone(),
+                    labels: vec![vec![0.3, 0.7]; 3],
+                    weights: class_weights,
+                },
+            ]
+        };
+        let fit = |weights: &[f64], offsets: &[f64], classes: usize| {
+            objectives(weights.to_vec(), offsets.to_vec())
+                .map(|objective| DataTerm::new(&objective, classes).is_ok())
+        };
+        assert_eq!(fit(&[1.0, 2.0], &[], 2), [true, true, true, false]);
+        assert_eq!(fit(&[1.0, 2.0, 3.0], &[], 2), [false, false, false, true]);
+        assert_eq!(fit(&[1.0, 2.0, 3.0], &[], 3), [true, true, true, false]);
+        assert_eq!(fit(&[], &[], 2), [true, true, false, true]);
+        assert!(fit(&[], &[0.1, 0.2], 2)[0] && !fit(&[], &[0.1], 2)[0]);
+        assert!(!fit(&[1.0], &[], 2).contains(&true));
+    }
 }

@@ -121,6 +121,17 @@ fn the_metrics_are_projections() {
     let rows = (&layers[1] * &layers[0]).transpose().qr().q();
     let head = LinearHead::new(layers, None).unwrap();
     assert!((nrc2(&columns(&features), &head).unwrap() - outside(&rows)).abs() < 1e-13);
+    // Rows of layers of any size count if they are above 10⁻⁶ of the largest.
+    for (small, counted) in [(1.1e-6, 2), (0.9e-6, 1)] {
+        for size in [1e-9, 1.0, 1e9] {
+            let mut weights = DMatrix::zeros(2, 6);
+            (weights[(0, 4)], weights[(1, 2)]) = (size, -size * small);
+            let head = LinearHead::new(vec![weights], None).unwrap();
+            let mut basis = DMatrix::zeros(6, counted);
+            [4, 2].iter().zip(0..counted).for_each(|(&row, column)| basis[(row, column)] = 1.0);
+            assert!((nrc2(&columns(&features), &head).unwrap() - outside(&basis)).abs() < 1e-13);
+        }
+    }
     // Neither a shift nor a scale nor a rotation changes NRC1.
     let turned = normal(6, 6, 8).qr().q() * &features * 1e130;
     assert!((nrc1(&columns(&turned), 2).unwrap() - outside(&principal)).abs() < 1e-12);

@@ -304,4 +304,101 @@ mod tests {
             assert_eq!(scatter.has_parts(), parts > 1);
         }
     }
+    /// Rows of samples, and a layer of each width.
+    fn layers() -> (Vec<DMatrix<f64>>, Vec<usize>) {
+        let labels: Vec<usize> = (0..150).map(|i| [0, 1, 0, 2, 1, 0][i % 6]).collect();
+        let entry = |i: usize, j: usize, class: usize| {
+            ((i * i + 5 * j) as f64 * 0.7).sin() + ((class * (j + 2)) as f64).cos()
+        };
+        let layer = |width: usize, scale: f64| {
+            DMatrix::from_fn(labels.len(), width, |i, j| {
+                scale
+                    * (entry(i, j, labels[i]) + 3.0 * f64::from(u8::from(j == 0)) * entry(i, 9, 0))
+            })
+        };
+        (vec![layer(3, 1.0), layer(2, 100.0)], labels)
+    }
+
+    fn stacked(scatter: &CrossScatter, layers: &[DMatrix<f64>], sample: usize) -> DVector<f64> {
+        let entries = layers.iter().zip(&scatter.layers).flat_map(|(rows, (mean, unit))| {
+            (0..mean.len()).map(move |j| (rows[(sample, j)] - mean[j]) / unit)
+        });
+        DVector::from_iterator(scatter.means.nrows(), entries)
+    }
+
+    /// Standard errors are those of the derivatives by differences, along what each part moves the scatter by.
+    #[test]
+    fn standard_errors_are_those_of_numerical_derivatives() {
+        const CLASSES: usize = 3;
+        let (layers, labels) = layers();
+        let of = |rows: &DMatrix<f64>| {
+            let data = Features::from_sample_rows(rows).unwrap();
+            ClassStatistics::new(&data.with_labels(&labels, CLASSES).unwrap()).unwrap()
+        };
+        let statistics: Vec<_> = layers.iter().map(of).collect();
+        let mut scatter = CrossScatter::new(&statistics).unwrap();
+        let features: Vec<_> =
+            layers.iter().map(|rows| Features::from_sample_rows(rows).unwrap()).collect();
+        let data: Vec<_> =
+            features.iter().map(|rows| rows.with_labels(&labels, CLASSES).unwrap()).collect();
+        scatter.accumulate(&data).unwrap();
+
+        let (parts, samples) = (scatter.parts.len(), labels.len() as f64);
+        let columns: Vec<_> = (0..labels.len()).map(|i| stacked(&scatter, &layers, i)).collect();
+        let all = columns.iter().fold(DMatrix::zeros(5, 5), |sum, x| sum + x * x.transpose());
+        // x xᵀ less that of the class mean.
+        let deviation = |i: usize| {
+            let mean = scatter.means.column(labels[i]);
+            &columns[i] * columns[i].transpose() - mean * mean.transpose()
+        };
+        let within =
+            (0..labels.len()).map(deviation).fold(DMatrix::zeros(5, 5), |sum, x| sum + x) / samples;
+        let (mut seen, mut moves) = (vec![0; CLASSES], vec![DMatrix::zeros(5, 5); parts]);
+        let mut numbers = vec![0.0; parts];
+        for (i, &class) in labels.iter().enumerate() {
+            let part = seen[class] % parts;
+            seen[class] += 1;
+            numbers[part] += 1.0;
+            moves[part] += deviation(i) - &within;
+        }
+        let rest = 1.0 - numbers.iter().map(|n| (n / samples).powi(2)).sum::<f64>();
+        let error = |value: &dyn Fn(&DMatrix<f64>) -> f64| {
+            let change = |change: &DMatrix<f64>| {
+                let h = 1e-4;
+                (value(&(&all + change * h)) - value(&(&all - change * h))) / (2.0 * h)
+            };
+            let changes: Vec<f64> = moves.iter().map(change).collect();
+            let mean = changes.iter().sum::<f64>() / parts as f64;
+            (changes.iter().map(|change| (change - mean).powi(2)).sum::<f64>() / rest).sqrt()
+        };
+        let near = |found: f64, expected: f64| {
+            assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+        };
+
+        let cka = |all: &DMatrix<f64>| {
+            let [own, other] = [all.view((0, 0), (3, 3)), all.view((3, 3), (2, 2))];
+            all.view((3, 0), (2, 3)).norm_squared() / own.norm() / other.norm()
+        };
+        let found = scatter.cka().unwrap()[0][1].unwrap();
+        near(found.value, cka(&all));
+        near(found.standard_error.unwrap(), error(&cka));
+        for (layer, first, width) in [(0, 0, 3), (1, 3, 2)] {
+            let values = |all: &DMatrix<f64>| {
+                let block = all.view((first, first), (width, width)).into_owned();
+                block.symmetric_eigenvalues()
+            };
+            let effective = |all: &DMatrix<f64>| {
+                let roots = values(all).map(f64::sqrt);
+                let shares = &roots / roots.sum();
+                shares.iter().map(|share| -share * share.ln()).sum::<f64>().exp()
+            };
+            let stable = |all: &DMatrix<f64>| values(all).sum() / values(all).max();
+            let found = scatter.ranks(layer).unwrap().unwrap();
+            near(found.effective, effective(&all));
+            near(found.stable, stable(&all));
+            let [of_effective, of_stable] = found.errors.unwrap().map(Option::unwrap);
+            near(of_effective.standard_error, error(&effective));
+            near(of_stable.standard_error, error(&stable));
+        }
+    }
 }

@@ -311,4 +311,13 @@ mod tests {
             assert!((x / y - expected).abs() < 1e-13 * expected.abs(), "{}: {expected}", x / y);
         }
     }
+    /// A cap below the number of steps that are needed ends the search.
+    #[test]
+    fn steps_are_counted() {
+        let matrix = DMatrix::from_fn(12, 12, |i, j| ((i * i + 3 * j * j + i * j) as f64).sin());
+        let run = |cap| Iteration::<(), ()>::new(matrix.clone()).run(cap);
+        let needed = (0..100).find(|&cap| run(cap)).unwrap();
+        assert!((12..=24).contains(&needed), "{needed}");
+        assert!(!run(needed - 1) && run(needed) && run(needed + 1));
+    }
 }
