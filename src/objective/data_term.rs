@@ -275,4 +275,71 @@ mod tests {
         assert!(fit(&[], &[0.1, 0.2], 2)[0] && !fit(&[], &[0.1], 2)[0]);
         assert!(!fit(&[1.0], &[], 2).contains(&true));
     }
+    /// Losses by their definitions, and residuals by differences of these.
+    #[test]
+    fn residuals_are_derivatives_of_the_losses() {
+        let (outputs, weights) = ([0.3, -1.1, 0.8, 0.1], vec![0.5, 2.0, 1.5, 0.7]);
+        let probability = |z: &[f64], k: usize| z[k].exp() / z.iter().map(|z| z.exp()).sum::<f64>();
+        let cross_entropy = |z: &[f64], label: &[f64]| -> f64 {
+            (0..4).map(|k| -label[k] * probability(z, k).ln()).sum()
+        };
+        let offsets = [0.2, -0.3, 0.5, 0.0];
+        let soft = vec![vec![0.1, 0.2, 0.3, 0.4], vec![0.0, 0.6, 0.4, 0.0]];
+        for kind in
+            [Kind::SquaredError, Kind::CrossEntropy, Kind::WeightedEntries, Kind::SoftLabels]
+        {
+            for (smoothing, is_weighted, label) in
+                [(0.0, false, 0), (0.0, true, 1), (0.2, false, 1), (0.2, true, 0)]
+            {
+                let has_offsets = is_weighted && kind == Kind::CrossEntropy;
+                let term = DataTerm {
+                    kind,
+                    class_weights: match is_weighted || kind == Kind::WeightedEntries {
+                        true => weights.clone(),
+                        false => Vec::new(),
+                    },
+                    label_smoothing: smoothing,
+                    logit_offsets: if has_offsets { offsets.to_vec() } else { Vec::new() },
+                    soft_labels: if kind == Kind::SoftLabels { soft.clone() } else { Vec::new() },
+                };
+                let weight = if is_weighted { weights[label] } else { 1.0 };
+                let smooth: Vec<f64> = (0..4)
+                    .map(|k| smoothing / 4.0 + if k == label { 1.0 - smoothing } else { 0.0 })
+                    .collect();
+                let loss = |z: &[f64]| -> f64 {
+                    let shift = |k: usize| if has_offsets { z[k] + offsets[k] } else { z[k] };
+                    let z: Vec<f64> = (0..4).map(shift).collect();
+                    match kind {
+                        Kind::SquaredError => {
+                            weight * (0..4).map(|k| (z[k] - smooth[k]).powi(2)).sum::<f64>()
+                        }
+                        Kind::CrossEntropy => weight * cross_entropy(&z, &smooth),
+                        Kind::WeightedEntries => {
+                            let entries: Vec<f64> =
+                                (0..4).map(|k| weights[k] * smooth[k]).collect();
+                            cross_entropy(&z, &entries)
+                        }
+                        Kind::SoftLabels => weight * cross_entropy(&z, &soft[label]),
+                    }
+                };
+                // Two equal samples, of which the first counts here.
+                let mut both = [outputs, outputs].concat();
+                let found = term.residuals(&mut both, &[label, label]);
+                assert!(
+                    found.iter().all(|found| (found - loss(&outputs)).abs() < 1e-14),
+                    "{kind:?}"
+                );
+                assert_eq!(both[..4], both[4..]);
+                for k in 0..4 {
+                    let at = |step: f64| {
+                        let mut z = outputs;
+                        z[k] += step;
+                        loss(&z) / term.divisor(1.0)
+                    };
+                    let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+                    assert!((both[k] - slope).abs() < 1e-9, "{kind:?}: {} {slope}", both[k]);
+                }
+            }
+        }
+    }
 }

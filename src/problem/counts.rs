@@ -380,8 +380,12 @@ mod tests {
         let huge: ClassCounts = "1x18446744073709551615".parse().unwrap();
         assert_eq!(huge.runs().len(), 1);
         for text in
-            ["", ",", "0", "5x0", "-5", "2.5", "5x", "x5", "5x5x5", "a", "2x9999999999999999999"]
+            ["0", "0x3", "5x0", "-5", "2.5", "5x", "x5", "5x5x5", "a", "2x99999999999999999999"]
         {
+            let found = text.parse::<ClassCounts>();
+            assert!(matches!(found, Err(Error::Syntax { .. })), "{text}: {found:?}");
+        }
+        for text in ["", ",", "2x9999999999999999999"] {
             assert!(text.parse::<ClassCounts>().is_err(), "{text}");
         }
     }

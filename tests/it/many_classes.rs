@@ -1,6 +1,7 @@
 //! Metrics of so many classes and samples that they are visited in pieces, by their definitions.
 
 use nalgebra::DMatrix;
+use neural_collapse::geometry::Frame;
 use neural_collapse::measure::ClassVectors;
 use neural_collapse::metrics::{Spread, cosine_spread, equiangularity, log_energy};
 use neural_collapse::objective::balancedness_with;
@@ -90,5 +91,45 @@ fn a_missing_nc1_has_its_reason() {
         let found = measured.without_prediction("nobody knows").unwrap();
         assert!(found.measurement.nc1().is_none());
         assert!(found.reasons["nc1"].contains(words), "{}", found.reasons["nc1"]);
+    }
+}
+
+#[test]
+fn norms_of_every_magnitude() {
+    for size in [1e-200, 1.0, 1e200] {
+        let matrix = DMatrix::from_row_slice(2, 3, &[3.0, 0.0, 5.0, 4.0, 0.0, -12.0]) * size;
+        let columns = ClassVectors::columns(&matrix).unwrap();
+        let near = |found: &[f64], expected: &[f64]| {
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() <= 1e-14 * expected, "{found} {expected}");
+            }
+        };
+        near(&columns.norms(), &[5.0 * size, 0.0, 13.0 * size]);
+        near(&columns.relative_norms(), &[5.0 / 13.0, 0.0, 1.0]);
+        let rows = ClassVectors::rows(&matrix).unwrap();
+        near(&rows.norms(), &[34.0_f64.sqrt() * size, 160.0_f64.sqrt() * size]);
+        assert_eq!((columns.classes(), columns.dimension()), (3, 2));
+        assert_eq!((rows.classes(), rows.dimension()), (2, 3));
+    }
+}
+
+/// Energies that differ by 10⁻⁹ of each other have the digits of these differences.
+#[test]
+fn small_deviations_of_energies_keep_their_digits() {
+    for classes in [3, 40, 200] {
+        let frame = Frame::simplex_etf(classes).unwrap().into_vectors();
+        let moved = &frame + vectors(classes, classes) * 1e-9;
+        let units: Vec<_> = moved.column_iter().map(|column| column.normalize()).collect();
+        let pairs = (0..classes).flat_map(|j| (0..j).map(move |i| (i, j)));
+        let middle = (2.0 * classes as f64 / (classes as f64 - 1.0)).sqrt();
+        // −ln of a length near the middle.
+        let energies: Vec<f64> = pairs
+            .map(|(i, j)| -(((&units[i] - &units[j]).norm() - middle) / middle).ln_1p())
+            .collect();
+        let expected = Spread::of(&energies).unwrap();
+        let found = log_energy(&ClassVectors::columns(&moved).unwrap()).unwrap();
+        assert!((found.mean - expected.mean + middle.ln()).abs() < 1e-14);
+        assert!((found.deviation / expected.deviation - 1.0).abs() < 1e-5, "{classes}: {found:?}");
     }
 }
