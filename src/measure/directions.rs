@@ -369,7 +369,7 @@ fn power_iteration(multiply: impl Fn(&DVector<f64>) -> DVector<f64>, size: usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::dmatrix;
+    use nalgebra::{dmatrix, dvector};
 
     /// Means in random directions of different importance, of classes of one and two samples.
     fn means(dimension: usize, classes: usize, smallest: f64) -> ClassMeans {
@@ -434,5 +434,39 @@ mod tests {
     fn the_largest_eigenvalue_is_estimated() {
         let matrix = dmatrix![2.0, 1.0; 1.0, 2.0];
         assert!((power_iteration(|vector| &matrix * vector, 2) - 3.0).abs() < 0.03);
+    }
+    /// The condition is that of the matrix, whatever its size: up to 100 one factorisation is enough, above 10⁶ there is
+    /// none, nor where a cut-off is near.
+    #[test]
+    fn factors_are_accurate_up_to_a_condition() {
+        for size in [0.01, 1.0, 100.0] {
+            let factor = |smallest: f64, rank_cutoff: f64, absolute_cutoff: f64| {
+                let matrix = DMatrix::from_diagonal(&dvector![1.0, 1.0, smallest]) * size;
+                let gram = gram(&matrix);
+                let absolute_cutoff = absolute_cutoff * size;
+                let differences = Differences { scale: 1.0, matrix, absolute_cutoff };
+                differences.inverse_factor(gram, rank_cutoff).map(|found| found.accurate)
+            };
+            assert_eq!(factor(1.0 / 90.0, 0.0, 0.0), Some(true));
+            assert_eq!(factor(1.0 / 110.0, 0.0, 0.0), Some(false));
+            assert_eq!(factor(2e-6, 0.0, 0.0), Some(false));
+            assert_eq!(factor(1.2e-6, 0.0, 0.0), None);
+            // ‖L⁻¹‖⁻¹ = 0.019992 is compared with the cut-off times the Frobenius norm √2.
+            assert_eq!(factor(0.02, 0.0140, 0.0), Some(true));
+            assert_eq!(factor(0.02, 0.0143, 0.0), None);
+            assert_eq!(factor(0.02, 0.0, 0.0199), Some(true));
+            assert_eq!(factor(0.02, 0.0, 0.0201), None);
+        }
+    }
+
+    #[test]
+    fn singular_values_above_the_cutoffs_are_kept() {
+        let rank = |rank_cutoff: f64, absolute_cutoff: f64| {
+            let matrix = DMatrix::zeros(0, 0);
+            let differences = Differences { scale: 1.0, matrix, absolute_cutoff };
+            differences.rank(&dvector![2.0, 1.0, 0.5, 0.25], rank_cutoff)
+        };
+        assert_eq!([0.51, 0.5, 0.49, 0.25, 0.1].map(|cutoff| rank(cutoff, 0.0)), [1, 1, 2, 2, 4]);
+        assert_eq!([2.0, 1.5, 0.5, 0.3].map(|cutoff| rank(0.0, cutoff)), [0, 1, 2, 3]);
     }
 }

@@ -1,9 +1,10 @@
 //! The objective with cross-entropy against naive sums and central differences.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, dmatrix};
 use neural_collapse::measure::PooledScatter;
-use neural_collapse::objective::{LeastSquaresSplit, Objective};
-use neural_collapse::{Bias, Error, Features, LinearHead, Regularization};
+use neural_collapse::objective::{LeastSquaresSplit, Objective, ObjectiveSums};
+use neural_collapse::problem::{LossFunction, TrainingObjective};
+use neural_collapse::{Bias, ClassStatistics, Error, Features, LinearHead, Regularization};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -165,5 +166,30 @@ fn what_cannot_be_split_is_refused() {
     ] {
         let refused = LeastSquaresSplit::new(&scatter, head, decays);
         assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
+    }
+}
+
+/// Squares that are in range are given, those that are not are refused with their size.
+#[test]
+fn norms_of_layers_of_every_magnitude() {
+    let features = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
+    let data = features.with_labels(&[0, 1], 2).unwrap();
+    let statistics = ClassStatistics::new(&data).unwrap();
+    for (size, in_range) in [(1e-150, true), (1.0, true), (1e153, true), (1e160, false)] {
+        let layers = vec![dmatrix![3.0; 4.0], dmatrix![1.0, 0.0; 2.0, -2.0] * size];
+        let head = LinearHead::new(layers, None).unwrap();
+        let data_term = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
+        let sums = ObjectiveSums::new(&statistics, &head, &data_term).unwrap();
+        match sums.weight_norms_squared() {
+            Ok(found) => {
+                assert!(in_range && found[0] == 25.0);
+                assert!((found[1] / (9.0 * size * size) - 1.0).abs() < 1e-14, "{found:?}");
+            }
+            Err(Error::Unrepresentable { log10, .. }) => {
+                let expected = 2.0 * (3.0 * size).log10();
+                assert!(!in_range && (log10 - expected).abs() < 1e-12, "{log10}");
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }

@@ -124,3 +124,65 @@ impl SeparationLaw {
         self.slope.exp()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of some values and the changes that parts make, whose sum is zero.
+    fn estimates() -> Vec<Option<Estimate>> {
+        let values = [Some(3.0), Some(2.5), None, Some(0.4), Some(0.0), Some(0.07)];
+        let estimate = |(layer, value): (usize, Option<f64>)| {
+            let moves = (0..7).map(|part| {
+                let angle = (part * 2 * (layer + 1)) as f64 * core::f64::consts::PI / 7.0;
+                1e-2 * value.unwrap_or(0.0) * angle.sin()
+            });
+            Some(Estimate::of_moves(value?, moves.collect()))
+        };
+        values.into_iter().enumerate().map(estimate).collect()
+    }
+
+    /// Errors are those of the line through moved values, by differences.
+    #[test]
+    fn errors_of_the_line_are_those_of_numerical_derivatives() {
+        let estimates = estimates();
+        let value = |found: &Option<Estimate>| found.as_ref().map(|found| found.value);
+        let law = SeparationLaw::fit(&estimates.iter().map(value).collect::<Vec<_>>()).unwrap();
+        let law = law.unwrap();
+        let errors = law.errors(&estimates).unwrap();
+        let moved = |part: usize, step: f64| {
+            let values = estimates.iter().map(|found| {
+                let found = found.as_ref()?;
+                Some(found.value + step * found.moves_divided_by(1.0)[part])
+            });
+            SeparationLaw::fit(&values.collect::<Vec<_>>()).unwrap().unwrap()
+        };
+        let check = |part: fn(&SeparationLaw) -> f64, found: Option<f64>| {
+            let change = |index| (part(&moved(index, 1e-3)) - part(&moved(index, -1e-3))) / 2e-3;
+            let expected = Estimate::of_moves(0.0, (0..7).map(change).collect()).standard_error;
+            assert!((found.unwrap() / expected - 1.0).abs() < 1e-6, "{found:?} {expected}");
+        };
+        check(|law| law.slope, errors.slope);
+        check(|law| law.intercept, errors.intercept);
+        check(|law| law.r_squared, errors.r_squared);
+    }
+
+    #[test]
+    fn lines_without_all_errors_have_none() {
+        let law = SeparationLaw::fit(&[Some(3.0), Some(2.5), Some(0.4), Some(0.07)]).unwrap();
+        let law = law.unwrap();
+        assert!(law.errors(&estimates()).is_some());
+        let mut missing = estimates();
+        missing[1] = None;
+        assert!(law.errors(&missing).is_none());
+        for moves in [vec![], vec![0.1; 6]] {
+            let mut other = estimates();
+            let value = other[1].as_ref().unwrap().value;
+            other[1] = Some(Estimate::of_moves(value, moves));
+            assert!(law.errors(&other).is_none());
+        }
+        let unknown = |value: f64| Some(Estimate::new(value, 0.1));
+        let unknown = [unknown(3.0), unknown(2.0), unknown(1.0), unknown(0.5)];
+        assert!(law.errors(&unknown).is_none());
+    }
+}
