@@ -164,3 +164,124 @@ fn gradient_of_leading(
     let across = &across - product(&svd.u, &product(&transposed(&svd.u), &across));
     Ok((product(&svd.u, &product(&quotients, &reduced)) + across) * 2.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
+    use crate::metrics::errors::Metric;
+    use crate::metrics::nc1::Nc1Options;
+    use crate::problem::head::LinearHead;
+
+    const CLASSES: usize = 3;
+    const PARTS: usize = 16;
+
+    fn matrix(rows: usize, columns: usize, seed: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| ((i * i + 3 * i * j + 7 * j + seed) as f64).sin())
+    }
+
+    /// tr(Σ_W Σ_B†) with the `rank` largest eigenvalues of Σ_B.
+    fn trace(
+        within: &DMatrix<f64>,
+        means: &DMatrix<f64>,
+        weights: &[f64],
+        layers: &DMatrix<f64>,
+        rank: usize,
+    ) -> f64 {
+        let mut between = means.clone();
+        let center = means * nalgebra::DVector::from_column_slice(weights);
+        between.column_iter_mut().for_each(|mut column| column -= &center);
+        let between = layers * between / (CLASSES as f64).sqrt();
+        let eigen = (&between * between.transpose()).symmetric_eigen();
+        let within = layers * within * layers.transpose();
+        let mut order: Vec<usize> = (0..eigen.eigenvalues.len()).collect();
+        order.sort_by(|&i, &j| eigen.eigenvalues[j].total_cmp(&eigen.eigenvalues[i]));
+        let term = |&i: &usize| {
+            let vector = eigen.eigenvectors.column(i);
+            vector.dot(&(&within * vector)) / eigen.eigenvalues[i]
+        };
+        order.iter().take(rank).map(term).sum()
+    }
+
+    /// Each part moves NC1 by its derivative, by differences, along the class means and the scatter of the part.
+    #[test]
+    fn parts_move_nc1_by_its_derivative() {
+        let labels: Vec<usize> = (0..130).map(|i| [0, 1, 0, 2, 1, 0, 0][i % 7]).collect();
+        let noise = matrix(130, 4, 5) * 20.0;
+        let rows = DMatrix::from_fn(130, 4, |i, j| {
+            noise[(i, j)] + 100.0 * ((labels[i] * (j + 2) + j) as f64).cos()
+        });
+        let data = Features::from_sample_rows(&rows).unwrap();
+        let data = data.with_labels(&labels, CLASSES).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let head = LinearHead::new(vec![matrix(1, 4, 1), matrix(2, 1, 2), matrix(3, 2, 3)], None);
+        let other = LinearHead::new(vec![matrix(5, 4, 2), matrix(3, 5, 4)], None);
+        let by_classes = Nc1Options::default().with_center(Center::Classes);
+        let of = |options: &Nc1Options| {
+            SampleParts::new(&statistics, options).unwrap().with_most_parts(PARTS)
+        };
+        let all = [
+            of(&Nc1Options::default()).with_all_nc1(&head.unwrap()).unwrap(),
+            of(&by_classes.with_divide_by_classes(false)).with_all_nc1(&other.unwrap()).unwrap(),
+            of(&by_classes.with_largest_rank(1))
+                .with_nc1(Metric::Nc1Resolved, &Nc1Options::default().with_largest_rank(1))
+                .unwrap(),
+        ];
+        for mut parts in all {
+            parts.accumulate(&data).unwrap();
+            for place in 0..parts.directions().len() {
+                check(&parts, place, (&rows, &labels));
+            }
+        }
+    }
+
+    fn check(parts: &SampleParts, place: usize, (rows, labels): (&DMatrix<f64>, &[usize])) {
+        let (moves, corrections) = (parts.moves().unwrap(), parts.corrections().unwrap());
+        let (moves, corrections) = (moves.unwrap(), corrections.unwrap());
+        let nc1 = Nc1Change::new(parts, place).unwrap().unwrap();
+        let directions = &parts.directions()[place];
+        let (means, counts) = (parts.means().matrix(), parts.means().counts());
+        let number = |class: usize| counts[class] as f64;
+        let samples = labels.len() as f64;
+        let weight = |class: usize| match directions.options.center {
+            Center::Samples => number(class) / samples,
+            Center::Classes => 1.0 / CLASSES as f64,
+        };
+        let weights: Vec<f64> = (0..CLASSES).map(weight).collect();
+        let divisor = if directions.options.divide_by_classes { CLASSES as f64 } else { 1.0 };
+        let layers = match &directions.layers {
+            Some(layers) => layers.matrix.clone(),
+            None => DMatrix::identity(4, 4),
+        };
+        let rank = directions.projector.as_ref().unwrap().ncols();
+        // Scatter and number of samples of every class in a part, or of all of them.
+        let scatter = |class: usize, part: Option<usize>| {
+            let own = (0..labels.len()).filter(|&i| labels[i] == class).enumerate();
+            let own = own.filter(|(index, _)| part.is_none_or(|part| index % PARTS == part));
+            own.fold((DMatrix::zeros(4, 4), 0.0), |(sum, number), (_, i)| {
+                let x = rows.row(i).transpose() - means.column(class);
+                (sum + &x * x.transpose(), number + 1.0)
+            })
+        };
+        let whole: Vec<_> = (0..CLASSES).map(|class| scatter(class, None).0).collect();
+        let within = whole.iter().fold(DMatrix::zeros(4, 4), |sum, own| sum + own) / samples;
+        let value = trace(&within, means, &weights, &layers, rank) / divisor;
+        assert!((nc1.value / value - 1.0).abs() < 1e-9, "{place}: {} {value}", nc1.value);
+        for (part, moved) in moves.iter().enumerate() {
+            let mut change = DMatrix::zeros(4, 4);
+            for class in 0..CLASSES {
+                let (own, count) = scatter(class, Some(part));
+                change += (own - &whole[class] * (count / number(class))) * corrections[class];
+            }
+            let at = |step: f64| {
+                let within = &within + &change * (step / samples);
+                let means = means + moved * (parts.scale() * step);
+                trace(&within, &means, &weights, &layers, rank) / divisor
+            };
+            let expected = (at(1e-4) - at(-1e-4)) / 2e-4;
+            let found = nc1.with(part, moved, &corrections);
+            assert!((found - expected).abs() < 1e-6 * value, "{place}: {found} {expected}");
+        }
+    }
+}
