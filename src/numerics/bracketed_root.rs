@@ -93,4 +93,28 @@ mod tests {
         assert_eq!(sign_change(1.0, 2.0, |x| x), 1.0);
         assert_eq!(sign_change(1.0, 2.0, |x| -x), 2.0);
     }
+    /// Where x is a quadratic function of the value, interpolation hits the zero.
+    #[test]
+    fn quadratic_inverses_are_interpolated_exactly() {
+        let on_curve = |value: f64| Point { at: 1.0 + 2.0 * value + 0.3 * value * value, value };
+        for values in [[-0.2, 0.5, -0.9], [0.3, -0.4, 0.8], [0.1, -1.0, 1.0]] {
+            let [newest, other, previous] = values.map(on_curve);
+            let share = interpolate(newest, other, previous).unwrap();
+            let found = newest.at + share * (other.at - newest.at);
+            assert!((found - 1.0).abs() < 1e-14, "{values:?}: {found}");
+        }
+    }
+
+    /// With φ = 0.6 the newest point has to be between the shares φ² and 1 − (1 − φ)² of the way.
+    #[test]
+    fn points_far_from_a_line_are_not_interpolated() {
+        let (other, previous) = (Point { at: 1.0, value: 1.0 }, Point { at: 0.0, value: -1.0 });
+        let is_interpolated = |share: f64| {
+            interpolate(Point { at: 1.0 - share, value: -0.2 }, other, previous).is_some()
+        };
+        assert_eq!(
+            [0.35, 0.37, 0.6, 0.83, 0.85].map(is_interpolated),
+            [false, true, true, true, false]
+        );
+    }
 }
