@@ -208,3 +208,29 @@ fn level_reasons(
     let without = targets.class_means.is_some() && level.nc2_class_means.is_none();
     missing("levels.unstructured.nc2_class_means", without, family);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn predicted_classes_are_put_where_they_were_measured() {
+        let matrix = DMatrix::from_fn(3, 3, |i, j| (3 * i + j) as f64 + 1.0);
+        let dense = ClassMatrix::dense(matrix);
+        let found = in_order(Some(&dense), Some(&[2, 0, 1])).unwrap();
+        // The predicted classes 1, 2 and 0 are measured as 0, 1 and 2.
+        let expected = [5.0, 8.0, 2.0, 6.0, 9.0, 3.0, 4.0, 7.0, 1.0];
+        assert_eq!(found.to_dense().unwrap().as_slice(), expected);
+        for order in [None, Some(&[0, 1, 2][..])] {
+            assert_eq!(in_order(Some(&dense), order), Some(dense.clone()));
+        }
+        assert_eq!(in_order(None, Some(&[2, 0, 1])), None);
+        for (classes, is_given) in [(FEW_CLASSES, true), (FEW_CLASSES + 1, false)] {
+            let order: Vec<usize> = (0..classes).rev().collect();
+            let lengths: Vec<f64> = (0..classes).map(|class| class as f64 + 1.0).collect();
+            let found = in_order(Some(&ClassMatrix::diagonal(&lengths).unwrap()), Some(&order));
+            assert_eq!(found.is_some(), is_given);
+            assert!(found.is_none_or(|found| found.get(0, 0) == Some(classes as f64)));
+        }
+    }
+}
