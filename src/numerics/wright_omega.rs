@@ -13,15 +13,7 @@ pub(crate) fn wright_omega(x: f64) -> f64 {
         // The next term of the series is below rounding, and the squares below could overflow.
         return x - x.ln() + x.ln() / x;
     }
-    let mut omega = if x > 2.0 {
-        x - x.ln() + x.ln() / x
-    } else if x < -1.0 {
-        let small = x.exp();
-        small / (1.0 + small)
-    } else {
-        // ω(1) = 1 with the slope 1/2.
-        0.5 * (x + 1.0) + (x - 1.0) * (x - 1.0) / 16.0
-    };
+    let mut omega = start(x);
     for _ in 0..2 {
         let residual = x - omega - omega.ln();
         let next = 1.0 + omega;
@@ -29,6 +21,19 @@ pub(crate) fn wright_omega(x: f64) -> f64 {
         omega *= 1.0 + residual / next * (term - residual) / (term - 2.0 * residual);
     }
     omega
+}
+
+/// ω with a digit or two right.
+fn start(x: f64) -> f64 {
+    if x > 2.0 {
+        x - x.ln() + x.ln() / x
+    } else if x < -1.0 {
+        let small = x.exp();
+        small / (1.0 + small)
+    } else {
+        // ω(1) = 1 with the slope 1/2.
+        0.5 * (x + 1.0) + (x - 1.0) * (x - 1.0) / 16.0
+    }
 }
 
 #[cfg(test)]

@@ -342,4 +342,11 @@ mod tests {
             }
         }
     }
+    /// Without smoothing, differences of outputs that overflow do not count beside the largest.
+    #[test]
+    fn outputs_as_far_apart_as_numbers_can_be() {
+        let mut outputs = [1e308, -1e308, 0.0];
+        assert_eq!(cross_entropy(&mut outputs, 0, 1.0, 0.0), 0.0);
+        assert_eq!(outputs, [0.0; 3]);
+    }
 }
