@@ -167,3 +167,30 @@ fn distance(one: &DMatrix<f64>, other: &DMatrix<f64>) -> Option<f64> {
     let distance = norm(&differences.collect::<Vec<_>>());
     distance.is_finite().then_some(distance)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use crate::models::convex::ConvexUfm;
+    use crate::prediction::Basis;
+    use crate::problem::regularization::Regularization;
+    use nalgebra::dmatrix;
+
+    /// Of labels with one sample each nothing is known of what varies within them.
+    #[test]
+    fn single_samples_have_no_nc1() {
+        for (counts, labels) in [([1, 1, 1], vec![0, 1, 2]), ([1, 2, 1], vec![0, 1, 1, 2])] {
+            let soft = dmatrix![0.9, 0.2, 0.5; 0.1, 0.8, 0.5];
+            let regularization = Regularization::new(&[1e-2], 2e-2).unwrap();
+            let ufm = ConvexUfm::soft_labels(soft, &counts, regularization).unwrap();
+            let minimum = ufm.global_minimum().unwrap();
+            let network = minimum.explicit(&Basis::Standard).unwrap();
+            let features = network.features().unwrap();
+            let data = Features::from_sample_columns(&features).unwrap();
+            let data = data.with_labels(&labels, 3).unwrap();
+            let audit = audit_soft_labels(&data, network.head(), &minimum).unwrap();
+            assert_eq!(audit.nc1.is_some(), counts.contains(&2));
+        }
+    }
+}

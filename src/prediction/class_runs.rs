@@ -65,3 +65,30 @@ fn geometry(run: Run, [classifier, feature]: Norms) -> ClassGeometry {
         feature_norm_squared: Some(feature),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbors_that_differ_by_rounding_errors_are_one_run() {
+        let counts = ClassCounts::new(&[5, 5, 5, 5, 3, 3]).unwrap();
+        let diagonal = |entries: [f64; 6]| ClassMatrix::diagonal(&entries).unwrap();
+        let grams = [
+            diagonal([4.0, 4.0 + 2e-12, 4.0, 4.0 + 1e-11, 4.0, 1e-12]),
+            diagonal([1.0, 1.0, 1e-13, 1.0, 1.0, 1e-13]),
+        ];
+        let found = ClassGeometry::runs(&counts, false, &grams);
+        let runs: Vec<_> =
+            found.iter().map(|(run, _)| (run.first_class, run.class_count, run.size)).collect();
+        assert_eq!(runs, [(0, 2, 5), (2, 1, 5), (3, 1, 5), (4, 1, 3), (5, 1, 3)]);
+        let features: Vec<_> =
+            found.iter().map(|(_, class)| class.feature_norm_squared.unwrap()).collect();
+        assert_eq!(features, [1.0, 0.0, 1.0, 1.0, 0.0]);
+        assert!(found.iter().all(|(run, class)| class.collapsed == Some(run.first_class == 5)));
+        let symmetric = ClassGeometry::runs(&counts, true, &grams);
+        let runs: Vec<_> =
+            symmetric.iter().map(|(run, _)| (run.first_class, run.class_count)).collect();
+        assert_eq!(runs, [(0, 4), (4, 2)]);
+    }
+}

@@ -375,3 +375,10 @@ fn the_level_of_a_simplex_follows_from_nc1() {
     // 64 parts of 16 numbers leave an error of some 3 %.
     assert!((found / expected - 1.0).abs() < 0.1, "{found} {expected}");
 }
+
+#[test]
+fn a_class_alone_has_no_distances() {
+    let level = Unstructured::new(&ClassCounts::balanced(1, 5).unwrap(), 10).unwrap();
+    assert_eq!((level.nc1, level.nc1_trace_quotient, level.cdnv), (None, None, None));
+    assert_eq!(level.class_means.cosine_mean, None);
+}

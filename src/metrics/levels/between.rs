@@ -198,4 +198,14 @@ mod tests {
             assert!((one / second - 1.0).abs() < 1e-9 && (two / third - 1.0).abs() < 1e-9);
         }
     }
+    /// E tr A⁻¹ = n d/(K − 2 − d) is far below the sizes for many classes, and far above them for few.
+    #[test]
+    fn expansions_are_found_far_from_the_sizes() {
+        for (classes, size, dimension) in [(100_000, 2, 1), (1000, 1, 3), (100_000, 3, 99_990)] {
+            let counts = ClassCounts::balanced(classes, size).unwrap();
+            let (k, n, d) = (classes as f64, size as f64, f64::from(dimension));
+            let (value, _) = MeanCovariance(&counts).expansion(d);
+            assert!((value * (k - 2.0 - d) / (n * d) - 1.0).abs() < 1e-8, "{classes}: {value}");
+        }
+    }
 }
