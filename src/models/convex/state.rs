@@ -262,3 +262,73 @@ impl Data {
 pub(super) fn solve(inverse_root: &DMatrix<f64>, right: &DVector<f64>) -> DVector<f64> {
     inverse_root.tr_mul(&(inverse_root * right))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::models::convex::tests::{PRICE, programs, random};
+
+    /// Gradient and curvature in √m b are derivatives of what the bias minimizes, but for the curvature that shifts of
+    /// all logits get; and few steps of Newton's method are needed, the last of which square the error.
+    #[test]
+    fn the_bias_is_found_by_newtons_method() {
+        let mut rng = SmallRng::seed_from_u64(6);
+        let with_bias = programs().into_iter().filter(|data| data.bias != Bias::None);
+        for data in with_bias {
+            let logits = data.logits(&random(&mut rng, 30.0));
+            let contrasts = Contrasts::Best(PRICE);
+            let at = |bias: &[f64]| data.evaluate(&logits, contrasts, bias.to_vec()).unwrap();
+            let bias = [0.3, -0.4, 0.9, -0.1];
+            let here = at(&bias);
+            let gradient = data.bias_gradient(&here);
+            let inverse_root = data.bias_curvature(&here).unwrap();
+            let roots = DVector::from_iterator(4, data.rows.iter().map(|m| m.sqrt()));
+            let is_free = data.bias == Bias::Unregularized;
+            let shift = match is_free && data.fidelity == Fidelity::CrossEntropy {
+                true => roots.normalize(),
+                false => DVector::zeros(4),
+            };
+            let (mut numerators, h) = (Vec::new(), 1e-5);
+            for row in 0..4 {
+                let [ahead, behind] = [h, -h].map(|h| {
+                    let mut moved = bias;
+                    moved[row] += h / roots[row];
+                    at(&moved)
+                });
+                let slope = (contrasts.merit(&ahead) - contrasts.merit(&behind)) / (2.0 * h);
+                assert!((slope - gradient[row]).abs() < 1e-8, "{slope}, {gradient}: {data:?}");
+                let bend = data.bias_gradient(&ahead) - data.bias_gradient(&behind);
+                let unit = solve(&inverse_root, &(bend / (2.0 * h)));
+                let mut expected = &shift * -shift[row];
+                expected[row] += 1.0;
+                assert!((&unit - &expected).amax() < 1e-6, "{unit}{expected}: {data:?}");
+                numerators.push(slope * roots[row]);
+            }
+            let terms = |row: usize| {
+                let residuals = here.residuals.row(row);
+                let columns = data.columns.iter().zip(&residuals);
+                let sum: f64 = columns.map(|(c, residual)| c.total_weight() * residual.abs()).sum();
+                sum + data.bias_decay() * data.rows[row] * f64::abs(bias[row])
+            };
+            let error = (0..4).map(|row| f64::abs(numerators[row]) / terms(row));
+            let error = error.fold(0.0, f64::max);
+            assert!((data.bias_error(&here) / error - 1.0).abs() < 1e-6);
+
+            let (mut state, mut errors) = (here, vec![error]);
+            while errors[errors.len() - 1] > BIAS_TOLERANCE {
+                let last = errors[errors.len() - 1];
+                let next = data.better_bias(&logits, contrasts, &state, last).unwrap();
+                assert!(contrasts.merit(&next.0) <= contrasts.merit(&state) * (1.0 + 1e-14));
+                assert!(last > 0.01 || next.1 <= 10.0 * last * last + 1e-14, "{errors:?}");
+                state = next.0;
+                errors.push(next.1);
+            }
+            assert!(errors.len() <= 9, "{errors:?}");
+            let found = data.with_best_bias(&logits, contrasts, &bias).unwrap();
+            assert_eq!((found.bias, found.value), (state.bias, state.value));
+        }
+    }
+}

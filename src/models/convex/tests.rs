@@ -13,15 +13,15 @@ use crate::models::convex::curvature::Curvature;
 use crate::models::convex::data::{Column, Data, Fidelity};
 use crate::models::convex::solver::solve;
 use crate::models::convex::state::State;
-use crate::models::convex::tangent::Frame;
+use crate::models::convex::tangent::{Frame, Tangent};
 use crate::monitor::Progress;
 use crate::numerics::linalg::svd_thin;
 use crate::problem::regularization::Bias;
 
-const PRICE: f64 = 0.02;
+pub(super) const PRICE: f64 = 0.02;
 
 /// Groups with contrasts and smoothing, for both losses and every bias; and margins.
-fn programs() -> Vec<Data> {
+pub(super) fn programs() -> Vec<Data> {
     let mut programs = Vec::new();
     for fidelity in [Fidelity::CrossEntropy, Fidelity::SquaredError] {
         for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.05)] {
@@ -69,7 +69,7 @@ fn grouped(fidelity: Fidelity, bias: Bias, smoothing: f64) -> Data {
     Data { offsets, ..Data::new(fidelity, rows, columns, labels, bias) }
 }
 
-fn random(rng: &mut SmallRng, size: f64) -> DMatrix<f64> {
+pub(super) fn random(rng: &mut SmallRng, size: f64) -> DMatrix<f64> {
     DMatrix::from_fn(4, 4, |_, _| size * rng.random_range(-1.0..1.0))
 }
 
@@ -136,13 +136,58 @@ fn the_norm_bends_as_said() {
         };
         let h = 1e-4;
         let numerical = (norm(h) - 2.0 * norm(0.0) + norm(-h)) / (h * h);
-        let zeros = crate::models::convex::tangent::Tangent::zeros_like(&step);
+        let zeros = Tangent::zeros_like(&step);
         let (mut slope, mut image) = (zeros.clone(), zeros);
         frame.add_norm_gradient(&mut slope);
         frame.add_norm_curvature(&step, &mut image);
         let numerical_slope = (norm(h) - norm(-h)) / (2.0 * h);
         assert!((numerical_slope - slope.dot(&step)).abs() < 1e-6);
         assert!((numerical - step.dot(&image)).abs() < 1e-5, "{numerical}, {}", step.dot(&image));
+        // The bend of the set against the gradient that holds the vanished singular values down.
+        let held = Frame { duals: vec![0.9, 0.4], ..frame.clone() };
+        let mut with_duals = Tangent::zeros_like(&step);
+        held.add_norm_curvature(&step, &mut with_duals);
+        let duals = DMatrix::from_diagonal(&vec![0.9, 0.4].into());
+        let pull = held.left.columns(3, 2) * duals * held.right.columns(3, 2).transpose();
+        let by_bend = step.dot(&image) - 2.0 * pull.dot(&second);
+        assert!((step.dot(&with_duals) - by_bend).abs() < 1e-12);
+        // A quadratic form has one symmetric map.
+        let other =
+            frame.project(&DMatrix::from_fn(5, columns, |_, _| rng.random_range(-1.0..1.0)));
+        let mut of_other = Tangent::zeros_like(&step);
+        held.add_norm_curvature(&other, &mut of_other);
+        assert!((other.dot(&with_duals) - step.dot(&of_other)).abs() < 1e-12);
+    }
+}
+
+/// The stand-in for the curvature is inverted: the norm's as it is, the data term's without what it has beside the
+/// diagonal, and with its mean over the columns outside of the singular vectors.
+#[test]
+fn the_preconditioner_inverts_what_it_stands_for() {
+    let mut rng = SmallRng::seed_from_u64(5);
+    for columns in [5, 8] {
+        let mut random =
+            |low: f64| DMatrix::from_fn(5, columns, |_, _| rng.random_range(low..1.0));
+        let svd = svd_thin(&random(-1.0)).unwrap();
+        let values = svd.singular_values.as_slice()[..3].to_vec();
+        let frame = Frame { left: svd.u, right: svd.v, values, duals: vec![0.9, 0.3] };
+        let (diagonal, step) = (random(0.1), frame.project(&random(-1.0)));
+        let mut image = Tangent::zeros_like(&step);
+        frame.add_norm_curvature(&step, &mut image);
+        for (i, j) in (0..25).map(|index| (index / 5, index % 5)) {
+            let mut unit = Tangent::zeros_like(&step);
+            unit.core[(i, j)] = 1.0;
+            let moved = frame.expand(&unit).component_mul(&diagonal);
+            image.core[(i, j)] += frame.project(&moved).core[(i, j)] * step.core[(i, j)];
+        }
+        for (row, mut entries) in image.wide.row_iter_mut().enumerate() {
+            let left = frame.left.column(row);
+            let mean = left.component_mul(&left).dot(&diagonal.column_mean());
+            entries += step.wide.row(row) * mean;
+        }
+        let found = frame.preconditioner(&diagonal).apply(&image);
+        assert!((&found.core - &step.core).amax() < 1e-12, "{}{}", found.core, step.core);
+        assert!((&found.wide - &step.wide).amax() < 1e-12);
     }
 }
 
