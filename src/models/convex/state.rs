@@ -328,7 +328,19 @@ mod tests {
             }
             assert!(errors.len() <= 9, "{errors:?}");
             let found = data.with_best_bias(&logits, contrasts, &bias).unwrap();
-            assert_eq!((found.bias, found.value), (state.bias, state.value));
+            assert_eq!((found.bias, found.value), (state.bias.clone(), state.value));
+            // From far away steps are shortened, each until it lowers the value.
+            let mut far = at(&[4.0, -3.0, 5.0, -6.0]);
+            let (mut error, mut steps) = (data.bias_error(&far), 0);
+            while error > BIAS_TOLERANCE {
+                let next = data.better_bias(&logits, contrasts, &far, error);
+                let Some(next) = next else { break };
+                let fall = contrasts.merit(&far) - contrasts.merit(&next.0);
+                assert!(fall > 0.0 || next.1 < 0.5 * error, "{fall:e}: {data:?}");
+                ((far, error), steps) = (next, steps + 1);
+            }
+            assert!(steps <= 9 && error < 1e-14, "{steps}, {error:e}: {data:?}");
+            assert!((far.value / state.value - 1.0).abs() < 1e-14);
         }
     }
 }

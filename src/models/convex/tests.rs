@@ -166,8 +166,7 @@ fn the_norm_bends_as_said() {
 fn the_preconditioner_inverts_what_it_stands_for() {
     let mut rng = SmallRng::seed_from_u64(5);
     for columns in [5, 8] {
-        let mut random =
-            |low: f64| DMatrix::from_fn(5, columns, |_, _| rng.random_range(low..1.0));
+        let mut random = |low: f64| DMatrix::from_fn(5, columns, |_, _| rng.random_range(low..1.0));
         let svd = svd_thin(&random(-1.0)).unwrap();
         let values = svd.singular_values.as_slice()[..3].to_vec();
         let frame = Frame { left: svd.u, right: svd.v, values, duals: vec![0.9, 0.3] };
