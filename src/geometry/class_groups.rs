@@ -261,3 +261,42 @@ pub fn cosines(vectors: &DMatrix<f64>, pairs: &[(usize, usize)]) -> Vec<Option<f
     };
     pairs.iter().map(cosine).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    /// Norms are those of the matrices written out, at numbers whose squares are out of range too.
+    #[test]
+    fn norms_are_those_of_the_matrices() {
+        let left = dmatrix![3.0, -1.0; 0.5, 2.0; 4.0, 7.0];
+        let right = dmatrix![0.2, -0.3, 0.7; 5.0, 1.5, -2.0];
+        let expected = (&left * &right).norm();
+        for (scale, other) in [(1.0, 1.0), (1e200, 1e-150), (1e-190, 1e-20), (1e190, 1e100)] {
+            let norm = norm_of_product(&(&left * scale), &(&right * other));
+            assert!((norm / scale / other / expected - 1.0).abs() < 1e-14, "{norm}");
+        }
+        assert_eq!(norm_of_product(&(&left * 0.0), &right), 0.0);
+        assert_eq!(norm_of_product(&left, &(&right * 0.0)), 0.0);
+        let matrix = ClassMatrix::dense(left.clone() * &right);
+        assert!((norm_of_matrix(&matrix) / expected - 1.0).abs() < 1e-14);
+    }
+
+    /// As many classes as their pairs leave room for, spread over all.
+    #[test]
+    fn pairs_are_of_classes_spread_over_all() {
+        for classes in [1, 2, 5, 10, 1000] {
+            for most in [0, 1, 2, 3, 5, 6, 9, 10, 44, 45, 1000] {
+                let chosen = (1..=classes).rev().find(|c| c * (c - 1) / 2 <= most).unwrap();
+                let pairs = class_pairs(classes, most);
+                assert_eq!(pairs.len(), chosen * (chosen - 1) / 2, "{classes}, {most}");
+                for &(i, j) in &pairs {
+                    assert!(i < j && j < classes);
+                    assert!((j - i) * chosen + chosen > classes, "{classes}, {most}: {i}, {j}");
+                }
+            }
+        }
+    }
+}

@@ -156,7 +156,7 @@ impl Data {
         let value = contrasts.merit(state);
         let noise = 64.0 * f64::EPSILON * value;
         let mut length = 1.0;
-        while length * expected > 0.0 && length > 1e-12 {
+        while length * expected > 0.0 {
             let entries = state.bias.iter().zip(step.iter().zip(&self.rows));
             let bias = entries.map(|(b, (step, members))| b - length * step / members.sqrt());
             if let Some(next) = self.evaluate(logits, contrasts, bias.collect()) {

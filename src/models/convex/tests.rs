@@ -11,6 +11,7 @@ use crate::models::convex::certificate::Restraint;
 use crate::models::convex::column::Contrasts;
 use crate::models::convex::curvature::Curvature;
 use crate::models::convex::data::{Column, Data, Fidelity};
+use crate::models::convex::newton::Step;
 use crate::models::convex::solver::solve;
 use crate::models::convex::state::State;
 use crate::models::convex::tangent::{Frame, Tangent};
@@ -128,9 +129,9 @@ fn the_norm_bends_as_said() {
         let values = svd.singular_values.as_slice()[..3].to_vec();
         let frame = Frame { left: svd.u, right: svd.v, values, duals: vec![0.0; 2] };
         let step = frame.project(&DMatrix::from_fn(5, columns, |_, _| rng.random_range(-1.0..1.0)));
-        let (first, second) = (frame.expand(&step), frame.bend(&step));
+        let curve = Step { first: frame.expand(&step), second: frame.bend(&step) };
         let norm = |x: f64| -> f64 {
-            let moved = frame.matrix() + &first * x + &second * (x * x);
+            let moved = curve.from(&frame.matrix(), x);
             // Those of the nearest matrix of rank 3; the curve leaves the rank with x³.
             svd_thin(&moved).unwrap().singular_values.iter().take(3).sum()
         };
@@ -149,7 +150,7 @@ fn the_norm_bends_as_said() {
         held.add_norm_curvature(&step, &mut with_duals);
         let duals = DMatrix::from_diagonal(&vec![0.9, 0.4].into());
         let pull = held.left.columns(3, 2) * duals * held.right.columns(3, 2).transpose();
-        let by_bend = step.dot(&image) - 2.0 * pull.dot(&second);
+        let by_bend = step.dot(&image) - 2.0 * pull.dot(&curve.second);
         assert!((step.dot(&with_duals) - by_bend).abs() < 1e-12);
         // A quadratic form has one symmetric map.
         let other =

@@ -47,6 +47,11 @@ struct Cap {
 
 /// A value that F is nowhere below for K ≥ 3 classes, M ≥ 2 layers and hard labels.
 pub(super) fn rank_bound(classes: usize, depth: usize, strength: f64) -> f64 {
+    bound_by_intervals(classes, depth, strength).0
+}
+
+/// The bound, and how many intervals were looked at.
+fn bound_by_intervals(classes: usize, depth: usize, strength: f64) -> (f64, usize) {
     let program = Program::new(classes, depth, strength);
     let ends = (0.0, (classes as f64).ln());
     // A good value at once, so that few intervals are halved.
@@ -54,8 +59,10 @@ pub(super) fn rank_bound(classes: usize, depth: usize, strength: f64) -> f64 {
     let values = tries.map(|loss| loss + program.price * program.least_penalty(loss));
     let mut lowest = values.fold(ends.1, f64::min);
     let mut open = vec![ends];
-    for _ in 0..MOST_INTERVALS {
-        let Some((low, high)) = open.pop() else { return lowest * (1.0 - 1.01 * TOLERANCE) };
+    for count in 0..MOST_INTERVALS {
+        let Some((low, high)) = open.pop() else {
+            return (lowest * (1.0 - 1.01 * TOLERANCE), count);
+        };
         // F = B + price falls in its second part: on an interval it is at least this.
         let price = program.price * program.least_penalty(high);
         lowest = lowest.min(high + price);
@@ -65,7 +72,7 @@ pub(super) fn rank_bound(classes: usize, depth: usize, strength: f64) -> f64 {
         }
     }
     // Not every interval was looked at, so that nothing is known.
-    0.0
+    (0.0, MOST_INTERVALS)
 }
 
 struct Program {
@@ -253,6 +260,41 @@ mod tests {
             }
         }
         assert!(tightest[3] < 1.001 && tightest[4] < 1.2, "{tightest:?}");
+    }
+
+    /// Singular values as unlike as the caps allow, for which no sum is possible below zero.
+    #[test]
+    fn penalties_are_those_of_the_least_equal_values() {
+        let program = Program::new(5, 3, 1.0); // σ^(1/2)
+        let cap = |directions, slope, level| Cap { directions, slope, level };
+        assert_eq!(program.penalty(4.0, &[]), 2.0);
+        assert_eq!(program.penalty(4.0, &[cap(1, 1.5, 3.0)]), 3_f64.sqrt() + 1.0);
+        let both = [cap(2, 2.0, 4.75), cap(1, 1.5, 3.75)];
+        assert_eq!(program.penalty(4.0, &both), 1.5 + 1.0 + 0.75_f64.sqrt());
+        assert_eq!(program.penalty(4.0, &[cap(2, 1.5, 6.0)]), 2.0);
+        assert_eq!(program.penalty(4.0, &[cap(1, 1.5, 6.1), both[0]]), f64::INFINITY);
+    }
+
+    /// Few intervals are looked at, and the bound is as near as it is meant to be to values of the function on a grid.
+    #[test]
+    fn few_intervals_are_needed() {
+        for (classes, depth, share, most) in [
+            (3, 2, 0.9, 40),
+            (4, 2, 0.3, 700),
+            (6, 3, 0.5, 1450),
+            (10, 4, 1e-3, 320),
+            (1000, 3, 0.1, 310),
+        ] {
+            let strength = share * (classes as f64).ln() / classes as f64;
+            let (bound, count) = bound_by_intervals(classes, depth, strength);
+            let program = Program::new(classes, depth, strength);
+            let losses = (0..3000).map(|index| (classes as f64).ln() * 0.995_f64.powi(index));
+            let values = losses.map(|loss| loss + program.price * program.least_penalty(loss));
+            let lowest = values.fold(f64::INFINITY, f64::min).min((classes as f64).ln());
+            let ratio = bound / lowest;
+            assert!(count <= most, "{classes}, {depth}: {count}");
+            assert!((0.999..1.0).contains(&ratio), "{classes}, {depth}: {ratio}");
+        }
     }
 
     /// The least Σσ^p of a given cross-entropy is below that of every spectrum which the inequalities allow, and
