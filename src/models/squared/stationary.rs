@@ -264,6 +264,27 @@ mod tests {
         }
     }
 
+    /// Few steps, and as many as are said: of the larger root from near and from far, and of the smaller one.
+    #[test]
+    fn steps_are_counted() {
+        for (depth, share, in_f64, in_f32) in [
+            (2, 1e-9, [1, 3, 1], [1, 3, 0]),
+            (2, 0.1, [2, 5, 3], [1, 4, 2]),
+            (2, 1.0, [4, 7, 5], [3, 6, 4]),
+            (3, 0.9, [4, 6, 4], [3, 5, 3]),
+            (10, 1.0, [3, 6, 5], [2, 5, 4]),
+            (1000, 1.0, [1, 4, 4], [1, 3, 2]),
+        ] {
+            let b = share * Potential::<f64>::new(depth).unwrap().slope_threshold();
+            let solver = Solver::<f64>::new(depth);
+            let found = [solver.global(b), solver.larger(b), solver.smaller(b)];
+            assert_eq!(found.map(|root| root.steps), in_f64, "M = {depth}, {share} β");
+            let (solver, b) = (Solver::<f32>::new(depth), b as f32);
+            let found = [solver.global(b), solver.larger(b), solver.smaller(b)];
+            assert_eq!(found.map(|root| root.steps), in_f32, "M = {depth}, {share} β");
+        }
+    }
+
     #[test]
     fn newton_steps_square_the_error() {
         for depth in [2, 3, 5, 20] {
