@@ -1,7 +1,7 @@
 //! What a prediction says of itself in words and numbers, held against the outputs and class means of its matrices.
 
 use nalgebra::DMatrix;
-use neural_collapse::{ClassCounts, Geometry, Prediction};
+use neural_collapse::{ClassCounts, Geometry, LinearHead, Prediction};
 
 /// Whether two numbers of one size agree but for rounding.
 fn alike(a: f64, b: f64, size: f64) -> bool {
@@ -32,6 +32,18 @@ fn affine_rank(means: &DMatrix<f64>) -> usize {
     centered.column_iter_mut().for_each(|mut mean| mean -= &center);
     let values = centered.singular_values();
     values.iter().filter(|&&value| value > 1e-7 * means.amax().max(1e-300)).count()
+}
+
+/// Numbers of classes and layers, and widths where they are limited.
+pub fn check_shape(name: &str, prediction: &dyn Prediction, head: &LinearHead) {
+    assert_eq!(
+        (prediction.classes(), prediction.depth()),
+        (head.classes(), head.depth()),
+        "{name}"
+    );
+    if let Some(widths) = prediction.widths() {
+        assert_eq!(widths, head.widths(), "{name}");
+    }
 }
 
 /// Symmetry, rank, geometry and the runs of the bias.

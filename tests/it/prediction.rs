@@ -74,6 +74,7 @@ fn check(name: &str, prediction: &dyn Prediction) {
     }
     check_model(name, prediction);
     let outputs = attained.point.head().product().unwrap() * &attained.means;
+    crate::answers::check_shape(name, prediction, attained.point.head());
     crate::answers::check(name, prediction, &outputs, &attained.means);
     check_grams(name, prediction, &attained);
     check_norms(name, prediction, &attained);
@@ -163,6 +164,7 @@ fn check_without_classes(name: &str, prediction: &dyn Prediction) {
     let point = prediction.explicit(&Basis::Random(7)).unwrap();
     assert!(prediction.counts().is_none() && point.class_means().is_none(), "{name}");
     assert!(matches!(prediction.class_runs(), Err(Error::NotAnswered { .. })), "{name}");
+    crate::answers::check_shape(name, prediction, point.head());
     let weight = &point.head().weights()[0];
     let gram = prediction.trailing_gram(1).unwrap().to_dense().unwrap();
     let found = weight * weight.transpose();
