@@ -241,14 +241,13 @@ impl Reduced {
 
     /// The best local minimum along a ray, on a grid of scales.
     fn best_scale(&self, start: &[f64], penalty: &Penalty) -> Option<Vec<f64>> {
-        let ratio = (LARGEST_SCALE / SMALLEST_SCALE).powf((SCALES as f64 - 1.0).recip());
-        let scale = |index: usize| SMALLEST_SCALE * ratio.powi(index as i32);
         let ray = Ray::new(self, start, penalty);
-        let values: Vec<f64> = (0..SCALES).map(|index| ray.value(scale(index))).collect();
+        let scales = scales();
+        let values: Vec<f64> = scales.iter().map(|&scale| ray.value(scale)).collect();
         let local = (1..SCALES - 1)
             .filter(|&index| values[index] <= values[index - 1].min(values[index + 1]));
         let best = local.min_by(|&i, &j| values[i].total_cmp(&values[j]))?;
-        Some(start.iter().map(|size| size * scale(best)).collect())
+        Some(start.iter().map(|size| size * scales[best]).collect())
     }
 
     /// Damped Newton steps from a start; `None` if a singular value goes to zero.
@@ -283,6 +282,12 @@ impl Reduced {
         let stationary = stationary.fold(0.0, f64::max) <= STATIONARY * end.value;
         (stationary && self.singular_forms.iter().all(alive)).then_some((sizes, end.value))
     }
+}
+
+/// The scales from the smallest to the largest one, at equal ratios.
+fn scales() -> Vec<f64> {
+    let ratio = (LARGEST_SCALE / SMALLEST_SCALE).powf((SCALES as f64 - 1.0).recip());
+    (0..SCALES).map(|index| SMALLEST_SCALE * ratio.powi(index as i32)).collect()
 }
 
 /// F along a ray, with all inner products done.
@@ -450,13 +455,15 @@ mod tests {
         let reduced = square.reduced(4, Bias::None).unwrap();
         let penalty = penalty(2, 0.05, Bias::None);
         let (sizes, value) = reduced.minimize(&penalty).unwrap();
-        let ratio = (LARGEST_SCALE / SMALLEST_SCALE).powf(1.0 / 55.0);
+        let scales = scales();
+        let ratio = scales[1] / scales[0];
+        assert!((scales[SCALES - 1] / LARGEST_SCALE - 1.0).abs() < 1e-12);
         let start = reduced.best_scale(&[1.0], &penalty).unwrap()[0];
         assert!((start / sizes[0]).ln().abs() <= ratio.ln(), "{start}, {sizes:?}");
         assert!(value <= reduced.value(&[start], &penalty));
         // Nothing else on the grid is lower.
-        for index in 0..SCALES {
-            let scale = SMALLEST_SCALE * ratio.powi(index as i32);
+        for (index, &scale) in scales.iter().enumerate() {
+            assert!((scale / SMALLEST_SCALE / ratio.powi(index as i32) - 1.0).abs() < 1e-12);
             let value = reduced.value(&[scale], &penalty);
             assert!(value >= reduced.value(&[start], &penalty) || scale < 0.2, "{scale}");
         }
