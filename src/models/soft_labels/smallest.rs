@@ -220,12 +220,17 @@ impl Best {
         if self.is_centered {
             return Ok(decomposition.factors);
         }
-        let values = left_svd(&self.scaled)?.singular_values;
-        let largest = values.iter().copied().fold(0.0, f64::max);
-        let size = (self.scaled.nrows() + self.scaled.ncols()) as f64;
-        let least = 4.0 * size * f64::EPSILON * largest;
-        Factors::new(&self.scaled, values.iter().filter(|&&value| value > least).count())
+        without_rounding(&self.scaled)
     }
+}
+
+/// The singular vectors of a matrix, without those of singular values that rounding makes.
+fn without_rounding(matrix: &DMatrix<f64>) -> Result<Factors> {
+    let values = left_svd(matrix)?.singular_values;
+    let largest = values.iter().copied().fold(0.0, f64::max);
+    let size = (matrix.nrows() + matrix.ncols()) as f64;
+    let least = 4.0 * size * f64::EPSILON * largest;
+    Factors::new(matrix, values.iter().filter(|&&value| value > least).count())
 }
 
 /// Moves a column to the nearest with one level on the support and less by the margin at least elsewhere.
@@ -236,5 +241,29 @@ fn project(column: &mut DVectorViewMut<'_, f64>, support: &[usize], margin: f64)
     let level = Projection::new(&entries, support, margin).level;
     for (entry, inside) in column.iter_mut().zip(inside) {
         *entry = if inside { level } else { entry.min(level - margin) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Singular values below some roundings of the largest are left out, at every size and shape, and no others.
+    #[test]
+    fn singular_values_that_rounding_makes_are_left_out() {
+        for (rows, columns) in [(5, 5), (4, 9), (9, 4)] {
+            let rounding = 4.0 * (rows + columns) as f64 * f64::EPSILON;
+            for size in [1e-100, 0.3, 1e100] {
+                for (share, rank) in [(0.0, 2), (0.5, 2), (2.0, 3), (1e6, 3)] {
+                    let mut matrix = DMatrix::zeros(rows, columns);
+                    matrix[(1, 2)] = 2.0 * size;
+                    matrix[(3, 0)] = size;
+                    matrix[(2, 1)] = share * rounding * 2.0 * size;
+                    let factors = without_rounding(&matrix).unwrap();
+                    assert_eq!(factors.values.len(), rank, "{rows}×{columns}, {size:e}, {share}");
+                }
+            }
+        }
+        assert_eq!(without_rounding(&DMatrix::zeros(3, 4)).unwrap().values.len(), 0);
     }
 }

@@ -3,7 +3,9 @@
 use nalgebra::DMatrix;
 
 use super::{Graph, binomial, ridge};
-use crate::problem::regularization::Regularization;
+use crate::models::squared::Ufm;
+use crate::problem::counts::ClassCounts;
+use crate::problem::regularization::{Bias, Regularization};
 
 /// All graphs of up to 21 classes.
 fn graphs() -> Vec<Graph> {
@@ -160,4 +162,18 @@ fn copies_fill_the_widths() {
     assert_eq!(graph.most_copies(30, Some(&[30, 35])), 1);
     assert_eq!(graph.most_copies(30, Some(&[30, 40])), 2);
     assert_eq!(graph.most_copies(30, Some(&[20, 35])), 0);
+}
+
+/// Competitors are known where the linear minimum fits all classes alike: the widths leave room for all.
+#[test]
+fn nothing_is_known_of_narrow_layers() {
+    let with = |widths: [usize; 3], bias: Bias| {
+        let penalties = Regularization::new(&[1e-5; 3], 1e-5).unwrap().with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(10, 50).unwrap(), penalties).unwrap();
+        ufm.with_widths(&widths).unwrap().global_minimum().unwrap().relu_competitor()
+    };
+    assert_eq!(with([10, 10, 10], Bias::None).unwrap().graphs(), 1);
+    assert!(with([9, 10, 10], Bias::None).is_none());
+    assert!(with([5, 5, 10], Bias::None).is_none());
+    assert!(with([10, 10, 10], Bias::Unregularized).is_none());
 }
