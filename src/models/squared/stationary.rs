@@ -264,6 +264,24 @@ mod tests {
         }
     }
 
+    /// From wherever it begins, the last step of third order ends at the root, after few steps before it.
+    #[test]
+    fn roots_are_reached_from_afar() {
+        for depth in [2, 5, 100, 100_000] {
+            let (solver, m) = (Solver::<f64>::new(depth), f64::from(depth));
+            let b = 0.7 * Potential::<f64>::new(depth).unwrap().slope_threshold();
+            let root = solver.global(b);
+            for (error, steps) in [(1e-1, 4), (1e-3, 2), (1e-6, 1), (-1e-6, 1), (0.0, 1)] {
+                let x = root.x * (1.0 + error / m);
+                let found = solver.finish_from_afar((x, 0), solver.accurate_step(x, b), b);
+                let ratios = [found.x / root.x - 1.0, found.power / root.power - 1.0];
+                let is_root = ratios.iter().all(|ratio| ratio.abs() <= 8.0 * f64::EPSILON);
+                assert!(is_root, "M = {depth}, {error}: {ratios:?}");
+                assert!(found.steps <= steps, "M = {depth}, {error}: {}", found.steps);
+            }
+        }
+    }
+
     /// Few steps, and as many as are said: of the larger root from near and from far, and of the smaller one.
     #[test]
     fn steps_are_counted() {
