@@ -280,7 +280,7 @@ mod tests {
         }
         assert_eq!(norm_of_product(&(&left * 0.0), &right), 0.0);
         assert_eq!(norm_of_product(&left, &(&right * 0.0)), 0.0);
-        let matrix = ClassMatrix::dense(left.clone() * &right);
+        let matrix = ClassMatrix::dense(left * &right);
         assert!((norm_of_matrix(&matrix) / expected - 1.0).abs() < 1e-14);
     }
 
