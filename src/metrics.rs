@@ -19,6 +19,7 @@ mod nc2;
 mod nc3;
 mod nc4;
 mod out_of_distribution;
+mod pairs;
 mod regression;
 mod shape;
 mod spread;

@@ -8,6 +8,7 @@ pub(crate) mod double_double;
 pub(crate) mod lanes;
 pub(crate) mod lbfgs;
 pub(crate) mod linalg;
+pub(crate) mod logarithm;
 pub(crate) mod magnitude;
 pub(crate) mod nth_root;
 pub(crate) mod parallel;

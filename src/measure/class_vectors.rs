@@ -13,6 +13,7 @@ use crate::numerics::linalg::{
 use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
+use crate::numerics::simd::vectorised;
 
 /// Classes of one tile of pairs: few, so that all threads have tiles …
 const TILE: usize = 256;
@@ -20,6 +21,9 @@ const TILE: usize = 256;
 /// … or many, which is faster where there are [`MANY_CLASSES`].
 const LARGE_TILE: usize = 1024;
 const MANY_CLASSES: usize = 8192;
+
+/// So many columns of a tile are multiplied at once: their products stay in the cache until they are visited.
+const WIDTH: usize = 128;
 
 /// One vector for each of K classes, borrowed: the class means or the rows of a classifier, on which the
 /// angles and lengths of neural collapse are measured.
@@ -56,26 +60,28 @@ enum Axis {
 }
 
 /// The inner products of the vectors of some classes with that of a class after them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Strip<'a> {
     /// The classes i …
     pub(crate) classes: Range<usize>,
     /// … that are all before this class j.
     pub(crate) other: usize,
-    /// ⟨v_i, v_j⟩, or the cosines if [`Precision::SingleCosines`] were asked for.
-    pub(crate) products: &'a [f64],
+    /// ⟨v_i, v_j⟩, or the cosines if these were asked for.
+    pub(crate) products: &'a mut [f64],
 }
 
-/// How the inner products of all pairs are computed.
+/// What is computed of all pairs, and how.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Precision<'a> {
+pub(crate) enum Wanted<'a> {
     /// Inner products in `f64`.
-    Double,
+    InnerProducts,
+    /// Cosines in `f64`, for vectors of these lengths.
+    Cosines(&'a [f64]),
     /// Cosines in `f32`, for vectors of these lengths: twice as fast, with errors of some 10⁻⁷.
     SingleCosines(&'a [f64]),
 }
 
-/// A tile of inner products and what it is made of.
+/// Some columns of a tile of inner products and what they are made of.
 struct Tile<T> {
     /// The classes of the rows, and their vectors.
     left: Option<(Range<usize>, Packed<T>)>,
@@ -254,11 +260,22 @@ impl<'a> ClassVectors<'a> {
     /// [`directions`](Self::directions) in `f32`.
     fn fill_single(&self, block: &mut Block<f32>, classes: Range<usize>, norms: &[f64]) {
         block.reshape(self.dimension(), classes.len());
-        let view = self.as_columns();
-        for (index, class) in classes.enumerate() {
-            let (factor, vector) = (norms[class].recip(), view.column(class));
-            let entries = block.column_mut(index).iter_mut().zip(&vector);
-            entries.for_each(|(entry, number)| *entry = (number * factor) as f32);
+        let factors = norms[classes.clone()].iter().map(|norm| norm.recip()).enumerate();
+        match self.axis {
+            Axis::Column => factors.for_each(|(index, factor)| {
+                let vector = self.matrix.column(classes.start + index);
+                to_single(vector.as_slice(), factor, block.column_mut(index));
+            }),
+            // Column by column, as the entries lie in memory.
+            Axis::Row => {
+                let factors: Vec<_> = factors.collect();
+                for (i, column) in self.matrix.column_iter().enumerate() {
+                    let numbers = &column.as_slice()[classes.clone()];
+                    for (number, &(index, factor)) in numbers.iter().zip(&factors) {
+                        block.column_mut(index)[i] = (number * factor) as f32;
+                    }
+                }
+            }
         }
     }
 
@@ -273,25 +290,28 @@ impl<'a> ClassVectors<'a> {
     /// No more than a few tiles of inner products are in memory at a time.
     pub(crate) fn fold_pairs<A: Clone + Send + Sync>(
         &self,
-        precision: Precision<'_>,
+        wanted: Wanted<'_>,
         start: &A,
         visit: impl Fn(&mut A, Strip<'_>) + Sync,
         merge: impl Fn(&mut A, A),
     ) -> A {
-        let fold = |folded: &mut A, strip: Strip<'_>| visit(folded, strip);
-        let folded = match precision {
-            Precision::Double => {
-                let columns = self.as_columns();
-                let fill = |block: &mut Block<f64>, classes: Range<usize>| {
-                    block.copy(&columns.columns_range(classes));
-                };
-                self.fold_tiles(fill, start, fold)
+        let copy = |block: &mut Block<f64>, classes: Range<usize>| {
+            block.copy(&self.as_columns().columns_range(classes));
+        };
+        let folded = match wanted {
+            Wanted::InnerProducts => self.fold_tiles(copy, start, visit),
+            Wanted::Cosines(norms) => {
+                let inverse: Vec<f64> = norms.iter().map(|norm| norm.recip()).collect();
+                self.fold_tiles(copy, start, |folded, Strip { classes, other, products }| {
+                    scale(products, inverse[other], &inverse[classes.clone()]);
+                    visit(folded, Strip { classes, other, products });
+                })
             }
-            Precision::SingleCosines(norms) => {
+            Wanted::SingleCosines(norms) => {
                 let fill = |block: &mut Block<f32>, classes: Range<usize>| {
                     self.fill_single(block, classes, norms);
                 };
-                self.fold_tiles(fill, start, fold)
+                self.fold_tiles(fill, start, visit)
             }
         };
         let mut result = start.clone();
@@ -316,13 +336,11 @@ impl<'a> ClassVectors<'a> {
         let operations = classes.saturating_mul(classes / 2 + 1).saturating_mul(self.dimension());
         parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
             let (left, right) = &tiles[index];
-            tile.fill(&fill, left, right);
             let mut folded = start.clone();
-            for (other, column) in right.clone().zip(tile.products.column_iter()) {
-                let classes = left.start..left.end.min(other);
-                tile.strip.resize(classes.len(), 0.0);
-                to_f64(&column.as_slice()[..classes.len()], &mut tile.strip);
-                visit(&mut folded, Strip { classes, other, products: &tile.strip });
+            for first in right.clone().step_by(WIDTH) {
+                let others = first..right.end.min(first + WIDTH);
+                tile.fill(&fill, left, &others);
+                tile.for_each_strip(left, others, |strip| visit(&mut folded, strip));
             }
             folded
         })
@@ -341,6 +359,21 @@ impl<T: Scalar> Tile<T> {
     fn new() -> Self {
         let products = DMatrix::zeros(0, 0);
         Self { left: None, right: Block::new(), products, strip: Vec::new() }
+    }
+
+    /// Calls `visit` with the products of each column with the rows before it.
+    fn for_each_strip(
+        &mut self,
+        left: &Range<usize>,
+        right: Range<usize>,
+        mut visit: impl FnMut(Strip<'_>),
+    ) {
+        for (other, column) in right.zip(self.products.column_iter()) {
+            let classes = left.start..left.end.min(other);
+            self.strip.resize(classes.len(), 0.0);
+            to_f64(&column.as_slice()[..classes.len()], &mut self.strip);
+            visit(Strip { classes, other, products: &mut self.strip });
+        }
     }
 
     /// Fills the tile with inner products.
@@ -362,4 +395,24 @@ impl<T: Scalar> Tile<T> {
         packed.multiply(&self.right, &mut self.products);
         self.left = Some((left.clone(), packed));
     }
+}
+
+/// Multiplies numbers by a common factor and by one for each.
+fn scale(numbers: &mut [f64], factor: f64, factors: &[f64]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (number, other) in numbers.iter_mut().zip(factors) {
+                *number *= factor * other;
+            }
+        },
+    );
+}
+
+/// The numbers times a factor in `f32`.
+fn to_single(numbers: &[f64], factor: f64, out: &mut [f32]) {
+    vectorised(
+        #[inline(always)]
+        || out.iter_mut().zip(numbers).for_each(|(out, number)| *out = (number * factor) as f32),
+    );
 }

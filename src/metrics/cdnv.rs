@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::measure::center::{Center, subtract_center};
-use crate::measure::class_vectors::{ClassVectors, Precision};
+use crate::measure::class_vectors::{ClassVectors, Wanted};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
@@ -108,11 +108,11 @@ pub(crate) fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
     vectors.check_pairs()?;
     let norms = vectors.squared_norms();
     let sums = vectors.fold_pairs(
-        Precision::Double,
+        Wanted::InnerProducts,
         &Sums::default(),
         |sums, strip| {
             let j = strip.other;
-            for (i, product) in strip.classes.zip(strip.products) {
+            for (i, product) in strip.classes.zip(&*strip.products) {
                 let total = norms[i] + norms[j];
                 let mut square = total - 2.0 * product;
                 if square < CLOSE * total {

@@ -1,9 +1,9 @@
 //! The shape that the vectors of the classes make: equal lengths, equal angles, even spread.
 
 use crate::error::Result;
-use crate::measure::class_vectors::{ClassVectors, Precision, Strip};
+use crate::measure::class_vectors::ClassVectors;
+use crate::metrics::pairs::{Cosines, Energies, add_up};
 use crate::metrics::spread::{Moments, Spread};
-use crate::numerics::simd::vectorised;
 
 /// Up to this many classes every pair is visited: it takes no time, and is as accurate as can be.
 const FEW_CLASSES: usize = 1024;
@@ -12,18 +12,9 @@ const FEW_CLASSES: usize = 1024;
 /// below this multiple of it, it has less than six digits.
 const FEW_DIGITS: f64 = 1e6 * f64::EPSILON;
 
-/// Unit vectors closer than this, squared: 2 − 2cos has lost a third of its digits.
-const CLOSE: f64 = 1e-4;
-
-/// The same for cosines in `f32`, of which all pairs but very few differ by more.
-const CLOSE_IN_SINGLE: f64 = 0.1;
-
 /// Cosines that spread by more than this may be computed in `f32`: errors of 10⁻⁷ have either sign, so
 /// in means over half a million pairs and more nothing is left of them.
 const WIDE_SPREAD: f64 = 1e-3;
-
-/// Sums that are added up side by side.
-const LANES: usize = 8;
 
 /// NC2, equal norms: mean and standard deviation of the lengths ‖v_k‖, whose quotient, the
 /// [coefficient of variation](Spread::coefficient_of_variation), vanishes as the vectors become equally
@@ -92,7 +83,7 @@ pub fn cosine_spread(vectors: &ClassVectors<'_>) -> Result<Spread> {
     vectors.check_pairs()?;
     let norms = vectors.positive_norms()?;
     Ok(structured_spread(vectors, &norms)
-        .unwrap_or_else(|| visit_cosines(vectors, &norms, Precision::Double).spread()))
+        .unwrap_or_else(|| visit_cosines(vectors, &norms).spread()))
 }
 
 /// Of all pairs of vectors: how far their cosines are from those of a simplex ETF.
@@ -143,20 +134,9 @@ pub struct Equiangularity {
 pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
     vectors.check_pairs()?;
     let norms = vectors.positive_norms()?;
-    let (found, cosines) = match Pairs::new(vectors, &norms) {
-        Pairs::Double => {
-            let found = visit_cosines(vectors, &norms, Precision::Double);
-            (found, found.spread())
-        }
-        Pairs::Single(cosines) => {
-            (visit_cosines(vectors, &norms, Precision::SingleCosines(&norms)), cosines)
-        }
-    };
-    Ok(Equiangularity {
-        cosines,
-        etf_deviation: found.deviations.iter().sum::<f64>() / cosines.number as f64,
-        largest_etf_deviation: found.largest.into_iter().fold(0.0, f64::max),
-    })
+    let pairs = Pairs::new(vectors, &norms);
+    let found = add_up(vectors, &norms, pairs.are_single(), &cosines(vectors, &norms));
+    Ok(equiangularity_of(pairs, &found))
 }
 
 /// NC2, hyperspherical uniformity: mean and standard deviation of the logarithmic energy of all pairs of
@@ -192,31 +172,9 @@ pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
 pub fn log_energy(vectors: &ClassVectors<'_>) -> Result<Spread> {
     vectors.check_pairs()?;
     let norms = vectors.positive_norms()?;
-    let classes = vectors.classes() as f64;
-    let start = Moments::around(-0.5 * (2.0 * classes / (classes - 1.0)).ln());
-    let (precision, close) = match Pairs::new(vectors, &norms) {
-        Pairs::Double => (Precision::Double, CLOSE),
-        Pairs::Single(_) => (Precision::SingleCosines(&norms), CLOSE_IN_SINGLE),
-    };
-    let energies = vectors.fold_pairs(
-        precision,
-        &start,
-        |energies, strip| {
-            let t = norms[strip.other];
-            for (i, product) in strip.classes.zip(strip.products) {
-                let s = norms[i];
-                let cosine =
-                    if precision == Precision::Double { product / (s * t) } else { *product };
-                let mut square = 2.0 - 2.0 * cosine;
-                if square < close {
-                    square = vectors.squared_distance((i, s), (strip.other, t));
-                }
-                energies.add(-0.5 * square.ln());
-            }
-        },
-        |energies, part| energies.merge(&part),
-    );
-    Ok(energies.spread())
+    let single = Pairs::new(vectors, &norms).are_single();
+    let energies = Energies::new(vectors.classes(), single);
+    Ok(add_up(vectors, &norms, single, &energies).spread())
 }
 
 /// All that is told of the shape that a vector for each class makes; what is not defined is `None`.
@@ -242,14 +200,38 @@ impl Shape {
     /// The shape that the vectors of the classes make.
     #[must_use]
     pub fn of(vectors: &ClassVectors<'_>) -> Self {
-        // All that can be wrong is a vector of zeros and a class alone.
-        let angles = equiangularity(vectors).ok();
+        let of_pairs = angles_and_energy(vectors).ok();
+        let angles = of_pairs.map(|of_pairs| of_pairs.0);
         Self {
             norm_spread: norm_spread(vectors),
             cosine_spread: angles.map(|angles| angles.cosines),
             equiangularity: angles,
-            log_energy: log_energy(vectors).ok(),
+            log_energy: of_pairs.map(|of_pairs| of_pairs.1),
         }
+    }
+}
+
+/// [`equiangularity`] and [`log_energy`] in one pass over the pairs; all that can be wrong is a vector of zeros and a class
+/// alone.
+fn angles_and_energy(vectors: &ClassVectors<'_>) -> Result<(Equiangularity, Spread)> {
+    vectors.check_pairs()?;
+    let norms = vectors.positive_norms()?;
+    let pairs = Pairs::new(vectors, &norms);
+    let single = pairs.are_single();
+    let start = (cosines(vectors, &norms), Energies::new(vectors.classes(), single));
+    let (cosines, energies) = add_up(vectors, &norms, single, &start);
+    Ok((equiangularity_of(pairs, &cosines), energies.spread()))
+}
+
+fn equiangularity_of(pairs: Pairs, found: &Cosines) -> Equiangularity {
+    let cosines = match pairs {
+        Pairs::Double => found.spread(),
+        Pairs::Single(spread) => spread,
+    };
+    Equiangularity {
+        cosines,
+        etf_deviation: found.etf_deviation(),
+        largest_etf_deviation: found.largest_etf_deviation(),
     }
 }
 
@@ -269,96 +251,20 @@ impl Pairs {
             _ => Self::Double,
         }
     }
-}
 
-/// What a visit to all pairs adds up, in lanes.
-#[derive(Debug, Clone, Copy)]
-struct Cosines {
-    /// A number close to the mean.
-    origin: f64,
-    /// −1/(K−1).
-    etf: f64,
-    number: u64,
-    /// Σ (cos − origin) and Σ (cos − origin)².
-    sums: [f64; LANES],
-    squares: [f64; LANES],
-    /// Σ |cos + 1/(K−1)|, and the largest.
-    deviations: [f64; LANES],
-    largest: [f64; LANES],
-}
-
-impl Cosines {
-    fn around(origin: f64, classes: usize) -> Self {
-        let zeros = [0.0; LANES];
-        Self {
-            origin,
-            etf: -1.0 / (classes as f64 - 1.0),
-            number: 0,
-            sums: zeros,
-            squares: zeros,
-            deviations: zeros,
-            largest: zeros,
-        }
-    }
-
-    /// Adds products · factor · factors.
-    #[inline(always)]
-    fn add(&mut self, products: &[f64], factor: f64, factors: &[f64]) {
-        self.number += products.len() as u64;
-        let (chunks, rest) = products.as_chunks::<LANES>();
-        let (factor_chunks, factor_rest) = factors.as_chunks::<LANES>();
-        for (products, factors) in chunks.iter().zip(factor_chunks) {
-            for lane in 0..LANES {
-                self.add_one(lane, products[lane] * factor * factors[lane]);
-            }
-        }
-        for (lane, (product, other)) in rest.iter().zip(factor_rest).enumerate() {
-            self.add_one(lane, product * factor * other);
-        }
-    }
-
-    #[inline(always)]
-    fn add_one(&mut self, lane: usize, cosine: f64) {
-        let (difference, deviation) = (cosine - self.origin, (cosine - self.etf).abs());
-        self.sums[lane] += difference;
-        self.squares[lane] += difference * difference;
-        self.deviations[lane] += deviation;
-        self.largest[lane] = self.largest[lane].max(deviation);
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.number += other.number;
-        for lane in 0..LANES {
-            self.sums[lane] += other.sums[lane];
-            self.squares[lane] += other.squares[lane];
-            self.deviations[lane] += other.deviations[lane];
-            self.largest[lane] = self.largest[lane].max(other.largest[lane]);
-        }
-    }
-
-    fn spread(&self) -> Spread {
-        let [sum, squares] = [self.sums, self.squares].map(|lanes| lanes.iter().sum());
-        Moments::new(self.origin, self.number, sum, squares).spread()
+    fn are_single(self) -> bool {
+        matches!(self, Self::Single(_))
     }
 }
 
-fn visit_cosines(vectors: &ClassVectors<'_>, norms: &[f64], precision: Precision<'_>) -> Cosines {
-    let inverse: Vec<f64> = match precision {
-        Precision::Double => norms.iter().map(|norm| norm.recip()).collect(),
-        Precision::SingleCosines(_) => vec![1.0; norms.len()],
-    };
-    let start = Cosines::around(mean_cosine(vectors, norms), vectors.classes());
-    vectors.fold_pairs(
-        precision,
-        &start,
-        |cosines, Strip { classes, other, products }| {
-            vectorised(
-                #[inline(always)]
-                || cosines.add(products, inverse[other], &inverse[classes]),
-            );
-        },
-        |cosines, part| cosines.merge(&part),
-    )
+/// Sums over all pairs, in `f64`.
+fn visit_cosines(vectors: &ClassVectors<'_>, norms: &[f64]) -> Cosines {
+    add_up(vectors, norms, false, &cosines(vectors, norms))
+}
+
+/// No pairs yet.
+fn cosines(vectors: &ClassVectors<'_>, norms: &[f64]) -> Cosines {
+    Cosines::around(mean_cosine(vectors, norms), vectors.classes())
 }
 
 /// (‖Σ u‖² − K)/(K(K−1)).
@@ -402,7 +308,7 @@ mod tests {
         let matrix = vectors(1500, 6);
         let vectors = ClassVectors::rows(&matrix).unwrap();
         let norms = vectors.positive_norms().unwrap();
-        let direct = visit_cosines(&vectors, &norms, Precision::Double).spread();
+        let direct = visit_cosines(&vectors, &norms).spread();
         let found = spread_from_gram(&vectors, &norms).unwrap();
         assert!((found.mean - direct.mean).abs() < 1e-13);
         assert!((found.deviation - direct.deviation).abs() < 1e-10);
@@ -429,22 +335,38 @@ mod tests {
             let norms = vectors.positive_norms().unwrap();
             let pairs = Pairs::new(&vectors, &norms);
             assert_eq!(matches!(pairs, Pairs::Single(_)), single, "{classes} {dimension}");
-            let expected = visit_cosines(&vectors, &norms, Precision::Double);
+            let expected = visit_cosines(&vectors, &norms);
             let found = equiangularity(&vectors).unwrap();
             let allowed = |error: f64| if single { error } else { 0.0 };
             assert!((found.cosines.mean - expected.spread().mean).abs() <= allowed(1e-13));
             let deviation = found.cosines.deviation - expected.spread().deviation;
             assert!(deviation.abs() <= allowed(1e-10));
-            let total: f64 = expected.deviations.iter().sum();
-            let mean = total / found.cosines.number as f64;
-            assert!((found.etf_deviation - mean).abs() <= allowed(1e-8));
-            let largest = expected.largest.into_iter().fold(0.0, f64::max);
-            assert!((found.largest_etf_deviation - largest).abs() <= allowed(1e-6));
+            let error = found.etf_deviation - expected.etf_deviation();
+            assert!(error.abs() <= allowed(1e-8));
+            let error = found.largest_etf_deviation - expected.largest_etf_deviation();
+            assert!(error.abs() <= allowed(1e-6));
             assert_eq!(found.cosines, cosine_spread(&vectors).unwrap());
             let (found, expected) = (log_energy(&vectors).unwrap(), energy(&vectors, &norms));
             let allowed = if single { 1e-8 } else { 1e-12 };
             assert!((found.mean - expected.mean).abs() < allowed);
             assert!((found.deviation - expected.deviation).abs() < allowed);
+        }
+    }
+
+    /// One pass for all, over rows or columns, gives what each function does by itself.
+    #[test]
+    fn a_shape_is_what_its_parts_are() {
+        for (classes, dimension) in [(2, 3), (30, 7), (1300, 40)] {
+            let matrix = vectors(classes, dimension);
+            let (rows, transposed) = (ClassVectors::rows(&matrix).unwrap(), matrix.transpose());
+            let shape = Shape::of(&rows);
+            assert_eq!(shape.norm_spread, norm_spread(&rows));
+            assert_eq!(shape.equiangularity, Some(equiangularity(&rows).unwrap()));
+            assert_eq!(shape.cosine_spread, Some(cosine_spread(&rows).unwrap()));
+            assert_eq!(shape.log_energy, Some(log_energy(&rows).unwrap()));
+            let of_columns = Shape::of(&ClassVectors::columns(&transposed).unwrap());
+            let means = [shape, of_columns].map(|shape| shape.log_energy.unwrap().mean);
+            assert!((means[0] - means[1]).abs() < 1e-13, "{means:?}");
         }
     }
 
@@ -467,27 +389,12 @@ mod tests {
             let matrix = &exact + vectors(40, 40) * size;
             let vectors = ClassVectors::rows(&matrix).unwrap();
             let norms = vectors.positive_norms().unwrap();
-            let direct = visit_cosines(&vectors, &norms, Precision::Double).spread();
+            let direct = visit_cosines(&vectors, &norms).spread();
             if let Some(found) = spread_from_gram(&vectors, &norms) {
                 assert!((found.deviation / direct.deviation - 1.0).abs() < 1e-5, "{size}");
             } else {
                 assert!(size < 1e-4);
             }
-        }
-    }
-
-    /// The origin is near the mean, but need not be it.
-    #[test]
-    fn any_origin_gives_the_mean_and_deviation() {
-        let cosines: Vec<f64> = (0..19).map(|i| (f64::from(i) * 0.7).sin() / 2.0).collect();
-        let mean = cosines.iter().sum::<f64>() / 19.0;
-        let variance = cosines.iter().map(|cosine| (cosine - mean).powi(2)).sum::<f64>() / 19.0;
-        for origin in [mean, 0.3, -1.0] {
-            let mut sums = Cosines::around(origin, 5);
-            sums.add(&cosines, 1.0, &[1.0; 19]);
-            let spread = sums.spread();
-            assert!((spread.mean - mean).abs() < 1e-15, "{spread:?}, {mean}");
-            assert!((spread.deviation - variance.sqrt()).abs() < 1e-15, "{spread:?}");
         }
     }
 }

@@ -74,12 +74,6 @@ impl Moments {
         self.squares += difference * difference;
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.number += other.number;
-        self.sum += other.sum;
-        self.squares += other.squares;
-    }
-
     pub(crate) fn spread(&self) -> Spread {
         let number = self.number as f64;
         let shift = self.sum / number;

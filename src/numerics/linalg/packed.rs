@@ -135,7 +135,8 @@ impl<T: Lanes> Packed<T> {
     pub(crate) fn multiply(&self, right: &Block<T>, products: &mut DMatrix<T>) {
         let shape = (self.rows(), right.shape.1);
         reshape(products, shape);
-        products.fill(T::zero());
+        // The compiler knows how to clear a slice at once, unlike a matrix.
+        products.as_mut_slice().fill(T::zero());
         self.add_products(right.as_columns(), 0, products.as_mut_slice(), shape.0);
     }
 }
