@@ -10,7 +10,7 @@ use crate::numerics::linalg::{
     product, symmetric_eigen, times_in_place, transposed,
 };
 use crate::numerics::magnitude::largest;
-use crate::numerics::parallel;
+use crate::numerics::parallel::{self, NEW_NUMBER};
 use crate::numerics::simd::vectorised;
 use crate::numerics::squares::sum_of_squares;
 
@@ -321,7 +321,7 @@ fn without_null_vector(
     let outs = matrix.as_mut_slice().chunks_mut(dimension.max(1)).enumerate();
     parallel::for_each(
         outs,
-        columns.len(),
+        NEW_NUMBER * columns.len(),
         || (),
         |(), (class, out)| {
             subtract(columns.column(class).as_slice(), origin, divisor, out);

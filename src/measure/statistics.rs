@@ -9,6 +9,7 @@ use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::measure::class_sums::ClassSums;
 use crate::measure::labeled_features::LabeledFeatures;
+use crate::numerics::parallel::{self, NEW_NUMBER};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::vectorised;
 use crate::problem::counts::ClassCounts;
@@ -206,12 +207,24 @@ impl ClassStatistics {
 
     fn compute_means(&self) -> DMatrix<f64> {
         let mut means = DMatrix::zeros(self.dimension(), self.classes());
-        for (class, mut column) in means.column_iter_mut().enumerate() {
-            vectorised(
-                #[inline(always)]
-                || column.iter_mut().zip(self.mean(class)).for_each(|(entry, mean)| *entry = mean),
-            );
-        }
+        let columns = means.as_mut_slice().chunks_mut(self.dimension()).enumerate();
+        let operations = NEW_NUMBER * self.dimension().saturating_mul(self.classes());
+        parallel::for_each(
+            columns,
+            operations,
+            || (),
+            |(), (class, column)| {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        column
+                            .iter_mut()
+                            .zip(self.mean(class))
+                            .for_each(|(entry, mean)| *entry = mean);
+                    },
+                );
+            },
+        );
         means
     }
 

@@ -12,6 +12,9 @@ use std::thread;
 /// Operations that are worth another thread: a tenth of a millisecond of them.
 const WORTHWHILE: usize = 1 << 19;
 
+/// Operations in whose time a number is written to memory that the system hands out anew.
+pub(crate) const NEW_NUMBER: usize = 4;
+
 /// The limit set by [`limit_threads`]; 0 if there is none.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 

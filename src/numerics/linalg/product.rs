@@ -15,8 +15,14 @@ use crate::numerics::parallel;
 /// Columns of one piece: enough for the product to run at full speed.
 const WIDTH: usize = 128;
 
+/// Columns that the product takes at once.
+const TOGETHER: usize = 8;
+
 /// Rows and columns of the left factor that are packed at a time: eight megabytes at most.
 const BLOCK: (usize, usize) = (2048, 512);
+
+/// Multiplications that the vector units make in the time of one operation.
+const AT_ONCE: usize = 16;
 
 /// A matrix view with any strides.
 pub(crate) type StridedView<'a, T> = DMatrixView<'a, T, Dyn, Dyn>;
@@ -158,7 +164,7 @@ fn add_blocks<T: Lanes>(
 ) {
     let (height, columns) = result.shape();
     // At least a few pieces, so that all threads have something to do.
-    let width = columns.div_ceil(4).min(WIDTH);
+    let width = columns.div_ceil(4).min(WIDTH).next_multiple_of(TOGETHER);
     for first in (0..height).step_by(BLOCK.0) {
         let rows = first..height.min(first + BLOCK.0);
         for start in (0..left.ncols()).step_by(BLOCK.1) {
@@ -166,7 +172,8 @@ fn add_blocks<T: Lanes>(
             let block = block_of(left, &rows, &depth);
             let packed = Packed::new(&block, |entry| factor * entry);
             let pieces = result.as_mut_slice().chunks_mut(height * width).enumerate();
-            let operations = rows.len().saturating_mul(columns).saturating_mul(depth.len());
+            let operations =
+                rows.len().saturating_mul(columns).saturating_mul(depth.len()) / AT_ONCE;
             parallel::for_each(pieces, operations, Block::new, |block, (index, piece)| {
                 let own = index * width..index * width + piece.len() / height;
                 let from = match wanted {
