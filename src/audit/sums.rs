@@ -249,19 +249,20 @@ impl<T: Scalar> AuditSums<T> {
         self.nc1.accumulate(chunk)?;
         self.resolved.accumulate(chunk)?;
         self.predicted.accumulate(chunk)?;
-        self.decisions.accumulate(chunk)?;
-        let losses = match &mut self.objective {
+        let found = match &mut self.objective {
             Some(objective) => Some(objective.add(chunk, workspace)?),
             None => {
                 self.energy.accumulate(chunk)?;
                 None
             }
         };
+        let of_head = found.as_ref().and_then(|found| found.decisions.as_deref());
+        self.decisions.accumulate_decided(chunk, of_head)?;
         if let Some(metrics) = &mut self.metrics {
             metrics.accumulate(chunk)?;
         }
         if let Some(parts) = &mut self.parts {
-            parts.accumulate_with_losses(chunk, losses.as_deref())?;
+            parts.accumulate_with_losses(chunk, found.as_ref().map(|found| &found.losses[..]))?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::measure::class_means::ClassMeans;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::numerics::linalg::{Block, Packed, power_of_two, transposed};
+use crate::numerics::magnitude::index_of_largest;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::problem::head::LinearHead;
@@ -50,10 +51,11 @@ impl Rules {
         &self.means
     }
 
-    /// The decisions for the samples of a batch, in their order.
+    /// The decisions for the samples of a batch, in their order; those of the head may be known.
     pub(super) fn decide<T: Scalar>(
         &self,
         batch: &LabeledFeatures<'_, T>,
+        of_head: Option<&[usize]>,
     ) -> Result<impl Iterator<Item = Decision> + use<T>> {
         self.means.check_shape(batch)?;
         let (dimension, classes) = self.means.shape();
@@ -63,7 +65,9 @@ impl Rules {
         let operations =
             samples.saturating_mul(2).saturating_mul(classes).saturating_mul(dimension);
         let decide = |scratch: &mut Scratch, block: usize| {
-            self.decide_block(batch, blocks[block].clone(), scratch)
+            let range = blocks[block].clone();
+            let of_head = of_head.map(|of_head| &of_head[range.clone()]);
+            self.decide_block(batch, range, of_head, scratch)
         };
         let decisions = parallel::map(blocks.len(), operations, Scratch::default, decide);
         let decisions = decisions.into_iter().collect::<Result<Vec<_>>>()?;
@@ -74,12 +78,17 @@ impl Rules {
         &self,
         batch: &LabeledFeatures<'_, T>,
         range: Range<usize>,
+        of_head: Option<&[usize]>,
         scratch: &mut Scratch,
     ) -> Result<Vec<Decision>> {
         let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
         batch.features().fill_block(range, &mut scratch.samples, write)?;
         let means = self.nearest_mean.decide(scratch);
-        let heads = self.head.as_ref().map_or_else(|| means.clone(), |rule| rule.decide(scratch));
+        let heads = match (of_head, &self.head) {
+            (Some(of_head), _) => of_head.to_vec(),
+            (None, Some(rule)) => rule.decide(scratch),
+            (None, None) => means.clone(),
+        };
         let both = heads.into_iter().zip(means);
         Ok(both.map(|(head, nearest_mean)| Decision { head, nearest_mean }).collect())
     }
@@ -131,13 +140,7 @@ impl Rule {
 
     /// The first class with the largest score.
     fn largest(&self, scores: &[f64]) -> usize {
-        let mut best = (0, f64::NEG_INFINITY);
-        for (class, (score, offset)) in scores.iter().zip(&self.offsets).enumerate() {
-            if score + offset > best.1 {
-                best = (class, score + offset);
-            }
-        }
-        best.0
+        index_of_largest(scores.iter().zip(&self.offsets).map(|(score, offset)| score + offset))
     }
 }
 

@@ -161,7 +161,16 @@ impl DecisionCounts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch)?) {
+        self.accumulate_decided(batch, None)
+    }
+
+    /// The same where it may be known already what the head decides.
+    pub(crate) fn accumulate_decided<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        of_head: Option<&[usize]>,
+    ) -> Result<()> {
+        for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch, of_head)?) {
             self.classes[label].count(label, decision);
         }
         Ok(())

@@ -10,6 +10,17 @@ pub(crate) fn largest(numbers: &[f64]) -> f64 {
     f64::from_bits(largest_magnitude(numbers))
 }
 
+/// Where the largest number is, the first one if there are several; 0 if all are NaN.
+pub(crate) fn index_of_largest(numbers: impl IntoIterator<Item = f64>) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (index, number) in numbers.into_iter().enumerate() {
+        if number > best.1 {
+            best = (index, number);
+        }
+    }
+    best.0
+}
+
 /// Whether products of numbers of this size are far from over- and underflow.
 pub(crate) fn is_comfortable(size: f64) -> bool {
     (COMFORTABLE.recip()..COMFORTABLE).contains(&size)
@@ -39,6 +50,13 @@ mod tests {
         assert_eq!(largest(&[1.0, -3.0, 2.0]), 3.0);
         assert_eq!(largest(&[1.0, f64::NEG_INFINITY]), f64::INFINITY);
         assert!(largest(&[f64::INFINITY, f64::NAN, 1.0]).is_nan());
+    }
+
+    #[test]
+    fn the_first_of_the_largest_numbers_is_found() {
+        assert_eq!(index_of_largest([-3.0, 2.0, f64::NAN, 2.0, 1.0]), 1);
+        assert_eq!(index_of_largest([f64::NEG_INFINITY, -1.0, f64::INFINITY]), 2);
+        assert_eq!((index_of_largest([]), index_of_largest([f64::NAN; 2])), (0, 0));
     }
 
     #[test]

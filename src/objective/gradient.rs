@@ -9,6 +9,7 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::linalg::{
     Columns, Packed, add_gram, add_product, product, reshape, transposed,
 };
+use crate::numerics::magnitude::{index_of_largest, is_comfortable, largest};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::numerics::squares::Squares;
@@ -71,6 +72,23 @@ pub(crate) struct Workspace {
     features: DMatrix<f64>,
     /// K×B.
     residuals: DMatrix<f64>,
+}
+
+/// What is found of each sample of a chunk on the way.
+#[derive(Debug)]
+pub(crate) struct SampleFindings {
+    /// What it contributes to the data term.
+    pub(crate) losses: Vec<f64>,
+    /// The class with the largest output; `None` if outputs are so large or small that products were out of range.
+    pub(crate) decisions: Option<Vec<usize>>,
+}
+
+/// The same of some samples, and the squared length of the gradient for their features.
+#[derive(Debug, Default)]
+struct Found {
+    losses: Vec<f64>,
+    decisions: Option<Vec<usize>>,
+    gradient: Squares,
 }
 
 impl Workspace {
@@ -157,22 +175,21 @@ impl Problem {
         })
     }
 
-    /// Adds a chunk of samples, and returns what each of them contributes to the data term.
+    /// Adds a chunk of samples, and returns what was found of each of them.
     pub(super) fn add<T: Scalar>(
         &self,
         totals: &mut Totals,
         chunk: &LabeledFeatures<'_, T>,
         workspace: &mut Workspace,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<SampleFindings> {
         let Workspace { features: block, residuals } = workspace;
         chunk.fill_columns(block, |_, sample, out| to_f64(sample, out))?;
         reshape(residuals, (self.head.classes(), chunk.labels().len()));
         residuals.fill(0.0);
-        let mut losses = Vec::with_capacity(chunk.labels().len());
-        for (own, gradient) in self.fill_residuals(block, chunk.labels(), residuals) {
-            losses.extend(own);
-            totals.feature_gradient.merge(&gradient);
-        }
+        let found = self.fill_residuals(block, chunk.labels(), residuals);
+        found.iter().for_each(|found| totals.feature_gradient.merge(&found.gradient));
+        let mut losses: Vec<f64> = found.iter().flat_map(|found| found.losses.clone()).collect();
+        let decisions: Option<Vec<_>> = found.into_iter().map(|found| found.decisions).collect();
         totals.loss += losses.iter().sum::<f64>();
         totals.energy.accumulate(chunk)?;
         totals.mean_residual += residuals.column_sum() / self.samples;
@@ -188,29 +205,30 @@ impl Problem {
         }
         let share = self.factor / self.data_term.divisor(self.samples);
         losses.iter_mut().for_each(|loss| *loss *= share);
-        Ok(losses)
+        Ok(SampleFindings { losses, decisions: decisions.map(|blocks| blocks.concat()) })
     }
 
-    /// Fills in R for some samples. For blocks of them that fit into a cache, returns their losses and the squared length of
-    /// the gradient for their features.
+    /// Fills in R for some samples, and returns what was found of blocks of them that fit into a cache.
     fn fill_residuals(
         &self,
         features: &DMatrix<f64>,
         labels: &[usize],
         residuals: &mut DMatrix<f64>,
-    ) -> Vec<(Vec<f64>, Squares)> {
+    ) -> Vec<Found> {
         let (dimension, classes) = (features.nrows(), residuals.nrows());
         let features = features.as_slice().chunks(BLOCK * dimension.max(1));
         let residuals = residuals.as_mut_slice().chunks_mut(BLOCK * classes.max(1));
-        let mut found = vec![(Vec::new(), Squares::default()); labels.len().div_ceil(BLOCK)];
+        let mut found = Vec::new();
+        found.resize_with(labels.len().div_ceil(BLOCK), Found::default);
         let operations = labels.len().saturating_mul(2 * classes + 2).saturating_mul(dimension);
         let work = features.zip(residuals).zip(labels.chunks(BLOCK)).zip(&mut found);
         parallel::for_each(work, operations, Vec::new, |gradient, work| {
             let (((features, residuals), labels), found) = work;
             self.outputs(features, residuals);
-            let losses = self.data_term.residuals(residuals, labels);
+            found.decisions = residuals.chunks(classes).map(decision).collect();
+            found.losses = self.data_term.residuals(residuals, labels);
             self.feature_gradient(features, residuals, gradient);
-            *found = (losses, Squares::of_numbers(gradient));
+            found.gradient = Squares::of_numbers(gradient);
         });
         found
     }
@@ -317,6 +335,11 @@ impl Problem {
 }
 
 /// Columns of `rows` numbers each, one after the other.
+/// The class with the largest output, if products of weights and features were in range.
+fn decision(outputs: &[f64]) -> Option<usize> {
+    is_comfortable(largest(outputs)).then(|| index_of_largest(outputs.iter().copied()))
+}
+
 fn columns(numbers: &[f64], rows: usize) -> Columns<'_, f64> {
     Columns { numbers, stride: rows, count: numbers.len() / rows }
 }

@@ -14,7 +14,7 @@ use crate::numerics::linalg::{add_product, transposed, zeros};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::Squares;
 use crate::objective::balance;
-use crate::objective::gradient::{Problem, Totals, Workspace};
+use crate::objective::gradient::{Problem, SampleFindings, Totals, Workspace};
 use crate::objective::least_squares::LeastSquaresSplit;
 use crate::objective::value::Objective;
 use crate::problem::head::LinearHead;
@@ -176,12 +176,12 @@ impl ObjectiveSums {
         batch.chunks().try_for_each(|chunk| self.add(&chunk, &mut workspace).map(drop))
     }
 
-    /// Adds a chunk of the right shape, and returns what each sample contributes to the data term.
+    /// Adds a chunk of the right shape, and returns what was found of each sample.
     pub(crate) fn add<T: Scalar>(
         &mut self,
         chunk: &LabeledFeatures<'_, T>,
         workspace: &mut Workspace,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<SampleFindings> {
         self.problem.add(&mut self.totals, chunk, workspace)
     }
 

@@ -1,12 +1,14 @@
 //! Traps that measurements of neural collapse have fallen into: each test names what goes wrong.
 
 use nalgebra::{DMatrix, dmatrix};
+use neural_collapse::audit::AuditOptions;
 use neural_collapse::measure::{ClassVectors, PooledScatter, Scalar};
 use neural_collapse::metrics::{
     Nc1Options, Nc1Sums, cdnv, cosine_spread, duality_cosines, equiangularity, log_energy, nc1,
-    nc1_trace_quotient,
+    nc1_trace_quotient, nc4,
 };
-use neural_collapse::{ClassStatistics, Error, Features};
+use neural_collapse::problem::{LossFunction, TrainingObjective};
+use neural_collapse::{AuditSums, ClassStatistics, Error, Features, LinearHead};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Samples one after the other, their labels, and the class means they scatter around.
@@ -207,5 +209,35 @@ fn scales_do_not_matter_for_shapes() {
         assert!(relative_error(found.0, expected.0) < 1e-12);
         assert!(relative_error(found.1, expected.1) < 1e-12);
         assert!((found.2 - expected.2).abs() < 1e-12);
+    }
+}
+
+/// The head's outputs of the objective, from which an audit reads the decisions, may underflow where those of the head
+/// beside each other do not; ties go to the lowest class in both.
+#[test]
+fn an_audit_decides_as_nc4_alone() {
+    let means = DMatrix::from_fn(6, 4, |i, j| if i == j { 3.0 } else { 1.0 });
+    for (weight_size, feature_size) in [(1.0, 1.0), (1e-190, 1e-139), (1e-300, 1.0), (1e60, 1e60)] {
+        for deviation in [0.0, 2.0] {
+            let mut sample = Sample::around(&means, 200, deviation);
+            // Whole numbers for many ties, and one sample without features.
+            let rounded = sample.numbers.iter().map(|x| x.round() * feature_size);
+            sample.numbers = rounded.collect();
+            sample.numbers[..6].fill(0.0);
+            let features = Features::from_row_major(&sample.numbers, 200, 6).unwrap();
+            let data = features.with_labels(&sample.labels, 4).unwrap();
+            let weight = DMatrix::from_fn(4, 6, |i, j| f64::from(u8::from(i == j)) * weight_size);
+            let head = LinearHead::new(vec![weight], None).unwrap();
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let expected = nc4(&data, &statistics, &head).unwrap();
+            assert!(deviation == 0.0 || expected.overall.head_accuracy < 1.0);
+            let loss_function = LossFunction::CrossEntropy;
+            let objective = TrainingObjective::DataTerm { loss_function };
+            let options = AuditOptions::default().with_objective(objective);
+            let mut sums = AuditSums::new(statistics, head, &options).unwrap();
+            sums.accumulate(&data).unwrap();
+            let found = sums.measurement().unwrap();
+            assert_eq!(found.nc4(), &expected, "{weight_size:e} {feature_size:e} {deviation}");
+        }
     }
 }
