@@ -65,7 +65,10 @@ impl AuditedNetwork {
             data: &data,
             means: means.as_ref(),
             all_metrics,
-            wants_errors: !arguments.against.is_empty(),
+            standard_errors: match arguments.no_standard_errors {
+                true => Some(false),
+                false => (all_metrics || !arguments.against.is_empty()).then_some(true),
+            },
             nc1: arguments.nc1(),
             search: &arguments.search,
             progress,
@@ -151,8 +154,8 @@ struct Passes<'a> {
     /// The samples that class means are of, if they are others.
     means: Option<&'a DataSet>,
     all_metrics: bool,
-    /// Whether standard errors are wanted however long they take.
-    wants_errors: bool,
+    /// Whether standard errors are wanted, however long they take; `None` leaves it to the size of the class means.
+    standard_errors: Option<bool>,
     nc1: Nc1Options,
     search: &'a SearchArguments,
     progress: &'a Progress,
@@ -161,7 +164,7 @@ struct Passes<'a> {
 impl Passes<'_> {
     /// The first pass counts and adds up the samples of each class, the second measures around the class means.
     fn measure(&self, head: &LinearHead, penalties: &Penalties) -> Result<Measured, CliError> {
-        let Self { data, means, all_metrics, wants_errors, nc1, search, progress } = *self;
+        let Self { data, means, all_metrics, standard_errors, nc1, search, progress } = *self;
         let name = data.name();
         let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
@@ -184,7 +187,7 @@ impl Passes<'_> {
             .with_all_metrics(all_metrics)
             .with_nc1(nc1)
             .with_standard_errors(
-                wants_errors || all_metrics || source.width() * source.classes() <= FEW_NUMBERS,
+                standard_errors.unwrap_or(source.width() * source.classes() <= FEW_NUMBERS),
             )
             .with_features_squared(energy.total())
             .with_predicted_rank(rank.transpose().map_err(in_file())?.flatten())

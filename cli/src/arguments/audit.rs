@@ -177,6 +177,14 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     pub(crate) metrics: Metrics,
 
+    /// No standard errors
+    ///
+    /// They take class means of up to 64 parts of the samples and the metrics of each: with thousands of classes and
+    /// `--metrics all` most of the time. Class means of more than 65536 numbers (width times classes) get none without
+    /// `--metrics all` or --against.
+    #[arg(long, conflicts_with = "against")]
+    pub(crate) no_standard_errors: bool,
+
     /// NC1 leaves out directions in which class means differ by less than this share of the largest difference
     /// [default: 1e-6]
     #[arg(long, value_name = "SHARE", value_parser = cutoff)]

@@ -165,6 +165,24 @@ fn every_loss_has_the_metrics_of_all_layers() {
     }
 }
 
+/// Without standard errors the metrics are the same, and it is said why there are none.
+#[test]
+fn standard_errors_can_be_left_out() {
+    for metrics in ["main", "all"] {
+        let audit = |flags: &str| {
+            let path = "data/digits_m3.safetensors";
+            support::json(&format!("audit {path} --json --metrics {metrics} {flags}"))
+        };
+        let (with, without) = (audit(""), audit("--no-standard-errors"));
+        assert!(with["standard_errors"].is_object() && without["standard_errors"].is_null());
+        let reason = without["reasons"]["standard_errors"].as_str().unwrap();
+        assert!(reason.contains("not asked for"), "{reason}");
+        for key in ["nc1", "nc2", "nc3", "nc4", "metrics", "verdict"] {
+            assert_eq!(with[key], without[key], "{key}");
+        }
+    }
+}
+
 #[test]
 fn the_main_metrics_are_the_default() {
     let path = "data/digits_m3.safetensors";
