@@ -397,13 +397,13 @@ impl<T: Scalar> Tile<T> {
     }
 }
 
-/// Multiplies numbers by a common factor and by one for each.
+/// Multiplies numbers by a common factor and by one for each, one after the other: their product may overflow.
 fn scale(numbers: &mut [f64], factor: f64, factors: &[f64]) {
     vectorised(
         #[inline(always)]
         || {
             for (number, other) in numbers.iter_mut().zip(factors) {
-                *number *= factor * other;
+                *number = *number * factor * other;
             }
         },
     );

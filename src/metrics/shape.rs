@@ -353,6 +353,18 @@ mod tests {
         }
     }
 
+    /// Beside a vector that is much longer squares of lengths have few digits, and nothing overflows.
+    #[test]
+    fn short_vectors_have_directions_too() {
+        let matrix = nalgebra::dmatrix![1.0, 0.0; 1e-160, 0.0; 0.0, 1e-160; 0.0, 1e-150];
+        let shape = Shape::of(&ClassVectors::rows(&matrix).unwrap());
+        let found = shape.equiangularity.unwrap();
+        // Two pairs of equal directions, four at right angles.
+        assert!((found.cosines.mean - 1.0 / 3.0).abs() < 1e-3, "{found:?}");
+        assert!((found.largest_etf_deviation - 4.0 / 3.0).abs() < 1e-3, "{found:?}");
+        assert!(shape.log_energy.unwrap().mean > 0.0);
+    }
+
     /// One pass for all, over rows or columns, gives what each function does by itself.
     #[test]
     fn a_shape_is_what_its_parts_are() {
