@@ -121,6 +121,7 @@ mod tests {
         let shifted = without_means(outputs.add_scalar(5.0));
         assert!((shifted - outputs).amax() < 1e-2);
     }
+
     /// One percent parts zeros and equals from the rest.
     #[test]
     fn one_percent_of_the_largest_counts() {

@@ -256,7 +256,7 @@ impl<T: Scalar> AuditSums<T> {
                 None
             }
         };
-        let of_head = found.as_ref().and_then(|found| found.decisions.as_deref());
+        let of_head = found.as_ref().map(|found| &found.decisions[..]);
         self.decisions.accumulate_decided(chunk, of_head)?;
         if let Some(metrics) = &mut self.metrics {
             metrics.accumulate(chunk)?;

@@ -245,7 +245,9 @@ impl Differences {
         let SymmetricEigen { values: squares, vectors } = symmetric_eigen(&gram)?;
         let values = squares.map(|square| square.max(0.0).sqrt());
         let rank = self.rank(&values, rank_cutoff).min(most);
-        if rank == 0 || values[rank - 1] < SMALLEST_SHARE * values[0] {
+        // A small singular value may have become zero, and is missed unless it does not count.
+        let may_miss = rank < most.min(squares.len()) && rank_cutoff < SMALLEST_SHARE;
+        if rank == 0 || may_miss || values[rank - 1] < SMALLEST_SHARE * values[0] {
             return Ok(None);
         }
         let vectors = vectors.columns(0, rank);
@@ -435,6 +437,7 @@ mod tests {
         let matrix = dmatrix![2.0, 1.0; 1.0, 2.0];
         assert!((power_iteration(|vector| &matrix * vector, 2) - 3.0).abs() < 0.03);
     }
+
     /// The condition is that of the matrix, whatever its size: up to 100 one factorisation is enough, above 10⁶ there is
     /// none, nor where a cut-off is near.
     #[test]

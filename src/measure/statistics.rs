@@ -208,7 +208,7 @@ impl ClassStatistics {
     fn compute_means(&self) -> DMatrix<f64> {
         let mut means = DMatrix::zeros(self.dimension(), self.classes());
         let columns = means.as_mut_slice().chunks_mut(self.dimension()).enumerate();
-        let operations = NEW_NUMBER * self.dimension().saturating_mul(self.classes());
+        let operations = NEW_NUMBER.saturating_mul(self.dimension() * self.classes());
         parallel::for_each(
             columns,
             operations,

@@ -51,11 +51,11 @@ impl Rules {
         &self.means
     }
 
-    /// The decisions for the samples of a batch, in their order; those of the head may be known.
+    /// The decisions for the samples of a batch, in their order; some of the head's may be known.
     pub(super) fn decide<T: Scalar>(
         &self,
         batch: &LabeledFeatures<'_, T>,
-        of_head: Option<&[usize]>,
+        of_head: Option<&[Option<usize>]>,
     ) -> Result<impl Iterator<Item = Decision> + use<T>> {
         self.means.check_shape(batch)?;
         let (dimension, classes) = self.means.shape();
@@ -78,14 +78,16 @@ impl Rules {
         &self,
         batch: &LabeledFeatures<'_, T>,
         range: Range<usize>,
-        of_head: Option<&[usize]>,
+        of_head: Option<&[Option<usize>]>,
         scratch: &mut Scratch,
     ) -> Result<Vec<Decision>> {
         let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
         batch.features().fill_block(range, &mut scratch.samples, write)?;
         let means = self.nearest_mean.decide(scratch);
-        let heads = match (of_head, &self.head) {
-            (Some(of_head), _) => of_head.to_vec(),
+        // Where one is not known the whole block is decided.
+        let known = of_head.and_then(|of_head| of_head.iter().copied().collect());
+        let heads: Vec<usize> = match (known, &self.head) {
+            (Some(known), _) => known,
             (None, Some(rule)) => rule.decide(scratch),
             (None, None) => means.clone(),
         };

@@ -164,11 +164,11 @@ impl DecisionCounts {
         self.accumulate_decided(batch, None)
     }
 
-    /// The same where it may be known already what the head decides.
+    /// The same where it may be known already what the head decides for some samples.
     pub(crate) fn accumulate_decided<T: Scalar>(
         &mut self,
         batch: &LabeledFeatures<'_, T>,
-        of_head: Option<&[usize]>,
+        of_head: Option<&[Option<usize>]>,
     ) -> Result<()> {
         for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch, of_head)?) {
             self.classes[label].count(label, decision);

@@ -105,7 +105,7 @@ impl LaneMoments {
         Self { origin, number: 0, sums: [0.0; LANES], squares: [0.0; LANES] }
     }
 
-    /// Adds numbers less the origin.
+    /// Adds numbers less the origin. They are not counted: a pair that is close is added as 0 first and then rightly.
     #[inline(always)]
     fn add(&mut self, differences: &[f64]) {
         add_in_lanes(
@@ -239,12 +239,7 @@ impl Energies {
             || {
                 for piece in cosines.chunks(PIECE) {
                     let (mut squares, mut out) = ([0.0; PIECE], [0.0; PIECE]);
-                    let squares = mapped(
-                        piece,
-                        &mut squares,
-                        #[inline(always)]
-                        |cosine| 2.0 - 2.0 * cosine,
-                    );
+                    let squares = mapped(piece, &mut squares, square_of);
                     add_in_lanes(&mut closest, squares, f64::min);
                     moments.add(mapped(
                         squares,
@@ -270,7 +265,7 @@ impl PairSums for Energies {
             return;
         }
         for (index, cosine) in cosines.iter().enumerate() {
-            if 2.0 - 2.0 * cosine < self.close {
+            if square_of(*cosine) < self.close {
                 self.moments.add(&[energy_of(square(index).ln()) - self.moments.origin]);
             }
         }
@@ -279,6 +274,12 @@ impl PairSums for Energies {
     fn merge(&mut self, other: &Self) {
         self.moments.merge(&other.moments);
     }
+}
+
+/// ‖u − v‖² of unit vectors.
+#[inline(always)]
+fn square_of(cosine: f64) -> f64 {
+    2.0 - 2.0 * cosine
 }
 
 /// log 1/‖u − v‖ from log ‖u − v‖².

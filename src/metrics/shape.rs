@@ -200,6 +200,7 @@ impl Shape {
     /// The shape that the vectors of the classes make.
     #[must_use]
     pub fn of(vectors: &ClassVectors<'_>) -> Self {
+        // All that can be wrong is a vector of zeros and a class alone.
         let of_pairs = angles_and_energy(vectors).ok();
         let angles = of_pairs.map(|of_pairs| of_pairs.0);
         Self {
@@ -211,8 +212,7 @@ impl Shape {
     }
 }
 
-/// [`equiangularity`] and [`log_energy`] in one pass over the pairs; all that can be wrong is a vector of zeros and a class
-/// alone.
+/// [`equiangularity`] and [`log_energy`] in one pass over the pairs.
 fn angles_and_energy(vectors: &ClassVectors<'_>) -> Result<(Equiangularity, Spread)> {
     vectors.check_pairs()?;
     let norms = vectors.positive_norms()?;
@@ -353,16 +353,18 @@ mod tests {
         }
     }
 
-    /// Beside a vector that is much longer squares of lengths have few digits, and nothing overflows.
+    /// Beside a vector that is much longer the inverse of two lengths overflows.
     #[test]
     fn short_vectors_have_directions_too() {
-        let matrix = nalgebra::dmatrix![1.0, 0.0; 1e-160, 0.0; 0.0, 1e-160; 0.0, 1e-150];
+        // Squares of powers of two are exact down to the smallest number.
+        let (short, longer) = (2.0_f64.powi(-520), 2.0_f64.powi(-510));
+        let matrix = nalgebra::dmatrix![1.0, 0.0; short, 0.0; 0.0, short; 0.0, longer];
         let shape = Shape::of(&ClassVectors::rows(&matrix).unwrap());
         let found = shape.equiangularity.unwrap();
         // Two pairs of equal directions, four at right angles.
-        assert!((found.cosines.mean - 1.0 / 3.0).abs() < 1e-3, "{found:?}");
-        assert!((found.largest_etf_deviation - 4.0 / 3.0).abs() < 1e-3, "{found:?}");
-        assert!(shape.log_energy.unwrap().mean > 0.0);
+        assert!((found.cosines.mean - 1.0 / 3.0).abs() < 1e-15, "{found:?}");
+        assert!((found.largest_etf_deviation - 4.0 / 3.0).abs() < 1e-15, "{found:?}");
+        assert_eq!(shape.log_energy.unwrap().mean, f64::INFINITY);
     }
 
     /// One pass for all, over rows or columns, gives what each function does by itself.

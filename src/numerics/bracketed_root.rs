@@ -93,6 +93,7 @@ mod tests {
         assert_eq!(sign_change(1.0, 2.0, |x| x), 1.0);
         assert_eq!(sign_change(1.0, 2.0, |x| -x), 2.0);
     }
+
     /// Where x is a quadratic function of the value, interpolation hits the zero.
     #[test]
     fn quadratic_inverses_are_interpolated_exactly() {

@@ -330,6 +330,7 @@ mod tests {
             );
         }
     }
+
     /// Values and slopes at the points that a search along a line may try.
     struct Tried(&'static [(f64, f64, f64)]);
 

@@ -12,8 +12,8 @@ const INTEGER: f64 = (1_u64 << 52) as f64;
 const LN_2: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
 
 /// 1/3, 1/5, …: the series of the inverse hyperbolic tangent. The first term that is left out is below 2⁻⁵⁵.
-const SERIES: [f64; 10] = {
-    let (mut series, mut divisor) = ([0.0; 10], 3.0);
+const SERIES: [f64; 9] = {
+    let (mut series, mut divisor) = ([0.0; 9], 3.0);
     let mut term = 0;
     while term < series.len() {
         series[term] = 1.0 / divisor;
@@ -22,7 +22,8 @@ const SERIES: [f64; 10] = {
     series
 };
 
-/// ln x for a positive normal number, within two ulp or 2⁻⁵² of it.
+/// ln x for a positive normal number, with a relative error below 2⁻⁵¹. Of others, infinity and NaN among them, it makes a
+/// finite number without a meaning.
 ///
 /// Unlike `f64::ln` it can be compiled for the vector units: there is no branch and no call. x = 2ᵉ m with √½ ≤ m < √2,
 /// and ln m = 2 artanh s = 2 (s + s³/3 + s⁵/5 + …) for s = (m − 1)/(m + 1), |s| < 0.172.

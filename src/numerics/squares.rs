@@ -189,6 +189,7 @@ mod tests {
         assert!(!Squares::of(&dmatrix![f64::NAN]).is_finite());
         assert!(!Squares::of(&dmatrix![f64::INFINITY]).is_finite());
     }
+
     /// On either side of the limits, where both sums count to the last digit.
     #[test]
     fn neighboring_magnitudes_add_up() {

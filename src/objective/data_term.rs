@@ -275,6 +275,7 @@ mod tests {
         assert!(fit(&[], &[0.1, 0.2], 2)[0] && !fit(&[], &[0.1], 2)[0]);
         assert!(!fit(&[1.0], &[], 2).contains(&true));
     }
+
     /// Losses by their definitions, and residuals by differences of these.
     #[test]
     fn residuals_are_derivatives_of_the_losses() {
@@ -342,6 +343,7 @@ mod tests {
             }
         }
     }
+
     /// Without smoothing, differences of outputs that overflow do not count beside the largest.
     #[test]
     fn outputs_as_far_apart_as_numbers_can_be() {

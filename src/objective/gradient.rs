@@ -75,19 +75,18 @@ pub(crate) struct Workspace {
 }
 
 /// What is found of each sample of a chunk on the way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SampleFindings {
     /// What it contributes to the data term.
     pub(crate) losses: Vec<f64>,
-    /// The class with the largest output; `None` if outputs are so large or small that products were out of range.
-    pub(crate) decisions: Option<Vec<usize>>,
+    /// The class with the largest output; `None` if it is so large or small that products may have been out of range.
+    pub(crate) decisions: Vec<Option<usize>>,
 }
 
-/// The same of some samples, and the squared length of the gradient for their features.
+/// What is found of some samples, and the squared length of the gradient for their features.
 #[derive(Debug, Default)]
 struct Found {
-    losses: Vec<f64>,
-    decisions: Option<Vec<usize>>,
+    samples: SampleFindings,
     gradient: Squares,
 }
 
@@ -186,11 +185,13 @@ impl Problem {
         chunk.fill_columns(block, |_, sample, out| to_f64(sample, out))?;
         reshape(residuals, (self.head.classes(), chunk.labels().len()));
         residuals.fill(0.0);
-        let found = self.fill_residuals(block, chunk.labels(), residuals);
-        found.iter().for_each(|found| totals.feature_gradient.merge(&found.gradient));
-        let mut losses: Vec<f64> = found.iter().flat_map(|found| found.losses.clone()).collect();
-        let decisions: Option<Vec<_>> = found.into_iter().map(|found| found.decisions).collect();
-        totals.loss += losses.iter().sum::<f64>();
+        let mut all = SampleFindings::default();
+        for Found { samples, gradient } in self.fill_residuals(block, chunk.labels(), residuals) {
+            all.losses.extend(samples.losses);
+            all.decisions.extend(samples.decisions);
+            totals.feature_gradient.merge(&gradient);
+        }
+        totals.loss += all.losses.iter().sum::<f64>();
         totals.energy.accumulate(chunk)?;
         totals.mean_residual += residuals.column_sum() / self.samples;
         let sum = &mut totals.residual_feature_product;
@@ -204,8 +205,8 @@ impl Problem {
             (None, _) => {}
         }
         let share = self.factor / self.data_term.divisor(self.samples);
-        losses.iter_mut().for_each(|loss| *loss *= share);
-        Ok(SampleFindings { losses, decisions: decisions.map(|blocks| blocks.concat()) })
+        all.losses.iter_mut().for_each(|loss| *loss *= share);
+        Ok(all)
     }
 
     /// Fills in R for some samples, and returns what was found of blocks of them that fit into a cache.
@@ -225,8 +226,8 @@ impl Problem {
         parallel::for_each(work, operations, Vec::new, |gradient, work| {
             let (((features, residuals), labels), found) = work;
             self.outputs(features, residuals);
-            found.decisions = residuals.chunks(classes).map(decision).collect();
-            found.losses = self.data_term.residuals(residuals, labels);
+            found.samples.decisions = residuals.chunks(classes).map(decision).collect();
+            found.samples.losses = self.data_term.residuals(residuals, labels);
             self.feature_gradient(features, residuals, gradient);
             found.gradient = Squares::of_numbers(gradient);
         });
@@ -334,12 +335,14 @@ impl Problem {
     }
 }
 
-/// Columns of `rows` numbers each, one after the other.
-/// The class with the largest output, if products of weights and features were in range.
+/// The class with the largest output, if all products of weights and features that it depends on were in range.
 fn decision(outputs: &[f64]) -> Option<usize> {
-    is_comfortable(largest(outputs)).then(|| index_of_largest(outputs.iter().copied()))
+    let class = index_of_largest(outputs.iter().copied());
+    let is_known = is_comfortable(largest(outputs)) && is_comfortable(outputs[class].abs());
+    is_known.then_some(class)
 }
 
+/// Columns of `rows` numbers each, one after the other.
 fn columns(numbers: &[f64], rows: usize) -> Columns<'_, f64> {
     Columns { numbers, stride: rows, count: numbers.len() / rows }
 }

@@ -4,9 +4,11 @@ use std::num::NonZeroUsize;
 
 use nalgebra::DMatrix;
 use neural_collapse::measure::{
-    ClassVariances, ClassVectors, FeatureEnergy, PooledScatter, Scalar, limit_threads,
+    ClassVariances, ClassVectors, FeatureEnergy, PooledScatter, Scalar, limit_threads, with_threads,
 };
-use neural_collapse::metrics::{Nc1Options, Nc1Sums, cosine_spread, equiangularity, log_energy};
+use neural_collapse::metrics::{
+    Nc1Options, Nc1Sums, Shape, cosine_spread, equiangularity, log_energy,
+};
 use neural_collapse::{
     ClassCounts, ClassStatistics, Features, LinearHead, Regularization, Ufm, audit,
 };
@@ -41,6 +43,24 @@ fn measured<T: Scalar>(numbers: &[T], labels: &[usize], head: &LinearHead) -> St
     let energy = FeatureEnergy::new(&data).unwrap().class_energies();
     let sums = (audit.objective(), audit.balancedness(), energy);
     format!("{:?} {:?} {:?} {:?} {:?}", audit.nc1(), audit.nc4(), sums, scatters, shape)
+}
+
+/// So many classes that their pairs are shared out, in `f64` and in `f32`.
+#[test]
+fn pairs_do_not_depend_on_the_number_of_threads() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+    for classes in [700, 1300] {
+        let means = DMatrix::from_fn(40, classes, |_, _| rng.random_range(-1.0..1.0));
+        let rows = means.transpose();
+        let results = [1, 2, 3, 8].map(|limit| {
+            with_threads(NonZeroUsize::new(limit).unwrap(), || {
+                let of_columns = Shape::of(&ClassVectors::columns(&means).unwrap());
+                let of_rows = Shape::of(&ClassVectors::rows(&rows).unwrap());
+                format!("{of_columns:?} {of_rows:?}")
+            })
+        });
+        assert!(results.iter().all(|result| *result == results[0]), "{classes} classes");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Traps that measurements of neural collapse have fallen into: each test names what goes wrong.
 
-use nalgebra::{DMatrix, dmatrix};
+use nalgebra::{DMatrix, DVector, dmatrix};
 use neural_collapse::audit::AuditOptions;
 use neural_collapse::measure::{ClassVectors, PooledScatter, Scalar};
 use neural_collapse::metrics::{
@@ -212,22 +212,32 @@ fn scales_do_not_matter_for_shapes() {
     }
 }
 
-/// The head's outputs of the objective, from which an audit reads the decisions, may underflow where those of the head
-/// beside each other do not; ties go to the lowest class in both.
+/// An audit reads the head's decisions from the outputs that it computes for the loss. They may underflow where those of
+/// NC4, which divides by the size of the head, do not; ties go to the lowest class in both.
 #[test]
 fn an_audit_decides_as_nc4_alone() {
     let means = DMatrix::from_fn(6, 4, |i, j| if i == j { 3.0 } else { 1.0 });
+    let ones = |rows, size: f64| DMatrix::from_diagonal_element(rows, 6, size);
     for (weight_size, feature_size) in [(1.0, 1.0), (1e-190, 1e-139), (1e-300, 1.0), (1e60, 1e60)] {
-        for deviation in [0.0, 2.0] {
+        let one_layer = LinearHead::new(vec![ones(4, weight_size)], None);
+        let two_layers = LinearHead::new(vec![ones(6, 2.0), ones(4, weight_size)], None);
+        let bias = Some(DVector::from_fn(4, |k, _| weight_size * feature_size * k as f64));
+        let with_bias = LinearHead::new(vec![ones(4, weight_size)], bias);
+        for (head, deviation, has_zeros) in [
+            (one_layer.clone(), 0.0, false),
+            (one_layer.clone(), 2.0, false),
+            (one_layer, 2.0, true),
+            (two_layers, 2.0, false),
+            (with_bias, 2.0, true),
+        ] {
+            // Whole numbers for many ties.
             let mut sample = Sample::around(&means, 200, deviation);
-            // Whole numbers for many ties, and one sample without features.
-            let rounded = sample.numbers.iter().map(|x| x.round() * feature_size);
-            sample.numbers = rounded.collect();
-            sample.numbers[..6].fill(0.0);
+            sample.numbers.iter_mut().for_each(|number| *number = number.round() * feature_size);
+            if has_zeros {
+                sample.numbers[..6].fill(0.0);
+            }
             let features = Features::from_row_major(&sample.numbers, 200, 6).unwrap();
-            let data = features.with_labels(&sample.labels, 4).unwrap();
-            let weight = DMatrix::from_fn(4, 6, |i, j| f64::from(u8::from(i == j)) * weight_size);
-            let head = LinearHead::new(vec![weight], None).unwrap();
+            let (data, head) = (features.with_labels(&sample.labels, 4).unwrap(), head.unwrap());
             let statistics = ClassStatistics::new(&data).unwrap();
             let expected = nc4(&data, &statistics, &head).unwrap();
             assert!(deviation == 0.0 || expected.overall.head_accuracy < 1.0);

@@ -180,7 +180,7 @@ pub(crate) struct AuditArguments {
     /// No standard errors
     ///
     /// They take class means of up to 64 parts of the samples and the metrics of each: with thousands of classes and
-    /// `--metrics all` most of the time. Class means of more than 65536 numbers (width times classes) get none without
+    /// `--metrics all` most of the time. The level of noise goes with them; the errors of hidden layers stay. Class means of more than 65536 numbers (width times classes) get none without
     /// `--metrics all` or --against.
     #[arg(long, conflicts_with = "against")]
     pub(crate) no_standard_errors: bool,
@@ -208,7 +208,7 @@ pub(crate) struct AuditArguments {
 }
 
 /// What is said of classes, or of outputs that regression does not have, and would be left aside in silence.
-const OF_CLASSES: [&str; 22] = [
+const OF_CLASSES: [&str; 23] = [
     "against",
     "same_samples",
     "labels",
@@ -227,6 +227,7 @@ const OF_CLASSES: [&str; 22] = [
     "logit_scales",
     "search",
     "metrics",
+    "no_standard_errors",
     "rank_cutoff",
     "trajectory",
     "output",

@@ -177,7 +177,10 @@ fn standard_errors_can_be_left_out() {
         assert!(with["standard_errors"].is_object() && without["standard_errors"].is_null());
         let reason = without["reasons"]["standard_errors"].as_str().unwrap();
         assert!(reason.contains("not asked for"), "{reason}");
-        for key in ["nc1", "nc2", "nc3", "nc4", "metrics", "verdict"] {
+        assert!(
+            without["levels"]["collapsed"].is_null() && with["levels"]["collapsed"].is_object()
+        );
+        for key in ["nc1", "nc1_resolved", "nc2", "nc3", "accuracy", "loss", "metrics", "verdict"] {
             assert_eq!(with[key], without[key], "{key}");
         }
     }

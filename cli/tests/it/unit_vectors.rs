@@ -132,6 +132,7 @@ fn networks_for_regression_are_audited() {
         "--logit-scales 1,2",
         "--search 3",
         "--metrics all",
+        "--no-standard-errors",
         "--rank-cutoff 0.1",
         "--present-classes",
         "--first-label 1",

@@ -304,6 +304,7 @@ mod tests {
             assert_eq!(scatter.has_parts(), parts > 1);
         }
     }
+
     /// Rows of samples, and a layer of each width.
     fn layers() -> (Vec<DMatrix<f64>>, Vec<usize>) {
         let labels: Vec<usize> = (0..150).map(|i| [0, 1, 0, 2, 1, 0][i % 6]).collect();

@@ -198,6 +198,7 @@ mod tests {
             assert!((one / second - 1.0).abs() < 1e-9 && (two / third - 1.0).abs() < 1e-9);
         }
     }
+
     /// E tr A⁻¹ = n d/(K − 2 − d) is far below the sizes for many classes, and far above them for few.
     #[test]
     fn expansions_are_found_far_from_the_sizes() {

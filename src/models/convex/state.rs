@@ -156,7 +156,7 @@ impl Data {
         let value = contrasts.merit(state);
         let noise = 64.0 * f64::EPSILON * value;
         let mut length = 1.0;
-        while length * expected > 0.0 {
+        while length * expected > 0.0 && expected.is_finite() {
             let entries = state.bias.iter().zip(step.iter().zip(&self.rows));
             let bias = entries.map(|(b, (step, members))| b - length * step / members.sqrt());
             if let Some(next) = self.evaluate(logits, contrasts, bias.collect()) {
@@ -167,7 +167,8 @@ impl Data {
                     return Some((next, next_error));
                 }
             }
-            if length * expected <= noise {
+            // Rounding hides the gain, or no step is small enough.
+            if length * expected <= noise.max(f64::EPSILON * f64::EPSILON * expected) {
                 return None;
             }
             length *= 0.5;

@@ -311,6 +311,7 @@ mod tests {
             assert!((x / y - expected).abs() < 1e-13 * expected.abs(), "{}: {expected}", x / y);
         }
     }
+
     /// A cap below the number of steps that are needed ends the search.
     #[test]
     fn steps_are_counted() {

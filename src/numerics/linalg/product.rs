@@ -15,7 +15,7 @@ use crate::numerics::parallel;
 /// Columns of one piece: enough for the product to run at full speed.
 const WIDTH: usize = 128;
 
-/// Columns that the product takes at once.
+/// Columns that the product takes at once, at most.
 const TOGETHER: usize = 8;
 
 /// Rows and columns of the left factor that are packed at a time: eight megabytes at most.
@@ -163,7 +163,7 @@ fn add_blocks<T: Lanes>(
     copy: impl Fn(Range<usize>, Range<usize>, &mut Block<T>) + Sync,
 ) {
     let (height, columns) = result.shape();
-    // At least a few pieces, so that all threads have something to do.
+    // A few pieces where there are columns for them, so that all threads have something to do.
     let width = columns.div_ceil(4).min(WIDTH).next_multiple_of(TOGETHER);
     for first in (0..height).step_by(BLOCK.0) {
         let rows = first..height.min(first + BLOCK.0);
