@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::measure::class_vectors::ClassVectors;
-use crate::metrics::pairs::{Cosines, Energies, add_up};
+use crate::metrics::pairs::{Cosines, Energies, PairSums, add_up};
 use crate::metrics::spread::{Moments, Spread};
 
 /// Up to this many classes every pair is visited: it takes no time, and is as accurate as can be.
@@ -132,10 +132,7 @@ pub struct Equiangularity {
 ///
 /// Source: Papyan, Han & Donoho (PNAS 2020), figure 4, of centred class means and of classifiers.
 pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
-    vectors.check_pairs()?;
-    let norms = vectors.positive_norms()?;
-    let pairs = Pairs::new(vectors, &norms);
-    let found = add_up(vectors, &norms, pairs.are_single(), &cosines(vectors, &norms));
+    let (pairs, found) = visit(vectors, |norms, pairs| pairs.cosines(vectors, norms))?;
     Ok(equiangularity_of(pairs, &found))
 }
 
@@ -170,11 +167,8 @@ pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
 /// *Generalizing and decoupling neural collapse via hyperspherical uniformity gap* (ICLR 2023), the
 /// kernel with s = 0.
 pub fn log_energy(vectors: &ClassVectors<'_>) -> Result<Spread> {
-    vectors.check_pairs()?;
-    let norms = vectors.positive_norms()?;
-    let single = Pairs::new(vectors, &norms).are_single();
-    let energies = Energies::new(vectors.classes(), single);
-    Ok(add_up(vectors, &norms, single, &energies).spread())
+    let (_, energies) = visit(vectors, |_, pairs| pairs.energies(vectors))?;
+    Ok(energies.spread())
 }
 
 /// All that is told of the shape that a vector for each class makes; what is not defined is `None`.
@@ -214,13 +208,22 @@ impl Shape {
 
 /// [`equiangularity`] and [`log_energy`] in one pass over the pairs.
 fn angles_and_energy(vectors: &ClassVectors<'_>) -> Result<(Equiangularity, Spread)> {
+    let start =
+        |norms: &[f64], pairs: Pairs| (pairs.cosines(vectors, norms), pairs.energies(vectors));
+    let (pairs, (cosines, energies)) = visit(vectors, start)?;
+    Ok((equiangularity_of(pairs, &cosines), energies.spread()))
+}
+
+/// Adds all pairs up, from where `start` begins for these lengths.
+fn visit<A: PairSums>(
+    vectors: &ClassVectors<'_>,
+    start: impl FnOnce(&[f64], Pairs) -> A,
+) -> Result<(Pairs, A)> {
     vectors.check_pairs()?;
     let norms = vectors.positive_norms()?;
     let pairs = Pairs::new(vectors, &norms);
-    let single = pairs.are_single();
-    let start = (cosines(vectors, &norms), Energies::new(vectors.classes(), single));
-    let (cosines, energies) = add_up(vectors, &norms, single, &start);
-    Ok((equiangularity_of(pairs, &cosines), energies.spread()))
+    let start = start(&norms, pairs);
+    Ok((pairs, add_up(vectors, &norms, pairs.are_single(), &start)))
 }
 
 fn equiangularity_of(pairs: Pairs, found: &Cosines) -> Equiangularity {
@@ -255,16 +258,25 @@ impl Pairs {
     fn are_single(self) -> bool {
         matches!(self, Self::Single(_))
     }
+
+    /// No cosines yet.
+    fn cosines(self, vectors: &ClassVectors<'_>, norms: &[f64]) -> Cosines {
+        let mean = match self {
+            Self::Double => mean_cosine(vectors, norms),
+            Self::Single(spread) => spread.mean,
+        };
+        Cosines::around(mean, vectors.classes())
+    }
+
+    /// No energies yet.
+    fn energies(self, vectors: &ClassVectors<'_>) -> Energies {
+        Energies::new(vectors.classes(), self.are_single())
+    }
 }
 
 /// Sums over all pairs, in `f64`.
 fn visit_cosines(vectors: &ClassVectors<'_>, norms: &[f64]) -> Cosines {
-    add_up(vectors, norms, false, &cosines(vectors, norms))
-}
-
-/// No pairs yet.
-fn cosines(vectors: &ClassVectors<'_>, norms: &[f64]) -> Cosines {
-    Cosines::around(mean_cosine(vectors, norms), vectors.classes())
+    add_up(vectors, norms, false, &Pairs::Double.cosines(vectors, norms))
 }
 
 /// (‖Σ u‖² − K)/(K(K−1)).

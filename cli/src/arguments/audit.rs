@@ -180,8 +180,8 @@ pub(crate) struct AuditArguments {
     /// No standard errors
     ///
     /// They take class means of up to 64 parts of the samples and the metrics of each: with thousands of classes and
-    /// `--metrics all` most of the time. The level of noise goes with them; the errors of hidden layers stay. Class means of more than 65536 numbers (width times classes) get none without
-    /// `--metrics all` or --against.
+    /// `--metrics all` most of the time. The level of noise goes with them; the errors of hidden layers stay. Class means
+    /// of more than 65536 numbers (width times classes) get none without `--metrics all` or --against.
     #[arg(long, conflicts_with = "against")]
     pub(crate) no_standard_errors: bool,
 
