@@ -299,4 +299,107 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn classes_are_in_groups_by_size() {
+        let counts = ClassCounts::new(&[5, 9, 9, 5, 7, 7, 7]).unwrap();
+        let groups = ClassGroups::by_size(&counts, 3);
+        assert_eq!(groups.groups(), [vec![1, 2], vec![4, 5], vec![6, 0, 3]]);
+        assert!(!groups.are_single());
+        // The first 7 begins the second group; the first 5 is within the third.
+        assert_eq!(groups.boundaries(), [1]);
+        for most in [7, 8, 100] {
+            let single = ClassGroups::by_size(&counts, most);
+            assert_eq!(single.groups().concat(), [1, 2, 4, 5, 6, 0, 3]);
+            assert!(single.are_single());
+            assert_eq!(single.boundaries(), [2, 5]);
+        }
+        for most in [0, 1] {
+            assert_eq!(ClassGroups::by_size(&counts, most).groups(), [[1, 2, 4, 5, 6, 0, 3]]);
+        }
+    }
+
+    /// Classes 1 and 0, 3 are the groups.
+    #[test]
+    fn means_are_those_of_entries() {
+        let groups = ClassGroups::by_size(&ClassCounts::new(&[2, 9, 2]).unwrap(), 2);
+        assert_eq!(groups.groups(), [vec![1], vec![0, 2]]);
+        let (left, right) = (dmatrix![1., 2.; 3., 5.; -7., 4.], dmatrix![2., 1., 6.; 1., -3., 5.]);
+        let product = &left * &right;
+        // The product is [4, −5, 16; 11, −12, 43; −10, −19, −22].
+        let means = dmatrix![-12., 27.; -12., -3.];
+        assert_eq!(groups.means_of_product(&left, &right).unwrap(), means);
+        assert_eq!(groups.means_of_dense(&product).unwrap(), means);
+        let target = ClassMatrix::dense(product.clone());
+        assert_eq!(groups.means_of_matrix(&target).unwrap(), means);
+        let pair = groups.compare(&(&left * 2.0), &right, &target).unwrap().unwrap();
+        assert!((&pair.target - &means / product.norm()).amax() < 1e-15);
+        assert!((&pair.measured - &pair.target).amax() < 1e-15);
+        let pair = groups.compare(&-left, &right, &target).unwrap().unwrap();
+        assert!((pair.difference + pair.target * 2.0).amax() < 1e-15);
+    }
+
+    #[test]
+    fn shapes_of_factors_are_checked() {
+        let groups = ClassGroups::by_size(&ClassCounts::balanced(3, 2).unwrap(), 9);
+        let matrix = |rows, columns| DMatrix::from_element(rows, columns, 1.0);
+        let (left, right) = (matrix(3, 2), matrix(2, 3));
+        for (left, right) in
+            [(3, 2), (2, 3), (3, 2), (3, 3)].into_iter().zip([(2, 2), (3, 3), (3, 3), (2, 3)])
+        {
+            let (left, right) = (matrix(left.0, left.1), matrix(right.0, right.1));
+            assert!(matches!(groups.means_of_product(&left, &right), Err(Error::Shape { .. })));
+        }
+        for argument in ["left", "right"] {
+            let [mut a, mut b] = [left.clone(), right.clone()];
+            if argument == "left" {
+                a[(2, 1)] = f64::NAN
+            } else {
+                b[(1, 2)] = f64::INFINITY
+            }
+            let error = groups.means_of_product(&a, &b).unwrap_err().to_string();
+            assert!(error.contains(argument), "{error}");
+        }
+        for wrong in [matrix(3, 2), matrix(2, 3), matrix(4, 4)] {
+            assert!(matches!(groups.means_of_dense(&wrong), Err(Error::Shape { .. })));
+        }
+        for (classes, fits) in [(2, false), (3, true), (4, false)] {
+            let target = ClassMatrix::orthogonal_frame(classes).unwrap();
+            assert_eq!(groups.means_of_matrix(&target).is_some(), fits);
+            assert_eq!(groups.compare(&left, &right, &target).is_ok(), fits);
+        }
+    }
+
+    #[test]
+    fn nothing_is_compared_without_a_direction() {
+        let groups = ClassGroups::by_size(&ClassCounts::balanced(3, 2).unwrap(), 9);
+        let (left, zero) = (dmatrix![1.0; 2.0; 2.0], DMatrix::zeros(3, 1));
+        let compare = |groups: &ClassGroups, left: &DMatrix<f64>, target: &ClassMatrix| {
+            groups.compare(left, &left.transpose(), target).unwrap()
+        };
+        let frame = ClassMatrix::orthogonal_frame(3).unwrap();
+        assert!(compare(&groups, &zero, &frame).is_none());
+        assert!(compare(&groups, &left, &ClassMatrix::diagonal(&[0.0; 3]).unwrap()).is_none());
+        // Of a family the nearest member, which is made up to 512 classes.
+        let family = ClassMatrix::low_rank_orthogonal_frame(3, 1).unwrap();
+        assert!(groups.means_of_matrix(&family).is_none());
+        assert!(compare(&groups, &left, &family).unwrap().difference.amax() < 1e-15);
+        let many = ClassGroups::by_size(&ClassCounts::balanced(513, 2).unwrap(), 3);
+        let family = ClassMatrix::low_rank_orthogonal_frame(513, 1).unwrap();
+        assert!(compare(&many, &DMatrix::from_element(513, 1, 1.0), &family).is_none());
+    }
+
+    #[test]
+    fn cosines_have_no_scale() {
+        let vectors = dmatrix![3.0, 1.0, -1.0, 0.0; 4.0, 0.0, 0.0, 0.0];
+        let pairs = [(0, 1), (0, 2), (1, 2), (0, 0), (1, 3), (3, 1), (1, 4), (4, 1)];
+        for scale in [1e-200, 1.0, 1e200] {
+            let found = cosines(&(&vectors * scale), &pairs);
+            for (found, expected) in found.iter().zip([0.6, -0.6, -1.0, 1.0]) {
+                assert!((found.unwrap() - expected).abs() < 1e-15, "{found:?}");
+            }
+            assert_eq!(found[4..], [None; 4]);
+        }
+        assert_eq!(cosines(&(vectors * 0.0), &pairs[..2]), [None, None]);
+    }
 }

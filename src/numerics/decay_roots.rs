@@ -42,7 +42,7 @@ fn root_of_scaled(mantissa: f64, exponent: i64, degree: u32) -> Result<f64, OutO
         // The exponent is below 1, so that its rounding error is below that of the result.
         ((mantissa.log2() + rest as f64) / from_u32::<f64>(degree)).exp2()
     };
-    let scaled = i32::try_from(whole).ok().map(|whole| times_power_of_two(root, whole));
+    let scaled = i32::try_from(whole).ok().map(|whole| root * 2.0_f64.powi(whole));
     scaled.filter(|scaled| scaled.is_normal()).ok_or_else(|| OutOfRange {
         log10: (root.log2() + whole as f64) * core::f64::consts::LOG10_2,
     })
@@ -51,7 +51,7 @@ fn root_of_scaled(mantissa: f64, exponent: i64, degree: u32) -> Result<f64, OutO
 /// `value` = mantissa·2^exponent with a mantissa in [1, 2), for a positive finite value.
 fn split(value: f64) -> (f64, i64) {
     const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
-    if value < f64::MIN_POSITIVE {
+    if value.is_subnormal() {
         let (mantissa, exponent) = split(value * power_of_two(64));
         return (mantissa, exponent - 64);
     }
@@ -64,12 +64,6 @@ fn split(value: f64) -> (f64, i64) {
 /// 2^exponent for 0 ≤ exponent < 1024.
 fn power_of_two(exponent: i64) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << (f64::MANTISSA_DIGITS - 1))
-}
-
-/// `value`·2^exponent, in two steps so that neither factor is out of range while the result is in it.
-fn times_power_of_two(value: f64, exponent: i32) -> f64 {
-    let half = exponent / 2;
-    value * 2.0_f64.powi(half) * 2.0_f64.powi(exponent - half)
 }
 
 #[cfg(test)]
@@ -87,9 +81,32 @@ mod tests {
     #[test]
     fn exact_powers_are_exact() {
         assert_eq!(root_of_product([0.25, 0.25, 0.25, 4.0], 2), Ok(0.25));
-        let powers = [2.0_f64.powi(-1074), 2.0_f64.powi(100)];
+        let powers = [f64::from_bits(1), 2.0_f64.powi(100)];
         assert_eq!(root_of_product(powers, 1), Ok(2.0_f64.powi(-974)));
         assert_eq!(root_of_product([0.125; 2001].into_iter().chain([8.0]), 2000), Ok(0.125));
+    }
+
+    #[test]
+    fn powers_of_whole_numbers_have_exact_roots() {
+        for base in (3..100).map(f64::from) {
+            for degree in (1..512).step_by(7) {
+                let factors = core::iter::repeat_n(base, degree);
+                assert_eq!(root_of_product(factors, degree as u32), Ok(base), "{degree}");
+            }
+        }
+    }
+
+    /// The least and the greatest double, and their neighbors that no double can be.
+    #[test]
+    fn roots_reach_to_the_ends_of_the_range() {
+        let least = f64::MIN_POSITIVE;
+        assert_eq!(root_of_product([least; 3], 3), Ok(least));
+        assert_eq!(root_of_product([f64::MAX; 3], 3), Ok(f64::MAX));
+        assert_eq!(root_of_product([5e-324, 2.0_f64.powi(52)], 1), Ok(least));
+        let OutOfRange { log10 } = root_of_product([least, 0.5], 1).unwrap_err();
+        assert!((log10 + 1023.0 * core::f64::consts::LOG10_2).abs() < 1e-12, "{log10}");
+        let OutOfRange { log10 } = root_of_product([2.0_f64.powi(1023), 2.0], 1).unwrap_err();
+        assert!((log10 - 1024.0 * core::f64::consts::LOG10_2).abs() < 1e-12, "{log10}");
     }
 
     #[test]
@@ -108,5 +125,8 @@ mod tests {
         // (3/2)^(1/2000)/√2 by mpmath.
         let root = root_of_product([1.5, small], 2000).unwrap();
         assert!(near(root, 0.707_250_149_282_485_5), "{root}");
+        // 2^(−1/3): the exponent is −1 + 2000/3000.
+        let root = root_of_product([small], 3000).unwrap();
+        assert!(near(root, 0.793_700_525_984_099_7), "{root}");
     }
 }

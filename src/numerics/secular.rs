@@ -86,12 +86,11 @@ fn secular_pair(
     lower: Repeated,
     upper: Repeated,
 ) -> SecularPair {
-    let gap = upper.value - lower.value;
+    let half = (upper.value - lower.value) / 2.0;
     // The sign of f at the middle tells which end is nearer; the eigenvalue is kept as its distance
     // from there, since a difference of values is exact where that of a value and μ is not.
-    let from_lower = Poles { values, origin: lower, centering }.evaluate(gap / 2.0).0 > 0.0;
-    let (origin, low, high) =
-        if from_lower { (lower, 0.0, gap / 2.0) } else { (upper, -gap / 2.0, 0.0) };
+    let from_lower = Poles { values, origin: lower, centering }.evaluate(half).0 > 0.0;
+    let (origin, low, high) = if from_lower { (lower, 0.0, half) } else { (upper, -half, 0.0) };
     let poles = Poles { values, origin, centering };
     let offset = poles.root(low, high);
     SecularPair {
@@ -276,6 +275,19 @@ mod tests {
                 let terms = value.abs() + (weight / offset).abs() + (weight / root).abs();
                 assert!(model(root).abs() <= 1e-14 * terms, "{root}: {}", model(root));
             }
+        }
+    }
+
+    /// 1 beside numbers of which it is less than a rounding error, in any order.
+    #[test]
+    fn far_poles_do_not_drown_near_ones() {
+        let large = 2.0_f64.powi(60);
+        let terms = [(11.0, large), (14.0, 4.0), (9.0, large)];
+        let origin = Repeated { value: 10.0, times: 1.0 };
+        for [i, j, k] in [[0, 1, 2], [1, 0, 2], [0, 2, 1], [2, 1, 0], [1, 2, 0]] {
+            let values = repeated(&[terms[i], terms[j], terms[k]]);
+            let poles = Poles { values: &values, origin, centering: Centering::Plain };
+            assert_eq!(poles.evaluate(0.0), (1.0, 2.0 * large), "{i} {j} {k}");
         }
     }
 
