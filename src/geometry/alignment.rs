@@ -74,3 +74,56 @@ fn vectors_of(gram: &DMatrix<f64>) -> Result<DMatrix<f64>> {
     }
     Ok(vectors)
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    /// Vectors that have the predicted inner products are where they were; others are turned.
+    #[test]
+    fn vectors_keep_their_place() {
+        let measured = dmatrix![3.0, 1.0, -2.0; 0.5, -1.0, 4.0; 0.0, 2.0, 1.0];
+        let gram = ClassMatrix::dense(measured.transpose() * &measured);
+        assert!((gram.aligned_with(&measured).unwrap() - &measured).amax() < 1e-13);
+        assert!((gram.aligned_with(&-&measured).unwrap() + &measured).amax() < 1e-13);
+        // Of lengths 1 and 3 in the plane, beside the closest of turns by whole degrees.
+        let (lengths, measured) = ([1.0, 9.0], dmatrix![1.0, -2.0; 0.7, 0.4]);
+        let aligned = ClassMatrix::diagonal(&lengths).unwrap().aligned_with(&measured).unwrap();
+        let gram = aligned.transpose() * &aligned;
+        assert!((gram - dmatrix![1.0, 0.0; 0.0, 9.0]).amax() < 1e-14);
+        let found = (aligned - &measured).norm();
+        for (degree, side) in (0..360).flat_map(|degree| [(degree, 1.0), (degree, -1.0)]) {
+            let (sine, cosine) = f64::from(degree).to_radians().sin_cos();
+            let turned = dmatrix![cosine, -3.0 * side * sine; sine, 3.0 * side * cosine];
+            assert!((turned - &measured).norm() >= found - 1e-14, "{degree} {side}");
+        }
+    }
+
+    /// Relative to the largest eigenvalue, 10⁻¹² is zero and −10⁻⁹ negative.
+    #[test]
+    fn eigenvalues_count_beside_the_largest() {
+        let rank = |largest: f64, smallest: f64| {
+            vectors_of(&dmatrix![largest, 0.0; 0.0, smallest]).map(|vectors| vectors.nrows())
+        };
+        for largest in [1e-6, 1.0, 1e6] {
+            let rank = |share: f64| rank(largest, share * largest);
+            assert_eq!((rank(1e-11).unwrap(), rank(1e-13).unwrap()), (2, 1));
+            assert_eq!((rank(0.0).unwrap(), rank(-1e-10).unwrap()), (1, 1));
+            let error = rank(-1e-8).unwrap_err();
+            assert!(matches!(error, Error::OutOfRange { value, .. } if value == -1e-8 * largest));
+        }
+        assert_eq!(rank(0.0, 0.0).unwrap(), 0);
+        // As many dimensions as the rank are enough.
+        let line = dmatrix![2.0, -1.0];
+        let flat = ClassMatrix::diagonal(&[4.0, 0.0]).unwrap();
+        assert_eq!(flat.aligned_with(&line).unwrap(), dmatrix![2.0, 0.0]);
+        let zero = ClassMatrix::diagonal(&[0.0, 0.0]).unwrap();
+        assert_eq!(zero.aligned_with(&line).unwrap(), dmatrix![0.0, 0.0]);
+        for (classes, measured) in [(2, line), (3, DMatrix::identity(3, 2))] {
+            let frame = ClassMatrix::orthogonal_frame(classes).unwrap();
+            assert!(matches!(frame.aligned_with(&measured), Err(Error::Shape { .. })));
+        }
+    }
+}

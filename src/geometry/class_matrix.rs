@@ -330,3 +330,59 @@ fn check_rank(rank: usize, largest: usize, expected: &'static str) -> Result<()>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    #[test]
+    fn families_begin_below_the_full_rank() {
+        for (classes, rank) in (0..6).flat_map(|classes| (0..7).map(move |rank| (classes, rank))) {
+            let frame = ClassMatrix::low_rank_orthogonal_frame(classes, rank);
+            assert_eq!(frame.is_ok(), 0 < rank && rank <= classes, "{classes} {rank}");
+            assert!(frame.is_ok_and(|frame| frame.is_unique()) == (rank > 0 && rank == classes));
+            let etf = ClassMatrix::low_rank_simplex_etf(classes, rank);
+            assert_eq!(etf.is_ok(), 0 < rank && rank < classes, "{classes} {rank}");
+            assert!(etf.is_ok_and(|etf| etf.is_unique()) == (rank > 0 && rank + 1 == classes));
+        }
+        assert!(ClassMatrix::orthogonal_frame(0).is_err() && ClassMatrix::simplex_etf(0).is_err());
+    }
+
+    #[test]
+    fn entries_end_with_the_classes() {
+        let etf = ClassMatrix::simplex_etf(4).unwrap();
+        assert_eq!((etf.get(3, 3), etf.get(3, 2)), (Some(0.75), Some(-0.25)));
+        assert_eq!((etf.get(4, 0), etf.get(0, 4), etf.get(4, 4)), (None, None, None));
+        assert_eq!(ClassMatrix::low_rank_simplex_etf(4, 1).unwrap().get(0, 0), None);
+        let bad = [DMatrix::zeros(0, 0), DMatrix::zeros(2, 3), dmatrix![f64::NAN]];
+        assert!(bad.into_iter().all(|matrix| ClassMatrix::from_dense(matrix).is_err()));
+    }
+
+    /// Of any magnitude: [3, 0; 4, 0] has the norm 5, and diag(2, 1, 1) the norm √6.
+    #[test]
+    fn matrices_are_divided_by_their_norms() {
+        for scale in [1e-300, 1.0, 1e300] {
+            let dense = dmatrix![3., 0.; 4., 0.] * scale;
+            let unit = normalized(&dense).unwrap();
+            assert!((unit - dmatrix![0.6, 0.; 0.8, 0.]).amax() < 1e-15);
+            let dense = ClassMatrix::dense(dense).diagonal_over_norm().unwrap();
+            assert!((dense[0] - 0.6).abs() < 1e-15 && dense[1] == 0.0);
+            let grouped = ClassMatrix::diagonal(&[2.0 * scale, scale, scale]).unwrap();
+            let diagonal = grouped.diagonal_over_norm().unwrap();
+            assert!((diagonal[0] - 2.0 / 6.0_f64.sqrt()).abs() < 1e-15);
+            assert!((diagonal[1] - 1.0 / 6.0_f64.sqrt()).abs() < 1e-15);
+        }
+        let family = ClassMatrix::low_rank_orthogonal_frame(3, 1).unwrap();
+        assert_eq!(family.diagonal_over_norm(), None);
+        assert_eq!(ClassMatrix::diagonal(&[0.0; 2]).unwrap().diagonal_over_norm(), None);
+        assert_eq!(normalized(&DMatrix::zeros(2, 2)), None);
+        // 2 I with a projector of rank one that is free among the first two classes.
+        let family = Family::Projector { subset: Subset::Span(all(2)), value: 3.0, ranks: 1..=1 };
+        let frame = ClassMatrix::unique(Grouped::single(3, 2.0, 0.0)).with_family(Some(family));
+        let mean = DMatrix::from_diagonal(&nalgebra::dvector![3.5, 3.5, 2.0]);
+        assert!((frame.mean_member() - mean).amax() < 1e-15);
+        assert!(frame.as_grouped().is_none() && !frame.treats_classes_alike());
+    }
+}

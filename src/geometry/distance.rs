@@ -295,4 +295,70 @@ mod tests {
             assert!((got - direct).abs() < 1e-5 * direct + 1e-15, "{size}: {got:e}, {direct:e}");
         }
     }
+
+    /// A matrix of rank two in tiles, in a form that a product of two columns comes close to.
+    #[test]
+    fn a_small_distance_is_summed_over_tiles() {
+        let (classes, second) = (700, 250);
+        let coupling = DMatrix::from_row_slice(2, 2, &[1.0, 0.5, 0.25, 2.0]);
+        let group = |class: usize| usize::from(class >= second);
+        let runs = vec![(0, 0), (second, 1)];
+        let target = Grouped::of_runs(runs, classes, vec![0.0; 2], Some(coupling.clone()));
+        let left = DMatrix::from_fn(classes, 2, |i, g| coupling[(group(i), g)])
+            + pseudo_random(classes, 2, 1.1) * 1e-6;
+        let right = DMatrix::from_fn(2, classes, |g, j| if g == group(j) { 1.0 } else { 0.0 });
+        let direct = Product::new(&left, &right).direct_distance(&target).unwrap();
+        let target = ClassMatrix::unique(target);
+        let expected = target.distance(&(&left * &right)).unwrap();
+        let got = structured(&target, &left, &right);
+        assert!(got < SMALL_DISTANCE && (got / expected - 1.0).abs() < 1e-8, "{got} {expected}");
+        assert!((direct / expected - 1.0).abs() < 1e-8, "{direct} {expected}");
+        // And where the distance is large, from the sums of both groups over more than one tile.
+        let left = left + pseudo_random(classes, 2, 0.3);
+        let expected = target.distance(&(&left * &right)).unwrap();
+        assert!((structured(&target, &left, &right) / expected - 1.0).abs() < 1e-13);
+    }
+
+    #[test]
+    fn distances_have_no_scale() {
+        let (left, right) = (pseudo_random(5, 3, 1.3), pseudo_random(3, 5, 0.7));
+        let target = ClassMatrix::simplex_etf(5).unwrap();
+        let [product, gram] = [&left * &right, &left * left.transpose()];
+        let [product, gram] = [product, gram].map(|matrix| target.distance(&matrix).unwrap());
+        for scale in [1e-300, 1e-160, 1.0, 1e160, 1e300] {
+            let (left, right) = (&left * scale, &right * scale.sqrt());
+            let got = target.distance_to_product(&left, &right).unwrap();
+            assert!((got - product).abs() < 1e-14, "{scale:e}");
+            let got = target.distance_to_gram(&left).unwrap();
+            assert!((got - gram).abs() < 1e-14, "{scale:e}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_direction_is_named() {
+        let target = ClassMatrix::simplex_etf(2).unwrap();
+        let (zero, across) =
+            (DMatrix::zeros(2, 1), DMatrix::from_row_slice(2, 2, &[1., 0., 1., 0.]));
+        let named = |result: Result<f64>, name| match result.unwrap_err() {
+            Error::ZeroNorm { argument } => assert_eq!(argument, name),
+            error => panic!("{error}"),
+        };
+        named(target.distance_to_gram(&zero), "measured");
+        named(target.distance_to_product(&across, &DMatrix::zeros(2, 2)), "measured");
+        // The rows of one factor are orthogonal to the columns of the other.
+        let right = DMatrix::from_row_slice(2, 2, &[0., 0., 1., 1.]);
+        named(target.distance_to_product(&across, &right), "measured");
+        let grouped = target.as_grouped().unwrap();
+        named(Product::new(&across, &right).structured_distance(grouped), "measured");
+        // I − 11ᵀ/K is zero for one class.
+        let nothing = ClassMatrix::simplex_etf(1).unwrap();
+        let one = DMatrix::identity(1, 1);
+        named(nothing.distance_to_gram(&one), "target");
+        named(nothing.distance_to_product(&one, &one), "target");
+        named(nothing.distance(&one), "target");
+        let shape = |result: Result<f64>| assert!(matches!(result, Err(Error::Shape { .. })));
+        shape(target.distance_to_gram(&one));
+        shape(target.distance_to_product(&across, &DMatrix::zeros(2, 3)));
+        shape(target.distance_to_product(&across, &DMatrix::zeros(1, 2)));
+    }
 }

@@ -184,4 +184,27 @@ mod tests {
         let columns = Subset::Columns(basis);
         assert!(columns.touches(1, 5) && !columns.touches(0, 1) && !columns.touches(2, 3));
     }
+
+    /// Of a fixed matrix and nothing, what is nearer; without a shared part a matrix of zeros is no member.
+    #[test]
+    fn what_may_be_missing_is_there_if_that_is_nearer() {
+        let term = DMatrix::from_row_slice(2, 2, &[1.0, 0.0, 0.0, 0.0]);
+        let family = Family::Optional(Structure::Dense(term.clone()));
+        let base = DMatrix::identity(2, 2);
+        let nearest = |base: &DMatrix<f64>, x| {
+            let measured = DMatrix::from_row_slice(2, 2, &[x, 0.0, 0.0, 1.0]);
+            family.nearest_member(base.clone(), &measured).unwrap()
+        };
+        assert_eq!(nearest(&base, 1.9), &base + &term);
+        assert_eq!(nearest(&base, 1.1), base);
+        assert_eq!(family.mean(2), term);
+        assert!(family.touches(0, 0) && !family.touches(0, 1) && !family.touches(1, 1));
+        let zero = DMatrix::zeros(2, 2);
+        for x in [1.0, -1.0] {
+            assert_eq!(nearest(&zero, x), term);
+        }
+        let nothing = Family::Optional(Structure::Dense(zero.clone()));
+        let error = nothing.nearest_member(zero, &base).unwrap_err();
+        assert!(matches!(error, Error::ZeroNorm { argument: "target" }), "{error}");
+    }
 }

@@ -190,3 +190,45 @@ pub(crate) fn check_orthonormal(
 }
 
 const ORTHONORMAL: &str = "for orthonormal columns";
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    #[test]
+    fn inner_products_are_those_of_the_vectors() {
+        let embedding = dmatrix![0., 1.; 1., 0.];
+        for frame in [
+            Frame::orthogonal(1).unwrap(),
+            Frame::orthogonal(5).unwrap(),
+            Frame::simplex_etf(2).unwrap(),
+            Frame::simplex_etf(7).unwrap(),
+            Frame::general_orthogonal(&[1.0, 2.0, 5.0]).unwrap(),
+            Frame::general_orthogonal(&[3e200, 4e200]).unwrap().embedded(&embedding).unwrap(),
+            Frame::general_orthogonal(&[3e-200, 4e-200]).unwrap(),
+        ] {
+            let gram = frame.vectors().transpose() * frame.vectors();
+            assert!((frame.gram().to_dense().unwrap() - gram).amax() < 1e-15, "{frame:?}");
+        }
+        for none in [Frame::orthogonal(0), Frame::simplex_etf(0), Frame::simplex_etf(1)] {
+            assert!(matches!(none, Err(Error::OutOfRange { .. })));
+        }
+    }
+
+    /// Inner products up to 10⁻¹⁰ between columns, and as many columns as rows at most.
+    #[test]
+    fn columns_are_orthonormal_within_a_tolerance() {
+        let check = |basis: &DMatrix<f64>| check_orthonormal("basis", Some(3), basis);
+        assert!(check(&dmatrix![1.0, 1e-10; 0.0, 1.0]).is_ok());
+        for defect in [1.001e-10, -1.001e-10] {
+            let error = check(&dmatrix![1.0, defect; 0.0, 1.0]).unwrap_err();
+            assert!(matches!(error, Error::OutOfRange { value, .. } if value == defect.abs()));
+        }
+        assert!(check(&(DMatrix::identity(3, 3) * 2.0)).is_err());
+        assert!(matches!(check(&DMatrix::identity(2, 3)), Err(Error::Shape { .. })));
+        let frame = Frame::orthogonal(2).unwrap();
+        assert!(matches!(frame.embedded(&DMatrix::identity(3, 3)), Err(Error::Shape { .. })));
+    }
+}

@@ -115,3 +115,51 @@ impl Projection {
         Ok(self.coordinates(&column)?.as_slice().to_vec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    /// Three orthogonal vectors of lengths 1, 2 and 3, and one without a length.
+    #[test]
+    fn stars_have_equal_angles_and_keep_proportions() {
+        let vectors = dmatrix![1., 0., 0., 0.; 0., 2., 0., 0.; 0., 0., 0., 3.];
+        let three = vectors.clone().remove_column(2);
+        let plane = Projection::star(&three).unwrap();
+        let seen = plane.coordinates(&three).unwrap();
+        assert_eq!((plane.dimensions(), seen.shape()), (2, (2, 3)));
+        for (k, column) in seen.column_iter().enumerate() {
+            let angle = 2.0 * std::f64::consts::PI * k as f64 / 3.0;
+            let length = (2.0_f64 / 3.0).sqrt() * (k + 1) as f64;
+            let expected = nalgebra::dvector![length * angle.cos(), length * angle.sin()];
+            assert!((column - expected).amax() < 1e-14, "{seen}");
+        }
+        assert!((plane.share() - 2.0 / 3.0).abs() < 1e-15);
+        let coordinates = plane.coordinates_of(&[0., 0., 2.]).unwrap();
+        assert!((DVector::from_vec(coordinates) - seen.column(2) * (2.0 / 3.0)).amax() < 1e-15);
+        // At angles of 90 degrees: the first two are the axes, as nothing is opposite to them but zero.
+        let plane = Projection::star(&vectors).unwrap();
+        let seen = plane.coordinates(&vectors).unwrap();
+        assert!(seen.iter().all(|number| number.is_finite()) && seen.column(2).amax() == 0.0);
+        assert!(plane.coordinates(&dmatrix![1.0; 0.0]).is_err());
+    }
+
+    #[test]
+    fn few_vectors_are_seen_in_their_leading_directions() {
+        for (vectors, axes) in [
+            (dmatrix![3., 0.; 0., 1.; 0., 0.], 2),
+            (dmatrix![1., -2., 5.], 1),
+            (dmatrix![1.; 2.; 3.], 1),
+        ] {
+            let star = Projection::star(&vectors).unwrap();
+            assert_eq!(star, Projection::leading(&vectors, 2).unwrap());
+            assert_eq!(star.dimensions(), axes);
+            assert!((star.share() - 1.0).abs() < 1e-15);
+        }
+        let vectors = dmatrix![3., 0., 0.; 0., 4., 0.];
+        assert!((Projection::leading(&vectors, 1).unwrap().share() - 0.64).abs() < 1e-15);
+        assert_eq!(Projection::leading(&(vectors * 0.0), 1).unwrap().share(), 0.0);
+    }
+}

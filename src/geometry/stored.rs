@@ -179,3 +179,99 @@ impl TryFrom<Stored> for ClassMatrix {
 fn expect(condition: bool, field: &'static str, expected: &'static str) -> Result<()> {
     if condition { Ok(()) } else { Err(Error::Syntax { text: field.to_owned(), expected }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_read(text: &str) -> bool {
+        let stored: Stored = serde_json::from_str(text).unwrap();
+        ClassMatrix::try_from(stored).is_ok()
+    }
+
+    #[test]
+    fn groups_are_checked() {
+        for (runs, coupling, expected) in [
+            ("[[0, 1], [1, 0], [2, 1]]", "null", true),
+            ("[[0, 1], [1, 0], [1, 1]]", "null", false),
+            ("[[0, 1], [2, 0], [1, 1]]", "null", false),
+            ("[[1, 1], [2, 0]]", "null", false),
+            ("[]", "null", false),
+            ("[[0, 1], [3, 0]]", "null", false),
+            ("[[0, 1], [4, 0]]", "null", false),
+            ("[[0, 2]]", "null", false),
+            ("[[0, 3]]", "null", false),
+            ("[[0, 1]]", r#"{"rows": 2, "columns": 2, "entries": [1, 2, 3, 4]}"#, true),
+            ("[[0, 1]]", r#"{"rows": 2, "columns": 2, "entries": [1, 2, 3]}"#, false),
+            ("[[0, 1]]", r#"{"rows": 1, "columns": 1, "entries": [1]}"#, false),
+            ("[[0, 1]]", r#"{"rows": 1, "columns": 2, "entries": [1, 2]}"#, false),
+        ] {
+            let base = format!(
+                r#"{{"grouped": {{"classes": 3, "runs": {runs}, "diagonal": [1, 2],
+                    "coupling": {coupling}}}}}"#
+            );
+            assert_eq!(is_read(&format!(r#"{{"base": {base}}}"#)), expected, "{base}");
+        }
+    }
+
+    #[test]
+    fn families_are_checked() {
+        let run = |start, end| format!(r#"{{"start": {start}, "end": {end}}}"#);
+        let runs = |pairs: &[(usize, usize)]| {
+            let runs: Vec<String> = pairs.iter().map(|&(start, end)| run(start, end)).collect();
+            format!("[{}]", runs.join(", "))
+        };
+        let columns = r#"{"rows": 4, "columns": 1, "entries": [0.6, 0, 0.8, 0]}"#.to_owned();
+        let short = r#"{"rows": 2, "columns": 1, "entries": [0.6, 0.8]}"#.to_owned();
+        let long = r#"{"rows": 4, "columns": 1, "entries": [0.6, 1, 0.8, 0]}"#.to_owned();
+        for (kind, subset, ranks, expected) in [
+            ("span", runs(&[(0, 2), (2, 3)]), (1, 3), true),
+            ("span", runs(&[(0, 2), (2, 3)]), (1, 4), false),
+            ("span", runs(&[(0, 2), (3, 4)]), (2, 1), false),
+            ("span", runs(&[(0, 2), (1, 3)]), (1, 1), false),
+            ("span", runs(&[(2, 3), (0, 2)]), (1, 1), false),
+            ("span", runs(&[(0, 2), (2, 2)]), (1, 1), false),
+            ("span", runs(&[(0, 2), (3, 5)]), (1, 1), false),
+            ("contrasts", runs(&[(0, 2), (3, 4)]), (2, 2), true),
+            ("contrasts", runs(&[(0, 2), (3, 4)]), (2, 3), false),
+            ("columns", columns.clone(), (0, 1), true),
+            ("columns", columns, (0, 2), false),
+            ("columns", short, (0, 1), false),
+            ("columns", long, (0, 1), false),
+        ] {
+            let ranks = run(ranks.0, ranks.1);
+            let text = format!(
+                r#"{{"base": {{"grouped": {{"classes": 4, "runs": [[0, 0]], "diagonal": [1],
+                    "coupling": null}}}}, "family": {{"projector": {{"subset": {{"{kind}": {subset}}},
+                    "value": 2, "ranks": {ranks}}}}}}}"#
+            );
+            assert_eq!(is_read(&text), expected, "{text}");
+        }
+        for classes in [3, 4, 5] {
+            let diagonal = |classes| {
+                format!(
+                    r#"{{"grouped": {{"classes": {classes}, "runs": [[0, 0]], "diagonal": [1],
+                        "coupling": null}}}}"#
+                )
+            };
+            let (base, term) = (diagonal(4), diagonal(classes));
+            let text = format!(r#"{{"base": {base}, "family": {{"optional": {term}}}}}"#);
+            assert_eq!(is_read(&text), classes == 4);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let matrices = [
+            ClassMatrix::simplex_etf(5),
+            ClassMatrix::diagonal(&[1.0, 0.0, 2.5]),
+            ClassMatrix::low_rank_orthogonal_frame(5, 2),
+            ClassMatrix::low_rank_simplex_etf(5, 3),
+            ClassMatrix::from_dense(DMatrix::from_row_slice(2, 2, &[1.0, 0.1, -0.3, 2.0])),
+        ];
+        for matrix in matrices.map(Result::unwrap) {
+            let text = serde_json::to_string(&matrix).unwrap();
+            assert_eq!(serde_json::from_str::<ClassMatrix>(&text).unwrap(), matrix, "{text}");
+        }
+    }
+}

@@ -230,3 +230,65 @@ impl Structure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    /// Two groups, one of which has classes at either end.
+    fn example(coupling: Option<DMatrix<f64>>) -> Grouped {
+        Grouped::of_runs(vec![(0, 1), (2, 0), (3, 1)], 4, vec![10.0, -20.0], coupling)
+    }
+
+    #[test]
+    fn entries_are_those_of_the_groups() {
+        let coupled = example(Some(dmatrix![1., 2.; 3., 4.]));
+        let expected = dmatrix![
+            -16., 4., 3., 4.;
+            4., -16., 3., 4.;
+            2., 2., 11., 2.;
+            4., 4., 3., -16.
+        ];
+        assert_eq!(coupled.class_groups(), [1, 1, 0, 1]);
+        let diagonal = DMatrix::from_diagonal(&nalgebra::dvector![-20., -20., 10., -20.]);
+        for (grouped, expected) in [(coupled, expected), (example(None), diagonal)] {
+            assert_eq!(grouped.to_dense(), expected);
+            assert_eq!(DMatrix::from_fn(4, 4, |i, j| grouped.get(i, j)), expected);
+            assert!((grouped.norm() / expected.norm() - 1.0).abs() < 1e-15);
+            assert!((grouped.unit_scale().unwrap().to_dense() * 20.0 - expected).amax() < 1e-14);
+        }
+        let large = example(Some(dmatrix![1., 2.; 3., -40.])).unit_scale().unwrap();
+        assert_eq!(large.diagonal(), [0.25, -0.5]);
+        assert!(Grouped::single(3, 0.0, 0.0).unit_scale().is_none());
+        assert!(!large.is_of_one_group() && Grouped::single(3, 1.0, 2.0).is_of_one_group());
+        assert!(Grouped::single(3, 1.0, 0.0).coupling().is_none());
+    }
+
+    /// Whatever the groups are: all matrices for three classes in up to two groups with entries 0 and 1.
+    #[test]
+    fn matrices_are_equal_if_their_entries_are() {
+        let bit = |code: usize, place: usize| ((code >> place) & 1) as f64;
+        let mut matrices = Vec::new();
+        for runs in [vec![(0, 0)], vec![(0, 0), (1, 1)], vec![(0, 1), (1, 0), (2, 1)]] {
+            for code in 0..64 {
+                let coupling = DMatrix::from_fn(2, 2, |g, h| bit(code, 2 + 2 * g + h));
+                let coupling = (code > 3).then_some(coupling);
+                let diagonal = vec![bit(code, 0), bit(code, 1)];
+                matrices.push(Grouped::of_runs(runs.clone(), 3, diagonal, coupling));
+            }
+        }
+        let dense: Vec<_> = matrices.iter().map(Grouped::to_dense).collect();
+        let structures: Vec<_> = matrices.into_iter().map(Structure::Grouped).collect();
+        for (own, entries) in structures.iter().zip(&dense) {
+            for (other, other_entries) in structures.iter().zip(&dense) {
+                let equal = entries == other_entries;
+                assert_eq!(own == other, equal, "{own:?} {other:?}");
+                assert_eq!(*own == Structure::Dense(other_entries.clone()), equal);
+            }
+        }
+        let of_size = |classes| Structure::Grouped(Grouped::single(classes, 1.0, 0.0));
+        assert!(of_size(3) != of_size(4) && of_size(4).classes() == 4);
+    }
+}

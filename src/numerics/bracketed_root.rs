@@ -78,11 +78,13 @@ mod tests {
             (-1.0, 3.0, |x| if x < 1e-3 { -1e-3 } else { x }, 1e-3),
         ];
         for (index, (low, high, function, expected)) in cases.into_iter().enumerate() {
-            let mut evaluations = 0;
+            let (mut evaluations, mut closest) = (0, f64::INFINITY);
             let found = sign_change(low, high, |x| {
                 evaluations += 1;
+                closest = closest.min(function(x).abs());
                 function(x)
             });
+            assert_eq!(function(found).abs(), closest, "case {index}");
             assert!((found / expected - 1.0).abs() < 1e-15, "case {index}: {found:e}");
             assert!(evaluations < 120, "case {index}: {evaluations} evaluations");
         }

@@ -135,4 +135,59 @@ mod tests {
         let gap = DoubleDouble::from(1.0) - DoubleDouble::product(a, b);
         assert_eq!(gap.value(), 2.0_f64.powi(-60));
     }
+
+    /// The whole number that a pair of whole numbers stands for.
+    fn whole(number: DoubleDouble<f64>) -> i128 {
+        number.high as i128 + number.low as i128
+    }
+
+    fn two(exponent: u32) -> f64 {
+        f64::from(2).powi(exponent as i32)
+    }
+
+    #[test]
+    fn sums_and_products_of_two_numbers_are_exact() {
+        for (a, b) in [(two(60), 3.0), (-7.0, two(55)), (two(53), 1.5 * two(1)), (5.0, -two(70))] {
+            assert_eq!(whole(DoubleDouble::sum(a, b)), a as i128 + b as i128, "{a} {b}");
+            assert_eq!(DoubleDouble::sum(a, b).value(), a + b);
+        }
+        assert_eq!(whole(DoubleDouble::fast_sum(-two(60), 3.0)), 3 - (1 << 60));
+        let (a, b) = (two(53) - 1.0, two(52) + 12345.0);
+        assert_eq!(whole(DoubleDouble::product(a, b)), a as i128 * b as i128);
+    }
+
+    #[test]
+    fn pairs_are_calculated_with_as_with_whole_numbers() {
+        let x = DoubleDouble::sum((two(53) - 1.0) * two(28), 12345.0);
+        let y = DoubleDouble::sum(two(60) + two(8), 77.0);
+        let (a, b) = (whole(x), whole(y));
+        assert_eq!((whole(x + y), whole(y + x)), (a + b, a + b));
+        assert_eq!((whole(x - y), whole(y - x)), (a - b, b - a));
+        assert_eq!(whole(x.plus(two(60) + two(8))), a + (1 << 60) + (1 << 8));
+        assert_eq!((whole(x.times(1025.0)), whole(y.times(-3.0))), (1025 * a, -3 * b));
+        // The product of the lower parts is left out.
+        let (x, y) =
+            (DoubleDouble::sum(5.0 * two(70), 96.0), DoubleDouble::sum(7.0 * two(50), 11.0));
+        assert_eq!(whole(x * y), whole(x) * whole(y) - 96 * 11);
+    }
+
+    #[test]
+    fn powers_are_those_of_whole_numbers() {
+        let base = two(20) + 1.0;
+        for exponent in 1..=5 {
+            assert_eq!(whole(DoubleDouble::power(base, exponent)), (base as i128).pow(exponent));
+        }
+        // 106 of 121 digits.
+        let error = whole(DoubleDouble::power(base, 6)) - (base as i128).pow(6);
+        assert!(error.abs() <= 1 << 16, "{error}");
+    }
+
+    #[test]
+    fn quotients_are_rounded_once() {
+        for k in 0..50_i32 {
+            let quotient = 1.0 + (f64::from(k) * 1.7).sin().abs();
+            let divisor = DoubleDouble::sum(3.0 + f64::from(k).cos(), f64::from(k) * 1e-18);
+            assert_eq!(divisor.times(quotient).over(divisor), quotient, "{k}");
+        }
+    }
 }

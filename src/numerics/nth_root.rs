@@ -64,11 +64,16 @@ fn extreme_root<T: Float>(numerator: T, denominator: T, degree: u32) -> T {
         let root = exponent.exp();
         return root + root * balanced_step(root, numerator, denominator, degree);
     }
-    // Take out the power of two nearest to the root; half of it goes to either side of the ratio,
-    // which keeps numerator and denominator normal.
+    // Take out the power of two nearest to the root, each time of that which is farther from 1.
     let scale = power_of_two((exponent / from_u32::<T>(2).ln()).round());
-    let scaled_numerator = numerator / power(scale, degree / 2);
-    let scaled_denominator = denominator * power(scale, degree - degree / 2);
+    let (mut scaled_numerator, mut scaled_denominator) = (numerator, denominator);
+    for _ in 0..degree {
+        if (scaled_numerator * scaled_denominator > T::one()) == (scale > T::one()) {
+            scaled_numerator = scaled_numerator / scale;
+        } else {
+            scaled_denominator = scaled_denominator * scale;
+        }
+    }
     scale * root_of_ratio(scaled_numerator, scaled_denominator, degree)
 }
 
@@ -108,4 +113,85 @@ pub(crate) fn power<T: Float>(base: T, exponent: u32) -> T {
 /// `n` as a `T`; every `Float` represents or rounds every `u32`.
 pub(crate) fn from_u32<T: Float>(n: u32) -> T {
     T::from(n).unwrap_or_else(T::infinity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Within one ulp of roots by mpmath, of ratios in the range of doubles and out of it.
+    #[test]
+    fn roots_have_all_digits() {
+        for (numerator, denominator, degree, expected) in [
+            (2.0, 1.0, 2, 1.414_213_562_373_095),
+            (10.0, 3.0, 5, 1.272_259_636_539_392_2),
+            (0.1, 7.0, 11, 0.679_616_343_895_604_4),
+            (3.0, 1e300, 7, 1.625_613_593_056_498_4e-43),
+            (1e300, 1e-300, 7, 5.179_474_679_231_211e85),
+            (1e-300, 1e300, 3, 1e-200),
+            (7e307, 3e-308, 700, 7.570_021_442_998_107),
+            (1e-300, 7e300, 711, 0.142_866_214_881_743_54),
+            (1e300, 3e-300, 5000, 1.317_967_119_764_929),
+            (1e-5, 3.0, 100_000, 0.999_873_892_574_673_6),
+            (2.0, 3.0, 1_000_000, 0.999_999_594_534_974_1),
+        ] {
+            let found: f64 = root_of_ratio(numerator, denominator, degree);
+            let error = (found / expected - 1.0).abs();
+            assert!(error <= f64::EPSILON, "{numerator:e}/{denominator:e}, {degree}: {found:e}");
+        }
+    }
+
+    /// x for (d x)ⁿ/dⁿ, as long as both are exact, in either precision.
+    #[test]
+    fn roots_of_powers_are_exact() {
+        for degree in 1..=10 {
+            for (x, d) in [(2_i32, 1_i32), (3, 2), (5, 4), (7, 3), (1, 6), (10, 9)] {
+                let [numerator, denominator] = [x, d].map(|base| f64::from(base).powi(degree));
+                let (root, degree) = (f64::from(x) / f64::from(d), degree as u32);
+                assert_eq!(root_of_ratio(numerator, denominator, degree), root, "{x} {d} {degree}");
+                if numerator.max(denominator) < 16_777_216.0 {
+                    let found = root_of_ratio(numerator as f32, denominator as f32, degree);
+                    assert_eq!(found, x as f32 / d as f32, "{x} {d} {degree}");
+                }
+                let [x, d] = [x, d].map(|base| base as u32);
+                assert_eq!(
+                    [x, d].map(|base| power(f64::from(base), degree)),
+                    [numerator, denominator]
+                );
+            }
+        }
+    }
+
+    /// The product of a root with itself is the ratio to twice as many digits: 3/7 of the fifth power.
+    #[test]
+    fn double_roots_have_twice_the_digits() {
+        for degree in [2, 3, 5, 12] {
+            let root = double_double_root::<f64>(3, 7, degree);
+            let power = (1..degree).fold(root, |power, _| power * root);
+            let rest = (power.times(7.0) - DoubleDouble::from(3.0)).value();
+            assert!(rest.abs() < 1e-29, "{degree}: {rest:e}");
+        }
+        assert_eq!(
+            [power_of_two(-3.0), power_of_two(0.0), power_of_two(10.0)],
+            [0.125, 1.0, 1024.0]
+        );
+    }
+
+    /// A start with a few digits right takes few steps, and its last one is the first whose change of the power is below
+    /// half of the digits.
+    #[test]
+    fn newton_steps_double_the_digits() {
+        let start = 1.2_f64;
+        let step = newton_step(start, 10.0, 3.0, 5);
+        // (10 − 3 · 1.2⁵)/(5 · 10)
+        assert!((step - 0.050_700_8).abs() < 1e-15, "{step}");
+        let root = 1.272_259_636_539_392_2;
+        assert!((polish(start, 10.0, 3.0, 5) - root).abs() <= f64::EPSILON);
+        // Scaled by 2⁻ᵐ with m the mean of both logarithms, the step is the same.
+        let (scale, root) = (2.0_f64.powi(300), 1.2_f64);
+        assert!((balanced_step(root, 10.0 * scale, 3.0 * scale, 5) - step).abs() < 1e-15);
+        let (numerator, denominator) = (10.0 * scale, 3.0 / scale);
+        let step = balanced_step(2.0_f64.powi(120) * root, numerator, denominator, 5);
+        assert!((step - 0.050_700_8).abs() < 1e-15, "{step}");
+    }
 }

@@ -137,6 +137,7 @@ mod tests {
     fn results_keep_their_order() {
         for limit in [1, 2, 7] {
             limit_threads(NonZeroUsize::new(limit));
+            assert_eq!(allowed(), limit);
             let results = map(100, usize::MAX, || (), |(), piece| piece * piece);
             assert!(results.into_iter().eq((0..100).map(|piece| piece * piece)));
         }

@@ -205,4 +205,40 @@ mod tests {
             assert!((squares.root() / expected - 1.0).abs() < 1e-14, "{squares:?}");
         }
     }
+
+    #[test]
+    fn squares_of_every_length() {
+        for length in 0..40_u32 {
+            let numbers: Vec<f64> = (1..=length).map(f64::from).collect();
+            let narrow: Vec<f32> = (1..=length as u16).map(f32::from).collect();
+            let expected = f64::from(length * (length + 1) * (2 * length + 1) / 6);
+            assert_eq!((sum_of_squares(&numbers), sum_of_squares(&narrow)), (expected, expected));
+            assert_eq!(Squares::of_numbers(&numbers).times(1.0), expected);
+            for scale in [1e-200, 1.0, 1e200] {
+                let numbers: Vec<f64> = numbers.iter().map(|number| number * scale).collect();
+                let roots = [Squares::of_numbers(&numbers).root(), norm(&numbers)];
+                let expected = expected.sqrt() * scale;
+                assert!(roots.iter().all(|root| (root - expected).abs() <= 1e-15 * expected));
+            }
+        }
+        // Sums that were made without a unit are as they are.
+        let medium = Squares { medium: 3.3, ..Squares::default() };
+        assert_eq!(medium.times(0.7), 0.7 * 3.3);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn stored_sums_are_checked() {
+        let sums = [1.0, 0.0, 3.0];
+        let squares = Squares::try_from(sums).unwrap();
+        assert_eq!(squares, Squares { small: 1.0, medium: 0.0, large: 3.0 });
+        assert_eq!(<[f64; 3]>::from(squares), sums);
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            for place in 0..3 {
+                let mut sums = sums;
+                sums[place] = bad;
+                assert!(Squares::try_from(sums).is_err(), "{sums:?}");
+            }
+        }
+    }
 }

@@ -52,7 +52,7 @@ mod tests {
             let residual = x - omega - omega.ln();
             assert!(residual.abs() <= 4.0 * f64::EPSILON * x.abs().max(1.0), "{x}: {residual:e}");
         }
-        for x in [1e3, 1e8, 1e300] {
+        for x in [1e3, 1e8, 1.1e8, 1e300] {
             let omega = wright_omega(x);
             assert!((omega + omega.ln() - x).abs() <= 2.0 * f64::EPSILON * x);
         }
