@@ -346,13 +346,14 @@ mod tests {
     /// From 0 with the slope −1: the constants are 10⁻⁴ of the fall and nine tenths of the slope.
     #[test]
     fn line_searches_try_what_their_conditions_say() {
-        let cases: [(f64, &'static [_], f64); 9] = [
+        let cases: [(f64, &'static [_], f64); 10] = [
             (0.0, &[(1.0, -1e-3, -0.89)], 1.0),
             // Down by more than 10⁻⁴ of the step, at the lowest point of the parabola through the first trial.
             (0.0, &[(1.0, 1.0, 5.0), (0.25, -0.25 * 1.1e-4, 2.0)], 0.25),
             (0.0, &[(1.0, 1.0, 5.0), (0.25, -0.25 * 0.9e-4, 2.0), (0.125, -1.0, 0.0)], 0.125),
             (0.0, &[(1.0, 99.0, 5.0), (0.1, -1.0, 0.0)], 0.1),
             (0.0, &[(1.0, f64::NAN, 5.0), (0.5, -1.0, 0.0)], 0.5),
+            (0.0, &[(1.0, f64::NEG_INFINITY, 0.0), (0.1, -1.0, 0.0)], 0.1),
             // Too steep twice, then too high: half-way between the last of either.
             (
                 0.0,

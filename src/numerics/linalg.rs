@@ -369,4 +369,50 @@ mod tests {
         let overflow = left_svd(&DMatrix::from_element(4, 4, 1e308)).map(|svd| svd.singular_values);
         assert!(matches!(overflow, Err(Error::Unrepresentable { .. })));
     }
+
+    #[test]
+    fn what_is_refused_is_named() {
+        let mut matrix = DMatrix::zeros(2, 3);
+        matrix[(1, 2)] = f64::NEG_INFINITY;
+        let expected = Error::out_of_range(Argument::entry("m", 1, 2), f64::NEG_INFINITY, "finite");
+        assert_eq!(check_finite("m", &matrix).unwrap_err().to_string(), expected.to_string());
+        for entries in [None, Some(usize::MAX), Some(usize::MAX / 8)] {
+            let error = check_memory("classes", 1e19, entries).unwrap_err();
+            assert!(matches!(error, Error::OutOfRange { value: 1e19, .. }), "{error}");
+        }
+        assert!(check_memory("classes", 5.0, Some(25)).is_ok());
+        assert_eq!(zeros("width", 2, 3).unwrap(), DMatrix::zeros(2, 3));
+        let error = zeros("width", 1 << 40, 1 << 30).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { value, .. } if value == 2.0_f64.powi(70)));
+        let error = singular_values(&DMatrix::from_element(4, 4, 1e308)).unwrap_err();
+        let Error::Unrepresentable { log10, .. } = error else { panic!("{error}") };
+        assert!((log10 - 308.0 - 4.0_f64.log10()).abs() < 1e-12, "{log10}");
+    }
+
+    #[test]
+    fn powers_of_two_are_below() {
+        for (magnitude, power) in [
+            (0.0, 1.0),
+            (1.0, 1.0),
+            (7.9, 4.0),
+            (8.0, 8.0),
+            (0.3, 0.25),
+            (5e-324, 5e-324),
+            (f64::MAX, 2.0_f64.powi(1023)),
+        ] {
+            assert_eq!(power_of_two_below(magnitude), power);
+            assert_eq!(power_of_two(&DMatrix::from_row_slice(1, 2, &[-magnitude, 0.0])), power);
+        }
+    }
+
+    #[test]
+    fn bases_follow_the_columns() {
+        let matrix = random(7, 4);
+        let basis = orthonormal_columns(matrix.clone());
+        assert!((basis.transpose() * &basis - DMatrix::identity(4, 4)).amax() < 1e-14);
+        let triangle = basis.transpose() * &matrix;
+        assert!((&basis * &triangle - matrix).amax() < 1e-14);
+        assert!((&triangle - triangle.upper_triangle()).amax() < 1e-14);
+        assert!(triangle.diagonal().iter().all(|&pivot| pivot > 0.0));
+    }
 }

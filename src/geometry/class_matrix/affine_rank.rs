@@ -116,6 +116,7 @@ fn rank(spectrum: &[(f64, usize)], trace: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::family::Subset;
     use crate::models::squared::Ufm;
     use crate::numerics::linalg::singular_values;
     use crate::prediction::{Basis, Prediction};
@@ -162,5 +163,37 @@ mod tests {
                 assert_eq!(dense.affine_rank().unwrap(), Some(expected), "{counts:?} {bias:?}");
             }
         }
+    }
+
+    /// Above 10⁻¹² of the largest eigenvalue that there is, and above 8 ε of the trace.
+    #[test]
+    fn eigenvalues_count_beside_the_largest_and_the_trace() {
+        for (spectrum, trace, expected) in [
+            (&[(5.0, 2), (6e-12, 3), (4e-12, 4)][..], 0.0, 5),
+            (&[(0.0, 3)], 0.0, 0),
+            (&[(5.0, 0), (1e-13, 1)], 0.0, 1),
+            (&[(5.0, 1), (2e-7, 3), (1.7e-7, 1)], 1e8, 4),
+        ] {
+            assert_eq!(rank(spectrum, trace), expected, "{spectrum:?}");
+        }
+        // 1999 contrasts of 100, one direction between the groups, and contrasts that rounding errors of the trace hide.
+        let grouped = |small| {
+            let (runs, coupling) = (vec![(0, 0), (2000, 1)], DMatrix::zeros(2, 2));
+            Grouped::of_runs(runs, 2003, vec![100.0, small], Some(coupling)).affine_rank().unwrap()
+        };
+        assert_eq!((grouped(3e-10), grouped(4e-10)), (2000, 2002));
+    }
+
+    #[test]
+    fn ranks_of_families_are_those_of_members() {
+        let family = |ranks| {
+            let subset = Subset::Span([0..4].to_vec());
+            let family = Family::Projector { subset, value: 1.0, ranks };
+            ClassMatrix::diagonal(&[0.0, 0.0, 0.0, 0.0, 1.0, 1.0])
+                .unwrap()
+                .with_family(Some(family))
+        };
+        let ranks = [2..=2, 4..=4, 1..=2].map(|ranks| family(ranks).affine_rank().unwrap());
+        assert_eq!(ranks, [Some(4), Some(5), None]);
     }
 }

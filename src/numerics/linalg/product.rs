@@ -41,12 +41,8 @@ enum Rows {
 /// The transpose of a matrix, as a view.
 pub(crate) fn transposed<T: RealField + Copy>(matrix: &DMatrix<T>) -> StridedView<'_, T> {
     let (rows, columns) = matrix.shape();
-    // Without entries the other stride must be zero, for nalgebra to believe that all of them are there.
-    let strides = match (rows, columns) {
-        (0, _) => (Dyn(0), Dyn(1)),
-        (_, 0) => (Dyn(1), Dyn(0)),
-        _ => (Dyn(rows), Dyn(1)),
-    };
+    // Without entries a stride must be zero, for nalgebra to believe that all of them are there.
+    let strides = if columns == 0 { (Dyn(1), Dyn(0)) } else { (Dyn(rows), Dyn(1)) };
     StridedView::from_slice_with_strides_generic(
         matrix.as_slice(),
         Dyn(columns),
@@ -227,6 +223,9 @@ mod tests {
         check(&sum.lower_triangle(), &expected);
         assert_eq!(product(&numbers(5, 0), &numbers(0, 9)), DMatrix::zeros(5, 9));
         assert_eq!(gram(&numbers(5, 0)), DMatrix::zeros(5, 5));
+        for (rows, columns) in [(0, 0), (0, 3), (3, 0)] {
+            assert_eq!(transposed(&numbers(rows, columns)).shape(), (columns, rows));
+        }
     }
 
     #[test]

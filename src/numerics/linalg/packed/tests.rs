@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, RealField};
 
-use super::{Columns, Packed, general};
+use super::{Block, Columns, LINE, Packed, general};
 
 /// Sizes on both sides of every border: vectors, tiles, pieces of columns, blocks of columns.
 const SIZES: [(usize, usize, usize); 14] = [
@@ -119,5 +119,21 @@ fn entries_do_not_depend_on_their_neighbors() {
         let packed = Packed::new(&left.rows_range(rows.clone()), |entry| entry);
         packed.add_products(columns_of(&part), 0, result.as_mut_slice(), rows.len());
         assert_eq!(result, whole.columns(column, count).rows_range(rows).into_owned());
+    }
+}
+
+/// As few as have room for the rows, for numbers of either size.
+#[test]
+fn columns_are_an_odd_number_of_cache_lines_apart() {
+    let mut block = (Block::<f64>::new(), Block::<f32>::new());
+    for rows in 1..100 {
+        block.0.reshape(rows, 3);
+        block.1.reshape(rows, 3);
+        for (stride, size) in [(block.0.stride(), 8), (block.1.stride(), 4)] {
+            let lines = stride * size / LINE;
+            assert!(stride * size % LINE == 0 && lines % 2 == 1, "{rows}: {stride}");
+            assert!((stride - rows) * size < 2 * LINE, "{rows}: {stride}");
+        }
+        assert_eq!((block.0.column(2).len(), block.1.columns().count()), (rows, 3));
     }
 }
