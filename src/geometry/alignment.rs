@@ -101,6 +101,17 @@ mod tests {
         }
     }
 
+    /// Of a family, vectors of the nearest member: in the plane, those of a simplex that were measured.
+    #[test]
+    fn members_are_those_near_the_measured_vectors() {
+        let root = 0.75_f64.sqrt();
+        let measured = dmatrix![1.0, -0.5, -0.5; 0.0, root, -root] * (2.0_f64 / 3.0).sqrt();
+        let simplex = measured.insert_column(3, 0.0);
+        let family = ClassMatrix::low_rank_simplex_etf(4, 2).unwrap();
+        let aligned = family.aligned_with(&simplex).unwrap();
+        assert!((aligned - simplex).amax() < 1e-14);
+    }
+
     /// Relative to the largest eigenvalue, 10⁻¹² is zero and −10⁻⁹ negative.
     #[test]
     fn eigenvalues_count_beside_the_largest() {

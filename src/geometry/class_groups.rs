@@ -352,11 +352,7 @@ mod tests {
         }
         for argument in ["left", "right"] {
             let [mut a, mut b] = [left.clone(), right.clone()];
-            if argument == "left" {
-                a[(2, 1)] = f64::NAN
-            } else {
-                b[(1, 2)] = f64::INFINITY
-            }
+            *(if argument == "left" { &mut a[(2, 1)] } else { &mut b[(1, 2)] }) = f64::NAN;
             let error = groups.means_of_product(&a, &b).unwrap_err().to_string();
             assert!(error.contains(argument), "{error}");
         }

@@ -384,5 +384,23 @@ mod tests {
         let mean = DMatrix::from_diagonal(&nalgebra::dvector![3.5, 3.5, 2.0]);
         assert!((frame.mean_member() - mean).amax() < 1e-15);
         assert!(frame.as_grouped().is_none() && !frame.treats_classes_alike());
+        let expected = DMatrix::identity(3, 2);
+        assert_eq!(frame.open_subspace().unwrap(), expected);
+        let etf = ClassMatrix::simplex_etf(3).unwrap();
+        assert!(etf.as_grouped().is_some() && etf.treats_classes_alike());
+        assert!(etf.open_subspace().is_none());
+    }
+
+    #[test]
+    fn distances_are_between_zero_and_two() {
+        let frame = ClassMatrix::orthogonal_frame(2).unwrap();
+        for (last, sign, expected) in [(1., 1., 0.0), (-1., 1., 2.0_f64.sqrt()), (1., -1., 2.0)] {
+            let measured = dmatrix![3., 0.; 0., 3. * last] * sign;
+            assert!((frame.distance(&measured).unwrap() - expected).abs() < 1e-15);
+        }
+        for wrong in [DMatrix::identity(3, 3), DMatrix::identity(2, 3)] {
+            assert!(matches!(frame.distance(&wrong), Err(Error::Shape { .. })));
+        }
+        assert!(frame.distance(&dmatrix![1., 0.; f64::NAN, 1.]).is_err());
     }
 }

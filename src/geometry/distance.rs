@@ -272,7 +272,9 @@ mod tests {
     fn the_structured_way_agrees_with_the_direct_one() {
         let (left, right) = (pseudo_random(40, 6, 1.3), pseudo_random(6, 40, 0.7));
         let lengths: Vec<f64> = (0..40).map(|k| f64::from(k % 7)).collect();
+        let longer: Vec<f64> = lengths.iter().map(|length| length + 0.5).collect();
         for target in [
+            ClassMatrix::diagonal(&longer).unwrap(),
             ClassMatrix::orthogonal_frame(40).unwrap(),
             ClassMatrix::simplex_etf(40).unwrap(),
             ClassMatrix::diagonal(&lengths).unwrap(),

@@ -372,4 +372,20 @@ mod tests {
             assert!((there.point[0] - expected).abs() < 1e-9, "{there:?}");
         }
     }
+
+    /// After so many iterations, at a small gradient, or when ten iterations gain less than a share of the value.
+    #[test]
+    fn descents_stop_when_they_are_told() {
+        let start = vec![-1.2, 1.0, 0.3, -2.0];
+        let end = |iterations, gradient, decrease| {
+            descend(&mut Valleys, start.clone(), &Stop { iterations, gradient, decrease })
+        };
+        let [none, ten, eleven] = [0, 10, 11].map(|iterations| end(iterations, 0.0, 0.0));
+        assert!(none.point == start && none.value > ten.value && ten.value > eleven.value);
+        let small = end(500, 1e-3, 0.0);
+        assert!((1e-9..=1e-3).contains(&largest(&small.gradient)), "{small:?}");
+        let gained = (none.value - ten.value) / ten.value;
+        assert_eq!(end(500, 0.0, gained * 1.001).point, ten.point);
+        assert!(end(500, 0.0, gained * 0.999).value < eleven.value);
+    }
 }

@@ -68,4 +68,10 @@ mod tests {
         assert_eq!(balanced_product([1e-200, 1e-200, 10.0]), 0.0);
         assert!(balanced_product([f64::NAN, 1.0]).is_nan());
     }
+
+    #[test]
+    fn comfortable_numbers_have_products_in_range() {
+        let sizes = [0.0, 1e-80, 1e-60, 1.0, 1e60, 1e80, f64::NAN];
+        assert_eq!(sizes.map(is_comfortable), [false, false, true, true, true, false, false]);
+    }
 }

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn ranks_of_families_are_those_of_members() {
         let family = |ranks| {
-            let subset = Subset::Span([0..4].to_vec());
+            let subset = Subset::Span(vec![0..2, 2..4]);
             let family = Family::Projector { subset, value: 1.0, ranks };
             ClassMatrix::diagonal(&[0.0, 0.0, 0.0, 0.0, 1.0, 1.0])
                 .unwrap()
