@@ -207,4 +207,22 @@ mod tests {
         let error = nothing.nearest_member(zero, &base).unwrap_err();
         assert!(matches!(error, Error::ZeroNorm { argument: "target" }), "{error}");
     }
+
+    /// The largest eigenvalues count, not those of the largest magnitude, and of a matrix its symmetric part.
+    #[test]
+    fn members_follow_the_largest_eigenvalues() {
+        let subset = Subset::Span([0..1, 1..3].to_vec());
+        let family = Family::Projector { subset, value: 2.0, ranks: 1..=1 };
+        let mut measured = DMatrix::from_diagonal(&nalgebra::dvector![1.0, -5.0, 0.5]);
+        let nearest = |measured: &DMatrix<f64>| {
+            family.nearest_member(DMatrix::zeros(3, 3), measured).unwrap()
+        };
+        let axis = |class: usize| {
+            DMatrix::from_fn(3, 3, |i, j| if i == class && j == class { 2.0 } else { 0.0 })
+        };
+        assert!((nearest(&measured) - axis(0)).amax() < 1e-15);
+        // Entries that cancel in the symmetric part.
+        (measured[(0, 2)], measured[(2, 0)], measured[(2, 2)]) = (7.0, -7.0, 1.5);
+        assert!((nearest(&measured) - axis(2)).amax() < 1e-15);
+    }
 }

@@ -144,6 +144,13 @@ mod tests {
         let seen = plane.coordinates(&vectors).unwrap();
         assert!(seen.iter().all(|number| number.is_finite()) && seen.column(2).amax() == 0.0);
         assert!(plane.coordinates(&dmatrix![1.0; 0.0]).is_err());
+        // In the plane, vectors at such angles are turned as a whole.
+        let turned = DMatrix::from_fn(2, 3, |axis, k| {
+            let angle = 0.4 + 2.0 * std::f64::consts::PI * k as f64 / 3.0;
+            (k + 1) as f64 * if axis == 0 { angle.cos() } else { angle.sin() }
+        });
+        let seen = Projection::star(&turned).unwrap().coordinates(&turned).unwrap();
+        assert!((seen.column(0) - nalgebra::dvector![1.0, 0.0]).amax() < 1e-15, "{seen}");
     }
 
     #[test]

@@ -262,6 +262,9 @@ mod tests {
         let large = example(Some(dmatrix![1., 2.; 3., -40.])).unit_scale().unwrap();
         assert_eq!(large.diagonal(), [0.25, -0.5]);
         assert!(Grouped::single(3, 0.0, 0.0).unit_scale().is_none());
+        let one_group =
+            |runs: &[_]| Grouped::of_runs(runs.to_vec(), 4, vec![1.0, 2.0], None).is_of_one_group();
+        assert!(one_group(&[(0, 1), (2, 1)]) && !one_group(&[(0, 0), (2, 1)]));
         assert!(!large.is_of_one_group() && Grouped::single(3, 1.0, 2.0).is_of_one_group());
         assert!(Grouped::single(3, 1.0, 0.0).coupling().is_none());
     }
