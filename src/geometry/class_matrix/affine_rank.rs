@@ -196,4 +196,17 @@ mod tests {
         let ranks = [2..=2, 4..=4, 1..=2].map(|ranks| family(ranks).affine_rank().unwrap());
         assert_eq!(ranks, [Some(4), Some(5), None]);
     }
+
+    /// Two groups of three and four vectors with one mean, which differ within the groups alone; and with two means.
+    #[test]
+    fn groups_with_one_mean_differ_in_no_direction() {
+        let counts = ClassCounts::new(&[5, 5, 5, 2, 2, 2, 2]).unwrap();
+        for (other, expected) in [(0.7, 5), (0.8, 6)] {
+            let means = DMatrix::from_row_slice(2, 2, &[0.7, 0.7, 0.7, other]);
+            let gram = ClassMatrix::from_contrasts(&counts, &[2.0, 3.0], means);
+            let dense = ClassMatrix::dense(gram.to_dense().unwrap());
+            assert_eq!(gram.affine_rank().unwrap(), Some(expected));
+            assert_eq!(dense.affine_rank().unwrap(), Some(expected));
+        }
+    }
 }

@@ -32,3 +32,27 @@ impl ClassMatrix {
         Self::unique(Grouped::single(classes, value, -value / classes as f64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    #[test]
+    fn contrasts_of_a_group_sum_to_zero() {
+        let counts = ClassCounts::new(&[3, 3, 8, 3, 3]).unwrap();
+        // Nothing within the group of the largest class, and 2 (I − 11ᵀ/4) + 1 for the four others.
+        let expected = dmatrix![
+            2.5, 0.5, 4.0, 0.5, 0.5;
+            0.5, 2.5, 4.0, 0.5, 0.5;
+            7.0, 7.0, 5.0, 7.0, 7.0;
+            0.5, 0.5, 4.0, 2.5, 0.5;
+            0.5, 0.5, 4.0, 0.5, 2.5
+        ];
+        let found = ClassMatrix::from_contrasts(&counts, &[9.0, 2.0], dmatrix![5.0, 7.0; 4.0, 1.0]);
+        assert_eq!(found.to_dense().unwrap(), expected);
+        let etf = ClassMatrix::scaled_simplex_etf(4, 2.0);
+        assert_eq!((etf.get(0, 0), etf.get(0, 1)), (Some(1.5), Some(-0.5)));
+    }
+}
