@@ -88,3 +88,27 @@ pub(crate) fn largest_magnitude<T: Scalar>(numbers: &[T]) -> T::Magnitude {
         || numbers.iter().map(|number| number.magnitude()).fold(T::Magnitude::default(), Ord::max),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Scalar>(small: T, nan: T) {
+        let largest = T::LARGEST;
+        assert!(is_representable::<T>(&[]) && is_representable(&[small, -largest, largest]));
+        for bad in [largest + largest, -largest - largest, nan, T::one() / T::zero()] {
+            assert!(!is_representable(&[small, bad, small]), "{bad}");
+        }
+        assert!(largest_magnitude(&[small, -largest, small]) == largest.magnitude());
+        let (sample, mut out) = ([small; 5], [0.0; 5]);
+        to_f64(&sample, &mut out);
+        assert_eq!(out, [small.into(); 5]);
+        assert!(T::rounded(small.into()) == small);
+    }
+
+    #[test]
+    fn limits_are_those_of_either_type() {
+        check::<f32>(-0.3, f32::NAN);
+        check::<f64>(-0.3, f64::NAN);
+    }
+}

@@ -3,12 +3,12 @@ use super::*;
 /// Whole numbers from −3 to 3 without an order.
 fn entries(size: usize, seed: usize) -> DMatrix<f64> {
     DMatrix::from_fn(size, size, |i, j| {
-        (((seed * 31 + i * 7 + j * 13) as f64 * 12.9898).sin() * 3.0).round()
+        (((seed * 31 + i * 7 + j * 13 + 3 * i * i * j) as f64 * 12.9898).sin() * 3.0).round()
     })
 }
 
 fn assignment(size: usize, seed: usize, kinds: &[usize]) -> Assignment<'_> {
-    let (structure, measured) = (entries(size, seed), entries(size, seed + 100));
+    let (structure, measured) = (entries(size, seed), entries(size, 7 * seed + 41));
     Assignment { structure, measured, kinds, negligible: 1e-9 }
 }
 
@@ -67,14 +67,17 @@ fn no_value_exceeds_that_of_sorted_entries() {
     assert_eq!(assignment.bound(), 27.0 + 42.0);
 }
 
-/// Of nine classes the best start is neither the first nor the last.
+/// Of nine classes there is often a better start than the first one.
 #[test]
 fn the_best_start_is_improved() {
-    for seed in 0..6 {
+    let mut better = 0;
+    for seed in 0..12 {
         let kinds = if seed % 2 == 0 { [0; 9] } else { [0, 0, 1, 1, 0, 1, 0, 0, 1] };
         let assignment = assignment(9, seed, &kinds);
         let best = assignment.best((0..9).collect());
         let value = assignment.value(&best);
+        let first = assignment.value(&assignment.improved((0..9).collect()));
+        better += usize::from(value > first);
         assert!((0..9).all(|place| kinds[best[place]] == kinds[place]), "{best:?}");
         for start in 0..MAX_STARTS {
             let start = assignment.start(start);
@@ -86,6 +89,7 @@ fn the_best_start_is_improved() {
             }
         }
     }
+    assert!(better >= 3, "{better}");
 }
 
 /// Twins are places whose exchange leaves the structure and the kinds as they are.
