@@ -346,8 +346,9 @@ mod tests {
     /// From 0 with the slope −1: the constants are 10⁻⁴ of the fall and nine tenths of the slope.
     #[test]
     fn line_searches_try_what_their_conditions_say() {
-        let cases: [(f64, &'static [_], f64); 10] = [
+        let cases: [(f64, &'static [_], f64); 11] = [
             (0.0, &[(1.0, -1e-3, -0.89)], 1.0),
+            (0.0, &[(1.0, -1e-3, -0.9)], 1.0),
             // Down by more than 10⁻⁴ of the step, at the lowest point of the parabola through the first trial.
             (0.0, &[(1.0, 1.0, 5.0), (0.25, -0.25 * 1.1e-4, 2.0)], 0.25),
             (0.0, &[(1.0, 1.0, 5.0), (0.25, -0.25 * 0.9e-4, 2.0), (0.125, -1.0, 0.0)], 0.125),
@@ -387,5 +388,23 @@ mod tests {
         let gained = (none.value - ten.value) / ten.value;
         assert_eq!(end(500, 0.0, gained * 1.001).point, ten.point);
         assert!(end(500, 0.0, gained * 0.999).value < eleven.value);
+    }
+
+    /// −x, which has no end.
+    struct Slope;
+
+    impl Smooth for Slope {
+        fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
+            gradient[0] = -1.0;
+            -point[0]
+        }
+    }
+
+    #[test]
+    fn the_last_trial_is_taken_where_none_is_flat() {
+        let here = Descent { point: vec![0.0], gradient: vec![-1.0], value: 0.0 };
+        let found = line_search(&mut Slope, &here, &[1.0], false);
+        let ControlFlow::Continue(there) = found else { panic!("no step") };
+        assert!((there.point[0] / 2.5_f64.powi(MOST_TRIALS as i32 - 1) - 1.0).abs() < 1e-12);
     }
 }

@@ -64,6 +64,7 @@ mod tests {
         let two = |exponent| 2.0_f64.powi(exponent);
         assert_eq!(balanced_product([two(40), two(40), two(1000), two(-1000)]), two(80));
         assert_eq!(balanced_product([two(-600), 3.0, two(-600), two(900)]), 3.0 * two(-300));
+        assert_eq!(balanced_product([two(-100), two(600), two(600), two(-100)]), two(1000));
         assert_eq!(balanced_product([1e200, 1e200, 1e-10]), f64::INFINITY);
         assert_eq!(balanced_product([1e-200, 1e-200, 10.0]), 0.0);
         assert!(balanced_product([f64::NAN, 1.0]).is_nan());
