@@ -12,7 +12,7 @@ use crate::numerics::linalg::{
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel::{self, NEW_NUMBER};
 use crate::numerics::simd::vectorised;
-use crate::numerics::squares::sum_of_squares;
+use crate::numerics::squares::Squares;
 
 /// Rounding errors of class means, in units of ε times their root mean square norm.
 const ROUNDING: f64 = 8.0 * f64::EPSILON;
@@ -116,7 +116,7 @@ struct InverseFactor {
 impl Differences {
     /// Those of the features; `None` if there are none.
     fn new(means: &ClassMeans, center: Center) -> Option<Self> {
-        let size = sum_of_squares(means.matrix().as_slice()).sqrt();
+        let size = Squares::of_numbers(means.matrix().as_slice()).root();
         Self::of(means, center, (means.matrix(), &means.center(center)), size)
     }
 
@@ -124,7 +124,9 @@ impl Differences {
     fn after_layers(means: &ClassMeans, center: Center, layers: &DMatrix<f64>) -> Option<Self> {
         let root = (means.classes() as f64).sqrt();
         let differences = product(layers, &means.centered(center));
-        let size = differences.norm().hypot((layers * means.center(center)).norm() * root);
+        let [around, of_center] =
+            [Squares::of(&differences), Squares::of(&(layers * means.center(center)))];
+        let size = around.root().hypot(of_center.root() * root);
         let origin = DVector::zeros(differences.nrows());
         Self::of(means, center, (&differences, &origin), size)
     }
@@ -150,16 +152,22 @@ impl Differences {
 
     /// D; `None` if no singular value counts.
     fn directions(self, rank_cutoff: f64) -> Result<Option<DMatrix<f64>>> {
-        let many_classes = self.matrix.nrows() < self.matrix.ncols();
-        let gram = match many_classes {
-            true => gram(&self.matrix),
-            false => gram(&transposed(&self.matrix)),
-        };
+        let (gram, many_classes) = self.smaller_gram();
         match self.inverse_factor(gram, rank_cutoff) {
             None => self.leading_directions(rank_cutoff, usize::MAX),
             Some(inverse) if many_classes => self.directions_of_many_classes(inverse).map(Some),
             Some(inverse) => self.directions_of_few_classes(inverse).map(Some),
         }
+    }
+
+    /// The smaller Gram matrix of the rows or columns, and whether it is that of the rows: there are more classes.
+    fn smaller_gram(&self) -> (DMatrix<f64>, bool) {
+        let many_classes = self.matrix.nrows() < self.matrix.ncols();
+        let gram = match many_classes {
+            true => gram(&self.matrix),
+            false => gram(&transposed(&self.matrix)),
+        };
+        (gram, many_classes)
     }
 
     /// L⁻¹ for the Gram matrix LLᵀ of the differences if it is certain that they have full rank, and
@@ -237,11 +245,7 @@ impl Differences {
     /// The same from the eigenvalues of a Gram matrix, at half the cost; `None` if singular values are kept that it squares to
     /// too little.
     fn directions_by_gram(&self, rank_cutoff: f64, most: usize) -> Result<Option<DMatrix<f64>>> {
-        let many_classes = self.matrix.nrows() < self.matrix.ncols();
-        let gram = match many_classes {
-            true => gram(&self.matrix),
-            false => gram(&transposed(&self.matrix)),
-        };
+        let (gram, many_classes) = self.smaller_gram();
         let SymmetricEigen { values: squares, vectors } = symmetric_eigen(&gram)?;
         let values = squares.map(|square| square.max(0.0).sqrt());
         let rank = self.rank(&values, rank_cutoff).min(most);
@@ -323,7 +327,7 @@ fn without_null_vector(
     let outs = matrix.as_mut_slice().chunks_mut(dimension.max(1)).enumerate();
     parallel::for_each(
         outs,
-        NEW_NUMBER * columns.len(),
+        NEW_NUMBER.saturating_mul(columns.len()),
         || (),
         |(), (class, out)| {
             subtract(columns.column(class).as_slice(), origin, divisor, out);
@@ -369,107 +373,4 @@ fn power_iteration(multiply: impl Fn(&DVector<f64>) -> DVector<f64>, size: usize
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use nalgebra::{dmatrix, dvector};
-
-    /// Means in random directions of different importance, of classes of one and two samples.
-    fn means(dimension: usize, classes: usize, smallest: f64) -> ClassMeans {
-        let number = |i: usize, j: usize| ((i * 37 + j * 101 + i * j) as f64).sin();
-        let shrink = |i: usize| smallest.powf(i as f64 / dimension as f64);
-        let means = DMatrix::from_fn(dimension, classes, |i, j| number(i, j) * shrink(i) + 3.0);
-        let counts = (0..classes).map(|class| if class < classes.div_ceil(3) { 2 } else { 1 });
-        ClassMeans::new(counts.collect(), means)
-    }
-
-    #[test]
-    fn every_way_gives_the_pseudo_inverse() {
-        for (dimension, classes) in [(60, 9), (20, 21), (20, 20), (9, 60), (130, 100), (3, 2)] {
-            for (smallest, tolerance) in [(1.0, 1e-11), (1e-2, 1e-10), (1e-4, 1e-8)] {
-                for center in [Center::Samples, Center::Classes] {
-                    let means = means(dimension, classes, smallest);
-                    let differences = || Differences::new(&means, center).unwrap();
-                    let expected =
-                        differences().directions_by_singular_values(1e-9, usize::MAX).unwrap();
-                    let expected = gram(&expected.unwrap());
-                    let found = differences().directions(1e-9).unwrap().unwrap();
-                    assert_eq!(found.ncols(), dimension.min(classes - 1));
-                    let error = (gram(&found) - &expected).norm() / expected.norm();
-                    assert!(error < tolerance, "{dimension} {classes} {smallest}: {error:e}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn leading_directions_of_a_gram_matrix_are_those_of_the_singular_values() {
-        for (dimension, classes) in [(60, 9), (9, 60), (200, 150), (140, 300)] {
-            let means = means(dimension, classes, 1e-2);
-            let differences = Differences::new(&means, Center::Samples).unwrap();
-            for most in [1, 5, 8] {
-                let found = differences.directions_by_gram(1e-6, most).unwrap().unwrap();
-                let expected = differences.directions_by_singular_values(1e-6, most);
-                let expected = gram(&expected.unwrap().unwrap());
-                let error = (gram(&found) - &expected).norm() / expected.norm();
-                assert!(error < 1e-9, "{dimension} {classes} {most}: {error:e}");
-            }
-        }
-        // Those that would lose too many digits are left to the singular values.
-        let means = means(9, 60, 1e-9);
-        let differences = Differences::new(&means, Center::Samples).unwrap();
-        assert!(differences.directions_by_gram(1e-12, 8).unwrap().is_none());
-        assert!(differences.leading_directions(1e-12, 8).unwrap().is_some());
-    }
-
-    #[test]
-    fn the_null_vector_is_left_out_without_a_trace() {
-        let means = means(12, 7, 1.0);
-        let centered = means.centered(Center::Samples);
-        let null = null_vector(means.counts(), Center::Samples);
-        assert!((&centered * &null).norm() < 1e-14);
-        let rest = without_null_vector((&centered, &DVector::zeros(12)), 1.0, &null);
-        assert_eq!(rest.shape(), (12, 6));
-        assert!((gram(&rest) - gram(&centered)).norm() < 1e-13);
-    }
-
-    #[test]
-    fn the_largest_eigenvalue_is_estimated() {
-        let matrix = dmatrix![2.0, 1.0; 1.0, 2.0];
-        assert!((power_iteration(|vector| &matrix * vector, 2) - 3.0).abs() < 0.03);
-    }
-
-    /// The condition is that of the matrix, whatever its size: up to 100 one factorisation is enough, above 10⁶ there is
-    /// none, nor where a cut-off is near.
-    #[test]
-    fn factors_are_accurate_up_to_a_condition() {
-        for size in [0.01, 1.0, 100.0] {
-            let factor = |smallest: f64, rank_cutoff: f64, absolute_cutoff: f64| {
-                let matrix = DMatrix::from_diagonal(&dvector![1.0, 1.0, smallest]) * size;
-                let gram = gram(&matrix);
-                let absolute_cutoff = absolute_cutoff * size;
-                let differences = Differences { scale: 1.0, matrix, absolute_cutoff };
-                differences.inverse_factor(gram, rank_cutoff).map(|found| found.accurate)
-            };
-            assert_eq!(factor(1.0 / 90.0, 0.0, 0.0), Some(true));
-            assert_eq!(factor(1.0 / 110.0, 0.0, 0.0), Some(false));
-            assert_eq!(factor(2e-6, 0.0, 0.0), Some(false));
-            assert_eq!(factor(1.2e-6, 0.0, 0.0), None);
-            // ‖L⁻¹‖⁻¹ = 0.019992 is compared with the cut-off times the Frobenius norm √2.
-            assert_eq!(factor(0.02, 0.0140, 0.0), Some(true));
-            assert_eq!(factor(0.02, 0.0143, 0.0), None);
-            assert_eq!(factor(0.02, 0.0, 0.0199), Some(true));
-            assert_eq!(factor(0.02, 0.0, 0.0201), None);
-        }
-    }
-
-    #[test]
-    fn singular_values_above_the_cutoffs_are_kept() {
-        let rank = |rank_cutoff: f64, absolute_cutoff: f64| {
-            let matrix = DMatrix::zeros(0, 0);
-            let differences = Differences { scale: 1.0, matrix, absolute_cutoff };
-            differences.rank(&dvector![2.0, 1.0, 0.5, 0.25], rank_cutoff)
-        };
-        assert_eq!([0.51, 0.5, 0.49, 0.25, 0.1].map(|cutoff| rank(cutoff, 0.0)), [1, 1, 2, 2, 4]);
-        assert_eq!([2.0, 1.5, 0.5, 0.3].map(|cutoff| rank(0.0, cutoff)), [0, 1, 2, 3]);
-    }
-}
+mod tests;

@@ -57,3 +57,21 @@ impl<T: Scalar> SplitMean<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Squares of numbers in the unit, and of the numbers in it, have to be in range: up to the fourth root of the largest.
+    #[test]
+    fn scales_are_taken_up_to_the_fourth_root_of_the_largest() {
+        assert_eq!(
+            [1e-36, 1e-34, 1e34, 1e36].map(SplitMean::<f64>::can_be_scaled),
+            [false, true, true, false]
+        );
+        assert_eq!(
+            [3e-10, 4e-10, 3e9, 4e9].map(SplitMean::<f32>::can_be_scaled),
+            [false, true, true, false]
+        );
+    }
+}

@@ -63,8 +63,9 @@ impl<'de> Deserialize<'de> for ClassStatistics {
         check_finite("corrections", &stored.corrections)?;
         let matrix = |numbers| DMatrix::from_vec(dimension, classes, numbers);
         let (sums, corrections) = (matrix(stored.sums), matrix(stored.corrections));
-        let empty = stored.counts.iter().position(|&count| count == 0);
-        if empty.is_some_and(|class| sums.column(class).amax() > 0.0) {
+        let are_zero =
+            |class: usize| [&sums, &corrections].iter().all(|m| m.column(class).amax() == 0.0);
+        if stored.counts.iter().enumerate().any(|(class, &count)| count == 0 && !are_zero(class)) {
             return Err(de::Error::custom("`sums` of a class without samples must be zero"));
         }
         Ok(Self::from_parts(stored.counts, ClassSums::from_parts(sums, corrections)))
@@ -99,7 +100,7 @@ impl<'de> Deserialize<'de> for PooledScatter {
             return Err(de::Error::custom("`squares` must not be negative"));
         }
         let digits = unit.to_bits() & ((1 << (f64::MANTISSA_DIGITS - 1)) - 1);
-        if !(unit.is_normal() && unit > 0.0 && digits == 0) {
+        if !(unit.is_normal() && unit.is_sign_positive() && digits == 0) {
             return Err(de::Error::custom(format!("`unit` is {unit}, but must be a power of two")));
         }
         let mut scatter = DMatrix::zeros(dimension, dimension);

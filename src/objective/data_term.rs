@@ -180,7 +180,11 @@ fn weighted_entries(outputs: &mut [f64], label: usize, weights: &[f64], smoothin
     let share = smoothing / outputs.len() as f64;
     let own = outputs[label];
     let entries = outputs.iter().zip(weights);
-    let excess: f64 = entries.map(|(output, weight)| share * weight * (own - output)).sum();
+    let excess = match smoothing > 0.0 {
+        true => entries.map(|(output, weight)| share * weight * (own - output)).sum(),
+        // Differences may be out of range, and do not count.
+        false => 0.0,
+    };
     let total = (1.0 - smoothing) * weights[label] + share * weights.iter().sum::<f64>();
     let loss = total * softmax(outputs, label) + excess;
     for (output, weight) in outputs.iter_mut().zip(weights) {
@@ -347,8 +351,48 @@ mod tests {
     /// Without smoothing, differences of outputs that overflow do not count beside the largest.
     #[test]
     fn outputs_as_far_apart_as_numbers_can_be() {
-        let mut outputs = [1e308, -1e308, 0.0];
-        assert_eq!(cross_entropy(&mut outputs, 0, 1.0, 0.0), 0.0);
-        assert_eq!(outputs, [0.0; 3]);
+        let losses: [fn(&mut [f64]) -> f64; 3] = [
+            |outputs| cross_entropy(outputs, 0, 1.0, 0.0),
+            |outputs| weighted_entries(outputs, 0, &[1.0, 2.0, 3.0], 0.0),
+            |outputs| soft_cross_entropy(outputs, &[1.0, 0.0, 0.0], 1.0),
+        ];
+        for loss in losses {
+            let mut outputs = [1e308, -1e308, 0.0];
+            assert_eq!(loss(&mut outputs), 0.0);
+            assert_eq!(outputs, [0.0; 3]);
+        }
+    }
+
+    /// Beside the largest output others weigh e⁻⁵⁰ = 1.9e-22, which a sum with 1 would lose.
+    #[test]
+    fn losses_far_below_rounding_errors_are_kept() {
+        let loss = cross_entropy(&mut [50.0, 0.0], 0, 1.0, 0.0);
+        assert!((loss / (-50.0_f64).exp() - 1.0).abs() < 1e-15, "{loss}");
+    }
+
+    /// Terms that differ in one thing, or in where a list ends.
+    #[test]
+    fn words_tell_terms_apart() {
+        let term = |kind, class_weights: &[f64], label_smoothing, logit_offsets: &[f64]| DataTerm {
+            kind,
+            class_weights: class_weights.to_vec(),
+            label_smoothing,
+            logit_offsets: logit_offsets.to_vec(),
+            soft_labels: Vec::new(),
+        };
+        let soft_labels = vec![vec![0.5, 0.5], vec![0.3, 0.7]];
+        let terms = [
+            term(Kind::CrossEntropy, &[], 0.0, &[]),
+            term(Kind::SquaredError, &[], 0.0, &[]),
+            term(Kind::CrossEntropy, &[], 0.1, &[]),
+            term(Kind::CrossEntropy, &[1.0, 2.0], 0.0, &[]),
+            term(Kind::CrossEntropy, &[], 0.0, &[1.0, 2.0]),
+            term(Kind::CrossEntropy, &[1.0], 0.0, &[2.0]),
+            DataTerm { soft_labels, ..term(Kind::CrossEntropy, &[], 0.0, &[]) },
+        ];
+        for (index, term) in terms.iter().enumerate() {
+            assert!(terms[..index].iter().all(|other| other.words() != term.words()), "{term:?}");
+            assert_eq!(term.words(), term.clone().words());
+        }
     }
 }

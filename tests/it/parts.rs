@@ -331,6 +331,12 @@ mod stored {
             (r#""dimension":1"#, r#""dimension":18446744073709551615"#, "more than fits"),
             (r#""counts":[1,0]"#, r#""counts":[]"#, "must not be empty"),
             (r#""counts":[1,0]"#, r#""counts":[0,1]"#, "without samples"),
+            (
+                r#""counts":[1,0],"sums":[2.0,0.0]"#,
+                r#""counts":[0,0],"sums":[0.0,2.0]"#,
+                "without samples",
+            ),
+            (r#""corrections":[0,0]"#, r#""corrections":[0,1]"#, "without samples"),
             (r#""corrections":[0,0]"#, r#""corrections":[0]"#, "`corrections` has 1"),
             (r#""version":1"#, r#""version":1,"more":0"#, "unknown field"),
         ] {
@@ -340,12 +346,16 @@ mod stored {
         let pooled = format!(
             r#"{{"version":1,"statistics":{good},"unit":0.5,"scatter":[1.0],"squares":[1,0]}}"#
         );
-        assert!(serde_json::from_str::<PooledScatter>(&pooled).is_ok());
+        for unit in ["0.5", "0.25", "2e-323"] {
+            let read = serde_json::from_str::<PooledScatter>(&pooled.replace("0.5", unit));
+            assert_eq!(read.is_ok(), unit != "2e-323");
+        }
         for (from, to) in [
             ("[1.0]", "[1.0,2.0]"),
             ("[1,0]}", "[-1,0]}"),
             ("[1,0]}", "[1]}"),
             ("0.5", "0.6"),
+            ("0.5", "0.75"),
             ("0.5", "0"),
             ("0.5", "-1"),
         ] {
