@@ -189,3 +189,46 @@ impl ClassSums {
         sums.iter().zip(corrections).map(move |(&sum, &rest)| quotient(sum, rest, count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+
+    fn division(dimension: usize, classes: usize, samples: usize) -> Division {
+        ClassSums::new(dimension, classes).unwrap().division(samples)
+    }
+
+    #[test]
+    fn samples_are_divided_where_there_are_many_and_sums_are_small() {
+        assert_eq!(division(1, 2, 9000), Division::Samples { pieces: 16 });
+        assert_eq!(division(2, 3, 247), Division::Samples { pieces: 5 });
+        assert_eq!(division(3, 40, 100), Division::Classes);
+        // Of 2¹⁷ sums two copies may be made, of more none.
+        assert_eq!(division(1 << 16, 2, 1 << 20), Division::Samples { pieces: 2 });
+        assert_eq!(division(1 << 17, 2, 1 << 20), Division::Classes);
+    }
+
+    /// Of whole numbers, whose sums are exact. In the first case a piece has more samples than are summed at a time.
+    #[test]
+    fn every_division_sums_every_sample_once() {
+        for (samples, dimension, classes) in [(9000, 1, 2), (247, 2, 3), (100, 3, 40), (7, 5, 3)] {
+            let numbers: Vec<f64> =
+                (0..samples * dimension).map(|i| (i * 37 % 101) as f64 - 50.0).collect();
+            let labels: Vec<usize> = (0..samples).map(|i| (i * 7 + i / 5) % classes).collect();
+            let mut expected = DMatrix::zeros(dimension, classes);
+            for (sample, &label) in numbers.chunks(dimension).zip(&labels) {
+                sample.iter().enumerate().for_each(|(i, number)| expected[(i, label)] += number);
+            }
+            let features = Features::from_row_major(&numbers, samples, dimension).unwrap();
+            let data = features.with_labels(&labels, classes).unwrap();
+            let mut sums = ClassSums::new(dimension, classes).unwrap();
+            sums.accumulate(&data, true).unwrap();
+            assert_eq!(sums.rounded, expected);
+            sums.accumulate(&data, false).unwrap();
+            assert_eq!(sums.rounded, &expected * 2.0);
+            let mean: Vec<f64> = sums.mean(classes - 1, 4).collect();
+            assert_eq!(mean, (expected.column(classes - 1) / 2.0).as_slice());
+        }
+    }
+}

@@ -333,7 +333,8 @@ impl<'a> ClassVectors<'a> {
             .map(|(left, right)| (blocks[left].clone(), blocks[right].clone()))
             .collect();
         let classes = self.classes();
-        let operations = classes.saturating_mul(classes / 2 + 1).saturating_mul(self.dimension());
+        let operations =
+            classes.saturating_mul(classes.div_ceil(2)).saturating_mul(self.dimension());
         parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
             let (left, right) = &tiles[index];
             let mut folded = start.clone();
@@ -415,4 +416,33 @@ fn to_single(numbers: &[f64], factor: f64, out: &mut [f32]) {
         #[inline(always)]
         || out.iter_mut().zip(numbers).for_each(|(out, number)| *out = (number * factor) as f32),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    #[test]
+    fn a_squared_norm_out_of_range_has_its_magnitude() {
+        let rows = dmatrix![3.0, 4.0; 0.0, 1.0] * 1e200;
+        let found = ClassVectors::rows(&rows).unwrap().norms_squared();
+        let Err(Error::Unrepresentable { log10, .. }) = found else { panic!("{found:?}") };
+        assert!((log10 - (400.0 + 25.0_f64.log10())).abs() < 1e-12, "{log10}");
+    }
+
+    #[test]
+    fn pairs_need_two_classes() {
+        let is_pair = |rows: &DMatrix<f64>| ClassVectors::rows(rows).unwrap().check_pairs().is_ok();
+        assert_eq!([&dmatrix![1.0], &dmatrix![1.0; 2.0]].map(is_pair), [false, true]);
+    }
+
+    #[test]
+    fn blocks_cover_the_classes_once() {
+        for classes in [1, 255, 256, 257, 600, 9000] {
+            let matrix = DMatrix::from_element(1, classes, 1.0);
+            let vectors = ClassVectors::columns(&matrix).unwrap();
+            assert!(vectors.blocks().flatten().eq(0..classes));
+        }
+    }
 }

@@ -128,7 +128,7 @@ impl Deviations {
         let blocks: Vec<_> = batch.features().blocks().collect();
         let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
         let rows = factor.map_or(0, Factor::rows);
-        let operations = (rows + 2).saturating_mul(self.means.shape().0);
+        let operations = rows.saturating_add(2).saturating_mul(self.means.shape().0);
         for part in blocks.chunks(PART.div_ceil(size)) {
             let samples = part.iter().map(ExactSizeIterator::len).sum();
             let mut squares = vec![0.0; samples];
@@ -243,5 +243,27 @@ impl<T: Scalar> Scratch<T> {
         for (square, column) in squares.iter_mut().zip(self.products.column_iter()) {
             *square = sum_of_squares(column.as_slice());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use nalgebra::dmatrix;
+
+    /// Sample by sample or in place, over several pieces and with a scale.
+    #[test]
+    fn means_are_subtracted_from_every_sample() {
+        let mut samples = DMatrix::from_fn(3, 300, |i, j| ((i * 7 + j * 3) as f64).sin());
+        let labels: Vec<usize> = (0..300).map(|index| index % 2).collect();
+        let means = dmatrix![1.0, 4.0; 2.0, 5.0; 3.0, 6.0];
+        let expected = DMatrix::from_fn(3, 300, |i, j| (samples[(i, j)] - means[(i, j % 2)]) / 2.0);
+        let deviations = Deviations::new(Arc::new(ClassMeans::new(vec![150; 2], means)), 2.0);
+        let features = samples.clone();
+        let features = Features::from_sample_columns(&features).unwrap();
+        assert_eq!(deviations.of(&features.with_labels(&labels, 2).unwrap()).unwrap(), expected);
+        deviations.subtract_from(&mut samples, &labels);
+        assert_eq!(samples, expected);
     }
 }

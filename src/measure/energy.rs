@@ -178,3 +178,46 @@ impl FeatureEnergy {
         self.squares.iter().fold(zero, |total, &square| total + square).value()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+
+    fn energy(numbers: &[f64], labels: &[usize]) -> FeatureEnergy {
+        let features = Features::from_row_major(numbers, labels.len(), 2).unwrap();
+        FeatureEnergy::new(&features.with_labels(labels, 2).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn energies_are_means_of_squares_and_add_up() {
+        let mut sum = energy(&[1.0, 2.0, 0.0, 3.0, 2.0, 0.0], &[0, 0, 1]);
+        assert_eq!(sum.class_energies(), Ok(vec![7.0, 4.0]));
+        assert_eq!((sum.mean(), sum.total()), (Ok(5.5), 18.0));
+        sum.merge(&energy(&[2.0, 2.0], &[1])).unwrap();
+        assert_eq!((sum.counts(), sum.total()), (&[2, 2][..], 26.0));
+        assert!(sum.merge(&FeatureEnergy::empty(3, 2).unwrap()).is_err());
+        assert!(sum.merge(&FeatureEnergy::empty(2, 3).unwrap()).is_err());
+        assert!(FeatureEnergy::empty(0, 2).is_err() && FeatureEnergy::empty(2, 0).is_err());
+        let none = energy(&[1.0, 1.0], &[0]).class_energies();
+        assert_eq!(none, Err(Error::EmptyClass { argument: "labels", class: 1 }));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn what_does_not_fit_is_not_read() {
+        let text = serde_json::to_string(&energy(&[1.0, 2.0, 0.0, 3.0], &[0, 1])).unwrap();
+        assert_eq!(
+            text,
+            r#"{"version":1,"dimension":2,"counts":[1,1],"squares":[[5.0,0.0],[9.0,0.0]]}"#
+        );
+        let read = |text: &str| serde_json::from_str::<FeatureEnergy>(text);
+        assert_eq!(read(&text).unwrap(), energy(&[1.0, 2.0, 0.0, 3.0], &[0, 1]));
+        let empty = r#"{"version":1,"dimension":2,"counts":[],"squares":[]}"#;
+        let no_features = text.replace("\"dimension\":2", "\"dimension\":0");
+        let short = text.replace(",[9.0,0.0]", "");
+        for bad in [empty, &no_features, &short] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

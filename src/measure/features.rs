@@ -366,8 +366,14 @@ mod tests {
             Features::<f64>::from_row_major(&[], 4, 0),
             Err(Error::Empty { argument: "features" })
         ));
-        assert!(Features::<f64>::from_row_major(&[], 0, usize::MAX).is_err());
-        assert!(Features::<f64>::from_row_major(&[], usize::MAX, usize::MAX).is_err());
+        let none = |samples, dimension| Features::<f64>::from_row_major(&[], samples, dimension);
+        let longest = isize::MAX as usize;
+        assert!(none(0, longest).is_ok());
+        let error = Error::out_of_range("dimension", 63.0_f64.exp2(), "at most isize::MAX");
+        assert_eq!(none(0, longest + 1).unwrap_err(), error);
+        let error =
+            Error::out_of_range("samples · dimension", 65.0_f64.exp2(), "at most usize::MAX");
+        assert_eq!(none(usize::MAX, 2).unwrap_err(), error);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.1e38] {
             let mut matrix = DMatrix::from_element(40, 3, 1.0_f32);
             matrix[(37, 2)] = bad;

@@ -39,3 +39,16 @@ impl Fingerprint {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_word_counts() {
+        let words = || [0].into_iter().chain((0..64).map(|bit| 1_u64 << bit));
+        let values: std::collections::HashSet<u64> =
+            words().map(|word| Fingerprint::new().words([word]).value()).collect();
+        assert_eq!(values.len(), 65);
+    }
+}

@@ -106,6 +106,20 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_number_is_good_and_ends_nothing() {
+        let rows = DMatrix::from_fn(3, 2, |i, j| if j == 0 { i as f64 } else { 0.5 });
+        let columns = rows.transpose();
+        let data = Features::from_sample_columns(&columns).unwrap();
+        let data = data.with_labels(&[0, 1, 2], 3).unwrap();
+        let mut seen = 0;
+        let result = data.for_each_group_by_class::<4>(0..3, |_, _| {
+            seen += 1;
+            1e140_f64.magnitude()
+        });
+        assert_eq!((result, seen), (Ok(()), 3));
+    }
+
+    #[test]
     fn the_first_bad_number_is_named() {
         let mut columns = DMatrix::from_element(5, 40, 1.0);
         (columns[(3, 30)], columns[(2, 31)]) = (f64::NAN, f64::INFINITY);

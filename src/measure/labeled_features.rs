@@ -125,7 +125,7 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
         let work = pieces.into_iter().zip(outs).zip(&mut results);
         parallel::for_each(
             work,
-            samples * dimension,
+            samples.saturating_mul(dimension),
             || (),
             |(), ((range, out), result)| {
                 let first = range.start;

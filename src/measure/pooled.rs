@@ -218,3 +218,25 @@ impl PooledScatter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+
+    /// Class k has the samples k − 1 and k + 1, one in each batch; the last one has none.
+    #[test]
+    fn many_classes_come_together_from_batches() {
+        let (classes, labels) = (301, (0..300).collect::<Vec<usize>>());
+        let mut scatter = PooledScatter::empty(1, classes).unwrap();
+        for shift in [-1.0, 1.0] {
+            let numbers: Vec<f64> = labels.iter().map(|&class| class as f64 + shift).collect();
+            let features = Features::from_row_major(&numbers, labels.len(), 1).unwrap();
+            scatter.accumulate(&features.with_labels(&labels, classes).unwrap()).unwrap();
+        }
+        let variances = scatter.class_variances();
+        assert_eq!(variances[300], None);
+        assert!(variances[..300].iter().all(|found| (found.unwrap() - 1.0).abs() < 1e-15));
+        assert!((scatter.within_class_covariance().unwrap()[0] - 1.0).abs() < 1e-14);
+    }
+}

@@ -1,7 +1,6 @@
 //! Deviations projected onto the directions in which the class means differ.
 
 use crate::error::{Error, Result};
-use crate::measure::center::Center;
 use crate::measure::class_means::Visited;
 use crate::measure::deviations::Deviations;
 use crate::measure::directions::{Directions, Projector};
@@ -83,7 +82,7 @@ impl<T: Scalar> ProjectedScatter<T> {
             }
             None => (None, 1.0),
         };
-        let center = u64::from(directions.center == Center::Classes);
+        let center = directions.center as u64;
         let options = layers.map_or(Fingerprint::new(), |layers| layers.fingerprint);
         let most = directions.largest_rank.map_or(u64::MAX, |rank| rank as u64);
         Ok(Self {

@@ -207,8 +207,8 @@ impl ClassStatistics {
 
     fn compute_means(&self) -> DMatrix<f64> {
         let mut means = DMatrix::zeros(self.dimension(), self.classes());
+        let operations = NEW_NUMBER.saturating_mul(means.len());
         let columns = means.as_mut_slice().chunks_mut(self.dimension()).enumerate();
-        let operations = NEW_NUMBER.saturating_mul(self.dimension() * self.classes());
         parallel::for_each(
             columns,
             operations,
@@ -415,6 +415,9 @@ mod tests {
         after.accumulate(&none.with_labels::<usize>(&[], 3).unwrap()).unwrap();
         after.merge(&ClassStatistics::empty(1, 3).unwrap()).unwrap();
         assert_eq!(before, after);
+        // Other sums or other counts are other statistics.
+        assert_ne!(before, statistics(&[1.0, 2.0, 5.0], &[0, 1, 2], 1));
+        assert_ne!(before, statistics(&[1.0, 2.0, 2.0, 2.0], &[0, 1, 2, 2], 1));
         let none = none.with_labels::<usize>(&[], 3).unwrap();
         assert!(within_class_covariance(&none, &before).is_err());
     }

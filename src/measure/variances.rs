@@ -285,3 +285,66 @@ impl<T: Scalar> PartialEq for ClassVariances<T> {
         self.part() == other.part()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use nalgebra::dmatrix;
+
+    fn data<'a>(rows: &'a DMatrix<f64>, labels: &'a [usize]) -> LabeledFeatures<'a, f64> {
+        Features::from_sample_rows(rows).unwrap().with_labels(labels, 2).unwrap()
+    }
+
+    /// With features and a layer far from size 1: the variances of what is behind the layer.
+    #[test]
+    fn variances_after_layers_are_those_of_the_outputs() {
+        let rows = dmatrix![1.0, 2.0; 3.0, -1.0; 7.0, 5.0; 4.0, 4.0] * 1024.0;
+        let layer = dmatrix![3.0, 1.0; -2.0, 0.5] * 64.0;
+        let labels = [0, 0, 1, 1];
+        let behind = &rows * layer.transpose();
+        let mut direct =
+            ClassVariances::new(&ClassStatistics::new(&data(&behind, &labels)).unwrap()).unwrap();
+        direct.accumulate(&data(&behind, &labels)).unwrap();
+        let head = LinearHead::new(vec![layer], None).unwrap();
+        let statistics = ClassStatistics::new(&data(&rows, &labels)).unwrap();
+        let mut after = ClassVariances::after_layers(&statistics, &head, 1).unwrap();
+        after.accumulate(&data(&rows, &labels)).unwrap();
+        let pairs =
+            direct.class_variances().unwrap().into_iter().zip(after.class_variances().unwrap());
+        for (expected, found) in pairs {
+            assert!((found.unwrap() / expected.unwrap() - 1.0).abs() < 1e-14);
+        }
+        assert!(after == after.clone() && after != direct);
+    }
+
+    #[test]
+    fn a_class_without_other_samples_has_no_variance() {
+        let rows = dmatrix![1.0; 3.0; 7.0];
+        let statistics = ClassStatistics::new(&data(&rows, &[0, 0, 1])).unwrap();
+        let mut variances = ClassVariances::new(&statistics).unwrap().of_other_samples();
+        variances.accumulate(&data(&dmatrix![2.0; 5.0], &[0, 0])).unwrap();
+        // Around the mean 2: (0² + 3²)/2.
+        assert_eq!(variances.class_variances(), Ok(vec![Some(4.5), None]));
+        assert_eq!(variances.counts(), [2, 0]);
+    }
+
+    #[test]
+    fn variances_that_are_out_of_range_are_refused() {
+        // Beside what the means differ by, 10⁻²⁰⁰, the squares of deviations are infinite.
+        let rows = dmatrix![1e139; -1e139; 1e-200];
+        let statistics = ClassStatistics::new(&data(&rows, &[0, 0, 1])).unwrap();
+        let mut variances = ClassVariances::new(&statistics).unwrap();
+        variances.accumulate(&data(&rows, &[0, 0, 1])).unwrap();
+        assert_eq!(variances.class_variances(), Err(too_large()));
+        assert!(variances.with_means().is_err());
+        // Here they are finite in their unit only.
+        let rows = dmatrix![1e100; 3e100; 7e100];
+        let statistics = ClassStatistics::new(&data(&rows, &[0, 0, 1])).unwrap();
+        let head = LinearHead::new(vec![dmatrix![1e100; 1e100]], None).unwrap();
+        let mut variances = ClassVariances::after_layers(&statistics, &head, 1).unwrap();
+        variances.accumulate(&data(&rows, &[0, 0, 1])).unwrap();
+        assert_eq!(variances.class_variances(), Err(too_large()));
+        assert!(variances.with_means().unwrap().within.is_finite());
+    }
+}

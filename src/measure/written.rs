@@ -116,3 +116,38 @@ fn square_sum<E: de::Error>([high, low]: [f64; 2]) -> Result<DoubleDouble<f64>, 
         sum.value()
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, SeqDeserializer};
+
+    #[test]
+    fn only_finite_numbers_are_read() {
+        let number = |x: f64| {
+            finite::deserialize::<_, f64>(IntoDeserializer::<Error>::into_deserializer(x)).ok()
+        };
+        assert_eq!([2.0, f64::NAN, f64::INFINITY].map(number), [Some(2.0), None, None]);
+        let list = |numbers: [f64; 2]| {
+            let numbers = SeqDeserializer::<_, Error>::new(numbers.into_iter());
+            finite::deserialize::<_, Vec<f64>>(numbers).ok()
+        };
+        assert_eq!(list([1.0, 2.0]), Some(vec![1.0, 2.0]));
+        assert_eq!(list([1.0, f64::NAN]), None);
+        assert!(!Some(vec![f64::NAN]).is_finite() && None::<f64>.is_finite());
+        assert!(check_finite::<Error>("sums", &[1.0, 2.0]).is_ok());
+        let error = check_finite::<Error>("sums", &[1.0, f64::INFINITY]).unwrap_err().to_string();
+        assert_eq!(error, "`sums` has inf, but must be finite");
+    }
+
+    #[test]
+    fn sums_of_squares_are_finite_and_not_negative() {
+        let sum = |parts: [f64; 2]| square_sum::<Error>(parts).ok().map(DoubleDouble::value);
+        assert_eq!(sum([1.0, 0.25]), Some(1.25));
+        assert_eq!(sum([0.0, 0.0]), Some(0.0));
+        for parts in [[-1.0, 0.0], [f64::INFINITY, 0.0], [f64::NAN, 0.0]] {
+            assert_eq!(sum(parts), None);
+        }
+    }
+}
