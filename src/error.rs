@@ -385,3 +385,20 @@ impl Error {
         Self::Shape { argument: argument.into(), found: vec![found], expected, reason }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positive_numbers_are_finite_and_others_are_named() {
+        let positive = |value: f64| check_positive("rate", value).is_ok();
+        assert_eq!([5e-324, 1.0, 0.0, -1.0].map(positive), [true, true, false, false]);
+        assert!(!positive(f64::INFINITY) && !positive(f64::NAN));
+        let not_negative = |value: f64| check_not_negative("rate", value).is_ok();
+        assert_eq!([0.0, 1.0, -5e-324, -1.0].map(not_negative), [true, true, false, false]);
+        assert!(!not_negative(f64::INFINITY) && !not_negative(f64::NAN));
+        let error = Error::out_of_range("rate", -2.5, POSITIVE);
+        assert_eq!(check_positive("rate", -2.5_f32), Err(error));
+    }
+}

@@ -221,7 +221,8 @@ impl Problem {
         let residuals = residuals.as_mut_slice().chunks_mut(BLOCK * classes.max(1));
         let mut found = Vec::new();
         found.resize_with(labels.len().div_ceil(BLOCK), Found::default);
-        let operations = labels.len().saturating_mul(2 * classes + 2).saturating_mul(dimension);
+        let of_sample = classes.saturating_add(1).saturating_mul(2).saturating_mul(dimension);
+        let operations = labels.len().saturating_mul(of_sample);
         let work = features.zip(residuals).zip(labels.chunks(BLOCK)).zip(&mut found);
         parallel::for_each(work, operations, Vec::new, |gradient, work| {
             let (((features, residuals), labels), found) = work;
@@ -273,8 +274,8 @@ impl Problem {
             bias_penalty: bias.times(self.bias_decay() / 2.0),
             gradient_norm: gradient.root(),
         };
-        let total = objective.loss() + objective.gradient_norm;
-        if total.is_finite() && gradient.is_finite() {
+        let are_finite = [objective.loss(), objective.gradient_norm].iter().all(|x| x.is_finite());
+        if are_finite && gradient.is_finite() {
             return Ok(objective);
         }
         let quantity = "the objective or its gradient";
@@ -353,5 +354,48 @@ fn project_at_zero(gradient: &mut [f64], features: &[f64]) {
         if feature <= 0.0 {
             *slope = slope.clamp(f64::NEG_INFINITY, 0.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use crate::problem::training_objective::LossFunction;
+    use nalgebra::{dmatrix, dvector};
+
+    /// Half of the loss with half of the decays has half of the gradient.
+    #[test]
+    fn a_factor_scales_what_the_bias_and_the_layers_feel() {
+        let rows = dmatrix![1.0, 0.5; 2.0, -1.0; 0.0, 1.0];
+        let features = Features::from_sample_rows(&rows).unwrap();
+        let data = features.with_labels(&[0, 1, 1], 2).unwrap();
+        let layers = vec![dmatrix![1.0, 2.0; 3.0, 4.0]];
+        let head = LinearHead::new(layers, Some(dvector![0.5, -0.2])).unwrap();
+        let objective = |factor: f64| {
+            let decays = Regularization::new(&[0.1 * factor], 0.2 * factor).unwrap();
+            let regularization = decays.with_bias(Bias::Regularized(0.3 * factor)).unwrap();
+            let loss_function = LossFunction::SquaredError;
+            let objective = TrainingObjective::Penalized { loss_function, factor, regularization };
+            Objective::new(&data, &head, &objective).unwrap()
+        };
+        let (whole, half) = (objective(1.0), objective(0.5));
+        assert!((half.gradient_norm / whole.gradient_norm - 0.5).abs() < 1e-15);
+        assert!((half.loss() / whole.loss() - 0.5).abs() < 1e-15);
+    }
+
+    /// An output counts where it and the largest magnitude are far from where products leave the range.
+    #[test]
+    fn decisions_are_known_where_outputs_are_in_range() {
+        assert_eq!(decision(&[1.0, 2.0, -3.0]), Some(1));
+        assert_eq!(decision(&[-1e200, 1.0]), None);
+        assert_eq!(decision(&[-1.0, 1e-200]), None);
+    }
+
+    #[test]
+    fn features_at_zero_can_only_rise() {
+        let mut gradient = [1.0, -1.0, 1.0, -1.0];
+        project_at_zero(&mut gradient, &[0.0, 0.0, 0.5, 0.5]);
+        assert_eq!(gradient, [0.0, -1.0, 1.0, -1.0]);
     }
 }

@@ -360,3 +360,36 @@ fn from_triangle(size: usize, triangle: &[f64]) -> DMatrix<f64> {
     }
     matrix
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use nalgebra::{dmatrix, dvector};
+
+    /// Each part has one thing that is another's.
+    #[test]
+    fn parts_of_another_shape_or_pass_are_refused() {
+        let rows = dmatrix![1.0, 0.5; 2.0, -1.0; 0.0, 1.0];
+        let features = Features::from_sample_rows(&rows).unwrap();
+        let data = features.with_labels(&[0, 1, 1], 2).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let head = LinearHead::new(vec![dmatrix![1.0, 2.0; 3.0, 4.0]], Some(dvector![1.0, 2.0]));
+        let decays = Regularization::new(&[0.1], 0.2).unwrap();
+        let decays = decays.with_bias(Bias::Regularized(0.3)).unwrap();
+        let sums = ObjectiveSums::squared_error(&statistics, &head.unwrap(), &decays).unwrap();
+        let mut sums = sums.with_balancedness().unwrap();
+        sums.accumulate(&data).unwrap();
+        let changed = |change: fn(&mut ObjectivePart)| {
+            let mut part = sums.part();
+            change(&mut part);
+            sums.fits(&part)
+        };
+        assert!(changed(|_| ()));
+        assert!(!changed(|part| part.fingerprint += 1));
+        assert!(!changed(|part| part.mean_residual.truncate(1)));
+        assert!(!changed(|part| part.residual_feature_product.truncate(3)));
+        assert!(!changed(|part| part.features_gram = None));
+        assert!(!changed(|part| part.features_gram = Some(vec![0.0; 4])));
+    }
+}

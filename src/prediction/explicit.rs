@@ -245,3 +245,32 @@ fn given_bases(
     }
     Ok(matrices.iter().map(|matrix| matrix.columns(0, rank).into_owned()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_into_memory_is_named() {
+        let regularization = Regularization::new(&[1.0], 1.0).unwrap();
+        let huge = 1 << 40;
+        let error = |widths: Option<&[usize]>, classes: usize| {
+            check_matrices(&regularization, widths, (classes, classes, 1)).unwrap_err().to_string()
+        };
+        assert!(error(None, huge).starts_with("`classes` is"));
+        assert!(error(Some(&[huge]), 2).starts_with("`widths` is"));
+    }
+
+    /// Columns beyond the rank are left out.
+    #[test]
+    fn given_bases_have_a_column_for_each_direction() {
+        let identity = |rows, columns| DMatrix::<f64>::identity(rows, columns);
+        let given = |matrix| given_bases(&[matrix], &[4], 2);
+        assert_eq!(given(identity(4, 3)), Ok(vec![identity(4, 2)]));
+        assert_eq!(given(identity(4, 2)), Ok(vec![identity(4, 2)]));
+        for shape in [(5, 2), (3, 2), (4, 1)] {
+            let error = given(identity(shape.0, shape.1)).unwrap_err().to_string();
+            assert!(error.starts_with("`basis[0]` has shape"), "{error}");
+        }
+    }
+}

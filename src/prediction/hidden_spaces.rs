@@ -152,3 +152,53 @@ pub(super) fn polar(matrix: &DMatrix<f64>) -> Result<(DMatrix<f64>, f64)> {
     let svd = svd_thin(matrix)?;
     Ok((product(&svd.u, &transposed(&svd.v)), svd.singular_values.sum()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(rows: usize, columns: usize, seed: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| ((i * 31 + j * 17 + seed * 7 + i * j) as f64).sin())
+    }
+
+    /// Spaces of 5, 4 and 6 dimensions, three classes and rank two: no turn of one space alone brings it nearer.
+    #[test]
+    fn each_space_is_the_best_for_the_others() {
+        let network = Network {
+            means: matrix(5, 3, 0) * 1e-8,
+            layers: [matrix(4, 5, 1), matrix(6, 4, 2), matrix(3, 6, 3)].map(|w| w * 1e-8).to_vec(),
+        };
+        let cores = Cores {
+            means: matrix(2, 3, 4),
+            layers: vec![matrix(2, 2, 5), matrix(2, 2, 6), matrix(3, 2, 7)],
+        };
+        let bases = network.bases(&cores).unwrap();
+        // tr of the network times V₁C₀ and V_(m+1) C_m V_mᵀ.
+        let overlap = |bases: &[DMatrix<f64>]| {
+            let mut sum = network.means.dot(&(&bases[0] * &cores.means));
+            for (layer, (weight, core)) in network.layers.iter().zip(&cores.layers).enumerate() {
+                let right = core * bases[layer].transpose();
+                let own = bases.get(layer + 1).map_or_else(|| right.clone(), |left| left * &right);
+                sum += weight.dot(&own);
+            }
+            sum
+        };
+        let best = overlap(&bases);
+        for (space, seed) in (0..3).flat_map(|space| (8..28).map(move |seed| (space, seed))) {
+            let mut turned = bases.clone();
+            let change = matrix(bases[space].nrows(), 2, seed) * 1e-3;
+            turned[space] = polar(&(&bases[space] + change)).unwrap().0;
+            assert!(overlap(&turned) < best, "{space} {seed}");
+        }
+    }
+
+    #[test]
+    fn cores_take_the_length_of_what_was_measured() {
+        let mut core = DMatrix::from_row_slice(1, 2, &[3.0, 4.0]);
+        rescale(&mut core, &DMatrix::from_row_slice(1, 2, &[0.0, 10.0]));
+        assert_eq!(core.as_slice(), [6.0, 8.0]);
+        let mut none = DMatrix::zeros(1, 2);
+        rescale(&mut none, &core);
+        assert_eq!(none.as_slice(), [0.0, 0.0]);
+    }
+}

@@ -71,3 +71,45 @@ fn given_vectors(matrices: &[DMatrix<f64>], width: usize, rank: usize) -> Result
     }
     Ok(matrix.columns(0, rank).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    /// Every coordinate is one vector's, and over many draws all coordinates and vectors meet.
+    #[cfg(feature = "random")]
+    #[test]
+    fn random_vectors_divide_the_coordinates() {
+        for (width, rank) in [(9, 3), (4, 4), (5, 1)] {
+            let mut met = DMatrix::<f64>::zeros(width, rank);
+            for seed in 0..100 {
+                let vectors = nonnegative_vectors(&Basis::Random(seed), width, rank).unwrap();
+                assert!((vectors.tr_mul(&vectors) - DMatrix::identity(rank, rank)).amax() < 1e-15);
+                for row in vectors.row_iter() {
+                    assert!(row.min() >= 0.0);
+                    assert_eq!(row.iter().filter(|entry| **entry > 0.0).count(), 1);
+                }
+                met += vectors;
+            }
+            assert!(met.min() > 0.0);
+        }
+    }
+
+    /// The first columns are taken; one that does not fit, or has a negative entry, is named.
+    #[test]
+    fn given_vectors_are_checked() {
+        let given =
+            |matrix: &DMatrix<f64>| nonnegative_vectors(&Basis::Given(vec![matrix.clone()]), 3, 2);
+        let identity = |rows, columns| DMatrix::<f64>::identity(rows, columns);
+        assert_eq!(given(&identity(3, 3)), Ok(identity(3, 2)));
+        assert_eq!(given(&identity(3, 2)), Ok(identity(3, 2)));
+        for shape in [(4, 2), (2, 2), (3, 1)] {
+            let error = given(&identity(shape.0, shape.1)).unwrap_err().to_string();
+            assert!(error.starts_with("`basis[0]` has shape"), "{error}");
+        }
+        let error = given(&dmatrix![1.0, 0.0; 0.0, 0.0; 0.0, -1.0]).unwrap_err().to_string();
+        assert!(error.starts_with("`basis[0][(2, 1)]` is -1, but must be not negative"), "{error}");
+        assert!(nonnegative_vectors(&Basis::Given(vec![]), 3, 2).is_err());
+    }
+}

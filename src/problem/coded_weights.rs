@@ -170,3 +170,40 @@ mod stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        let mut pairs = found.iter().zip(expected);
+        assert!(pairs.all(|(found, expected)| (found - expected).abs() < 1e-15), "{found:?}");
+    }
+
+    #[test]
+    fn every_class_has_its_soft_label() {
+        let counts = ClassCounts::new(&[60, 20, 20]).unwrap();
+        let code = CodedClassWeights::new(&[1.0, 3.0, 2.0], 0.3).unwrap();
+        assert_eq!((code.weight(), code.label_smoothing()), (&[1.0, 3.0, 2.0][..], 0.3));
+        // N/Σᵢ ω = 100/160, and W_1 = 0.7 · 3 + 0.1 · 6 = 2.7.
+        let (label, weight) = code.soft_label(&counts, 1).unwrap();
+        assert_close(&label, &[0.1 / 2.7, 2.4 / 2.7, 0.2 / 2.7]);
+        assert_close(&[weight], &[2.7 / 1.6]);
+        assert_close(&code.entry_weights(&counts).unwrap(), &[1.0 / 1.6, 3.0 / 1.6, 2.0 / 1.6]);
+        assert!(code.class_weights(&counts).is_err() && code.soft_label(&counts, 3).is_err());
+        // Equal weights are none, with smoothing too.
+        let equal = CodedClassWeights::new(&[3.0; 3], 0.3).unwrap();
+        assert_close(&equal.class_weights(&counts).unwrap(), &[1.0; 3]);
+        assert!(equal.class_weights(&ClassCounts::new(&[60, 40]).unwrap()).is_err());
+    }
+
+    #[test]
+    fn smoothing_is_a_share() {
+        let is_share = |smoothing: f64| CodedClassWeights::new(&[1.0], smoothing).is_ok();
+        assert_eq!(
+            [-0.1, 0.0, 0.9, 1.0, f64::NAN].map(is_share),
+            [false, true, true, false, false]
+        );
+    }
+}

@@ -397,6 +397,11 @@ mod tests {
         let empty = Error::EmptyClass { argument: "counts", class: 1 };
         assert_eq!(ClassCounts::new(&[3, 0]), Err(empty));
         assert!(matches!(ClassCounts::new(&[1 << 54]), Err(Error::OutOfRange { .. })));
-        assert!(matches!(ClassCounts::balanced(1 << 20, 1 << 50), Err(Error::OutOfRange { .. })));
+        // 2⁵³ + 2²⁰ · 2⁵⁰ samples, of which all digits are kept.
+        let huge = ClassCounts::from_runs([(1 << 53, 1), (1 << 50, 1 << 20)]);
+        let sum = 53.0_f64.exp2() + 70.0_f64.exp2();
+        assert_eq!(huge, Err(Error::out_of_range("counts.sum()", sum, "at most 2⁶⁴ − 1")));
+        let is_count = |count: u64| check_count("samples", count).is_ok();
+        assert_eq!([0, 1, 1 << 53, (1 << 53) + 1].map(is_count), [false, true, true, false]);
     }
 }

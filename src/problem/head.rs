@@ -275,7 +275,7 @@ impl LinearHead {
 /// The product of a chain of layers, the last one leftmost.
 ///
 /// Powers of two are kept apart, so that a long chain does not overflow or underflow on the way.
-fn chain(weights: &[DMatrix<f64>]) -> Result<DMatrix<f64>> {
+pub(super) fn chain(weights: &[DMatrix<f64>]) -> Result<DMatrix<f64>> {
     let Some((last, others)) = weights.split_last() else {
         return Err(Error::Empty { argument: "weights" });
     };
@@ -378,9 +378,26 @@ mod tests {
         );
         let small = LinearHead::new(layers[2..].to_vec(), None).unwrap();
         assert_eq!(small.product().unwrap(), dmatrix![0.0]);
+        // (2⁵²⁵)² − (2⁵²⁵)²(1 − 2⁻⁵²) = 2⁹⁹⁸: in units of the layers the factor is 2¹⁰⁵⁰.
+        let large = 525.0_f64.exp2();
+        let difference = [dmatrix![large; large * (f64::EPSILON - 1.0)], dmatrix![large, large]];
+        let difference = LinearHead::new(difference.to_vec(), None).unwrap().product().unwrap();
+        assert_eq!(difference, dmatrix![998.0_f64.exp2()]);
         let huge = vec![dmatrix![1e300]; 8];
         let zero = LinearHead::new([huge, vec![dmatrix![0.0]]].concat(), None).unwrap();
         assert_eq!(zero.product().unwrap(), dmatrix![0.0]);
+    }
+
+    #[test]
+    fn another_order_moves_outputs_and_names_what_is_no_class() {
+        let layers = vec![dmatrix![2.0], dmatrix![1.0; 2.0; 3.0]];
+        let head = LinearHead::new(layers, Some(dvector![4.0, 5.0, 6.0])).unwrap();
+        let ordered = head.with_order(&[2, 0, 1]).unwrap();
+        assert_eq!(ordered.weights(), [dmatrix![2.0], dmatrix![3.0; 1.0; 2.0]]);
+        assert_eq!(ordered.bias(), Some(&dvector![6.0, 4.0, 5.0]));
+        let error = |order: &[usize]| head.with_order(order).unwrap_err().to_string();
+        assert!(error(&[0, 1]).starts_with("`order` has shape 2, but"));
+        assert_eq!(error(&[0, 1, 3]), "`order[2]` is 3, but must be one of the classes");
     }
 
     #[test]

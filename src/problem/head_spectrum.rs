@@ -4,7 +4,7 @@ use core::ops::RangeInclusive;
 
 use crate::error::{Error, Result};
 use crate::numerics::linalg::singular_values;
-use crate::problem::head::LinearHead;
+use crate::problem::head::{LinearHead, chain};
 
 impl LinearHead {
     /// The singular values of the product of the `layers` (from 1 to M), by falling size: min(rows, columns) of them,
@@ -34,10 +34,30 @@ impl LinearHead {
             let expected = "a range of layers from 1 to their number";
             return Err(Error::out_of_range("layers", outside as f64, expected));
         };
-        let values = match chosen {
-            [layer] => singular_values(layer)?,
-            _ => singular_values(&Self::new(chosen.to_vec(), None)?.product()?)?,
-        };
-        Ok(values.as_slice().to_vec())
+        Ok(singular_values(&chain(chosen)?)?.as_slice().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    #[test]
+    fn a_range_that_is_none_is_named_where_it_is_wrong() {
+        let layers = vec![dmatrix![2.0], dmatrix![3.0], dmatrix![5.0]];
+        let head = LinearHead::new(layers, None).unwrap();
+        for (first, last, product) in [(2, 2, 3.0), (2, 3, 15.0), (1, 3, 30.0)] {
+            assert_eq!(head.singular_values(first..=last), Ok(vec![product]));
+        }
+        for (first, last, wrong) in
+            [(0, 1, 0.0), (4, 4, 4.0), (5, 9, 5.0), (3, 5, 5.0), (3, 1, 1.0)]
+        {
+            let found = head.singular_values(first..=last);
+            assert!(
+                matches!(found, Err(Error::OutOfRange { value, .. }) if value == wrong),
+                "{found:?}"
+            );
+        }
     }
 }

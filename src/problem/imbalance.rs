@@ -70,3 +70,22 @@ impl ClassCounts {
         self.sizes().map(|group| group.size as f64).fold(f64::INFINITY, f64::min)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_class_stays_and_what_leaves_no_sample_is_refused() {
+        let one = ClassCounts::new(&[7]).unwrap();
+        assert_eq!(one.with_imbalance(3.0), Ok(one));
+        let few = ClassCounts::balanced(2, 5).unwrap();
+        // 10 · 9/10 and 10 · 1/10, but 10 · 99/100 and 10 · 1/100.
+        assert_eq!(few.with_imbalance(9.0), ClassCounts::new(&[9, 1]));
+        assert!(few.with_imbalance(99.0).is_err());
+        for ratio in [0.9, -2.0, f64::INFINITY, f64::NAN] {
+            let error = few.with_imbalance(ratio).unwrap_err().to_string();
+            assert!(error.ends_with("at least 1 and finite"), "{error}");
+        }
+    }
+}

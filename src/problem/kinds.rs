@@ -150,7 +150,8 @@ mod tests {
         let found: Vec<_> = kinds.kinds().iter().map(|k| (k.size, k.numbers, k.classes)).collect();
         assert_eq!(found, [(5, [1.0], 3), (5, [2.0], 1), (7, [1.0], 1)]);
         assert_eq!(kinds.of_classes(), [0, 0, 1, 2, 0]);
-        assert_eq!((0..6).map(|k| kinds.kind_of(k)).collect::<Vec<_>>().len(), 6);
+        assert_eq!(kinds.starts(), [(0, 0), (2, 1), (3, 2), (4, 0)]);
+        assert_eq!((kinds.classes(), numbers_of(&[Some(&[2.0, 3.0]), None], 1)), (5, [3.0, 1.0]));
         assert_eq!((kinds.kind_of(2), kinds.kind_of(5)), (Some(1), None));
         let runs: Vec<_> = kinds
             .runs(&counts)

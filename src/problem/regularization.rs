@@ -277,3 +277,54 @@ mod stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decays() -> Regularization {
+        Regularization::new(&[2.0, 8.0, 0.5], 4.0).unwrap()
+    }
+
+    #[test]
+    fn texts_are_biases() {
+        for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(2.5e-3)] {
+            assert_eq!(bias.to_string().parse(), Ok(bias));
+        }
+        assert!(matches!("none ".parse::<Bias>(), Err(Error::Syntax { .. })));
+        assert!(matches!("-1".parse::<Bias>(), Err(Error::OutOfRange { .. })));
+    }
+
+    /// Of λ = 2, 8, ½ and λ_H = 4, whose product is 32.
+    #[test]
+    fn products_of_decays() {
+        let close = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-14);
+        close(decays().energy_unit(250.0).unwrap(), 20.0); // ∛(250 · 32)
+        close(decays().mean_decay(128.0).unwrap(), 8.0); // ∜(128 · 32)
+        close(decays().product_singular_value(1..3, 3.0), 1.5); // √(3/8 · 3/½)
+        close(decays().trailing_eigenvalue(2, 3.0), 2.25); // 3/½ · 3/8
+        let scaled = decays().with_bias(Bias::Unregularized).unwrap().scaled(3.0).unwrap();
+        assert_eq!(scaled.weight_decays(), [6.0, 24.0, 1.5]);
+        assert_eq!((scaled.feature_decay(), scaled.bias()), (12.0, Bias::Unregularized));
+        assert!(decays().energy_unit(f64::INFINITY).is_err());
+    }
+
+    #[test]
+    fn layers_are_from_one_to_the_depth() {
+        for (first, last) in [(1, 3), (2, 2), (3, 3)] {
+            assert_eq!(decays().layer_indices(&(first..=last)), Ok(first - 1..last));
+        }
+        let refused = |first: usize, last: usize| match decays().layer_indices(&(first..=last)) {
+            Err(Error::OutOfRange { argument, value, .. }) => (argument.name, value),
+            found => panic!("{found:?}"),
+        };
+        for (first, last) in [(0, 1), (4, 4), (5, 9)] {
+            assert_eq!(refused(first, last), ("layers.start()", first as f64));
+        }
+        for (first, last) in [(3, 2), (3, 4), (1, 5)] {
+            assert_eq!(refused(first, last), ("layers.end()", last as f64));
+        }
+        let is_trailing = |layers: usize| decays().check_trailing(layers).is_ok();
+        assert_eq!([0, 1, 3, 4, 5].map(is_trailing), [false, true, true, false, false]);
+    }
+}

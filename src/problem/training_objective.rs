@@ -245,3 +245,63 @@ impl TrainingObjective {
         matches!(self, Self::SmallestNorms { .. } | Self::ScaledMargins { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of three classes of one size, what tells them apart.
+    #[test]
+    fn kinds_are_told_apart_by_the_lists_of_the_objective() {
+        let counts = ClassCounts::balanced(3, 5).unwrap();
+        let regularization = Regularization::new(&[0.1], 0.1).unwrap();
+        let (one, other) = (|| vec![1.0, 2.0, 1.0], || vec![1.0, 1.0, 2.0]);
+        let weighted = |class_weights, logit_offsets| TrainingObjective::WeightedCrossEntropy {
+            regularization: regularization.clone(),
+            class_weights,
+            label_smoothing: 0.0,
+            logit_offsets,
+            nonnegative_features: false,
+        };
+        let margins =
+            |margins, logit_scales| TrainingObjective::ScaledMargins { margins, logit_scales };
+        let squared = TrainingObjective::WeightedSquaredError {
+            regularization: regularization.clone(),
+            class_weights: one(),
+            label_smoothing: 0.0,
+        };
+        let entries = TrainingObjective::WeightedEntries {
+            regularization: regularization.clone(),
+            entry_weights: one(),
+            label_smoothing: 0.0,
+        };
+        for (objective, kinds) in [
+            (weighted(one(), vec![]), [0, 1, 0]),
+            (weighted(vec![], other()), [0, 0, 1]),
+            (weighted(one(), other()), [0, 1, 2]),
+            (weighted(vec![1.0, 2.0], vec![]), [0, 0, 0]),
+            (squared, [0, 1, 0]),
+            (entries, [0, 1, 0]),
+            (margins(one(), vec![]), [0, 1, 0]),
+            (margins(vec![], other()), [0, 0, 1]),
+        ] {
+            assert_eq!(objective.class_kinds(&counts), kinds, "{objective:?}");
+        }
+    }
+
+    #[test]
+    fn margins_are_constraints_and_budgets_are_of_one_layer() {
+        let (weight_energy, feature_energy) = (1.0, 1.0);
+        let loss_function = LossFunction::CrossEntropy;
+        let budgeted = TrainingObjective::Budgeted { loss_function, weight_energy, feature_energy };
+        let smallest = TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin };
+        let plain = TrainingObjective::DataTerm { loss_function };
+        let both = |objective: &TrainingObjective| {
+            (objective.is_of_one_layer(), objective.is_constraint())
+        };
+        assert_eq!(
+            [&budgeted, &smallest, &plain].map(both),
+            [(true, false), (true, true), (false, false)]
+        );
+    }
+}
