@@ -175,3 +175,6 @@ pub trait Prediction: Debug + Send + Sync {
     /// memory.
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint>;
 }
+
+#[cfg(test)]
+mod tests;

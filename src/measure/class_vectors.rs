@@ -431,6 +431,50 @@ mod tests {
         assert!((log10 - (400.0 + 25.0_f64.log10())).abs() < 1e-12, "{log10}");
     }
 
+    /// In columns or rows, over several blocks, and in numbers whose squares are out of range.
+    #[test]
+    fn pairs_are_those_of_all_vectors() {
+        let columns = DMatrix::from_fn(3, 300, |i, j| ((i * 7 + j * j) as f64).sin()) * 1e-200;
+        let rows = columns.transpose();
+        for vectors in [ClassVectors::columns(&columns), ClassVectors::rows(&rows)] {
+            let vectors = vectors.unwrap();
+            assert_eq!((vectors.dimension(), vectors.classes()), (3, 300));
+            let norms = vectors.positive_norms().unwrap();
+            let scaled = &columns / vectors.unit();
+            let product = |i: usize, j: usize| scaled.column(i).dot(&scaled.column(j));
+            let cosine = |i: usize, j: usize| product(i, j) / norms[i] / norms[j];
+            for (wanted, tolerance) in [
+                (Wanted::InnerProducts, 1e-14),
+                (Wanted::Cosines(&norms), 1e-14),
+                (Wanted::SingleCosines(&norms), 1e-6),
+            ] {
+                let visit = |found: &mut Vec<_>, strip: Strip<'_>| {
+                    let pairs = strip.classes.zip(strip.products.iter());
+                    found.extend(pairs.map(|(class, number)| (strip.other, class, *number)));
+                };
+                let mut found =
+                    vectors.fold_pairs(wanted, &Vec::new(), visit, |all, part| all.extend(part));
+                found.sort_by_key(|&(other, class, _)| (other, class));
+                let pairs = (0..300).flat_map(|other| (0..other).map(move |class| (other, class)));
+                assert!(found.iter().map(|&(other, class, _)| (other, class)).eq(pairs));
+                for (j, i, number) in found {
+                    let expected = match wanted {
+                        Wanted::InnerProducts => product(i, j),
+                        _ => cosine(i, j),
+                    };
+                    assert!((number - expected).abs() < tolerance, "{i} {j}: {number} {expected}");
+                }
+            }
+            let directions =
+                DMatrix::from_fn(3, 300, |i, j| scaled[(i, j)] / scaled.column(j).norm());
+            let gram = vectors.direction_gram(&norms);
+            assert!((gram - &directions * directions.transpose()).norm() < 1e-12);
+            let difference = scaled.column(299) / 2.0 - scaled.column(256) / 3.0;
+            let found = vectors.squared_distance((299, 2.0), (256, 3.0));
+            assert!((found - difference.norm_squared()).abs() < 1e-15);
+        }
+    }
+
     #[test]
     fn pairs_need_two_classes() {
         let is_pair = |rows: &DMatrix<f64>| ClassVectors::rows(rows).unwrap().check_pairs().is_ok();

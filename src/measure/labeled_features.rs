@@ -177,6 +177,8 @@ pub(crate) fn chunk_size(dimension: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::Progress;
+    use std::ops::ControlFlow;
 
     /// The name of a bad number is the same whether it is found in the whole or in a chunk.
     #[test]
@@ -200,6 +202,26 @@ mod tests {
             assert_eq!(found, features.check().unwrap_err().to_string());
             assert!(found.starts_with("`features` at sample 650, feature 7, is NaN"), "{found}");
         }
+    }
+
+    #[test]
+    fn a_monitor_hears_how_many_samples_are_done() {
+        let numbers = vec![1.0_f32; 5 * CHUNK_ENTRIES / 2];
+        let features = Features::from_row_major(&numbers, 5, CHUNK_ENTRIES / 2).unwrap();
+        let data = features.with_labels(&[0_u8; 5], 1).unwrap();
+        let heard = std::sync::Mutex::new(Vec::new());
+        let monitor = |progress: Progress| {
+            heard.lock().unwrap().push((progress.done, progress.total));
+            ControlFlow::Continue(())
+        };
+        let mut added = Vec::new();
+        let add = |chunk: &LabeledFeatures<'_, f32>| {
+            added.push(chunk.labels().len());
+            Ok(())
+        };
+        data.watched_chunks("samples", &monitor, add).unwrap();
+        assert_eq!(added, [2, 2, 1]);
+        assert_eq!(heard.into_inner().unwrap(), [(2, Some(5)), (4, Some(5)), (5, Some(5))]);
     }
 
     #[test]

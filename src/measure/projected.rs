@@ -187,3 +187,64 @@ pub(crate) fn add_counts(counts: &mut [u64], others: &[u64]) {
         *count = count.saturating_add(other);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::center::Center;
+    use crate::measure::features::Features;
+    use nalgebra::DMatrix;
+
+    fn scatter(numbers: &[f64], directions: Directions) -> ProjectedScatter<f64> {
+        let rows = DMatrix::from_column_slice(numbers.len(), 1, numbers);
+        let labels: Vec<usize> = (0..numbers.len()).map(|sample| sample / 2).collect();
+        let features = Features::from_sample_rows(&rows).unwrap();
+        let data = features.with_labels(&labels, 2).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mut scatter = ProjectedScatter::new(&statistics, directions).unwrap();
+        for sample in [0..1, 1..2, 2..4] {
+            scatter.accumulate(&data.part(sample)).unwrap();
+        }
+        scatter
+    }
+
+    fn all() -> Directions {
+        Directions { center: Center::Samples, rank_cutoff: 0.0, largest_rank: None }
+    }
+
+    #[test]
+    fn deviations_are_squared_beside_what_means_differ_by() {
+        // Means 2 and 6, so that B = [−2, 2]/√2 has σ = 2, and deviations ±1 and ±2: (1 + 1 + 4 + 4)/4/σ².
+        let found = scatter(&[1.0, 3.0, 4.0, 8.0], all());
+        assert_eq!(found.counts(), [2, 2]);
+        let (trace, rank) = found.trace().unwrap();
+        assert!((trace - 0.625).abs() < 1e-15 && rank == 1, "{trace}");
+        let equal = scatter(&[1.0, 3.0, 0.0, 4.0], all());
+        assert_eq!(equal.counts(), [2, 2]);
+        assert!(matches!(equal.trace(), Err(Error::ZeroNorm { .. })));
+    }
+
+    /// Parts with other options, of another first pass or of another length.
+    #[test]
+    fn other_parts_are_refused() {
+        let numbers = [1.0, 3.0, 4.0, 8.0];
+        let mut own = scatter(&numbers, all());
+        for other in [
+            scatter(&numbers, Directions { center: Center::Classes, ..all() }),
+            scatter(&numbers, Directions { rank_cutoff: 0.1, ..all() }),
+            scatter(&numbers, Directions { largest_rank: Some(1), ..all() }),
+            scatter(&[1.0, 3.0, 4.0, 9.0], all()),
+        ] {
+            assert_eq!(own.merge_part(&other.part()), Err(Error::DifferentFirstPass));
+        }
+        let mut long = own.part();
+        long.counts.push(0);
+        assert_eq!(own.merge_part(&long), Err(Error::DifferentFirstPass));
+        own.merge_part(&own.part()).unwrap();
+        assert_eq!(own.counts(), [4, 4]);
+        assert_eq!(
+            own.sums.projected.value(),
+            2.0 * scatter(&numbers, all()).sums.projected.value()
+        );
+    }
+}

@@ -384,6 +384,21 @@ mod tests {
         assert!((half.loss() / whole.loss() - 0.5).abs() < 1e-15);
     }
 
+    /// The square of a weight leaves the range, and no number of the gradient does.
+    #[test]
+    fn an_objective_out_of_range_is_refused() {
+        let rows = dmatrix![0.0; 0.0];
+        let features = Features::from_sample_rows(&rows).unwrap();
+        let data = features.with_labels(&[0, 1], 2).unwrap();
+        let decays = Regularization::new(&[0.1], 0.2).unwrap();
+        let objective = |size: f64| {
+            let head = LinearHead::new(vec![dmatrix![1.0; 2.0] * size], None).unwrap();
+            Objective::squared_error(&data, &head, &decays)
+        };
+        assert!(objective(1e150).is_ok());
+        assert!(matches!(objective(1e160), Err(Error::Unrepresentable { .. })));
+    }
+
     /// An output counts where it and the largest magnitude are far from where products leave the range.
     #[test]
     fn decisions_are_known_where_outputs_are_in_range() {

@@ -365,7 +365,28 @@ fn from_triangle(size: usize, triangle: &[f64]) -> DMatrix<f64> {
 mod tests {
     use super::*;
     use crate::measure::features::Features;
+    use crate::measure::labeled_features::LabeledFeatures;
     use nalgebra::{dmatrix, dvector};
+
+    /// The losses of samples are their shares of the data term, whose factor they have.
+    #[test]
+    fn losses_of_samples_add_up_to_the_data_term() {
+        let rows = dmatrix![1.0, 0.5; 2.0, -1.0; 0.0, 1.0];
+        let features = Features::from_sample_rows(&rows).unwrap();
+        let data: LabeledFeatures<'_, f64> = features.with_labels(&[0, 1, 1], 2).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let head = LinearHead::new(vec![dmatrix![1.0, 2.0; 3.0, 4.0]], None).unwrap();
+        for loss_function in [LossFunction::SquaredError, LossFunction::CrossEntropy] {
+            let regularization = Regularization::new(&[0.1], 0.2).unwrap();
+            let objective =
+                TrainingObjective::Penalized { loss_function, factor: 0.25, regularization };
+            let mut sums = ObjectiveSums::new(&statistics, &head, &objective).unwrap();
+            let found = sums.add(&data, &mut Workspace::new()).unwrap();
+            assert_eq!(found.decisions, [Some(1); 3]);
+            let (sum, whole) = (found.losses.iter().sum::<f64>(), sums.objective().unwrap());
+            assert!((sum / whole.data_term - 1.0).abs() < 1e-14, "{sum}");
+        }
+    }
 
     /// Each part has one thing that is another's.
     #[test]

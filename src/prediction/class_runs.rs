@@ -75,7 +75,7 @@ mod tests {
         let counts = ClassCounts::new(&[5, 5, 5, 5, 3, 3]).unwrap();
         let diagonal = |entries: [f64; 6]| ClassMatrix::diagonal(&entries).unwrap();
         let grams = [
-            diagonal([4.0, 4.0 + 2e-12, 4.0, 4.0 + 1e-11, 4.0, 4.0 * NEGLIGIBLE]),
+            diagonal([4.0, 4.0 + 2e-12, 4.0, 4.0 + 1e-11, 4.0, (4.0 + 1e-11) * NEGLIGIBLE]),
             diagonal([1.0, 1.0, 1e-13, 1.0, 1.0, 1e-13]),
         ];
         let found = ClassGeometry::runs(&counts, false, &grams);

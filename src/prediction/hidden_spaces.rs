@@ -193,12 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn cores_take_the_length_of_what_was_measured() {
+    fn every_core_takes_the_length_of_what_was_measured() {
         let mut core = DMatrix::from_row_slice(1, 2, &[3.0, 4.0]);
         rescale(&mut core, &DMatrix::from_row_slice(1, 2, &[0.0, 10.0]));
         assert_eq!(core.as_slice(), [6.0, 8.0]);
         let mut none = DMatrix::zeros(1, 2);
         rescale(&mut none, &core);
         assert_eq!(none.as_slice(), [0.0, 0.0]);
+        let mut cores = Cores { means: matrix(2, 3, 0), layers: vec![matrix(3, 2, 1)] };
+        let head = LinearHead::new(vec![matrix(3, 5, 2)], None).unwrap();
+        cores.take_scale_of(&head, &matrix(5, 3, 3));
+        assert!((cores.means.norm() - matrix(5, 3, 3).norm()).abs() < 1e-14);
+        assert!((cores.layers[0].norm() - matrix(3, 5, 2).norm()).abs() < 1e-14);
     }
 }

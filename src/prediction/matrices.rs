@@ -193,3 +193,22 @@ fn nearest(
         (None, member) => Ok(member.cloned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of projectors of rank two, that nearest to the matrix, and the matrix itself where it has no directions.
+    #[test]
+    fn a_member_is_near_a_matrix_that_is_not_zero() {
+        let family = || Some(ClassMatrix::low_rank_orthogonal_frame(3, 2).unwrap());
+        let matrix = DMatrix::from_diagonal(&DVector::from(vec![5.0, 0.5, 3.0]));
+        let projector = DMatrix::from_diagonal(&DVector::from(vec![1.0, 0.0, 1.0]));
+        let found = nearest(family(), Some(&matrix)).unwrap().unwrap();
+        assert!((found - projector).norm() < 1e-14);
+        let zero = DMatrix::zeros(3, 3);
+        assert_eq!(nearest(family(), Some(&zero)), Ok(Some(zero)));
+        assert_eq!(nearest(family(), None), Ok(None));
+        assert_eq!(nearest(None, Some(&matrix)), Ok(Some(matrix)));
+    }
+}

@@ -222,6 +222,29 @@ fn no_rotation_brings_it_nearer() {
     }
 }
 
+/// A minimizer without a scale of its own takes that of each matrix of the network.
+#[test]
+fn margins_take_the_scale_of_the_network() {
+    let seli = Seli::new(ClassCounts::new(&[8, 8, 3]).unwrap()).unwrap();
+    let point = seli.explicit(&Basis::Random(5)).unwrap();
+    let head = LinearHead::new(vec![&point.head().weights()[0] * 3.0], None).unwrap();
+    let means = point.class_means().unwrap() * 0.5;
+    let aligned = Matrices::aligned(&seli, &head, &means).unwrap();
+    assert!(distance(&aligned, &head, &means) < 1e-12);
+}
+
+#[test]
+fn the_matrices_of_a_family_are_of_one_member() {
+    let minimum = ufm(&[6; 5], &[6, 3, 4], Bias::None).global_minimum().unwrap();
+    let matrices = Matrices::of_prediction(&minimum, &Basis::Standard).unwrap();
+    let head = matrices.head.as_ref().unwrap();
+    assert_eq!(matrices.trailing_grams.len(), 3);
+    for (gram, layers) in matrices.trailing_grams.iter().zip(1..) {
+        let trailing = head.trailing_product(layers).unwrap();
+        assert!((gram.as_ref().unwrap() - &trailing * trailing.transpose()).norm() < 1e-13);
+    }
+}
+
 /// Singular vectors are those of the outputs of all samples.
 #[test]
 fn singular_vectors_are_those_of_all_samples() {
