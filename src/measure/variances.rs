@@ -324,9 +324,12 @@ mod tests {
         let statistics = ClassStatistics::new(&data(&rows, &[0, 0, 1])).unwrap();
         let mut variances = ClassVariances::new(&statistics).unwrap().of_other_samples();
         variances.accumulate(&data(&dmatrix![2.0; 5.0], &[0, 0])).unwrap();
-        // Around the mean 2: (0² + 3²)/2.
+        // Around the mean 2: (0² + 3²)/2, and twice as many of the same.
         assert_eq!(variances.class_variances(), Ok(vec![Some(4.5), None]));
         assert_eq!(variances.counts(), [2, 0]);
+        variances.merge(&variances.clone()).unwrap();
+        assert_eq!(variances.class_variances(), Ok(vec![Some(4.5), None]));
+        assert_eq!(variances.counts(), [4, 0]);
     }
 
     #[test]

@@ -366,6 +366,7 @@ mod tests {
     use super::*;
     use crate::measure::features::Features;
     use crate::measure::labeled_features::LabeledFeatures;
+    use crate::measure::pooled::PooledScatter;
     use nalgebra::{dmatrix, dvector};
 
     /// The losses of samples are their shares of the data term, whose factor they have.
@@ -386,6 +387,42 @@ mod tests {
             let (sum, whole) = (found.losses.iter().sum::<f64>(), sums.objective().unwrap());
             assert!((sum / whole.data_term - 1.0).abs() < 1e-14, "{sum}");
         }
+    }
+
+    /// Around class means the same balance is found, and the split is that of the scatter; merged as in one pass.
+    #[test]
+    fn sums_of_deviations_and_merged_ones_are_those_of_all_samples() {
+        let rows = dmatrix![1.0, 0.5; 2.0, -1.0; 0.0, 1.0; 3.0, 2.0; -1.0, 0.5];
+        let features = Features::from_sample_rows(&rows).unwrap();
+        let data: LabeledFeatures<'_, f64> = features.with_labels(&[0, 1, 1, 0, 0], 2).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let head = LinearHead::new(vec![dmatrix![1.0, 2.0; 3.0, 4.0]], None).unwrap();
+        let decays = Regularization::new(&[0.1], 0.2).unwrap();
+        let empty = ObjectiveSums::squared_error(&statistics, &head, &decays).unwrap();
+        let around_zero = empty.clone().with_balancedness().unwrap();
+        let around_means = empty.with_scatter(&statistics).unwrap();
+        let mut found = Vec::new();
+        for empty in [around_zero, around_means] {
+            let (mut whole, mut merged) = (empty.clone(), empty.clone());
+            whole.accumulate(&data).unwrap();
+            for range in [0..2, 2..5] {
+                let mut piece = empty.clone();
+                piece.accumulate(&data.part(range)).unwrap();
+                merged.merge(&piece).unwrap();
+            }
+            for sums in [whole, merged] {
+                let gradient = sums.objective().unwrap().gradient_norm;
+                found.push([sums.balancedness().unwrap().unwrap()[0], gradient]);
+                if let Some(split) = sums.least_squares_split(&statistics).unwrap() {
+                    let mut scatter = PooledScatter::empty(2, 2).unwrap();
+                    scatter.accumulate(&data).unwrap();
+                    let expected = LeastSquaresSplit::new(&scatter, &head, &decays).unwrap();
+                    assert!((split.within_classes / expected.within_classes - 1.0).abs() < 1e-13);
+                }
+            }
+        }
+        let pairs = found.iter().flat_map(|numbers| numbers.iter().zip(&found[0]));
+        pairs.for_each(|(found, expected)| assert!((found / expected - 1.0).abs() < 1e-13));
     }
 
     /// Each part has one thing that is another's.
