@@ -224,6 +224,27 @@ mod tests {
     use super::*;
     use crate::measure::features::Features;
 
+    /// Batches of −s and s, whose variance is s², merged from small to large and the other way round.
+    #[test]
+    fn batches_of_every_size_have_one_unit() {
+        let batch = |size: f64| {
+            let numbers = [-size, size];
+            let features = Features::from_row_major(&numbers, 2, 1).unwrap();
+            let mut scatter = PooledScatter::empty(1, 1).unwrap();
+            scatter.accumulate(&features.with_labels(&[0, 0], 1).unwrap()).unwrap();
+            scatter
+        };
+        let expected = (49.0 + 0.25 + 9.0) / 3.0;
+        for sizes in [[0.5, 3.0, 7.0], [7.0, 3.0, 0.5], [3.0, 7.0, 0.5]] {
+            let mut merged = PooledScatter::empty(1, 1).unwrap();
+            sizes.iter().for_each(|&size| merged.merge(&batch(size)).unwrap());
+            assert_eq!(merged.unit, 4.0);
+            let found =
+                [merged.class_variances()[0], Some(merged.within_class_covariance().unwrap()[0])];
+            assert!(found.iter().all(|found| (found.unwrap() / expected - 1.0).abs() < 1e-15));
+        }
+    }
+
     /// Class k has the samples k − 1 and k + 1, one in each batch; the last one has none.
     #[test]
     fn many_classes_come_together_from_batches() {
