@@ -452,8 +452,7 @@ mod tests {
                     let pairs = strip.classes.zip(strip.products.iter());
                     found.extend(pairs.map(|(class, number)| (strip.other, class, *number)));
                 };
-                let mut found =
-                    vectors.fold_pairs(wanted, &Vec::new(), visit, |all, part| all.extend(part));
+                let mut found = vectors.fold_pairs(wanted, &Vec::new(), visit, Extend::extend);
                 found.sort_by_key(|&(other, class, _)| (other, class));
                 let pairs = (0..300).flat_map(|other| (0..other).map(move |class| (other, class)));
                 assert!(found.iter().map(|&(other, class, _)| (other, class)).eq(pairs));

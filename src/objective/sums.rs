@@ -365,7 +365,6 @@ fn from_triangle(size: usize, triangle: &[f64]) -> DMatrix<f64> {
 mod tests {
     use super::*;
     use crate::measure::features::Features;
-    use crate::measure::labeled_features::LabeledFeatures;
     use crate::measure::pooled::PooledScatter;
     use nalgebra::{dmatrix, dvector};
 

@@ -1,7 +1,5 @@
 //! What every prediction answers of itself, and how answers that are none are passed on.
 
-use core::ops::RangeInclusive;
-
 use super::*;
 use crate::problem::training_objective::LossFunction;
 
