@@ -168,3 +168,51 @@ impl GlobalMinimum {
 fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
     (denominator > 0.0).then(|| numerator / denominator)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::squared::Ufm;
+    use crate::prediction::Prediction;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::Regularization;
+
+    fn ufm(counts: &[u64], decay: f64, bias: Bias) -> Ufm {
+        let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+        Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap()
+    }
+
+    /// N λ = 4 is above √4 and below √36 and √25: of one layer ‖w‖² = √n − N λ, and ‖h‖² = ‖w‖²/n.
+    #[test]
+    fn ratios_to_collapsed_classes_are_unknown() {
+        let minimum = ufm(&[36, 25, 4], 4.0 / 65.0, Bias::None).global_minimum().unwrap();
+        let near = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-14;
+        assert!(near(minimum.classifier_norm_ratio(0, 1), 2.0));
+        assert!(near(minimum.feature_norm_ratio(0, 1), 50.0 / 36.0));
+        assert_eq!(
+            (minimum.classifier_norm_ratio(2, 0), minimum.feature_norm_ratio(2, 0)),
+            (Some(0.0), Some(0.0))
+        );
+        assert_eq!(
+            (minimum.classifier_norm_ratio(0, 2), minimum.feature_norm_ratio(0, 2)),
+            (None, None)
+        );
+        let collapsed: Vec<_> = minimum.collapsed_runs().map(|run| run.classes()).collect();
+        assert_eq!(collapsed, [2..3]);
+        let values = minimum.singular_values(1..=1).unwrap();
+        assert_eq!(values.iter().map(|value| value.multiplicity).collect::<Vec<_>>(), [1, 1]);
+        assert!(near(minimum.s_k(0), 2_f64.sqrt()) && near(minimum.s_k(2), 0.0));
+        assert_eq!(minimum.s_k(3), None);
+    }
+
+    /// One of the two contrasts of three large classes has room, which leaves nothing for the small ones.
+    #[test]
+    fn a_family_of_some_classes_leaves_the_others_determined() {
+        let ufm = ufm(&[9, 9, 9, 4, 4, 4], 1e-3, Bias::Unregularized).with_widths(&[1]).unwrap();
+        let minimum = ufm.global_minimum().unwrap();
+        assert_eq!(minimum.class(0).unwrap().collapsed, None);
+        let small = minimum.class(3).unwrap();
+        assert_eq!((small.collapsed, small.classifier_norm_squared), (Some(true), Some(0.0)));
+        assert_eq!((minimum.s_k(0), minimum.bias_of_class(0)), (None, Some(9.0 / 39.0)));
+    }
+}

@@ -47,3 +47,35 @@ impl GlobalMinimum {
         steps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::models::squared::Ufm;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::{Bias, Regularization};
+
+    /// a = 1 and τ₁ = 1 make the factors √n; with a bias, which shares the all-ones direction, √σ² of the others.
+    #[test]
+    fn directions_with_room_collapse_at_the_root_of_their_size() {
+        let factors = |counts: &[u64], bias: Bias, width: usize| {
+            let counts = ClassCounts::new(counts).unwrap();
+            let decay = (counts.samples() as f64).recip();
+            let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+            let ufm = Ufm::new(counts, penalties).unwrap().with_widths(&[width]).unwrap();
+            let minimum = ufm.global_minimum().unwrap();
+            let found = minimum.collapse_factors();
+            let first = minimum.largest_decay_factor().unwrap();
+            assert!((found[0].0 / first - 1.0).abs() < 1e-14, "{found:?}, {first}");
+            found
+                .iter()
+                .map(|&(factor, left)| ((factor * 1e9).round() / 1e9, left))
+                .collect::<Vec<_>>()
+        };
+        let counts = [9, 4, 4, 9, 25];
+        assert_eq!(factors(&counts, Bias::None, 7), [(2.0, 3), (3.0, 1), (5.0, 0)]);
+        assert_eq!(factors(&counts, Bias::None, 4), [(2.0, 3), (3.0, 1), (5.0, 0)]);
+        assert_eq!(factors(&counts, Bias::None, 3), [(3.0, 1), (5.0, 0)]);
+        assert_eq!(factors(&counts, Bias::None, 2), [(3.0, 1), (5.0, 0)]);
+        assert_eq!(factors(&[4, 4, 4], Bias::Regularized(1.0), 3), [(2.0, 0)]);
+    }
+}

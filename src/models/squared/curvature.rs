@@ -206,9 +206,7 @@ impl Hessian {
         let rank = minimum.directions().map(|direction| direction.multiplicity() as u128);
         let rank: u128 = rank.sum();
         let outputs = problem.classes() as u128;
-        if outputs > rank {
-            left_out.push(LeftOut { direction: None, number: outputs - rank, residual: 0.0 });
-        }
+        left_out.push(LeftOut { direction: None, number: outputs - rank, residual: 0.0 });
         let has_bias = regularization.bias() != Bias::None;
         let idle_samples = u128::from(problem.samples()) - rank - u128::from(has_bias);
         Self { decays, widths, samples, kept, left_out, idle_samples, outputs, has_bias }
@@ -420,5 +418,38 @@ impl Blocks {
             }
         }
         merged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_eigenvalues_are_one() {
+        let mut blocks = Blocks::default();
+        blocks.add(1.0, 3);
+        blocks.add(9.0, 0);
+        blocks.add(2.0, 1);
+        blocks.add(1.0, 4);
+        let diagonal = DMatrix::from_row_slice(2, 2, &[3.0, 0.0, 0.0, 0.1]);
+        blocks.add_block(&diagonal, 1, 2).unwrap();
+        let found = blocks.falling();
+        let found: Vec<_> = found.iter().map(|found| (found.value, found.multiplicity)).collect();
+        assert_eq!(found, [(3.0, 2), (2.0, 1), (1.0, 7), (0.0, 2)]);
+    }
+
+    /// [6, 2; 2, 3] has 7 and 2, [4, 2; 2, 1] 5 and 0, and [3, 4; 4, 3] 7 and −1, which can only be rounding.
+    #[test]
+    fn pairs_have_no_negative_eigenvalue() {
+        for (a, b, c, expected) in
+            [(6.0, 3.0, 2.0, [7.0, 2.0]), (4.0, 1.0, 2.0, [5.0, 0.0]), (3.0, 3.0, 4.0, [7.0, 0.0])]
+        {
+            let mut blocks = Blocks::default();
+            blocks.add_pair(a, b, c, 1);
+            let found: Vec<f64> = blocks.found.iter().map(|found| found.value).collect();
+            let error = (found[0] - expected[0]).abs() + (found[1] - expected[1]).abs();
+            assert!(error < 1e-15, "{found:?}");
+        }
     }
 }

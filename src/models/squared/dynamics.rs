@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result, check_not_negative, check_positive};
 use crate::models::squared::minimum::GlobalMinimum;
-use crate::prediction::Prediction;
 use crate::problem::regularization::Bias;
 
 /// The law by which a singular value grows under gradient flow, for one layer and equal decays λ_W = λ_H = λ:
@@ -86,8 +85,9 @@ impl GlobalMinimum {
     pub fn logistic_law(&self, direction: usize, squared_start: f64) -> Result<LogisticLaw> {
         check_positive("squared_start", squared_start)?;
         let regularization = self.problem().regularization();
+        // One decay for one layer.
         let equal = regularization.weight_decays() == [regularization.feature_decay()];
-        if !equal || regularization.bias() != Bias::None || self.depth() != 1 {
+        if !equal || regularization.bias() != Bias::None {
             let reason = "it is known for one layer without a bias and with equal decays";
             return Err(Error::NotAnswered { question: "the law of growth", reason });
         }

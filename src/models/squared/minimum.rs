@@ -356,3 +356,79 @@ fn log2_of_largest_product(energy: f64, weight_decays: &[f64]) -> f64 {
     }
     largest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::Regularization;
+
+    fn minimum(counts: &[u64], weight_decays: &[f64], feature_decay: f64) -> Result<GlobalMinimum> {
+        let penalties = Regularization::new(weight_decays, feature_decay)?;
+        Ufm::new(ClassCounts::new(counts)?, penalties)?.global_minimum()
+    }
+
+    #[test]
+    fn every_direction_of_many_has_its_own_minimizer() {
+        let counts: Vec<u64> = (1..=9000).collect();
+        let minimum = minimum(&counts, &[1e-6; 2], 1e-6).unwrap();
+        assert_eq!(minimum.directions().len(), 9000);
+        for (direction, size) in minimum.directions().zip((1..=9000).rev()) {
+            let slope = 2.0 * minimum.scale() / f64::from(size);
+            let expected = minimum.potential().minimizer(slope).unwrap();
+            assert_eq!((direction.x(), direction.power()), (expected.x(), expected.power()));
+        }
+    }
+
+    /// Powers of two, whose logarithms are exact: t/λ = 2², 2⁵, 2⁻³ and 2⁸.
+    #[test]
+    fn the_largest_product_is_over_neighbors() {
+        let decays = [2.0, 0.25, 64.0, 2_f64.powi(-5)];
+        assert_eq!(log2_of_largest_product(8.0, &decays), 12.0);
+        assert_eq!(log2_of_largest_product(8.0, &[2.0, 0.25, 2_f64.powi(12), 0.5]), 7.0);
+        assert_eq!(log2_of_largest_product(8.0, &[16.0, 64.0]), -1.0);
+    }
+
+    /// One layer has t = √(n λ_W λ_H), ‖h‖² n = √(n λ_W/λ_H) and ‖w‖² = √(n λ_H/λ_W) where N²λ_W λ_H is far below n.
+    #[test]
+    fn what_follows_from_energies_is_representable() {
+        let quantity =
+            |size: u64, weight: f64, feature: f64| match minimum(&[size], &[weight], feature) {
+                Ok(_) => "",
+                Err(Error::Unrepresentable { quantity, .. }) => quantity,
+                Err(other) => panic!("{other}"),
+            };
+        let squared = "a squared singular value of the weights or features";
+        assert_eq!(quantity(1, 1e300, 1e-307), "");
+        assert_eq!(quantity(1, 1e308, 5e-324), squared);
+        assert_eq!(quantity(1, 5e-324, 1e308), squared);
+        // The squared singular value of H is 3e306, that of the class mean times its 2⁵³ samples is above.
+        assert_eq!(quantity(1 << 53, 1e290, 1e-308), squared);
+        assert_eq!(quantity(1 << 53, 1e270, 1e-288), "");
+        // M a = 1.5 · 2¹⁰²³ is, a/τ₂ = 2 M a is not.
+        let decays = [1.5 * 2_f64.powi(969); 2];
+        let above = minimum(&[1 << 53], &decays, 2_f64.powi(-53));
+        let Err(Error::Unrepresentable { quantity, log10 }) = above else { panic!("{above:?}") };
+        assert_eq!((quantity, log10.round()), ("the threshold a/τ of σ²", 308.0));
+    }
+
+    /// t ≈ (λ₁λ₂λ_H)^(1/3) = 2⁻¹⁰ of one sample, so that t/λ₁ is 2^1022.7 or 2^1023.7. The limit is 2¹⁰²³.
+    #[test]
+    fn products_of_layers_are_representable() {
+        for (log2, fits) in [(1022.7, true), (1023.7, false)] {
+            let decays = [2_f64.powf(-10.0 - log2), 2_f64.powi(1000)];
+            match minimum(&[1], &decays, 2_f64.powf(log2 - 1020.0)) {
+                Ok(found) => {
+                    let squared = found.direction_singular_values(1..=1).unwrap()[0].powi(2);
+                    assert!(fits && (squared.log2() - log2).abs() < 0.1, "{squared:e}");
+                }
+                Err(Error::Unrepresentable { quantity, log10 }) => {
+                    assert!(!fits, "{log10}");
+                    assert_eq!(quantity, "a squared singular value of a product of layers");
+                    assert!((log10 - log2 * core::f64::consts::LOG10_2).abs() < 0.05, "{log10}");
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+}

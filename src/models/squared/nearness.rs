@@ -145,3 +145,44 @@ impl GlobalMinimum {
 
 /// The question that [`GlobalMinimum::nearest_basis`] answers.
 const NEAREST: &str = "the nearest minimizer";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::squared::Ufm;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::Regularization;
+
+    fn minimum(decay: f64, bias: Bias) -> GlobalMinimum {
+        let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(&[4, 4]).unwrap(), penalties).unwrap();
+        ufm.with_widths(&[3]).unwrap().global_minimum().unwrap()
+    }
+
+    #[test]
+    fn the_bound_of_outputs_is_for_no_bias() {
+        let error = minimum(1e-3, Bias::Unregularized).output_distance_bound(0.1).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::NotAnswered { question: "the distance of the outputs", .. }
+        ));
+        let plain = minimum(1e-3, Bias::None);
+        assert_eq!(plain.output_distance_bound(plain.loss() / 2.0), Ok(0.0));
+        assert!(plain.output_distance_bound(-1.0).is_err());
+        // √(2 · 8 · 1/4).
+        let bound = plain.output_distance_bound(plain.loss() + 0.25).unwrap();
+        assert!((bound - 2.0).abs() < 1e-14, "{bound}");
+    }
+
+    /// λ_W = λ_H = λ and N λ = 1 leave W* = √(√4 − 1) V ᵀ and h* = W*ᵀ/√4; N λ = 3 leaves nothing.
+    #[test]
+    fn distances_are_relative_to_the_nearest() {
+        let turned = DMatrix::from_row_slice(2, 3, &[0.0, 0.6, 0.8, 1.0, 0.0, 0.0]);
+        let head = LinearHead::new(vec![&turned * 1.5], None).unwrap();
+        let means = turned.transpose() * 0.125;
+        let found = minimum(0.125, Bias::None).nearest_distance(&head, &means).unwrap();
+        assert!((found.0 - 0.5).abs() < 1e-14 && (found.1 - 0.75).abs() < 1e-14, "{found:?}");
+        let collapsed = minimum(0.375, Bias::None).nearest_distance(&head, &means);
+        assert_eq!(collapsed, Err(Error::ZeroNorm { argument: "the predicted matrix" }));
+    }
+}

@@ -450,4 +450,41 @@ mod tests {
         });
         assert!(larger.0 <= 45 && smaller.0 <= 45, "{larger:?}, {smaller:?}");
     }
+
+    #[test]
+    fn depths_are_allowed_while_powers_have_digits() {
+        assert_eq!(Potential::<f32>::new(1 << 17).unwrap().depth(), 1 << 17);
+        let error = Potential::<f32>::new((1 << 17) + 1).unwrap_err();
+        assert_eq!(error, Error::out_of_range("depth", 131_073.0, "at most 1/(64 ε)"));
+    }
+
+    /// x^M = (M−1)/(M+1): x is √(1/3) of two layers and the cube root of 1/2 of three; that of one would be 0.
+    #[test]
+    fn stationary_points_meet_at_the_fold() {
+        let at_fold = |depth| {
+            let potential = Potential::<f64>::new(depth).unwrap();
+            potential.stationary_points(potential.fold()).unwrap()
+        };
+        assert_eq!(at_fold(1), None);
+        for (depth, x) in [(2, 0.577_350_269_189_625_8), (3, 0.793_700_525_984_099_7)] {
+            let points = at_fold(depth).unwrap();
+            assert!((points.local_minimum - x).abs() < 2e-16, "{points:?}");
+            assert_eq!(points.local_maximum, Some(points.local_minimum));
+        }
+    }
+
+    /// g(1; b) = 1/2 + b, g′(1; b) = b − M/4, and x = 1/√b − 1 for M = 1.
+    #[test]
+    fn numbers_stand_for_answers_and_nan_for_errors() {
+        let potential = Potential::<f64>::new(1).unwrap();
+        assert_eq!(potential.value_or_nan(1.0, 0.0625), 0.5625);
+        assert_eq!(potential.derivative_or_nan(1.0, 0.0625), -0.1875);
+        assert_eq!(potential.minimizer_or_nan(0.0625), 3.0);
+        let errors = [
+            potential.value_or_nan(-1.0, 0.1),
+            potential.derivative_or_nan(1.0, -0.1),
+            potential.minimizer_or_nan(0.0),
+        ];
+        assert!(errors.iter().all(|value| value.is_nan()), "{errors:?}");
+    }
 }

@@ -274,3 +274,54 @@ mod stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+    use crate::models::squared::ufm::Ufm;
+    use crate::problem::regularization::Regularization;
+
+    fn minimum(counts: &[u64], decays: &[f64], bias: Bias, widths: &[usize]) -> GlobalMinimum {
+        let penalties = Regularization::new(decays, decays[0]).unwrap().with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap();
+        ufm.with_widths(widths).unwrap().global_minimum().unwrap()
+    }
+
+    fn reference(minimum: &GlobalMinimum) -> String {
+        let Verdict::Proved(source) = minimum.verdict() else { panic!("{minimum:?}") };
+        source.reference.into_owned()
+    }
+
+    #[test]
+    fn every_kind_of_problem_has_its_geometry_and_its_proof() {
+        let (none, free) = (Bias::None, Bias::Unregularized);
+        // A small penalty on the bias leaves the all-ones direction to it.
+        let (cheap, dear) = (Bias::Regularized(1e-6), Bias::Regularized(10.0));
+        for (counts, decays, bias, width, geometry, proof) in [
+            (&[9, 9, 9][..], &[1e-3][..], none, 3, Geometry::OrthogonalFrame, "Theorem 3.1 (i)"),
+            (&[9, 9, 9], &[1e-3], none, 2, Geometry::OrthogonalFrame, "Theorem 3.1 (i)"),
+            (&[9, 9, 9], &[2.0], none, 3, Geometry::Collapsed, "Theorem 3.1 (i)"),
+            (&[9, 4, 1], &[1e-3], none, 3, Geometry::GeneralOrthogonalFrame, "Theorem 4.1"),
+            (&[9, 4, 1], &[0.15], none, 3, Geometry::GeneralOrthogonalFrame, "Theorem 4.1"),
+            (&[9, 4, 1], &[1e-3; 2], none, 3, Geometry::GeneralOrthogonalFrame, "Theorem 4.4"),
+            (&[9, 4, 1], &[1e-3], none, 2, Geometry::GeneralOrthogonalFrame, "Theorems E.2"),
+            (&[9, 4, 1], &[1e-3; 2], none, 2, Geometry::GeneralOrthogonalFrame, "Theorems E.2"),
+            (&[9, 9, 9], &[1e-3], free, 3, Geometry::SimplexEtf, "Theorem 3.1 (ii)"),
+            (&[9, 4, 1], &[1e-3], free, 3, Geometry::Spectral, "“A bias without a penalty”"),
+            (&[9, 9, 9], &[1e-2], cheap, 3, Geometry::SimplexEtf, "“A bias with a penalty”"),
+            (&[9, 9, 9], &[1e-2], dear, 3, Geometry::Spectral, "“A bias with a penalty”"),
+        ] {
+            let found = minimum(counts, decays, bias, &vec![width; decays.len()]);
+            let input = format!("{counts:?}, {decays:?}, {bias:?}, {width}");
+            assert_eq!(found.geometry(), geometry, "{input}");
+            assert!(reference(&found).contains(proof), "{input}: {}", reference(&found));
+        }
+        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let soft = Ufm::from_target(dmatrix![0.9, 0.2; 0.1, 0.8], penalties).unwrap();
+        let soft = soft.global_minimum().unwrap();
+        assert_eq!(soft.geometry(), Geometry::Spectral);
+        assert!(reference(&soft).contains("“Arbitrary targets”"));
+    }
+}

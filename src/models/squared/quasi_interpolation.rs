@@ -157,8 +157,7 @@ impl GlobalMinimum {
         let counts = self.problem().counts()?;
         let unregularized = self.problem().regularization().bias() == Bias::Unregularized;
         let direction = self.direction(0)?;
-        let only = self.directions().len() == 1;
-        if !only || !unregularized || !counts.is_balanced() || !direction.is_unique() {
+        if !unregularized || !counts.is_balanced() || !direction.is_unique() {
             return None;
         }
         let gap = largest_gap(counts.classes()) * direction.unfitted_share();
@@ -191,5 +190,47 @@ mod stored {
         fn try_from(stored: Stored) -> Result<Self> {
             Self::new(stored.classes, stored.gap)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::squared::Ufm;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::Regularization;
+
+    #[test]
+    fn gaps_are_between_none_and_all() {
+        let made = |classes, gap| QuasiInterpolation::new(classes, gap).is_ok();
+        assert!(made(2, 0.0) && made(2, 0.5) && made(4, 0.0) && made(4, 0.75));
+        assert!(!made(1, 0.0) && !made(2, -5e-324) && !made(4, 0.75_f64.next_up()));
+        let outputs = QuasiInterpolation::new(4, 0.375).unwrap();
+        assert_eq!((outputs.classes(), outputs.gap(), outputs.margin()), (4, 0.375, 0.5));
+    }
+
+    /// u = 1/2: the decay of one layer is 1/2 · (N K)^(−1/2), that of two 1/2 · (1/2/(N K²))^(1/3), from a gap of at most
+    /// 3/4 over M.
+    #[test]
+    fn decays_are_those_of_positive_gaps_up_to_the_tie() {
+        let decay =
+            |gap, depth, samples| QuasiInterpolation::new(4, gap).unwrap().decay(depth, samples);
+        assert_eq!(decay(0.375, 1, 16), Ok(0.0625));
+        assert!((decay(0.375, 2, 4).unwrap() - 0.5 / 128_f64.cbrt()).abs() < 1e-16);
+        assert!(decay(0.375_f64.next_up(), 2, 4).is_err() && decay(0.0, 2, 4).is_err());
+        assert!((decay(0.75, 1, 16).unwrap() - 0.125).abs() < 1e-16);
+        assert!(matches!(decay(5e-324, 1, 16), Err(Error::Unrepresentable { .. })));
+    }
+
+    #[test]
+    fn classes_are_balanced_and_have_room() {
+        let gap = |counts: &[u64], width: usize| {
+            let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+            let penalties = penalties.with_bias(Bias::Unregularized).unwrap();
+            let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap();
+            ufm.with_widths(&[width]).unwrap().global_minimum().unwrap().quasi_interpolation()
+        };
+        assert!(gap(&[6, 6, 6], 2).is_some());
+        assert_eq!((gap(&[6, 6, 6], 1), gap(&[6, 5], 2), gap(&[6], 1)), (None, None, None));
     }
 }

@@ -23,8 +23,7 @@ use crate::problem::regularization::{Bias, Regularization};
 const MOST_VERTICES: usize = 40;
 /// Differences of losses below this share may be rounding errors.
 const ROUNDING: f64 = 1e-12;
-/// Steps in a decade of the size of the hidden outputs, and how many are tried on both sides of the one that fits them.
-const STEPS: i32 = 8;
+/// How many steps the size of the hidden outputs is searched for to both sides: 24 decades.
 const MOST_STEPS: i32 = 192;
 
 /// A point of the model with ReLUs between the layers whose loss is below that of the linear model.
@@ -96,7 +95,7 @@ impl GlobalMinimum {
             let copies = graph.most_copies(classes, problem.widths());
             let loss = linear_loss - gain * copies as f64;
             let limit = best.as_ref().map_or(linear_loss * (1.0 - ROUNDING), |best| best.loss);
-            if copies > 0 && loss < limit {
+            if loss < limit {
                 best = Some(ReluCompetitor {
                     graph,
                     copies,
@@ -349,16 +348,13 @@ impl Graph {
             });
             energy(log_size) / 2.0 - falls.sum::<f64>() / (2.0 * classes as f64)
         };
-        let center = (ridge / values[1].max(f64::MIN_POSITIVE)).ln();
-        let at = |step: i32| center + f64::from(step) / f64::from(STEPS) * LN_10;
-        let best = (-MOST_STEPS..=MOST_STEPS).min_by(|&a, &b| loss(at(a)).total_cmp(&loss(at(b))));
-        let best = best.unwrap_or(0);
-        let (low, high) = (at(best - 1), at(best + 1));
-        let log_size = match slope(low) < 0.0 && slope(high) > 0.0 {
-            true => sign_change(low, high, slope),
-            false => at(best),
+        // The lowest of all valleys: beside the last one, no outputs at all are one.
+        let valley = |step: i32| {
+            let log_size = sign_change(size(ridge, step), size(ridge, step + 1), slope);
+            (log_size, loss(log_size))
         };
-        (log_size, loss(log_size))
+        let valleys = (-MOST_STEPS + 1..MOST_STEPS).map(valley);
+        valleys.fold(valley(-MOST_STEPS), |best, next| if next.1 < best.1 { next } else { best })
     }
 
     /// The class means and the layers for one graph.
@@ -373,7 +369,7 @@ impl Graph {
         let (units, incidence) = (self.unit_matrix(), self.incidence());
         // W₁ = UA and H = A⁺B with equal norms, A = (BBᵀ/UᵀU)^¼; U = I for more layers.
         let balance = |place: usize| match self.before(depth)[place] {
-            value if value > 0.5 => (self.incidence_eigenvalues()[place] / value).powf(0.25),
+            value if value > 0.0 => (self.incidence_eigenvalues()[place] / value).powf(0.25),
             _ => 0.0,
         };
         let (one, beside) = (balance(0), balance(1));
@@ -461,6 +457,11 @@ impl Graph {
             },
         )
     }
+}
+
+/// ln c² between which valleys are searched for: eight steps in a decade.
+fn size(ridge: f64, step: i32) -> f64 {
+    ridge.ln() + f64::from(step) * (LN_10 / 8.0)
 }
 
 /// μ = Kλ_M.

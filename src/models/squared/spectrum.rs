@@ -308,4 +308,34 @@ mod tests {
             assert_eq!(spectrum(&ufm).unwrap().len(), 1, "{size}");
         }
     }
+
+    /// 4 + 4√n ulp, and what is closer to zero than that is left out.
+    #[test]
+    fn values_within_the_spread_are_one_or_none() {
+        assert_eq!([1, 9, 100].map(spread_in_ulp), [8.0, 16.0, 44.0]);
+        let number = |entries: [f64; 4]| {
+            let target = DMatrix::from_diagonal(&DVector::from_row_slice(&entries));
+            let regularization = Regularization::new(&[1e-4], 1e-4).unwrap();
+            spectrum(&Ufm::from_target(target, regularization).unwrap()).unwrap().len()
+        };
+        let ulp = f64::EPSILON;
+        assert_eq!(number([1.0, 0.5, 0.5 - 10.0 * ulp, 10.0 * ulp]), 2);
+        assert_eq!(number([1.0, 0.5, 0.5 - 14.0 * ulp, 14.0 * ulp]), 4);
+        assert_eq!(number([0.0; 4]), 0);
+    }
+
+    /// diag(n) − n nᵀ/N: of n = (4, 1) the eigenvalue 8/5 alone, of (3, 3, 1) that of (1, −1, 0) and 9/7.
+    #[test]
+    fn centered_targets_lose_a_dimension() {
+        for (counts, expected) in [(&[4, 1][..], &[1.6][..]), (&[3, 3, 1], &[3.0, 9.0 / 7.0])] {
+            let spectrum =
+                ClassSpectrum::new(&ClassCounts::new(counts).unwrap(), Bias::Unregularized);
+            assert_eq!((spectrum.len(), spectrum.all_ones()), (expected.len(), None));
+            for (index, expected) in expected.iter().enumerate() {
+                let value = spectrum.direction(index).0;
+                assert!((value.squared - expected).abs() < 1e-15 * expected, "{value:?}");
+                assert_eq!(value.multiplicity, 1);
+            }
+        }
+    }
 }

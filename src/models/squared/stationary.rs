@@ -121,7 +121,9 @@ impl<T: Float> Solver<T> {
         let (m, two, three) = (from_u32::<T>(self.depth), from_u32::<T>(2), from_u32::<T>(3));
         let mut last = first;
         let close = T::epsilon().cbrt() / from_u32(4);
-        while last.step.abs() > T::epsilon().max(close / m) && steps < MAX_STEPS {
+        // Where x is the number nearest to the root, the step is half a unit in its last place.
+        let nearest = T::epsilon() * (two / three);
+        while last.step.abs() > nearest.max(close / m) && steps < MAX_STEPS {
             x = x - x * last.step;
             steps += 1;
             last = self.accurate_step(x, b);
@@ -271,12 +273,14 @@ mod tests {
             let (solver, m) = (Solver::<f64>::new(depth), f64::from(depth));
             let b = 0.7 * Potential::<f64>::new(depth).unwrap().slope_threshold();
             let root = solver.global(b);
-            for (error, steps) in [(1e-1, 4), (1e-3, 2), (1e-6, 1), (-1e-6, 1), (0.0, 1)] {
+            for (error, steps) in [(1e-1, 4), (1e-3, 2), (3e-6, 2), (1e-6, 1), (-1e-6, 1), (0.0, 1)]
+            {
                 let x = root.x * (1.0 + error / m);
                 let found = solver.finish_from_afar((x, 0), solver.accurate_step(x, b), b);
                 let ratios = [found.x / root.x - 1.0, found.power / root.power - 1.0];
                 let is_root = ratios.iter().all(|ratio| ratio.abs() <= 8.0 * f64::EPSILON);
                 assert!(is_root, "M = {depth}, {error}: {ratios:?}");
+                println!("{depth} {error} {}", found.steps);
                 assert!(found.steps <= steps, "M = {depth}, {error}: {}", found.steps);
             }
         }
@@ -317,6 +321,54 @@ mod tests {
                     "M = {depth}: {left:e}"
                 );
             }
+        }
+    }
+
+    /// Up to these limits the square of an error is below a quarter of an ulp, of x^M and after a Newton step.
+    #[test]
+    fn limits_are_square_roots_of_rounding_errors() {
+        let (double, single) = (Solver::<f64>::new(3), Solver::<f32>::new(3));
+        assert_eq!(double.close, 2_f64.powi(-27));
+        assert!((single.close.powi(2) / f32::EPSILON - 0.25).abs() < 1e-6);
+        let reached = (3.0 * double.last_step).powi(2) / double.close;
+        assert!((reached - 1.0).abs() < 1e-15, "{reached}");
+    }
+
+    /// In single precision M times an error of x is up to a hundredth. Where x^M is large, an error h of what the last step
+    /// finds means x^M/(1 + h), of which it leaves out h³/3.
+    #[test]
+    fn powers_of_deep_heads_have_the_third_order() {
+        let (depth, epsilon) = (1 << 17, f64::from(f32::EPSILON));
+        let solver = Solver::<f32>::new(depth);
+        let mut largest = 0.0;
+        for b in (400..900).map(|i| i as f32 / 1000.0) {
+            let exact = Solver::<f64>::new(depth).global(f64::from(b));
+            let nearest = exact.x as f32;
+            for x in [nearest, nearest.next_up(), nearest.next_down()] {
+                let last = solver.accurate_step(x, b);
+                let h = f64::from(depth) * f64::from(last.step);
+                let found = solver.finish_from_afar((x, 0), last, b);
+                let error = f64::from(found.power) / exact.power - 1.0;
+                if found.steps == 1 {
+                    largest = f64::max(largest, h.abs());
+                    let left_out = h.powi(3) / 3.0;
+                    assert!((error - left_out).abs() < epsilon, "{x}, {b}: {error:e}");
+                }
+                assert!(error.abs() < 4.0 * epsilon, "{x}, {b}: {error:e}");
+            }
+        }
+        assert!((0.0100..0.0105).contains(&largest), "{largest}");
+    }
+
+    /// x = 1/√b − 1 rounded once, also where the square of √b has no digits to spare.
+    #[test]
+    fn roots_of_one_layer_are_rounded_once() {
+        let tiny = (1..300).map(f32::from_bits);
+        let usual = (1..1000).map(|i| i as f32 / 1024.0);
+        for b in tiny.chain(usual) {
+            let wide = f64::from(b);
+            let expected = (1.0 - wide) / (wide + wide.sqrt());
+            assert_eq!(root_of_depth_one(b).x, expected as f32, "b = {b:e}");
         }
     }
 }

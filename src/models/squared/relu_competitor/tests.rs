@@ -2,8 +2,9 @@
 
 use nalgebra::DMatrix;
 
-use super::{Graph, binomial, ridge};
+use super::{Graph, ReluCompetitor, binomial, ridge};
 use crate::models::squared::Ufm;
+use crate::prediction::Prediction;
 use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::{Bias, Regularization};
 
@@ -34,6 +35,28 @@ fn same(found: &[f64], expected: &[f64]) {
     for (a, b) in found.iter().zip(expected) {
         assert!((a - b).abs() < 1e-12 * largest, "{found:?}\n{expected:?}");
     }
+}
+
+/// The objective of class means and layers with ReLUs between these, for the classes that they are of among `classes`.
+fn loss_with_relus(
+    factors: &[DMatrix<f64>],
+    penalties: &Regularization,
+    classes: usize,
+    samples: f64,
+) -> f64 {
+    let (means, weights) = factors.split_first().unwrap();
+    let mut outputs = means.clone();
+    for (layer, weight) in weights.iter().enumerate() {
+        outputs = weight * outputs;
+        if layer + 1 < weights.len() {
+            outputs.apply(|entry| *entry = entry.max(0.0));
+        }
+    }
+    let norms = weights.iter().zip(penalties.weight_decays());
+    let norms: f64 = norms.map(|(weight, decay)| decay * weight.norm_squared()).sum();
+    let features = penalties.feature_decay() * samples * means.norm_squared();
+    let residual = (&outputs - DMatrix::identity(outputs.nrows(), outputs.ncols())).norm_squared();
+    (residual / classes as f64 + norms + features) / 2.0
 }
 
 #[test]
@@ -108,20 +131,7 @@ fn matrices_have_the_loss_that_is_claimed() {
                 assert_eq!(factors.len(), depth + 1);
                 let widths: Vec<usize> = factors[..depth].iter().map(DMatrix::nrows).collect();
                 assert_eq!(widths, graph.widths(depth));
-                let weights = &factors[1..];
-                let mut outputs = factors[0].clone();
-                for (layer, weight) in weights.iter().enumerate() {
-                    outputs = weight * outputs;
-                    if layer + 1 < depth {
-                        outputs.apply(|entry| *entry = entry.max(0.0));
-                    }
-                }
-                let norms = weights.iter().zip(penalties.weight_decays());
-                let norms: f64 = norms.map(|(weight, decay)| decay * weight.norm_squared()).sum();
-                let features = penalties.feature_decay() * samples * factors[0].norm_squared();
-                let size = graph.classes();
-                let residual = (outputs - DMatrix::identity(size, size)).norm_squared();
-                (residual / classes as f64 + norms + features) / 2.0
+                loss_with_relus(&factors, &penalties, classes, samples)
             };
             let value = found(log_size);
             assert!((value / loss - 1.0).abs() < 1e-10, "{graph:?}, {depth}: {value} {loss}");
@@ -176,4 +186,72 @@ fn nothing_is_known_of_narrow_layers() {
     assert!(with([9, 10, 10], Bias::None).is_none());
     assert!(with([5, 5, 10], Bias::None).is_none());
     assert!(with([10, 10, 10], Bias::Unregularized).is_none());
+}
+
+/// Two graphs of ten classes and three classes beside them: a block for each graph and an axis for each other class.
+#[test]
+fn several_graphs_have_blocks_of_their_own() {
+    let penalties = Regularization::new(&[2e-4, 5e-4, 1e-3], 3e-4).unwrap();
+    let counts = ClassCounts::balanced(23, 3).unwrap();
+    let minimum = Ufm::new(counts.clone(), penalties.clone()).unwrap().global_minimum().unwrap();
+    let graph = Graph { vertices: 5, unit_size: 3 };
+    let (log_size, of_graph) = graph.best_size(&penalties, 23, 3.0);
+    let loss = 2.0 * of_graph + minimum.loss() * 3.0 / 23.0;
+    let competitor = ReluCompetitor {
+        graph,
+        copies: 2,
+        counts,
+        penalties: penalties.clone(),
+        widths: None,
+        log_size,
+        energy: minimum.direction(0).unwrap().energy(),
+        loss,
+        linear_loss: minimum.loss(),
+    };
+    assert_eq!(competitor.widths(), [13, 13, 23]);
+    assert_eq!((competitor.graphs(), competitor.vertices(), competitor.unit_size()), (2, 5, 3));
+    assert_eq!((competitor.loss(), competitor.linear_loss()), (loss, minimum.loss()));
+    let point = competitor.explicit().unwrap();
+    let means = [point.class_means().unwrap().clone()];
+    let factors: Vec<_> = means.iter().chain(point.head().weights()).cloned().collect();
+    let shapes: Vec<_> = factors.iter().map(DMatrix::shape).collect();
+    assert_eq!(shapes, [(13, 23), (13, 13), (23, 13), (23, 23)]);
+    let found = loss_with_relus(&factors, &penalties, 23, 3.0);
+    assert!((found / loss - 1.0).abs() < 1e-12, "{found} {loss}");
+}
+
+/// The size of the hidden outputs is found where it is hardly better than none: decays at which the best loss is 0.999 of
+/// that without outputs, 1/2. They were found by another search on the formula of the loss, in Python.
+#[test]
+fn the_best_size_is_found_beside_zero() {
+    for (vertices, unit_size, depth, decay) in [
+        (4, 2, 3, 0.042902887985105),
+        (5, 3, 3, 0.030798905572950),
+        (6, 3, 2, 0.028189648613217),
+        (7, 3, 4, 0.014495956043286),
+    ] {
+        let graph = Graph { vertices, unit_size };
+        let penalties = Regularization::new(&vec![decay; depth], decay).unwrap();
+        let (_, loss) = graph.best_size(&penalties, graph.classes(), 1.0);
+        assert!((loss - 0.4995).abs() < 1e-10, "{graph:?}: {loss}");
+    }
+}
+
+/// At the largest decay with a competitor this is below the linear minimum still.
+#[test]
+fn competitors_are_below_the_linear_minimum_to_the_last() {
+    let minimum = |decay: f64| {
+        let penalties = Regularization::new(&[decay; 3], decay).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(10, 1).unwrap(), penalties).unwrap();
+        ufm.global_minimum().unwrap()
+    };
+    let (mut low, mut high) = (1e-4_f64, 0.2);
+    while low.next_up() < high {
+        let middle = (low + high) / 2.0;
+        let exists = minimum(middle).relu_competitor().is_some();
+        *if exists { &mut low } else { &mut high } = middle;
+    }
+    let last = minimum(low).relu_competitor().unwrap();
+    let share = last.loss() / last.linear_loss();
+    assert!(share < 1.0 && share > 1.0 - 1e-9, "{low}: 1 − {:e}", 1.0 - share);
 }
