@@ -171,9 +171,13 @@ fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use nalgebra::DMatrix;
+
     use super::*;
+    use crate::models::regime::Regime;
     use crate::models::squared::Ufm;
     use crate::prediction::Prediction;
+    use crate::prediction::explicit::Basis;
     use crate::problem::counts::ClassCounts;
     use crate::problem::regularization::Regularization;
 
@@ -214,5 +218,30 @@ mod tests {
         let small = minimum.class(3).unwrap();
         assert_eq!((small.collapsed, small.classifier_norm_squared), (Some(true), Some(0.0)));
         assert_eq!((minimum.s_k(0), minimum.bias_of_class(0)), (None, Some(9.0 / 39.0)));
+    }
+
+    /// λ_b = 1 makes N' = 32 of 16 samples and a = 32 √(32/2¹⁵) = 1, which is τ₂ = 1/4 of n = 4: the all-ones direction may
+    /// be fitted or left to the bias.
+    #[test]
+    fn a_bias_differs_at_the_tie_of_its_direction() {
+        let penalties = Regularization::new(&[0.03125; 2], 0.03125).unwrap();
+        let penalties = penalties.with_bias(Bias::Regularized(1.0)).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(4, 4).unwrap(), penalties).unwrap();
+        let minimum = ufm.global_minimum().unwrap();
+        let regimes: Vec<_> = minimum.directions().map(|direction| direction.regime()).collect();
+        assert_eq!(regimes, [Regime::Positive, Regime::Tie]);
+        assert_eq!((minimum.bias(), minimum.bias_of_class(0)), (None, None));
+        assert_eq!(minimum.class(0).unwrap().classifier_norm_squared, None);
+        let point = minimum.explicit(&Basis::Standard).unwrap();
+        // x^M = 1 there: half of the target is fitted, and the bias has 1/2/(K (1 + λ_b)).
+        assert_eq!(point.head().bias().unwrap().as_slice(), [0.0625; 4]);
+        let classifier = &point.head().weights()[1];
+        let gram = minimum.trailing_gram(1).unwrap();
+        let whole = classifier * classifier.transpose();
+        let centering = DMatrix::identity(4, 4).add_scalar(-0.25);
+        for found in [&centering * &whole * &centering, whole] {
+            let nearest = gram.nearest_member(&found).unwrap();
+            assert!((nearest - &found).amax() < 1e-13, "{found}");
+        }
     }
 }

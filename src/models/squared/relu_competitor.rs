@@ -353,8 +353,8 @@ impl Graph {
             let log_size = sign_change(size(ridge, step), size(ridge, step + 1), slope);
             (log_size, loss(log_size))
         };
-        let valleys = (-MOST_STEPS + 1..MOST_STEPS).map(valley);
-        valleys.fold(valley(-MOST_STEPS), |best, next| if next.1 < best.1 { next } else { best })
+        let valleys = (-MOST_STEPS..MOST_STEPS).map(valley);
+        valleys.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_else(|| valley(0))
     }
 
     /// The class means and the layers for one graph.

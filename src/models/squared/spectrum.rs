@@ -319,8 +319,8 @@ mod tests {
             spectrum(&Ufm::from_target(target, regularization).unwrap()).unwrap().len()
         };
         let ulp = f64::EPSILON;
-        assert_eq!(number([1.0, 0.5, 0.5 - 10.0 * ulp, 10.0 * ulp]), 2);
-        assert_eq!(number([1.0, 0.5, 0.5 - 14.0 * ulp, 14.0 * ulp]), 4);
+        assert_eq!(number([1.0, 0.5, 0.5 - 12.0 * ulp, 12.0 * ulp]), 2);
+        assert_eq!(number([1.0, 0.5, 0.5 - 13.0 * ulp, 13.0 * ulp]), 4);
         assert_eq!(number([0.0; 4]), 0);
     }
 

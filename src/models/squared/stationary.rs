@@ -221,7 +221,7 @@ fn newton_step<T: Float>(m: T, pull: T, q: T) -> T {
 fn root_of_depth_one<T: Float>(b: T) -> Root<T> {
     let x = if is_tiny(b) {
         // Beside 1/√b the 1 vanishes, and an even power of two keeps the residual of √b normal.
-        let scale = (T::epsilon() * T::epsilon()).recip();
+        let scale = T::epsilon().powi(-2);
         let (root, root_error) = accurate_square_root(b * scale * scale);
         DoubleDouble::from(T::one()).over(DoubleDouble::fast_sum(root, root_error)) * scale
     } else {
