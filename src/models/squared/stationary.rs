@@ -280,8 +280,7 @@ mod tests {
                 let ratios = [found.x / root.x - 1.0, found.power / root.power - 1.0];
                 let is_root = ratios.iter().all(|ratio| ratio.abs() <= 8.0 * f64::EPSILON);
                 assert!(is_root, "M = {depth}, {error}: {ratios:?}");
-                println!("{depth} {error} {}", found.steps);
-                assert!(found.steps <= steps, "M = {depth}, {error}: {}", found.steps);
+                assert_eq!(found.steps, steps, "M = {depth}, {error}");
             }
         }
     }
