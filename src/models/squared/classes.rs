@@ -201,8 +201,8 @@ mod tests {
             (minimum.classifier_norm_ratio(0, 2), minimum.feature_norm_ratio(0, 2)),
             (None, None)
         );
-        let collapsed: Vec<_> = minimum.collapsed_runs().map(|run| run.classes()).collect();
-        assert_eq!(collapsed, [2..3]);
+        let collapsed = minimum.collapsed_runs().map(|run| (run.first_class, run.class_count));
+        assert_eq!(collapsed.collect::<Vec<_>>(), [(2, 1)]);
         let values = minimum.singular_values(1..=1).unwrap();
         assert_eq!(values.iter().map(|value| value.multiplicity).collect::<Vec<_>>(), [1, 1]);
         assert!(near(minimum.s_k(0), 2_f64.sqrt()) && near(minimum.s_k(2), 0.0));
