@@ -178,3 +178,76 @@ impl Path<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::convex::data::{Column, Fidelity};
+    use crate::models::convex::tests::programs;
+    use crate::problem::regularization::Bias;
+
+    /// One-hot labels for kinds of `sizes`, with how many classes each has.
+    fn peeled(sizes: &[(f64, f64)], scale: f64) -> Data {
+        let samples: f64 = sizes.iter().map(|(size, members)| size * members).sum();
+        let column = |(anchor, &(size, members)): (usize, &(f64, f64))| Column {
+            weight: size / samples,
+            members,
+            scale,
+            anchor,
+            own: 1.0,
+            deficit: 0.0,
+        };
+        let rows = sizes.iter().map(|(_, members)| *members).collect();
+        let columns = sizes.iter().enumerate().map(column).collect();
+        let labels = DMatrix::zeros(sizes.len(), sizes.len());
+        Data::new(Fidelity::CrossEntropy, rows, columns, labels, Bias::None)
+    }
+
+    /// All of a small budget goes to the contrasts of the largest kind, or to one direction between kinds: proved
+    /// minima, whose multiplier is the slope of the loss, and which the search by prices finds, too.
+    #[test]
+    fn small_budgets_go_to_the_steepest_direction() {
+        // The steepest contrasts of the last are nearly as steep as the direction between kinds.
+        for (sizes, scale, rank) in [
+            ([(50.0, 3.0), (10.0, 2.0)], 2.0, 0),
+            ([(50.0, 1.0), (40.0, 2.0)], 1.0, 1),
+            ([(50.0, 1.0), (10.0, 3.0)], 2.0, 1),
+        ] {
+            let data = peeled(&sizes, scale);
+            let small = |budget: f64| data.within_small_budget(budget).unwrap().unwrap();
+            for budget in [1e-12, 1e-6, 9e-4] {
+                let found = small(budget);
+                assert_eq!((found.frame.rank(), found.contrasts[0] > 0.0), (rank, rank == 0));
+                let gap = found.loss - found.lower_bound;
+                assert!((0.0..1e-13).contains(&gap), "{gap:e}");
+            }
+            let slope = (small(8e-4).loss - small(1e-3).loss) / 2e-4;
+            assert!((slope / small(9e-4).multiplier - 1.0).abs() < 1e-8, "{slope}");
+            let (above, other) =
+                (1.0001 * SMALL_BUDGET, data.within_budget(1.0001 * SMALL_BUDGET, &()));
+            let (found, other) = (small(above), other.unwrap());
+            assert!((found.loss / other.loss - 1.0).abs() < 1e-12);
+            assert!((found.multiplier / other.multiplier - 1.0).abs() < 1e-6);
+            // A large budget is for more than one direction.
+            assert!(data.within_small_budget(40.0).unwrap().is_none());
+        }
+    }
+
+    /// A point is stretched as a whole.
+    #[test]
+    fn points_are_stretched_to_their_budget() {
+        let data = &programs()[0];
+        let frame = Frame { values: vec![2.0, 1.0], duals: vec![0.0; 2], ..data.empty_frame() };
+        let found = data.spending_all(frame, &[0.0, 0.5, 0.25, 0.0], 1.5, 0.1).unwrap();
+        // Siblings times √n for the contrasts.
+        let within = 2.0 * 15.0_f64.sqrt() * 0.5 + 3.0 * 6.0_f64.sqrt() * 0.25;
+        let stretch = 1.5 / (3.0 + within);
+        let expected = [[2.0, 1.0], [0.5, 0.25]].map(|pair| pair.map(|value| stretch * value));
+        let values = found.frame.values.iter().chain(&found.contrasts[1..3]);
+        let mut errors = values.zip(expected.as_flattened()).map(|(found, one)| found / one - 1.0);
+        assert!(errors.all(|error: f64| error.abs() < 1e-15), "{found:?}");
+        let state = data.at(&found.frame, &found.contrasts).unwrap();
+        assert_eq!((found.loss, found.multiplier), (state.value, 0.1));
+        assert!(Frame::rank_one(svd_thin(&DMatrix::zeros(2, 2)).unwrap(), 1.0).is_none());
+    }
+}

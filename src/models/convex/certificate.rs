@@ -198,3 +198,185 @@ fn x_ln_x_of_rest(others: f64) -> Option<f64> {
     }
     Some(probability * if others < 0.5 { (-others).ln_1p() } else { probability.ln() })
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::{DMatrix, DVector};
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::models::convex::column::Contrasts;
+    use crate::models::convex::tests::{PRICE, programs, random};
+
+    /// Row, gradient of the loss and label of each class at a sample of a column: the own one, its siblings, the others.
+    fn classes(data: &Data, state: &State, index: usize) -> Vec<(usize, f64, f64)> {
+        let (Column { anchor, own, .. }, fit) = (data.columns[index], &state.fits[index]);
+        let label = |row: usize| data.labels[(row, index)];
+        let first = match data.fidelity {
+            Fidelity::Margins => state.residuals[(anchor, index)],
+            _ => fit.own,
+        };
+        let mut classes = vec![(anchor, first, label(anchor) + own)];
+        classes.resize(data.rows[anchor] as usize, (anchor, fit.sibling, label(anchor)));
+        for (row, &members) in data.rows.iter().enumerate().filter(|(row, _)| *row != anchor) {
+            let of_row = (row, state.residuals[(row, index)] / members, label(row));
+            classes.resize(classes.len() + members as usize, of_row);
+        }
+        classes
+    }
+
+    /// Value and size of a column's term, class by class, for θ = y′ − y.
+    fn term(data: &Data, state: &State, index: usize, dual: &DualPoint) -> (f64, f64) {
+        let (mut value, mut size) = (0.0, 0.0);
+        for (row, residual, label) in classes(data, state, index) {
+            let theta = dual.share * residual - dual.shift[row];
+            match data.fidelity {
+                Fidelity::CrossEntropy => {
+                    let probability = label + theta;
+                    assert!(probability > 0.0, "{probability}");
+                    value -= probability * probability.ln();
+                    size -= probability * probability.ln();
+                }
+                Fidelity::SquaredError => {
+                    value -= 0.5 * theta * theta + label * theta;
+                    size += 0.5 * theta * theta + (label * theta).abs();
+                }
+                Fidelity::Margins => {
+                    let margin = if data.supports[index].contains(&row) { 0.0 } else { 1.0 };
+                    let target = data.labels[(row, index)];
+                    value += theta * (margin - target) - 0.5 * theta * theta;
+                    size += theta.abs() * (margin + target.abs()) + 0.5 * theta * theta;
+                }
+            }
+        }
+        (value, size)
+    }
+
+    fn close(found: f64, expected: f64, size: f64) -> bool {
+        (found - expected).abs() <= 4.0 * f64::EPSILON * size
+    }
+
+    /// The lower bound and the steepness, written out for all classes, with the allowance for rounding that the bound
+    /// makes; at biases that are not the best ones, which the dual point has to make up for.
+    #[test]
+    fn bounds_are_those_of_all_classes() {
+        let mut rng = SmallRng::seed_from_u64(7);
+        for data in programs() {
+            let unbiased = Data { bias: Bias::None, ..data.clone() };
+            let (point, contrasts) = (random(&mut rng, 0.03), [0.0, 0.04, 0.02, 0.0]);
+            let state = unbiased.state(&point, Contrasts::Fixed(&contrasts), &[0.0; 4]).unwrap();
+            let columns = || data.columns.iter().enumerate();
+            // Over all classes of all columns, each column as often as its kind has classes.
+            let row_of: Vec<usize> =
+                (0..4).flat_map(|row| vec![row; data.rows[row] as usize]).collect();
+            let mut gradient = DMatrix::zeros(row_of.len(), 0);
+            let mut pull = DVector::zeros(row_of.len());
+            let mut slopes = 0.0;
+            for (index, column) in columns() {
+                let first = row_of.iter().position(|&row| row == column.anchor).unwrap();
+                for member in 0..column.members as usize {
+                    let of_class = |class: usize, &row: &usize| {
+                        let classes = classes(&data, &state, index);
+                        let own = class == first + member;
+                        let found = classes.iter().skip(usize::from(!own));
+                        found.clone().find(|of_class| of_class.0 == row).unwrap().1
+                    };
+                    let entries =
+                        row_of.iter().enumerate().map(|(class, row)| of_class(class, row));
+                    let entries = DVector::from_iterator(row_of.len(), entries);
+                    pull += &entries * column.weight;
+                    slopes += column.slope().powi(2);
+                    let size = gradient.ncols();
+                    gradient = gradient.insert_column(size, 0.0);
+                    gradient.set_column(size, &(entries * column.slope()));
+                }
+            }
+            let steepness = data.steepness(&state).unwrap();
+            let allowance = steepness / gradient.singular_values().max() - 1.0;
+            assert_eq!(data.rounding(), (4.0 + 4.0 + 32.0) * f64::EPSILON);
+            assert!((30.0..50.0).contains(&(allowance / f64::EPSILON)), "{allowance:e}");
+            let mut heavy = unbiased.clone();
+            heavy.columns[2].weight *= 10.0;
+            let at = heavy.state(&point, Contrasts::Fixed(&contrasts), &[0.0; 4]).unwrap();
+            if data.fidelity == Fidelity::CrossEntropy && data.offsets[0] == 0.0 {
+                // The siblings of one kind are what matters.
+                let within = heavy.columns[2].slope() * (at.fits[2].sibling - at.fits[2].own);
+                let allowance = heavy.steepness(&at).unwrap() / within - 1.0;
+                assert!((30.0..50.0).contains(&(allowance / f64::EPSILON)), "{allowance:e}");
+            }
+
+            let is_free = data.bias == Bias::Unregularized;
+            let shift = &pull * (if is_free { 1.0 / data.total_weight() } else { 0.0 });
+            let steepest = steepness + shift.norm() * slopes.sqrt();
+            let scale = (PRICE / steepness).min(1.0);
+            for (restraint, share, paid) in [
+                (Restraint::Budget(30.0), 1.0, 30.0 * steepest),
+                (Restraint::Price(PRICE), scale * (PRICE / (scale * steepest)).min(1.0), 0.0),
+                (Restraint::Price(10.0), 1.0, 0.0),
+            ] {
+                let of_row = |row| row_of.iter().position(|&of_class| of_class == row).unwrap();
+                let shift = (0..4).map(|row| share * shift[of_row(row)]).collect();
+                let dual = DualPoint { share, shift };
+                let (mut value, mut size) = (-paid, paid);
+                for (index, column) in columns() {
+                    let (term, of_term) = term(&data, &state, index, &dual);
+                    value += column.weight * column.members * term;
+                    size += column.weight * column.members * of_term;
+                }
+                if let Bias::Regularized(decay) = data.bias {
+                    let penalty = share * share * pull.norm_squared() / (2.0 * decay);
+                    (value, size) = (value - penalty, size + penalty);
+                }
+                for (class, &row) in row_of.iter().enumerate().filter(|_| !is_free) {
+                    let constant = share * pull[class] * data.offsets[row];
+                    (value, size) = (value + constant, size + constant.abs());
+                }
+                let found = data.lower_bound(&state, steepness, restraint);
+                let expected = value - 40.0 * f64::EPSILON * size;
+                assert!(close(found, expected, size), "{found:e}, {expected:e}, {size}: {data:?}");
+            }
+            // Value and size are sums over the columns with a weight; over all classes this shift sums to zero.
+            let shift = match data.fidelity {
+                Fidelity::Margins => vec![0.0; 4],
+                _ => vec![1e-3, -2e-3, 1e-3, 1e-3],
+            };
+            let dual = DualPoint { share: 0.7, shift };
+            let (mut sum, mut unused) = ((0.0, 0.0), data.clone());
+            unused.columns[1].weight = 0.0;
+            unused.labels.column_mut(1).fill(-1.0);
+            for index in [0, 2, 3] {
+                let (value, size) = term(&data, &state, index, &dual);
+                let weight = data.columns[index].total_weight();
+                sum = (sum.0 + weight * value, sum.1 + weight * size);
+            }
+            let found = unused.dual_value(&state, &dual).unwrap();
+            assert!(close(found.0, sum.0, sum.1), "{found:?}, {sum:?}");
+            assert!(close(found.1, sum.1, sum.1), "{found:?}, {sum:?}");
+        }
+    }
+
+    /// A dual point with a negative entry proves nothing, one with zeros does. The own class has what the others leave.
+    #[test]
+    fn entropies_end_at_the_edge_of_the_simplex() {
+        let data = &programs()[0];
+        let far = DMatrix::from_diagonal_element(4, 4, 1e5);
+        let state = data.state(&far, Contrasts::Fixed(&[1e3; 4]), &[0.0; 4]).unwrap();
+        let entropy = |share: f64, shift: f64| {
+            data.entropy(&state, 0, &DualPoint { share, shift: vec![2.0, shift, 0.0, 0.0] })
+        };
+        assert_eq!(entropy(1.0, 0.0), Some((0.0, 0.0)));
+        assert_eq!((entropy(1.0, 1e-3), entropy(1.0, -0.5)), (None, None));
+        // Three classes of a tenth each, and what they leave.
+        let (found, size) = entropy(1.0, -0.1).unwrap();
+        let expected = -0.3 * 0.1_f64.ln() - 0.7 * 0.7_f64.ln();
+        assert!((found - expected).abs() < 1e-15 && found == size, "{found}, {expected}");
+
+        assert_eq!([0.0, 1.0, 1.0 + 5e-13].map(x_ln_x_of_rest), [Some(0.0); 3]);
+        assert_eq!((x_ln_x_of_rest(1.0 + 2e-12), x_ln_x_of_rest(1e-20)), (None, Some(-1e-20)));
+        for others in [0.3, 0.75] {
+            let left: f64 = 1.0 - others;
+            assert!((x_ln_x_of_rest(others).unwrap() / (left * left.ln()) - 1.0).abs() < 1e-15);
+        }
+    }
+}

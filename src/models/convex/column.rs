@@ -173,7 +173,7 @@ fn strength(column: &Column, siblings: f64, price: f64) -> f64 {
 
 /// The root of x − ln(1 + eˣ)/m = k.
 fn shifted_softplus_root(k: f64, members: f64) -> f64 {
-    let mut x = if k > 0.0 { k * (members / (members - 1.0)) } else { k };
+    let mut x = k;
     for _ in 0..60 {
         let value = x - softplus(x) / members - k;
         let slope = 1.0 - 1.0 / (members * (1.0 + (-x).exp()));
@@ -204,4 +204,158 @@ fn bend(contrast: f64, members: f64, share: f64, rest: f64) -> f64 {
     let second = siblings * fraction / (whole * whole);
     let denominator = first * first * rest + second;
     if denominator > 0.0 { first * first * share / denominator } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::*;
+    use crate::problem::regularization::Bias;
+
+    /// Kinds of 3, 1, 2 and 5 classes, samples of three of them, and a column that fills up the square.
+    fn program(fidelity: Fidelity, smoothing: f64) -> Data {
+        let rows = vec![3.0, 1.0, 2.0, 5.0];
+        let labels = DMatrix::from_fn(4, 3, |i, j| smoothing * (1.0 + (i + 2 * j) as f64));
+        let column = |(index, anchor): (usize, usize)| {
+            let deficit = rows.iter().zip(&labels.column(index)).map(|(m, y)| m * y).sum::<f64>();
+            let (weight, scale) = (0.3 + 0.1 * index as f64, 2.0 + index as f64);
+            Column { weight, members: 2.0, scale, anchor, own: 1.0 - deficit, deficit }
+        };
+        let columns = [0, 1, 3].into_iter().enumerate().map(column).collect();
+        Data::new(fidelity, rows.clone(), columns, labels, Bias::None)
+    }
+
+    /// The fit, with what it writes into the rows.
+    fn fitted(
+        data: &Data,
+        index: usize,
+        contrasts: Contrasts<'_>,
+        logits: &[f64],
+    ) -> (Fit, Vec<f64>, Vec<f64>) {
+        let (mut shares, mut residuals) = (vec![0.0; logits.len()], vec![0.0; logits.len()]);
+        let rows = Rows { logits, shares: &mut shares, residuals: &mut residuals };
+        (data.fit(index, contrasts, rows), shares, residuals)
+    }
+
+    /// Row, logit and label of each class: the own one, its siblings, the others.
+    fn classes(data: &Data, index: usize, contrast: f64, logits: &[f64]) -> Vec<(usize, f64, f64)> {
+        let Column { anchor, own, .. } = data.columns[index];
+        let at = |row: usize| (row, logits[row], data.labels[(row, index)]);
+        let ((_, logit, label), members) = (at(anchor), data.rows[anchor]);
+        let mut classes = vec![(anchor, logit + contrast * (1.0 - 1.0 / members), label + own)];
+        classes.resize(members as usize, (anchor, logit - contrast / members, label));
+        for row in (0..4).filter(|&row| row != anchor) {
+            classes.resize(classes.len() + data.rows[row] as usize, at(row));
+        }
+        classes
+    }
+
+    /// Loss and gradients are those of all classes, written out.
+    #[test]
+    fn columns_stand_for_all_classes() {
+        let (logits, contrasts) = ([0.4, -1.2, 2.1, 0.9], [0.7, 0.0, 1.6]);
+        let close = |found: f64, expected: f64| (found - expected).abs() < 1e-14;
+        for fidelity in [Fidelity::CrossEntropy, Fidelity::SquaredError] {
+            let programs = [0.0, 0.01].map(|smoothing| program(fidelity, smoothing));
+            for (data, index) in programs.iter().flat_map(|data| (0..3).map(move |j| (data, j))) {
+                let (fit, shares, residuals) =
+                    fitted(data, index, Contrasts::Fixed(&contrasts), &logits);
+                let classes = classes(data, index, contrasts[index], &logits);
+                let total: f64 = classes.iter().map(|(_, z, _)| z.exp()).sum();
+                // Row, loss, gradient and probability of each class.
+                let term = |&(row, z, y): &(usize, f64, f64)| match fidelity {
+                    Fidelity::SquaredError => (row, 0.5 * (z - y).powi(2), z - y, 0.0),
+                    _ => (row, y * (total.ln() - z), z.exp() / total - y, z.exp() / total),
+                };
+                let terms: Vec<_> = classes.iter().map(term).collect();
+                assert!(close(fit.loss, terms.iter().map(|term| term.1).sum()), "{fit:?}");
+                assert_eq!(fit.contrast, contrasts[index]);
+                let anchor = data.columns[index].anchor;
+                assert!(close(fit.own, terms[0].2), "{fit:?}");
+                assert!(data.rows[anchor] == 1.0 || close(fit.sibling, terms[1].2), "{fit:?}");
+                for row in 0..4 {
+                    let of_row = terms.iter().filter(|term| term.0 == row);
+                    assert!(close(residuals[row], of_row.clone().map(|term| term.2).sum()));
+                    assert!(close(shares[row], of_row.map(|term| term.3).sum()));
+                }
+                let rest = terms.iter().filter(|term| term.0 != anchor).map(|term| term.3);
+                assert!(close(fit.rest, rest.sum()), "{fit:?}");
+            }
+        }
+    }
+
+    /// Logits of any size neither overflow nor lose the digits of a small loss.
+    #[test]
+    fn far_logits_keep_their_digits() {
+        let data = program(Fidelity::CrossEntropy, 0.0);
+        let at = |index, contrast, logits: &[f64]| {
+            fitted(&data, index, Contrasts::Fixed(&[contrast; 4]), logits).0
+        };
+        // Ten other classes, and the own one far ahead of them.
+        let ahead = at(1, 0.0, &[0.0, 700.0, 0.0, 0.0]);
+        let tiny = 10.0 * (-700.0_f64).exp();
+        for found in [ahead.loss, -ahead.own, ahead.rest] {
+            assert!((found / tiny - 1.0).abs() < 1e-15, "{ahead:?}");
+        }
+        // Five of them far ahead of it.
+        let behind = at(1, 0.0, &[0.0, -800.0, 0.0, 800.0]);
+        assert_eq!((behind.loss, behind.own, behind.rest), (1600.0 + 5.0_f64.ln(), -1.0, 1.0));
+        // A contrast with two siblings takes part of it back.
+        let siblings = at(0, 3.0, &[-801.0, 0.0, 0.0, 800.0]);
+        assert_eq!((siblings.loss, siblings.own), (1599.0 + 5.0_f64.ln(), -1.0));
+    }
+
+    /// The best contrasts have the slope that their price allows, or are zero.
+    #[test]
+    fn contrasts_are_worth_their_price() {
+        let kinds = program(Fidelity::CrossEntropy, 0.0);
+        let alone = Data { rows: vec![4.0], columns: vec![kinds.columns[0]], ..kinds.clone() };
+        let smooth = program(Fidelity::CrossEntropy, 0.01);
+        let squared = program(Fidelity::SquaredError, 0.01);
+        let points: [[f64; 4]; 5] = [
+            [0.0; 4],
+            [50.0, 0.0, 1.0, -2.0],
+            [-30.0, 1.0, 0.0, 2.0],
+            [0.0, 600.0, -1.0, 0.5],
+            [800.0, 0.0, 3.0, 1.0],
+        ];
+        for data in [kinds, alone, smooth, squared] {
+            let column = data.columns[0];
+            // What is one less a share has the digits of one.
+            let is_sharp = column.deficit == 0.0;
+            let (smallest, rounding) = if is_sharp { (1e-200, 0.0) } else { (1e-3, 1e-15) };
+            for logits in points {
+                let logits = &logits[..data.rows.len()];
+                for price in [smallest, 1e-3, 0.05, 0.1] {
+                    let (fit, ..) = fitted(&data, 0, Contrasts::Best(price), logits);
+                    let (slope, expected) = (fit.sibling - fit.own, price / column.slope());
+                    let error = (slope - expected).abs();
+                    assert!(fit.contrast > 0.0 && error <= 1e-12 * expected + rounding, "{fit:?}");
+                }
+                for price in [0.15, 0.2] {
+                    let (fit, ..) = fitted(&data, 0, Contrasts::Best(price), logits);
+                    assert_eq!((fit.contrast, fit.bend), (0.0, 0.0));
+                }
+            }
+            // A class without siblings, and a column without weight, have no contrasts.
+            let empty = Column { weight: 0.0, ..column };
+            assert_eq!((strength(&column, 0.0, 0.01), strength(&empty, 2.0, 0.01)), (0.0, 0.0));
+        }
+        // A column that is as sure as can be does not bend.
+        assert_eq!(bend(800.0, 3.0, 1.0, 0.0), 0.0);
+    }
+
+    #[test]
+    fn roots_solve_their_equation() {
+        for k in [-800.0, -40.0, -1.0, 0.0, 1e-9, 0.3, 5.0, 40.0, 800.0_f64] {
+            for members in [2.0, 3.0, 1e6] {
+                let x = shifted_softplus_root(k, members);
+                let error = x - softplus(x) / members - k;
+                assert!(error.abs() <= 2.0 * f64::EPSILON * x.abs().max(k.abs()), "{k}, {members}");
+            }
+        }
+        assert_eq!((softplus(-800.0), softplus(800.0)), (0.0, 800.0));
+        assert_eq!((softplus(0.0), softplus(-50.0)), (2.0_f64.ln(), (-50.0_f64).exp()));
+    }
 }

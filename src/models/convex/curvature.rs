@@ -124,3 +124,37 @@ impl<'a> Curvature<'a> {
         largest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::convex::column::Contrasts;
+    use crate::models::convex::data::Column;
+    use crate::models::convex::tests::programs;
+
+    /// The bound of one sample's curvature is the probability of each of nine equal classes, and twice that of all
+    /// others where one class has nearly all of it; the steepest column counts.
+    #[test]
+    fn bounds_of_the_curvature_are_worked_out() {
+        let data = &programs()[0];
+        let steepest = data.columns.iter().map(|column| column.weight / column.scale.powi(2));
+        let steepest = steepest.fold(0.0, f64::max);
+        let contrasts = Contrasts::Fixed(&[0.0; 4]);
+        let zero = data.state(&DMatrix::zeros(4, 4), contrasts, &[0.0; 4]).unwrap();
+        let found = Curvature::new(data, &zero).unwrap().largest_here();
+        assert!((found / (steepest / 9.0) - 1.0).abs() < 1e-15, "{found}");
+
+        // Logits of 20 for the one class of the first row, at all samples.
+        let ahead = DMatrix::from_fn(4, 4, |i, j| {
+            let Column { members, scale, .. } = data.columns[j];
+            if i == 0 { 20.0 * members.sqrt() * scale } else { 0.0 }
+        });
+        let mut alone = data.clone();
+        alone.columns.iter_mut().skip(1).for_each(|column| column.weight = 0.0);
+        let state = alone.state(&ahead, contrasts, &[0.0; 4]).unwrap();
+        let rest = 8.0 / (20.0_f64.exp() + 8.0);
+        let expected = alone.columns[0].weight / alone.columns[0].scale.powi(2) * 2.0 * rest;
+        let found = Curvature::new(&alone, &state).unwrap().largest_here();
+        assert!((found / expected - 1.0).abs() < 1e-13, "{found:e}, {expected:e}");
+    }
+}

@@ -145,8 +145,7 @@ impl Data {
             for (entry, members) in entries.iter_mut().zip(&self.rows) {
                 *entry = -margin * column.scale * (members * column.members).sqrt() / classes;
             }
-            let own = (column.members / self.rows[column.anchor]).sqrt();
-            entries[column.anchor] += margin * column.scale * own;
+            entries[column.anchor] += margin * column.scale;
         }
         start
     }
@@ -164,9 +163,6 @@ impl Data {
     }
 
     fn lonely_margin(&self, column: &Column, price: f64, classes: f64) -> f64 {
-        if column.weight == 0.0 {
-            return 0.0;
-        }
         let missing = price / column.slope() + column.deficit;
         match self.fidelity {
             Fidelity::CrossEntropy => (classes * (missing.recip() - 1.0).max(0.0)).ln_1p(),

@@ -244,3 +244,83 @@ fn largest_centered_by_classes(levels: &[(f64, f64)]) -> f64 {
     });
     largest - offset
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prediction::Prediction;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::Regularization;
+
+    fn penalties(decays: [f64; 2], bias: Bias) -> Regularization {
+        Regularization::new(&[decays[0]], decays[1]).unwrap().with_bias(bias).unwrap()
+    }
+
+    fn counts(sizes: &[u64]) -> ClassCounts {
+        ClassCounts::new(sizes).unwrap()
+    }
+
+    /// ω²n is 4 twice, by other sizes and weights, so that it is the largest eigenvalue of C diag(4, 4, 1) C.
+    #[test]
+    fn kinds_of_one_level_count_as_one() {
+        let ufm = ConvexUfm::cross_entropy(counts(&[4, 1, 1]), penalties([1e-3; 2], Bias::None));
+        let ufm = ufm.unwrap().with_class_weights(&[1.0, 2.0, 1.0]).unwrap();
+        assert_eq!(ufm.levels(), [(4.0, 2.0), (1.0, 1.0)]);
+        assert!((ufm.critical_decay_product().unwrap() - 4.0 / 36.0).abs() < 1e-16);
+        // 4, 1, 1: (4·2² + 1 + 1)/6 for (2, −1, −1), beside 1 for (0, 1, −1).
+        let alone = largest_centered_by_classes(&[(4.0, 1.0), (1.0, 2.0)]);
+        assert!((alone - 3.0).abs() < 1e-15, "{alone}");
+        assert_eq!(largest_centered_by_classes(&[]), 0.0);
+    }
+
+    /// p_own − p_sibling at the minimum, and the size from which on it is positive, with PyTorch's weights.
+    #[test]
+    fn pytorch_merges_siblings_where_the_closed_form_says() {
+        let (sizes, weights) = ([30, 30, 9, 9, 2, 2], [1.0, 1.0, 0.5, 0.5, 1.0, 1.0]);
+        for smoothing in [0.0, 0.2] {
+            let penalties = penalties([0.02, 0.03], Bias::Unregularized);
+            let ufm = ConvexUfm::pytorch(counts(&sizes), &weights, smoothing, penalties).unwrap();
+            let minimum = ufm.global_minimum().unwrap();
+            let (outputs, bias) = (minimum.outputs(), minimum.bias().unwrap());
+            let mut are_positive = [false; 3];
+            for class in [0, 2, 4] {
+                let logits = outputs.column(class);
+                let shares: Vec<f64> =
+                    logits.iter().zip(&bias).map(|(z, b)| (z + b).exp()).collect();
+                let total: f64 = shares.iter().sum();
+                let expected = (shares[class] - shares[class + 1]) / total;
+                let gap = ufm.probability_gap(class).unwrap();
+                assert!((gap - expected).abs() < 1e-12, "{gap}, {expected}");
+                let threshold = ufm.merging_count(weights[class]).unwrap();
+                assert_eq!(gap > 0.0, sizes[class] as f64 > threshold, "{threshold}");
+                are_positive[class / 2] = gap > 0.0;
+            }
+            assert_eq!(are_positive, [true, false, false]);
+        }
+    }
+
+    #[test]
+    fn facts_that_are_not_there_say_why() {
+        let tiny = penalties([1e-200; 2], Bias::None);
+        let ufm = ConvexUfm::cross_entropy(counts(&[3, 2]), tiny.clone()).unwrap();
+        let Err(Error::Unrepresentable { quantity, log10 }) = ufm.merging_count(0.5) else {
+            panic!("it is (5/0.5)² 10⁻⁴⁰⁰")
+        };
+        assert!(quantity == "the merging count" && (log10 + 398.0).abs() < 1e-12, "{log10}");
+        assert_eq!((ufm.probability_gap(2), ufm.probability_gap(1)), (None, Some(1.0)));
+        let soft = ConvexUfm::soft_labels(DMatrix::identity(2, 2), &[3, 2], tiny).unwrap();
+        let refused = Error::NoClosedForm { problem: "labels that are not classes" };
+        assert_eq!(soft.merging_count(1.0), Err(refused.clone()));
+        assert_eq!(soft.critical_decay_product(), Err(refused));
+        assert_eq!(soft.probability_gap(0), None);
+        for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
+            let squared = ConvexUfm::squared_error(counts(&[3, 2]), penalties([0.1; 2], bias));
+            assert!(squared.unwrap().critical_decay_product().is_err());
+            let ufm = ConvexUfm::cross_entropy(counts(&[3, 2]), penalties([0.1; 2], bias)).unwrap();
+            let is_penalized = matches!(bias, Bias::Regularized(_));
+            assert_eq!(ufm.critical_decay_product().is_err(), is_penalized);
+            let offset = ufm.with_logit_offsets(&[0.0, 1.0]).unwrap();
+            assert_eq!(offset.critical_decay_product().is_ok(), bias == Bias::Unregularized);
+        }
+    }
+}

@@ -90,3 +90,53 @@ impl Projection {
         Self { level: sum / tied, tied }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::*;
+    use crate::models::convex::column::Contrasts;
+    use crate::models::convex::data::{Column, Fidelity};
+    use crate::problem::regularization::Bias;
+
+    /// The nearest column by hand: the mean of what is tied, and an entry at the very margin is left alone.
+    #[test]
+    fn projections_tie_what_is_too_large() {
+        let at = |column: &[f64], support: &[usize]| {
+            let Projection { level, tied } = Projection::new(column, support, 1.0);
+            (level, tied)
+        };
+        assert_eq!(at(&[3.0, 0.0, 1.0], &[0]), (3.0, 1.0));
+        assert_eq!(at(&[2.0, 1.0, 0.0], &[0]), (2.0, 1.0));
+        // (4 + 0 + 3.5 + 1)/3, not less than the 1 + 1 of the last entry.
+        assert_eq!(at(&[4.0, 3.5, 0.0, 1.0], &[0, 2]), (8.5 / 3.0, 3.0));
+        // (0 + 4 + 1 + 2.5 + 1)/3.
+        assert_eq!(at(&[0.0, 1.0, 4.0, 2.5], &[0]), (8.5 / 3.0, 3.0));
+    }
+
+    /// The last of these columns and the second, moved by the labels; without a support there is no distance.
+    #[test]
+    fn distances_to_margins_are_worked_out() {
+        let column =
+            Column { weight: 1.0, members: 1.0, scale: 1.0, anchor: 0, own: 1.0, deficit: 0.0 };
+        let labels = DMatrix::from_fn(4, 2, |i, _| i as f64);
+        let data = Data::new(Fidelity::Margins, vec![1.0; 4], vec![column; 2], labels, Bias::None);
+        let data = Data { supports: vec![vec![0], vec![0]], ..data };
+        let fit = |index: usize, logits: [f64; 4]| {
+            let (mut shares, mut residuals) = ([9.0; 4], [9.0; 4]);
+            let rows = Rows { logits: &logits, shares: &mut shares, residuals: &mut residuals };
+            (data.fit(index, Contrasts::Best(1.0), rows).loss, shares, residuals)
+        };
+        let (loss, shares, residuals) = fit(0, [0.0, 2.0, 6.0, 5.5]);
+        let expected = [-17.0, 0.0, 13.0, 4.0].map(|sixths| sixths / 6.0);
+        let third = 1.0 / 3.0;
+        assert_eq!(shares, [third, 0.0, third, third]);
+        let errors = residuals.iter().zip(expected).map(|(found, expected)| found - expected);
+        assert!(errors.fold(0.0, |sum: f64, error| sum + error.abs()) < 1e-14, "{residuals:?}");
+        assert!((loss - (17.0 * 17.0 + 13.0 * 13.0 + 16.0) / 72.0).abs() < 1e-14);
+        assert_eq!(fit(1, [2.0, 2.0, 2.0, 3.0]), (0.0, [1.0, 0.0, 0.0, 0.0], [0.0; 4]));
+        let (loss, _, residuals) = fit(2, [1.0; 4]);
+        assert_eq!((loss, residuals), (0.0, [0.0; 4]));
+    }
+}

@@ -234,10 +234,9 @@ impl ConvexMinimum {
             return Err(Error::NotAnswered { question, reason: "soft labels have no classes" });
         };
         let scales = self.scales();
-        let diagonal = self.contrasts.iter().zip(scales).zip(kinds.kinds());
-        let diagonal: Vec<f64> = diagonal
-            .map(|((&q, scale), kind)| if kind.classes > 1 { within(q, scale) } else { 0.0 })
-            .collect();
+        // A class alone has a contrast of zero.
+        let contrasts = self.contrasts.iter().zip(scales);
+        let diagonal: Vec<f64> = contrasts.map(|(&q, scale)| within(q, scale)).collect();
         let mut between = between();
         for (index, (value, kind)) in diagonal.iter().zip(kinds.kinds()).enumerate() {
             if let Some(entry) = between.get_mut((index, index)) {
@@ -254,7 +253,8 @@ impl ConvexMinimum {
         let within = kinds.zip(&self.contrasts).zip(self.scales());
         let within =
             within.map(|((kind, q), scale)| SingularValue::new(q * scale, kind.classes - 1));
-        let positive = |value: &SingularValue| value.value > 0.0 && value.multiplicity > 0;
+        // A class alone has a contrast of zero.
+        let positive = |value: &SingularValue| value.value > 0.0;
         let mut values: Vec<_> = between.chain(within).filter(positive).collect();
         values.sort_by(|a, b| b.value.total_cmp(&a.value));
         values
@@ -272,7 +272,7 @@ impl ConvexMinimum {
         let members = kinds.kinds().get(kind).map_or(1.0, |kind| kind.classes as f64);
         let root = (size as f64).sqrt();
         let q = self.contrasts.get(kind).copied().unwrap_or(f64::NAN);
-        let within = if members > 1.0 { q * root * (members - 1.0) / members } else { 0.0 };
+        let within = q * root * (members - 1.0) / members;
         let norm = |vectors: &DMatrix<f64>| {
             let entries = vectors.row(kind);
             let squares =
@@ -301,8 +301,8 @@ impl ConvexMinimum {
         for (kind, members) in self.members(kinds).into_iter().enumerate() {
             let q = self.contrasts.get(kind).copied().unwrap_or(0.0);
             let scale = self.scales().get(kind).copied().unwrap_or(1.0);
-            let basis = Subset::Contrasts(members).basis(classes);
-            if q > 0.0 && basis.ncols() > 0 {
+            if q > 0.0 {
+                let basis = Subset::Contrasts(members).basis(classes);
                 energies.extend(core::iter::repeat_n(price * q * scale, basis.ncols()));
                 left = beside(&left, &basis);
                 right = beside(&right, &(basis / scale));
@@ -477,3 +477,6 @@ impl Prediction for ConvexMinimum {
         vectors.assemble_with(problem.regularization(), problem.widths(), basis, bias, copies)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,39 @@ impl MarginProgram {
         Ok((self.point.columns(0, columns).into_owned(), subgradient))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::convex::column::Contrasts;
+
+    /// A round ends where the program's gradient is one of the norm, stiffens the distance up to a limit, and keeps the
+    /// multipliers, ρ times the residuals, as they are.
+    #[test]
+    fn rounds_keep_the_multipliers() {
+        let supports = vec![vec![0], vec![1, 2]];
+        let mut program = MarginProgram::new(DMatrix::zeros(3, 2), supports, &[4.0, 9.0], 0.5);
+        assert_eq!((program.stiffness, program.stiffest), (2.0, 2e4));
+        for stiffness in [2.0, 8.0, 32.0, 128.0, 512.0, 2048.0, 8192.0, 2e4, 2e4_f64] {
+            let weights = [0, 1].map(|index| program.data.columns[index].weight);
+            assert_eq!(weights, [4.0 * stiffness, 9.0 * stiffness]);
+            let before = program.data.clone();
+            let (point, subgradient) = program.round(&()).unwrap();
+            let here = before.state(&program.point, Contrasts::Best(1.0), &[0.0; 3]).unwrap();
+            let multipliers = &program.data.labels * program.stiffness;
+            let error = (multipliers + &here.residuals * stiffness).amax();
+            assert!(error <= 1e-12 * stiffness * here.residuals.amax(), "{error:e}");
+            assert!((&subgradient + here.gradient.columns(0, 2)).amax() < 1e-10);
+            assert!((subgradient.singular_values().max() - 1.0).abs() < 1e-9);
+            assert_eq!(point, program.point.columns(0, 2));
+        }
+        // The margins are met.
+        let point = &program.point;
+        let logits = DMatrix::from_fn(3, 2, |i, j| point[(i, j)] / program.roots[j]);
+        let margins = [(0, 1, 0), (0, 2, 0), (1, 0, 1), (2, 0, 1)];
+        for (own, other, column) in margins {
+            let margin: f64 = logits[(own, column)] - logits[(other, column)];
+            assert!(margin > 1.0 - 1e-6, "{margin}: {logits}");
+        }
+    }
+}

@@ -462,3 +462,6 @@ fn checked_labels(mut labels: DMatrix<f64>, bias: Bias) -> Result<DMatrix<f64>> 
     }
     Ok(labels)
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,3 +233,60 @@ impl Search<'_> {
         Frame { left: svd.u, right: svd.v, values, duals }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::models::convex::tests::{PRICE, programs, random};
+
+    /// A proximal step of given length lowers the singular values of X − t∇ by tκ; what is as small as that is zero, and
+    /// held down by a part of the price.
+    #[test]
+    fn proximal_steps_lower_singular_values() {
+        let mut rng = SmallRng::seed_from_u64(8);
+        let data = &programs()[1];
+        let search = Search { data, price: PRICE, steepest: 3.0 };
+        let values = DMatrix::from_diagonal(&vec![0.75, 0.25, 0.125, 0.0].into());
+        let frame = Search { price: 0.5, ..search }.threshold(svd_thin(&values).unwrap(), 0.5);
+        assert_eq!((frame.values, frame.duals), (vec![0.5], vec![1.0, 0.5, 0.0]));
+
+        let search = Search { data, price: PRICE, steepest: 3.0 };
+        let point = random(&mut rng, 5.0);
+        for curvature in [0.3, 0.02] {
+            let found = search.proximal_step(&point, &[0.0; 4], Some(curvature)).unwrap().unwrap();
+            let state = data.state(&point, Contrasts::Best(PRICE), &[0.0; 4]).unwrap();
+            let moved = svd_thin(&(&point - state.gradient / curvature)).unwrap();
+            let lowered = moved.singular_values.map(|value| (value - PRICE / curvature).max(0.0));
+            let expected = &moved.u * DMatrix::from_diagonal(&lowered) * moved.v.transpose();
+            assert!((found.frame.matrix() - &expected).amax() < 1e-13);
+            let there = data.state(&expected, Contrasts::Best(PRICE), &[0.0; 4]).unwrap();
+            let norm = lowered.sum() + there.contrast_norm;
+            assert!((found.norm() - norm).abs() < 1e-13 * norm);
+            assert!((found.objective - (there.value + PRICE * norm)).abs() < 1e-14);
+        }
+    }
+
+    /// At the end the gap is closed, and no singular value of the gradient is above the price.
+    #[test]
+    fn minima_are_certified() {
+        for data in programs() {
+            for price in [1e-3, 0.02, 0.3] {
+                let minimum = solve(&data, price, None, &()).unwrap().unwrap();
+                let steepness = data.steepness(&minimum.state).unwrap();
+                assert!(steepness <= price * (1.0 + EXCESS), "{:e}", steepness / price - 1.0);
+                assert!(minimum.gap() <= GAP * minimum.objective);
+                assert_eq!(minimum.excess, (steepness / price - 1.0).max(0.0));
+            }
+        }
+        let data = &programs()[0];
+        let search = Search { data, price: PRICE, steepest: data.lipschitz_constant() };
+        let mut start = search.first(None).unwrap().unwrap();
+        search.certify(&mut start).unwrap();
+        let steepness = data.steepness(&start.state).unwrap();
+        assert!(steepness > PRICE, "{steepness}");
+        assert_eq!(start.excess, steepness / PRICE - 1.0);
+    }
+}

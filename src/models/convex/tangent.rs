@@ -82,8 +82,8 @@ impl Frame {
     /// `size` times the first singular direction, with its singular value; `None` if that is zero.
     pub(super) fn rank_one(svd: Svd, size: f64) -> Option<(Self, f64)> {
         let first = svd.singular_values.iter().copied().next().filter(|&value| value > 0.0)?;
-        let duals = svd.singular_values.iter().skip(1).map(|value| value / first).collect();
-        Some((Self { left: svd.u, right: svd.v, values: vec![size], duals }, first))
+        // No step of Newton's method begins here, which would want the duals.
+        Some((Self { left: svd.u, right: svd.v, values: vec![size], duals: Vec::new() }, first))
     }
 
     pub(crate) fn rank(&self) -> usize {

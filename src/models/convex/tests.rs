@@ -309,23 +309,25 @@ fn changes_of_logits_are_measured_per_sample() {
 /// The guess is the minimum where all classes are alike.
 #[test]
 fn the_start_is_the_minimum_of_equal_classes() {
-    for (fidelity, smoothing) in [
-        (Fidelity::CrossEntropy, 0.0),
-        (Fidelity::CrossEntropy, 0.1),
-        (Fidelity::SquaredError, 0.1),
+    // Five classes of 9 samples, each a kind of its own, or as kinds of two and three.
+    let (alone, kinds) = (vec![1.0; 5], vec![2.0, 3.0]);
+    for (fidelity, smoothing, rows) in [
+        (Fidelity::CrossEntropy, 0.0, &alone),
+        (Fidelity::CrossEntropy, 0.1, &alone),
+        (Fidelity::CrossEntropy, 0.1, &kinds),
+        (Fidelity::SquaredError, 0.1, &alone),
     ] {
-        // Five classes of 9 samples, each a kind of its own.
-        let column = |anchor: usize| Column {
+        let column = |(anchor, &members): (usize, &f64)| Column {
             weight: 0.2,
-            members: 1.0,
+            members,
             scale: 3.0,
             anchor,
             own: 1.0 - smoothing,
             deficit: smoothing,
         };
-        let labels = DMatrix::from_element(5, 5, smoothing / 5.0);
-        let columns = (0..5).map(column).collect();
-        let data = Data::new(fidelity, vec![1.0; 5], columns, labels, Bias::None);
+        let labels = DMatrix::from_element(rows.len(), rows.len(), smoothing / 5.0);
+        let columns = rows.iter().enumerate().map(column).collect();
+        let data = Data::new(fidelity, rows.clone(), columns, labels, Bias::None);
         for price in [1e-4, 0.01, 0.03] {
             let minimum = solve(&data, price, None, &()).unwrap().unwrap().frame.matrix();
             let mut start = data.start(price);
