@@ -8,3 +8,6 @@ mod seli;
 mod spectrum;
 
 pub use seli::{Seli, simplex_margins};
+
+#[cfg(test)]
+mod tests;
