@@ -207,11 +207,11 @@ mod tests {
     /// minima, whose multiplier is the slope of the loss, and which the search by prices finds, too.
     #[test]
     fn small_budgets_go_to_the_steepest_direction() {
-        // The steepest contrasts of the last are nearly as steep as the direction between kinds.
-        for (sizes, scale, rank) in [
-            ([(50.0, 3.0), (10.0, 2.0)], 2.0, 0),
-            ([(50.0, 1.0), (40.0, 2.0)], 1.0, 1),
-            ([(50.0, 1.0), (10.0, 3.0)], 2.0, 1),
+        // The contrasts of 40 samples are nearly as steep as the direction between kinds.
+        for (sizes, scale, rank, large) in [
+            ([(50.0, 4.0), (10.0, 2.0)], 2.0, 0, 40.0),
+            ([(50.0, 1.0), (40.0, 2.0)], 1.0, 1, 0.7),
+            ([(50.0, 1.0), (10.0, 3.0)], 2.0, 1, 40.0),
         ] {
             let data = peeled(&sizes, scale);
             let small = |budget: f64| data.within_small_budget(budget).unwrap().unwrap();
@@ -220,6 +220,15 @@ mod tests {
                 assert_eq!((found.frame.rank(), found.contrasts[0] > 0.0), (rank, rank == 0));
                 let gap = found.loss - found.lower_bound;
                 assert!((0.0..1e-13).contains(&gap), "{gap:e}");
+                // The same again from where it leads.
+                if rank == 1 {
+                    let state = data.at(&found.frame, &found.contrasts).unwrap();
+                    let again = Frame::rank_one(svd_thin(&-state.gradient).unwrap(), budget);
+                    let error = (again.unwrap().0.matrix() - found.frame.matrix()).norm();
+                    assert!(error <= 16.0 * f64::EPSILON * budget, "{error:e} of {budget:e}");
+                }
+                let plain = data.within_budget(budget, &()).unwrap();
+                assert_eq!((plain.loss, plain.multiplier), (found.loss, found.multiplier));
             }
             let slope = (small(8e-4).loss - small(1e-3).loss) / 2e-4;
             assert!((slope / small(9e-4).multiplier - 1.0).abs() < 1e-8, "{slope}");
@@ -229,7 +238,7 @@ mod tests {
             assert!((found.loss / other.loss - 1.0).abs() < 1e-12);
             assert!((found.multiplier / other.multiplier - 1.0).abs() < 1e-6);
             // A large budget is for more than one direction.
-            assert!(data.within_small_budget(40.0).unwrap().is_none());
+            assert!(data.within_small_budget(large).unwrap().is_none());
         }
     }
 

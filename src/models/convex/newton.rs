@@ -29,6 +29,16 @@ impl Step {
     }
 }
 
+/// The relative accuracy of a step at this distance, the mean slope along the singular vectors in units of the price.
+fn accuracy(distance: f64) -> f64 {
+    distance.max(FINAL_ACCURACY / distance).min(0.1)
+}
+
+/// What is added to the curvature, in units of the largest one.
+fn damping(distance: f64) -> f64 {
+    DAMPING * distance.min(1.0).powi(2)
+}
+
 /// The step from the point of `frame`, with its gradient and curvature, both divided by the price.
 ///
 /// The equation is solved the more accurately the nearer the minimum is, so that the method converges
@@ -49,8 +59,8 @@ pub(super) fn newton_step(
     if !(distance > 0.0 && distance.is_finite()) {
         return Ok(None);
     }
-    let goal = start * distance.max(FINAL_ACCURACY / distance).min(0.1);
-    let damping = DAMPING * distance.min(1.0).powi(2) * curvature.largest_here() / price;
+    let goal = start * accuracy(distance);
+    let damping = damping(distance) * (curvature.largest_here() / price);
     let mut diagonal = curvature.diagonal() / price;
     diagonal.add_scalar_mut(damping);
     let preconditioner = frame.preconditioner(&diagonal);
@@ -92,4 +102,15 @@ pub(super) fn newton_step(
     let step = Step { first: frame.expand(&solution), second: frame.bend(&solution) };
     let mut entries = step.first.iter().chain(&step.second);
     Ok(entries.all(|entry| entry.is_finite()).then_some(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accuracy_and_damping_follow_the_distance() {
+        assert_eq!([0.5, 0.0625, 1e-10].map(accuracy), [0.1, 0.0625, 1e-13 / 1e-10]);
+        assert_eq!([3.0, 0.5].map(damping), [10.0, 2.5]);
+    }
 }
