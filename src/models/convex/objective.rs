@@ -64,3 +64,75 @@ impl ConvexUfm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::*;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::Regularization;
+
+    /// Each option alone is stated with what it needs, and no option as the plain objective.
+    #[test]
+    fn objectives_are_stated_by_their_options() {
+        let counts = || ClassCounts::new(&[3, 1]).unwrap();
+        let regularization = Regularization::new(&[0.01], 0.02).unwrap();
+        let entropy = ConvexUfm::cross_entropy(counts(), regularization.clone()).unwrap();
+        let squared = ConvexUfm::squared_error(counts(), regularization.clone()).unwrap();
+        for (ufm, loss_function) in
+            [(&entropy, LossFunction::CrossEntropy), (&squared, LossFunction::SquaredError)]
+        {
+            let plain = TrainingObjective::penalized(loss_function, regularization.clone());
+            assert_eq!(ufm.training_objective(), plain);
+        }
+        let (weights, offsets) = ([0.5, 2.0], [1.0, -1.0]);
+        let weighted = |class_weights: &[f64], label_smoothing, logit_offsets: &[f64]| {
+            TrainingObjective::WeightedCrossEntropy {
+                regularization: regularization.clone(),
+                class_weights: class_weights.to_vec(),
+                label_smoothing,
+                logit_offsets: logit_offsets.to_vec(),
+                nonnegative_features: false,
+            }
+        };
+        let squares =
+            |class_weights: &[f64], label_smoothing| TrainingObjective::WeightedSquaredError {
+                regularization: regularization.clone(),
+                class_weights: class_weights.to_vec(),
+                label_smoothing,
+            };
+        let torch = |smoothing| {
+            ConvexUfm::pytorch(counts(), &[1.0, 3.0], smoothing, regularization.clone())
+        };
+        let soft = ConvexUfm::soft_labels(DMatrix::identity(2, 2), &[3, 1], regularization.clone());
+        // PyTorch divides by 3·1 + 1·3 instead of by 4 samples.
+        let coded = [4.0 / 6.0, 12.0 / 6.0];
+        for (ufm, expected) in [
+            (entropy.clone().with_class_weights(&weights), weighted(&weights, 0.0, &[])),
+            (entropy.clone().with_label_smoothing(0.25), weighted(&[], 0.25, &[])),
+            (entropy.with_logit_offsets(&offsets), weighted(&[], 0.0, &offsets)),
+            (squared.clone().with_class_weights(&weights), squares(&weights, 0.0)),
+            (squared.with_label_smoothing(0.25), squares(&[], 0.25)),
+            (torch(0.0), weighted(&coded, 0.0, &[])),
+            (
+                torch(0.25),
+                TrainingObjective::WeightedEntries {
+                    regularization: regularization.clone(),
+                    entry_weights: coded.to_vec(),
+                    label_smoothing: 0.25,
+                },
+            ),
+            (
+                soft.unwrap().with_label_weights(&weights),
+                TrainingObjective::SoftLabels {
+                    regularization: regularization.clone(),
+                    labels: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+                    weights: weights.to_vec(),
+                },
+            ),
+        ] {
+            assert_eq!(ufm.unwrap().training_objective(), expected);
+        }
+    }
+}

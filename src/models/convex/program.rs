@@ -67,3 +67,81 @@ fn soft_data(labels: &DMatrix<f64>, weights: &[f64], counts: &ClassCounts, bias:
     }
     Data::new(Fidelity::CrossEntropy, vec![1.0; labels.nrows()], columns, others, bias)
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+    use crate::problem::regularization::Regularization;
+
+    fn close(found: f64, expected: f64) -> bool {
+        (found - expected).abs() < 1e-15
+    }
+
+    /// Six samples of a class and two of each of two others: weight, own label, what it lacks and the labels, worked out
+    /// for weights 1 and 3 and δ = 1/4, as they are and as PyTorch has them.
+    #[test]
+    fn programs_by_kinds_are_worked_out() {
+        let counts = ClassCounts::new(&[6, 2, 2]).unwrap();
+        let (penalties, weights) = (Regularization::new(&[1e-3], 1e-3).unwrap(), [1.0, 3.0, 3.0]);
+        let ours = ConvexUfm::squared_error(counts.clone(), penalties.clone())
+            .and_then(|ufm| ufm.with_class_weights(&weights))
+            .and_then(|ufm| ufm.with_label_smoothing(0.25));
+        // δ/K Σω = 7/12, so that the labels of a sample weigh 3/4·ω + 7/12 together; Σᵢ ω is 18.
+        let torch = ConvexUfm::pytorch(counts, &weights, 0.25, penalties);
+        for (ufm, fidelity, columns, labels) in [
+            (
+                ours,
+                Fidelity::SquaredError,
+                [[0.6, 0.75, 0.25], [0.6, 0.75, 0.25]],
+                DMatrix::from_element(2, 2, 1.0 / 12.0),
+            ),
+            (
+                torch,
+                Fidelity::CrossEntropy,
+                [[4.0 / 9.0, 9.0 / 16.0, 7.0 / 16.0], [17.0 / 54.0, 27.0 / 34.0, 7.0 / 34.0]],
+                dmatrix![1.0 / 16.0, 1.0 / 34.0; 3.0 / 16.0, 3.0 / 34.0],
+            ),
+        ] {
+            let data = ufm.unwrap().data();
+            assert_eq!(
+                (data.fidelity, &data.rows, data.columns.len()),
+                (fidelity, &vec![1.0, 2.0], 2)
+            );
+            assert!((&data.labels - labels).amax() < 1e-16, "{}", data.labels);
+            assert_eq!(data.offsets, [0.0; 2]);
+            for (index, (column, [weight, own, deficit])) in
+                data.columns.iter().zip(columns).enumerate()
+            {
+                assert_eq!((column.anchor, column.members), (index, data.rows[index]));
+                assert_eq!(column.scale, [6.0, 2.0].map(f64::sqrt)[index]);
+                assert!(close(column.weight, weight), "{column:?}");
+                assert!(close(column.own, own) && close(column.deficit, deficit), "{column:?}");
+            }
+        }
+    }
+
+    /// A soft label is held by its largest entry.
+    #[test]
+    fn soft_labels_are_anchored_at_their_largest_entry() {
+        let labels = dmatrix![0.125, 0.75; 0.625, 0.25; 0.25, 0.0];
+        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let ufm = ConvexUfm::soft_labels(labels, &[9, 1], penalties);
+        let data = ufm.unwrap().with_label_weights(&[0.5, 2.0]).unwrap().data();
+        let one = |weight, scale, anchor, own, deficit| Column {
+            weight,
+            members: 1.0,
+            scale,
+            anchor,
+            own,
+            deficit,
+        };
+        assert_eq!(
+            data.columns[..2],
+            [one(0.45, 3.0, 1, 0.625, 0.375), one(0.2, 1.0, 0, 0.75, 0.25)]
+        );
+        assert_eq!(data.labels, dmatrix![0.125, 0.0, 0.0; 0.0, 0.25, 0.0; 0.25, 0.0, 0.0]);
+        assert_eq!((data.rows, data.columns[2].weight), (vec![1.0; 3], 0.0));
+    }
+}
