@@ -343,6 +343,16 @@ mod tests {
             let empty = Column { weight: 0.0, ..column };
             assert_eq!((strength(&column, 0.0, 0.01), strength(&empty, 2.0, 0.01)), (0.0, 0.0));
         }
+        // λ(q) = ln(e^q + m − 1) − q/m.
+        for (q, m) in [(0.3_f64, 2.0), (1.5, 5.0), (4.0, 3.0)] {
+            let (power, share) = (q.exp(), 0.6);
+            let (first, second) = (
+                power / (power + m - 1.0) - 1.0 / m,
+                power * (m - 1.0) / (power + m - 1.0).powi(2),
+            );
+            let expected = first * first * share / (first * first * (1.0 - share) + second);
+            assert!((bend(q, m, share, 1.0 - share) / expected - 1.0).abs() < 1e-14);
+        }
         // A column that is as sure as can be does not bend.
         assert_eq!(bend(800.0, 3.0, 1.0, 0.0), 0.0);
     }

@@ -267,6 +267,8 @@ mod tests {
         let ufm = ufm.unwrap().with_class_weights(&[1.0, 2.0, 1.0]).unwrap();
         assert_eq!(ufm.levels(), [(4.0, 2.0), (1.0, 1.0)]);
         assert!((ufm.critical_decay_product().unwrap() - 4.0 / 36.0).abs() < 1e-16);
+        // √(4/36) of decays whose product has the root 10⁻³.
+        assert!((ufm.collapse_factor().unwrap() * 3e-3 - 1.0).abs() < 1e-15);
         // 4, 1, 1: (4·2² + 1 + 1)/6 for (2, −1, −1), beside 1 for (0, 1, −1).
         let alone = largest_centered_by_classes(&[(4.0, 1.0), (1.0, 2.0)]);
         assert!((alone - 3.0).abs() < 1e-15, "{alone}");

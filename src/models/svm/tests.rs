@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::models::svm::{Seli, simplex_margins};
+use crate::prediction::explicit::Basis;
 use crate::prediction::{Geometry, Prediction, SingularValue, Verdict};
 use crate::problem::counts::ClassCounts;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
@@ -65,6 +66,24 @@ fn margins_and_scales_are_told_apart() {
         if is_margin { &mut margins } else { &mut logit_scales }.extend(numbers);
         let objective = TrainingObjective::ScaledMargins { margins, logit_scales };
         assert_eq!(changed.training_objective(), objective);
+    }
+}
+
+/// Matrices have the predicted Gram matrices and outputs where classes of three scales share one n m²/δ² = 1, beside
+/// a larger and a smaller one.
+#[test]
+fn matrices_have_the_predicted_products() {
+    let seli = seli(&[4, 1, 9, 9, 1]).with_margins(&[1.0, 1.0, 1.0, 2.0, 1.0]).unwrap();
+    let seli = seli.with_logit_scales(&[2.0, 1.0, 3.0, 0.5, 4.0]).unwrap();
+    let point = seli.explicit(&Basis::Standard).unwrap();
+    let (layer, means) = (&point.head().weights()[0], point.class_means().unwrap());
+    for (found, expected) in [
+        (layer * layer.transpose(), seli.classifier_gram()),
+        (means.transpose() * means, Prediction::class_means_gram(&seli).unwrap()),
+        (layer * means, Prediction::class_outputs(&seli).unwrap()),
+    ] {
+        let expected = expected.to_dense().unwrap();
+        assert!((&found - &expected).amax() < 1e-13 * expected.amax(), "{found}{expected}");
     }
 }
 
