@@ -275,6 +275,30 @@ mod tests {
         assert_eq!(largest_centered_by_classes(&[]), 0.0);
     }
 
+    /// N² times the critical product is the largest eigenvalue of (I − p1ᵀ) D Ω² (I − 1pᵀ), p ∝ ωn, class by class.
+    #[test]
+    fn kinds_stand_for_their_classes_beside_a_free_bias() {
+        for (sizes, weights) in [
+            ([20, 4, 4, 3, 3, 3], [1.0, 2.0, 2.0, 0.5, 0.5, 0.5]),
+            ([9, 4, 4, 30, 30, 30], [1.0, 0.5, 0.5, 1.5, 1.5, 1.5]),
+            ([50, 4, 4, 4, 2, 2], [0.5, 1.0, 1.0, 1.0, 3.0, 3.0]),
+        ] {
+            let ufm =
+                ConvexUfm::cross_entropy(counts(&sizes), penalties([1e-3; 2], Bias::Unregularized));
+            let ufm = ufm.unwrap().with_class_weights(&weights).unwrap();
+            let masses = [0, 1, 2, 3, 4, 5].map(|k| weights[k] * sizes[k] as f64);
+            let total: f64 = masses.iter().sum();
+            let root = DMatrix::from_fn(6, 6, |k, l| {
+                let centered = f64::from(u8::from(k == l)) - masses[l] / total;
+                weights[k] * (sizes[k] as f64).sqrt() * centered
+            });
+            let samples = sizes.iter().sum::<u64>() as f64;
+            let expected = (root.singular_values().max() / samples).powi(2);
+            let found = ufm.critical_decay_product().unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-13, "{found}, {expected}");
+        }
+    }
+
     /// p_own − p_sibling at the minimum, and the size from which on it is positive, with PyTorch's weights.
     #[test]
     fn pytorch_merges_siblings_where_the_closed_form_says() {
