@@ -143,13 +143,11 @@ impl LowRankMinimum {
     }
 
     fn classes_are_alike(&self) -> bool {
-        let sizes = self.problem.counts().sizes().count();
-        let orbits = self.orbits.iter().max().map_or(0, |last| last + 1);
         let mut factorials =
             self.problem.counts().sizes().map(|group| 1..=group.class_count as u128);
         let all = factorials
             .try_fold(1_u128, |all, mut numbers| numbers.try_fold(all, u128::checked_mul));
-        orbits == sizes && all.is_some() && self.automorphisms == all
+        all.is_some() && self.automorphisms == all
     }
 
     /// A function of the energies, one for each singular value.
@@ -295,5 +293,74 @@ impl Prediction for LowRankMinimum {
         };
         let bias = self.bias().map(DVector::from_vec);
         vectors.assemble(regularization, widths, basis, bias, Some(self.problem.counts().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::regularization::Regularization;
+
+    /// Classes on a regular polygon, Z_ij = cos(2π (i − j)/K), as a point that a search could have found.
+    fn polygon(classes: usize, bias: &[f64]) -> Found {
+        let angle = |i: usize| 2.0 * core::f64::consts::PI * i as f64 / classes as f64;
+        let axes = DMatrix::from_fn(classes, 2, |i, axis| match axis {
+            0 => angle(i).cos(),
+            _ => angle(i).sin(),
+        });
+        let vectors = &axes * (2.0 / classes as f64).sqrt();
+        Found {
+            outputs: &axes * axes.transpose(),
+            left: vectors.clone(),
+            singular_values: vec![classes as f64 / 2.0; 2],
+            right: vectors,
+            bias: bias.to_vec(),
+            value: 2.0,
+            gradient: 0.125,
+            is_minimum: Some(false),
+            hits: 3,
+            starts: 7,
+        }
+    }
+
+    fn problem(classes: usize, bias: Bias) -> LowRankProblem {
+        let counts = ClassCounts::balanced(classes, 4).unwrap();
+        let decays = Regularization::new(&[0.02], 0.01).unwrap().with_bias(bias).unwrap();
+        LowRankProblem::cross_entropy(counts, decays).unwrap()
+    }
+
+    #[test]
+    fn answers_are_those_of_the_point() {
+        let point = LowRankMinimum::new(problem(5, Bias::None), polygon(5, &[]), Some(1.5));
+        assert_eq!((point.rank(), point.hits(), point.gradient()), (2, (3, 7), 0.125));
+        assert_eq!((point.is_local_minimum(), point.loss()), (Some(false), 2.0));
+        assert_eq!((point.lower_bound(), point.is_unique(), point.bias()), (Some(1.5), true, None));
+        assert_eq!(point.outputs(), &polygon(5, &[]).outputs);
+        assert_eq!(point.geometry().to_string(), "numerical, rank 2");
+        let text = "a numerical search, rank 2, 3 of 7 starts";
+        assert_eq!(point.verdict(), Verdict::BestKnown { found_by: text.into() });
+        // One orbit, but not every exchange.
+        assert_eq!((point.automorphisms(), point.orbits()), (Some(10), &[0; 5][..]));
+        assert!(!point.is_symmetric());
+        let triangle = LowRankMinimum::new(problem(3, Bias::None), polygon(3, &[]), None);
+        assert_eq!(triangle.automorphisms(), Some(6));
+        assert!(triangle.is_symmetric());
+        // 40! is no u128: what is not known is not claimed.
+        let mut zero = polygon(40, &[]);
+        zero.outputs.fill(0.0);
+        let zero = LowRankMinimum::new(problem(40, Bias::None), zero, None);
+        assert_eq!((zero.automorphisms(), zero.is_symmetric()), (None, false));
+        // Biases tell classes apart, and their mean is no matter of the cross-entropy.
+        let free = Bias::Unregularized;
+        let shifted = LowRankMinimum::new(problem(3, free), polygon(3, &[3.0, 3.0, 6.0]), None);
+        assert_eq!(shifted.bias(), Some(vec![-1.0, -1.0, 2.0]));
+        assert_eq!((shifted.automorphisms(), shifted.orbits()), (Some(2), &[0, 0, 1][..]));
+    }
+
+    #[test]
+    fn a_bound_is_above_what_is_attained_by_rounding_at_most() {
+        assert_eq!(up_to_rounding(1.0, 2.0), 1.0);
+        assert_eq!(up_to_rounding(2.0 * (1.0 + 5e-14), 2.0), 2.0);
+        assert_eq!(up_to_rounding(2.0 * (1.0 + 2e-13), 2.0), 2.0 * (1.0 + 2e-13));
     }
 }

@@ -237,6 +237,67 @@ mod tests {
         (index as f64 * 12.9898).sin() + 0.3 * (index as f64 * 78.233).cos()
     }
 
+    /// F as it is documented, output by output and term by term; a term that is zero stays where it is.
+    #[test]
+    fn the_value_is_that_of_the_formula() {
+        let (weights, scales) = ([0.2, 0.5, 0.1], [0.7, 1.1, 1.6]);
+        for (data_term, depth, strength, bias) in [
+            (DataTerm::CrossEntropy, 1, 0.05, Bias::Regularized(0.3)),
+            (DataTerm::CrossEntropy, 4, 1e-5, Bias::None),
+            (DataTerm::CrossEntropy, 5, 0.7, Bias::Unregularized),
+            (DataTerm::Squared, 2, 0.05, Bias::Regularized(0.3)),
+            (DataTerm::Squared, 3, 0.05, Bias::None),
+        ] {
+            let (sharpness, rank) = (0.8, 3);
+            let objective = Objective {
+                data_term,
+                classes: 3,
+                weights: weights.to_vec(),
+                scales: scales.to_vec(),
+                sharpness,
+                depth,
+                strength,
+                bias,
+            };
+            let length = 18 + if bias == Bias::None { 0 } else { 3 };
+            assert_eq!(objective.parameters(rank), length);
+            let mut point: Vec<f64> = (0..length).map(wild).collect();
+            point[6..9].fill(0.0);
+            point[15..18].fill(0.0);
+            let (c, d) = (&point[..9], &point[9..18]);
+            let b = |output: usize| point.get(18 + output).copied().unwrap_or(0.0);
+            let m = depth as f64;
+            let square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
+            let energy = |t: usize| (square(&c[3 * t..][..3]) + square(&d[3 * t..][..3])) / 2.0;
+            let z = |i: usize, k: usize| -> f64 {
+                let term = |t: usize| energy(t).powf((m - 1.0) / 2.0) * c[3 * t + i] * d[3 * t + k];
+                b(i) + (0..2).map(term).sum::<f64>() / scales[k]
+            };
+            let y = |i: usize, k: usize| if i == k { 0.8 + 0.2 / 3.0 } else { 0.2 / 3.0 };
+            let mut expected = (m + 1.0) / 2.0 * strength * (energy(0) + energy(1));
+            if bias == Bias::Regularized(0.3) {
+                expected += 0.3 / 2.0 * square(&point[18..]);
+            }
+            for k in 0..3 {
+                let sum: f64 = (0..3).map(|i| z(i, k).exp()).sum();
+                let loss = |i: usize| match data_term {
+                    DataTerm::CrossEntropy => y(i, k) * (sum.ln() - z(i, k)),
+                    DataTerm::Squared => (z(i, k) - y(i, k)).powi(2) / 2.0,
+                };
+                expected += weights[k] * (0..3).map(loss).sum::<f64>();
+            }
+            // A power of two that makes the price about one, and never smaller.
+            let unit = objective.unit();
+            let price = (m + 1.0) / 2.0 * strength;
+            assert_eq!(unit.log2().fract(), 0.0);
+            assert!(unit == 1.0 && price >= 1.0 || (1.0..2.0).contains(&(price * unit)));
+            let mut gradient = vec![f64::NAN; length];
+            let value = Terms::new(&objective, rank).evaluate(&point, &mut gradient);
+            assert!((value / (expected * unit) - 1.0).abs() < 1e-13, "{depth}: {value} {expected}");
+            assert!(gradient[6..9].iter().chain(&gradient[15..18]).all(|&entry| entry == 0.0));
+        }
+    }
+
     #[test]
     fn the_gradient_agrees_with_central_differences() {
         for data_term in [DataTerm::CrossEntropy, DataTerm::Squared] {

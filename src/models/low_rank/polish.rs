@@ -80,3 +80,163 @@ fn hessian(terms: &mut Terms<'_>, point: &[f64]) -> DMatrix<f64> {
     }
     (&hessian + hessian.transpose()) / 2.0
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::{dmatrix, dvector};
+
+    use super::*;
+    use crate::models::low_rank::objective::{DataTerm, Objective};
+    use crate::numerics::lbfgs::{Stop, descend};
+    use crate::problem::regularization::Bias;
+
+    fn objective(data_term: DataTerm, depth: usize, bias: Bias) -> Objective {
+        Objective {
+            data_term,
+            classes: 3,
+            weights: vec![0.2, 0.5, 0.3],
+            scales: vec![0.7, 1.1, 1.6],
+            sharpness: 1.0,
+            depth,
+            strength: 0.05,
+            bias,
+        }
+    }
+
+    fn descent(terms: &mut Terms<'_>, point: &[f64]) -> Descent {
+        let mut gradient = vec![0.0; point.len()];
+        let value = terms.evaluate(point, &mut gradient);
+        Descent { point: point.to_vec(), gradient, value }
+    }
+
+    /// F = Σ w_k ½‖c d_k/ν_k − e_k‖² + u/2 (‖c‖² + ‖d‖²) is a polynomial of fourth degree, for which the differences are exact.
+    #[test]
+    fn the_hessian_of_one_term_is_that_of_its_polynomial() {
+        let objective = objective(DataTerm::Squared, 1, Bias::None);
+        let point = [0.9, -0.4, 0.3, 0.8, 0.5, -1.2];
+        let (c, d) = point.split_at(3);
+        let (w, nu, u) = (&objective.weights, &objective.scales, objective.strength);
+        let same = |i: usize, j: usize| f64::from(u8::from(i == j));
+        let of_right: f64 = (0..3).map(|k| w[k] * (d[k] / nu[k]).powi(2)).sum();
+        let of_left: f64 = c.iter().map(|c| c * c).sum();
+        let mixed = |i: usize, k: usize| w[k] / nu[k] * (2.0 * c[i] * d[k] / nu[k] - same(i, k));
+        let expected = DMatrix::from_fn(6, 6, |i, j| match (i < 3, j < 3) {
+            (true, true) => same(i, j) * (of_right + u),
+            (true, false) => mixed(i, j - 3),
+            (false, true) => mixed(j, i - 3),
+            (false, false) => same(i, j) * (w[i - 3] * of_left / nu[i - 3].powi(2) + u),
+        });
+        let found = hessian(&mut Terms::new(&objective, 1), &point);
+        assert!((found - expected * objective.unit()).amax() < 1e-8);
+    }
+
+    /// Numbers of any size have a step that suits them: along a line the Hessian is the second difference.
+    #[test]
+    fn the_hessian_is_that_of_small_and_large_numbers() {
+        for (size, strength) in [(2e-3, 1e-6), (1.0, 0.05), (30.0, 0.05)] {
+            let objective = Objective { strength, ..objective(DataTerm::Squared, 2, Bias::None) };
+            let mut terms = Terms::new(&objective, 1);
+            let point = [0.9, -0.4, 0.3, 0.8, 0.5, -1.0].map(|entry: f64| entry * size);
+            let along = [0.3, 0.7, -0.2, 0.5, -0.4, 0.6];
+            let found = hessian(&mut terms, &point) * DVector::from_column_slice(&along);
+            let mut slope = |shift: f64| {
+                let moved: Vec<f64> =
+                    point.iter().zip(along).map(|(x, v)| x + shift * size * v).collect();
+                DVector::from_vec(descent(&mut terms, &moved).gradient)
+            };
+            // Of fourth order as well, with errors of 10⁻⁸ and less.
+            let (near, far) = (slope(0.01) - slope(-0.01), slope(0.02) - slope(-0.02));
+            let expected = (near * 8.0 - far) / (0.12 * size);
+            assert!((&found - &expected).amax() < 1e-6 * expected.amax(), "{size}");
+        }
+    }
+
+    #[test]
+    fn steps_are_those_of_newton() {
+        let here = Descent { point: vec![0.0; 2], gradient: vec![2.0, 12.0], value: 0.0 };
+        let hessian = dmatrix![2.0, 0.0; 0.0, 4.0];
+        for (damping, expected) in [(0.0, dvector![1.0, 3.0]), (2.0, dvector![0.5, 2.0])] {
+            let step = newton_step(&hessian, &here, damping).unwrap();
+            assert!((step - expected).amax() < 1e-14);
+        }
+        assert_eq!(newton_step(&-hessian, &here, 2.0), None);
+    }
+
+    /// A step is taken if it halves the gradient at least and the value does not rise by more than rounding.
+    #[test]
+    fn steps_are_taken_that_lead_down() {
+        let heavy = Objective {
+            weights: vec![200.0, 500.0, 300.0],
+            strength: 50.0,
+            ..objective(DataTerm::Squared, 1, Bias::None)
+        };
+        let mut terms = Terms::new(&heavy, 0);
+        assert_eq!(polish(&mut terms, descent(&mut Terms::new(&heavy, 0), &[])).1, None);
+        terms = Terms::new(&heavy, 1);
+        let near = Stop { iterations: 100, gradient: 1.0, decrease: 0.0 };
+        let here = descend(&mut terms, vec![0.1, 0.9, 0.2, -0.1, 1.0, 0.3], &near);
+        let step = newton_step(&hessian(&mut terms, &here.point), &here, 0.0).unwrap();
+        let there = taken(&mut terms, &here, &step).unwrap();
+        assert!(there.value < here.value && there.value > 100.0, "{}", there.value);
+        let known = descent(&mut terms, &there.point);
+        assert_eq!((&there.gradient, there.value), (&known.gradient, known.value));
+        let mut from = |value: f64, gradient: f64| {
+            let gradient = vec![gradient * largest(&there.gradient); 6];
+            let here = Descent { point: here.point.clone(), gradient, value };
+            taken(&mut terms, &here, &step).is_some()
+        };
+        let value = there.value;
+        assert!(from(value * (1.0 - 5e-14), 2.01) && !from(value * (1.0 - 2e-13), 2.01));
+        assert!(from(2.0 * value, 1e9) && !from(2.0 * value, 2.0) && !from(value, 1.0));
+    }
+
+    /// Two equal singular values can be turned for nothing. A gradient in that direction asks for a step along the tangent of
+    /// a circle, which is too long unless it is damped the most; the rest is found from there.
+    #[test]
+    fn steps_in_a_bent_valley_are_damped() {
+        let balanced = Objective {
+            weights: vec![1000.0; 3],
+            scales: vec![1.0; 3],
+            strength: 100.0,
+            ..objective(DataTerm::CrossEntropy, 1, Bias::Unregularized)
+        };
+        let mut terms = Terms::new(&balanced, 2);
+        let axes = [
+            [2.0, -1.0, -1.0].map(|x| x / 6.0_f64.sqrt()),
+            [0.0, 0.5, -0.5].map(|x| x * 2.0_f64.sqrt()),
+        ];
+        let point = axes.iter().chain(&axes).flatten().copied().chain([0.0; 3]);
+        let fine = Stop { iterations: 1000, gradient: 1e-9, decrease: 0.0 };
+        let least = descend(&mut terms, point.collect(), &fine);
+        let (least, is_minimum) = polish(&mut terms, least);
+        assert!(is_minimum == Some(true));
+        let turn: Vec<f64> = (0..15)
+            .map(|i| match (i / 3) % 2 {
+                _ if i >= 12 => 0.0,
+                0 => axes[1][i % 3],
+                _ => -axes[0][i % 3],
+            })
+            .collect();
+        let hessian = hessian(&mut terms, &least.point);
+        let flat = FLAT * hessian.amax();
+        let curved = hessian * DVector::from_column_slice(&turn);
+        assert!(curved.amax() < 0.1 * flat);
+        let slope = 1e-4 * 3e4 * flat;
+        let gradient = turn.iter().zip(&least.gradient).map(|(t, g)| g + slope * t).collect();
+        let (end, is_minimum) = polish(&mut terms, Descent { gradient, ..least.clone() });
+        assert!(is_minimum == Some(true) && largest(&end.gradient) < 1e-12);
+        let moved = end.point.iter().zip(&least.point).zip(&turn).map(|((a, b), t)| (a - b) * t);
+        let along = moved.sum::<f64>() / 4.0;
+        assert!((along / 1e-4 + 1.0).abs() < 1e-3, "{along}");
+    }
+
+    /// More parameters than a Hessian is made of are left as they are.
+    #[test]
+    fn very_many_parameters_are_not_polished() {
+        let objective = objective(DataTerm::CrossEntropy, 1, Bias::None);
+        let mut terms = Terms::new(&objective, 201);
+        let here = descent(&mut terms, &vec![0.1; 1206]);
+        let (there, is_minimum) = polish(&mut terms, here.clone());
+        assert!(there.point == here.point && is_minimum.is_none());
+    }
+}

@@ -34,6 +34,8 @@ const DEAD: f64 = 1e-8;
 pub(crate) const LEAST_PRICE: f64 = 1e-260;
 /// About how many operations a start costs for each entry of the outputs.
 const OPERATIONS: usize = 100_000;
+/// The golden section (√5 − 1)/2, whose multiples have no structure.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Escapes from saddle points.
 const MOST_ESCAPES: usize = 3;
 
@@ -331,8 +333,7 @@ fn finish(objective: &Objective, end: &End) -> Result<Found> {
 /// The point moved a little, in a direction without structure.
 fn nudged(point: &[f64]) -> Vec<f64> {
     let size = 1e-3 * largest(point);
-    let golden = (5.0_f64.sqrt() - 1.0) / 2.0;
-    let shift = |index: usize| ((index as f64 + 1.0) * golden).fract() - 0.5;
+    let shift = |index: usize| ((index as f64 + 1.0) * GOLDEN).fract() - 0.5;
     point.iter().enumerate().map(|(index, x)| x + size * shift(index)).collect()
 }
 

@@ -408,4 +408,43 @@ mod tests {
         // The mean of the right outputs is the scale.
         assert!((z.trace() / 3.0 - 2.0).abs() < 1e-12, "{z}");
     }
+
+    /// The scale is the one with the least value, with the penalties of terms and bias, at every strength.
+    #[test]
+    fn the_scale_is_the_best_of_the_range() {
+        let axes = [[1.0, -0.5, 0.2], [0.3, 0.4, -0.9], [0.8, -0.7, 0.1], [0.2, 0.6, -1.1]];
+        let [left, right] =
+            [&axes[..2], &axes[2..]].map(|side| side.iter().map(Vec::from).collect());
+        let pattern: Pattern = Pattern { left, right };
+        let (unit, bias) = (0.7, [0.3, -0.2, 0.4]);
+        for depth in [1, 3] {
+            for power in 0..40 {
+                let strength = 0.5 * 0.8_f64.powi(power);
+                let decay = Bias::Regularized(0.8_f64.powi(power));
+                let objective = Objective { strength, ..objective(3, depth, decay) };
+                let value = |scale: f64| {
+                    let mut z = DMatrix::zeros(3, 3);
+                    let mut penalty = 0.8_f64.powi(power) / 2.0 * 0.29 * scale.powi(2);
+                    for (l, r) in pattern.left.iter().zip(&pattern.right) {
+                        z += DMatrix::from_fn(3, 3, |i, j| scale * unit * l[i] * r[j]);
+                        let norms = (dot(l, l) * dot(r, r)).sqrt();
+                        let m = depth as f64;
+                        let energy = (scale * unit * norms).powf(2.0 / (m + 1.0));
+                        penalty += (m + 1.0) / 2.0 * strength * energy;
+                    }
+                    objective.data_term(z.as_mut_slice(), &bias.map(|b| b * scale)) + penalty
+                };
+                let scales: Vec<f64> = (0..14).map(|power| 0.4 * 1.6_f64.powi(power)).collect();
+                let values: Vec<f64> = scales.iter().map(|&scale| value(scale)).collect();
+                let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+                let expected = if values[0] == least {
+                    2.0
+                } else {
+                    scales[values.iter().position(|&value| value == least).unwrap()]
+                };
+                let found = best_scale(&objective, &pattern, unit, &bias);
+                assert!((found / expected - 1.0).abs() < 1e-12, "{strength}: {found} {expected}");
+            }
+        }
+    }
 }

@@ -260,4 +260,16 @@ mod tests {
         let cycle = DMatrix::from_fn(5, 5, |i, j| ((j + 5 - i) % 5) as f64);
         assert_eq!(order(&cycle), Some(5));
     }
+
+    /// Each place that is tried for a class is a step, and there is an end to them.
+    #[test]
+    fn steps_are_counted() {
+        let outputs = DMatrix::identity(3, 3);
+        let mut finder = Finder { outputs: &outputs, kinds: vec![0; 3], tolerance: 0.1, steps: 0 };
+        // Class 0 goes to 1, whose own place is tried and taken, so that it goes to 0; 2 stays.
+        assert!(finder.extend(&mut vec![1]));
+        assert_eq!(finder.steps, 3);
+        finder.steps = MOST_STEPS;
+        assert!(!finder.extend(&mut vec![1]));
+    }
 }

@@ -1,7 +1,11 @@
 //! Ranks, ends of descents, and what becomes of the points that are found.
 
+use core::ops::ControlFlow;
+use std::sync::Mutex;
+
 use super::*;
 use crate::models::low_rank::objective::DataTerm;
+use crate::monitor::Progress as Step;
 use crate::numerics::lbfgs::Smooth;
 use crate::problem::regularization::Bias;
 
@@ -83,8 +87,11 @@ fn a_point_becomes_its_decomposition() {
             * DMatrix::from_diagonal(&found.singular_values.clone().into())
             * found.right.transpose();
         assert!((scaled - product).amax() < 1e-14);
-        let (screened, _) = screened(&objective, 2, alive, 0);
-        assert_eq!(screened, value / objective.unit());
+        let (start, same) = screened(&objective, 2, alive.clone(), 0);
+        assert!(start == value / objective.unit() && same == alive);
+        let (lower, point) = screened(&objective, 2, alive, 3);
+        let there = Terms::new(&objective, 2).evaluate(&point, &mut vec![0.0; point.len()]);
+        assert!(lower < start && lower * objective.unit() == there);
     }
 }
 
@@ -93,7 +100,96 @@ fn a_nudge_is_small_and_has_no_structure() {
     let nudged = nudged(&[2.0; 40]);
     let shifts: Vec<f64> = nudged.iter().map(|x| (x - 2.0) / 2e-3).collect();
     assert!(shifts.iter().all(|shift| shift.abs() <= 0.5));
+    // The first are 0.618… − 1/2 and 1.236… − 3/2.
+    assert!((shifts[0] - 0.1180339887).abs() < 1e-9 && (shifts[1] + 0.2639320225).abs() < 1e-9);
     let mean = shifts.iter().sum::<f64>() / 40.0;
     let square = shifts.iter().map(|shift| shift * shift).sum::<f64>() / 40.0;
     assert!(mean.abs() < 0.05 && (square * 12.0 - 1.0).abs() < 0.1, "{mean} {square}");
+}
+
+/// Balanced classes with the cross-entropy and no bias.
+fn balanced(classes: usize, depth: usize, share: f64, strength: f64) -> Objective {
+    Objective {
+        data_term: DataTerm::CrossEntropy,
+        classes,
+        weights: vec![share; classes],
+        scales: vec![1.0; classes],
+        sharpness: 1.0,
+        depth,
+        strength,
+        bias: Bias::None,
+    }
+}
+
+#[test]
+fn gradients_are_held_against_the_price() {
+    let relative = Stop { iterations: 7, gradient: 1e-3, decrease: 1e-5 };
+    // 0.75/2²⁰ times 2²¹, and a price above one.
+    for (strength, unit, size) in [(0.75 / 1048576.0, 2097152.0, 1.5), (3.0, 1.0, 3.0)] {
+        let objective = balanced(2, 1, 0.5, strength);
+        assert_eq!(objective.unit(), unit);
+        let stop = stop(&objective, relative);
+        assert_eq!((stop.iterations, stop.gradient, stop.decrease), (7, 1e-3 * size, 1e-5));
+    }
+}
+
+/// Two classes and one layer have one minimum, at e^σ = 4 for a price of a fifth of the loss at zero, which is above it
+/// by less than as much again: all starts end there but the one at zero.
+#[test]
+fn starts_are_counted_and_reported() {
+    let objective = balanced(2, 1, 5e-7, 2e-7);
+    let given = [(1, vec![1.0, -1.0, 1.0, -1.0]), (1, vec![0.5, -0.4, 0.3, -0.6])];
+    let options = Search::default().with_starts(4);
+    let heard = Mutex::new(Vec::new());
+    let patience = |most: u64| {
+        let heard = &heard;
+        move |step: Step| {
+            heard.lock().unwrap().push((step.done, step.total));
+            if step.done < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        }
+    };
+    let found = search(&objective, 1, &given, &options, &patience(u64::MAX)).unwrap();
+    let expected = 1e-6 * (1.25_f64.ln() + 0.2 * 4.0_f64.ln());
+    assert!((found.value / expected - 1.0).abs() < 1e-12, "{}", found.value);
+    assert_eq!((found.hits, found.starts), (6, 7));
+    // Each start, and then the two values that differ.
+    let mut heard_of = core::mem::take(&mut *heard.lock().unwrap());
+    heard_of.sort_unstable();
+    let expected = [0, 1, 2, 3, 4, 5, 6, 7, 7].map(|done| (done, Some(7)));
+    assert_eq!(heard_of, expected);
+    // It can be ended at any time, also when all starts are done.
+    for most in [0, 3, 7] {
+        let ended = search(&objective, 1, &given, &options, &patience(most));
+        assert_eq!(ended.unwrap_err(), Error::Cancelled);
+    }
+}
+
+#[test]
+fn the_smallest_price_is_searched() {
+    let search = |strength: f64| {
+        let options = Search::default().with_starts(1);
+        search(&balanced(2, 1, 0.5, strength), 1, &[], &options, &())
+    };
+    assert!(search(LEAST_PRICE).is_ok());
+    let Error::Unrepresentable { log10, .. } = search(LEAST_PRICE / 10.0).unwrap_err() else {
+        panic!("a price below the least")
+    };
+    assert!((log10 + 261.0).abs() < 1e-10);
+}
+
+/// Two classes of four against each other and the others at the origin: no minimum, but without structure in it a descent
+/// does not leave.
+#[test]
+fn saddles_are_left_where_that_is_asked_for() {
+    let objective = balanced(4, 2, 0.25, 0.01);
+    let point = vec![1.0, -1.0, 0.0, 0.0, 1.0, -1.0, 0.0, 0.0];
+    let saddle = followed(&objective, 1, point.clone()).unwrap();
+    assert_eq!(saddle.is_minimum, Some(false));
+    let descent = Descent { gradient: vec![0.0; 8], point, value: 0.0 };
+    let minimum = finish(&objective, &End { rank: 1, descent }).unwrap();
+    assert_eq!(minimum.is_minimum, Some(true));
+    assert!(minimum.value < 0.9 * saddle.value && minimum.gradient < 1e-14, "{minimum:?}");
+    // Nothing is left of terms that are all zero.
+    let descent = Descent { point: vec![0.0; 16], gradient: vec![0.0; 16], value: 0.0 };
+    assert_eq!(without_dead_terms(&objective, 2, &descent).unwrap(), (0, Vec::new()));
 }
