@@ -265,8 +265,8 @@ impl Penalized<'_> {
         if self.regularization.depth() == 1 {
             let ufm = ConvexUfm::cross_entropy(self.counts.clone(), self.regularization.clone())?;
             match self.convex(ufm, effort) {
-                // The minimum of the convex program has a larger rank.
-                Err(Error::NoClosedForm { .. }) if !self.is_wide() => {}
+                // The minimum of the convex program has a larger rank than the widths leave room for.
+                Err(Error::NoClosedForm { .. }) => {}
                 result => return result,
             }
         }
@@ -392,3 +392,6 @@ fn check_room(counts: &ClassCounts, widths: Option<&[usize]>) -> Result<()> {
         false => unknown("this model with a width below K − 1"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,3 +238,75 @@ fn check_energies(weight_energy: f64, feature_energy: f64) -> Result<()> {
     check_positive("weight_energy", weight_energy)?;
     check_positive("feature_energy", feature_energy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prediction::Prediction;
+
+    fn model(runs: &[(u64, usize)], weight_energy: f64, feature_energy: f64) -> LayerPeeled {
+        let counts = ClassCounts::from_runs(runs.iter().copied()).unwrap();
+        LayerPeeled::new(counts, weight_energy, feature_energy).unwrap()
+    }
+
+    /// A single largest class with a small budget is left to the program, which keeps the digits.
+    #[test]
+    fn two_sizes_are_solved_in_closed_form_but_where_digits_would_suffer() {
+        let (closed, program) = ("proved", "proved_within_gap");
+        for (runs, energy, expected) in [
+            (&[(20, 3), (10, 3)][..], 1.0, closed),
+            (&[(20, 3), (10, 3)], 1e-6, closed),
+            (&[(50, 1), (10, 4)], 1.0, closed),
+            (&[(50, 1), (10, 4)], 1e-6, program),
+            (&[(20, 6)], 1e-6, closed),
+            (&[(20, 1), (10, 1), (5, 1)], 1.0, program),
+        ] {
+            let minimum = model(runs, energy, energy).global_minimum().unwrap();
+            assert_eq!(minimum.verdict().keyword(), expected, "{runs:?}, {energy}");
+        }
+    }
+
+    #[test]
+    fn the_critical_ratio_is_that_of_two_sizes() {
+        let ratio = layer_peeled_critical_ratio(3, 4, 2.0, 0.7).unwrap();
+        assert_eq!(model(&[(10, 4), (70, 3)], 2.0, 0.7).critical_ratio(), Some(ratio));
+        for runs in [&[(10, 4)][..], &[(10, 4), (20, 1), (30, 2)], &[(30, 4), (10, 1)]] {
+            assert_eq!(model(runs, 2.0, 0.7).critical_ratio(), None);
+        }
+        let error = |large, small| layer_peeled_critical_ratio(large, small, 1.0, 1.0).unwrap_err();
+        let most = 1 << 53;
+        let expected = |argument, value, range| Error::out_of_range(argument, value, range);
+        let (large, small) = ("between 1 and 2⁵³", "between 2 and 2⁵³");
+        assert_eq!(error(0, 2), expected("majority_classes", 0.0, large));
+        assert_eq!(error(2, 1), expected("minority_classes", 1.0, small));
+        assert_eq!(error(most + 2, 2), expected("majority_classes", most as f64 + 2.0, large));
+        assert_eq!(error(1, most + 2), expected("minority_classes", most as f64 + 2.0, small));
+        assert!(layer_peeled_critical_ratio(1, 2, 1.0, 1.0).unwrap() > 1.0);
+        assert!(layer_peeled_critical_ratio(most, most, 1e-16, 1e-16).unwrap() >= 1.0);
+        // Of a large ratio there is the logarithm.
+        let error = layer_peeled_critical_ratio(5, 6, 1e3, 1e3).unwrap_err();
+        let Error::Unrepresentable { log10, .. } = error else { panic!("{error}") };
+        let logarithm = TwoSizes { classes: [5.0, 6.0] }.log_critical_ratio(11e3);
+        assert!((log10 * 10.0_f64.ln() / logarithm - 1.0).abs() < 1e-14 && log10 > 308.0);
+    }
+
+    /// Each class has the geometry of its run; two classes of one sample more are told apart from single ones.
+    #[test]
+    fn classes_are_asked_for_one_by_one() {
+        let minimum = model(&[(1000, 2), (10, 3), (1000, 1)], 1.0, 2.0).global_minimum().unwrap();
+        let runs: Vec<_> = minimum.class_runs().collect();
+        for (run, geometry) in runs {
+            for class in run.classes() {
+                assert_eq!(minimum.class(class), Some(geometry));
+            }
+        }
+        assert_eq!(minimum.class(6), None);
+        // The small classes share one classifier: two directions of the large ones, and one between both.
+        let values = minimum.singular_values(1..=1).unwrap();
+        let multiplicities: Vec<usize> = values.iter().map(|value| value.multiplicity).collect();
+        assert_eq!(multiplicities.iter().sum::<usize>(), 3);
+        assert_eq!(minimum.rank(), 3);
+        assert_eq!(model(&[(20, 3), (10, 3)], 1e-6, 1e-6).global_minimum().unwrap().rank(), 2);
+        assert!(minimum.is_unique() && minimum.bias().is_none() && minimum.widths().is_none());
+    }
+}

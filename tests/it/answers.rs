@@ -34,7 +34,7 @@ fn affine_rank(means: &DMatrix<f64>) -> usize {
     values.iter().filter(|&&value| value > 1e-7 * means.amax().max(1e-300)).count()
 }
 
-/// Numbers of classes and layers, and widths where they are limited.
+/// Numbers of classes and layers, widths where they are limited, and the bias or that there is none.
 pub fn check_shape(name: &str, prediction: &dyn Prediction, head: &LinearHead) {
     assert_eq!(
         (prediction.classes(), prediction.depth()),
@@ -44,6 +44,10 @@ pub fn check_shape(name: &str, prediction: &dyn Prediction, head: &LinearHead) {
     if let Some(widths) = prediction.widths() {
         assert_eq!(widths, head.widths(), "{name}");
     }
+    let (bias, of_head) = (prediction.bias(), head.bias().map(|bias| bias.as_slice().to_vec()));
+    assert_eq!(bias.as_ref().map(Vec::len), of_head.as_ref().map(Vec::len), "{name}");
+    let mut entries = bias.iter().flatten().zip(of_head.iter().flatten());
+    assert!(entries.all(|(a, b)| alike(*a, *b, 1.0)), "{name}: {bias:?}, {of_head:?}");
 }
 
 /// Symmetry, rank, geometry and the runs of the bias.

@@ -105,7 +105,7 @@ fn distance_from_origin(points: &DMatrix<f64>) -> Result<f64> {
     let largest = squares.iter().copied().fold(0.0, f64::max);
     let first = (0..squares.len()).min_by(|&i, &j| squares[i].total_cmp(&squares[j])).unwrap_or(0);
     let mut corral = Corral { members: vec![first], weights: vec![1.0] };
-    let cap = 100 + 20 * (points.ncols() + points.nrows());
+    let cap = most_steps(points);
     for _ in 0..cap {
         let nearest = corral.point(points);
         let products = points.transpose() * &nearest;
@@ -122,6 +122,11 @@ fn distance_from_origin(points: &DMatrix<f64>) -> Result<f64> {
         algorithm: "search for the nearest point of a hull",
         iterations: cap,
     })
+}
+
+/// Cap on the steps, which end by themselves unless rounding keeps them from it.
+fn most_steps(points: &DMatrix<f64>) -> usize {
+    100 + 20 * (points.ncols() + points.nrows())
 }
 
 impl Corral {
@@ -179,5 +184,62 @@ impl Corral {
         let solution = solve_positive_definite(gram, &ones)?;
         let sum = solution.sum();
         Some(solution.iter().map(|entry| entry / sum).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::dmatrix;
+
+    use super::*;
+
+    #[test]
+    fn bounds_of_every_kind() {
+        let half = 0.5; // 1 − cos 60°
+        for (classes, dimension, distance, attained) in [
+            (2, 1, 2.0, true),
+            (3, 1, 0.0, true),
+            (3, 2, 1.5, true),
+            (6, 2, half, true),
+            (5, 4, 1.25, true),
+            (6, 4, 1.0, true),
+            (7, 4, 1.0, true),
+            (8, 4, 1.0, true),
+            (9, 4, 1.0, false),
+        ] {
+            let bound = one_vs_rest_bound(classes, dimension).unwrap();
+            assert!((bound.distance - distance).abs() < 1e-15, "{classes}, {dimension}");
+            assert_eq!(bound.attained, attained, "{classes}, {dimension}");
+        }
+    }
+
+    /// The nearest point can be a corner in the middle of a face, and everything can be small.
+    #[test]
+    fn distances_of_known_hulls() {
+        let face = dmatrix![1.0, 1.0, 1.0; -1.0, 1.0, 0.0];
+        let edge = dmatrix![1.0, 0.0, 2.0; 0.0, 1.0, 2.0];
+        for size in [1.0, 1e-8] {
+            assert_eq!(distance_from_origin(&(&face * size)).unwrap(), size);
+            let distance = distance_from_origin(&(&edge * size)).unwrap();
+            assert!((distance / size - 0.5_f64.sqrt()).abs() < 1e-15);
+        }
+    }
+
+    /// The nearest point of the plane of three points has the weights 6, −3/2 and −7/2. On the way to it from (1, 2, 4)/7
+    /// the last one reaches zero first, and of what is left 5/9 and 4/9 are nearest.
+    #[test]
+    fn members_leave_where_their_weight_is_zero() {
+        let points = dmatrix![3.0, 1.0, 4.0; 2.0, 1.0, 3.0; 2.0, 4.0, 1.0];
+        let weights = [1.0, 2.0, 4.0].map(|weight| weight / 7.0).to_vec();
+        let mut corral = Corral { members: vec![0, 1, 2], weights };
+        let goal = corral.affine_weights(&points, 26.0).unwrap();
+        assert!(goal.iter().zip([6.0, -1.5, -3.5]).all(|(a, b)| (a - b).abs() < 1e-11), "{goal:?}");
+        corral.settle(&points, 26.0);
+        assert_eq!(corral.members, [0, 1]);
+        assert!(corral.weights.iter().zip([5.0, 4.0]).all(|(a, b)| (a - b / 9.0).abs() < 1e-14));
+        // Another weight that is smallest leaves, and the rest is made one.
+        let mut corral = Corral { members: vec![4, 7, 9], weights: vec![0.25, 0.125, 0.25] };
+        corral.drop_smallest();
+        assert_eq!((corral.members, corral.weights), (vec![4, 9], vec![0.5, 0.5]));
     }
 }

@@ -222,3 +222,46 @@ impl Prediction for UnitMinimum {
         self.fitted().assemble(&norms, None, basis, None, counts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::contrastive::unit::UnitFeatures;
+
+    /// What each loss has: layers, a classifier, and a minimum that is the only one.
+    #[test]
+    fn answers_are_those_of_the_loss() {
+        let counts = |sizes: &[u64]| ClassCounts::new(sizes).unwrap();
+        let contrastive = |sizes| UnitFeatures::supervised_contrastive(counts(sizes), 0.3).unwrap();
+        let nonnegative = |sizes| contrastive(sizes).with_nonnegative_features().unwrap();
+        let spherical = UnitFeatures::spherical_cross_entropy(counts(&[1, 1, 1]), 0.3).unwrap();
+        let (simplex, orthogonal) = (Geometry::SimplexEtf, Geometry::OrthogonalFrame);
+        for (model, depth, geometry, source, is_unique) in [
+            (contrastive(&[4, 4, 4]), 0, simplex.clone(), CONTRASTIVE, true),
+            (nonnegative(&[4, 1, 3]), 0, orthogonal.clone(), NONNEGATIVE, true),
+            (nonnegative(&[4, 1, 1]), 0, orthogonal, NONNEGATIVE, false),
+            (spherical, 1, simplex, SPHERICAL, true),
+        ] {
+            let minimum = model.global_minimum().unwrap();
+            assert_eq!((minimum.depth(), minimum.geometry()), (depth, geometry));
+            assert_eq!(minimum.verdict(), Verdict::Proved(source.clone()));
+            assert_eq!(minimum.is_unique(), is_unique);
+            assert_eq!(minimum.feature_singular_values().is_ok(), is_unique);
+            let loss_function = match depth {
+                0 => LossFunction::SupervisedContrastive,
+                _ => LossFunction::CrossEntropy,
+            };
+            let objective = TrainingObjective::UnitVectors {
+                loss_function,
+                temperature: 0.3,
+                nonnegative_features: source == NONNEGATIVE,
+            };
+            assert_eq!(minimum.training_objective(), objective);
+            for (_, class) in minimum.class_runs().unwrap() {
+                let norms = (class.classifier_norm_squared, class.feature_norm_squared);
+                assert_eq!(norms, ((depth == 1).then_some(1.0), Some(1.0)));
+            }
+            assert!(minimum.bias().is_none() && minimum.widths().is_none());
+        }
+    }
+}

@@ -207,4 +207,28 @@ mod tests {
         let refused = MinorityCollapse::new(&biased, 6, &());
         assert!(matches!(refused, Err(Error::NotAnswered { .. })));
     }
+
+    #[test]
+    fn of_many_classes_the_first_the_last_and_some_between_are_chosen() {
+        let of = |text: &str, most: usize| -> Vec<(usize, u64)> {
+            let norms = chosen(&text.parse().unwrap(), most);
+            norms.into_iter().map(|class| (class.class, class.count)).collect()
+        };
+        let seven = "10,70,60,50,40,30,20,70";
+        assert_eq!(of(seven, 1), [(1, 70)]);
+        assert_eq!(of(seven, 2), [(1, 70), (0, 10)]);
+        assert_eq!(of(seven, 3), [(1, 70), (4, 40), (0, 10)]);
+        assert_eq!(of(seven, 4), [(1, 70), (3, 50), (5, 30), (0, 10)]);
+        assert_eq!(of(seven, 9).len(), 7);
+        assert_eq!(of("5x3", 9), [(0, 5), (1, 5), (2, 5)]);
+    }
+
+    /// Where the small classes are dead at every ratio there is no critical one: N² λ² = n at N = 667 for n = 100.
+    #[test]
+    fn what_is_dead_from_the_start_has_no_critical_ratio() {
+        for counts in ["1000x5,100x5", "100x5"] {
+            let here = minimum(counts, 0.3);
+            assert_eq!(MinorityCollapse::new(&here, 6, &()).unwrap().critical, [0.0; 0]);
+        }
+    }
 }

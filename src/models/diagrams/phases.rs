@@ -222,17 +222,22 @@ fn like(problem: &ConvexUfm, counts: ClassCounts, decays: &Regularization) -> Re
     }
 }
 
-/// Two and more layers, cross-entropy: the structures with the lowest loss over strength and depth.
-fn structures(landscape: &Landscape, monitor: &dyn Monitor) -> Result<PhaseDiagram> {
-    let problem = landscape.problem();
-    let (own, classes) = (problem.depth(), problem.classes());
-    let depths: BTreeSet<usize> = if classes <= FEW_CLASSES {
+/// The depths that are looked at for so many classes, from that of the problem itself.
+fn depths_beside(own: usize, classes: usize) -> BTreeSet<usize> {
+    if classes <= FEW_CLASSES {
         (1..=DEPTHS).chain([own]).collect()
     } else if classes <= MORE_CLASSES {
         (own.saturating_sub(1).max(1)..=own + 1).collect()
     } else {
         [own].into()
-    };
+    }
+}
+
+/// Two and more layers, cross-entropy: the structures with the lowest loss over strength and depth.
+fn structures(landscape: &Landscape, monitor: &dyn Monitor) -> Result<PhaseDiagram> {
+    let problem = landscape.problem();
+    let (own, classes) = (problem.depth(), problem.classes());
+    let depths = depths_beside(own, classes);
     let total = depths.len() as u64;
     let mut columns = Vec::new();
     for (done, depth) in (1..).zip(depths) {
@@ -242,4 +247,146 @@ fn structures(landscape: &Landscape, monitor: &dyn Monitor) -> Result<PhaseDiagr
         monitor.report("depths", done, Some(total))?;
     }
     Ok(PhaseDiagram::Structures { depths: columns, depth: own, strength: problem.strength() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::cross_entropy::CrossEntropyUfm;
+    use crate::models::squared::Ufm;
+
+    fn decays(depth: usize, factor: f64) -> Regularization {
+        Regularization::new(&vec![2e-3 * factor; depth], 1e-3 * factor).unwrap()
+    }
+
+    fn entropy(counts: &str) -> ConvexUfm {
+        ConvexUfm::cross_entropy(counts.parse().unwrap(), decays(1, 1.0)).unwrap()
+    }
+
+    /// At its factor on both decays a class is just as large as the largest that merges, and at the last one everything is
+    /// just zero.
+    #[test]
+    fn limits_of_one_layer_are_where_classes_merge() {
+        let smoothed = entropy("100,100,20,20").with_label_smoothing(0.1).unwrap();
+        let plain = entropy("100,100,20,20");
+        for problem in [smoothed, plain] {
+            let diagram = merging(&problem, &()).unwrap();
+            let PhaseDiagram::Merging { limits, zero, imbalance } = diagram else {
+                panic!("one layer")
+            };
+            assert_eq!((limits[0].class, limits[0].count, imbalance), (2, 20, 5.0));
+            assert_eq!(limits[0].is_smaller, Some(true));
+            let stretching = Stretching::new(problem.counts(), problem.regularization()).unwrap();
+            let scaled = |counts: &ClassCounts, factor: f64| {
+                let own = stretching.regularization();
+                let weight_decay = own.weight_decays()[0] * factor;
+                let decays = Regularization::new(&[weight_decay], own.feature_decay() * factor);
+                like(&problem, counts.clone(), &decays.unwrap()).unwrap()
+            };
+            let steps: Vec<ClassCounts> = stretching.steps().collect();
+            assert_eq!((limits[0].points.len(), zero.len()), (steps.len(), steps.len()));
+            for step in [0, 30, 120] {
+                let (ratio, factor) = limits[0].points[step];
+                assert_eq!(ratio, steps[step].imbalance());
+                let size = steps[step].count(2).unwrap() as f64;
+                let merging = scaled(&steps[step], factor).merging_count(1.0).unwrap();
+                assert!((merging / size - 1.0).abs() < 1e-12, "{step}: {merging}, {size}");
+                let (ratio, factor) = zero[step];
+                assert_eq!(ratio, steps[step].imbalance());
+                let left = scaled(&steps[step], factor).collapse_factor().unwrap();
+                assert!((left - 1.0).abs() < 1e-9, "{step}: {left}");
+            }
+        }
+    }
+
+    /// Where the total collapse is not known there is no diagram.
+    #[test]
+    fn the_squared_loss_of_one_layer_is_refused() {
+        let squared = ConvexUfm::squared_error("30,30,5".parse().unwrap(), decays(1, 1.0)).unwrap();
+        assert!(matches!(merging(&squared, &()), Err(Error::NoClosedForm { .. })));
+    }
+
+    /// Two classes and more of one size and weight are a group.
+    #[test]
+    fn groups_are_of_one_size_and_weight() {
+        let groups = |problem: &ConvexUfm| -> Vec<(usize, u64, Option<bool>)> {
+            let stretching = Stretching::new(problem.counts(), problem.regularization()).unwrap();
+            let found = groups_of(problem, &stretching.in_halves()).unwrap();
+            found.into_iter().map(|limit| (limit.class, limit.count, limit.is_smaller)).collect()
+        };
+        let (smaller, larger) = (Some(true), Some(false));
+        assert_eq!(groups(&entropy("90,90,20,20")), [(2, 20, smaller), (0, 90, larger)]);
+        assert_eq!(groups(&entropy("90,20,20")), [(1, 20, smaller)]);
+        assert_eq!(groups(&entropy("90,90,20,20,7,20")), [(2, 20, None), (0, 90, None)]);
+        assert_eq!(groups(&entropy("30x4")), [(2, 30, smaller), (0, 30, larger)]);
+        let weighted = entropy("90,20,20,20").with_class_weights(&[1.0, 2.0, 1.0, 2.0]).unwrap();
+        assert_eq!(groups(&weighted), [(1, 20, smaller)]);
+        assert_eq!([0, 1, 7].map(|class| weight_of(&weighted, class)), [1.0, 2.0, 1.0]);
+    }
+
+    #[test]
+    fn curves_that_differ_by_rounding_are_equal() {
+        for value in [0.01, 30.0] {
+            let equal =
+                |other: f64| are_equal(&[(1.0, 1.0), (2.0, value)], &[(1.0, 1.0), (2.0, other)]);
+            assert!(equal(value) && equal(value * (1.0 + 0.9e-9)) && equal(value * (1.0 - 0.9e-9)));
+            assert!(!equal(value * (1.0 + 1.1e-9)) && !equal(value * (1.0 - 1.1e-9)));
+        }
+    }
+
+    /// Another problem is like the own one but for the classes.
+    #[test]
+    fn problems_keep_loss_weights_and_smoothing() {
+        let counts: ClassCounts = "5,4,3".parse().unwrap();
+        let smoothed = entropy("90,20,20").with_label_smoothing(0.1).unwrap();
+        let squared = ConvexUfm::squared_error(counts.clone(), decays(1, 1.0)).unwrap();
+        let weighted = squared.clone().with_class_weights(&[1.0, 2.0, 3.0]).unwrap();
+        for problem in [smoothed, squared, weighted] {
+            let other = like(&problem, counts.clone(), &decays(1, 2.0)).unwrap();
+            assert_eq!((other.counts(), other.regularization()), (&counts, &decays(1, 2.0)));
+            assert_eq!(other.loss_function(), problem.loss_function());
+            assert_eq!(other.class_weights(), problem.class_weights());
+            assert_eq!(other.label_smoothing(), problem.label_smoothing());
+        }
+    }
+
+    /// Few classes have all depths, some the neighbors, and many their own.
+    #[test]
+    fn depths_are_those_that_there_is_time_for() {
+        for (classes, own, expected) in [
+            (2, 2, &[1, 2, 3, 4, 5, 6][..]),
+            (6, 8, &[1, 2, 3, 4, 5, 6, 8]),
+            (7, 2, &[1, 2, 3]),
+            (12, 3, &[2, 3, 4]),
+            (13, 2, &[2]),
+        ] {
+            let found: Vec<usize> = depths_beside(own, classes).into_iter().collect();
+            assert_eq!(found, expected, "{classes}");
+        }
+    }
+
+    #[test]
+    fn every_model_has_its_diagram() {
+        let kind = |model: &AnyModel| match PhaseDiagram::new(model, &()) {
+            Ok(PhaseDiagram::Survival { .. }) => "survival",
+            Ok(PhaseDiagram::Merging { .. }) => "merging",
+            Ok(PhaseDiagram::Structures { .. }) => "structures",
+            Err(_) => "none",
+        };
+        let balanced = |depth| {
+            let ufm = CrossEntropyUfm::new(3, 5, decays(depth, 1.0)).unwrap();
+            AnyModel::CrossEntropy(ufm.landscape().unwrap())
+        };
+        let squared = Ufm::new("30,20,20".parse().unwrap(), decays(2, 1.0)).unwrap();
+        let convex = entropy("30,20,20").global_minimum().unwrap();
+        assert_eq!(kind(&AnyModel::Squared(squared.global_minimum().unwrap())), "survival");
+        assert_eq!(kind(&AnyModel::Convex(convex)), "merging");
+        assert_eq!([1, 2].map(|depth| kind(&balanced(depth))), ["merging", "structures"]);
+        let AnyModel::CrossEntropy(landscape) = balanced(2) else { panic!("balanced classes") };
+        let diagram = structures(&landscape, &()).unwrap();
+        let PhaseDiagram::Structures { depths, depth, strength } = diagram else {
+            panic!("several layers")
+        };
+        assert_eq!((depths.len(), depth, strength), (6, 2, landscape.problem().strength()));
+    }
 }

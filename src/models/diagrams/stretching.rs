@@ -145,4 +145,66 @@ mod tests {
             assert!(stretching.steps().count() > 20);
         }
     }
+
+    /// Of two sizes the smaller stays, balanced classes are halved or become a tail, and else the number of samples stays.
+    #[test]
+    fn classes_are_stretched_by_their_kind() {
+        let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let stretched = |text: &str, halves: bool| {
+            let stretching = Stretching::new(&text.parse().unwrap(), &decays).unwrap();
+            assert_eq!(
+                (stretching.parts, stretching.regularization.feature_decay()),
+                (10_000, 1e-7)
+            );
+            let stretching = if halves { stretching.in_halves() } else { stretching };
+            let counts = stretching.at(3.0).unwrap();
+            (0..counts.classes()).map(|k| counts.count(k).unwrap() as f64 / 1e4).collect::<Vec<_>>()
+        };
+        assert_eq!(stretched("2,9,2", false), [2.0, 6.0, 2.0]);
+        assert_eq!(stretched("2,9,2", true), [2.0, 6.0, 2.0]);
+        assert_eq!(stretched("5x5", true), [15.0, 15.0, 15.0, 5.0, 5.0]);
+        assert_eq!(stretched("5x1", true), [15.0]);
+        let tail = stretched("5x3", false);
+        assert!(tail.is_sorted_by(|a, b| a > b) && (tail.iter().sum::<f64>() - 15.0).abs() < 1e-3);
+        // Very many samples are divided less.
+        let many: ClassCounts = format!("{}x2", 1_u64 << 45).parse().unwrap();
+        assert_eq!(Stretching::new(&many, &decays).unwrap().parts, 16);
+    }
+
+    /// From 1 to 100 or twice the own ratio in 120 steps of one factor, as long as every class has a sample.
+    #[test]
+    fn ratios_rise_by_a_factor() {
+        let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+        for (text, end, steps) in [("8000,100", 160.0, 121), ("300,100", 100.0, 121)] {
+            let stretching = Stretching::new(&text.parse().unwrap(), &decays).unwrap();
+            let ratios: Vec<f64> = stretching.steps().map(|counts| counts.imbalance()).collect();
+            assert_eq!(ratios.len(), steps);
+            for (step, ratio) in ratios.iter().enumerate() {
+                let expected = f64::powf(end, step as f64 / 120.0);
+                assert!((ratio / expected - 1.0).abs() < 1e-6, "{text}: {step}");
+            }
+            let heard = std::sync::Mutex::new(Vec::new());
+            let monitor = |step: crate::monitor::Progress| {
+                heard.lock().unwrap().push((step.done, step.total));
+                core::ops::ControlFlow::Continue(())
+            };
+            let mut seen = Vec::new();
+            let visit = |ratio, counts: ClassCounts| {
+                assert_eq!(ratio, counts.imbalance());
+                seen.push(ratio);
+                Ok(())
+            };
+            stretching.watched(&monitor, visit).unwrap();
+            assert_eq!(seen, ratios);
+            let expected: Vec<_> = (1..=121).map(|done| (done, Some(121))).collect();
+            assert_eq!(*heard.lock().unwrap(), expected);
+        }
+        let stretching = Stretching::new(&"40,10,2".parse().unwrap(), &decays).unwrap();
+        let steps: Vec<ClassCounts> = stretching.steps().collect();
+        assert!((20..121).contains(&steps.len()));
+        let has_samples = |counts: &ClassCounts| counts.sizes().all(|group| group.size >= 10_000);
+        assert!(steps.iter().all(has_samples));
+        let next = f64::powf(100.0, steps.len() as f64 / 120.0);
+        assert!(!has_samples(&stretching.at(next).unwrap()));
+    }
 }

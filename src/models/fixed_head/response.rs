@@ -175,3 +175,36 @@ impl FixedSimplexHead {
         low + sign_change(0.0, high, sum)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A strong decay leaves z = (y − 1/K)/μ up to terms of the size 1/μ², with all digits.
+    #[test]
+    fn small_logits_keep_their_digits() {
+        let head = FixedSimplexHead::new(3, 2.0, 3e12).unwrap();
+        assert_eq!((head.classes(), head.norm_squared()), (3, 2.0));
+        let strength = 3e12 * (2.0 / 3.0) / 2.0;
+        assert!((head.strength() / strength - 1.0).abs() < 1e-15);
+        let label = [0.7, 0.2, 0.1];
+        let response = head.response(&label).unwrap();
+        for (logit, entry) in response.logits.iter().zip(label) {
+            let expected = (entry - 1.0 / 3.0) / strength;
+            assert!((logit / expected - 1.0).abs() < 1e-11, "{logit:e} {expected:e}");
+        }
+    }
+
+    /// Labels are divided by their sum.
+    #[test]
+    fn sums_near_one_are_made_one() {
+        let head = FixedSimplexHead::new(3, 1.0, 1e-2).unwrap();
+        let label = [0.5, 0.25, 0.25];
+        let exact = head.response(&label).unwrap();
+        let near = head.response(&label.map(|entry| entry * (1.0 + 9e-10))).unwrap();
+        for (a, b) in exact.logits.iter().zip(&near.logits) {
+            assert!((a - b).abs() < 1e-13);
+        }
+        assert!(head.response(&label.map(|entry| entry * (1.0 + 2e-9))).is_err());
+    }
+}

@@ -199,8 +199,7 @@ impl LayerPeeledMinimum {
     fn geometry_of(&self, run: Run) -> ClassGeometry {
         let group = run.group;
         let members = self.problem.counts().groups()[group].class_count as f64;
-        let within =
-            if members > 1.0 { self.within[group] * (members - 1.0) / members } else { 0.0 };
+        let within = self.within[group] * (members - 1.0) / members;
         let norm = |vectors: &DMatrix<f64>| {
             let row = vectors.row(group);
             let entries = self.between.iter().zip(&row);

@@ -29,7 +29,7 @@ impl LayerPeeledMinimum {
     }
 
     /// Number of singular directions of Z.
-    fn rank(&self) -> usize {
+    pub(super) fn rank(&self) -> usize {
         let between = self.between.iter().filter(|value| **value > 0.0).count();
         between + self.contrasts().map(|(_, _, multiplicity)| multiplicity).sum::<usize>()
     }

@@ -175,11 +175,95 @@ fn separate(own: f64, other: f64, excess: f64) -> Side {
             excess - ((own * near(q) + far(q)) / sum(q)).ln()
         }
     };
-    // K_A p_near + K_B p_far ≤ K e^(−q/2), and K (p_true − p_near) ≥ 1 − e^(−q).
-    let (classes, gap) = (own + other, -excess.exp_m1());
-    let by_share = 2.0 * (classes.ln() - excess);
-    let by_gap = -(-(classes * gap).min(1.0)).ln_1p();
-    let within = sign_change(0.0, by_share.min(by_gap), balance);
+    // K_A p_near + K_B p_far ≤ K e^(−q/2).
+    let within = sign_change(0.0, 2.0 * ((own + other).ln() - excess), balance);
     let error = ((own - 1.0) * near(within) + far(within)) / sum(within);
     Side { within, between: 0.0, loss: cross_entropy(sum(within).recip(), error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logarithms of p_true, p_near and p_far from a logit for the own class and one for those of the other size, where the
+    /// others of the own size have the logit 0.
+    fn log_probabilities([own, other]: [f64; 2], within: f64, far: f64) -> [f64; 3] {
+        let largest = within.max(far).max(0.0);
+        let exponentials = [within, 0.0, far].map(|z| (z - largest).exp());
+        let sum = exponentials[0] + (own - 1.0) * exponentials[1] + other * exponentials[2];
+        [within, 0.0, far].map(|z| z - largest - sum.ln())
+    }
+
+    fn close(found: f64, expected: f64) {
+        let error = (found - expected).abs();
+        assert!(error <= 1e-13 * expected.abs().max(1e-30), "{found:e}, {expected:e}");
+    }
+
+    /// Both conditions hold for the probabilities of the logits that are found, and the loss is theirs.
+    #[test]
+    fn a_coupled_side_obeys_its_conditions() {
+        for (own, other, excess, cosine) in [
+            (3.0, 2.0, -0.3, 0.6),
+            (3.0, 2.0, 0.2, 0.5),
+            (3.0, 2.0, -4.0, 0.9),
+            (2.0, 5.0, -1e-3, 0.3),
+            (1.0, 4.0, -0.5, 0.8),
+            (1.0, 4.0, 0.1, 0.3),
+        ] {
+            let (total, side): (f64, _) = (own + other, coupled(own, other, excess, cosine));
+            let far = side.within / own - side.between / (own * (other / total).sqrt());
+            let log_p = log_probabilities([own, other], side.within, far);
+            let [p_true, p_near, p_far] = log_p.map(f64::exp);
+            close((total * other).sqrt() * p_far, excess.exp() * cosine);
+            if own > 1.0 && excess < 0.0 {
+                close(own * p_near + other * p_far, excess.exp());
+            } else {
+                assert_eq!(side.within, 0.0);
+                close(p_true, (1.0 - other * p_far) / own);
+            }
+            close(side.loss, -log_p[0]);
+        }
+        // A multiplier whose exponential is no number: q = ln(1/p_near).
+        let side = coupled(3.0, 2.0, -800.0, 0.5);
+        close(side.within, 800.0 + 3.0_f64.ln() - (1.0 - 0.4_f64.sqrt() / 2.0).ln());
+        assert_eq!(side.loss, 0.0);
+    }
+
+    /// Without a direction between the sizes p_far/p_near is e^(q/K_A), and the contrasts obey their condition.
+    #[test]
+    fn a_separate_side_obeys_its_condition() {
+        for (own, other) in [(2.0_f64, 1e6), (2.0, 1.0), (5.0, 3.0), (1e6, 2.0)] {
+            for excess in [-1e-12, -1e-3, -0.99, -1.01, -5.0, -100.0, -700.0_f64] {
+                let side = separate(own, other, excess);
+                let far = side.within / own;
+                let log_p = log_probabilities([own, other], side.within, far);
+                if excess > -1.0 {
+                    // p_true − p_near is the rest of the probability.
+                    close(side.within.exp_m1() * log_p[1].exp(), -excess.exp_m1());
+                } else {
+                    let largest = log_p[1].max(log_p[2]);
+                    let sum = own * (log_p[1] - largest).exp() + other * (log_p[2] - largest).exp();
+                    close(largest + sum.ln(), excess);
+                }
+                assert!((side.loss + log_p[0]).abs() < 1e-15 + 1e-13 * side.loss, "{excess}");
+                assert_eq!(side.between, 0.0);
+            }
+        }
+        // Classes that nothing tells apart share the probability.
+        for (own, excess) in [(1.0, -0.1), (1.0, 0.1), (3.0, 0.0), (3.0, 0.1)] {
+            let side = separate(own, 4.0, excess);
+            assert_eq!((side.within, side.between, side.loss), (0.0, 0.0, (own + 4.0).ln()));
+        }
+    }
+
+    #[test]
+    fn logarithms_keep_their_digits() {
+        close(cross_entropy(0.9, 0.1), -(0.9_f64.ln()));
+        assert_eq!(cross_entropy(f64::NAN, 1e-20), 1e-20);
+        close(cross_entropy(1e-20, f64::NAN), 20.0 * 10.0_f64.ln());
+        close(log_ratio(1e-20, 0.5_f64.ln()), 2e-20);
+        // p = e^(−800) is no number, and gap/p none either.
+        close(log_ratio(0.25, -800.0), 0.25_f64.ln() + 800.0);
+        close(log_ratio(0.25, -720.0), 0.25_f64.ln() + 720.0);
+    }
 }

@@ -234,3 +234,82 @@ impl<'a> Equation<'a> {
         losses.sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::prediction::{Geometry, Prediction};
+    use crate::problem::regularization::{Bias, Regularization};
+
+    fn ufm(classes: usize, sets: &[(usize, u64)], decays: (f64, f64), bias: Bias) -> MultiLabelUfm {
+        let decays = Regularization::new(&[decays.0], decays.1).unwrap().with_bias(bias).unwrap();
+        MultiLabelUfm::new(classes, sets, decays).unwrap()
+    }
+
+    /// There is a product for every overlap that two sets have, and for no other.
+    #[test]
+    fn products_are_of_sets_that_there_are() {
+        let problem = ufm(5, &[(1, 2), (2, 1), (4, 3)], (1e-2, 4e-2), Bias::None);
+        let minimum = problem.global_minimum().unwrap();
+        assert_eq!(minimum.aspect(), 2.0);
+        let sets: Vec<Vec<usize>> = problem.tag_sets().collect();
+        let overlap = |a: &[usize], b: &[usize]| a.iter().filter(|tag| b.contains(tag)).count();
+        let pairs = sets.iter().flat_map(|a| sets.iter().map(move |b| (a, b)));
+        let seen: HashSet<_> = pairs.map(|(a, b)| (a.len(), b.len(), overlap(a, b))).collect();
+        for (tags, others, overlap) in
+            (0..6).flat_map(|a| (0..6).flat_map(move |b| (0..6).map(move |both| (a, b, both))))
+        {
+            let product = minimum.feature_product(tags, others, overlap);
+            assert_eq!(
+                product.is_some(),
+                seen.contains(&(tags, others, overlap)),
+                "{tags} {others}"
+            );
+        }
+    }
+
+    /// Far below 1 all sizes are one, t/K.
+    #[test]
+    fn tiny_sizes_are_alike() {
+        let problem = ufm(6, &[(1, 2), (2, 1), (5, 3)], (1e-2, 1e-2), Bias::None);
+        for size in [1e-250, 1e-20] {
+            let sizes = Equation::new(&problem).all_sizes(size);
+            assert!(
+                sizes.len() == 3 && sizes.iter().all(|other| (other / size - 1.0).abs() < 1e-14)
+            );
+        }
+    }
+
+    /// With K = 2 and one sample for each tag κ = 1/(e^α + 1) and s = α.
+    #[test]
+    fn squares_out_of_range_are_refused() {
+        let log10 = |decays: (f64, f64)| {
+            let problem = ufm(2, &[(1, 1)], decays, Bias::None);
+            let Err(Error::Unrepresentable { log10, .. }) = problem.global_minimum() else {
+                panic!("{decays:?}")
+            };
+            log10
+        };
+        let kappa = (0.5_f64.exp() + 1.0).recip();
+        let expected = (0.5_f64 / 5e307).log10();
+        for decays in [(kappa / 5e307, kappa * 5e307), (kappa * 5e307, kappa / 5e307)] {
+            assert!((log10(decays) - expected).abs() < 1e-6, "{}", log10(decays));
+        }
+    }
+
+    #[test]
+    fn answers_are_those_of_living_and_dead_logits() {
+        for (decay, bias, geometry, values) in [
+            (1e-2, Bias::None, Geometry::SimplexEtf, 1),
+            (1.0, Bias::Unregularized, Geometry::Collapsed, 0),
+        ] {
+            let minimum = ufm(4, &[(1, 2), (2, 1)], (decay, decay), bias).global_minimum().unwrap();
+            assert_eq!((minimum.geometry(), minimum.is_unique()), (geometry, true));
+            assert_eq!(minimum.singular_values(1..=1).unwrap().len(), values);
+            assert_eq!(minimum.feature_singular_values().unwrap().len(), values);
+            assert_eq!(minimum.bias(), (bias != Bias::None).then(|| vec![0.0; 4]));
+        }
+    }
+}

@@ -206,6 +206,9 @@ mod tests {
         assert_eq!(binomial(52, 5), Ok(2_598_960.0));
         assert_eq!(binomial(7, 7), Ok(1.0));
         assert!((binomial(1000, 30).unwrap() / 2.429_608_192_173_745e57 - 1.0).abs() < 1e-13);
+        // As few factors as there can be: binomials on the way to the middle may be no number.
+        assert_eq!(binomial(200, 198), Ok(19_900.0));
+        assert_eq!(binomial(2000, 1970), binomial(2000, 30));
         assert!(binomial(10_000, 5_000).is_err());
         let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
         let ufm = MultiLabelUfm::new(7, &[(3, 1), (7, 2), (6, 1)], regularization).unwrap();

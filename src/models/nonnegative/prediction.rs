@@ -232,3 +232,91 @@ impl Prediction for NonnegativeMinimum {
         Ok(ExplicitPoint::new(head, means, Copies::Classes(problem.counts().clone())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::nonnegative::problem::NonnegativeUfm;
+    use crate::problem::regularization::Regularization;
+
+    fn ufm(counts: &[u64], (weight, feature): (f64, f64), bias: Bias) -> NonnegativeUfm {
+        let decays = Regularization::new(&[weight], feature).unwrap().with_bias(bias).unwrap();
+        NonnegativeUfm::new(ClassCounts::new(counts).unwrap(), decays).unwrap()
+    }
+
+    /// Two living classes and a free bias: nothing else leaves a choice.
+    #[test]
+    fn families_are_known() {
+        let (free, penalized) = (Bias::Unregularized, Bias::Regularized(0.1));
+        for (counts, decay, bias, living, is_family) in [
+            (&[4, 4][..], 1e-2, free, 2, true),
+            (&[4, 4], 1e-2, penalized, 2, false),
+            (&[4, 4], 1e-2, Bias::None, 2, false),
+            (&[4, 4], 1.0, free, 0, false),
+            (&[4, 4, 4], 1e-2, free, 3, false),
+            (&[8, 1, 4], 7e-2, Bias::None, 2, false),
+        ] {
+            let minimum = ufm(counts, (decay, decay), bias).global_minimum().unwrap();
+            assert_eq!((minimum.living_classes(), minimum.is_family()), (living, is_family));
+            assert_eq!(minimum.is_unique(), !is_family);
+            let zeros = (bias != Bias::None && !is_family).then(|| vec![0.0; counts.len()]);
+            assert_eq!(minimum.bias(), zeros);
+            let point = minimum.explicit(&Basis::Standard).unwrap();
+            assert_eq!(point.head().bias().is_some(), bias != Bias::None);
+            assert_eq!(minimum.geometry() == Geometry::Collapsed, living == 0);
+            // The class in the middle is dead where not all live.
+            let means = point.class_means().unwrap();
+            let alive: Vec<bool> = means.column_iter().map(|mean| mean.norm() > 0.0).collect();
+            let margins = (0..counts.len()).map(|class| minimum.margin(class) > Some(0.0));
+            assert_eq!(alive, margins.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn weights_tell_classes_of_one_size_apart() {
+        let problem = ufm(&[4, 4], (1e-2, 1e-2), Bias::None);
+        let minimum = problem.global_minimum().unwrap();
+        assert!(minimum.is_symmetric() && !minimum.has_arbitrary_order());
+        let weighted = problem.with_class_weights(&[1.0, 2.0]).unwrap().global_minimum().unwrap();
+        assert!(!weighted.is_symmetric() && weighted.margin(2).is_none());
+        let values = sorted([(0.0, 1), (2.0, 0), (1.0, 2), (3.0, 1)].into_iter());
+        let found: Vec<_> = values.iter().map(|value| (value.value, value.multiplicity)).collect();
+        assert_eq!(found, [(3.0, 1), (1.0, 2)]);
+    }
+
+    /// As many dimensions as living classes are enough; a bias where weights differ and classes die is refused.
+    #[test]
+    fn what_has_no_closed_form_is_refused() {
+        let wide = |width: usize| {
+            let ufm = ufm(&[8, 1, 4], (7e-2, 7e-2), Bias::None).with_widths(&[width]).unwrap();
+            ufm.global_minimum().is_ok()
+        };
+        assert_eq!([1, 2, 3].map(wide), [false, true, true]);
+        let biased = |decay: f64, weights: &[f64]| {
+            let ufm = ufm(&[4, 4], (decay, decay), Bias::Regularized(0.1));
+            ufm.with_class_weights(weights).unwrap().global_minimum().is_ok()
+        };
+        assert!(biased(1e-2, &[1.0, 2.0]) && biased(1.0, &[1.0, 1.0]) && !biased(0.3, &[1.0, 2.0]));
+    }
+
+    /// α = ln((1 − u)/u) with u = Nκ/√(2n) for two classes, also where 1/u is no number; norms and counts out of range
+    /// have a logarithm.
+    #[test]
+    fn tiny_decays_have_large_margins() {
+        let least = f64::from_bits(1 << 34); // 2⁻¹⁰⁴⁰
+        let minimum = ufm(&[1, 1], (least, least), Bias::None).global_minimum().unwrap();
+        let expected = 1039.5 * 2.0_f64.ln();
+        assert!((minimum.margin(0).unwrap() / expected - 1.0).abs() < 1e-12);
+        let extreme = ufm(&[4, 4], (1e-320, 1e300), Bias::None);
+        let error = extreme.global_minimum().unwrap_err();
+        let Error::Unrepresentable { log10, .. } = error else { panic!("{error}") };
+        let alpha = (1.0 / (8e-10 / 8.0_f64.sqrt()) - 1.0).ln();
+        let expected = alpha.log10() + 310.0 + 2.0_f64.log10();
+        assert!((log10 - expected).abs() < 1e-4, "{log10} {expected}");
+        let usual = ufm(&[4, 4], (1e-2, 4e-2), Bias::None).with_label_smoothing(0.2).unwrap();
+        let error = usual.smallest_surviving_count(1e-200).unwrap_err();
+        let Error::Unrepresentable { log10, .. } = error else { panic!("{error}") };
+        // Nκ/((1 − δ) ω) = 8 · 0.02/0.8 · 10²⁰⁰.
+        assert!((log10 - 2.0 * (200.0 + 0.2_f64.log10())).abs() < 1e-11, "{log10}");
+    }
+}

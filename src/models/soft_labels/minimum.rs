@@ -87,3 +87,37 @@ impl CenteredSupports {
         &self.decomposition.factors
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::soft_labels::certificate::Exactness;
+    use crate::prediction::Prediction;
+
+    /// What is proved is the minimum, and the only one if the subgradient is negative off the supports.
+    #[test]
+    fn answers_are_those_of_the_certificate() {
+        let problem = SparseLabels::new(3, &[vec![0], vec![1, 2]], &[4, 9]).unwrap();
+        let found = problem.global_minimum().unwrap();
+        for (exactness, largest, proof, is_unique) in [
+            (Exactness::Polar, -0.1, "proved", true),
+            (Exactness::Polar, 0.0, "proved", false),
+            (Exactness::Subgradient, -0.1, "proved", true),
+            (Exactness::Subgradient, 1e-17, "proved", false),
+            (Exactness::Improvable, -0.1, "proved_not_global", false),
+            (Exactness::Undecided, -0.1, "best_known", false),
+        ] {
+            let certificate = Certificate {
+                exactness,
+                largest_of_subgradient: largest,
+                lower_bound: 0.5,
+                ..*found.certificate()
+            };
+            let found = CenteredSupports { certificate, ..found.clone() };
+            assert_eq!(found.verdict().keyword(), proof);
+            assert_eq!((certificate.is_exact(), found.is_unique()), (proof == "proved", is_unique));
+            let bound = if proof == "proved" { found.loss() } else { 0.5 };
+            assert_eq!(found.lower_bound(), Some(bound));
+        }
+    }
+}

@@ -247,6 +247,7 @@ fn project(column: &mut DVectorViewMut<'_, f64>, support: &[usize], margin: f64)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prediction::Prediction;
 
     /// Singular values below some roundings of the largest are left out, at every size and shape, and no others.
     #[test]
@@ -265,5 +266,28 @@ mod tests {
             }
         }
         assert_eq!(without_rounding(&DMatrix::zeros(3, 4)).unwrap().values.len(), 0);
+    }
+
+    /// Seven rounds, whatever the unit of the samples is; none where the polar factor proves the centered supports, and an
+    /// end where the gap does not fall any more.
+    #[test]
+    fn rounds_are_few() {
+        let four = [vec![0, 1, 2], vec![0, 3], vec![1, 3], vec![2, 4]];
+        let three = [vec![0, 1], vec![0, 2], vec![0]];
+        for (supports, samples, steps) in [
+            (&[vec![0], vec![1], vec![2, 3]][..], &[10, 4, 7][..], 0),
+            (&four, &[9, 1, 1, 4], 7),
+            (&four, &[90_000, 10_000, 10_000, 40_000], 7),
+            (&three, &[3, 8, 2], 7),
+            (&four, &[9, 1, 100_000_000_000, 4], 3),
+        ] {
+            let problem = SparseLabels::new(5, supports, samples).unwrap();
+            let found = problem.smallest_logits().unwrap();
+            assert_eq!(found.steps(), steps, "{samples:?}: {:e}", found.gap() / found.norm());
+            let gap = found.gap() / found.norm();
+            assert_eq!(gap < 1e-11, steps != 3, "{gap:e}");
+            assert!(found.gap() >= 0.0 && found.lower_bound() == found.norm() - found.gap());
+            assert!(!found.is_unique() && found.loss() == found.norm());
+        }
     }
 }

@@ -226,7 +226,10 @@ fn rank(matrix: &DMatrix<f64>) -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use core::ops::ControlFlow;
+
     use super::*;
+    use crate::monitor::Progress;
 
     #[test]
     fn momentum_grows_as_fast_as_it_may() {
@@ -271,5 +274,74 @@ mod tests {
         // Four roundings for each row and column, of the largest.
         assert_eq!(tiny(3.1 * 16.0 * f64::EPSILON).unwrap(), 2);
         assert_eq!(tiny(2.9 * 16.0 * f64::EPSILON).unwrap(), 1);
+    }
+
+    fn decomposed(
+        classes: usize,
+        supports: &[Vec<usize>],
+        samples: &[u64],
+    ) -> (SparseLabels, Decomposition) {
+        let problem = SparseLabels::new(classes, supports, samples).unwrap();
+        let decomposition = Decomposition::new(&problem).unwrap();
+        (problem, decomposition)
+    }
+
+    #[test]
+    fn rounding_is_that_of_the_shape_and_the_condition() {
+        let supports = [vec![0, 1, 2], vec![0, 3], vec![1, 3]];
+        let (problem, decomposition) = decomposed(5, &supports, &[900, 1, 4]);
+        let values = problem.scaled_supports().singular_values();
+        let expected = 8.0 * f64::EPSILON * values.max() / values.min();
+        assert!((decomposition.rounding() / expected - 1.0).abs() < 1e-12);
+        assert_eq!(decomposed(2, &[vec![0, 1]], &[3]).1.rounding(), 0.0);
+    }
+
+    /// What is positive off the supports counts as zero, columns get the sum zero on the supports, and a norm above 1 is
+    /// divided by.
+    #[test]
+    fn bounds_are_those_of_the_repaired_matrix() {
+        let (problem, decomposition) = decomposed(4, &[vec![0, 1], vec![2]], &[1, 4]);
+        let entries = [0.3, 0.1, -0.5, 0.25, -0.25, -0.25, 1.0, -0.125];
+        let matrix = DMatrix::from_column_slice(4, 2, &entries);
+        let repaired: [f64; 8] = [0.35, 0.15, -0.5, 0.0, -0.25, -0.25, 0.625, -0.125];
+        let norm = DMatrix::from_column_slice(4, 2, &repaired).singular_values().max();
+        assert!(norm < 1.0);
+        let exact: f64 = 0.5 + 2.0 * 0.625;
+        let bound = |factor: f64| decomposition.lower_bound(&problem, &(&matrix * factor)).unwrap();
+        assert_eq!(bound(1.0), exact * (1.0 - 6.0 * f64::EPSILON));
+        assert!((bound(8.0) / (exact / norm) - 1.0).abs() < 1e-14);
+    }
+
+    /// A step as long as the matrix is too long for a direction that is mostly across it, a shorter one is not; what all
+    /// tokens have in common changes nothing.
+    #[test]
+    fn a_fall_is_found_by_short_steps_too() {
+        let (_, decomposition) = decomposed(5, &[vec![0, 1], vec![2], vec![0, 3]], &[9, 1, 4]);
+        let x = &decomposition.x;
+        let across = complement(&decomposition.factors.left, true).unwrap().column(0).into_owned();
+        let across = &across * decomposition.factors.right.column(2).transpose() * x.norm();
+        for share in [0.3, 0.03, 0.003] {
+            assert!(decomposition.falls(&(&across + x * share)).unwrap(), "{share}");
+        }
+        assert!(!decomposition.falls(&across).unwrap());
+        let common = DMatrix::from_fn(5, 3, |_, j| 1.0 + j as f64);
+        assert!(!decomposition.falls(&common).unwrap());
+        assert!(decomposition.falls(&(common + x * 1e-6)).unwrap());
+    }
+
+    /// Without room for another subgradient nothing is searched for.
+    #[test]
+    fn the_rank_tells_whether_there_is_a_choice() {
+        let stop = |_: Progress| ControlFlow::Break(());
+        let few = [vec![0, 1, 2], vec![0, 3], vec![1, 3], vec![2, 4]];
+        let more = [&few[..], &[vec![0], vec![0, 1], vec![1, 2, 3], vec![0, 3, 4]]].concat();
+        for (supports, samples) in
+            [(&few[..], &[9, 1, 1, 4][..]), (&more, &[9, 1, 1, 4, 2, 1, 7, 1])]
+        {
+            let (problem, decomposition) = decomposed(5, supports, samples);
+            let certificate = decomposition.certify(&problem, &stop).unwrap();
+            assert_eq!((certificate.exactness, certificate.rank), (Exactness::Improvable, 4));
+            assert_eq!(certificate.norm_of_rest, 0.0);
+        }
     }
 }
