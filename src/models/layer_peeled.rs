@@ -264,6 +264,9 @@ mod tests {
             let minimum = model(runs, energy, energy).global_minimum().unwrap();
             assert_eq!(minimum.verdict().keyword(), expected, "{runs:?}, {energy}");
         }
+        let edge = model(&[(50, 1), (10, 1)], 2.5e-7, 1.0);
+        assert_eq!(edge.nuclear_norm(), SMALL_BUDGET);
+        assert_eq!(edge.global_minimum().unwrap().verdict().keyword(), program);
     }
 
     #[test]
@@ -306,7 +309,9 @@ mod tests {
         let multiplicities: Vec<usize> = values.iter().map(|value| value.multiplicity).collect();
         assert_eq!(multiplicities.iter().sum::<usize>(), 3);
         assert_eq!(minimum.rank(), 3);
-        assert_eq!(model(&[(20, 3), (10, 3)], 1e-6, 1e-6).global_minimum().unwrap().rank(), 2);
+        // A small budget goes to the large classes alone.
+        let small = model(&[(20, 3), (10, 3)], 1e-6, 1e-6).global_minimum().unwrap();
+        assert_eq!((small.rank(), small.singular_values(1..=1).unwrap().len()), (2, 1));
         assert!(minimum.is_unique() && minimum.bias().is_none() && minimum.widths().is_none());
     }
 }

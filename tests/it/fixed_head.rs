@@ -132,6 +132,7 @@ fn classes_form_a_simplex() {
         let values = minimum.feature_singular_values().unwrap();
         let total: f64 = values.iter().map(|s| s.value.powi(2) * s.multiplicity as f64).sum();
         assert!((total / point.features().unwrap().norm_squared() - 1.0).abs() < 1e-13);
+        assert!(minimum.is_unique());
         let mu = samples * decay * 2.0 / 3.0 / 1.7;
         let alpha = minimum.margin();
         let residual = (alpha.exp() + 2.0).recip() - (smoothing + mu * alpha) / 3.0;

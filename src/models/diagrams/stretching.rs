@@ -84,7 +84,7 @@ impl Stretching {
             [one] if self.has_halves => {
                 let smaller = one.class_count / 2;
                 let runs = [(enlarged(one.size), one.class_count - smaller), (one.size, smaller)];
-                ClassCounts::from_runs(runs.into_iter().filter(|run| run.1 > 0))
+                ClassCounts::from_runs(runs)
             }
             [larger, smaller] => {
                 let size = |size| if size == larger.size { enlarged(smaller.size) } else { size };

@@ -278,13 +278,13 @@ mod tests {
             if bias == Bias::Regularized(0.3) {
                 expected += 0.3 / 2.0 * square(&point[18..]);
             }
-            for k in 0..3 {
+            for (k, weight) in weights.iter().enumerate() {
                 let sum: f64 = (0..3).map(|i| z(i, k).exp()).sum();
                 let loss = |i: usize| match data_term {
                     DataTerm::CrossEntropy => y(i, k) * (sum.ln() - z(i, k)),
                     DataTerm::Squared => (z(i, k) - y(i, k)).powi(2) / 2.0,
                 };
-                expected += weights[k] * (0..3).map(loss).sum::<f64>();
+                expected += weight * (0..3).map(loss).sum::<f64>();
             }
             // A power of two that makes the price about one, and never smaller.
             let unit = objective.unit();

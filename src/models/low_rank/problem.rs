@@ -255,3 +255,49 @@ impl LowRankProblem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Weights and smoothing, and they alone, are told of.
+    #[test]
+    fn the_objective_is_that_of_the_options() {
+        let counts = ClassCounts::new(&[4, 2, 1]).unwrap();
+        let regularization = Regularization::new(&[1e-2; 2], 1e-3).unwrap();
+        for (weights, label_smoothing) in [(&[][..], 0.0), (&[], 0.1), (&[1.0, 2.0, 3.0], 0.0)] {
+            let made = |problem: LowRankProblem| {
+                let problem = problem.with_label_smoothing(label_smoothing).unwrap();
+                let problem = match weights {
+                    [] => problem,
+                    weights => problem.with_class_weights(weights).unwrap(),
+                };
+                assert_eq!(problem.class_weights(), weights);
+                problem.training_objective()
+            };
+            let is_plain = weights.is_empty() && label_smoothing == 0.0;
+            let (regularization, counts) = (regularization.clone(), counts.clone());
+            let plain = |loss| TrainingObjective::penalized(loss, regularization.clone());
+            let (entropy, squared) = match is_plain {
+                true => (plain(LossFunction::CrossEntropy), plain(LossFunction::SquaredError)),
+                false => (
+                    TrainingObjective::WeightedCrossEntropy {
+                        regularization: regularization.clone(),
+                        class_weights: weights.to_vec(),
+                        label_smoothing,
+                        logit_offsets: Vec::new(),
+                        nonnegative_features: false,
+                    },
+                    TrainingObjective::WeightedSquaredError {
+                        regularization: regularization.clone(),
+                        class_weights: weights.to_vec(),
+                        label_smoothing,
+                    },
+                ),
+            };
+            let problem = LowRankProblem::cross_entropy(counts.clone(), regularization.clone());
+            assert_eq!(made(problem.unwrap()), entropy);
+            assert_eq!(made(LowRankProblem::squared(counts, regularization).unwrap()), squared);
+        }
+    }
+}

@@ -227,6 +227,7 @@ fn rank(matrix: &DMatrix<f64>) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use core::ops::ControlFlow;
+    use std::sync::Mutex;
 
     use super::*;
     use crate::monitor::Progress;
@@ -342,6 +343,44 @@ mod tests {
             let certificate = decomposition.certify(&problem, &stop).unwrap();
             assert_eq!((certificate.exactness, certificate.rank), (Exactness::Improvable, 4));
             assert_eq!(certificate.norm_of_rest, 0.0);
+        }
+    }
+
+    /// The answer is there after some steps, of which each 25th is told of: without momentum they are many more.
+    #[test]
+    fn searches_take_few_steps() {
+        for (classes, supports, samples, exactness, heard) in [
+            (
+                8,
+                [
+                    &[0][..],
+                    &[1, 2, 4, 5, 6, 7],
+                    &[0, 1, 5, 7],
+                    &[2, 5, 6, 7],
+                    &[3],
+                    &[2, 3, 5, 6, 7],
+                ],
+                [10, 12, 7, 1, 14, 1],
+                Exactness::Subgradient,
+                &[24, 49, 74][..],
+            ),
+            (
+                7,
+                [&[0, 1, 2, 4], &[2, 4, 6], &[0, 1, 4, 5], &[1, 3, 6], &[4, 5], &[1, 3, 4, 5, 6]],
+                [16, 13, 16, 7, 19, 3],
+                Exactness::Improvable,
+                &[24, 49],
+            ),
+        ] {
+            let (problem, decomposition) =
+                decomposed(classes, &supports.map(<[_]>::to_vec), &samples);
+            let steps = Mutex::new(Vec::new());
+            let watch = |step: Progress| {
+                steps.lock().unwrap().push(step.done);
+                ControlFlow::Continue(())
+            };
+            let certificate = decomposition.certify(&problem, &watch).unwrap();
+            assert_eq!((certificate.exactness, &steps.lock().unwrap()[..]), (exactness, heard));
         }
     }
 }
