@@ -175,8 +175,11 @@ fn separate(own: f64, other: f64, excess: f64) -> Side {
             excess - ((own * near(q) + far(q)) / sum(q)).ln()
         }
     };
-    // K_A p_near + K_B p_far ≤ K e^(−q/2).
-    let within = sign_change(0.0, 2.0 * ((own + other).ln() - excess), balance);
+    // K_A p_near + K_B p_far ≤ K e^(−q/2), and K (p_true − p_near) ≥ 1 − e^(−q).
+    let (classes, gap) = (own + other, -excess.exp_m1());
+    let by_share = 2.0 * (classes.ln() - excess);
+    let by_gap = -(-(classes * gap).min(1.0)).ln_1p();
+    let within = sign_change(0.0, by_share.min(by_gap), balance);
     let error = ((own - 1.0) * near(within) + far(within)) / sum(within);
     Side { within, between: 0.0, loss: cross_entropy(sum(within).recip(), error) }
 }
@@ -233,7 +236,7 @@ mod tests {
     #[test]
     fn a_separate_side_obeys_its_condition() {
         for (own, other) in [(2.0_f64, 1e6), (2.0, 1.0), (5.0, 3.0), (1e6, 2.0)] {
-            for excess in [-1e-12, -1e-3, -0.99, -1.01, -5.0, -100.0, -700.0_f64] {
+            for excess in [-1e-250, -1e-12, -1e-3, -0.99, -1.01, -5.0, -100.0, -700.0_f64] {
                 let side = separate(own, other, excess);
                 let far = side.within / own;
                 let log_p = log_probabilities([own, other], side.within, far);
