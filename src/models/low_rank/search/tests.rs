@@ -192,4 +192,12 @@ fn saddles_are_left_where_that_is_asked_for() {
     // Nothing is left of terms that are all zero.
     let descent = Descent { point: vec![0.0; 16], gradient: vec![0.0; 16], value: 0.0 };
     assert_eq!(without_dead_terms(&objective, 2, &descent).unwrap(), (0, Vec::new()));
+    // Nor of a singular value that is small beside the other one, 100.
+    let objective = balanced(2, 1, 0.5, 0.01);
+    for (value, rank) in [(5e-7_f64, 1), (2e-6, 2)] {
+        let root = value.sqrt();
+        let point = vec![10.0, 0.0, 0.0, root, 10.0, 0.0, 0.0, root];
+        let descent = Descent { point, gradient: vec![0.0; 8], value: 0.0 };
+        assert_eq!(without_dead_terms(&objective, 2, &descent).unwrap().0, rank);
+    }
 }
