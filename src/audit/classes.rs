@@ -129,3 +129,49 @@ fn square(norm: f64) -> Result<f64> {
     let quantity = "the squared norm of a class's classifier or mean";
     Err(Error::Unrepresentable { quantity, log10: 2.0 * norm.log10() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::measure;
+    use crate::measure::features::Features;
+    use nalgebra::{DMatrix, dvector};
+
+    #[test]
+    fn collapsed_are_classes_below_a_thousandth_in_both_norms() {
+        let weight = DMatrix::from_diagonal(&dvector![2.0, 2.2e-3, 1.8e-3, 1.8e-3]);
+        let means = DMatrix::from_diagonal(&dvector![3.0, 2.7e-3, 3.3e-3, 2.7e-3]);
+        let data = Features::from_sample_columns(&means).unwrap();
+        let head = LinearHead::new(vec![weight], None).unwrap();
+        let found = measure(&data.with_labels(&[0, 1, 2, 3], 4).unwrap(), &head).unwrap();
+        let classes = found.classes(&head, None, None).unwrap();
+        let collapsed: Vec<bool> = classes.iter().map(|class| class.collapsed.measured).collect();
+        assert_eq!(collapsed, [false, false, false, true]);
+    }
+
+    #[test]
+    fn squares_out_of_range_are_told_by_their_size() {
+        assert_eq!(square(3.0), Ok(9.0));
+        let Err(Error::Unrepresentable { log10, .. }) = square(1e200) else { panic!("1e400") };
+        assert_eq!(log10, 400.0);
+    }
+
+    /// 3 + 4 + 5 measured and 2 + ½ predicted: the factor is 12/2.5. Zeros stay.
+    #[test]
+    fn predicted_norms_get_the_sum_of_the_measured_ones() {
+        let scaled = |norms: &[(f64, Option<f64>)]| {
+            let class = |&(measured, predicted): &(f64, Option<f64>)| ClassAudit {
+                count: 1,
+                classifier_norm_squared: Compared { measured, predicted },
+                feature_norm_squared: super::measured(1.0),
+                collapsed: super::measured(false),
+            };
+            let mut classes: Vec<ClassAudit> = norms.iter().map(class).collect();
+            rescale(&mut classes, |class| &mut class.classifier_norm_squared);
+            classes.iter().map(|class| class.classifier_norm_squared.predicted).collect::<Vec<_>>()
+        };
+        let found = scaled(&[(3.0, Some(2.0)), (4.0, Some(0.5)), (5.0, None)]);
+        assert_eq!(found, [Some(2.0 * 4.8), Some(0.5 * 4.8), None]);
+        assert_eq!(scaled(&[(3.0, Some(0.0)), (4.0, None)]), [Some(0.0), None]);
+    }
+}

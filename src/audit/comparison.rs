@@ -381,3 +381,66 @@ impl Ordered {
 fn optimum(summary: &Summary) -> Option<f64> {
     (!summary.training_objective.is_constraint()).then_some(summary.loss)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{AuditOptions, AuditSums};
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
+    use crate::models::contrastive::UnitFeatures;
+    use crate::problem::regularization::Regularization;
+
+    /// Two samples at each unit vector, and outputs of I + 5, measured with the cross-entropy.
+    fn measured(layers: usize) -> Measurement {
+        let features = DMatrix::<f64>::identity(3, 3).select_columns(&[0, 1, 2, 0, 1, 2]);
+        let data = Features::from_sample_columns(&features).unwrap();
+        let data = data.with_labels(&[0, 1, 2, 0, 1, 2], 3).unwrap();
+        let mut weights = vec![DMatrix::identity(3, 3); layers];
+        weights[layers - 1].add_scalar_mut(5.0);
+        let head = LinearHead::new(weights, None).unwrap();
+        let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
+        let options = AuditOptions::default().with_objective(objective);
+        let mut sums =
+            AuditSums::new(ClassStatistics::new(&data).unwrap(), head, &options).unwrap();
+        sums.accumulate(&data).unwrap();
+        sums.measurement().unwrap()
+    }
+
+    /// Outputs are cosines divided by the temperature ¼, and so are the rows of the head.
+    #[test]
+    fn vectors_of_length_one_have_a_loss_and_no_gradient() {
+        let counts = ClassCounts::balanced(3, 2).unwrap();
+        let spherical = UnitFeatures::spherical_cross_entropy(counts.clone(), 0.25).unwrap();
+        let mut found = measured(1).compare(&spherical.global_minimum().unwrap()).unwrap();
+        assert_eq!(found.loss, Some(found.measurement.objective().unwrap().data_term));
+        assert_eq!((found.gradient_norm(), found.matching.as_deref()), (None, None));
+        assert!(found.reasons["gradient_norm"].contains("length 1"), "{:?}", found.reasons);
+        let predicted = found.classes[0].classifier_norm_squared.predicted.unwrap();
+        assert!((predicted - 16.0).abs() < 1e-14, "{predicted}");
+        assert!(found.loss_gap_relative().unwrap() > 0.0);
+        found.prediction.as_mut().unwrap().loss = 0.0;
+        assert_eq!((found.loss_gap(), found.loss_gap_relative()), (found.loss, None));
+        // A contrastive loss has no layers, so that it takes any.
+        let contrastive = UnitFeatures::supervised_contrastive(counts, 0.25).unwrap();
+        for layers in [1, 2] {
+            let found = measured(layers).compare(&contrastive.global_minimum().unwrap()).unwrap();
+            assert_eq!(found.loss, None);
+        }
+        let spherical = spherical.global_minimum().unwrap();
+        assert!(matches!(measured(2).compare(&spherical), Err(Error::Shape { .. })));
+    }
+
+    /// The cross-entropy does not feel the mean of the outputs for a class.
+    #[test]
+    fn means_of_outputs_are_no_structure_of_the_cross_entropy() {
+        let measured = measured(1);
+        for (loss_function, rank) in
+            [(LossFunction::CrossEntropy, 2), (LossFunction::SquaredError, 3)]
+        {
+            let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+            let objective = TrainingObjective::penalized(loss_function, decays);
+            assert_eq!(measured.structure(measured.head(), &objective).unwrap().rank, rank);
+        }
+    }
+}

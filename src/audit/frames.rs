@@ -104,3 +104,22 @@ pub(super) fn comparable<T>(metric: Result<T>) -> Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::measure;
+    use crate::measure::features::Features;
+    use crate::problem::head::LinearHead;
+    use nalgebra::dmatrix;
+
+    #[test]
+    fn a_class_alone_has_no_simplex() {
+        let features = dmatrix![1.0, 2.0; 0.0, 1.0];
+        let data = Features::from_sample_columns(&features).unwrap();
+        let head = LinearHead::new(vec![dmatrix![1.0, 3.0]], None).unwrap();
+        let found = measure(&data.with_labels(&[0, 0], 1).unwrap(), &head).unwrap();
+        let found = found.frame_distances().unwrap();
+        assert!(found.simplex_etf.is_none() && found.seli.is_none());
+        assert!(found.orthogonal_frame.is_some());
+    }
+}

@@ -350,8 +350,10 @@ pub(super) fn penalty_gradient(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::measure;
+    use crate::audit::{AuditOptions, AuditSums, measure};
     use crate::measure::features::Features;
+    use crate::models::fixed_head::FixedHeadUfm;
+    use crate::prediction::Prediction;
     use nalgebra::dmatrix;
 
     /// One sample for each column.
@@ -376,6 +378,7 @@ mod tests {
         }
         let outputs = ClassMatrix::from_dense(outputs).unwrap();
         assert_eq!(found.shared_directions(0.5, Some(&outputs)), 3);
+        assert_eq!(found.shared_directions(0.55, Some(&outputs)), 3);
         assert_eq!(found.shared_directions(0.58, Some(&outputs)), 4);
         let family = ClassMatrix::low_rank_orthogonal_frame(5, 2).unwrap();
         assert_eq!(found.shared_directions(0.5, Some(&family)), 0);
@@ -412,5 +415,50 @@ mod tests {
         let noise = reasons(dmatrix![1.0, 3.0, 1.5, 3.5]);
         assert!(!noise.contains_key("nc1"));
         assert!(noise["nc1_resolved"].starts_with("no difference between class means stands out"));
+    }
+
+    /// Of single samples nothing is known that varies within a class.
+    #[test]
+    fn single_samples_have_no_nc1() {
+        let found = measured(&dmatrix![1.0, 3.0], &[0, 1], 2);
+        let mut reasons = BTreeMap::new();
+        found.measured_reasons(&mut reasons);
+        assert!(reasons["nc1"].starts_with("no class has two samples"), "{reasons:?}");
+        assert_eq!((found.nc1(), found.nc1_resolved()), (None, None));
+    }
+
+    fn trained(features: &DMatrix<f64>, size: f64, objective: &TrainingObjective) -> Measurement {
+        let head = LinearHead::new(vec![DMatrix::from_element(2, features.nrows(), size)], None);
+        let data = Features::from_sample_columns(features).unwrap();
+        let data = data.with_labels(&[0, 0, 1, 1], 2).unwrap();
+        let options = AuditOptions::default().with_objective(objective.clone());
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mut sums = AuditSums::new(statistics, head.unwrap(), &options).unwrap();
+        sums.accumulate(&data).unwrap();
+        sums.measurement().unwrap()
+    }
+
+    /// Where all is zero no penalty has a gradient that another could be compared with.
+    #[test]
+    fn gradients_are_relative_to_those_of_the_penalties() {
+        let decays = Regularization::new(&[0.5], 0.25).unwrap();
+        let objective = TrainingObjective::penalized(LossFunction::SquaredError, decays);
+        let zeros = trained(&DMatrix::zeros(1, 4), 0.0, &objective);
+        assert_eq!(zeros.relative_gradient(), None);
+        let found = trained(&dmatrix![1.0, 1.0, -1.0, -1.0], 2.0, &objective);
+        // λ₁‖W‖ = √2 and λ_H‖H‖ = ½.
+        let expected = found.objective().unwrap().gradient_norm / 1.5;
+        assert!((found.relative_gradient().unwrap() / expected - 1.0).abs() < 1e-14);
+    }
+
+    /// The decay of the features is part of the loss behind a fixed head, though the objective has no decays of layers.
+    #[test]
+    fn losses_of_fixed_heads_have_the_decay_of_their_features() {
+        let ufm = FixedHeadUfm::new(ClassCounts::balanced(2, 2).unwrap(), 2.0, 0.01).unwrap();
+        let objective = ufm.global_minimum().unwrap().training_objective();
+        let found = trained(&dmatrix![1.0, 1.0, -1.0, -1.0], 2.0, &objective);
+        let losses = found.losses(&objective, Some(0.5)).unwrap();
+        assert_eq!((losses.feature_decay, losses.optimum), (0.01, Some(0.5)));
+        assert_eq!(losses.measured, found.objective().unwrap().data_term + 0.005 * 4.0);
     }
 }

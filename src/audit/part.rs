@@ -113,3 +113,62 @@ impl<T: Scalar> AuditSums<T> {
             && self.decisions.fits(&other.decisions)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::AuditOptions;
+    use crate::measure::center::Center;
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
+    use crate::metrics::Nc1Options;
+    use crate::problem::head::LinearHead;
+    use crate::problem::regularization::Regularization;
+    use crate::problem::training_objective::{LossFunction, TrainingObjective};
+    use nalgebra::DMatrix;
+
+    fn sums(options: &AuditOptions, weight: f64) -> AuditSums<f64> {
+        let rows = DMatrix::from_fn(12, 4, |i, j| {
+            ((i * i + 5 * j) as f64).sin() + ((i % 3) * (j + 1) * (i % 3)) as f64
+        });
+        let labels: Vec<usize> = (0..12).map(|sample| sample % 3).collect();
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
+        let weights = DMatrix::from_fn(3, 4, |i, j| weight * ((i * 3 + j) as f64).cos());
+        let head = LinearHead::new(vec![weights], None).unwrap();
+        let mut sums = AuditSums::new(ClassStatistics::new(&data).unwrap(), head, options).unwrap();
+        sums.accumulate(&data).unwrap();
+        sums
+    }
+
+    /// One thing that differs is enough to be refused, whichever is added to which, and nothing has changed.
+    #[test]
+    fn what_is_refused_changes_nothing() {
+        let objective = |decay: f64| {
+            let decays = Regularization::new(&[decay], 1e-3).unwrap();
+            TrainingObjective::penalized(LossFunction::SquaredError, decays)
+        };
+        let plain = AuditOptions::default();
+        let by_classes = Nc1Options::default().with_center(Center::Classes);
+        let with_objective = plain.clone().with_objective(objective(1e-3));
+        let full = with_objective.clone().with_all_metrics(true).with_standard_errors(true);
+        let full = full.with_predicted_rank(Some(1)).with_features_squared(1000.0);
+        let pairs = [
+            ("objective", &full, AuditOptions { objective: None, ..full.clone() }, 1.0),
+            ("decays", &full, full.clone().with_objective(objective(1e-2)), 1.0),
+            ("metrics", &full, full.clone().with_all_metrics(false), 1.0),
+            ("errors", &full, full.clone().with_standard_errors(false), 1.0),
+            ("rank", &plain, plain.clone().with_predicted_rank(Some(1)), 1.0),
+            ("noise", &plain, plain.clone().with_features_squared(1000.0), 1.0),
+            ("NC1", &with_objective, with_objective.clone().with_nc1(by_classes), 1.0),
+            ("head", &plain, plain.clone(), 2.0),
+        ];
+        for (name, one, other, weight) in &pairs {
+            let (one, other) = (&sums(one, 1.0), &sums(other, *weight));
+            for (own, foreign) in [(one, other), (other, one)] {
+                let mut merged = own.clone();
+                assert_eq!(merged.merge(foreign), Err(Error::DifferentFirstPass), "{name}");
+                assert_eq!(merged.part(), own.part(), "{name}");
+            }
+        }
+    }
+}

@@ -35,7 +35,8 @@ pub fn fitted_rate(series: &[(f64, f64)]) -> Option<f64> {
         covariance += (point.0 - time) * (point.1 - logarithm);
         variance += (point.0 - time).powi(2);
     }
-    (variance > 0.0).then(|| -covariance / variance).filter(|rate| rate.is_finite())
+    // Nothing over nothing for less than two times.
+    Some(-covariance / variance).filter(|rate| rate.is_finite())
 }
 
 /// The line v e^(ρ (t' − t)) over the times t of a series (t, value) that falls at a rate ρ and ends where the series does, in
@@ -120,5 +121,37 @@ impl PredictedRates {
             rates.nc0 = Some(-nc0_factor(step, decay)?.ln());
         }
         Ok(rates)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_logarithm_does_not_count() {
+        let value = |time: f64| 3.0 * (-0.25 * time).exp();
+        let infinite = f64::INFINITY;
+        let series = [
+            (0.0, value(0.0)),
+            (1.0, 0.0),
+            (2.0, value(2.0)),
+            (3.0, f64::NAN),
+            (4.0, -1.0),
+            (5.0, infinite),
+            (infinite, 1.0),
+            (7.0, value(7.0)),
+        ];
+        assert!((fitted_rate(&series).unwrap() - 0.25).abs() < 1e-14);
+        assert_eq!(fitted_rate(&[(1.0, 2.0), (1.0, 3.0)]), None);
+        assert_eq!(fitted_rate(&[]), None);
+    }
+
+    /// 16 is above all values, and 4 and 1 are not.
+    #[test]
+    fn lines_of_rates_end_where_the_series_does() {
+        let line = line_of_rate(&[(0.0, 3.0), (1.0, 9.0), (2.0, 1.0)], 4.0_f64.ln());
+        assert_eq!(line.iter().map(|point| point.0).collect::<Vec<_>>(), [1.0, 2.0]);
+        assert!((line[0].1 - 4.0).abs() < 1e-14 && line[1].1 == 1.0);
     }
 }

@@ -392,3 +392,40 @@ fn contributions(residuals: &DMatrix<f64>, features_squared: &[f64], decay: f64)
 fn squares(matrix: &DMatrix<f64>) -> Vec<f64> {
     matrix.column_iter().map(|column| column.norm_squared()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::{dmatrix, dvector};
+
+    fn audited(head: &LinearHead, decays: &[f64], bias: Bias) -> Result<RegressionAudit> {
+        let (features, targets) = (dmatrix![1.0, 2.0, -1.0], dmatrix![1.0, 4.0, 0.0]);
+        let penalties = Regularization::new(decays, 0.25)?.with_bias(bias)?;
+        audit_regression(&Features::from_sample_columns(&features)?, &targets, head, &penalties)
+    }
+
+    /// Outputs 5, 8 and −1 beside 1, 4 and 0, with the squares 9, 4 and 6 of layer, bias and features.
+    #[test]
+    fn the_loss_has_all_its_terms() {
+        let head = LinearHead::new(vec![dmatrix![3.0]], Some(dvector![2.0])).unwrap();
+        for (bias, penalty) in [(Bias::Regularized(0.75), 3.0), (Bias::Unregularized, 0.0)] {
+            let found = audited(&head, &[0.5], bias).unwrap();
+            let loss = (33.0 / 3.0 + 0.5 * 9.0 + penalty + 0.25 * 6.0) / 2.0;
+            assert!((found.loss - loss).abs() < 1e-14, "{found:?}");
+            // 1 − 33/(26/3) for the mean 5/3 of the targets.
+            assert!((found.fit.unwrap() - (1.0 - 99.0 / 26.0)).abs() < 1e-14);
+        }
+    }
+
+    /// Beyond the largest decays nothing is predicted but zeros, which have no direction.
+    #[test]
+    fn zeros_are_no_prediction_to_compare_with() {
+        let head = LinearHead::new(vec![dmatrix![3.0]], None).unwrap();
+        let found = audited(&head, &[1e6], Bias::None).unwrap();
+        assert_eq!((found.output_distance, &found.gram_distances[..]), (None, &[None][..]));
+        assert!(found.reasons.contains_key("output_distance"), "{found:?}");
+        let deep = LinearHead::new(vec![dmatrix![3.0], dmatrix![1.0]], None).unwrap();
+        let error = audited(&deep, &[0.5], Bias::None).unwrap_err().to_string();
+        assert!(error.starts_with("`weight_decays` has shape 1, but must have shape 2"), "{error}");
+    }
+}

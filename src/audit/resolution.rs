@@ -138,6 +138,7 @@ impl<T: Scalar> Resolution<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::audit::measure;
     use crate::measure::features::Features;
     use crate::problem::head::LinearHead;
@@ -188,5 +189,45 @@ mod tests {
         let data = Features::from_sample_columns(&features).unwrap();
         let measured = measure(&data.with_labels(&labels, CLASSES).unwrap(), &head).unwrap();
         assert_eq!(measured.nc1(), measured.nc1_resolved());
+    }
+
+    /// √(tr Σ_W · 1/K Σ 1/n_k) beside the largest eigenvalue ½ Σ ‖h_k − h_G‖² of Σ_B for two classes.
+    #[test]
+    fn the_cutoff_is_the_noise_of_class_means() {
+        let labels = [0, 1, 1, 0, 1, 1, 1, 0];
+        let rows = DMatrix::from_fn(8, 3, |i, j| {
+            ((i * i + 5 * j) as f64).sin() + 4.0 * (labels[i] * (j + 1)) as f64
+        });
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 2).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let means = statistics.class_means().unwrap();
+        let deviation =
+            |i: usize| (rows.row(i).transpose() - means.column(labels[i])).norm_squared();
+        let within = (0..8).map(deviation).sum::<f64>() / 8.0;
+        let center = rows.row_mean().transpose();
+        let between = [0, 1].map(|class| (means.column(class) - &center).norm_squared() / 2.0);
+        let expected = within * (1.0 / 3.0 + 1.0 / 5.0) / 2.0 / (between[0] + between[1]);
+        let options = Nc1Options::default();
+        let found = Resolution::of_noise(&statistics, &options, Some(rows.norm_squared()));
+        let Resolution::<f64>::Some(sums) = found.unwrap() else { panic!("the means stand out") };
+        assert!((sums.options().rank_cutoff / expected.sqrt() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn ranks_are_those_of_some_directions_or_all() {
+        let labels = [0, 1, 2, 3];
+        let rows = DMatrix::from_fn(4, 2, |i, j| ((i * i + 5 * j) as f64).sin());
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 4).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let found = [None, Some(0), Some(1), Some(2), Some(3)].map(|rank| {
+            let found = Resolution::<f64>::of_rank(&statistics, &Nc1Options::default(), rank);
+            match found.unwrap() {
+                Resolution::Unknown => "unknown",
+                Resolution::Nothing => "nothing",
+                Resolution::Some(_) => "some",
+                Resolution::All => "all",
+            }
+        });
+        assert_eq!(found, ["unknown", "nothing", "some", "all", "all"]);
     }
 }

@@ -8,13 +8,12 @@ use crate::audit::measurement::{Losses, Measurement};
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::errors::{Metric, StandardErrors};
-use crate::metrics::levels::{Collapsed, Levels, Unstructured};
+use crate::metrics::levels::{Collapsed, Levels, Unstructured, looks_at_pairs};
 use crate::prediction::Geometry;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 
-/// Up to this many classes a target is written as a whole matrix to put its classes in another order, and levels look at all
-/// pairs of them.
+/// Up to this many classes a target is written as a whole matrix to put its classes in another order.
 const FEW_CLASSES: usize = 1024;
 
 /// The levels that look at all pairs of classes.
@@ -91,7 +90,7 @@ impl Measurement {
             Some(parts) => Collapsed::new(parts, head)?,
             None => None,
         };
-        if collapsed.is_some() && self.counts().classes() > FEW_CLASSES {
+        if collapsed.is_some() && !looks_at_pairs(self.counts().classes()) {
             let reason = "all pairs of so many classes would take too long";
             reasons.extend(LEVELS_OF_PAIRS.map(|key| (key, reason.to_string())));
         }
@@ -212,6 +211,9 @@ fn level_reasons(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{AuditOptions, AuditSums};
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
 
     #[test]
     fn predicted_classes_are_put_where_they_were_measured() {
@@ -232,5 +234,60 @@ mod tests {
             assert_eq!(found.is_some(), is_given);
             assert!(found.is_none_or(|found| found.get(0, 0) == Some(classes as f64)));
         }
+    }
+
+    /// Reasons of levels that are missing, and of those alone.
+    #[test]
+    fn missing_levels_have_their_reasons() {
+        let reasons =
+            |classes: usize, dimension: usize, targets: &Targets, nc2: Vec<Option<f64>>| {
+                let counts = ClassCounts::balanced(classes, 9).unwrap();
+                let mut level = Unstructured::new(&counts, dimension).unwrap();
+                (level.nc1, level.nc2) = (None, nc2);
+                let mut reasons = BTreeMap::new();
+                level_reasons(&level, &counts, dimension, targets, &mut reasons);
+                reasons
+            };
+        let etf = || ClassMatrix::simplex_etf(4).unwrap();
+        let none = Targets { grams: vec![None], outputs: None, class_means: None };
+        for (classes, dimension, start) in [
+            (10, 7, "no closed form is known"),
+            (10, 8, "its mean is infinite"),
+            (10, 10, "its mean is infinite"),
+            (2, 2, "its mean is infinite"),
+            (1, 5, "there is one class"),
+        ] {
+            let found = reasons(classes, dimension, &none, vec![None]);
+            let reason = &found["levels.unstructured.nc1"];
+            assert!(reason.starts_with(start), "{classes} {dimension}: {reason}");
+            assert!(!found.contains_key("levels.unstructured.nc2"), "{found:?}");
+            assert_eq!(found.contains_key("levels.unstructured.cdnv"), classes < 3);
+        }
+        let grams = Targets { grams: vec![None, Some(etf())], outputs: None, class_means: None };
+        for (nc2, is_missing) in [(Some(0.5), false), (None, true)] {
+            let found = reasons(4, 9, &grams, vec![None, nc2]);
+            assert_eq!(found.contains_key("levels.unstructured.nc2"), is_missing);
+            assert!(!found.contains_key("levels.unstructured.nc2_class_means"));
+        }
+        let means = Targets { grams: Vec::new(), outputs: None, class_means: Some(etf()) };
+        let found = reasons(4, 9, &means, Vec::new());
+        assert!(found.contains_key("levels.unstructured.nc2_class_means"));
+    }
+
+    /// All pairs of few classes are looked at, so that there is nothing to excuse.
+    #[test]
+    fn few_classes_have_levels_of_pairs() {
+        let rows =
+            DMatrix::from_fn(12, 4, |i, j| ((i * i + 5 * j) as f64).sin() + ((i % 3) * j) as f64);
+        let labels: Vec<usize> = (0..12).map(|sample| sample % 3).collect();
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
+        let head = LinearHead::new(vec![DMatrix::identity(3, 4)], None).unwrap();
+        let options = AuditOptions::default().with_standard_errors(true);
+        let mut sums =
+            AuditSums::new(ClassStatistics::new(&data).unwrap(), head, &options).unwrap();
+        sums.accumulate(&data).unwrap();
+        let found = sums.measurement().unwrap().without_prediction("nobody knows").unwrap();
+        assert!(found.levels.collapsed.unwrap().cosine_deviation.is_some());
+        assert!(LEVELS_OF_PAIRS.iter().all(|key| !found.reasons.contains_key(key)));
     }
 }

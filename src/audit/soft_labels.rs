@@ -163,14 +163,17 @@ fn verdict(
 /// ‖A/‖A‖ − B/‖B‖‖; `None` if one is zero.
 fn distance(one: &DMatrix<f64>, other: &DMatrix<f64>) -> Option<f64> {
     let norms = (norm(one.as_slice()), norm(other.as_slice()));
+    if norms.0.min(norms.1) == 0.0 {
+        return None;
+    }
     let differences = one.iter().zip(other).map(|(a, b)| a / norms.0 - b / norms.1);
-    let distance = norm(&differences.collect::<Vec<_>>());
-    distance.is_finite().then_some(distance)
+    Some(norm(&differences.collect::<Vec<_>>()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::training::Arrival;
     use crate::measure::features::Features;
     use crate::models::convex::ConvexUfm;
     use crate::prediction::Basis;
@@ -191,6 +194,32 @@ mod tests {
             let data = data.with_labels(&labels, 3).unwrap();
             let audit = audit_soft_labels(&data, network.head(), &minimum).unwrap();
             assert_eq!(audit.nc1.is_some(), counts.contains(&2));
+            assert_eq!(audit.lower_bound, minimum.loss() - minimum.gap());
+            assert_eq!(audit.loss_gap(), audit.objective.loss() - minimum.loss());
         }
+    }
+
+    /// Decays beyond the collapse: the network of zeros is the minimum, though no gradient tells so.
+    #[test]
+    fn zeros_are_the_minimum_of_large_decays() {
+        let soft = dmatrix![0.9, 0.2; 0.1, 0.8];
+        let ufm = ConvexUfm::soft_labels(soft, &[1, 1], Regularization::new(&[9.0], 9.0).unwrap());
+        let minimum = ufm.unwrap().global_minimum().unwrap();
+        let features = DMatrix::<f64>::zeros(3, 2);
+        let data = Features::from_sample_columns(&features).unwrap().with_labels(&[0, 1], 2);
+        let head = LinearHead::new(vec![DMatrix::zeros(2, 3)], None).unwrap();
+        let audit = audit_soft_labels(&data.unwrap(), &head, &minimum).unwrap();
+        assert_eq!(audit.verdict.kind, Arrival::GlobalMinimum, "{}", audit.verdict.text);
+        assert_eq!((audit.nc2, audit.nc3), (None, None));
+    }
+
+    #[test]
+    fn distances_know_no_size() {
+        let one = dmatrix![3.0, 0.0; 0.0, 4.0];
+        assert!(distance(&one, &(&one * 1e200)).unwrap() < 1e-15);
+        // (3, 4)/5 beside (0, 1): √(2 − 8/5).
+        let found = distance(&one, &dmatrix![0.0, 0.0; 0.0, 7.0]).unwrap();
+        assert!((found - 0.4_f64.sqrt()).abs() < 1e-15, "{found}");
+        assert_eq!(distance(&one, &DMatrix::zeros(2, 2)), None);
     }
 }

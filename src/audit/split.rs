@@ -38,3 +38,39 @@ pub(super) fn split(
     let found = sums.least_squares_split(statistics).map_err(|error: Error| error.to_string())?;
     found.ok_or_else(|| "it comes with the balance of the layers, which was not asked for".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::{AuditOptions, AuditSums};
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
+    use crate::problem::head::LinearHead;
+    use crate::problem::regularization::Regularization;
+    use crate::problem::training_objective::{LossFunction, TrainingObjective};
+    use nalgebra::DMatrix;
+
+    #[test]
+    fn losses_that_are_not_split_have_their_reasons() {
+        for (dimension, layers, loss_function, reason) in [
+            (2048, 1, LossFunction::SquaredError, "the balance of the layers"),
+            (2049, 1, LossFunction::SquaredError, "more than 2048 dimensions"),
+            (3, 2, LossFunction::SquaredError, "only the loss of one layer"),
+            (3, 1, LossFunction::CrossEntropy, "only the squared loss"),
+        ] {
+            let features = DMatrix::from_fn(dimension, 4, |i, j| ((i * i + 5 * j) as f64).sin());
+            let data = Features::from_sample_columns(&features).unwrap();
+            let data = data.with_labels(&[0, 1, 0, 1], 2).unwrap();
+            let mut weights = vec![DMatrix::identity(2, dimension)];
+            weights.resize(layers, DMatrix::identity(2, 2));
+            let decays = Regularization::new(&vec![1e-3; layers], 1e-3).unwrap();
+            let objective = TrainingObjective::penalized(loss_function, decays);
+            let options = AuditOptions::default().with_objective(objective).with_balance(false);
+            let head = LinearHead::new(weights, None).unwrap();
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let mut sums = AuditSums::new(statistics, head, &options).unwrap();
+            sums.accumulate(&data).unwrap();
+            let found = sums.measurement().unwrap().split.unwrap_err();
+            assert!(found.contains(reason), "{dimension}: {found}");
+        }
+    }
+}

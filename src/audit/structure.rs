@@ -150,4 +150,11 @@ mod tests {
             assert_eq!(found.orbits, orbits);
         }
     }
+
+    #[test]
+    fn zeros_have_no_rank() {
+        let counts = ClassCounts::balanced(3, 2).unwrap();
+        let found = NetworkStructure::of(&DMatrix::zeros(3, 3), None, &counts).unwrap();
+        assert_eq!((found.rank, found.is_symmetric, found.automorphisms), (0, true, Some(6)));
+    }
 }

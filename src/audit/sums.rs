@@ -362,3 +362,36 @@ fn objective_sums(
         false => Ok(Some(sums)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use crate::problem::regularization::Regularization;
+    use nalgebra::dmatrix;
+
+    /// At the edge of a constraint the gradient in the features need not vanish, and layers need not be balanced.
+    #[test]
+    fn constrained_features_have_no_balance() {
+        let features = dmatrix![1.0, 0.5, 0.0, 0.2; 0.0, 0.1, 2.0, 1.0];
+        let data = Features::from_sample_columns(&features).unwrap();
+        let data = data.with_labels(&[0, 0, 1, 1], 2).unwrap();
+        for nonnegative_features in [false, true] {
+            let objective = TrainingObjective::WeightedCrossEntropy {
+                regularization: Regularization::new(&[1e-3], 1e-3).unwrap(),
+                class_weights: vec![2.0, 1.0],
+                label_smoothing: 0.0,
+                logit_offsets: Vec::new(),
+                nonnegative_features,
+            };
+            let head = LinearHead::new(vec![dmatrix![1.0, 0.0; 0.0, 1.0]], None).unwrap();
+            let options = AuditOptions::default().with_objective(objective);
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let mut sums = AuditSums::new(statistics, head, &options).unwrap();
+            sums.accumulate(&data).unwrap();
+            let found = sums.measurement().unwrap();
+            assert!(found.objective().is_some());
+            assert_eq!(found.balancedness().is_some(), !nonnegative_features);
+        }
+    }
+}

@@ -250,7 +250,7 @@ mod tests {
     fn evidence(gradient: f64, loss: f64, verdict: &Verdict) -> Evidence<'_> {
         Evidence {
             relative_gradient: Some(gradient),
-            losses: Some((loss, 1.0)),
+            losses: Some((2.0 * loss, 2.0)),
             prediction: Some(verdict),
             ranks: Some(Ranks { measured: 4, resolved: 3, predicted: 4 }),
             shared_directions: 0,
@@ -266,7 +266,12 @@ mod tests {
             (1e-6, 1.2, &proved, Arrival::LocalMinimum, "rank 3 instead of 4"),
             (1e-6, 1.0 + 1e-7, &proved, Arrival::GlobalMinimum, "at the global minimum"),
             (1e-6, 1.0 + 1e-7, &known, Arrival::GlobalMinimum, "at the lowest known point"),
-            (1e-6, 0.9, &known, Arrival::BelowBestKnown, "refutes"),
+            (STATIONARY, 1.0, &proved, Arrival::GlobalMinimum, "at the global minimum"),
+            (1e-6, 1.0 - 5e-10, &proved, Arrival::GlobalMinimum, "at the global minimum"),
+            (1e-6, 1.0 - 2e-9, &known, Arrival::BelowBestKnown, "refutes"),
+            (1e-6, 1.009, &known, Arrival::GlobalMinimum, "at the lowest known point"),
+            (1e-6, 1.011, &known, Arrival::LocalMinimum, "1.1 % above it"),
+            (1e-6, 0.75, &known, Arrival::BelowBestKnown, "25 % below the best"),
             (1e-6, 0.9, &proved, Arrival::Unknown, "below a proved minimum"),
         ] {
             let verdict = TrainingVerdict::of(&evidence(gradient, loss, verdict));
@@ -304,5 +309,29 @@ mod tests {
             shared_directions: 0,
         };
         assert_eq!(TrainingVerdict::of(&nothing).kind, Arrival::Unknown);
+        // Without a prediction the gradient alone tells whether training has ended.
+        for (gradient, kind, words) in [
+            (0.11, Arrival::NotStationary, "not trained to a stationary point"),
+            (STATIONARY, Arrival::Unknown, "trained to a stationary point, but"),
+        ] {
+            let verdict =
+                TrainingVerdict::of(&Evidence { relative_gradient: Some(gradient), ..nothing });
+            assert_eq!(verdict.kind, kind, "{}", verdict.text);
+            assert!(verdict.text.starts_with(words), "{}", verdict.text);
+        }
+    }
+
+    /// A rank that is the predicted one is no figure to speak of, nor is a pair that is none.
+    #[test]
+    fn figures_are_what_differs() {
+        let figure = |resolved: usize, shared_directions: usize| {
+            let ranks = Some(Ranks { measured: 9, resolved, predicted: 4 });
+            let (relative_gradient, losses, prediction) = (None, None, None);
+            Evidence { relative_gradient, losses, prediction, ranks, shared_directions }.figure()
+        };
+        assert_eq!(figure(4, 0), "");
+        assert_eq!(figure(5, 0), "; the class means have rank 5 instead of 4");
+        assert_eq!(figure(4, 1), "; two classes share a direction");
+        assert_eq!(figure(4, 3), "; 3 pairs of classes share a direction");
     }
 }

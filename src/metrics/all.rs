@@ -341,3 +341,59 @@ pub(crate) fn duality(
     let cosines = cosines.and_then(|cosines| Spread::of(&cosines));
     Ok((defined(self_duality(&means, &classifier))?, cosines))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use nalgebra::dmatrix;
+
+    fn sums(rows: &DMatrix<f64>, head: &LinearHead) -> MetricSums<f64> {
+        let data = Features::from_sample_rows(rows).unwrap().with_labels(&[0, 0, 1, 1], 2).unwrap();
+        let mut sums = MetricSums::new(&ClassStatistics::new(&data).unwrap(), head).unwrap();
+        sums.accumulate(&data).unwrap();
+        sums
+    }
+
+    /// One foreign sum among those that fit is enough, and nothing has changed.
+    #[test]
+    fn a_part_fits_if_all_of_its_sums_do() {
+        let head = |last: f64| {
+            let layers = vec![dmatrix![1.0, 0.5], dmatrix![1.0; last]];
+            LinearHead::new(layers, None).unwrap()
+        };
+        let own = sums(&dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3], &head(-1.0));
+        let other = sums(&dmatrix![1.2, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3], &head(-2.0)).part();
+        assert!(own.fits(&own.part()));
+        let changes: [fn(&mut MetricPart, MetricPart); 8] = [
+            |part, other| part.by_samples = other.by_samples,
+            |part, other| part.by_classes = other.by_classes,
+            |part, other| part.variances = other.variances,
+            |part, other| part.decisions = other.decisions,
+            |part, other| part.after_layers = other.after_layers,
+            |part, _| part.after_layers.truncate(1),
+            |part, _| part.after_layers[0] = None,
+            |part, _| part.after_layers[1] = None,
+        ];
+        for change in changes {
+            let (mut merged, mut part) = (own.clone(), own.part());
+            change(&mut part, other.clone());
+            assert_eq!(merged.merge_part(&part), Err(Error::DifferentFirstPass));
+            assert_eq!(merged, own);
+        }
+        let mut twice = own.clone();
+        twice.merge(&own).unwrap();
+        assert_ne!(twice, own);
+    }
+
+    /// Layers whose product overflows on the way have no NC1 there, and those after them have.
+    #[test]
+    fn layers_out_of_range_have_no_nc1() {
+        let layers = vec![dmatrix![1e200, 0.0], dmatrix![1e200], dmatrix![1e-300; -1e-300]];
+        let head = LinearHead::new(layers, None).unwrap();
+        let own = sums(&dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3], &head);
+        let found = own.metrics().unwrap().nc1_after_layers;
+        assert_eq!([0, 1, 2].map(|layer| found[layer].is_some()), [true, false, true]);
+        assert!(own.fits(&own.part()));
+    }
+}

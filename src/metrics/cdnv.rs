@@ -115,7 +115,7 @@ pub(crate) fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
             for (i, product) in strip.classes.zip(&*strip.products) {
                 let total = norms[i] + norms[j];
                 let mut square = total - 2.0 * product;
-                if square < CLOSE * total {
+                if are_close(square, total) {
                     square = vectors.squared_distance((i, 1.0), (j, 1.0));
                 }
                 sums.add((variances[i] + variances[j]) / 2.0, square);
@@ -128,11 +128,16 @@ pub(crate) fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
     if sums.pairs == 0 {
         return Ok(Cdnv { mean: None, largest: None, coincident_pairs: sums.coincident });
     }
-    if !(mean.is_finite() && largest.is_finite()) {
+    // Not below the mean.
+    if !largest.is_finite() {
         let quantity = "the class-distance normalised variance";
         return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
     }
     Ok(Cdnv { mean: Some(mean), largest: Some(largest), coincident_pairs: sums.coincident })
+}
+
+fn are_close(square: f64, total: f64) -> bool {
+    square < CLOSE * total
 }
 
 #[derive(Debug, Clone, Default)]
@@ -160,5 +165,60 @@ impl Sums {
         self.coincident += other.coincident;
         self.sum += other.sum;
         self.largest = self.largest.max(other.largest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use nalgebra::DMatrix;
+
+    /// Of classes with two samples each, at ± a deviation from their means in the first feature.
+    fn measured(means: &DMatrix<f64>, deviation: f64) -> Result<Cdnv> {
+        let columns = DMatrix::from_fn(means.nrows(), 2 * means.ncols(), |i, sample| {
+            let sign = if sample % 2 == 0 { 1.0 } else { -1.0 };
+            means[(i, sample / 2)] + if i == 0 { sign * deviation } else { 0.0 }
+        });
+        let labels: Vec<usize> = (0..columns.ncols()).map(|sample| sample / 2).collect();
+        let data = Features::from_sample_columns(&columns)?.with_labels(&labels, means.ncols())?;
+        cdnv(&data, &ClassStatistics::new(&data)?)
+    }
+
+    /// Two means whose distance loses seven digits beside their squares, and is not small beside 10⁻⁴.
+    #[test]
+    fn close_means_keep_their_digits() {
+        let step = 2.0_f64.powi(-12);
+        let entry = |i: usize, class: usize| match class {
+            0 => (i as f64).sin(),
+            1 => (i as f64).sin() + if i < 40 { step } else { 0.0 },
+            _ => -1.0,
+        };
+        // Sums of a sine and a step are rounded.
+        let means = DMatrix::from_fn(1000, 3, |i, class| (entry(i, class) / step).round() * step);
+        let found = measured(&means, 0.25).unwrap();
+        let expected = 0.0625 / (40.0 * step * step);
+        assert!((found.largest.unwrap() / expected - 1.0).abs() < 1e-12, "{found:?}");
+    }
+
+    /// Means at ±2⁻²¹ and deviations of 1: V = 1/(2⁻²⁰)². What no number can hold is refused.
+    #[test]
+    fn deviations_may_be_larger_than_distances() {
+        let distant =
+            |half: f64| measured(&DMatrix::from_row_slice(2, 2, &[0.0, 0.0, half, -half]), 1.0);
+        let found = distant(2.0_f64.powi(-21)).unwrap();
+        assert_eq!((found.mean, found.largest), (Some(2.0_f64.powi(40)), Some(2.0_f64.powi(40))));
+        assert!(matches!(distant(1e-160), Err(Error::Unrepresentable { .. })));
+    }
+
+    #[test]
+    fn sums_of_pairs_add_up() {
+        let (mut sums, mut other) = (Sums::default(), Sums::default());
+        [(1.0, 2.0), (1.0, 0.0)].iter().for_each(|&(variance, square)| sums.add(variance, square));
+        for (variance, square) in [(6.0, 2.0), (0.0, 0.0), (5.0, 0.0), (2.0, 1.0)] {
+            other.add(variance, square);
+        }
+        sums.merge(&other);
+        assert_eq!((sums.pairs, sums.coincident, sums.sum, sums.largest), (3, 3, 5.5, 3.0));
     }
 }

@@ -13,7 +13,8 @@ use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{
-    add_product, left_svd, power_of_two, product, symmetric_eigen, transposed, zeros,
+    add_product, left_svd, orthonormal_columns, power_of_two, product, symmetric_eigen, transposed,
+    zeros,
 };
 use crate::numerics::scalar::Scalar;
 
@@ -85,16 +86,17 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
             let eigen = symmetric_eigen(&gram)?;
             let largest = eigen.values.max();
             let size = unit * largest.max(0.0).sqrt();
-            if largest <= 0.0 || size <= ROUNDING * *all.get_or_insert(size) {
+            if size <= ROUNDING * *all.get_or_insert(size) {
                 break;
             }
             let resolved = eigen.values.iter().filter(|&&value| value > RESOLVED * largest).count();
             let found = resolved.min(number - basis.ncols());
             let vectors = eigen.vectors.columns_range(..found).into_owned();
             let mut directions = left_svd(&self.combined(&basis, &vectors, unit)?)?.u;
-            // Next to large directions that were taken away, what is left of small ones is not quite orthogonal to them.
+            // Next to large directions that were taken away, what is left of small ones is not quite orthogonal to them. A
+            // QR decomposition keeps the order.
             subtract_inside(&mut directions, &basis);
-            basis = appended(&basis, &left_svd(&directions)?.u);
+            basis = appended(&basis, &orthonormal_columns(directions));
         }
         Ok(basis)
     }
@@ -215,4 +217,59 @@ fn appended(basis: &DMatrix<f64>, columns: &DMatrix<f64>) -> DMatrix<f64> {
     let mut both = basis.clone().resize_horizontally(basis.ncols() + columns.ncols(), 0.0);
     both.columns_range_mut(basis.ncols()..).copy_from(columns);
     both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directions(columns: &DMatrix<f64>, number: usize) -> DMatrix<f64> {
+        let features = Features::from_sample_columns(columns).unwrap();
+        let labels = vec![0; columns.ncols()];
+        let common = CommonMean::new(&features, &labels, &()).unwrap();
+        common.principal_directions(number, &()).unwrap()
+    }
+
+    /// Pairs of samples along three axes, of very different lengths, at any magnitude: what projections leave is no fourth
+    /// direction, and equal samples have none.
+    #[test]
+    fn there_are_no_directions_of_rounding_errors() {
+        let mut columns = DMatrix::zeros(9, 6);
+        for (pair, length) in [1.0, 1e-5, 1e-10].into_iter().enumerate() {
+            (columns[(pair + 2, 2 * pair)], columns[(pair + 2, 2 * pair + 1)]) = (length, -length);
+        }
+        for magnitude in [2.0_f64.powi(-300), 1.0, 2.0_f64.powi(300)] {
+            let basis = directions(&(&columns * magnitude), 6);
+            let found = basis.rows(2, 3).map(f64::abs);
+            assert!((found - DMatrix::identity(3, 3)).amax() < 1e-9, "{magnitude}: {basis}");
+        }
+        assert_eq!(directions(&DMatrix::from_element(9, 6, 0.5), 2).ncols(), 0);
+    }
+
+    /// Of fewer samples than features, each with another variance: the first directions are those of the largest.
+    #[test]
+    fn directions_have_falling_variances() {
+        let columns = DMatrix::from_fn(20, 7, |i, j| ((i * i + 5 * j + i * j) as f64).sin());
+        let mean = columns.column_mean();
+        let mut deviations = columns.clone();
+        deviations.column_iter_mut().for_each(|mut column| column -= &mean);
+        let variances = directions(&columns, 6)
+            .tr_mul(&deviations)
+            .row_iter()
+            .map(|row| row.norm_squared())
+            .collect::<Vec<_>>();
+        let expected = deviations.singular_values().map(|value| value * value);
+        for (found, expected) in variances.iter().zip(&expected) {
+            assert!((found / expected - 1.0).abs() < 1e-12, "{variances:?} {expected:?}");
+        }
+    }
+
+    /// A chunk of samples at the mean, each of one sample, beside others whose squares are zero.
+    #[test]
+    fn samples_at_the_mean_have_no_part_in_the_unit() {
+        let mut columns = DMatrix::zeros(1 << 20, 3);
+        (columns[(5, 0)], columns[(5, 2)]) = (3e-200, -3e-200);
+        let basis = directions(&columns, 1);
+        assert_eq!((basis.ncols(), basis[(5, 0)].abs()), (1, 1.0));
+    }
 }

@@ -58,9 +58,10 @@ impl Detection {
     pub fn of_scores(known: &[Option<f64>], outside: &[Option<f64>]) -> Result<Self> {
         let (known, outside) = (sorted("known", known)?, sorted("outside", outside)?);
         let in_order = shares_below(&known, &outside);
-        let others: Vec<f64> = shares_below(&outside, &known).iter().map(|p| 1.0 - p).collect();
+        // The shares of the others that are out of order vary as those in order.
+        let out_of_order = shares_below(&outside, &known);
         let has_pairs = !known.is_empty() && !outside.is_empty();
-        let errors = (mean_variance(&in_order), mean_variance(&others));
+        let errors = (mean_variance(&in_order), mean_variance(&out_of_order));
         Ok(Self {
             known_mean: mean(&known),
             outside_mean: mean(&outside),
@@ -109,4 +110,31 @@ fn shares_below(scores: &[f64], others: &[f64]) -> Vec<f64> {
         (below + up_to) as f64 / 2.0 / others.len() as f64
     };
     scores.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shares ½, ½, 1 of the known scores and 0, ⅔ of the others.
+    #[test]
+    fn errors_are_those_of_means() {
+        let scores = |scores: &[f64]| scores.iter().copied().map(Some).collect::<Vec<_>>();
+        let (known, outside) = (scores(&[4.0, 1.0, 2.0]), scores(&[0.0, 3.0]));
+        let found = Detection::of_scores(&known, &outside).unwrap();
+        assert!((found.auroc.unwrap() - 2.0 / 3.0).abs() < 1e-15);
+        let errors = found.standard_errors;
+        for (error, expected) in [
+            (errors.known_mean, 7.0_f64.sqrt() / 3.0),
+            (errors.outside_mean, 1.5),
+            (errors.auroc, 5.0_f64.sqrt() / 6.0),
+        ] {
+            assert!((error.unwrap() - expected).abs() < 1e-15, "{errors:?}");
+        }
+        let one = Detection::of_scores(&known, &outside[..1]).unwrap();
+        assert_eq!((one.outside_mean, one.auroc), (Some(0.0), Some(1.0)));
+        assert_eq!((one.standard_errors.outside_mean, one.standard_errors.auroc), (None, None));
+        assert_eq!(one.standard_errors.known_mean, errors.known_mean);
+        assert_eq!(Detection::of_scores(&[None], &outside).unwrap().auroc, None);
+    }
 }

@@ -96,3 +96,18 @@ fn check(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> Result<()> 
     }
     Err(Error::shape("means", found, expected, "classes × features of the classifier"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::{DMatrix, dmatrix};
+
+    #[test]
+    fn zeros_are_dual_to_nothing() {
+        let (zeros, ones) = (DMatrix::zeros(2, 3), dmatrix![1.0, 0.0, 2.0; 0.0, 1.0, 0.0]);
+        let [zeros, ones] = [&zeros, &ones].map(|rows| ClassVectors::rows(rows).unwrap());
+        let duality = |means, classifier| self_duality(means, classifier).unwrap_err();
+        assert_eq!(duality(&zeros, &ones), Error::ZeroNorm { argument: "means" });
+        assert_eq!(duality(&ones, &zeros), Error::ZeroNorm { argument: "classifier" });
+    }
+}

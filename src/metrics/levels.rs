@@ -7,6 +7,7 @@ mod simulated;
 mod unstructured;
 
 pub use collapsed::Collapsed;
+pub(crate) use collapsed::looks_at_pairs;
 pub use shape::ShapeLevel;
 pub use unstructured::Unstructured;
 

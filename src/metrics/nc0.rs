@@ -61,3 +61,16 @@ pub fn nc0_factor(step: f64, weight_decay: f64) -> Result<f64> {
     check_not_negative("weight_decay", weight_decay)?;
     Ok((1.0 - step * weight_decay).powi(2))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use nalgebra::dmatrix;
+
+    #[test]
+    fn squares_out_of_range_are_told_by_their_size() {
+        let head = LinearHead::new(vec![dmatrix![1e200, 0.0; 0.0, 1.0]], None).unwrap();
+        assert_eq!(nc0(&head), Err(Error::Unrepresentable { quantity: "NC0", log10: 400.0 }));
+    }
+}

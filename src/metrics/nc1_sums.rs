@@ -354,4 +354,20 @@ mod tests {
         let other = ClassStatistics::empty(2, 3).unwrap();
         assert!(matches!(nc1(&data, &other, &options), Err(Error::Shape { .. })));
     }
+
+    #[test]
+    fn sums_are_equal_if_options_and_samples_are() {
+        let (rows, labels) = two_classes(1.0, 0.1);
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 2).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let sums = |options: Nc1Options| Nc1Sums::<f64>::new(&statistics, &options).unwrap();
+        let empty = sums(Nc1Options::default());
+        let mut whole = empty.clone();
+        whole.accumulate(&data).unwrap();
+        assert!(empty == sums(Nc1Options::default()) && empty != whole);
+        assert!(empty != sums(Nc1Options::default().with_divide_by_classes(false)));
+        let mut twice = whole.clone();
+        twice.merge(&whole).unwrap();
+        assert_eq!(twice.counts(), [4, 4]);
+    }
 }

@@ -369,4 +369,24 @@ mod tests {
         let Err(Error::Unrepresentable { log10, .. }) = result else { panic!("{result:?}") };
         assert!((log10 - 400.0).abs() < 0.5, "{log10}");
     }
+
+    #[test]
+    fn decisions_of_another_head_or_other_means_are_refused() {
+        let counts = |rows: &DMatrix<f64>, weight: f64| {
+            let data = Features::from_sample_rows(rows).unwrap().with_labels(&[0, 1], 2).unwrap();
+            let head = LinearHead::new(vec![dmatrix![weight; -1.0]], None).unwrap();
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let mut counts = DecisionCounts::new(&statistics, &head).unwrap();
+            counts.accumulate(&data).unwrap();
+            counts
+        };
+        let (rows, other) = (dmatrix![1.0; -1.0], dmatrix![1.0; -2.0]);
+        let mut whole = counts(&rows, 1.0);
+        whole.merge(&counts(&rows, 1.0)).unwrap();
+        assert_eq!(whole.counts(), [2, 2]);
+        for foreign in [counts(&rows, 2.0), counts(&other, 1.0)] {
+            assert_eq!(whole.merge(&foreign), Err(Error::DifferentFirstPass));
+        }
+        assert_eq!(whole.counts(), [2, 2]);
+    }
 }

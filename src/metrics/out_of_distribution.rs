@@ -250,3 +250,20 @@ impl<T: Scalar> Deviations<'_, '_, T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::{dmatrix, dvector};
+
+    /// Cosines of 0 and −4/5 at every magnitude.
+    #[test]
+    fn nc5_knows_no_scale() {
+        let means = dmatrix![2.0, 0.0; 0.0, 1.0; 0.0, 0.0];
+        let means = ClassVectors::columns(&means).unwrap();
+        for scale in [1e-300, 1e-160, 1.0, 1e160, 1e300] {
+            let found = nc5(&means, &(dvector![0.0, -4.0, 3.0] * scale)).unwrap();
+            assert!((found - 0.4).abs() < 1e-15, "{scale}: {found}");
+        }
+    }
+}

@@ -327,4 +327,26 @@ mod tests {
             assert!((found.deviation - expected.deviation).abs() < 1e-14);
         }
     }
+
+    /// The sums of two pieces are those of the whole, one kind beside the other.
+    #[test]
+    fn pieces_add_up() {
+        let cosines: Vec<f64> = (0..300).map(|i| (f64::from(i) * 0.7).sin() * 0.999_99).collect();
+        let square = |i: usize| 2.0 - 2.0 * (i as f64 * 0.7).sin() * 0.999_99;
+        let empty = (Cosines::around(0.1, 25), Energies::new(25, false));
+        let (mut whole, mut first, mut second) = (empty, empty, empty);
+        whole.add(&cosines, square);
+        first.add(&cosines[..130], square);
+        second.add(&cosines[130..], |i| square(i + 130));
+        first.merge(&second);
+        for (found, expected) in
+            [(first.0.spread(), whole.0.spread()), (first.1.spread(), whole.1.spread())]
+        {
+            assert_eq!(found.number, expected.number);
+            assert!((found.mean - expected.mean).abs() < 1e-14, "{found:?} {expected:?}");
+            assert!((found.deviation - expected.deviation).abs() < 1e-14);
+        }
+        assert!((first.0.etf_deviation() - whole.0.etf_deviation()).abs() < 1e-14);
+        assert_eq!(first.0.largest_etf_deviation(), whole.0.largest_etf_deviation());
+    }
 }

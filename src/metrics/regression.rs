@@ -240,3 +240,30 @@ pub(crate) fn row_space(head: &LinearHead) -> Result<DMatrix<f64>> {
 pub fn predicted_gamma(samples: u64, weight_decay: f64, feature_decay: f64) -> f64 {
     samples as f64 * weight_decay * feature_decay
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The gradient in every direction of symmetric matrices, by differences, where Σ has equal eigenvalues on either side of
+    /// γ = ¼.
+    #[test]
+    fn gradients_are_those_of_numerical_derivatives() {
+        let matrix = |seed: usize| {
+            DMatrix::from_fn(5, 5, |i, j| ((i * i + 3 * i * j + 7 * j + seed) as f64).sin())
+        };
+        let (weight, turn) = (matrix(1), matrix(2).qr().q());
+        let values = DVector::from_vec(vec![4.0, 4.0, 1.0, 0.1, 0.1]);
+        let covariance = &turn * DMatrix::from_diagonal(&values) * turn.transpose();
+        let at = |covariance: &DMatrix<f64>| Target::new(covariance, 0.25).unwrap();
+        let gradient = at(&covariance).gradient(&weight).unwrap();
+        for (i, j) in (0..5).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            let mut step = DMatrix::zeros(5, 5);
+            (step[(i, j)], step[(j, i)]) = (1e-5, 1e-5);
+            let value = |matrix: DMatrix<f64>| at(&matrix).distance_squared(&weight).unwrap();
+            let change = value(&covariance + &step) - value(&covariance - &step);
+            let found = gradient.dot(&step) / 1e-5;
+            assert!((found - change / 2e-5).abs() < 1e-7, "{i} {j}: {found} {change}");
+        }
+    }
+}

@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn small_deviations_are_computed_from_the_pairs() {
         let exact = crate::geometry::Frame::simplex_etf(40).unwrap().into_vectors();
-        for size in [1e-1, 1e-3, 1e-5, 1e-7, 1e-9, 1e-12] {
+        for size in (4..49).map(|quarters| 10.0_f64.powf(-0.25 * f64::from(quarters))) {
             let matrix = &exact + vectors(40, 40) * size;
             let vectors = ClassVectors::rows(&matrix).unwrap();
             let norms = vectors.positive_norms().unwrap();
@@ -421,6 +421,16 @@ mod tests {
             } else {
                 assert!(size < 1e-4);
             }
+        }
+    }
+
+    /// Lengths 5 and 7 of vectors at any magnitude.
+    #[test]
+    fn lengths_are_in_the_unit_of_the_vectors() {
+        for scale in [2.0_f64.powi(-900), 1.0, 2.0_f64.powi(900)] {
+            let matrix = nalgebra::dmatrix![3.0, 4.0; 0.0, 7.0] * scale;
+            let found = norm_spread(&ClassVectors::rows(&matrix).unwrap());
+            assert_eq!((found.mean / scale, found.deviation / scale, found.number), (6.0, 1.0, 2));
         }
     }
 }

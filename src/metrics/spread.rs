@@ -10,6 +10,7 @@
 /// assert_eq!(spread.coefficient_of_variation(), Some(3.5_f64.sqrt() / 3.0));
 /// assert!((spread.sample_deviation().unwrap() - (14.0_f64 / 3.0).sqrt()).abs() < 1e-15);
 /// assert_eq!(Spread::of(&[]), None);
+/// assert_eq!(Spread::of(&[3.0]).unwrap().sample_deviation(), None);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

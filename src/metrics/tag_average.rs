@@ -117,3 +117,49 @@ fn unit_scale(matrix: DMatrix<f64>, argument: &'static str) -> Result<(DMatrix<f
     }
     Ok((matrix / largest, largest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    /// Averages (½, ½) and (0, 1) of two sets: c = ⟨H, A⟩/‖A‖² = (3 + 2)/(3/2), and ‖H − cA‖² = 33 − 5²/(3/2) of 33.
+    #[test]
+    fn residuals_are_those_of_projections() {
+        let single = dmatrix![1.0, 0.0, 0.0; 0.0, 1.0, 1.0];
+        let sets = [vec![0, 1], vec![2], vec![2, 1]];
+        let means = dmatrix![2.0, 1.0, -3.0; 4.0, 0.0, 2.0];
+        for scale in [1e-200, 1.0, 1e200] {
+            let found = tag_average_residuals(&single, &sets, &(&means * scale)).unwrap();
+            let [one, two] = &found[..] else { panic!("{found:?}") };
+            assert_eq!((one.tags, one.sets, two.tags, two.sets), (1, 1, 2, 2));
+            assert!((one.residual - 1.0).abs() < 1e-15 && one.factor.abs() < 1e-15 * scale);
+            let residual = (1.0 - 25.0 / 1.5 / 33.0_f64).sqrt();
+            assert!((two.residual - residual).abs() < 1e-15, "{two:?}");
+            assert!((two.factor / scale - 5.0 / 1.5).abs() < 1e-14, "{two:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let single = dmatrix![1.0, 0.0; 0.0, 1.0];
+        let refused = |sets: &[Vec<usize>], means: &DMatrix<f64>| {
+            tag_average_residuals(&single, sets, means).unwrap_err().to_string()
+        };
+        let means = dmatrix![1.0, 2.0; 3.0, 4.0];
+        for (sets, start) in [
+            ([vec![0], vec![2]], "`sets[1]` is 2"),
+            ([vec![1, 0, 1], vec![0]], "`sets[0]` is 1"),
+            ([vec![0], vec![]], "`sets[1]` is 0"),
+        ] {
+            let found = refused(&sets, &means);
+            assert!(found.starts_with(start), "{found}");
+        }
+        let found = refused(&[vec![0]], &means);
+        assert!(found.starts_with("`set_means` has shape 2×2"), "{found}");
+        let zeros = DMatrix::zeros(2, 1);
+        assert!(refused(&[vec![0]], &zeros).contains("set_means"));
+        let found = tag_average_residuals(&zeros, &[vec![0]], &dmatrix![1.0; 2.0]);
+        assert_eq!(found, Err(Error::ZeroNorm { argument: "single" }));
+    }
+}

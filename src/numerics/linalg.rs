@@ -169,7 +169,6 @@ pub(crate) fn power_of_two_below(largest: f64) -> f64 {
 
 /// An orthonormal basis of the column space of a tall matrix of full rank: Q of its QR decomposition
 /// with a positive diagonal in R, which makes it uniform if the entries are independent normal ones.
-#[cfg(any(test, feature = "random"))]
 pub(crate) fn orthonormal_columns(matrix: DMatrix<f64>) -> DMatrix<f64> {
     if matrix.is_empty() {
         return matrix;

@@ -94,3 +94,33 @@ impl serde::Serialize for Estimate {
         serializer.serialize_f64(self.standard_error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error of a mean, σ/√n with the divisor n − 1: √(14/3/4) for 1, 2, 3 and 6.
+    #[test]
+    fn influences_on_a_mean_are_numbers_less_the_mean() {
+        let found = Estimate::of_influences(3.0, vec![-2.0, -1.0, 0.0, 3.0]).unwrap();
+        assert!((found.standard_error - (14.0_f64 / 12.0).sqrt()).abs() < 1e-15, "{found:?}");
+        assert_eq!(Estimate::of_influences(3.0, vec![0.0]), None);
+        assert_eq!(Estimate::of_influences(f64::INFINITY, vec![-2.0, 2.0]), None);
+    }
+
+    #[test]
+    fn differences_are_those_of_values_and_moves() {
+        let one = Estimate::of_moves(5.0, vec![3.0, 1.0, -4.0]);
+        let other = Estimate::of_moves(2.0, vec![1.0, 1.0, -2.0]);
+        let paired = one.minus(&other).unwrap();
+        assert_eq!((paired.value, paired.standard_error), (3.0, 8.0_f64.sqrt()));
+        let independent = one.minus_independent(&other);
+        assert_eq!(independent.value, 3.0);
+        assert!((independent.standard_error - 32.0_f64.sqrt()).abs() < 1e-15);
+        // Of other parts, or of none.
+        let fewer = Estimate::of_moves(2.0, vec![1.0, -1.0]);
+        assert!(one.minus(&fewer).is_none() && fewer.minus(&one).is_none());
+        let unknown = Estimate::new(2.0, 1.0);
+        assert!(unknown.minus(&unknown).is_none() && one.minus(&unknown).is_none());
+    }
+}

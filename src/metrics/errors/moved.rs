@@ -199,3 +199,51 @@ fn entries(shape: &Shape) -> [Option<f64>; 9] {
         shape.log_energy.map(|energy| energy.deviation),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
+    use crate::metrics::nc1::Nc1Options;
+
+    /// Means move by the deviations x of a part, and variances by ‖x‖² − σ², over the samples of the class.
+    #[test]
+    fn a_part_moves_means_and_variances_by_its_samples() {
+        const PARTS: usize = 16;
+        let labels: Vec<usize> = (0..90).map(|i| [0, 1, 0, 2, 1][i % 5]).collect();
+        let rows = DMatrix::from_fn(90, 3, |i, j| {
+            30.0 * ((7 * i * i + j) as f64 * 0.37).sin() + (labels[i] * (j + 1)) as f64 * 100.0
+        });
+        let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        let mut parts = parts.with_most_parts(PARTS);
+        parts.accumulate(&data).unwrap();
+        let (moves, corrections) = (parts.moves().unwrap(), parts.corrections().unwrap());
+        let (moves, corrections) = (moves.unwrap(), corrections.unwrap());
+        let (means, scale) = (statistics.class_means().unwrap(), parts.scale());
+        let (part, factor) = (3, -2.5);
+        let found = Moved::by(&parts, part, &moves[part], &corrections, factor);
+        let mut expected = means.clone();
+        for (class, correction) in corrections.iter().enumerate() {
+            let own: Vec<usize> = (0..90).filter(|&i| labels[i] == class).collect();
+            let deviation = |&i: &usize| rows.row(i).transpose() - means.column(class);
+            let square = |i: &usize| deviation(i).norm_squared() / scale / scale;
+            let variance = own.iter().map(square).sum::<f64>() / own.len() as f64;
+            let share = factor * correction / own.len() as f64;
+            let in_part = own.iter().skip(part).step_by(PARTS);
+            let change: f64 = in_part.clone().map(|i| square(i) - variance).sum();
+            let moved = variance + share * change;
+            assert!((found.variances[class] / moved - 1.0).abs() < 1e-12, "{class}");
+            for i in in_part {
+                let moved = expected.column(class) + deviation(i) * share;
+                expected.set_column(class, &moved);
+            }
+        }
+        assert!((&found.means - &expected).amax() < 1e-10);
+        let center = &expected * nalgebra::dvector![36.0, 36.0, 18.0] / 90.0;
+        expected.column_iter_mut().for_each(|mut column| column -= &center);
+        assert!((&found.centered - &expected).amax() < 1e-10);
+    }
+}

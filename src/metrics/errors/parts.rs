@@ -352,8 +352,7 @@ impl SampleParts {
 
 impl PartialEq for SampleParts {
     fn eq(&self, other: &Self) -> bool {
-        self.means().fingerprint() == other.means().fingerprint()
-            && self.fingerprint() == other.fingerprint()
+        self.fingerprint() == other.fingerprint()
             && self.parts == other.parts
             && self.images().eq(other.images())
     }
@@ -371,5 +370,63 @@ impl Part {
         let classes = self.counts.len();
         let projected = self.projected.iter_mut().zip(&other.projected);
         projected.skip(class).step_by(classes).for_each(|(own, other)| *own += other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use nalgebra::dmatrix;
+
+    fn whole(losses: Option<&[f64]>) -> SampleParts {
+        let rows = dmatrix![1.1, 0.0; 0.9, 0.1; -1.0, 0.3; -1.0, -0.3; 0.0, 2.0; 0.0, 2.2];
+        let data = Features::from_sample_rows(&rows).unwrap();
+        let data = data.with_labels(&[0, 0, 1, 1, 2, 2], 3).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mut parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        parts.accumulate_with_losses(&data, losses).unwrap();
+        parts
+    }
+
+    /// Every list of a part has the length of one's own.
+    #[test]
+    fn a_part_of_other_lengths_is_refused() {
+        let own = whole(None);
+        assert!(own.fits(&own.part()));
+        let changes: [fn(&mut SamplePart); 9] = [
+            |part| part.fingerprint += 1,
+            |part| part.counts.push(0),
+            |part| part.images.push(0.0),
+            |part| part.parts.truncate(63),
+            |part| part.parts[63].sums.push(0.0),
+            |part| part.parts[63].projected.push(0.0),
+            |part| part.parts[63].counts.push(0),
+            |part| part.parts[63].squares.push(0.0),
+            |part| part.parts[63].losses.push(0.0),
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let (mut merged, mut part) = (own.clone(), own.part());
+            change(&mut part);
+            assert_eq!(merged.merge_part(&part), Err(Error::DifferentFirstPass), "{index}");
+            assert_eq!(merged, own);
+        }
+    }
+
+    #[test]
+    fn equal_are_those_of_equal_sums() {
+        let own = whole(None);
+        assert_eq!(own, whole(Some(&[0.0; 6])));
+        assert_ne!(own, whole(Some(&[1.0; 6])));
+        let mut other = own.clone();
+        other.directions[0].image[(0, 0)] += 1.0;
+        assert_ne!(own, other);
+    }
+
+    #[test]
+    fn directions_come_before_samples() {
+        let late = whole(None).with_nc1(Metric::Nc1Resolved, &Nc1Options::default());
+        let expected = Error::SecondPass { class: 0, found: 2, expected: 0 };
+        assert_eq!(late.map(|_| ()), Err(expected));
     }
 }

@@ -256,3 +256,113 @@ fn estimate<T: Scalar>(
     })?;
     Ok(Estimate::of_influences(sums.mean(), influences))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::regression::{nrc1, nrc2, nrc3};
+    use nalgebra::dmatrix;
+
+    const SAMPLES: usize = 13;
+
+    fn matrix(rows: usize, columns: usize, seed: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| {
+            (((i * i + 3 * i * j + 7 * j + seed) as f64).sin() + 0.2) / (i + 1) as f64
+        })
+    }
+
+    /// Σ w_j (x_j − Σ w x)(x_j − Σ w x)ᵀ with the deviations.
+    fn weighted(columns: &DMatrix<f64>, weights: &DVector<f64>) -> (DMatrix<f64>, DMatrix<f64>) {
+        let mean = columns * weights;
+        let mut deviations = columns.clone();
+        deviations.column_iter_mut().for_each(|mut column| column -= &mean);
+        (&deviations * DMatrix::from_diagonal(weights) * deviations.transpose(), deviations)
+    }
+
+    /// The mean share outside of the columns of a basis of samples with weights.
+    fn outside(deviations: &DMatrix<f64>, weights: &DVector<f64>, basis: &DMatrix<f64>) -> f64 {
+        let share = |(column, weight): (nalgebra::DVectorView<'_, f64>, &f64)| {
+            weight * (1.0 - (basis.tr_mul(&column)).norm_squared() / column.norm_squared())
+        };
+        deviations.column_iter().zip(weights).map(share).sum()
+    }
+
+    fn principal(deviations: &DMatrix<f64>, weights: &DVector<f64>, number: usize) -> DMatrix<f64> {
+        let scaled = deviations * DMatrix::from_diagonal(&weights.map(f64::sqrt));
+        scaled.svd(true, false).u.unwrap().columns_range(..number).into_owned()
+    }
+
+    /// The error that follows from what a number changes by as a sample gets more weight and the others less.
+    #[track_caller]
+    fn check(found: &Estimate, expected: f64, of_weights: &dyn Fn(&DVector<f64>) -> f64) {
+        let equal = DVector::from_element(SAMPLES, 1.0 / SAMPLES as f64);
+        for value in [found.value, of_weights(&equal)] {
+            assert!((value / expected - 1.0).abs() < 1e-12, "{value} {expected}");
+        }
+        let influence = |sample: usize| {
+            let at = |step: f64| {
+                let mut weights = &equal * (1.0 - step);
+                weights[sample] += step;
+                of_weights(&weights)
+            };
+            (at(1e-5) - at(-1e-5)) / 2e-5
+        };
+        let numeric = Estimate::of_influences(expected, (0..SAMPLES).map(influence).collect());
+        let ratio = found.standard_error / numeric.unwrap().standard_error;
+        assert!((ratio - 1.0).abs() < 1e-6, "{ratio}");
+    }
+
+    #[test]
+    fn errors_are_those_of_numerical_influences() {
+        // More features than samples, and less.
+        for dimension in [4, 30] {
+            let columns = matrix(dimension, SAMPLES, 3);
+            let features = Features::from_sample_columns(&columns).unwrap();
+            let found = nrc1_estimate(&features, 2, &()).unwrap().unwrap();
+            check(&found, nrc1(&features, 2).unwrap(), &|weights| {
+                let deviations = weighted(&columns, weights).1;
+                outside(&deviations, weights, &principal(&deviations, weights, 2))
+            });
+            let head = LinearHead::new(vec![matrix(2, dimension, 1)], None).unwrap();
+            let rows = head.weights()[0].transpose().qr().q();
+            let found = nrc2_estimate(&features, &head, &()).unwrap().unwrap();
+            check(&found, nrc2(&features, &head).unwrap(), &|weights| {
+                outside(&weighted(&columns, weights).1, weights, &rows)
+            });
+        }
+        let (targets, gamma) =
+            (matrix(3, SAMPLES, 5) * 7.0 + DMatrix::from_element(3, SAMPLES, 50.0), 0.01);
+        let head = LinearHead::new(vec![matrix(3, 4, 2)], None).unwrap();
+        let equal = DVector::from_element(SAMPLES, 1.0 / SAMPLES as f64);
+        let value =
+            |weights: &DVector<f64>| nrc3(&head, &weighted(&targets, weights).0, gamma).unwrap();
+        check(&nrc3_estimate(&head, &targets, gamma).unwrap().unwrap(), value(&equal), &value);
+    }
+
+    /// Shares and errors have no unit, and samples at the mean have no share: that of the others counts as often.
+    #[test]
+    fn samples_at_the_mean_have_no_direction() {
+        let columns = dmatrix![3.0, -3.0, 1.0, -1.0, 0.0; 0.0, 0.0, 1.0, -1.0, 0.0];
+        let of = |scale: f64| {
+            let scaled = &columns * scale;
+            nrc1_estimate(&Features::from_sample_columns(&scaled).unwrap(), 1, &()).unwrap()
+        };
+        let found = of(1.0).unwrap();
+        let whole = Features::from_sample_columns(&columns).unwrap();
+        assert!((found.value - nrc1(&whole, 1).unwrap()).abs() < 1e-15, "{found:?}");
+        for scale in [2.0_f64.powi(-600), 2.0_f64.powi(400)] {
+            assert_eq!(of(scale), Some(found.clone()));
+        }
+        let head = LinearHead::new(vec![dmatrix![1.0, 0.0]], None).unwrap();
+        let found = nrc2_estimate(&whole, &head, &()).unwrap().unwrap();
+        // Shares 0, 0, ½, ½: each counts 5/4 times less the mean ¼; their mean does not move with that of the features.
+        assert!((found.value - 0.25).abs() < 1e-15, "{found:?}");
+        let expected =
+            Estimate::of_influences(0.25, [-1.0, -1.0, 1.0, 1.0, 0.0].map(|x| 0.3125 * x).into());
+        let expected = expected.unwrap().standard_error;
+        assert!((found.standard_error / expected - 1.0).abs() < 1e-14, "{found:?} {expected}");
+        let flat = DMatrix::from_element(2, 5, 0.5);
+        let flat = nrc1_estimate(&Features::from_sample_columns(&flat).unwrap(), 1, &());
+        assert!(matches!(flat, Err(Error::ZeroNorm { .. })), "{flat:?}");
+    }
+}

@@ -211,7 +211,7 @@ impl CrossScatter {
             true => -effective * ((root / total).ln() + entropy) / (total * 2.0 * root),
             false => 0.0,
         });
-        let mut by_size = roots.map(|root| if root > 0.0 { largest.recip() } else { 0.0 });
+        let mut by_size = DVector::repeat(values.len(), largest.recip());
         by_size[values.imax()] -= stable / largest;
         let estimate = |value: f64, derivative: DVector<f64>| {
             let mut scaled = vectors.clone();
@@ -400,6 +400,36 @@ mod tests {
             let [of_effective, of_stable] = found.errors.unwrap().map(Option::unwrap);
             near(of_effective.standard_error, error(&effective));
             near(of_stable.standard_error, error(&stable));
+        }
+    }
+
+    /// Three features that are multiples of one, and one that does not vary: what rounding leaves of the other directions
+    /// does not count.
+    #[test]
+    fn one_direction_has_the_ranks_of_one() {
+        let labels: Vec<usize> = (0..64).map(|sample| sample % 2).collect();
+        let number = |sample: usize| (sample as f64 * 0.7).sin() + (sample % 2) as f64;
+        let rows = DMatrix::from_fn(64, 3, |i, j| number(i) * [1.0, 0.3, -0.7][j]);
+        let flat = DMatrix::from_element(64, 2, 0.5);
+        let layers = [&rows, &flat].map(|rows| Features::from_sample_rows(rows).unwrap());
+        let layers = layers.each_ref().map(|rows| rows.with_labels(&labels, 2).unwrap());
+        let statistics = layers.each_ref().map(|data| ClassStatistics::new(data).unwrap());
+        let mut scatter = CrossScatter::new(&statistics).unwrap();
+        scatter.accumulate(&layers).unwrap();
+        let found = scatter.ranks(0).unwrap().unwrap();
+        assert!((found.effective - 1.0).abs() < 1e-12, "{}", found.effective);
+        assert!((found.stable - 1.0).abs() < 1e-12, "{}", found.stable);
+        for error in found.errors.unwrap() {
+            assert!(error.unwrap().standard_error < 1e-12);
+        }
+        assert!(scatter.ranks(1).unwrap().is_none());
+        // The sums of a copy are as many again.
+        let before = scatter.clone();
+        scatter.merge(&before);
+        assert_eq!(scatter.counts, [64, 64]);
+        for (own, part) in scatter.parts.iter().zip(&before.parts) {
+            assert!(own.counts.iter().zip(&part.counts).all(|(own, part)| *own == 2 * part));
+            assert_eq!(own.scatter, &part.scatter * 2.0);
         }
     }
 }

@@ -44,8 +44,13 @@ impl MeanCovariance<'_> {
     /// x. `None` if it is infinite, for (K−1)d ≤ 2.
     pub(super) fn mean_inverse_trace(&self, dimension: f64) -> Option<f64> {
         let degrees = (self.0.classes() as f64 - 1.0) * dimension;
-        let scale = dimension * self.sum(f64::recip);
-        (degrees > 2.0).then(|| half_integral(|s| dimension * self.log_determinant(s), scale))
+        let log_determinant = |s| dimension * self.log_determinant(s);
+        (degrees > 2.0).then(|| half_integral(log_determinant, self.initial_slope(dimension)))
+    }
+
+    /// That of the logarithm of the determinant for d rows, at s = 0.
+    fn initial_slope(&self, dimension: f64) -> f64 {
+        dimension * self.sum(f64::recip)
     }
 
     /// E tr (GMGᵀ)⁻¹ for d < K − 2 rows of G, with what it may be off by: an expansion where it is sharp, else a
@@ -134,19 +139,18 @@ fn half_integral(log_determinant: impl Fn(f64) -> f64, scale: f64) -> f64 {
         (x - start - log_determinant(x.exp()) / 2.0).exp()
     };
     // Concave in ln s, so that nothing comes after the terms have become small.
-    let side = |direction: i32| {
-        let (mut sum, mut steps) = (0.0, if direction > 0 { 0 } else { -1 });
-        loop {
-            let next = term(steps);
+    let side = |steps: fn(i32) -> i32| {
+        let mut sum = 0.0;
+        for step in 0..MOST_STEPS {
+            let next = term(steps(step));
             sum += next;
-            let falls = term(steps + direction) < next;
-            if (next <= SMALLEST * sum && falls) || steps.abs() > MOST_STEPS {
-                return sum;
+            if next <= SMALLEST * sum {
+                break;
             }
-            steps += direction;
         }
+        sum
     };
-    (side(1) + side(-1)) * STEP / 2.0 / scale
+    (side(|step| step) + side(|step| -1 - step)) * STEP / 2.0 / scale
 }
 
 #[cfg(test)]
@@ -202,11 +206,44 @@ mod tests {
     /// E tr A⁻¹ = n d/(K − 2 − d) is far below the sizes for many classes, and far above them for few.
     #[test]
     fn expansions_are_found_far_from_the_sizes() {
-        for (classes, size, dimension) in [(100_000, 2, 1), (1000, 1, 3), (100_000, 3, 99_990)] {
+        for (classes, size, dimension) in
+            [(100_000, 2, 1), (1000, 1, 3), (1000, 1, 990), (100_000, 3, 99_990)]
+        {
             let counts = ClassCounts::balanced(classes, size).unwrap();
             let (k, n, d) = (classes as f64, size as f64, f64::from(dimension));
             let (value, _) = MeanCovariance(&counts).expansion(d);
             assert!((value * (k - 2.0 - d) / (n * d) - 1.0).abs() < 1e-8, "{classes}: {value}");
         }
+    }
+
+    /// In one dimension nothing is left to be drawn: tr A⁻¹ is 1/tr A. In more the error is that of the mean of draws.
+    #[test]
+    fn draws_are_those_of_unequal_sizes() {
+        let counts = ClassCounts::new(&[30, 10, 5, 2, 2, 1]).unwrap();
+        let covariance = MeanCovariance(&counts);
+        let exact = covariance.mean_inverse_trace(1.0).unwrap();
+        let mut random = generator();
+        for _ in 0..5 {
+            let draw = covariance.draw(5, &mut random).unwrap();
+            assert!((draw / exact - 1.0).abs() < 1e-11, "{draw} {exact}");
+        }
+        let mut random = generator();
+        let draws = (0..512).map(|_| 3.0 * covariance.draw(3, &mut random).unwrap());
+        let (expected, found) = (Simulated::of(draws.collect()), covariance.simulation(3).unwrap());
+        assert!((found.mean / expected.mean - 1.0).abs() < 1e-13);
+        assert!((found.standard_error / expected.standard_error - 1.0).abs() < 1e-11);
+    }
+
+    /// A sharp expansion is off by the square of its correction; others give way to a simulation.
+    #[test]
+    fn sharp_expansions_are_not_simulated() {
+        let counts = ClassCounts::new(&[7; 30].map(|size| [size, size + 1]).concat()).unwrap();
+        let covariance = MeanCovariance(&counts);
+        let (mean, correction) = covariance.expansion(3.0);
+        assert!(correction < SMALL_CORRECTION, "{correction}");
+        let standard_error = mean * correction * correction;
+        let expected = Simulated { mean, standard_error };
+        assert_eq!(covariance.mean_trace_of_inverse(3), Some(expected));
+        assert_eq!(covariance.mean_trace_of_inverse(40), covariance.simulation(40));
     }
 }

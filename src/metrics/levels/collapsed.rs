@@ -8,8 +8,10 @@ use crate::metrics::errors::SampleParts;
 use crate::numerics::linalg::{power_of_two, product, transposed};
 use crate::problem::head::LinearHead;
 
-/// Up to this many classes metrics of all pairs are looked at.
-const FEW_CLASSES: usize = 1024;
+/// Whether metrics of all pairs of so many classes are looked at.
+pub(crate) fn looks_at_pairs(classes: usize) -> bool {
+    classes <= 1024
+}
 
 /// What the metrics are on average in a network that has collapsed perfectly but for the measured spread within its
 /// classes: class means of n_k samples are off by errors ε_k with the covariance Σ_k/n_k, and these errors alone keep the
@@ -91,7 +93,7 @@ impl Collapsed {
         let through = |layers: &DMatrix<f64>, means: &DMatrix<f64>, moves: &[DMatrix<f64>]| {
             relative(&(layers * means), moves.iter().map(|moves| layers * moves))
         };
-        let few = classes <= FEW_CLASSES;
+        let few = looks_at_pairs(classes);
         let grams = few.then(|| gram_levels((&means, &own), (&moves, &centered_moves)));
         Ok(Some(Self {
             nc3: through(&all, &means, &moves),
@@ -183,9 +185,6 @@ fn norm_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
 /// With u the directions, δu_k = (ε_k − ⟨u_k, ε_k⟩u_k)/‖m_k‖ and δcos = ⟨u_i, δu_j⟩ + ⟨u_j, δu_i⟩.
 fn cosine_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
     let classes = means.ncols();
-    if classes < 2 {
-        return None;
-    }
     let mut directions = means.clone();
     let norms: Vec<f64> =
         directions.column_iter_mut().map(|mut mean| mean.normalize_mut()).collect();
@@ -212,4 +211,121 @@ fn variance(numbers: impl Iterator<Item = f64> + Clone) -> f64 {
 
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::features::Features;
+    use crate::measure::statistics::ClassStatistics;
+    use crate::metrics::nc1::Nc1Options;
+
+    const CLASSES: usize = 4;
+
+    fn matrix(rows: usize, columns: usize, seed: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| ((i * i + 3 * i * j + 7 * j + seed) as f64).sin())
+    }
+
+    fn parts(labels: &[usize]) -> SampleParts {
+        let noise = matrix(labels.len(), 5, 5) * 20.0;
+        let rows = DMatrix::from_fn(labels.len(), 5, |i, j| {
+            noise[(i, j)] + 40.0 + 100.0 * ((labels[i] * (j + 2) + j) as f64).cos()
+        });
+        let data = Features::from_sample_rows(&rows).unwrap();
+        let data = data.with_labels(labels, CLASSES).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let mut parts = SampleParts::new(&statistics, &Nc1Options::default()).unwrap();
+        parts.accumulate(&data).unwrap();
+        parts
+    }
+
+    /// A level is the root of the summed squares of what the parts move a metric by, by differences: of matrices of norm 1,
+    /// and of numbers less their mean.
+    #[test]
+    fn levels_are_those_of_numerical_derivatives() {
+        let labels: Vec<usize> = (0..140).map(|i| [0, 1, 0, 2, 3, 1, 0][i % 7]).collect();
+        let parts = parts(&labels);
+        let (means, moves) = (parts.means().matrix(), parts.moves().unwrap().unwrap());
+        let centered = |means: &DMatrix<f64>| {
+            let weights = nalgebra::dvector![60.0, 40.0, 20.0, 20.0] / 140.0;
+            let center = means * weights;
+            let mut means = means.clone();
+            means.column_iter_mut().for_each(|mut mean| mean -= &center);
+            means
+        };
+        let norms = |means: &DMatrix<f64>| {
+            DMatrix::from_iterator(1, CLASSES, means.column_iter().map(|mean| mean.norm()))
+        };
+        let cosines = |means: &DMatrix<f64>| {
+            let pairs = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)];
+            DMatrix::from_iterator(
+                1,
+                6,
+                pairs.map(|(i, j)| {
+                    means.column(i).dot(&means.column(j))
+                        / means.column(i).norm()
+                        / means.column(j).norm()
+                }),
+            )
+        };
+        let mean_norm = norms(&centered(means)).mean();
+        for weights in [
+            vec![matrix(CLASSES, 5, 1)],
+            vec![matrix(6, 5, 1), matrix(3, 6, 2), matrix(CLASSES, 3, 3)],
+        ] {
+            let head = LinearHead::new(weights.clone(), None).unwrap();
+            let found = Collapsed::new(&parts, &head).unwrap().unwrap();
+            let level = |value: &dyn Fn(&DMatrix<f64>) -> DMatrix<f64>, is_spread: bool| {
+                let square = |moves: &DMatrix<f64>| {
+                    let step = moves * (parts.scale() * 1e-4);
+                    let change = (value(&(means + &step)) - value(&(means - &step))) / 2e-4;
+                    if is_spread { change.variance() } else { change.norm_squared() }
+                };
+                moves.iter().map(square).sum::<f64>().sqrt()
+            };
+            let layers = head.product().unwrap();
+            let before: DMatrix<f64> = match &weights[..] {
+                [first, second, _] => second * first,
+                _ => DMatrix::identity(5, 5),
+            };
+            for (name, found, expected) in [
+                ("nc3", found.nc3, level(&|h| (&layers * h).normalize(), false)),
+                (
+                    "nc3, centered",
+                    found.nc3_centered,
+                    level(&|h| (&layers * centered(h)).normalize(), false),
+                ),
+                (
+                    "as they are",
+                    found.nc2_class_means_as_they_are,
+                    level(&|h| h.tr_mul(h).normalize(), false),
+                ),
+                (
+                    "nc2",
+                    found.nc2_class_means,
+                    level(&|h| centered(h).tr_mul(&centered(h)).normalize(), false),
+                ),
+                (
+                    "duality",
+                    found.self_duality,
+                    level(&|h| (&before * centered(h)).normalize(), false),
+                ),
+                ("norms", found.norm_variation, level(&|h| norms(&centered(h)) / mean_norm, true)),
+                ("cosines", found.cosine_deviation, level(&|h| cosines(&centered(h)), true)),
+            ] {
+                assert!(
+                    (found.unwrap() / expected - 1.0).abs() < 1e-6,
+                    "{name}: {found:?} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_looked_at_up_to_1024_classes() {
+        assert!(looks_at_pairs(1024) && !looks_at_pairs(1025));
+        // Of a class alone there are none.
+        let one = matrix(3, 1, 0);
+        assert_eq!(cosine_level(&one, std::slice::from_ref(&one)), None);
+    }
 }

@@ -89,10 +89,8 @@ impl Vectors {
             for h in counts.sizes() {
                 let others = h.class_count as f64 - if g == h { 1.0 } else { 0.0 };
                 let weight = g.class_count as f64 * others / total;
-                if weight > 0.0 {
-                    let pair = Pair::new(self.correlation((g, h), samples), dimension);
-                    sums.add(weight, pair, etf);
-                }
+                let pair = Pair::new(self.correlation((g, h), samples), dimension);
+                sums.add(weight, pair, etf);
             }
         }
         sums.pairs = total / 2.0;
@@ -237,6 +235,8 @@ mod tests {
         let between = Pair::new(0.6, 100.0);
         assert!((between.mean - 0.6 * (1.0 - 0.64 / 200.0)).abs() < 1e-15);
         assert!((between.variance - 0.64 * 0.64 / 100.0).abs() < 1e-15);
+        let energy = -0.5 * 0.8_f64.ln() + 1.6 * energy_excess(100.0);
+        assert!((between.log_energy - energy).abs() < 1e-15);
     }
 
     /// For d numbers each χ_d has a mean that a recursion gives, and the variation of K norms follows.
@@ -271,6 +271,43 @@ mod tests {
                 let group = counts.sizes().next().unwrap();
                 let correlation = vectors.correlation((group, group), samples);
                 assert!((correlation + 1.0 / (k - 1.0)).abs() < 1e-15, "{correlation}");
+            }
+        }
+    }
+
+    /// The level of pairs is the average over all of them, one by one.
+    #[test]
+    fn pairs_are_counted_one_by_one() {
+        let sizes = [20_u64, 20, 20, 5, 5, 1];
+        let counts = ClassCounts::new(&sizes).unwrap();
+        let (samples, dimension) = (71.0_f64, 9.0);
+        for vectors in [Vectors::Means, Vectors::CenteredMeans, Vectors::Rows] {
+            let mut pairs = Vec::new();
+            for (index, &n) in sizes.iter().enumerate() {
+                for &m in &sizes[..index] {
+                    let variances = [n, m].map(|size| 1.0 / size as f64 - 1.0 / samples);
+                    let correlation = match vectors {
+                        Vectors::CenteredMeans => {
+                            -1.0 / samples / (variances[0] * variances[1]).sqrt()
+                        }
+                        _ => 0.0,
+                    };
+                    pairs.push(Pair::new(correlation, dimension));
+                }
+            }
+            let average =
+                |of: &dyn Fn(&Pair) -> f64| pairs.iter().map(of).sum::<f64>() / pairs.len() as f64;
+            let (mean, variance) = (average(&|pair| pair.mean), average(&|pair| pair.variance));
+            // Within a draw pairs deviate from their own mean, which has a fifteenth of their variance.
+            let square = average(&|pair| pair.variance + (pair.mean - mean).powi(2));
+            let found = vectors.level(&counts, dimension);
+            for (found, expected) in [
+                (found.cosine_mean, mean),
+                (found.cosine_deviation, (square - variance / 15.0).sqrt()),
+                (found.etf_deviation, average(&|pair| pair.deviation_from(-0.2))),
+                (found.log_energy, average(&|pair| pair.log_energy)),
+            ] {
+                assert!((found.unwrap() - expected).abs() < 1e-14, "{vectors:?}: {found:?}");
             }
         }
     }

@@ -145,8 +145,8 @@ mod tests {
             ])
         };
         assert_eq!(
-            [draws(1.0), draws(OPERATIONS / 8.5), draws(OPERATIONS / 7.9)],
-            [Some(512), Some(8), None]
+            [1.0, OPERATIONS / 8.5, OPERATIONS / 8.0, OPERATIONS / 7.9].map(draws),
+            [Some(512), Some(8), Some(8), None]
         );
     }
 }

@@ -247,16 +247,16 @@ fn nc1(counts: &ClassCounts, dimension: usize) -> Option<Simulated> {
         None
     } else if dimension > classes {
         Some(Simulated::exact(within * (samples - sum(counts, 3) / sum(counts, 2)) / (d - k)))
-    } else if dimension + 2 < classes && counts.is_balanced() {
+    } else if dimension + 2 >= classes {
+        None
+    } else if counts.is_balanced() {
         Some(Simulated::exact((samples / k - 1.0) * d / (k - 2.0 - d)))
-    } else if dimension + 2 < classes {
+    } else {
         let inverse = MeanCovariance(counts).mean_trace_of_inverse(dimension)?;
         Some(Simulated {
             mean: within * inverse.mean,
             standard_error: within * inverse.standard_error,
         })
-    } else {
-        None
     }
 }
 
@@ -286,4 +286,62 @@ fn cdnv(counts: &ClassCounts, dimension: f64) -> Option<f64> {
         }
     }
     Some(dimension / (dimension - 2.0) * mean / (classes * (classes - 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::DMatrix;
+
+    fn near(found: f64, expected: f64) {
+        assert!((found / expected - 1.0).abs() < 1e-13, "{found} {expected}");
+    }
+
+    /// S and Q as they are documented, for layers 30 → 7 → 5 → 4 and a target with tr Θ = 12 and ‖Θ‖² = 50.
+    #[test]
+    fn products_of_random_layers_have_the_documented_cosine() {
+        let layers = [(7, 30), (5, 7), (4, 5)].map(|(rows, columns)| DMatrix::zeros(rows, columns));
+        let head = LinearHead::new(layers.to_vec(), None).unwrap();
+        let target = ClassMatrix::diagonal(&[1.0, 2.0, 3.0, 6.0]).unwrap();
+        for (inputs, outputs) in [(5.0, &[4.0][..]), (7.0, &[5.0, 4.0]), (30.0, &[7.0, 5.0, 4.0])] {
+            let (mut s, mut q) = (inputs * inputs, inputs);
+            for p in outputs {
+                (s, q) = (p * p * s + 2.0 * p * q, p * s + (p * p + p) * q);
+            }
+            let cosine = 12.0 / (4.0 * 50.0_f64.sqrt()) * f64::sqrt(s / q);
+            let found = Unstructured::nc2(&head, outputs.len(), &target).unwrap().unwrap();
+            near(found, (2.0 - 2.0 * cosine).sqrt());
+        }
+    }
+
+    /// E tr(H̄ᵀH̄ Θ) = d Σ Θ_kk/n_k and E ‖H̄ᵀH̄‖² = (d² + d) Σ 1/n_k² + d (Σ 1/n_k)² for d = 5: Σ 1/n = 1, Σ 1/n² = 7/18.
+    #[test]
+    fn random_class_means_have_the_documented_cosine() {
+        let target = ClassMatrix::diagonal(&[1.0, 2.0, 2.0]).unwrap();
+        let along = 5.0 * (1.0 / 2.0 + 2.0 / 3.0 + 2.0 / 6.0) / 3.0;
+        let cosine = along / (30.0 * 7.0 / 18.0 + 5.0_f64).sqrt();
+        let found = nc2_class_means(&[2.0, 3.0, 6.0], 5.0, &target).unwrap();
+        near(found, (2.0 - 2.0 * cosine).sqrt());
+    }
+
+    #[test]
+    fn means_are_infinite_for_dimensions_near_the_number_of_classes() {
+        let found = |sizes: &[u64], dimension: usize| {
+            Unstructured::new(&ClassCounts::new(sizes).unwrap(), dimension).unwrap()
+        };
+        for (dimension, is_finite) in [(3, true), (4, false), (5, false), (6, false), (7, true)] {
+            assert_eq!(found(&[9, 7, 5, 5, 3, 2], dimension).nc1.is_some(), is_finite);
+            assert_eq!(found(&[5; 6], dimension).nc1.is_some(), is_finite);
+        }
+        // (N−K)/N · K d n/((K−1) d − 2), as E 1/χ² = 1/(degrees − 2).
+        assert_eq!(found(&[9; 3], 1).nc1_trace_quotient, None);
+        assert_eq!(found(&[9; 2], 2).nc1_trace_quotient, None);
+        near(found(&[9; 3], 2).nc1_trace_quotient.unwrap(), 24.0);
+        near(found(&[9; 2], 3).nc1_trace_quotient.unwrap(), 48.0);
+        // Two classes: (N−K)/N (N − n)/(d − K), and d/(d−2) (n/2 − ½).
+        let two = found(&[9; 2], 6);
+        near(two.nc1.unwrap(), 2.0);
+        near(two.cdnv.unwrap(), 6.0);
+        assert_eq!(found(&[9; 2], 2).cdnv, None);
+    }
 }
