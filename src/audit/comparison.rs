@@ -421,6 +421,9 @@ mod tests {
         assert!(found.loss_gap_relative().unwrap() > 0.0);
         found.prediction.as_mut().unwrap().loss = 0.0;
         assert_eq!((found.loss_gap(), found.loss_gap_relative()), (found.loss, None));
+        let prediction = found.prediction.as_ref().map(|summary| (summary, found.loss));
+        let verdict = found.measurement.training_verdict(prediction, None, None);
+        assert!(verdict.text.ends_with("nothing can be said"), "{}", verdict.text);
         // A contrastive loss has no layers, so that it takes any.
         let contrastive = UnitFeatures::supervised_contrastive(counts, 0.25).unwrap();
         for layers in [1, 2] {

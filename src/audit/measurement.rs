@@ -366,8 +366,8 @@ mod tests {
 
     #[test]
     fn shared_directions_are_those_that_no_prediction_has() {
-        // The norms are 1, 2, 1, 0.0021, and 0.0019, which has collapsed beside 2.
-        let means = dmatrix![1.0, 1.2, 0.0, 0.0, 0.0; 0.0, 1.6, 1.0, 0.0021, 0.0019];
+        // The norms are 1, 2, 1, 0.0021, and 0.002, which has collapsed beside 2.
+        let means = dmatrix![1.0, 1.2, 0.0, 0.0, 0.0; 0.0, 1.6, 1.0, 0.0021, 0.002];
         let found = measured(&means, &[0, 1, 2, 3, 4], 5);
         // The cosines are 0.6 of the first two, 0.8 of the second and two others, and 1 of those.
         let shared = |limit| found.shared_directions(limit, None);

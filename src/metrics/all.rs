@@ -386,6 +386,18 @@ mod tests {
         assert_ne!(twice, own);
     }
 
+    /// Rows 1 and −2 of the last layer beside class means that the first maps to ±1: a cosine of 3/√10.
+    #[test]
+    fn the_last_layer_is_dual_to_the_means_in_front_of_it() {
+        let layers = vec![dmatrix![1.0, 0.5], dmatrix![1.0; -2.0]];
+        let head = LinearHead::new(layers, None).unwrap();
+        let found = sums(&dmatrix![1.1, 0.0; 0.9, 0.0; -1.0, 0.3; -1.0, -0.3], &head);
+        let metrics = found.metrics().unwrap();
+        let expected = (2.0 - 6.0 / 10.0_f64.sqrt()).sqrt();
+        assert!((metrics.self_duality.unwrap() - expected).abs() < 1e-14, "{metrics:?}");
+        assert_eq!(metrics.duality_cosines.unwrap().mean, 1.0);
+    }
+
     /// Layers whose product overflows on the way have no NC1 there, and those after them have.
     #[test]
     fn layers_out_of_range_have_no_nc1() {

@@ -188,16 +188,16 @@ mod tests {
     /// Two means whose distance loses seven digits beside their squares, and is not small beside 10⁻⁴.
     #[test]
     fn close_means_keep_their_digits() {
-        let step = 2.0_f64.powi(-12);
+        let step = 2.0_f64.powi(-14);
         let entry = |i: usize, class: usize| match class {
             0 => (i as f64).sin(),
-            1 => (i as f64).sin() + if i < 40 { step } else { 0.0 },
+            1 => (i as f64).sin() + step,
             _ => -1.0,
         };
         // Sums of a sine and a step are rounded.
         let means = DMatrix::from_fn(1000, 3, |i, class| (entry(i, class) / step).round() * step);
         let found = measured(&means, 0.25).unwrap();
-        let expected = 0.0625 / (40.0 * step * step);
+        let expected = 0.0625 / (1000.0 * step * step);
         assert!((found.largest.unwrap() / expected - 1.0).abs() < 1e-12, "{found:?}");
     }
 

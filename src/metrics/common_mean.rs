@@ -264,6 +264,26 @@ mod tests {
         }
     }
 
+    /// Two directions of 2·10⁻⁵ and 10⁻⁵ in pairs of samples of one sign, beside a common one of ±1 in all 128 features.
+    #[test]
+    fn small_directions_are_not_mixed_beside_a_large_one() {
+        let mut columns = DMatrix::from_fn(128, 64, |_, j| if j % 2 == 0 { 1.0 } else { -1.0 });
+        for (pair, length) in [2e-5, 1e-5].into_iter().enumerate() {
+            for (sample, sign) in [(4 * pair, length), (4 * pair + 2, -length)] {
+                columns[(2 * pair, sample)] += sign;
+                columns[(2 * pair + 1, sample)] -= sign;
+            }
+        }
+        let basis = directions(&columns, 3);
+        let half = 0.5_f64.sqrt();
+        for (pair, direction) in basis.columns_range(1..).column_iter().enumerate() {
+            let along = (direction[2 * pair] - direction[2 * pair + 1]) * half;
+            assert!((along.abs() - 1.0).abs() < 1e-15, "{along}");
+            let across = direction.norm_squared() - along * along;
+            assert!(across.abs() < 1e-14, "{across}");
+        }
+    }
+
     /// A chunk of samples at the mean, each of one sample, beside others whose squares are zero.
     #[test]
     fn samples_at_the_mean_have_no_part_in_the_unit() {

@@ -126,9 +126,9 @@ pub fn nrc3_estimate(
     let value = target.distance_squared(weight)?;
     let Some(gradient) = target.gradient(weight) else { return Ok(None) };
     let moved = product(&gradient, &scaled);
-    let expected = gradient.dot(&covariance);
+    // But for ⟨∂NRC3/∂Σ, Σ⟩, their mean.
     let influences = moved.column_iter().zip(scaled.column_iter());
-    let influences = influences.map(|(moved, y)| moved.dot(&y) - expected).collect();
+    let influences = influences.map(|(moved, y)| moved.dot(&y)).collect();
     Ok(Estimate::of_influences(value, influences))
 }
 
