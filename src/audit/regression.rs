@@ -424,6 +424,8 @@ mod tests {
         let found = audited(&head, &[1e6], Bias::None).unwrap();
         assert_eq!((found.output_distance, &found.gram_distances[..]), (None, &[None][..]));
         assert!(found.reasons.contains_key("output_distance"), "{found:?}");
+        // Outputs of zero: 1 − 17/(26/3).
+        assert!((found.fit_predicted.unwrap() - (1.0 - 51.0 / 26.0)).abs() < 1e-14, "{found:?}");
         let deep = LinearHead::new(vec![dmatrix![3.0], dmatrix![1.0]], None).unwrap();
         let error = audited(&deep, &[0.5], Bias::None).unwrap_err().to_string();
         assert!(error.starts_with("`weight_decays` has shape 1, but must have shape 2"), "{error}");

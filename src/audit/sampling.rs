@@ -129,7 +129,9 @@ impl Measurement {
             (Metric::Nc1Resolved, self.nc1_resolved()),
             (Metric::Nc1PredictedRank, self.nc1_predicted_rank()),
         ] {
-            if nc1.is_some() && nc1 == self.nc1() {
+            if let (Some(own), Some(all)) = (nc1, self.nc1())
+                && own == all
+            {
                 errors = errors.with_nc1_named(metric);
             }
         }

@@ -287,7 +287,7 @@ mod tests {
     /// A chunk of samples at the mean, each of one sample, beside others whose squares are zero.
     #[test]
     fn samples_at_the_mean_have_no_part_in_the_unit() {
-        let mut columns = DMatrix::zeros(1 << 20, 3);
+        let mut columns = DMatrix::zeros((1 << 19) + 1, 3);
         (columns[(5, 0)], columns[(5, 2)]) = (3e-200, -3e-200);
         let basis = directions(&columns, 1);
         assert_eq!((basis.ncols(), basis[(5, 0)].abs()), (1, 1.0));

@@ -244,6 +244,6 @@ mod tests {
         let standard_error = mean * correction * correction;
         let expected = Simulated { mean, standard_error };
         assert_eq!(covariance.mean_trace_of_inverse(3), Some(expected));
-        assert_eq!(covariance.mean_trace_of_inverse(40), covariance.simulation(40));
+        assert_eq!(covariance.mean_trace_of_inverse(50), covariance.simulation(50));
     }
 }
