@@ -194,8 +194,9 @@ mod tests {
             1 => (i as f64).sin() + step,
             _ => -1.0,
         };
-        // Sums of a sine and a step are rounded.
-        let means = DMatrix::from_fn(1000, 3, |i, class| (entry(i, class) / step).round() * step);
+        // Sums with the step are exact, and products are not.
+        let grid = 2.0_f64.powi(-44);
+        let means = DMatrix::from_fn(1000, 3, |i, class| (entry(i, class) / grid).round() * grid);
         let found = measured(&means, 0.25).unwrap();
         let expected = 0.0625 / (1000.0 * step * step);
         assert!((found.largest.unwrap() / expected - 1.0).abs() < 1e-12, "{found:?}");
