@@ -244,43 +244,50 @@ impl Reduced {
         let ray = Ray::new(self, start, penalty);
         let scales = scales();
         let values: Vec<f64> = scales.iter().map(|&scale| ray.value(scale)).collect();
-        let local = (1..SCALES - 1)
-            .filter(|&index| values[index] <= values[index - 1].min(values[index + 1]));
-        let best = local.min_by(|&i, &j| values[i].total_cmp(&values[j]))?;
+        // The lowest value that is below the one before is not above the one behind.
+        let falling = (1..SCALES).filter(|&index| values[index] <= values[index - 1]);
+        let best = falling.min_by(|&i, &j| values[i].total_cmp(&values[j]))?;
         Some(start.iter().map(|size| size * scales[best]).collect())
     }
 
     /// Damped Newton steps from a start; `None` if a singular value goes to zero.
     fn descend(&self, start: Vec<f64>, penalty: &Penalty) -> Option<(Vec<f64>, f64)> {
+        let (sizes, _) = self.newton(start, penalty);
+        let end = self.expansion(&sizes, penalty);
+        self.is_minimum(&sizes, &end).then_some((sizes, end.value))
+    }
+
+    /// Where damped Newton steps end, and how many of them were tried.
+    fn newton(&self, start: Vec<f64>, penalty: &Penalty) -> (Vec<f64>, usize) {
         let mut sizes = start;
         let mut damping = 0.0;
         let mut here = self.expansion(&sizes, penalty);
-        for _ in 0..MAX_STEPS {
+        for count in 0..MAX_STEPS {
             let Some(step) = newton_step(&here, damping) else {
                 damping = raised(damping, &here.hessian);
                 continue;
             };
             let next: Vec<f64> = sizes.iter().zip(step.iter()).map(|(x, s)| x - s).collect();
             let there = self.expansion(&next, penalty);
-            if there.value >= here.value || !there.value.is_finite() {
-                let small = step.amax() <= 1e-13 * largest(&sizes);
-                if small || there.value - here.value <= 4.0 * f64::EPSILON * here.value {
-                    // Nothing but rounding errors is left; the last step still sharpens the position.
-                    let sharper = there.gradient.amax() < here.gradient.amax();
-                    sizes = if sharper { next } else { sizes };
-                    break;
-                }
+            if there.value < here.value {
+                (sizes, here) = (next, there);
+                damping = lowered(damping, &here.hessian);
+            } else if there.value - here.value <= 4.0 * f64::EPSILON * here.value {
+                // Nothing but rounding errors is left; the last step still sharpens the position.
+                let sharper = there.gradient.amax() < here.gradient.amax();
+                return (if sharper { next } else { sizes }, count);
+            } else {
                 damping = raised(damping, &here.hessian);
-                continue;
             }
-            (sizes, here, damping) = (next, there, damping / 8.0);
-            damping = if damping < 1e-9 * here.hessian.amax() { 0.0 } else { damping };
         }
-        let alive = |value: &SingularForm| value.value(&sizes) > 1e-6;
-        let end = self.expansion(&sizes, penalty);
-        let stationary = end.gradient.iter().zip(&sizes).map(|(g, size)| (g * size).abs());
-        let stationary = stationary.fold(0.0, f64::max) <= STATIONARY * end.value;
-        (stationary && self.singular_forms.iter().all(alive)).then_some((sizes, end.value))
+        (sizes, MAX_STEPS)
+    }
+
+    /// Whether nothing moves at these sizes, and no singular value is on its way to zero.
+    fn is_minimum(&self, sizes: &[f64], end: &Expansion) -> bool {
+        let products = end.gradient.iter().zip(sizes).map(|(g, size)| (g * size).abs());
+        let is_stationary = products.fold(0.0, f64::max) <= STATIONARY * end.value;
+        is_stationary && self.singular_forms.iter().all(|form| form.value(sizes) > 1e-6)
     }
 }
 
@@ -332,10 +339,6 @@ impl Ray {
     }
 }
 
-fn largest(sizes: &[f64]) -> f64 {
-    sizes.iter().fold(0.0, |largest: f64, size| largest.max(size.abs()))
-}
-
 /// The step of Newton's method for a Hessian that is raised to be positive definite.
 fn newton_step(here: &Expansion, damping: f64) -> Option<DVector<f64>> {
     let mut hessian = here.hessian.clone();
@@ -345,137 +348,17 @@ fn newton_step(here: &Expansion, damping: f64) -> Option<DVector<f64>> {
     solve_positive_definite(hessian, &here.gradient)
 }
 
-/// The next damping to try.
+/// The damping after a step that was taken.
+fn lowered(damping: f64, hessian: &DMatrix<f64>) -> f64 {
+    let lowered = damping / 8.0;
+    if lowered < 1e-9 * hessian.amax() { 0.0 } else { lowered }
+}
+
+/// The damping after a step that was not taken.
 fn raised(damping: f64, hessian: &DMatrix<f64>) -> f64 {
     // Relative to the Hessian, which is as small as the decays are.
     if damping > 0.0 { damping * 4.0 } else { 1e-3 * hessian.amax().max(f64::MIN_POSITIVE) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::cross_entropy::block::{Block, BlockShape};
-    use crate::models::cross_entropy::structure::LogitStructure;
-
-    fn penalty(depth: usize, strength: f64, bias: Bias) -> Penalty {
-        Penalty { depth, strength, bias, smoothing: 0.0 }
-    }
-
-    /// From far away, where the Hessian is indefinite and steps have to be damped, descents fall to a local minimum.
-    #[test]
-    fn descents_fall_to_minima() {
-        let pair = Block::new(BlockShape::Simplex, 2, 1);
-        let polygon = Block::new(BlockShape::Polygon, 5, 1);
-        for (classes, structure) in [
-            (4, LogitStructure::DirectSum(vec![pair, pair])),
-            (7, LogitStructure::DirectSum(vec![polygon, pair])),
-            (8, LogitStructure::antiprism(8)),
-        ] {
-            for (depth, bias) in [(2, Bias::Unregularized), (3, Bias::Regularized(0.1))] {
-                let penalty = penalty(depth, 0.03, bias);
-                let reduced = structure.reduced(classes, bias).unwrap();
-                let dimension = reduced.bias_counts.len();
-                let mut ended = 0;
-                for number in 0..24_u32 {
-                    let size = |index: usize| match index < 2 {
-                        true => 0.4 * 1.9_f64.powi(((number + 5 * index as u32) % 7) as i32),
-                        false => f64::from(number % 3) - 0.9,
-                    };
-                    let start: Vec<f64> = (0..dimension).map(size).collect();
-                    let above = reduced.value(&start, &penalty);
-                    let Some((sizes, value)) = reduced.descend(start, &penalty) else { continue };
-                    ended += 1;
-                    assert!(value <= above, "{structure}: {value} above {above}");
-                    assert!((reduced.value(&sizes, &penalty) - value).abs() < 1e-15);
-                    for index in 0..dimension {
-                        for step in [-1e-4, 1e-4] {
-                            let mut moved = sizes.clone();
-                            moved[index] += step * sizes[index].abs().max(0.1);
-                            let there = reduced.value(&moved, &penalty);
-                            assert!(there > value - 1e-14, "{structure}: {there} {value}");
-                            assert!(there < value + 1e-6, "{structure}: not stationary");
-                        }
-                    }
-                }
-                assert!(ended >= 21, "{structure}: {ended}");
-            }
-        }
-    }
-
-    /// F along a ray is F there, and gradient and Hessian are derivatives, for wrong and for right outputs, with every
-    /// penalty: the grid of scales and Newton's steps see the function that is minimized.
-    #[test]
-    fn rays_and_derivatives_belong_to_the_function() {
-        let pair = Block::new(BlockShape::Simplex, 2, 1);
-        let polygon = Block::new(BlockShape::Polygon, 5, 1);
-        for (classes, structure) in
-            [(7, LogitStructure::DirectSum(vec![polygon, pair])), (8, LogitStructure::antiprism(8))]
-        {
-            for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
-                for (depth, smoothing) in [(1, 0.0), (2, 0.1), (4, 0.0)] {
-                    let penalty = Penalty { smoothing, ..penalty(depth, 0.03, bias) };
-                    let reduced = structure.reduced(classes, bias).unwrap();
-                    let size = |index: usize| [0.9, -1.3, 0.4, -0.2][index];
-                    let start: Vec<f64> = (0..reduced.bias_counts.len()).map(size).collect();
-                    let ray = Ray::new(&reduced, &start, &penalty);
-                    for scale in [-2.0, 0.3, 1.0, 5.0] {
-                        let there: Vec<f64> = start.iter().map(|size| size * scale).collect();
-                        let value = reduced.value(&there, &penalty);
-                        if scale > 0.0 {
-                            assert!((ray.value(scale) - value).abs() <= 1e-14 * value.abs());
-                        }
-                        check_derivatives(&reduced, &there, &penalty);
-                    }
-                }
-            }
-        }
-    }
-
-    fn check_derivatives(reduced: &Reduced, sizes: &[f64], penalty: &Penalty) {
-        let here = reduced.expansion(sizes, penalty);
-        let h = 1e-5;
-        for index in 0..sizes.len() {
-            let [ahead, behind] = [h, -h].map(|h| {
-                let mut moved = sizes.to_vec();
-                moved[index] += h;
-                reduced.expansion(&moved, penalty)
-            });
-            let slope = (ahead.value - behind.value) / (2.0 * h);
-            assert!((slope - here.gradient[index]).abs() < 1e-8, "{penalty:?} at {sizes:?}");
-            let column = (ahead.gradient - behind.gradient) / (2.0 * h);
-            let error = (&column - here.hessian.column(index)).amax();
-            assert!(error < 1e-8, "{penalty:?} at {sizes:?}: {error:e}");
-        }
-    }
-
-    /// Newton's steps that are as good as they can be, from the best of the scales: few of them are needed.
-    #[test]
-    fn the_best_scale_is_near_the_minimum() {
-        let square = LogitStructure::DirectSum(vec![Block::new(BlockShape::Simplex, 2, 2)]);
-        let reduced = square.reduced(4, Bias::None).unwrap();
-        let penalty = penalty(2, 0.05, Bias::None);
-        let (sizes, value) = reduced.minimize(&penalty).unwrap();
-        let scales = scales();
-        let ratio = scales[1] / scales[0];
-        assert!((scales[SCALES - 1] / LARGEST_SCALE - 1.0).abs() < 1e-12);
-        let start = reduced.best_scale(&[1.0], &penalty).unwrap()[0];
-        assert!((start / sizes[0]).ln().abs() <= ratio.ln(), "{start}, {sizes:?}");
-        assert!(value <= reduced.value(&[start], &penalty));
-        // Nothing else on the grid is lower.
-        for (index, &scale) in scales.iter().enumerate() {
-            assert!((scale / SMALLEST_SCALE / ratio.powi(index as i32) - 1.0).abs() < 1e-12);
-            let value = reduced.value(&[scale], &penalty);
-            assert!(value >= reduced.value(&[start], &penalty) || scale < 0.2, "{scale}");
-        }
-    }
-
-    /// Beyond every minimum singular values go to zero, and nothing is found.
-    #[test]
-    fn nothing_is_found_where_all_falls_to_zero() {
-        let square = LogitStructure::DirectSum(vec![Block::new(BlockShape::Simplex, 2, 2)]);
-        let reduced = square.reduced(4, Bias::None).unwrap();
-        assert!(reduced.minimize(&penalty(2, 0.15, Bias::None)).is_some());
-        assert!(reduced.minimize(&penalty(2, 0.3, Bias::None)).is_none());
-        assert!(reduced.descend(vec![3.0], &penalty(2, 0.3, Bias::None)).is_none());
-    }
-}
+mod tests;
