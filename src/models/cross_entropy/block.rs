@@ -257,7 +257,11 @@ mod tests {
             let sizes: Vec<f64> = (0..block.size_count()).map(|i| 1.3 - 0.4 * i as f64).collect();
             let logits = block.logits(&sizes);
             assert!(logits.row_sum().amax() < 1e-12, "{block}");
-            for natural in block.natural_sizes() {
+            let natural_sizes = block.natural_sizes();
+            // One proportion for one size, equal ones and those with one that is larger for several.
+            assert_eq!(natural_sizes.len(), [1, 1, 3, 4][block.size_count()], "{block}");
+            for natural in natural_sizes {
+                assert_eq!(natural.len(), block.size_count(), "{block}");
                 let logits = block.logits(&natural);
                 let wrong = (0..block.classes).filter(|&row| row != 1);
                 let wrong = wrong.map(|row| logits[(row, 1)]).fold(0.0, f64::max);
@@ -285,5 +289,25 @@ mod tests {
             let rank: usize = components.iter().map(|c| c.multiplicity).sum();
             assert_eq!(logits.rank(1e-9), rank, "{block}");
         }
+    }
+
+    #[test]
+    fn an_origin_has_no_size() {
+        let origin = Block::new(BlockShape::Origin, 1, 3);
+        assert_eq!((origin.size_count(), origin.all_classes()), (0, 3));
+        assert!(origin.components().is_empty() && origin.wrong().is_empty());
+        assert_eq!(origin.natural_sizes(), [[0.0; 0]]);
+        assert_eq!(origin.logits(&[]), DMatrix::zeros(1, 1));
+    }
+
+    /// Small angles keep their digits, and whole turns do not matter.
+    #[test]
+    fn versed_sines_keep_their_digits() {
+        let small = 2.0 * (PI * 1e-6).powi(2) * (1.0 - (PI * 1e-6).powi(2) / 3.0);
+        for turns in [0, 1, 1000] {
+            let found = versed_sine(turns * 1_000_000 + 1, 1_000_000);
+            assert!((found / small - 1.0).abs() < 1e-15, "{turns}: {found:e}");
+        }
+        assert_eq!(versed_sine(3, 6), 2.0);
     }
 }

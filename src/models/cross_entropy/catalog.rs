@@ -204,6 +204,8 @@ fn extend_products(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -248,6 +250,142 @@ mod tests {
                 let kinds: usize = structure.kinds(classes).iter().sum();
                 assert_eq!(kinds, classes, "{structure}");
             }
+        }
+    }
+
+    /// The orbits of sets of two or three frequencies under all renumberings of the circle, by brute force.
+    #[test]
+    fn every_orbit_of_frequencies_has_one_circulant() {
+        for classes in 5..=21_usize {
+            let fold = |frequency: usize| frequency.min(classes - frequency);
+            let divisors = || (2..=classes).filter(|&d| classes.is_multiple_of(d));
+            let coprime = |unit: usize| divisors().all(|d| !unit.is_multiple_of(d));
+            let tells_apart = |set: &BTreeSet<usize>| {
+                divisors().all(|d| set.iter().any(|frequency| !frequency.is_multiple_of(d)))
+            };
+            let orbit = |set: &BTreeSet<usize>| -> BTreeSet<BTreeSet<usize>> {
+                let units = (1..classes).filter(|&unit| coprime(unit));
+                units.map(|unit| set.iter().map(|f| fold(f * unit % classes)).collect()).collect()
+            };
+            let numbers = || 1..=classes / 2;
+            let triples = numbers().flat_map(|a| {
+                numbers().flat_map(move |b| numbers().map(move |c| BTreeSet::from([a, b, c])))
+            });
+            let most = if classes <= 20 { 3 } else { 2 };
+            let used =
+                |set: &BTreeSet<usize>| (2..=most).contains(&set.len()) && set.len() < classes / 2;
+            let expected: BTreeSet<_> = triples
+                .filter(|set| used(set) && tells_apart(set))
+                .map(|set| orbit(&set))
+                .collect();
+            let listed: Vec<_> = circulants(classes)
+                .into_iter()
+                .map(|block| {
+                    let BlockShape::Circulant(all) = block.shape else { panic!("{block}") };
+                    orbit(&all.into_iter().filter(|&f| f > 0).map(usize::from).collect())
+                })
+                .collect();
+            assert_eq!(listed.len(), expected.len(), "{classes}");
+            assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), expected, "{classes}");
+        }
+    }
+
+    /// The numbers of ways to write K as a product (OEIS A001055, without K itself), at most 64 of them.
+    #[test]
+    fn products_are_all_factorisations() {
+        for (classes, ways) in
+            [(2, 0), (7, 0), (8, 2), (12, 3), (36, 8), (64, 10), (360, 51), (1024, 41), (4096, 64)]
+        {
+            let mut factorisations = Vec::new();
+            extend_products(classes, 2, &mut Vec::new(), &mut factorisations);
+            assert_eq!(factorisations.len(), ways, "{classes}");
+            for factors in &factorisations {
+                assert!(factors.is_sorted() && factors.len() > 1, "{factors:?}");
+                assert_eq!(factors.iter().product::<usize>(), classes);
+            }
+        }
+    }
+
+    /// The whole list for few classes, without a bias and what comes with one; for more classes how many there are.
+    #[test]
+    fn small_numbers_of_classes_have_these_structures() {
+        let names = |list: &[LogitStructure]| -> String {
+            list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let both = |classes: usize| {
+            let plain = structures(classes, Bias::None);
+            let mut all = structures(classes, Bias::Unregularized);
+            assert_eq!(all[..plain.len()], plain);
+            let with_bias = all.split_off(plain.len());
+            (plain, with_bias)
+        };
+        for (classes, plain, with_bias) in [
+            (2, "", "origin ⊕ origin"),
+            (3, "", "pair ⊕ origin"),
+            (4, "2 × pair, pair ⊗ pair", "triangle ⊕ origin, pair ⊕ pair, pair ⊕ 2 × origin"),
+            (
+                5,
+                "5-gon, pyramid over 2 × pair",
+                "4-simplex ⊕ origin, 2 × pair ⊕ origin, triangle ⊕ pair, triangle ⊕ 2 × origin",
+            ),
+            (
+                6,
+                "3 × pair, 6-antiprism, 6-gon, 6-circulant(1,2), 6-circulant(2,3), pyramid over 5-gon, pair ⊗ triangle",
+                "5-simplex ⊕ origin, 5-gon ⊕ origin, 4-simplex ⊕ pair, 4-simplex ⊕ 2 × origin, 2 × pair ⊕ pair, \
+                 2 × pair ⊕ 2 × origin, triangle ⊕ triangle, triangle ⊕ 3 × origin",
+            ),
+        ] {
+            let (found, with_found) = both(classes);
+            assert_eq!((names(&found), names(&with_found)), (plain.into(), with_bias.into()));
+        }
+        let found = names(&structures(10, Bias::None));
+        assert!(
+            found
+                .ends_with("10-circulant(2,5), pyramid over 9-gon, pair ⊗ 5-simplex, pair ⊗ 5-gon")
+        );
+        assert!(found.starts_with("5 × pair, 10-antiprism, 10-gon, T₅, 10-circulant(1,2)"));
+        for (classes, counts) in [
+            (8, (11, 25)),
+            (9, (8, 30)),
+            (11, (7, 56)),
+            (12, (28, 81)),
+            (13, (10, 79)),
+            (14, (23, 104)),
+            (60, (63, 105)),
+        ] {
+            let (plain, with_bias) = both(classes);
+            assert_eq!((plain.len(), with_bias.len()), counts, "{classes}");
+        }
+        // Polygons beyond a thousand classes are left out, and antiprisms and pyramids over them.
+        assert_eq!(
+            names(&structures(1006, Bias::None)),
+            "503 × pair, pair ⊗ 503-simplex, pair ⊗ 503-gon"
+        );
+        assert_eq!(names(&structures(1009, Bias::None)), "pyramid over 504 × pair");
+    }
+
+    /// Blocks of one size: polygons from five classes to a thousand, and what few numbers of classes have.
+    #[test]
+    fn blocks_have_their_numbers_of_classes() {
+        let names = |k| single_blocks(k).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(1), ["origin"]);
+        assert_eq!((names(2), names(4)), (vec!["pair".into()], vec!["4-simplex".to_string()]));
+        assert_eq!(names(6), ["6-simplex", "6-gon"]);
+        assert_eq!(names(10), ["10-simplex", "10-gon", "T₅"]);
+        assert_eq!(names(56), ["56-simplex", "56-gon", "Hess 3₂₁"]);
+        assert_eq!(names(1000), ["1000-simplex", "1000-gon"]);
+        assert_eq!(names(1001), ["1001-simplex"]);
+        // The parts of a partition are small, or special.
+        let blocks: Vec<String> = partition_blocks(30).iter().map(ToString::to_string).collect();
+        for (name, is_part) in [
+            ("24-gon", true),
+            ("25-gon", false),
+            ("30-simplex", false),
+            ("T₈", true),
+            ("Schläfli 2₂₁", true),
+            ("13-circulant(1,2)", false),
+        ] {
+            assert_eq!(blocks.contains(&name.to_string()), is_part, "{name}");
         }
     }
 }

@@ -137,7 +137,7 @@ fn signs(length: u32) -> impl Iterator<Item = Vec<f64>> {
 
 /// Those with an even number of −1.
 fn half_cube(length: u32) -> Vec<Vec<f64>> {
-    signs(length).filter(|vertex| vertex.iter().product::<f64>() > 0.0).collect()
+    signs(length).filter(|vertex| vertex.iter().product::<f64>() == 1.0).collect()
 }
 
 /// ±eᵢ ± eⱼ.
@@ -155,9 +155,9 @@ fn signed_pairs(dimension: usize) -> Vec<Vec<f64>> {
     vectors
 }
 
+/// ±eᵢ ± eⱼ, and (±½, …, ±½) with an even number of −½: lengths do not count.
 fn eight_roots() -> Vec<Vec<f64>> {
-    let halves = half_cube(8).into_iter().map(|v| v.into_iter().map(|x| x / 2.0).collect());
-    signed_pairs(8).into_iter().chain(halves).collect()
+    signed_pairs(8).into_iter().chain(half_cube(8)).collect()
 }
 
 /// ±(3, 3, −1, −1, −1, −1, −1, −1) and its permutations.
@@ -188,21 +188,20 @@ fn schlaefli() -> Vec<Vec<f64>> {
 fn icosahedron() -> Vec<Vec<f64>> {
     let golden = (1.0 + 5.0_f64.sqrt()) / 2.0;
     let mut vectors = Vec::new();
-    for shift in 0..3 {
+    for [one, other] in [[1, 2], [2, 0], [0, 1]] {
         for pair in signs(2) {
             let mut vector = vec![0.0; 3];
-            (vector[(shift + 1) % 3], vector[(shift + 2) % 3]) = (pair[0], golden * pair[1]);
+            (vector[one], vector[other]) = (pair[0], golden.copysign(pair[1]));
             vectors.push(vector);
         }
     }
     vectors
 }
 
-/// ±eᵢ, (±½, ±½, ±½, ±½) and the even permutations of (±φ, ±1, ±1/φ, 0)/2.
+/// ±eᵢ, (±½, ±½, ±½, ±½) and the even permutations of (±φ, ±1, ±1/φ, 0)/2, up to their lengths.
 fn six_hundred_cell() -> Vec<Vec<f64>> {
     let golden = (1.0 + 5.0_f64.sqrt()) / 2.0;
-    let mut vectors: Vec<Vec<f64>> =
-        signs(4).map(|v| v.iter().map(|x| x / 2.0).collect()).collect();
+    let mut vectors: Vec<Vec<f64>> = signs(4).collect();
     for axis in 0..4 {
         for sign in [1.0, -1.0] {
             vectors.push((0..4).map(|k| if k == axis { sign } else { 0.0 }).collect());
@@ -210,7 +209,7 @@ fn six_hundred_cell() -> Vec<Vec<f64>> {
     }
     for order in even_permutations_of_four() {
         for sign in signs(3) {
-            let entries = [sign[0] * golden / 2.0, sign[1] / 2.0, sign[2] / golden / 2.0, 0.0];
+            let entries = [golden.copysign(sign[0]), sign[1], sign[2] / golden, 0.0];
             let mut vector = vec![0.0; 4];
             for (entry, place) in entries.into_iter().zip(order) {
                 vector[place] = entry;
@@ -224,7 +223,7 @@ fn six_hundred_cell() -> Vec<Vec<f64>> {
 fn even_permutations_of_four() -> Vec<[usize; 4]> {
     let mut list = Vec::new();
     for code in 0..256_usize {
-        let order = [code & 3, code >> 2 & 3, code >> 4 & 3, code >> 6 & 3];
+        let order = [code & 3, code >> 2 & 3, code >> 4 & 3, code >> 6];
         let pairs = (0..4).flat_map(|i| (0..i).map(move |j| (j, i)));
         let inversions = pairs.clone().filter(|&(j, i)| order[j].cmp(&order[i]).is_gt()).count();
         let distinct = pairs.clone().all(|(j, i)| order[j] != order[i]);
@@ -242,7 +241,7 @@ fn higman_sims_gram() -> DMatrix<f64> {
     let count = 23 + hexads.len();
     let adjacent = |i: usize, j: usize| match (i.min(j), i.max(j)) {
         (0, high) => (1..23).contains(&high),
-        (low, high) if high < 23 || low == high => false,
+        (_, high) if high < 23 => false,
         (low, high) if low < 23 => hexads[high - 23] >> (low - 1) & 1 == 1,
         (low, high) => hexads[low - 23] & hexads[high - 23] == 0,
     };
@@ -258,8 +257,8 @@ fn hexads() -> Vec<u32> {
     // The binary Golay code of length 23 has the generator x¹¹ + x⁹ + x⁷ + x⁶ + x⁵ + x + 1.
     const GENERATOR: u32 = 0b1010_1110_0011;
     let word = |message: u32| {
-        let bits = (0..12).filter(|bit| message >> bit & 1 == 1);
-        let word = bits.fold(0, |word, bit| word ^ GENERATOR << bit);
+        let term = |bit: u32| (message >> bit & 1) * (GENERATOR << bit);
+        let word = (0..12).fold(0, |word, bit| word ^ term(bit));
         word | (word.count_ones() & 1) << 23
     };
     let octads = (0..1_u32 << 12).map(word).filter(|word| word.count_ones() == 8);
@@ -285,6 +284,16 @@ impl fmt::Display for SphericalCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Not their mirror images, and in this order, which is that of the classes.
+    #[test]
+    fn vertices_have_an_order() {
+        let pairs = [[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]];
+        assert!(signs(2).eq(pairs.map(Vec::from)));
+        assert_eq!(half_cube(3)[0], [1.0; 3]);
+        let orders = even_permutations_of_four();
+        assert!(orders.len() == 12 && orders.contains(&[0, 1, 2, 3]));
+    }
 
     #[test]
     fn codes_are_tight_frames_with_the_distances_listed() {

@@ -229,3 +229,123 @@ pub(crate) fn product(factors: &[Block], classes: usize) -> Reduced {
         starts: layout.starts(&natural_sizes(factors)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::*;
+    use crate::models::cross_entropy::block::BlockShape;
+    use crate::models::cross_entropy::catalog::structures;
+    use crate::models::cross_entropy::reduced::Penalty;
+    use crate::models::cross_entropy::structure::LogitStructure;
+
+    /// F of logits with a bias, written out, and the smallest margin.
+    fn of_matrix(logits: &DMatrix<f64>, bias: &[f64], penalty: &Penalty) -> (f64, f64) {
+        let classes = logits.nrows();
+        let (mut fit, mut margin) = (0.0, f64::INFINITY);
+        for (k, column) in logits.column_iter().enumerate() {
+            let outputs: Vec<f64> = column.iter().zip(bias).map(|(z, b)| z + b).collect();
+            let partition = outputs.iter().map(|output| output.exp()).sum::<f64>().ln();
+            let mean = outputs.iter().sum::<f64>() / classes as f64;
+            let right = (1.0 - penalty.smoothing) * outputs[k] + penalty.smoothing * mean;
+            fit += (partition - right) / classes as f64;
+            let wrong = outputs.iter().enumerate().filter(|&(i, _)| i != k);
+            margin = wrong.fold(margin, |least, (_, output)| least.min(outputs[k] - output));
+        }
+        let exponent = 2.0 / (penalty.depth as f64 + 1.0);
+        let values = logits.singular_values();
+        let energy: f64 = values.iter().filter(|&&s| s > 1e-9).map(|s| s.powf(exponent)).sum();
+        let decay = if let Bias::Regularized(decay) = penalty.bias { decay } else { 0.0 };
+        let of_bias = decay / 2.0 * bias.iter().map(|b| b * b).sum::<f64>();
+        (fit + penalty.strength / exponent * energy + of_bias, margin)
+    }
+
+    /// Value and smallest gap of every structure, at sizes and biases that are all different, are those of its matrix.
+    #[test]
+    fn the_function_of_a_structure_is_that_of_its_matrix() {
+        for (classes, bias, smoothing) in [
+            (4, Bias::Regularized(0.3), 0.0),
+            (5, Bias::Unregularized, 0.2),
+            (6, Bias::Regularized(0.2), 0.1),
+            (9, Bias::Unregularized, 0.0),
+            (10, Bias::None, 0.3),
+            (12, Bias::None, 0.1),
+        ] {
+            let penalty = Penalty { depth: 3, strength: 0.05, bias, smoothing };
+            let simplex = Block::new(BlockShape::Simplex, classes, 1);
+            let pyramid = LogitStructure::Pyramid(Block::new(BlockShape::Simplex, classes - 1, 1));
+            let whole = [LogitStructure::DirectSum(vec![simplex]), pyramid];
+            for structure in structures(classes, bias).into_iter().chain(whole) {
+                let reduced = structure.reduced(classes, bias).unwrap();
+                let count = structure.size_count();
+                let place = |index: usize| match index < count {
+                    true => 1.7 - 0.4 * index as f64,
+                    false => 0.3 - 0.5 * (index - count) as f64,
+                };
+                let sizes: Vec<f64> = (0..reduced.bias_counts.len()).map(place).collect();
+                let kinds = structure.kinds(classes).into_iter().enumerate();
+                let of_kind = |kind: usize| sizes.get(count + kind).copied().unwrap_or(0.0);
+                let biases: Vec<f64> = kinds
+                    .flat_map(|(kind, number)| core::iter::repeat_n(of_kind(kind), number))
+                    .collect();
+                let logits = structure.logits(classes, &sizes);
+                let (value, margin) = of_matrix(&logits, &biases, &penalty);
+                let found = reduced.value(&sizes, &penalty);
+                assert!((found / value - 1.0).abs() < 1e-13, "{structure}: {found} {value}");
+                let gaps = reduced.kinds.iter().map(|kind| kind.smallest_gap(&sizes));
+                let gap = gaps.fold(f64::INFINITY, f64::min);
+                assert!((gap - margin).abs() < 1e-13, "{structure}: {gap} {margin}");
+            }
+        }
+    }
+
+    /// Classes that are in no block are like classes at the origin, but for their own loss.
+    #[test]
+    fn classes_that_are_not_listed_have_the_logit_zero() {
+        let penalty = Penalty { depth: 2, strength: 0.1, bias: Bias::None, smoothing: 0.0 };
+        for (block, classes) in [
+            (Block::new(BlockShape::Simplex, 3, 1), 5),
+            (Block::new(BlockShape::Polygon, 5, 2), 11),
+            (Block::new(BlockShape::Circulant([1, 3, 0]), 6, 1), 9),
+        ] {
+            let rest = classes - block.all_classes();
+            let origin = Block::new(BlockShape::Origin, 1, rest);
+            let sizes = [1.3, 0.6];
+            let part = direct_sum(&[block], classes, Bias::None).value(&sizes, &penalty);
+            let whole = direct_sum(&[block, origin], classes, Bias::None).value(&sizes, &penalty);
+            let of_rest = rest as f64 / classes as f64 * (classes as f64).ln();
+            assert!((part + of_rest - whole).abs() < 1e-14, "{block}: {part} {whole}");
+        }
+    }
+
+    /// Each proportion of one block beside the first ones of the others; with biases half as much and more of each size,
+    /// and a bias to either side.
+    #[test]
+    fn starts_vary_one_number_at_a_time() {
+        let antiprism = Block::new(BlockShape::Circulant([1, 3, 0]), 6, 1);
+        let natural = natural_sizes(&[antiprism, Block::new(BlockShape::Polygon, 5, 1), antiprism]);
+        assert_eq!(natural.len(), 5);
+        let of_antiprism = antiprism.natural_sizes();
+        for (index, start) in natural.iter().enumerate() {
+            let (first, last) = [(0, 0), (1, 0), (2, 0), (0, 1), (0, 2)][index];
+            assert_eq!(start[..2], of_antiprism[first]);
+            assert_eq!(start[3..], of_antiprism[last]);
+        }
+        let natural = [vec![2.0, 3.0], vec![5.0, 7.0]];
+        let starts = |bias| Layout::new(2, 2, bias).starts(&natural);
+        assert_eq!(starts(Bias::None), natural);
+        let varied = [
+            [2.0, 3.0, 0.0],
+            [5.0, 7.0, 0.0],
+            [1.0, 3.0, 0.0],
+            [3.0, 3.0, 0.0],
+            [2.0, 1.5, 0.0],
+            [2.0, 4.5, 0.0],
+            [2.0, 3.0, -0.5],
+            [2.0, 3.0, 0.5],
+        ];
+        assert_eq!(starts(Bias::Unregularized), varied);
+        assert_eq!(starts(Bias::Regularized(1.0)).len(), 10);
+    }
+}

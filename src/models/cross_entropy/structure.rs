@@ -203,5 +203,16 @@ mod tests {
         assert!(words(Solid::Spread(3)).contains("spread over a sphere"));
         assert!(words(Solid::Path).ends_with("keeps the symmetry of the path"));
         assert!(LogitStructure::SimplexEtf.found_by().contains("closed form"));
+        let (rank, automorphisms, orbits) = (2, Some(12), vec![6]);
+        let found = NumericalStructure {
+            rank,
+            automorphisms,
+            orbits,
+            is_symmetric: true,
+            hits: 3,
+            starts: 50,
+        };
+        let words = LogitStructure::Numerical(found).found_by();
+        assert_eq!(words, "a numerical search, rank 2, 3 of 50 starts");
     }
 }
