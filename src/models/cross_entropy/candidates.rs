@@ -131,12 +131,11 @@ impl Competitors {
         if self.blocks.is_empty() {
             return None;
         }
-        let without_bias = Penalty { bias: Bias::None, ..*penalty };
         let origin = (Block::new(BlockShape::Origin, 1, 1), origin_cost(self.classes));
         let costs = self
             .blocks
             .iter()
-            .filter_map(|(block, reduced)| Some((*block, reduced.minimize(&without_bias)?.1)));
+            .filter_map(|(block, reduced)| Some((*block, reduced.minimize(penalty)?.1)));
         let costs: Vec<(Block, f64)> = core::iter::once(origin).chain(costs).collect();
         let mut best: Vec<(f64, Option<Block>)> = vec![(0.0, None)];
         for total in 1..=self.classes {
@@ -171,4 +170,86 @@ impl Competitors {
 /// What one class at the origin adds to F.
 fn origin_cost(classes: usize) -> f64 {
     (classes as f64).ln() / classes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn penalty(depth: usize, strength: f64, bias: Bias) -> Penalty {
+        Penalty { depth, strength, bias, smoothing: 0.0 }
+    }
+
+    #[test]
+    fn points_are_the_same_up_to_rounding_errors() {
+        let candidate = |value: f64| Candidate {
+            structure: LogitStructure::Collapsed,
+            sizes: Vec::new(),
+            value,
+        };
+        for unit in [1e-100, 1.0, 1e3] {
+            let is_same = |ratio: f64| candidate(unit).is_same_point(&candidate(unit * ratio));
+            assert!(is_same(1.0) && is_same(1.0 + 9e-13) && is_same(1.0 - 9e-13), "{unit:e}");
+            assert!(!is_same(1.0 + 2e-12) && !is_same(1.0 - 2e-12) && !is_same(0.5), "{unit:e}");
+        }
+    }
+
+    /// The sizes of a product are found factor by factor, and its F is their sum.
+    #[test]
+    fn factors_are_minimized_one_by_one() {
+        let factor = |k| Block::new(BlockShape::Simplex, k, 1);
+        let grid = LogitStructure::Product(vec![factor(2), factor(5)]);
+        assert_eq!(grid.parts(10, Bias::None).len(), 2);
+        let penalty = penalty(2, 1e-3, Bias::None);
+        let found = grid.minimize(10, &penalty).unwrap();
+        let whole = grid.reduced(10, Bias::None).unwrap();
+        assert!((whole.value(&found.sizes, &penalty) / found.value - 1.0).abs() < 1e-14);
+        assert!((whole.minimize(&penalty).unwrap().1 / found.value - 1.0).abs() < 1e-14);
+    }
+
+    /// Σ b_k = 0 where nothing else decides: blocks of unequal sizes have biases of unequal weights.
+    #[test]
+    fn free_biases_have_the_mean_zero() {
+        let blocks = |first| {
+            let first = Block::new(BlockShape::Simplex, first, 1);
+            LogitStructure::DirectSum(vec![first, Block::new(BlockShape::Origin, 1, 3)])
+        };
+        for classes in [5, 7] {
+            let structure = blocks(classes - 3);
+            let found =
+                structure.minimize(classes, &penalty(2, 0.05, Bias::Unregularized)).unwrap();
+            let [_, first, second] = found.sizes[..] else { panic!("{:?}", found.sizes) };
+            let mean = (classes - 3) as f64 * first + 3.0 * second;
+            assert!(mean.abs() < 1e-13 && first.abs() > 0.1, "{:?}", found.sizes);
+            // With a penalty they are what it makes of them, here the same.
+            let found =
+                structure.minimize(classes, &penalty(2, 0.05, Bias::Regularized(1e-6))).unwrap();
+            assert!((found.sizes[1] - first).abs() < 1e-3, "{:?}", found.sizes);
+        }
+        let one_kind = LogitStructure::antiprism(6);
+        let found = one_kind.minimize(6, &penalty(2, 0.05, Bias::Unregularized)).unwrap();
+        assert_eq!(found.sizes.len(), 2);
+    }
+
+    /// Three pairs are an antiprism of six classes, too, and four pairs a circulant of eight.
+    #[test]
+    fn the_first_of_equal_blocks_counts() {
+        for (classes, depth, strength, name) in [
+            (3, 2, 0.15, ""),
+            (3, 3, 0.15, "pair ⊕ origin"),
+            (6, 2, 0.05, "3 × pair"),
+            (7, 2, 0.02, "triangle ⊕ 2 × pair"),
+            (8, 2, 0.02, "4 × pair"),
+            (10, 2, 0.05, "2 × 5-gon"),
+            (11, 2, 1e-3, "5-gon ⊕ 3 × pair"),
+            (11, 2, 0.15, ""),
+        ] {
+            // A bias plays no part in it.
+            for bias in [Bias::None, Bias::Regularized(0.1)] {
+                let competitors = Competitors::new(classes, Bias::None);
+                let sum = competitors.best_direct_sum(&penalty(depth, strength, bias));
+                assert_eq!(sum.map(|sum| sum.to_string()).unwrap_or_default(), name);
+            }
+        }
+    }
 }

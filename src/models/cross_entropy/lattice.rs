@@ -10,7 +10,7 @@ use core::f64::consts::PI;
 const CENTERS: usize = 12;
 /// How many patches are tried.
 const MOST_PATCHES: usize = 4;
-/// Relative difference of moments of inertia that counts as equal.
+/// Difference of moments of inertia that counts as equal: n of them are sums of squared distances, and whole numbers.
 const SAME: f64 = 1e-9;
 
 /// Patches of so many points with the smallest moments of inertia, at most four, each with its center of mass at the
@@ -24,7 +24,7 @@ pub(crate) fn patches(points: usize) -> Vec<Vec<Vec<f64>>> {
             let (x, y) = (column as f64 / CENTERS as f64, row as f64 / CENTERS as f64);
             let patch = nearest(&lattice, points, [x + y / 2.0, y * height]);
             let moment = patch.iter().flatten().map(|entry| entry * entry).sum::<f64>();
-            if !found.iter().any(|(other, _)| (moment - other).abs() <= SAME * moment) {
+            if !found.iter().any(|(other, _)| (moment - other).abs() <= SAME) {
                 found.push((moment, patch));
             }
         }
@@ -99,6 +99,30 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// The moments of n points times n, the squared distances of all pairs: five times as many centers along each side
+    /// have the same ones.
+    #[test]
+    fn moments_are_those_of_all_centers() {
+        let table: [(usize, &[f64]); 9] = [
+            (5, &[17.0]),
+            (6, &[29.0, 30.0]),
+            (8, &[69.0, 72.0]),
+            (12, &[228.0, 239.0, 249.0]),
+            (14, &[371.0, 379.0, 388.0]),
+            (17, &[668.0, 687.0, 688.0]),
+            (18, &[788.0, 809.0, 810.0, 819.0]),
+            (19, &[912.0, 948.0, 951.0, 959.0]),
+            (24, &[1895.0, 1896.0]),
+        ];
+        for (points, sums) in table {
+            let moment = |patch: &Vec<Vec<f64>>| patch.iter().flatten().map(|x| x * x).sum::<f64>();
+            let found: Vec<f64> =
+                patches(points).iter().map(|patch| moment(patch) * points as f64).collect();
+            assert_eq!(found.len(), sums.len(), "{points}");
+            assert!(found.iter().zip(sums).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?}");
         }
     }
 }

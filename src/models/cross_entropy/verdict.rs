@@ -88,3 +88,89 @@ pub(crate) fn verdict(ufm: &CrossEntropyUfm, structure: &LogitStructure) -> Verd
 pub(crate) fn lower_point_known() -> Verdict {
     Verdict::Refuted(Source::new("a point with a lower loss is known", OWN))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::regularization::Regularization;
+
+    /// One sample a class and equal decays, so that the strength is the decay.
+    fn problem(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
+        let decays = Regularization::new(&vec![strength; depth], strength).unwrap();
+        CrossEntropyUfm::new(classes, 1, decays.with_bias(bias).unwrap()).unwrap()
+    }
+
+    fn statement(source: Option<Source>) -> String {
+        source.map_or_else(String::new, |source| format!("{source:?}"))
+    }
+
+    /// Pairs beat a simplex ETF of four classes from three layers on, and of six from two on; a pair and a free bias that
+    /// of three classes.
+    #[test]
+    fn simplices_are_refuted_where_it_is_proved() {
+        let etf = LogitStructure::SimplexEtf;
+        for classes in 2..=7 {
+            for depth in 1..=4 {
+                for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
+                    let ufm = problem(classes, depth, bias, 1e-4);
+                    let found = statement(refutation(&ufm, &etf));
+                    let input = format!("{classes}, {depth}, {bias:?}: {found}");
+                    let expected = match (classes, depth, bias) {
+                        (4.., 3.., _) | (6.., 2, _) => "pairs of classes have",
+                        (3, 3.., Bias::Unregularized) => "a pair and a class at zero have",
+                        _ => "",
+                    };
+                    assert_eq!(found.is_empty(), expected.is_empty(), "{input}");
+                    assert!(found.contains(expected), "{input}");
+                    let is_published = expected.starts_with("pairs") && bias == Bias::None;
+                    assert_eq!(found.contains("Garrod & Keating"), is_published, "{input}");
+                    assert_eq!(found.contains(OWN), !found.is_empty() && !is_published, "{input}");
+                    // Not of zero, and not with smoothed labels.
+                    assert_eq!(refutation(&ufm, &LogitStructure::Collapsed), None);
+                    let smoothed = ufm.with_label_smoothing(0.1).unwrap();
+                    assert_eq!(refutation(&smoothed, &etf), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_published_theorem_has_its_conditions() {
+        let equal = problem(6, 2, Bias::None, 1e-3);
+        assert!(within_garrod_keating(&equal));
+        assert!(within_garrod_keating(&equal.clone().with_widths(&[6, 7]).unwrap()));
+        assert!(!within_garrod_keating(&equal.with_widths(&[7, 5]).unwrap()));
+        assert!(!within_garrod_keating(&problem(6, 2, Bias::Unregularized, 1e-3)));
+        let decays = Regularization::new(&[1e-3, 2e-3], 1e-3).unwrap();
+        assert!(!within_garrod_keating(&CrossEntropyUfm::new(6, 1, decays).unwrap()));
+    }
+
+    /// One layer and two classes always; zero from a strength on and, with smoothed labels, a simplex ETF up to one.
+    #[test]
+    fn minima_are_proved_where_it_is_proved() {
+        let (etf, zero) = (LogitStructure::SimplexEtf, LogitStructure::Collapsed);
+        let proof = |ufm: &CrossEntropyUfm, structure| statement(proof(ufm, structure));
+        let hard = problem(5, 1, Bias::None, 0.01);
+        assert!(proof(&hard, &etf).contains("Zhu"));
+        let smoothed = hard.with_label_smoothing(0.1).unwrap();
+        assert!(proof(&smoothed, &etf).contains("with smoothed labels too"));
+        assert!(proof(&problem(2, 3, Bias::None, 0.01), &etf).contains("two classes"));
+        let at =
+            |strength: f64| problem(5, 3, Bias::None, strength).with_label_smoothing(0.1).unwrap();
+        let potential = at(1.0).simplex_potential();
+        let (simplex, collapse) = (potential.proved_simplex(), potential.proved_collapse());
+        assert!(0.0 < simplex && simplex < collapse);
+        for (strength, is_etf, is_zero) in [
+            (simplex * 0.999, true, false),
+            (simplex * 1.001, false, false),
+            (collapse * 0.999, false, false),
+            (collapse * 1.001, false, true),
+        ] {
+            let ufm = at(strength);
+            assert_eq!(proof(&ufm, &etf).contains("smoothed labels make"), is_etf, "{strength}");
+            assert_eq!(proof(&ufm, &zero).contains("zero attains"), is_zero, "{strength}");
+            assert_eq!(proof(&ufm, &etf).is_empty(), !is_etf, "{strength}");
+            assert_eq!(proof(&ufm, &zero).is_empty(), !is_zero, "{strength}");
+        }
+    }
+}
