@@ -91,7 +91,7 @@ impl Landscape {
             let solids = Solids::new(ufm.classes(), penalty.bias);
             for (solid, found) in solids.minima(&penalty, lowest) {
                 let point = numerical::solid_point(ufm, solid, &found)?;
-                if !points.iter().any(|other| is_same(other, &point)) {
+                if !points.iter().any(|other| is_same(other.loss(), point.loss())) {
                     points.push(point);
                 }
             }
@@ -203,15 +203,15 @@ fn compared(
 /// What F is nowhere below: a bound by the nuclear norm, and for hard labels one that counts directions too.
 fn lower_bound(ufm: &CrossEntropyUfm) -> f64 {
     let by_nuclear_norm = ufm.simplex_potential().lower_bound(ufm.strength());
-    if ufm.depth() == 1 || ufm.classes() == 2 || ufm.label_smoothing() > 0.0 {
+    if ufm.label_smoothing() > 0.0 {
         return by_nuclear_norm;
     }
     by_nuclear_norm.max(rank_bound(ufm.classes(), ufm.depth(), ufm.strength()))
 }
 
 /// Whether the losses agree up to rounding errors.
-fn is_same(a: &CrossEntropyPoint, b: &CrossEntropyPoint) -> bool {
-    (a.loss() - b.loss()).abs() <= SAME_POINT * a.loss()
+fn is_same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= SAME_POINT * a
 }
 
 fn is_numerical(point: &CrossEntropyPoint) -> bool {
@@ -352,5 +352,108 @@ impl CrossEntropyUfm {
             return Err(Error::out_of_range("classes", classes, "at most 1000 for a search"));
         }
         Landscape::searched(self, options, monitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::cross_entropy::problem::LossMean;
+    use crate::problem::regularization::{Bias, Regularization};
+
+    /// One sample a class and equal decays, so that the strength is the decay.
+    fn problem(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
+        let decays = Regularization::new(&vec![strength; depth], strength).unwrap();
+        CrossEntropyUfm::new(classes, 1, decays.with_bias(bias).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn all_answers_are_those_of_the_best_point() {
+        let ufm = problem(5, 2, Bias::Unregularized, 0.02).with_widths(&[4, 7]).unwrap();
+        let landscape = ufm.landscape().unwrap();
+        let best = landscape.best();
+        assert_eq!(best.structure().to_string(), "triangle ⊕ pair");
+        assert_eq!(landscape.training_objective(), best.training_objective());
+        assert_eq!((landscape.classes(), landscape.depth()), (5, 2));
+        assert_eq!(landscape.counts(), Some(ufm.counts()));
+        assert_eq!(landscape.widths(), Some(&[4, 7][..]));
+        assert_eq!(landscape.problem(), &ufm);
+        assert_eq!(landscape.geometry().to_string(), "triangle ⊕ pair");
+        assert!(landscape.is_unique() && !landscape.is_symmetric());
+        assert!(landscape.simplex_etf().is_symmetric());
+        assert_eq!(landscape.class_runs().unwrap(), best.class_runs().unwrap());
+        let bias = landscape.bias().unwrap();
+        assert!(bias.len() == 5 && bias[0] != bias[4] && landscape.bias() == best.bias());
+        assert_eq!(landscape.bias_runs().unwrap(), [(3, bias[0]), (2, bias[4])]);
+        let values = landscape.singular_values(1..=2).unwrap();
+        assert_eq!(values, best.singular_values(1..=2).unwrap());
+        assert_eq!(values.iter().map(|value| value.multiplicity).sum::<usize>(), 3);
+        let features = landscape.feature_singular_values().unwrap();
+        assert_eq!(features, best.feature_singular_values().unwrap());
+        assert!(features.len() == values.len() && features != values);
+        let (own, of_best) = (landscape.trailing_gram(2).unwrap(), best.trailing_gram(2).unwrap());
+        assert_eq!(own.distance(&of_best.to_dense().unwrap()).unwrap(), 0.0);
+    }
+
+    /// Relative differences of 1e-10, however small the losses are.
+    #[test]
+    fn losses_are_the_same_up_to_ten_digits() {
+        for unit in [1e-100, 1.0, 50.0] {
+            assert!(is_same(unit, unit * (1.0 + 9e-11)) && is_same(unit, unit * (1.0 - 9e-11)));
+            assert!(!is_same(unit, unit * (1.0 + 2e-10)) && !is_same(unit, unit * (1.0 - 2e-10)));
+        }
+    }
+
+    /// Points are told apart by their losses, and all but the lowest are refuted, however small the losses are.
+    #[test]
+    fn points_are_different_and_all_but_one_refuted() {
+        for (classes, strength) in [(7, 0.01), (8, 0.02), (10, 1e-3), (6, 1e-100)] {
+            let landscape = problem(classes, 3, Bias::None, strength).landscape().unwrap();
+            for pair in landscape.points().windows(2) {
+                let rise = pair[1].loss() / pair[0].loss() - 1.0;
+                assert!(rise > 1e-11, "{} {}: {rise:e}", pair[0].structure(), pair[1].structure());
+                let keyword = pair[1].verdict().keyword();
+                assert_eq!(keyword, "proved_not_global", "{}", pair[1].structure());
+            }
+            assert_eq!(landscape.verdict().keyword(), "best_known");
+            assert!(landscape.points().len() > 5, "{}", landscape.points().len());
+        }
+    }
+
+    /// With smoothed labels it is the bound by the nuclear norm alone.
+    #[test]
+    fn directions_are_counted_for_hard_labels() {
+        let hard = problem(10, 3, Bias::None, 4e-3);
+        let soft = hard.clone().with_label_smoothing(1e-9).unwrap();
+        let by_nuclear_norm = |ufm: &CrossEntropyUfm| ufm.simplex_potential().lower_bound(4e-3);
+        assert!(lower_bound(&hard) > 1.01 * by_nuclear_norm(&hard));
+        assert_eq!(lower_bound(&soft), by_nuclear_norm(&soft));
+        let half = |ufm: CrossEntropyUfm| ufm.with_loss_mean(LossMean::TwiceSamples).landscape();
+        let half = half(problem(10, 3, Bias::None, 2e-3)).unwrap();
+        assert_eq!(half.lower_bound, lower_bound(&hard) / 2.0);
+    }
+
+    /// Three ranks with two starts each, zero, and the points that were known, which are confirmed in words.
+    #[test]
+    fn a_search_tells_what_it_did() {
+        let ufm = problem(4, 3, Bias::None, 0.02).with_loss_mean(LossMean::TwiceSamples);
+        let (closed, searched) = (
+            ufm.landscape().unwrap(),
+            ufm.searched_landscape(&Search::default().with_starts(2), &()).unwrap(),
+        );
+        assert!(closed.search().is_none());
+        let result = searched.search().unwrap();
+        assert_eq!(result.starts, 7 + closed.points().len());
+        assert!((result.loss / closed.loss() - 1.0).abs() < 1e-10 && result.hits > 0);
+        let words = |landscape: &Landscape| format!("{:?}", landscape.best().verdict());
+        let confirmed = format!("of {} numerical starts none ends lower", result.starts);
+        assert!(words(&searched).contains(&confirmed), "{}", words(&searched));
+        assert!(!words(&closed).contains("none ends lower"));
+        // What is proved is not searched for.
+        let proved = problem(1000, 1, Bias::None, 1e-4);
+        let search = Search::default().with_starts(2);
+        assert!(proved.searched_landscape(&search, &()).unwrap().search().is_none());
+        let error = problem(1001, 1, Bias::None, 1e-4).searched_landscape(&search, &());
+        assert!(matches!(error, Err(Error::OutOfRange { .. })), "{error:?}");
     }
 }

@@ -304,11 +304,12 @@ mod tests {
     /// Starts beside known points are near to them, and not at them.
     #[test]
     fn starts_are_near_known_points() {
-        for (depth, bias) in
-            [(2, Bias::Unregularized), (3, Bias::None), (3, Bias::Regularized(0.3))]
+        for (depth, bias, smoothing) in
+            [(2, Bias::Unregularized, 0.0), (3, Bias::None, 0.1), (3, Bias::Regularized(0.3), 0.0)]
         {
             let decays = Regularization::new(&vec![5e-3; depth], 5e-3).unwrap();
             let ufm = CrossEntropyUfm::new(6, 3, decays.with_bias(bias).unwrap()).unwrap();
+            let ufm = ufm.with_label_smoothing(smoothing).unwrap();
             let objective = objective(6, &Penalty::of(&ufm));
             for point in ufm.landscape().unwrap().points() {
                 if point.rank() == 0 {
@@ -349,10 +350,18 @@ mod tests {
         assert_eq!((of_pairs.orbits, of_pairs.rank), (vec![2, 2], 2));
         assert_eq!((of_pairs.hits, of_pairs.starts), (3, 5));
         assert_eq!([order[0] % 2, order[2] % 2], [order[1] % 2, order[3] % 2]);
-        let mut lopsided = pairs;
+        let mut lopsided = pairs.clone();
         lopsided[(0, 1)] = 1e-3;
-        assert!(!structure(&found(lopsided), &[0.0; 4]).0.is_symmetric);
+        assert!(!structure(&found(lopsided.clone()), &[0.0; 4]).0.is_symmetric);
+        // Outputs of thousands are symmetric to six digits here.
+        lopsided += 1e3 * &pairs;
+        assert!(structure(&found(lopsided), &[0.0; 4]).0.is_symmetric);
+        // A bias sets classes apart that the outputs treat alike.
+        let (with_bias, order) = structure(&found(pairs), &[0.0, 1.0, 0.0, 2.0]);
+        assert_eq!((with_bias.automorphisms, with_bias.orbits), (Some(2), vec![2, 1, 1]));
+        assert_eq!(order[..2], [0, 2]);
         assert_eq!(multiplicities(&[2.0, 2.0 - 1e-12, 1.0]), [(2.0, 2), (1.0, 1)]);
+        assert_eq!(multiplicities(&[2e3, 2e3 - 1e-7, 2e3 - 1e-5]), [(2e3, 2), (2e3 - 1e-5, 1)]);
         let bias = Found { bias: vec![1.0, 2.0, 3.0, 6.0], ..found(DMatrix::zeros(4, 4)) };
         assert_eq!(centered_bias(&bias, Bias::Unregularized), [-2.0, -1.0, 0.0, 3.0]);
         assert_eq!(centered_bias(&bias, Bias::Regularized(0.1)), [1.0, 2.0, 3.0, 6.0]);
@@ -376,9 +385,60 @@ mod tests {
             let same = |found: &Found| found.value <= lowest * (1.0 + SAME_POINT);
             let names: Vec<Solid> =
                 minima.iter().filter(|(_, found)| same(found)).map(|(solid, _)| *solid).collect();
+            // Each name once, in the order of the list.
+            let list = Solid::of(classes, bias != Bias::None).into_iter();
+            assert!(list.filter(|solid| names.contains(solid)).eq(names.clone()), "{names:?}");
             let (solid, found) = solids.lowest(&penalty, f64::INFINITY).unwrap();
             assert!(same(&found) && solid == names[0], "{classes}: {solid} of {names:?}");
-            assert!(solids.lowest(&penalty, lowest * 0.99).is_none());
+            assert!(solids.lowest(&penalty, lowest * 0.9995).is_none());
+        }
+    }
+
+    /// Saddle points, and descents that end at another symmetry, are no solids.
+    #[test]
+    fn solids_are_minima_with_their_symmetry() {
+        let free = Bias::Unregularized;
+        for (classes, strength, bias, expected) in [
+            (7, 1e-3, Bias::None, vec![Solid::CappedOctahedron, Solid::Path]),
+            (7, 0.03, Bias::None, vec![]),
+            (7, 0.06, Bias::None, vec![Solid::Path]),
+            (
+                10,
+                0.1,
+                free,
+                vec![
+                    Solid::GyroelongatedBipyramid,
+                    Solid::CenteredTricappedPrism,
+                    Solid::LatticePatch,
+                ],
+            ),
+        ] {
+            let penalty = Penalty { depth: 3, strength, bias, smoothing: 0.0 };
+            let minima = Solids::new(classes, bias).minima(&penalty, f64::INFINITY);
+            let names: Vec<Solid> = minima.into_iter().map(|(solid, _)| solid).collect();
+            assert_eq!(names, expected, "{classes}, {strength}");
+        }
+    }
+
+    /// Solids are listed that are no more than 2 % above the lowest loss, whatever that is.
+    #[test]
+    fn solids_near_the_lowest_loss_are_listed() {
+        for (strength, solid) in [(1e-3, Solid::CappedOctahedron), (0.06, Solid::Path)] {
+            let penalty = Penalty { depth: 3, strength, bias: Bias::None, smoothing: 0.0 };
+            let solids = Solids::new(7, Bias::None);
+            let (_, found) = solids.lowest(&penalty, f64::INFINITY).unwrap();
+            assert!(solids.minima(&penalty, found.value / 1.03).is_empty());
+            let near = solids.minima(&penalty, found.value / 1.01);
+            assert!(matches!(near[..], [(found, _)] if found == solid), "{strength}");
+        }
+    }
+
+    /// The price of energy, (M+1)/2 times the strength, is at least 1e-260 for a search.
+    #[test]
+    fn the_smallest_decays_are_not_searched() {
+        for (strength, is_small) in [(4.9e-261, true), (5.1e-261, false), (1.0, false)] {
+            let decays = Regularization::new(&[strength; 3], strength).unwrap();
+            assert_eq!(is_too_small(&CrossEntropyUfm::new(4, 1, decays).unwrap()), is_small);
         }
     }
 }

@@ -23,6 +23,8 @@ const SAME_POINT: f64 = 1e-10;
 const SAME_VALUE: f64 = 1e-14;
 /// Cap on the breakpoints between two neighbouring strengths.
 const MOST_NESTED: usize = 6;
+/// Halvings that leave no double between the ends of a cell of a grid.
+const HALVINGS: usize = 54;
 
 /// About how many operations the closed forms of a strength cost for each class.
 const OPERATIONS: usize = 100_000;
@@ -177,15 +179,13 @@ impl<'a> Diagram<'a> {
         let mut from = 0.0;
         let strengths = self.strengths(grid);
         let total = strengths.len() as u64;
-        let mut closed = self.closed_winners(&strengths).into_iter();
         let mut before: Option<Branch> = None;
-        for (index, &strength) in strengths.iter().enumerate() {
+        for (index, closed) in self.closed_winners(&strengths).into_iter().enumerate() {
             let progress = Progress {
                 stage: "comparing structures at every strength",
                 done: index as u64,
                 total: Some(total),
             };
-            let closed = closed.next().unwrap_or_else(|| self.closed_winner(strength));
             let after = self.lower(closed, before.as_ref(), progress)?;
             if let Some(before) = &before {
                 let mut breakpoints = Vec::new();
@@ -343,11 +343,8 @@ impl<'a> Diagram<'a> {
             return self.potential.threshold();
         }
         let (mut from, mut to) = (low.strength, high.strength);
-        for _ in 0..60 {
+        for _ in 0..HALVINGS {
             let middle = from.midpoint(to);
-            if middle <= from || middle >= to {
-                break;
-            }
             let (below, above) = (self.value(low, middle), self.value(high, middle));
             // Where one structure goes over into the other continuously, both are the same beyond.
             if below < above * (1.0 - SAME_VALUE) { from = middle } else { to = middle }
@@ -376,5 +373,52 @@ mod tests {
         // A smallest strength that is too large is a tenth of the last one.
         let high = diagram.strengths(Grid { smallest: 100.0, ..grid });
         assert!((high[0] * 10.0 / last - 1.0).abs() < 1e-12);
+    }
+
+    /// Breakpoints of one cell of a grid are found inside of each other, as far as they may be nested.
+    #[test]
+    fn a_coarse_grid_has_the_same_breakpoints() {
+        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None).unwrap();
+        let coarse = diagram.phases(Grid { smallest: 1e-4, per_decade: 0.25 }).unwrap();
+        assert_eq!(diagram.strengths(Grid { smallest: 1e-4, per_decade: 0.25 }).len(), 2);
+        let fine = phase_diagram(4, 2, Bias::None, 0.0).unwrap();
+        let names = |phases: &[Phase]| -> Vec<String> {
+            phases.iter().map(|phase| phase.structure.to_string()).collect()
+        };
+        assert_eq!(names(&coarse), ["simplex ETF", "2 × pair", "path", "zero"]);
+        assert_eq!(names(&coarse), names(&fine));
+        for (a, b) in coarse.iter().zip(&fine) {
+            assert!((a.from - b.from).abs() <= 1e-12 * b.from && a.depth == 2, "{a:?} {b:?}");
+        }
+        let (low, high) = (diagram.closed_winner(1e-4), diagram.closed_winner(0.2));
+        let progress = Progress { stage: "", done: 0, total: None };
+        for (nested, breakpoints) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
+            let mut found = Vec::new();
+            diagram.split(&low, &high, nested, progress, &mut found).unwrap();
+            assert_eq!(found.len(), breakpoints, "{nested}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_diagram_has_the_penalties_that_were_given() {
+        let bias = Bias::Regularized(0.2);
+        let diagram = Diagram::new(4, 3, bias, 0.1, None).unwrap();
+        let expected = Penalty { depth: 3, strength: 0.05, bias, smoothing: 0.1 };
+        assert_eq!(diagram.penalty(0.05), expected);
+        let one_layer = phase_diagram(4, 1, Bias::None, 0.1).unwrap();
+        assert_eq!(one_layer[0].to, 0.9 / 4.0);
+    }
+
+    /// From however many starts it was found.
+    #[test]
+    fn a_structure_is_the_same_at_every_strength() {
+        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None).unwrap();
+        let solids = diagram.solids.minima(&diagram.penalty(0.16), f64::INFINITY);
+        let (_, found) = &solids[0];
+        let often = Found { hits: 7, starts: 90, ..found.clone() };
+        let signature = diagram.signature(found);
+        assert_eq!(signature, diagram.signature(&often));
+        assert_eq!((signature.rank, signature.automorphisms), (1, Some(2)));
+        assert_eq!((signature.hits, signature.starts), (0, 0));
     }
 }

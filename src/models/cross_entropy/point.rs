@@ -472,14 +472,4 @@ impl CrossEntropyUfm {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_smallest_margin_is_that_of_any_class_to_any_other() {
-        let logits = DMatrix::from_row_slice(3, 3, &[5.0, 1.0, 0.0, 2.0, 4.0, 1.0, 0.0, -1.0, 3.5]);
-        assert_eq!(smallest_margin(&logits, &[0.0; 3]), 2.5);
-        assert_eq!(smallest_margin(&logits, &[0.0, 1.0, -0.5]), 1.0);
-        assert_eq!(smallest_margin(&logits, &[0.0, 0.0, -4.0]), -1.5);
-    }
-}
+mod tests;

@@ -328,4 +328,27 @@ mod tests {
             assert!(cheapest <= least * 1.02, "K = {classes}: {cheapest} > {least}");
         }
     }
+
+    /// Sums between those that are looked at have no lower penalty, with few caps and with all of them.
+    #[test]
+    fn the_least_penalty_is_that_of_all_sums() {
+        for (classes, depth) in [(3, 2), (4, 2), (4, 5), (6, 3), (10, 4), (100, 3)] {
+            let program = Program::new(classes, depth, 1.0);
+            for share in [1e-9, 1e-6, 1e-3, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.9] {
+                let loss = share * (classes as f64).ln();
+                let needed = program.others * (program.others / loss.exp_m1()).ln();
+                let inequalities = program.inequalities.iter();
+                let caps: Vec<Cap> =
+                    inequalities.filter_map(|cap| cap.cap(program.others, loss)).collect();
+                let sums = (0..4000).map(|step| needed * 1.001_f64.powi(step));
+                let lowest =
+                    sums.map(|sum| program.penalty(sum, &caps)).fold(f64::INFINITY, f64::min);
+                let least = program.least_penalty(loss);
+                let input = format!("{classes}, {depth}, {share:e}, {} caps", caps.len());
+                // Near the end of a cap it is as far above as the sums are apart.
+                let ratio = lowest / least;
+                assert!((1.0 - 1e-12..1.001).contains(&ratio), "{input}: {lowest}, {least}");
+            }
+        }
+    }
 }

@@ -48,7 +48,7 @@ impl Neighborhood {
         // All logits below T₀ in penalty lie in the first ball; each ball bounds the penalty from below.
         let mut radius = self.radius(strength, self.power(self.center));
         for _ in 0..MOST_ROUNDS {
-            if radius.is_nan() || radius >= self.center {
+            if radius >= self.center {
                 return false;
             }
             if self.is_convex(strength, radius) {
@@ -91,5 +91,21 @@ impl Neighborhood {
     /// σ^(2/(M+1)).
     fn power(&self, singular_value: f64) -> f64 {
         singular_value.powf(2.0 / (self.depth + 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Equality proves nothing, nor does what rounding errors may have gained.
+    #[test]
+    fn rounding_errors_prove_nothing() {
+        // Five classes and three layers, δ = 0.2, α₀ = 3: δ/K² e^(−√2 r) against u/2 (α₀ − r)^(−3/2), at r = 2.
+        let ball = Neighborhood::new(4.0, 3.0, 0.2, 3.0);
+        let strength = 2.0 * 0.2 / 25.0 * (-2.0 * core::f64::consts::SQRT_2).exp();
+        assert!(ball.is_convex(strength * (1.0 - 2e-9), 2.0));
+        assert!(!ball.is_convex(strength * (1.0 - 5e-10), 2.0));
+        assert!(!ball.is_convex(strength, 2.0));
     }
 }

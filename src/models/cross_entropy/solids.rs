@@ -249,6 +249,10 @@ mod tests {
             assert_eq!(positions[classes - 1], [0.0; 3], "{solid}");
             assert_eq!(solid.automorphisms(), around.automorphisms());
         }
+        // A ring is turned by its share of a place: here by half of one, 60°.
+        let second_ring = &CappedOctahedron.starts(7)[0][3];
+        let turned = [0.62 / 2.0, 0.62 * 0.75_f64.sqrt(), -0.78];
+        assert!(second_ring.iter().zip(turned).all(|(a, b)| (a - b).abs() < 1e-15));
         assert_eq!(Path.starts(5), [[-1.0, -0.5, 0.0, 0.5, 1.0].map(|at| vec![at]).to_vec()]);
         assert_eq!(symmetry(&gram(&Path.starts(5)[0]), &vec![Vec::new(); 5]).order, Some(2));
     }

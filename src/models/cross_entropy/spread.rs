@@ -133,4 +133,22 @@ mod tests {
             assert!((numerical - gradient[index]).abs() < 1e-7 * numerical.abs().max(1.0));
         }
     }
+
+    /// For each power one arrangement with a point in the middle, and one with two on an axis.
+    #[test]
+    fn some_points_are_inside_of_others() {
+        let all = filled(6, 3);
+        assert_eq!(all.len(), 4);
+        assert!(all.iter().all(|positions| positions.len() == 6));
+        let on_sphere =
+            |positions: &[Vec<f64>]| positions.iter().all(|x| (dot(x, x) - 1.0).abs() < 1e-14);
+        for positions in &all[..2] {
+            assert!(on_sphere(&positions[..5]));
+            assert_eq!(positions[5], [0.0; 3]);
+        }
+        for positions in &all[2..] {
+            assert!(on_sphere(&positions[..4]));
+            assert_eq!(positions[4..], [[INSIDE, 0.0, 0.0], [-INSIDE, 0.0, 0.0]]);
+        }
+    }
 }
