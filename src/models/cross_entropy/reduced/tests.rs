@@ -68,13 +68,16 @@ fn rays_and_derivatives_belong_to_the_function() {
                 let size = |index: usize| [0.9, -1.3, 0.4, -0.2][index];
                 let start: Vec<f64> = (0..reduced.bias_counts.len()).map(size).collect();
                 let ray = Ray::new(&reduced, &start, &penalty);
-                for scale in [-2.0, 0.3, 1.0, 5.0] {
+                for scale in [-2.0, 0.3, 1.0, 5.0, 900.0] {
                     let there: Vec<f64> = start.iter().map(|size| size * scale).collect();
                     let value = reduced.value(&there, &penalty);
                     if scale > 0.0 {
                         assert!((ray.value(scale) - value).abs() <= 1e-14 * value.abs());
                     }
-                    check_derivatives(&reduced, &there, &penalty);
+                    // Far out, where sums of exponentials would overflow, differences have no digits.
+                    if scale < 10.0 {
+                        check_derivatives(&reduced, &there, &penalty);
+                    }
                 }
             }
         }
