@@ -310,4 +310,9 @@ mod tests {
         }
         assert_eq!(versed_sine(3, 6), 2.0);
     }
+
+    #[test]
+    fn triangular_roots_are_the_largest() {
+        assert_eq!([1, 3, 9, 10, 14, 15].map(triangular_root), [2, 3, 4, 5, 5, 6]);
+    }
 }
