@@ -45,6 +45,13 @@ struct Cap {
     level: f64,
 }
 
+impl Cap {
+    /// The sum at which it meets another cap; the default one is zero.
+    fn crossing(&self, other: &Self) -> f64 {
+        (self.level - other.level) / (self.slope - other.slope)
+    }
+}
+
 /// A value that F is nowhere below for K ≥ 3 classes, M ≥ 2 layers and hard labels.
 pub(super) fn rank_bound(classes: usize, depth: usize, strength: f64) -> f64 {
     bound_by_intervals(classes, depth, strength).0
@@ -135,10 +142,10 @@ impl Program {
         };
         visit(least_sum);
         for (index, cap) in caps.iter().enumerate() {
-            visit(cap.level / cap.slope);
             visit(cap.level / (cap.slope - 1.0));
+            visit(cap.crossing(&Cap::default()));
             for other in &caps[..index] {
-                visit((cap.level - other.level) / (cap.slope - other.slope));
+                visit(cap.crossing(other));
             }
         }
         least
