@@ -27,6 +27,10 @@ pub fn fitted_rate(series: &[(f64, f64)]) -> Option<f64> {
         .filter(|(time, value)| *value > 0.0 && value.is_finite() && time.is_finite())
         .map(|&(time, value)| (time, value.ln()))
         .collect();
+    let first = logarithms.first()?.0;
+    if logarithms.iter().all(|point| point.0 == first) {
+        return None;
+    }
     let number = logarithms.len() as f64;
     let mean = |part: fn(&(f64, f64)) -> f64| logarithms.iter().map(part).sum::<f64>() / number;
     let (time, logarithm) = (mean(|point| point.0), mean(|point| point.1));
@@ -35,7 +39,6 @@ pub fn fitted_rate(series: &[(f64, f64)]) -> Option<f64> {
         covariance += (point.0 - time) * (point.1 - logarithm);
         variance += (point.0 - time).powi(2);
     }
-    // Nothing over nothing for less than two times.
     Some(-covariance / variance).filter(|rate| rate.is_finite())
 }
 
@@ -143,7 +146,8 @@ mod tests {
             (7.0, value(7.0)),
         ];
         assert!((fitted_rate(&series).unwrap() - 0.25).abs() < 1e-14);
-        assert_eq!(fitted_rate(&[(1.0, 2.0), (1.0, 3.0)]), None);
+        // The mean of three times 0.1 is not 0.1.
+        assert_eq!(fitted_rate(&[(0.1, 2.0), (0.1, 3.0), (0.1, 5.0)]), None);
         assert_eq!(fitted_rate(&[]), None);
     }
 

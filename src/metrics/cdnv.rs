@@ -128,8 +128,8 @@ pub(crate) fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
     if sums.pairs == 0 {
         return Ok(Cdnv { mean: None, largest: None, coincident_pairs: sums.coincident });
     }
-    // Not below the mean.
-    if !largest.is_finite() {
+    // The sum is out of range before the largest is.
+    if !(mean.is_finite() && largest.is_finite()) {
         let quantity = "the class-distance normalised variance";
         return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
     }
@@ -210,6 +210,9 @@ mod tests {
         let found = distant(2.0_f64.powi(-21)).unwrap();
         assert_eq!((found.mean, found.largest), (Some(2.0_f64.powi(40)), Some(2.0_f64.powi(40))));
         assert!(matches!(distant(1e-160), Err(Error::Unrepresentable { .. })));
+        // Two quotients are 1e308, the third is less: their mean is in range, but not their sum.
+        let means = DMatrix::from_row_slice(2, 4, &[0.0, 0.0, 0.0, 1.0, 0.0, 1e-154, 2e-154, 0.0]);
+        assert!(matches!(measured(&means, 1.0), Err(Error::Unrepresentable { .. })));
     }
 
     #[test]

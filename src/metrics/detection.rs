@@ -58,7 +58,7 @@ impl Detection {
     pub fn of_scores(known: &[Option<f64>], outside: &[Option<f64>]) -> Result<Self> {
         let (known, outside) = (sorted("known", known)?, sorted("outside", outside)?);
         let in_order = shares_below(&known, &outside);
-        // The shares of the others that are out of order vary as those in order.
+        // Shares p in order and 1 − p out of order have the same variance.
         let out_of_order = shares_below(&outside, &known);
         let has_pairs = !known.is_empty() && !outside.is_empty();
         let errors = (mean_variance(&in_order), mean_variance(&out_of_order));

@@ -126,7 +126,7 @@ pub fn nrc3_estimate(
     let value = target.distance_squared(weight)?;
     let Some(gradient) = target.gradient(weight) else { return Ok(None) };
     let moved = product(&gradient, &scaled);
-    // But for ⟨∂NRC3/∂Σ, Σ⟩, their mean.
+    // Their mean ⟨∂NRC3/∂Σ, Σ⟩ is subtracted with the mean of the moves.
     let influences = moved.column_iter().zip(scaled.column_iter());
     let influences = influences.map(|(moved, y)| moved.dot(&y)).collect();
     Ok(Estimate::of_influences(value, influences))

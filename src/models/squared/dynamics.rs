@@ -85,7 +85,7 @@ impl GlobalMinimum {
     pub fn logistic_law(&self, direction: usize, squared_start: f64) -> Result<LogisticLaw> {
         check_positive("squared_start", squared_start)?;
         let regularization = self.problem().regularization();
-        // One decay for one layer.
+        // Lists are equal for one layer only.
         let equal = regularization.weight_decays() == [regularization.feature_decay()];
         if !equal || regularization.bias() != Bias::None {
             let reason = "it is known for one layer without a bias and with equal decays";
