@@ -203,10 +203,16 @@ fn compared(
 /// What F is nowhere below: a bound by the nuclear norm, and for hard labels one that counts directions too.
 fn lower_bound(ufm: &CrossEntropyUfm) -> f64 {
     let by_nuclear_norm = ufm.simplex_potential().lower_bound(ufm.strength());
-    if ufm.label_smoothing() > 0.0 {
+    if !counts_directions(ufm) {
         return by_nuclear_norm;
     }
     by_nuclear_norm.max(rank_bound(ufm.classes(), ufm.depth(), ufm.strength()))
+}
+
+/// Whether the bound that counts directions can be the higher one, and is proved: for one layer and for two classes the
+/// bound by the nuclear norm is attained.
+fn counts_directions(ufm: &CrossEntropyUfm) -> bool {
+    ufm.depth() > 1 && ufm.classes() > 2 && ufm.label_smoothing() == 0.0
 }
 
 /// Whether the losses agree up to rounding errors.
@@ -420,7 +426,7 @@ mod tests {
         }
     }
 
-    /// With smoothed labels it is the bound by the nuclear norm alone.
+    /// With smoothed labels, one layer or two classes it is the bound by the nuclear norm alone.
     #[test]
     fn directions_are_counted_for_hard_labels() {
         let hard = problem(10, 3, Bias::None, 4e-3);
@@ -428,6 +434,10 @@ mod tests {
         let by_nuclear_norm = |ufm: &CrossEntropyUfm| ufm.simplex_potential().lower_bound(4e-3);
         assert!(lower_bound(&hard) > 1.01 * by_nuclear_norm(&hard));
         assert_eq!(lower_bound(&soft), by_nuclear_norm(&soft));
+        assert!(counts_directions(&problem(3, 2, Bias::None, 4e-3)) && !counts_directions(&soft));
+        for (classes, depth) in [(3, 1), (2, 2)] {
+            assert!(!counts_directions(&problem(classes, depth, Bias::None, 4e-3)));
+        }
         let half = |ufm: CrossEntropyUfm| ufm.with_loss_mean(LossMean::TwiceSamples).landscape();
         let half = half(problem(10, 3, Bias::None, 2e-3)).unwrap();
         assert_eq!(half.lower_bound, lower_bound(&hard) / 2.0);

@@ -246,7 +246,7 @@ impl<'a> Diagram<'a> {
             before.and_then(|before| before.numbers.clone()).into_iter().collect();
         let forward = |_: Progress| monitor.progress(progress);
         let found = search(&objective, self.classes - 1, &given, options, &forward)?;
-        if found.value >= closed.value * (1.0 - SAME_POINT) {
+        if !is_lower(found.value, closed.value) {
             return Ok(closed);
         }
         let numbers = Some(found.parameters(&objective));
@@ -353,9 +353,24 @@ impl<'a> Diagram<'a> {
     }
 }
 
+/// Whether a numerical loss is that of another point than the closed form.
+fn is_lower(numerical: f64, closed: f64) -> bool {
+    numerical < closed * (1.0 - SAME_POINT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By more than ten digits tell, however small the losses are.
+    #[test]
+    fn numerical_points_are_lower_by_more_than_rounding() {
+        for unit in [1e-100, 1.0, 50.0] {
+            assert!(is_lower(unit * (1.0 - 1.1e-10), unit));
+            assert!(!is_lower(unit * (1.0 - 9e-11), unit) && !is_lower(unit, unit));
+        }
+        assert!(!is_lower(1.0 - 1e-10, 1.0));
+    }
 
     /// The grid rises by one ratio from the smallest strength to one at which everything is zero by proof.
     #[test]

@@ -279,6 +279,9 @@ mod tests {
         let both = [cap(2, 2.0, 4.75), cap(1, 1.5, 3.75)];
         assert_eq!(program.penalty(4.0, &both), 1.5 + 1.0 + 0.75_f64.sqrt());
         assert_eq!(program.penalty(4.0, &[cap(2, 1.5, 6.0)]), 2.0);
+        // Rounding errors are 1e-12 of the level, 6.
+        assert_eq!(program.penalty(4.0, &[cap(2, 1.5, 6.0 + 5e-12)]), 2.0);
+        assert_eq!(program.penalty(4.0, &[cap(2, 1.5, 6.0 + 7e-12)]), f64::INFINITY);
         assert_eq!(program.penalty(4.0, &[cap(1, 1.5, 6.1), both[0]]), f64::INFINITY);
     }
 

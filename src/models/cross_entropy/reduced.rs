@@ -244,7 +244,8 @@ impl Reduced {
         let ray = Ray::new(self, start, penalty);
         let scales = scales();
         let values: Vec<f64> = scales.iter().map(|&scale| ray.value(scale)).collect();
-        // The lowest value that is below the one before is not above the one behind.
+        // The lowest value that is not above the one before is not above the one behind, or is at the largest scale: where
+        // F still falls there, the descent goes on from it.
         let falling = (1..SCALES).filter(|&index| values[index] <= values[index - 1]);
         let best = falling.min_by(|&i, &j| values[i].total_cmp(&values[j]))?;
         Some(start.iter().map(|size| size * scales[best]).collect())
