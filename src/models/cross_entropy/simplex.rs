@@ -284,9 +284,14 @@ impl SimplexPotential {
             _ => (self.others * self.slope(alpha)).ln(),
         };
         let excess = |alpha: f64| self.gain(alpha).ln() - alpha.ln() - log_slope(alpha) - level;
-        let high = 2.0 * (self.others.ln() + level) + 10.0;
-        let high = high.min(self.largest_alpha());
+        let high = self.above_tie(level);
         sign_change(1e-3 * high.min(1.0), high, excess)
+    }
+
+    /// An α above the tie, for the logarithm of (M+1)/2.
+    fn above_tie(&self, level: f64) -> f64 {
+        let high = 2.0 * (self.others.ln() + level) + 10.0;
+        high.min(self.largest_alpha())
     }
 
     /// The maximum of α^q · slope, where α e^α/(e^α + K − 1) · 1/(e^α + K − 1)/slope = q.
@@ -311,9 +316,7 @@ impl SimplexPotential {
         }
         // φ(α) = ln α^q − ln(e^α + K − 1) is concave and falls to the right of the merger: from a
         // start to the right of the root Newton's iteration falls towards it without passing it.
-        // e^α > α^q/u − (K−1) makes −ln u + q ln α an upper bound once α is one, and 2(q − ln u) is above it
-        // and the merger.
-        let mut alpha = 2.0 * (self.exponent() - strength.ln());
+        let mut alpha = self.newton_start(strength);
         for _ in 0..MAX_STEPS {
             let step = self.newton_step(alpha, strength);
             let next = (alpha - alpha * step).max(self.merger);
@@ -324,6 +327,12 @@ impl SimplexPotential {
             }
         }
         alpha
+    }
+
+    /// e^α > α^q/u − (K−1) makes −ln u + q ln α an upper bound of the larger root once α is one, and 2(q − ln u) is above
+    /// it and the merger.
+    fn newton_start(&self, strength: f64) -> f64 {
+        2.0 * (self.exponent() - strength.ln())
     }
 
     /// α = ln((1 − (K−1)v)/v) = ln(1 + (1 − K v)/v) with v = u + δ/K for one layer; 1 − K v = 1 − δ − K u
