@@ -17,20 +17,26 @@ const SAME: f64 = 1e-9;
 /// origin.
 pub(crate) fn patches(points: usize) -> Vec<Vec<Vec<f64>>> {
     let lattice = lattice(points);
-    let height = (PI / 3.0).sin();
     let mut found: Vec<(f64, Vec<Vec<f64>>)> = Vec::new();
-    for row in 0..=CENTERS {
-        for column in 0..=CENTERS - row {
-            let (x, y) = (column as f64 / CENTERS as f64, row as f64 / CENTERS as f64);
-            let patch = nearest(&lattice, points, [x + y / 2.0, y * height]);
-            let moment = patch.iter().flatten().map(|entry| entry * entry).sum::<f64>();
-            if !found.iter().any(|(other, _)| (moment - other).abs() <= SAME) {
-                found.push((moment, patch));
-            }
+    for center in centers() {
+        let patch = nearest(&lattice, points, center);
+        let moment = patch.iter().flatten().map(|entry| entry * entry).sum::<f64>();
+        if !found.iter().any(|(other, _)| (moment - other).abs() <= SAME) {
+            found.push((moment, patch));
         }
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     found.into_iter().take(MOST_PATCHES).map(|(_, patch)| patch).collect()
+}
+
+/// Centers in a triangle of the lattice that has a corner at the origin.
+fn centers() -> Vec<[f64; 2]> {
+    let center = |row: usize, column: usize| {
+        let (x, y) = (column as f64 / CENTERS as f64, row as f64 / CENTERS as f64);
+        [x + y / 2.0, y * (PI / 3.0).sin()]
+    };
+    let row = |row: usize| (0..=CENTERS - row).map(move |column| center(row, column));
+    (0..=CENTERS).flat_map(row).collect()
 }
 
 /// The points of the lattice that are nearest to a center, about their own center of mass.

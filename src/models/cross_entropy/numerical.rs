@@ -118,9 +118,9 @@ impl Solids {
         let objective = objective(self.classes, penalty);
         let mut best: Option<(Solid, Found)> = None;
         let mut followed: Vec<Solid> = Vec::new();
-        for start in self.first_descents(&objective, LOWER * level) {
+        for start in self.first_descents(&objective, followed_up_to(level)) {
             let limit = best.as_ref().map_or(level, |(_, found)| found.value);
-            if start.value > LOWER * limit {
+            if start.value > followed_up_to(limit) {
                 break;
             }
             if followed.contains(&start.solid) {
@@ -149,6 +149,11 @@ impl Solids {
         near.sort_by(|a, b| a.value.total_cmp(&b.value));
         near
     }
+}
+
+/// The highest end of a first descent of which a longer one may end below a level.
+fn followed_up_to(level: f64) -> f64 {
+    LOWER * level
 }
 
 /// Where a first descent from positions of a solid ends.
@@ -418,6 +423,11 @@ mod tests {
             let names: Vec<Solid> = minima.into_iter().map(|(solid, _)| solid).collect();
             assert_eq!(names, expected, "{classes}, {strength}");
         }
+    }
+
+    #[test]
+    fn first_descents_may_end_a_thousandth_above() {
+        assert_eq!([0.5, 2.0, 64.0].map(followed_up_to), [0.5005, 2.002, 64.064]);
     }
 
     /// Solids are listed that are no more than 2 % above the lowest loss, whatever that is.

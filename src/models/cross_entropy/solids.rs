@@ -130,7 +130,8 @@ impl Solid {
                 .collect()
         };
         let centered = |solid: Self| {
-            let mut positions = solid.positions(classes - 1);
+            // Rings have their own numbers of classes, whatever that of all is.
+            let mut positions = solid.positions(classes);
             positions.push(vec![0.0; 3]);
             positions
         };
