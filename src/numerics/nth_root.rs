@@ -64,8 +64,8 @@ fn extreme_root<T: Float>(numerator: T, denominator: T, degree: u32) -> T {
         let root = exponent.exp();
         return root + root * balanced_step(root, numerator, denominator, degree);
     }
-    // Take out the power of two nearest to the root, each time of that which is farther from 1.
-    let scale = power_of_two((exponent / from_u32::<T>(2).ln()).round());
+    // Take out a power of two, each time of that which is farther from 1.
+    let scale = power_near(exponent);
     let (mut scaled_numerator, mut scaled_denominator) = (numerator, denominator);
     for _ in 0..degree {
         if (scaled_numerator * scaled_denominator > T::one()) == (scale > T::one()) {
@@ -86,6 +86,11 @@ fn balanced_step<T: Float>(root: T, numerator: T, denominator: T, degree: u32) -
     let half = DoubleDouble::power(root, degree / 2).times(denominator);
     let power = half * DoubleDouble::power(root, degree - degree / 2);
     (DoubleDouble::from(numerator) - power).value() / (from_u32::<T>(degree) * numerator)
+}
+
+/// The power of two that is nearest to e^`exponent`.
+fn power_near<T: Float>(exponent: T) -> T {
+    power_of_two((exponent / from_u32::<T>(2).ln()).round())
 }
 
 /// 2 to the power of a small whole number, exactly for every binary type, which `exp2` need not be.
