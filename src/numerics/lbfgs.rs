@@ -390,21 +390,23 @@ mod tests {
         assert!(end(500, 0.0, gained * 0.999).value < eleven.value);
     }
 
-    /// −x, which has no end.
-    struct Slope;
+    /// −x times the value, with the slope −1 whatever it is.
+    struct Slope(f64);
 
     impl Smooth for Slope {
         fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
             gradient[0] = -1.0;
-            -point[0]
+            -self.0 * point[0]
         }
     }
 
     #[test]
     fn the_last_trial_is_taken_where_none_is_flat() {
         let here = Descent { point: vec![0.0], gradient: vec![-1.0], value: 0.0 };
-        let found = line_search(&mut Slope, &here, &[1.0], false);
+        let found = line_search(&mut Slope(1.0), &here, &[1.0], false);
         let ControlFlow::Continue(there) = found else { panic!("no step") };
         assert!((there.point[0] / 2.5_f64.powi(MOST_TRIALS as i32 - 1) - 1.0).abs() < 1e-12);
+        // One that is not lower than the start is none.
+        assert!(line_search(&mut Slope(0.0), &here, &[1.0], false).is_break());
     }
 }

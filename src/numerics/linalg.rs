@@ -278,6 +278,11 @@ mod tests {
     }
 
     #[test]
+    fn caps_leave_thirty_iterations_for_each_value() {
+        assert_eq!((iteration_cap(1), iteration_cap(250)), (130, 7600));
+    }
+
+    #[test]
     fn svd_of_every_shape() {
         for (rows, columns) in [(1, 1), (5, 5), (40, 7), (7, 40), (128, 128), (300, 256), (3, 1)] {
             check_svd(&random(rows, columns));

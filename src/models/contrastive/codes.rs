@@ -194,6 +194,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn caps_leave_twenty_steps_for_each_row_and_column() {
+        assert_eq!(most_steps(&DMatrix::zeros(3, 5)), 260);
+    }
+
+    #[test]
     fn bounds_of_every_kind() {
         let half = 0.5; // 1 − cos 60°
         for (classes, dimension, distance, attained) in [
