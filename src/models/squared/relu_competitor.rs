@@ -349,12 +349,11 @@ impl Graph {
             energy(log_size) / 2.0 - falls.sum::<f64>() / (2.0 * classes as f64)
         };
         // The lowest of all valleys: beside the last one, no outputs at all are one.
-        let valley = |step: i32| {
-            let log_size = sign_change(size(ridge, step), size(ridge, step + 1), slope);
-            (log_size, loss(log_size))
-        };
-        let valleys = (-MOST_STEPS..MOST_STEPS).map(valley);
-        valleys.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_else(|| valley(0))
+        let sizes: Vec<f64> = (-MOST_STEPS..=MOST_STEPS).map(|step| size(ridge, step)).collect();
+        let ends = [-MOST_STEPS, MOST_STEPS].map(|step| size(ridge, step));
+        let valleys = ends.into_iter().chain(rising_zeros(&sizes, slope));
+        let valleys = valleys.map(|log_size| (log_size, loss(log_size)));
+        valleys.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((ends[0], loss(ends[0])))
     }
 
     /// The class means and the layers for one graph.
@@ -462,6 +461,14 @@ impl Graph {
 /// ln c² between which valleys are searched for: eight steps in a decade.
 fn size(ridge: f64, step: i32) -> f64 {
     ridge.ln() + f64::from(step) * (LN_10 / 8.0)
+}
+
+/// Where a function rises through zero between neighboring ones of the rising places.
+fn rising_zeros(places: &[f64], function: impl Fn(f64) -> f64 + Copy) -> Vec<f64> {
+    let points: Vec<(f64, f64)> = places.iter().map(|&place| (place, function(place))).collect();
+    let pairs = points.iter().zip(points.iter().skip(1));
+    let rising = pairs.filter(|(low, high)| low.1 < 0.0 && high.1 >= 0.0);
+    rising.map(|(low, high)| sign_change(low.0, high.0, function)).collect()
 }
 
 /// μ = Kλ_M.

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Graph, ReluCompetitor, binomial, ridge};
+use super::{Graph, MOST_STEPS, ReluCompetitor, binomial, ridge, rising_zeros, size};
 use crate::models::squared::Ufm;
 use crate::prediction::Prediction;
 use crate::problem::counts::ClassCounts;
@@ -70,6 +70,27 @@ fn graphs_are_all_that_have_room() {
     assert!(pascal.iter().enumerate().all(|(k, &value)| binomial(6, k) == value));
     let regularization = Regularization::new(&[0.1, 0.25], 0.5).unwrap();
     assert_eq!(ridge(&regularization, 10), 2.5);
+}
+
+/// Eight steps in each of 24 decades to both sides, and only zeros at which a function rises: of x³ − x not the middle one.
+#[test]
+fn sizes_are_searched_for_from_end_to_end() {
+    let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-14;
+    assert!(close(size(1.0, 8), 10.0_f64.ln()) && close(size(5.0, 0), 5.0_f64.ln()));
+    assert!(close(size(5.0, -8), 0.5_f64.ln()));
+    assert!(close(size(1.0, MOST_STEPS), 1e24_f64.ln()));
+    let cubic = |x: f64| x * x * x - x;
+    assert_eq!(rising_zeros(&[-1.5, -0.5, 0.5, 1.5], cubic), [-1.0, 1.0]);
+    assert_eq!(rising_zeros(&[-1.5, -1.0, -0.5, 0.5, 1.0], cubic), [-1.0, 1.0]);
+    assert!(rising_zeros(&[-0.5, 0.5], cubic).is_empty());
+    // Where decays are so small that the loss falls all the way, the last size is the best.
+    let penalties = Regularization::new(&[1e-40; 2], 1e-40).unwrap();
+    let (log_size, _) = graphs()[0].best_size(&penalties, 6, 1.0);
+    assert_eq!(log_size, size(ridge(&penalties, 6), MOST_STEPS));
+    // Where they are so large that it only rises, the first one is.
+    let penalties = Regularization::new(&[1e3; 2], 1e3).unwrap();
+    let (log_size, _) = graphs()[0].best_size(&penalties, 6, 1.0);
+    assert_eq!(log_size, size(ridge(&penalties, 6), -MOST_STEPS));
 }
 
 /// Units, edges and what they have in common, counted.
