@@ -158,9 +158,7 @@ impl Poles<'_> {
             if (model - offset).abs() <= LAST_STEP * offset.abs() {
                 return (offset, steps);
             }
-            // A step that is not inside of the bracket, or does not at least halve the last one,
-            // gives way to bisection.
-            let trusted = low < model && model < high && (model - offset).abs() <= last_step / 2.0;
+            let trusted = is_trusted((low, high), model, (model - offset).abs(), last_step);
             let next = if trusted { model } else { low + (high - low) / 2.0 };
             last_step = (next - offset).abs();
             offset = next;
@@ -201,6 +199,11 @@ impl Poles<'_> {
         });
         squares.sum::<f64>().sqrt()
     }
+}
+
+/// Whether a step leads into the bracket and at least halves the last one; if not, it gives way to bisection.
+fn is_trusted((low, high): (f64, f64), model: f64, step: f64, last_step: f64) -> bool {
+    low < model && model < high && step <= last_step / 2.0
 }
 
 #[cfg(test)]
@@ -275,6 +278,20 @@ mod tests {
                 let terms = value.abs() + (weight / offset).abs() + (weight / root).abs();
                 assert!(model(root).abs() <= 1e-14 * terms, "{root}: {}", model(root));
             }
+        }
+    }
+
+    #[test]
+    fn steps_stay_in_the_bracket_and_halve() {
+        for (model, step, trusted) in [
+            (2.0, 1.0, true),
+            (2.0, 1.25, false),
+            (1.0, 0.5, false),
+            (3.0, 0.5, false),
+            (0.5, 0.5, false),
+            (3.5, 0.5, false),
+        ] {
+            assert_eq!(is_trusted((1.0, 3.0), model, step, 2.0), trusted, "{model}, {step}");
         }
     }
 

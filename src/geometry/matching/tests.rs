@@ -67,6 +67,22 @@ fn no_value_exceeds_that_of_sorted_entries() {
     assert_eq!(assignment.bound(), 27.0 + 42.0);
 }
 
+/// Numbers that are added to all entries change the sign of the bound: other starts are better than the first one still.
+#[test]
+fn bounds_may_be_negative() {
+    let mut better = 0;
+    for seed in 0..12 {
+        let plain = assignment(9, seed, &[0; 9]);
+        let structure = plain.structure.add_scalar(4.0);
+        let measured = plain.measured.add_scalar(-4.0);
+        let shifted = Assignment { structure, measured, ..assignment(9, seed, &[0; 9]) };
+        assert!(shifted.bound() < 0.0);
+        let first = shifted.value(&shifted.improved((0..9).collect()));
+        better += usize::from(shifted.value(&shifted.best((0..9).collect())) > first);
+    }
+    assert!(better > 0);
+}
+
 /// Of nine classes there is often a better start than the first one.
 #[test]
 fn the_best_start_is_improved() {

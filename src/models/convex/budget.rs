@@ -242,6 +242,16 @@ mod tests {
         }
     }
 
+    /// A budget of one for each dimension of the contrasts, and one at which the price is below all numbers.
+    #[test]
+    fn searches_for_prices_end() {
+        let data = peeled(&[(50.0, 1.0), (10.0, 3.0)], 1.0);
+        let found = data.within_budget(3.0, &()).unwrap();
+        assert!((0.0..1e-12).contains(&(found.loss - found.lower_bound)), "{found:?}");
+        let error = data.within_budget(1e5, &()).unwrap_err();
+        assert!(matches!(error, Error::Unrepresentable { .. }), "{error}");
+    }
+
     /// A point is stretched as a whole.
     #[test]
     fn points_are_stretched_to_their_budget() {

@@ -180,11 +180,16 @@ fn shifted_softplus_root(k: f64, members: f64) -> f64 {
         let slope = 1.0 - 1.0 / (members * (1.0 + (-x).exp()));
         let step = value / slope;
         x -= step;
-        if step.abs() <= 2.0 * f64::EPSILON * x.abs() {
+        if is_rounding(step, x) {
             break;
         }
     }
     x
+}
+
+/// Whether a step is within two units in the last place of where it leads.
+fn is_rounding(step: f64, x: f64) -> bool {
+    step.abs() <= 2.0 * f64::EPSILON * x.abs()
 }
 
 /// ln(1 + eˣ).
@@ -366,6 +371,9 @@ mod tests {
                 assert!(error.abs() <= 2.0 * f64::EPSILON * x.abs().max(k.abs()), "{k}, {members}");
             }
         }
+        // 2⁻⁵¹ of it.
+        assert!(is_rounding(-1.77e-15, 4.0) && is_rounding(1.77e-15, -4.0));
+        assert!(!is_rounding(1.78e-15, 4.0) && !is_rounding(-1.78e-15, 4.0));
         assert_eq!((softplus(-800.0), softplus(800.0)), (0.0, 800.0));
         assert_eq!((softplus(0.0), softplus(-50.0)), (2.0_f64.ln(), (-50.0_f64).exp()));
     }
