@@ -48,7 +48,7 @@ impl MeanCovariance<'_> {
         (degrees > 2.0).then(|| half_integral(log_determinant, self.initial_slope(dimension)))
     }
 
-    /// That of the logarithm of the determinant for d rows, at s = 0.
+    /// The slope at s = 0 of the logarithm of the determinant for d rows, or somewhat more: without the mean taken out.
     fn initial_slope(&self, dimension: f64) -> f64 {
         dimension * self.sum(f64::recip)
     }
@@ -129,7 +129,7 @@ impl MeanCovariance<'_> {
     }
 }
 
-/// ½ ∫₀^∞ e^(−F(s)/2) ds for a sum F of logarithms ln(1 + λs), by the trapezoidal rule in ln s; `scale` is F′(0).
+/// ½ ∫₀^∞ e^(−F(s)/2) ds for a sum F of logarithms ln(1 + λs), by the trapezoidal rule in ln s; `scale` is about F′(0).
 fn half_integral(log_determinant: impl Fn(f64) -> f64, scale: f64) -> f64 {
     const SMALLEST: f64 = 1e-18;
     const MOST_STEPS: i32 = 100_000;
@@ -187,6 +187,8 @@ mod tests {
             (if i == j { sizes[i].recip() } else { 0.0 }) - 1.0 / samples
         });
         let direct = |s: f64| (DMatrix::identity(4, 4) + &matrix * s).determinant().ln();
+        let difference = covariance.initial_slope(2.0) - 2.0 * covariance.derivatives(0.0)[0];
+        assert!((difference - 2.0 * 4.0 / samples).abs() < 1e-14, "{difference}");
         for s in [0.1, 2.0, 30.0] {
             assert!((covariance.log_determinant(s) - direct(s)).abs() < 1e-12);
             let h = 1e-3 * s;

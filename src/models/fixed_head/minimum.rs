@@ -232,11 +232,12 @@ impl Prediction for FixedHeadMinimum {
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
         let (regularization, classes) = (self.regularization()?, self.head.classes());
-        check_matrices(&regularization, None, (classes, classes, classes - 1))?;
+        let rank = classes - 1;
+        check_matrices(&regularization, None, (classes, classes, rank))?;
         let all = core::iter::once(0..classes).collect();
         let left = Subset::Contrasts(all).basis(classes);
         let right = &left * self.feature_square().sqrt();
-        let fitted = FittedVectors { left, right, energies: vec![1.0; classes - 1] };
+        let fitted = FittedVectors { left, right, energies: vec![1.0; rank] };
         fitted.assemble(&regularization, None, basis, None, Some(self.problem.counts.clone()))
     }
 }

@@ -108,7 +108,7 @@ impl<T: Scalar> Squares<'_, T> {
         for i in 0..highs.len() {
             let mut numbers = [zero; N];
             for vector in following {
-                prefetch.ask(vector, i * T::lanes::<S>());
+                prefetch.ask_vector(vector, i, T::lanes::<S>());
             }
             for n in 0..N {
                 largest = T::larger(simd, T::magnitudes(simd, own[n][i]), largest);
