@@ -75,7 +75,7 @@ fn bounds_may_be_negative() {
         let plain = assignment(9, seed, &[0; 9]);
         let structure = plain.structure.add_scalar(4.0);
         let measured = plain.measured.add_scalar(-4.0);
-        let shifted = Assignment { structure, measured, ..assignment(9, seed, &[0; 9]) };
+        let shifted = Assignment { structure, measured, ..plain };
         assert!(shifted.bound() < 0.0);
         let first = shifted.value(&shifted.improved((0..9).collect()));
         better += usize::from(shifted.value(&shifted.best((0..9).collect())) > first);
