@@ -40,12 +40,6 @@ impl Prefetch {
         Self(None)
     }
 
-    /// Asks for the cache line of the vector of so many `lanes` at an index.
-    #[inline(always)]
-    pub(crate) fn ask_vector<T>(self, numbers: &[T], index: usize, lanes: usize) {
-        self.ask(numbers, index * lanes);
-    }
-
     /// Asks for the cache line of the number at a place.
     #[inline(always)]
     pub(crate) fn ask<T>(self, numbers: &[T], place: usize) {

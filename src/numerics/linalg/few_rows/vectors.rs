@@ -62,6 +62,12 @@ impl<T: Lanes> WithSimd for LanesOf<T> {
     }
 }
 
+/// Asks for the vector at an index.
+#[inline(always)]
+fn ask_vector<T: Lanes, S: Simd>(prefetch: Prefetch, numbers: &[T], index: usize) {
+    prefetch.ask(numbers, index * T::lanes::<S>());
+}
+
 struct Squares<'a, T> {
     matrix: &'a FewRows<T>,
     centered: &'a Centered<'a, T>,
@@ -108,7 +114,7 @@ impl<T: Scalar> Squares<'_, T> {
         for i in 0..highs.len() {
             let mut numbers = [zero; N];
             for vector in following {
-                prefetch.ask_vector(vector, i, T::lanes::<S>());
+                ask_vector::<T, S>(prefetch, vector, i);
             }
             for n in 0..N {
                 largest = T::larger(simd, T::magnitudes(simd, own[n][i]), largest);
