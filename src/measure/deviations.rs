@@ -44,6 +44,8 @@ const COLUMNS: usize = 128;
 /// ```
 ///
 /// In batches: [`PooledScatter::within_class_covariance`](crate::measure::PooledScatter::within_class_covariance).
+#[doc(alias = "Σ_W")]
+#[doc(alias = "Sigma_W")]
 pub fn within_class_covariance<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,

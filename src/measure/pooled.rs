@@ -183,6 +183,8 @@ impl PooledScatter {
     ///
     /// # Errors
     /// [`Error::Empty`] without samples.
+    #[doc(alias = "Σ_W")]
+    #[doc(alias = "Sigma_W")]
     pub fn within_class_covariance(&self) -> Result<DMatrix<f64>> {
         Ok(&self.scatter / self.samples()? * self.unit * self.unit)
     }

@@ -267,6 +267,8 @@ impl ClassStatistics {
     ///
     /// # Errors
     /// [`Error::EmptyClass`] for the first class without a sample.
+    #[doc(alias = "Σ_B")]
+    #[doc(alias = "Sigma_B")]
     pub fn between_class_covariance(&self, center: Center) -> Result<DMatrix<f64>> {
         let means = self.centered_means(center)?;
         Ok(&means * means.transpose() / self.classes() as f64)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::decisions::{Decision, Rules};
@@ -69,6 +69,39 @@ impl Confusion {
         for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch, None)?) {
             let Decision { head, nearest_mean } = decision;
             *self.counts.entry([label, head, nearest_mean]).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds the samples of others.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if those are for other class means or another head.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::{ClassStatistics, Error, Features, LinearHead};
+    /// use neural_collapse::metrics::Confusion;
+    ///
+    /// let data = Features::from_row_major(&[2.0, -1.0], 2, 1)?.with_labels(&[0, 1], 2)?;
+    /// let statistics = ClassStatistics::new(&data)?;
+    /// let empty = |weight| Confusion::new(&statistics, &LinearHead::new(vec![weight], None)?);
+    /// let mut whole = empty(dmatrix![1.0; -1.0])?;
+    /// for _ in 0..2 {
+    ///     let mut part = empty(dmatrix![1.0; -1.0])?;
+    ///     part.accumulate(&data)?;
+    ///     whole.merge(&part)?;
+    /// }
+    /// assert!(whole.entries().map(|entry| entry.samples).eq([2, 2]));
+    /// assert_eq!(whole.merge(&empty(dmatrix![2.0; -1.0])?), Err(Error::DifferentFirstPass));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        if other.rules.fingerprint() != self.rules.fingerprint() {
+            return Err(Error::DifferentFirstPass);
+        }
+        for (&decisions, samples) in &other.counts {
+            *self.counts.entry(decisions).or_default() += samples;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use nalgebra::{DMatrix, DVector, DVectorView};
 use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
+use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::numerics::linalg::{Block, Packed, power_of_two, transposed};
@@ -29,6 +30,8 @@ pub(super) struct Decision {
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     means: Arc<ClassMeans>,
+    /// Of the head.
+    fingerprint: Fingerprint,
     /// `None` if it is that of the nearest mean.
     head: Option<Rule>,
     nearest_mean: Rule,
@@ -38,13 +41,24 @@ impl Rules {
     /// Those of a head and of the class means of `statistics`.
     pub(super) fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
         head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
-        Ok(Self { head: Some(Rule::of_head(head)?), ..Self::without_head(statistics)? })
+        let bias = head.bias().into_iter().flatten();
+        Ok(Self {
+            head: Some(Rule::of_head(head)?),
+            fingerprint: Fingerprint::new().layers(head.weights()).numbers(bias),
+            ..Self::without_head(statistics)?
+        })
     }
 
     /// For features without a head: both rules are that of the nearest class mean.
     pub(super) fn without_head(statistics: &ClassStatistics) -> Result<Self> {
         let means = statistics.shared_means()?;
-        Ok(Self { nearest_mean: Rule::of_nearest_mean(&means), head: None, means })
+        let nearest_mean = Rule::of_nearest_mean(&means);
+        Ok(Self { means, fingerprint: Fingerprint::new(), head: None, nearest_mean })
+    }
+
+    /// Of the class means and the head.
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.fingerprint.words([self.means.fingerprint()]).value()
     }
 
     pub(super) fn means(&self) -> &ClassMeans {

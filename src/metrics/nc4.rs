@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::measure::class_means::Visited;
-use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
@@ -102,8 +101,6 @@ pub fn nc4<T: Scalar>(
 #[derive(Debug, Clone)]
 pub struct DecisionCounts {
     rules: Rules,
-    /// Of the head.
-    fingerprint: Fingerprint,
     visited: Visited,
     classes: Vec<Tally>,
 }
@@ -127,10 +124,8 @@ impl DecisionCounts {
     /// [`Error::EmptyClass`] if a class has no mean, [`Error::Unrepresentable`] if the bias is too large
     /// beside the weights.
     pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
-        let bias = head.bias().into_iter().flatten();
         Ok(Self {
             rules: Rules::new(statistics, head)?,
-            fingerprint: Fingerprint::new().layers(head.weights()).numbers(bias),
             visited: Visited::default(),
             classes: vec![Tally::default(); head.classes()],
         })
@@ -141,7 +136,6 @@ impl DecisionCounts {
         Ok(Self {
             rules: Rules::without_head(statistics)?,
             classes: vec![Tally::default(); statistics.classes()],
-            fingerprint: Fingerprint::new(),
             visited: Visited::default(),
         })
     }
@@ -188,7 +182,7 @@ impl DecisionCounts {
     #[must_use]
     pub fn part(&self) -> DecisionPart {
         let classes = self.classes.clone();
-        DecisionPart { version: Version, fingerprint: self.fingerprint(), classes }
+        DecisionPart { version: Version, fingerprint: self.rules.fingerprint(), classes }
     }
 
     /// Adds what others have counted.
@@ -207,11 +201,7 @@ impl DecisionCounts {
 
     /// Whether a part is of the same first pass and head.
     pub(crate) fn fits(&self, other: &DecisionPart) -> bool {
-        other.classes.len() == self.classes.len() && other.fingerprint == self.fingerprint()
-    }
-
-    fn fingerprint(&self) -> u64 {
-        self.fingerprint.words([self.rules.means().fingerprint()]).value()
+        other.classes.len() == self.classes.len() && other.fingerprint == self.rules.fingerprint()
     }
 
     /// Number of samples of each class in the second pass.

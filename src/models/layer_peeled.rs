@@ -6,7 +6,7 @@ mod two_sizes;
 
 use crate::error::{Error, Result, check_positive};
 use crate::monitor::Monitor;
-use crate::problem::counts::ClassCounts;
+use crate::problem::counts::{ClassCounts, is_exact};
 pub use minimum::LayerPeeledMinimum;
 use two_sizes::TwoSizes;
 
@@ -209,7 +209,7 @@ pub fn layer_peeled_critical_ratio(
         ("majority_classes", majority_classes, 1, "between 1 and 2⁵³"),
         ("minority_classes", minority_classes, 2, "between 2 and 2⁵³"),
     ] {
-        if value < least || value > 1 << f64::MANTISSA_DIGITS {
+        if value < least || !is_exact(value) {
             return Err(Error::out_of_range(argument, value as f64, expected));
         }
     }

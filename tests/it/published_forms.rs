@@ -150,6 +150,7 @@ fn quasi_interpolation_and_decay_determine_each_other() {
                 let decays = vec![decay; depth as usize];
                 let minimum = balanced(classes, 20, &decays, decay, Bias::Unregularized);
                 let reached = minimum.quasi_interpolation().unwrap();
+                assert_eq!(QuasiInterpolation::new(classes, reached.gap()).unwrap(), reached);
                 // Near the collapse ε is ill-conditioned in the decay (like a square root for M ≥ 2).
                 let tolerance = if gap > 0.95 * largest { 1e-9 } else { 1e-12 };
                 assert!(
