@@ -3,7 +3,7 @@
     python convex.py PROGRAM [NAME …]    measure and print a table; PROGRAM is the path of neural-collapse
 
 * *cvxpy* states the K×K program as it is published, min Σ w_j CE(Z e_j, j) + κ‖Z diag(√n)‖_*, for its default solvers.
-* *L-BFGS* minimises over W and H (one column a class, weighted) from a random start, in SciPy.
+* *L-BFGS* minimises over W and H (one column per class, weighted) from a random start, in SciPy.
 * *ours* is `predict --loss ce --json` as a whole process, with the gap that it states.
 
 The other two are held against the lower bound that ours proves: (loss − bound)/bound. Losses are evaluated here, in NumPy,

@@ -96,7 +96,7 @@ impl Archive {
         if let Some(bias) = matrices.bias() {
             self.numbers(&name("b"), &[bias.len()], bias.as_slice())?;
         }
-        // One class a row, as features have one sample a row.
+        // One class per row, as features have one sample per row.
         let means = matrices.class_means.as_ref().map(DMatrix::transpose);
         self.matrix(&name("class_means"), means.as_ref())
     }

@@ -60,7 +60,7 @@ def audit(
 
     Parameters
     ----------
-    features : (N, d), the inputs of the classifier on the training set, one sample a row; float32 or float64
+    features : (N, d), the inputs of the classifier on the training set, one sample per row; float32 or float64
         C-contiguous arrays are not copied
     labels : (N,), whole numbers from 0 to K−1
     weights : (K, d), or a list of arrays (outputs, inputs) from the features to the output for several linear layers

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::error::{OrRaise, bad_argument};
 use crate::passes::{Accumulate, Listener, add_all, all_or_nothing};
 
-/// N×d features, one sample a row, as they lie in the caller's memory.
+/// N×d features, one sample per row, as they lie in the caller's memory.
 pub(crate) enum Features<'py> {
     Single(PyReadonlyArray2<'py, f32>),
     Double(PyReadonlyArray2<'py, f64>),

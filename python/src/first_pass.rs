@@ -154,7 +154,7 @@ impl FirstPass {
         self.statistics.samples()
     }
 
-    /// The class means, shape (K, d): one class a row. Raises EmptyClassError if a class has no sample.
+    /// The class means, shape (K, d): one class per row. Raises EmptyClassError if a class has no sample.
     #[getter]
     fn class_means<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
         columns_to_numpy(py, self.statistics.class_means().or_raise(py)?)

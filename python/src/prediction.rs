@@ -276,7 +276,7 @@ impl Prediction {
     }
 
     /// Matrices that attain the loss: a dictionary with `weights` (a list of arrays, (outputs, inputs) each), `bias`
-    /// ((K,) or None), `features` ((N, d), one sample a row, class after class) and `labels` ((N,)): the class of each sample,
+    /// ((K,) or None), `features` ((N, d), one sample per row, class after class) and `labels` ((N,)): the class of each sample,
     /// or the number of its soft label, set of tags or context; None for real-valued targets.
     ///
     /// With a `seed` hidden spaces are turned at random, else they are the standard ones. Raises NotAnsweredError for a loss

@@ -56,7 +56,7 @@ impl ReluCompetitor {
     }
 
     /// Matrices that attain the loss with a ReLU behind every layer but the last: a dictionary with `weights` (a list of arrays,
-    /// (outputs, inputs) each), `bias` (None) and `features` ((N, d), one sample a row, class after class).
+    /// (outputs, inputs) each), `bias` (None) and `features` ((N, d), one sample per row, class after class).
     fn explicit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         point_as_dictionary(py, &py.detach(|| self.0.explicit()).or_raise(py)?)
     }

@@ -77,7 +77,7 @@ impl Ufm {
     /// (K, d), in the coordinates of the network. Minimizers differ by rotations of the features, of which the nearest one is
     /// found in closed form (Procrustes), distances weighted by the decays.
     ///
-    /// `weights` (K, d), `class_means` (K, d), one class a row. The prediction has to be made with `widths=[d]`. Raises
+    /// `weights` (K, d), `class_means` (K, d), one class per row. The prediction has to be made with `widths=[d]`. Raises
     /// NotAnsweredError for several layers, ShapeError for other widths.
     fn nearest_minimizer<'py>(
         slf: &Bound<'py, Self>,

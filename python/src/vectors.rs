@@ -30,7 +30,7 @@ pub(crate) fn nc2(
 
 /// NC3: the distance of the outputs W_M⋯W_1 h_k for the class means to a target (ClassMatrix), both scaled to norm 1.
 ///
-/// `class_means` is (K, d), one class a row. Source: Dang et al. (ICML 2023), C.1.3.
+/// `class_means` is (K, d), one class per row. Source: Dang et al. (ICML 2023), C.1.3.
 #[pyfunction]
 pub(crate) fn nc3(
     py: Python<'_>,

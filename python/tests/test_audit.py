@@ -25,7 +25,7 @@ def test_without_a_prediction():
     assert audit.loss is None and audit.no_prediction == "none was asked for"
     assert audit.reasons["loss_optimum"] == "none was asked for" and audit.prediction is None
     assert isinstance(audit.nc1, float) and audit.nc2_target == "simplex ETF"
-    # One sample a class: nothing can vary, and NC1 is said to be unknown.
+    # One sample per class: nothing can vary, and NC1 is said to be unknown.
     single = nc.audit(features[:3], np.arange(3), weights, bias)
     assert single.nc1 is None and "two samples" in single.reasons["nc1"]
 

@@ -56,7 +56,7 @@ pub struct AuditOptions {
     /// The rank of Σ_B that a prediction has, as [`Prediction::class_mean_rank`](crate::Prediction::class_mean_rank)
     /// gives it: with it NC1 is measured beside on so many directions, those in which the class means differ most.
     pub predicted_rank: Option<usize>,
-    /// Whether the balance of the layers is left out, which takes d² numbers and d² operations a sample.
+    /// Whether the balance of the layers is left out, which takes d² numbers and d² operations per sample.
     pub without_balance: bool,
 }
 

@@ -16,7 +16,7 @@ use crate::numerics::scalar::Scalar;
 /// For features that cannot be passed over twice, such as the tokens of a language model. Batches can
 /// come in any order, and pieces that were computed anywhere can be [merged](Self::merge): means and
 /// scatter are updated by the formulas of Chan, Golub & LeVeque, which subtract nothing large, so deep
-/// collapse keeps its digits. It takes d² + 2dK numbers and d² operations a sample; batches of
+/// collapse keeps its digits. It takes d² + 2dK numbers and d² operations per sample; batches of
 /// a hundred samples and more are fastest. [`Nc1Sums`](crate::metrics::Nc1Sums) and
 /// [`ClassVariances`](crate::measure::ClassVariances) take two passes, but no d×d matrix. From it follow
 /// [`nc1`](Self::nc1), [`trace_quotient`](Self::trace_quotient) and [`cdnv`](Self::cdnv).

@@ -27,7 +27,7 @@ pub struct Confused {
 /// The decisions that [`nc4`](crate::metrics::nc4) compares, counted for every class and pair of decisions, batch by
 /// batch. Ties go to the lowest class.
 ///
-/// Only what occurs is kept: under neural collapse one entry a class.
+/// Only what occurs is kept: under neural collapse one entry per class.
 ///
 /// ```
 /// use nalgebra::{dmatrix, dvector};

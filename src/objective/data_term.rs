@@ -7,7 +7,7 @@ use crate::problem::training_objective::{LossFunction, TrainingObjective};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DataTerm {
     kind: Kind,
-    /// ω, one number a class; empty if all are 1.
+    /// ω, one number per class; empty if all are 1.
     class_weights: Vec<f64>,
     /// δ.
     label_smoothing: f64,

@@ -132,7 +132,7 @@ pub enum TrainingObjective {
     WeightedSquaredError {
         /// The decays.
         regularization: Regularization,
-        /// ω, one number a class; empty if all are 1.
+        /// ω, one number per class; empty if all are 1.
         class_weights: Vec<f64>,
         /// δ.
         label_smoothing: f64,

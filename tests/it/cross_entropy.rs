@@ -23,7 +23,7 @@ fn problem(classes: usize, samples: u64, decays: &[f64], bias: Bias) -> CrossEnt
     CrossEntropyUfm::new(classes, samples, regularization.with_bias(bias).unwrap()).unwrap()
 }
 
-/// One sample a class and equal decays, so that the strength is the decay.
+/// One sample per class and equal decays, so that the strength is the decay.
 fn with_strength(classes: usize, depth: usize, strength: f64, bias: Bias) -> CrossEntropyUfm {
     problem(classes, 1, &vec![strength; depth + 1], bias)
 }
@@ -178,7 +178,7 @@ proptest! {
 }
 
 /// The counterexamples to Theorem A.1 that `docs/cross-entropy.md` shows, by minimising the full
-/// objective with n = 10 samples a class.
+/// objective with n = 10 samples per class.
 #[test]
 fn minimisation_reproduces_the_counterexamples() {
     for (ufm, etf, best, name) in [

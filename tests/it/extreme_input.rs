@@ -155,7 +155,7 @@ fn one_class_and_fewer_samples_than_outputs() {
     assert_eq!(alone.bias(), Some(vec![1.0]));
     check(&minimum(&[10], &[1e-3], Bias::None), "K = 1, no bias");
     check(&minimum(&[10], &[1e-3; 2], Bias::Regularized(0.5)), "K = 1, regularised bias");
-    check(&minimum(&[1; 5], &[1e-3], Bias::Unregularized), "one sample a class");
+    check(&minimum(&[1; 5], &[1e-3], Bias::Unregularized), "one sample per class");
 
     // N < K: five outputs, two samples.
     let target = dmatrix![1.0, 0.0; 0.0, 1.0; 0.5, 0.5; 0.0, 0.0; -1.0, 2.0];

@@ -5,7 +5,7 @@ use neural_collapse::{Bias, ClassCounts, CrossEntropyUfm, Landscape, Prediction,
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-/// One sample a class and equal decays, so that the strength is the decay.
+/// One sample per class and equal decays, so that the strength is the decay.
 fn with_strength(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
     let penalties = Regularization::new(&vec![strength; depth], strength).unwrap();
     CrossEntropyUfm::new(classes, 1, penalties.with_bias(bias).unwrap()).unwrap()

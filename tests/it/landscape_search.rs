@@ -22,7 +22,7 @@ use crate::support::kernels::norm;
 use crate::support::lbfgs::Smooth as _;
 use crate::support::objective::Unpacked;
 
-/// One sample a class and equal decays, so that the strength is the decay.
+/// One sample per class and equal decays, so that the strength is the decay.
 pub fn with_strength(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
     let regularization = Regularization::new(&vec![strength; depth], strength).unwrap();
     CrossEntropyUfm::new(classes, 1, regularization.with_bias(bias).unwrap()).unwrap()

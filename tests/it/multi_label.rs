@@ -1,4 +1,4 @@
-//! Several tags a sample: the closed form against descents on the full pick-all-labels objective.
+//! Several tags per sample: the closed form against descents on the full pick-all-labels objective.
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::metrics::tag_average_residuals;

@@ -219,7 +219,7 @@ fn the_order_of_samples_moves_standard_errors_by_their_own_error() {
 #[test]
 fn the_change_of_nc1_is_that_of_other_samples() {
     let mut rng = SmallRng::seed_from_u64(3);
-    // Two samples a class are two parts; one of them moved by a little, and the metric by its gradient.
+    // Two samples per class are two parts; one of them moved by a little, and the metric by its gradient.
     let network = Network::new(&[50, 40, 60], &mut rng);
     let samples = network.samples(&mut rng);
     let spread = |scale: f64| {

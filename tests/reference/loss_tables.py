@@ -1,4 +1,4 @@
-"""Tables of other losses with a closed form: non-negative features, label smoothing and several tags a sample.
+"""Tables of other losses with a closed form: non-negative features, label smoothing and several tags per sample.
 
 Condition numbers are |d ln(size) / d ln(strength)| by differences far below the digits that are written.
 """
@@ -103,7 +103,7 @@ def smoothing_rows() -> Iterator[Row]:
                 yield [str(classes), str(depth), repr(strength), repr(smoothing), *map(digits, numbers)]
 
 
-# Several tags a sample
+# Several tags per sample
 
 
 def tag_size(classes: int, tags: int, level: mpf) -> mpf:

@@ -197,7 +197,7 @@ pub(crate) struct AuditArguments {
     /// Write the matrices of the network and, beside them, those predicted into a NumPy archive (.npz)
     ///
     /// `measured.*` and `predicted.*` have the same names: Gram matrices of the last m layers and of the class means,
-    /// outputs for the class means, singular vectors, weights and class means, one class a row. The prediction is in the
+    /// outputs for the class means, singular vectors, weights and class means, one class per row. The prediction is in the
     /// order of the classes and in the coordinates of the network. An existing file is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) export: Option<PathBuf>,

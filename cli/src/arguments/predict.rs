@@ -62,7 +62,7 @@ pub(crate) struct PredictArguments {
     /// Write the predicted matrices into a NumPy archive (.npz)
     ///
     /// Gram matrices of the last m layers and of the class means, outputs for the class means, singular vectors, and a
-    /// minimizer W₁, …, W_M, b with its class means, one class a row. An existing file is replaced.
+    /// minimizer W₁, …, W_M, b with its class means, one class per row. An existing file is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) export: Option<PathBuf>,
 

@@ -18,7 +18,7 @@ pub(super) struct Classes {
     has_bias: bool,
 }
 
-/// One number a class, as runs of equal ones.
+/// One number per class, as runs of equal ones.
 #[derive(Debug, Clone)]
 pub(super) struct Entries(Vec<(usize, f64)>);
 
@@ -38,7 +38,7 @@ impl Classes {
         Ok(Self { runs, bias: prediction.bias_runs().map(Entries), has_bias })
     }
 
-    /// The bias, one number a class.
+    /// The bias, one number per class.
     pub(super) fn bias(&self) -> Option<Entries> {
         self.bias.clone()
     }

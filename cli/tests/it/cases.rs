@@ -124,7 +124,7 @@ fn one_sample_is_missing() {
     assert_eq!(audit["prediction"], Value::Null);
 }
 
-/// One sample a class: nothing varies within a class, so NC1 is not small but undefined.
+/// One sample per class: nothing varies within a class, so NC1 is not small but undefined.
 #[test]
 fn one_sample_in_every_class() {
     let numbers: Vec<f64> = (0..24).map(|i| (f64::from(i) * 1.7).sin()).collect();

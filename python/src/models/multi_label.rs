@@ -1,4 +1,4 @@
-//! Several tags a sample.
+//! Several tags per sample.
 
 use neural_collapse::models::multi_label::{MultiLabelMinimum, MultiLabelUfm};
 use pyo3::prelude::*;

@@ -68,7 +68,7 @@ impl Ufm {
         Ok(Prediction::build(py, recipe, progress)?.initializer(Self))
     }
 
-    /// The same for real-valued targets Y, (N, outputs) with one sample a row: regression, several labels a sample.
+    /// The same for real-valued targets Y, (N, outputs) with one sample per row: regression, several labels per sample.
     ///
     /// Raises NoClosedFormError for a penalized bias.
     #[staticmethod]

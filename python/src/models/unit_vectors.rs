@@ -48,7 +48,7 @@ impl SupervisedContrastive {
         Ok(minimum(slf.as_super())?.problem().temperature())
     }
 
-    /// Class means of length 1 that attain the loss, shape (K, d), one class a row; turned at random with a `seed`.
+    /// Class means of length 1 that attain the loss, shape (K, d), one class per row; turned at random with a `seed`.
     #[pyo3(signature = (seed = None))]
     fn class_means<'py>(
         slf: &Bound<'py, Self>,
@@ -89,7 +89,7 @@ impl SphericalCrossEntropy {
         Ok(minimum(slf.as_super())?.problem().temperature())
     }
 
-    /// Class means of length 1 that attain the loss, shape (K, d), one class a row; turned at random with a `seed`.
+    /// Class means of length 1 that attain the loss, shape (K, d), one class per row; turned at random with a `seed`.
     #[pyo3(signature = (seed = None))]
     fn class_means<'py>(
         slf: &Bound<'py, Self>,

@@ -25,7 +25,7 @@ use crate::problem::head::LinearHead;
 /// The network counts as given. On its own training set it has been fitted to the very samples, and is nearer to
 /// collapse than their errors would let a given network be.
 ///
-/// Errors are right for many samples a class (68 % of measurements are within one standard error of their mean from 30
+/// Errors are right for many samples per class (68 % of measurements are within one standard error of their mean from 30
 /// samples on; the project's `docs/metrics.md` names two kinds that need more) and for metrics that are not at the edge of their range: a distance that is as small as its own noise
 /// ([`Collapsed`](crate::metrics::levels::Collapsed)) has no normal distribution.
 ///

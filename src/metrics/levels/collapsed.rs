@@ -31,7 +31,7 @@ pub(crate) fn looks_at_pairs(classes: usize) -> bool {
 ///
 /// A measured value near its level or below it (a network that was trained on the same samples was fitted to their
 /// very means) is no evidence against perfect collapse. For class means that are a simplex ETF and n
-/// samples a class, `nc2_class_means` is √(2 NC1 (K+1)(K−2)/n)/(K−1). NC2 of the head has no level, as weights are no
+/// samples per class, `nc2_class_means` is √(2 NC1 (K+1)(K−2)/n)/(K−1). NC2 of the head has no level, as weights are no
 /// samples; NC1 and CDNV have none, as the spread within the classes is what they measure.
 ///
 /// ```

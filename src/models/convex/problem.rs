@@ -227,7 +227,7 @@ impl ConvexUfm {
     /// The same problem with the weight ω_j for each sample with soft label j. The weighted sum of the losses is divided
     /// by N.
     ///
-    /// With it any numbers of tags a sample are covered: the pick-all-labels loss Σ_{k∈S} CE(z, k) of a sample with a set
+    /// With it any numbers of tags per sample are covered: the pick-all-labels loss Σ_{k∈S} CE(z, k) of a sample with a set
     /// S of m tags is m·CE(z, 1_S/m). ([`MultiLabelUfm`](crate::models::multi_label::MultiLabelUfm) has a closed form
     /// where all sets of m tags have equally many samples.)
     ///

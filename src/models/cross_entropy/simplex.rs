@@ -18,7 +18,7 @@ const MAX_STEPS: usize = 80;
 /// ```
 ///
 /// The *strength* u is (n P)^(1/(M+1)), the geometric mean of all decays λ₁, …, λ_M and n λ_H, for n
-/// samples a class; δ is the label smoothing, 0 unless it is [set](Self::with_label_smoothing). The first
+/// samples per class; δ is the label smoothing, 0 unless it is [set](Self::with_label_smoothing). The first
 /// two terms are the cross-entropy of every sample, the last one is the least penalty that layers and
 /// features can have for these logits. At α = 0 the loss is ln K.
 ///

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::problem::regularization::Regularization;
 
-    /// One sample a class and equal decays, so that the strength is the decay.
+    /// One sample per class and equal decays, so that the strength is the decay.
     fn problem(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
         let decays = Regularization::new(&vec![strength; depth], strength).unwrap();
         CrossEntropyUfm::new(classes, 1, decays.with_bias(bias).unwrap()).unwrap()

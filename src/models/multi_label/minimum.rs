@@ -1,4 +1,4 @@
-//! The sizes of the logits at the minimum with several tags a sample.
+//! The sizes of the logits at the minimum with several tags per sample.
 
 use crate::error::{Error, Result};
 use crate::models::multi_label::problem::{MultiLabelUfm, SetSize};

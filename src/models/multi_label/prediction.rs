@@ -1,4 +1,4 @@
-//! The matrices of the minimum with several tags a sample.
+//! The matrices of the minimum with several tags per sample.
 
 use core::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! The problem with several tags a sample: what is trained, checked once.
+//! The problem with several tags per sample: what is trained, checked once.
 
 use crate::error::{Argument, Error, Result};
 use crate::problem::regularization::Regularization;

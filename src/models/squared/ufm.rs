@@ -51,7 +51,7 @@ impl Ufm {
     }
 
     /// A problem with an arbitrary target matrix Y (K × N, one sample per column): label smoothing,
-    /// several labels a sample, regression.
+    /// several labels per sample, regression.
     ///
     /// Its singular values are found numerically, to 4 + 4√max(K, N) ulp of the largest one, and those closer
     /// together than that are taken for one.
