@@ -244,6 +244,25 @@ mod tests {
         NonnegativeUfm::new(ClassCounts::new(counts).unwrap(), decays).unwrap()
     }
 
+    /// Centering couples classes of different sizes: singular values are the roots of the eigenvalues of W Wᵀ.
+    #[test]
+    fn singular_values_of_several_kinds_are_those_of_the_gram_matrix() {
+        for counts in [&[8, 8, 4, 4, 4, 2][..], &[9, 5, 2]] {
+            let minimum = ufm(counts, (1e-3, 1e-3), Bias::None).global_minimum().unwrap();
+            let gram = minimum.trailing_gram(1).unwrap().to_dense().unwrap();
+            let expected = crate::numerics::linalg::symmetric_eigen(&gram).unwrap().values;
+            let found = minimum.classifier_singular_values().unwrap();
+            let found: Vec<f64> = found
+                .iter()
+                .flat_map(|found| std::iter::repeat_n(found.value, found.multiplicity))
+                .collect();
+            assert_eq!(found.len(), counts.len() - 1);
+            for (found, square) in found.iter().zip(&expected) {
+                assert!((found / square.sqrt() - 1.0).abs() < 1e-12, "{found} {square}");
+            }
+        }
+    }
+
     /// Two living classes and a free bias: nothing else leaves a choice.
     #[test]
     fn families_are_known() {
