@@ -385,9 +385,8 @@ fn optimum(summary: &Summary) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{AuditOptions, AuditSums};
+    use crate::audit::{AuditOptions, measure_with};
     use crate::measure::features::Features;
-    use crate::measure::statistics::ClassStatistics;
     use crate::models::contrastive::UnitFeatures;
     use crate::problem::regularization::Regularization;
 
@@ -401,10 +400,7 @@ mod tests {
         let head = LinearHead::new(weights, None).unwrap();
         let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
         let options = AuditOptions::default().with_objective(objective);
-        let mut sums =
-            AuditSums::new(ClassStatistics::new(&data).unwrap(), head, &options).unwrap();
-        sums.accumulate(&data).unwrap();
-        sums.measurement().unwrap()
+        measure_with(&data, &head, &options).unwrap()
     }
 
     /// Outputs are cosines divided by the temperature ¼, and so are the rows of the head.

@@ -350,7 +350,7 @@ pub(super) fn penalty_gradient(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{AuditOptions, AuditSums, measure};
+    use crate::audit::{AuditOptions, measure, measure_with};
     use crate::measure::features::Features;
     use crate::models::fixed_head::FixedHeadUfm;
     use crate::prediction::Prediction;
@@ -432,10 +432,7 @@ mod tests {
         let data = Features::from_sample_columns(features).unwrap();
         let data = data.with_labels(&[0, 0, 1, 1], 2).unwrap();
         let options = AuditOptions::default().with_objective(objective.clone());
-        let statistics = ClassStatistics::new(&data).unwrap();
-        let mut sums = AuditSums::new(statistics, head.unwrap(), &options).unwrap();
-        sums.accumulate(&data).unwrap();
-        sums.measurement().unwrap()
+        measure_with(&data, &head.unwrap(), &options).unwrap()
     }
 
     /// Where all is zero no penalty has a gradient that another could be compared with.

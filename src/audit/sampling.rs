@@ -129,9 +129,7 @@ impl Measurement {
             (Metric::Nc1Resolved, self.nc1_resolved()),
             (Metric::Nc1PredictedRank, self.nc1_predicted_rank()),
         ] {
-            if let (Some(own), Some(all)) = (nc1, self.nc1())
-                && own == all
-            {
+            if nc1.is_some() && nc1 == self.nc1() {
                 errors = errors.with_nc1_named(metric);
             }
         }
@@ -213,9 +211,8 @@ fn level_reasons(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{AuditOptions, AuditSums};
+    use crate::audit::{AuditOptions, measure_with};
     use crate::measure::features::Features;
-    use crate::measure::statistics::ClassStatistics;
 
     #[test]
     fn predicted_classes_are_put_where_they_were_measured() {
@@ -285,10 +282,8 @@ mod tests {
         let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
         let head = LinearHead::new(vec![DMatrix::identity(3, 4)], None).unwrap();
         let options = AuditOptions::default().with_standard_errors(true);
-        let mut sums =
-            AuditSums::new(ClassStatistics::new(&data).unwrap(), head, &options).unwrap();
-        sums.accumulate(&data).unwrap();
-        let found = sums.measurement().unwrap().without_prediction("nobody knows").unwrap();
+        let found = measure_with(&data, &head, &options).unwrap();
+        let found = found.without_prediction("nobody knows").unwrap();
         assert!(found.levels.collapsed.unwrap().cosine_deviation.is_some());
         assert!(LEVELS_OF_PAIRS.iter().all(|key| !found.reasons.contains_key(key)));
     }

@@ -41,9 +41,8 @@ pub(super) fn split(
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::{AuditOptions, AuditSums};
+    use crate::audit::{AuditOptions, measure_with};
     use crate::measure::features::Features;
-    use crate::measure::statistics::ClassStatistics;
     use crate::problem::head::LinearHead;
     use crate::problem::regularization::Regularization;
     use crate::problem::training_objective::{LossFunction, TrainingObjective};
@@ -66,10 +65,7 @@ mod tests {
             let objective = TrainingObjective::penalized(loss_function, decays);
             let options = AuditOptions::default().with_objective(objective).with_balance(false);
             let head = LinearHead::new(weights, None).unwrap();
-            let statistics = ClassStatistics::new(&data).unwrap();
-            let mut sums = AuditSums::new(statistics, head, &options).unwrap();
-            sums.accumulate(&data).unwrap();
-            let found = sums.measurement().unwrap().split.unwrap_err();
+            let found = measure_with(&data, &head, &options).unwrap().split.unwrap_err();
             assert!(found.contains(reason), "{dimension}: {found}");
         }
     }

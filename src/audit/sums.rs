@@ -366,6 +366,7 @@ fn objective_sums(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::measure_with;
     use crate::measure::features::Features;
     use crate::problem::regularization::Regularization;
     use nalgebra::dmatrix;
@@ -386,10 +387,7 @@ mod tests {
             };
             let head = LinearHead::new(vec![dmatrix![1.0, 0.0; 0.0, 1.0]], None).unwrap();
             let options = AuditOptions::default().with_objective(objective);
-            let statistics = ClassStatistics::new(&data).unwrap();
-            let mut sums = AuditSums::new(statistics, head, &options).unwrap();
-            sums.accumulate(&data).unwrap();
-            let found = sums.measurement().unwrap();
+            let found = measure_with(&data, &head, &options).unwrap();
             assert!(found.objective().is_some());
             assert_eq!(found.balancedness().is_some(), !nonnegative_features);
         }

@@ -319,7 +319,7 @@ mod tests {
         }
     }
 
-    /// Classes 1 and 0, 3 are the groups.
+    /// Class 1 is one group, classes 0 and 2 are the other.
     #[test]
     fn means_are_those_of_entries() {
         let groups = ClassGroups::by_size(&ClassCounts::new(&[2, 9, 2]).unwrap(), 2);

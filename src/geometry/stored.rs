@@ -259,19 +259,4 @@ mod tests {
             assert_eq!(is_read(&text), classes == 4);
         }
     }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let matrices = [
-            ClassMatrix::simplex_etf(5),
-            ClassMatrix::diagonal(&[1.0, 0.0, 2.5]),
-            ClassMatrix::low_rank_orthogonal_frame(5, 2),
-            ClassMatrix::low_rank_simplex_etf(5, 3),
-            ClassMatrix::from_dense(DMatrix::from_row_slice(2, 2, &[1.0, 0.1, -0.3, 2.0])),
-        ];
-        for matrix in matrices.map(Result::unwrap) {
-            let text = serde_json::to_string(&matrix).unwrap();
-            assert_eq!(serde_json::from_str::<ClassMatrix>(&text).unwrap(), matrix, "{text}");
-        }
-    }
 }

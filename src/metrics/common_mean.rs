@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// A chunk of samples at the mean, each of one sample, beside others whose squares are zero.
+    /// Chunks of one sample each, of which the second is at the mean; the squares of the others are zero.
     #[test]
     fn samples_at_the_mean_have_no_part_in_the_unit() {
         let mut columns = DMatrix::zeros((1 << 19) + 1, 3);

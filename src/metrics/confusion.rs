@@ -101,7 +101,8 @@ impl Confusion {
             return Err(Error::DifferentFirstPass);
         }
         for (&decisions, samples) in &other.counts {
-            *self.counts.entry(decisions).or_default() += samples;
+            let own = self.counts.entry(decisions).or_default();
+            *own = own.saturating_add(*samples);
         }
         Ok(())
     }

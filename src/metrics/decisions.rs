@@ -30,8 +30,7 @@ pub(super) struct Decision {
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     means: Arc<ClassMeans>,
-    /// Of the head.
-    fingerprint: Fingerprint,
+    of_head: Fingerprint,
     /// `None` if it is that of the nearest mean.
     head: Option<Rule>,
     nearest_mean: Rule,
@@ -44,7 +43,7 @@ impl Rules {
         let bias = head.bias().into_iter().flatten();
         Ok(Self {
             head: Some(Rule::of_head(head)?),
-            fingerprint: Fingerprint::new().layers(head.weights()).numbers(bias),
+            of_head: Fingerprint::new().layers(head.weights()).numbers(bias),
             ..Self::without_head(statistics)?
         })
     }
@@ -53,12 +52,12 @@ impl Rules {
     pub(super) fn without_head(statistics: &ClassStatistics) -> Result<Self> {
         let means = statistics.shared_means()?;
         let nearest_mean = Rule::of_nearest_mean(&means);
-        Ok(Self { means, fingerprint: Fingerprint::new(), head: None, nearest_mean })
+        Ok(Self { means, of_head: Fingerprint::new(), head: None, nearest_mean })
     }
 
     /// Of the class means and the head.
     pub(super) fn fingerprint(&self) -> u64 {
-        self.fingerprint.words([self.means.fingerprint()]).value()
+        self.of_head.words([self.means.fingerprint()]).value()
     }
 
     pub(super) fn means(&self) -> &ClassMeans {

@@ -293,12 +293,11 @@ mod tests {
         assert!((log10 * 10.0_f64.ln() / logarithm - 1.0).abs() < 1e-14 && log10 > 308.0);
     }
 
-    /// Each class has the geometry of its run; two classes of one sample more are told apart from single ones.
+    /// Each class has the geometry of its run.
     #[test]
     fn classes_are_asked_for_one_by_one() {
         let minimum = model(&[(1000, 2), (10, 3), (1000, 1)], 1.0, 2.0).global_minimum().unwrap();
-        let runs: Vec<_> = minimum.class_runs().collect();
-        for (run, geometry) in runs {
+        for (run, geometry) in minimum.class_runs() {
             for class in run.classes() {
                 assert_eq!(minimum.class(class), Some(geometry));
             }

@@ -96,7 +96,7 @@ mod tests {
         }
     }
 
-    /// The least and the greatest double, and their neighbors that no double can be.
+    /// The least and the greatest normal double, and numbers just beyond them.
     #[test]
     fn roots_reach_to_the_ends_of_the_range() {
         let least = f64::MIN_POSITIVE;

@@ -64,7 +64,7 @@ fn extreme_root<T: Float>(numerator: T, denominator: T, degree: u32) -> T {
         let root = exponent.exp();
         return root + root * balanced_step(root, numerator, denominator, degree);
     }
-    // Take out a power of two, each time of that which is farther from 1.
+    // Takes the power of two out n times, each time of whichever is farther from 1, so that neither leaves the range.
     let scale = power_near(exponent);
     let (mut scaled_numerator, mut scaled_denominator) = (numerator, denominator);
     for _ in 0..degree {
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// The product of a root with itself is the ratio to twice as many digits: 3/7 of the fifth power.
+    /// The power of a root is 3/7 to twice as many digits.
     #[test]
     fn double_roots_have_twice_the_digits() {
         for degree in [2, 3, 5, 12] {
@@ -182,10 +182,9 @@ mod tests {
         );
     }
 
-    /// A start with a few digits right takes few steps, and its last one is the first whose change of the power is below
-    /// half of the digits.
+    /// One step from 1.2 towards the fifth root of 10/3, and the same where both are scaled.
     #[test]
-    fn newton_steps_double_the_digits() {
+    fn a_newton_step_has_no_scale() {
         let start = 1.2_f64;
         let step = newton_step(start, 10.0, 3.0, 5);
         // (10 − 3 · 1.2⁵)/(5 · 10)

@@ -363,13 +363,6 @@ mod tests {
         }
     }
 
-    /// Beside the largest output others weigh e⁻⁵⁰ = 1.9e-22, which a sum with 1 would lose.
-    #[test]
-    fn losses_far_below_rounding_errors_are_kept() {
-        let loss = cross_entropy(&mut [50.0, 0.0], 0, 1.0, 0.0);
-        assert!((loss / (-50.0_f64).exp() - 1.0).abs() < 1e-15, "{loss}");
-    }
-
     /// Terms that differ in one thing, or in where a list ends.
     #[test]
     fn words_tell_terms_apart() {
@@ -392,7 +385,6 @@ mod tests {
         ];
         for (index, term) in terms.iter().enumerate() {
             assert!(terms[..index].iter().all(|other| other.words() != term.words()), "{term:?}");
-            assert_eq!(term.words(), term.clone().words());
         }
     }
 }

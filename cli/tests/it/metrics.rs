@@ -180,7 +180,9 @@ fn standard_errors_can_be_left_out() {
         assert!(
             without["levels"]["collapsed"].is_null() && with["levels"]["collapsed"].is_object()
         );
-        for key in ["nc1", "nc1_resolved", "nc2", "nc3", "accuracy", "loss", "metrics", "verdict"] {
+        for key in
+            ["nc1", "nc1_resolved", "nc2", "nc3", "nc4", "accuracy", "loss", "metrics", "verdict"]
+        {
             assert_eq!(with[key], without[key], "{key}");
         }
     }

@@ -227,14 +227,12 @@ mod tests {
                     let error = (again.unwrap().0.matrix() - found.frame.matrix()).norm();
                     assert!(error <= 16.0 * f64::EPSILON * budget, "{error:e} of {budget:e}");
                 }
-                let plain = data.within_budget(budget, &()).unwrap();
-                assert_eq!((plain.loss, plain.multiplier), (found.loss, found.multiplier));
             }
             let slope = (small(8e-4).loss - small(1e-3).loss) / 2e-4;
             assert!((slope / small(9e-4).multiplier - 1.0).abs() < 1e-8, "{slope}");
-            let (above, other) =
-                (1.0001 * SMALL_BUDGET, data.within_budget(1.0001 * SMALL_BUDGET, &()));
-            let (found, other) = (small(above), other.unwrap());
+            // The search by prices begins here.
+            let above = 1.0001 * SMALL_BUDGET;
+            let (found, other) = (small(above), data.within_budget(above, &()).unwrap());
             assert!((found.loss / other.loss - 1.0).abs() < 1e-12);
             assert!((found.multiplier / other.multiplier - 1.0).abs() < 1e-6);
             // A large budget is for more than one direction.

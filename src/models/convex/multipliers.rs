@@ -102,14 +102,13 @@ mod tests {
             let weights = [0, 1].map(|index| program.data.columns[index].weight);
             assert_eq!(weights, [4.0 * stiffness, 9.0 * stiffness]);
             let before = program.data.clone();
-            let (point, subgradient) = program.round(&()).unwrap();
+            let (_, subgradient) = program.round(&()).unwrap();
             let here = before.state(&program.point, Contrasts::Best(1.0), &[0.0; 3]).unwrap();
             let multipliers = &program.data.labels * program.stiffness;
             let error = (multipliers + &here.residuals * stiffness).amax();
             assert!(error <= 1e-12 * stiffness * here.residuals.amax(), "{error:e}");
             assert!((&subgradient + here.gradient.columns(0, 2)).amax() < 1e-10);
             assert!((subgradient.singular_values().max() - 1.0).abs() < 1e-9);
-            assert_eq!(point, program.point.columns(0, 2));
         }
         // The margins are met.
         let point = &program.point;

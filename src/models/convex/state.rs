@@ -155,8 +155,11 @@ impl Data {
         let expected = step.dot(&gradient);
         let value = contrasts.merit(state);
         let noise = 64.0 * f64::EPSILON * value;
+        if !(expected > 0.0 && expected.is_finite()) {
+            return None;
+        }
         let mut length = 1.0;
-        while length * expected > 0.0 && expected.is_finite() {
+        loop {
             let entries = state.bias.iter().zip(step.iter().zip(&self.rows));
             let bias = entries.map(|(b, (step, members))| b - length * step / members.sqrt());
             if let Some(next) = self.evaluate(logits, contrasts, bias.collect()) {
@@ -173,7 +176,6 @@ impl Data {
             }
             length *= 0.5;
         }
-        None
     }
 
     /// The gradient in √m_i b_i.

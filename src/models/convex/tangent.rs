@@ -24,7 +24,7 @@ pub(crate) struct Frame {
     pub(crate) right: DMatrix<f64>,
     /// σ_1 ≥ … ≥ σ_r > 0.
     pub(crate) values: Vec<f64>,
-    /// t_{r+1}, …, t_R.
+    /// t_{r+1}, …, t_R; none where no step of Newton's method begins.
     pub(super) duals: Vec<f64>,
 }
 

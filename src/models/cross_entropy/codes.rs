@@ -137,7 +137,7 @@ fn signs(length: u32) -> impl Iterator<Item = Vec<f64>> {
 
 /// Those with an even number of −1.
 fn half_cube(length: u32) -> Vec<Vec<f64>> {
-    signs(length).filter(|vertex| vertex.iter().product::<f64>() == 1.0).collect()
+    signs(length).filter(|vertex| vertex.iter().product::<f64>() > 0.0).collect()
 }
 
 /// ±eᵢ ± eⱼ.
@@ -191,7 +191,7 @@ fn icosahedron() -> Vec<Vec<f64>> {
     for [one, other] in [[1, 2], [2, 0], [0, 1]] {
         for pair in signs(2) {
             let mut vector = vec![0.0; 3];
-            (vector[one], vector[other]) = (pair[0], golden.copysign(pair[1]));
+            (vector[one], vector[other]) = (pair[0], golden * pair[1]);
             vectors.push(vector);
         }
     }
@@ -209,7 +209,7 @@ fn six_hundred_cell() -> Vec<Vec<f64>> {
     }
     for order in even_permutations_of_four() {
         for sign in signs(3) {
-            let entries = [golden.copysign(sign[0]), sign[1], sign[2] / golden, 0.0];
+            let entries = [sign[0] * golden, sign[1], sign[2] / golden, 0.0];
             let mut vector = vec![0.0; 4];
             for (entry, place) in entries.into_iter().zip(order) {
                 vector[place] = entry;
@@ -257,8 +257,8 @@ fn hexads() -> Vec<u32> {
     // The binary Golay code of length 23 has the generator x¹¹ + x⁹ + x⁷ + x⁶ + x⁵ + x + 1.
     const GENERATOR: u32 = 0b1010_1110_0011;
     let word = |message: u32| {
-        let term = |bit: u32| (message >> bit & 1) * (GENERATOR << bit);
-        let word = (0..12).fold(0, |word, bit| word ^ term(bit));
+        let bits = (0..12).filter(|bit| message >> bit & 1 == 1);
+        let word = bits.fold(0, |word, bit| word ^ GENERATOR << bit);
         word | (word.count_ones() & 1) << 23
     };
     let octads = (0..1_u32 << 12).map(word).filter(|word| word.count_ones() == 8);

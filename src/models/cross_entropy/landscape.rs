@@ -5,7 +5,7 @@ use core::ops::RangeInclusive;
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::cross_entropy::candidates::Competitors;
-use crate::models::cross_entropy::numerical::{self, Solids, searched};
+use crate::models::cross_entropy::numerical::{self, Solids, is_lower, is_same, searched};
 use crate::models::cross_entropy::point::CrossEntropyPoint;
 use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::models::cross_entropy::rank_bound::rank_bound;
@@ -22,8 +22,6 @@ use crate::problem::training_objective::TrainingObjective;
 
 /// Relative differences of losses below this may be rounding errors.
 const ROUNDING: f64 = 1e-13;
-/// A numerical point that is lower by less than this is the closed form itself.
-const SAME_POINT: f64 = 1e-10;
 /// The most classes for a numerical search.
 const MOST_SEARCHED: usize = 1000;
 
@@ -115,7 +113,7 @@ impl Landscape {
         };
         let simplex_etf = ufm.simplex_etf()?;
         let mut points = closed.points;
-        if points.first().is_none_or(|best| result.loss < best.loss() * (1.0 - SAME_POINT)) {
+        if points.first().is_none_or(|best| is_lower(result.loss, best.loss())) {
             points.insert(0, numerical::point(ufm, &found)?);
         }
         Ok(Self::compare(ufm, points, &simplex_etf, Some(result)))
@@ -213,11 +211,6 @@ fn lower_bound(ufm: &CrossEntropyUfm) -> f64 {
 /// bound by the nuclear norm is attained.
 fn counts_directions(ufm: &CrossEntropyUfm) -> bool {
     ufm.depth() > 1 && ufm.classes() > 2 && ufm.label_smoothing() == 0.0
-}
-
-/// Whether the losses agree up to rounding errors.
-fn is_same(a: f64, b: f64) -> bool {
-    (a - b).abs() <= SAME_POINT * a
 }
 
 fn is_numerical(point: &CrossEntropyPoint) -> bool {
@@ -365,17 +358,13 @@ impl CrossEntropyUfm {
 mod tests {
     use super::*;
     use crate::models::cross_entropy::problem::LossMean;
-    use crate::problem::regularization::{Bias, Regularization};
-
-    /// One sample per class and equal decays, so that the strength is the decay.
-    fn problem(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
-        let decays = Regularization::new(&vec![strength; depth], strength).unwrap();
-        CrossEntropyUfm::new(classes, 1, decays.with_bias(bias).unwrap()).unwrap()
-    }
+    use crate::problem::regularization::Bias;
 
     #[test]
     fn all_answers_are_those_of_the_best_point() {
-        let ufm = problem(5, 2, Bias::Unregularized, 0.02).with_widths(&[4, 7]).unwrap();
+        let ufm = CrossEntropyUfm::with_strength(5, 2, Bias::Unregularized, 0.02)
+            .with_widths(&[4, 7])
+            .unwrap();
         let landscape = ufm.landscape().unwrap();
         let best = landscape.best();
         assert_eq!(best.structure().to_string(), "triangle ⊕ pair");
@@ -401,20 +390,13 @@ mod tests {
         assert_eq!(own.distance(&of_best.to_dense().unwrap()).unwrap(), 0.0);
     }
 
-    /// Relative differences of 1e-10, however small the losses are.
-    #[test]
-    fn losses_are_the_same_up_to_ten_digits() {
-        for unit in [1e-100, 1.0, 50.0] {
-            assert!(is_same(unit, unit * (1.0 + 9e-11)) && is_same(unit, unit * (1.0 - 9e-11)));
-            assert!(!is_same(unit, unit * (1.0 + 2e-10)) && !is_same(unit, unit * (1.0 - 2e-10)));
-        }
-    }
-
     /// Points are told apart by their losses, and all but the lowest are refuted, however small the losses are.
     #[test]
     fn points_are_different_and_all_but_one_refuted() {
         for (classes, strength) in [(7, 0.01), (8, 0.02), (10, 1e-3), (6, 1e-100)] {
-            let landscape = problem(classes, 3, Bias::None, strength).landscape().unwrap();
+            let landscape = CrossEntropyUfm::with_strength(classes, 3, Bias::None, strength)
+                .landscape()
+                .unwrap();
             for pair in landscape.points().windows(2) {
                 let rise = pair[1].loss() / pair[0].loss() - 1.0;
                 assert!(rise > 1e-11, "{} {}: {rise:e}", pair[0].structure(), pair[1].structure());
@@ -429,24 +411,33 @@ mod tests {
     /// With smoothed labels, one layer or two classes it is the bound by the nuclear norm alone.
     #[test]
     fn directions_are_counted_for_hard_labels() {
-        let hard = problem(10, 3, Bias::None, 4e-3);
+        let hard = CrossEntropyUfm::with_strength(10, 3, Bias::None, 4e-3);
         let soft = hard.clone().with_label_smoothing(1e-9).unwrap();
         let by_nuclear_norm = |ufm: &CrossEntropyUfm| ufm.simplex_potential().lower_bound(4e-3);
         assert!(lower_bound(&hard) > 1.01 * by_nuclear_norm(&hard));
         assert_eq!(lower_bound(&soft), by_nuclear_norm(&soft));
-        assert!(counts_directions(&problem(3, 2, Bias::None, 4e-3)) && !counts_directions(&soft));
+        assert!(
+            counts_directions(&CrossEntropyUfm::with_strength(3, 2, Bias::None, 4e-3))
+                && !counts_directions(&soft)
+        );
         for (classes, depth) in [(3, 1), (2, 2)] {
-            assert!(!counts_directions(&problem(classes, depth, Bias::None, 4e-3)));
+            assert!(!counts_directions(&CrossEntropyUfm::with_strength(
+                classes,
+                depth,
+                Bias::None,
+                4e-3
+            )));
         }
         let half = |ufm: CrossEntropyUfm| ufm.with_loss_mean(LossMean::TwiceSamples).landscape();
-        let half = half(problem(10, 3, Bias::None, 2e-3)).unwrap();
+        let half = half(CrossEntropyUfm::with_strength(10, 3, Bias::None, 2e-3)).unwrap();
         assert_eq!(half.lower_bound, lower_bound(&hard) / 2.0);
     }
 
     /// Three ranks with two starts each, zero, and the points that were known, which are confirmed in words.
     #[test]
     fn a_search_tells_what_it_did() {
-        let ufm = problem(4, 3, Bias::None, 0.02).with_loss_mean(LossMean::TwiceSamples);
+        let ufm = CrossEntropyUfm::with_strength(4, 3, Bias::None, 0.02)
+            .with_loss_mean(LossMean::TwiceSamples);
         let (closed, searched) = (
             ufm.landscape().unwrap(),
             ufm.searched_landscape(&Search::default().with_starts(2), &()).unwrap(),
@@ -460,10 +451,11 @@ mod tests {
         assert!(words(&searched).contains(&confirmed), "{}", words(&searched));
         assert!(!words(&closed).contains("none ends lower"));
         // What is proved is not searched for.
-        let proved = problem(1000, 1, Bias::None, 1e-4);
+        let proved = CrossEntropyUfm::with_strength(1000, 1, Bias::None, 1e-4);
         let search = Search::default().with_starts(2);
         assert!(proved.searched_landscape(&search, &()).unwrap().search().is_none());
-        let error = problem(1001, 1, Bias::None, 1e-4).searched_landscape(&search, &());
+        let error = CrossEntropyUfm::with_strength(1001, 1, Bias::None, 1e-4)
+            .searched_landscape(&search, &());
         assert!(matches!(error, Err(Error::OutOfRange { .. })), "{error:?}");
     }
 }

@@ -37,6 +37,16 @@ const SAME_POINT: f64 = 1e-10;
 /// Relative difference at which Z counts as symmetric.
 const ASYMMETRY: f64 = 1e-6;
 
+/// Whether a numerical loss is that of another point than the one of a loss that is known.
+pub(super) fn is_lower(numerical: f64, known: f64) -> bool {
+    numerical < known * (1.0 - SAME_POINT)
+}
+
+/// Whether losses are those of one point.
+pub(super) fn is_same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= SAME_POINT * a
+}
+
 /// The loss of K balanced classes in the outputs of the class means.
 pub(crate) fn objective(classes: usize, penalty: &Penalty) -> Objective {
     Objective {
@@ -305,6 +315,18 @@ mod tests {
     use crate::models::low_rank::objective::Terms;
     use crate::numerics::lbfgs::Smooth;
     use crate::problem::regularization::Regularization;
+
+    /// Relative differences of 1e-10 tell points apart, however small the losses are.
+    #[test]
+    fn losses_of_one_point_agree_to_ten_digits() {
+        for unit in [1e-100, 1.0, 50.0] {
+            assert!(is_same(unit, unit * (1.0 + 9e-11)) && is_same(unit, unit * (1.0 - 9e-11)));
+            assert!(!is_same(unit, unit * (1.0 + 2e-10)) && !is_same(unit, unit * (1.0 - 2e-10)));
+            assert!(is_lower(unit * (1.0 - 1.1e-10), unit));
+            assert!(!is_lower(unit * (1.0 - 9e-11), unit) && !is_lower(unit, unit));
+        }
+        assert!(!is_lower(1.0 - 1e-10, 1.0));
+    }
 
     /// Starts beside known points are near to them, and not at them.
     #[test]

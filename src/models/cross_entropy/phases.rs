@@ -2,7 +2,9 @@
 
 use crate::error::{Result, check_positive};
 use crate::models::cross_entropy::candidates::Competitors;
-use crate::models::cross_entropy::numerical::{Solids, centered_bias, objective, structure};
+use crate::models::cross_entropy::numerical::{
+    Solids, centered_bias, is_lower, objective, structure,
+};
 use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::simplex::SimplexPotential;
 use crate::models::cross_entropy::structure::{LogitStructure, NumericalStructure};
@@ -17,8 +19,6 @@ const CLOSED: Grid = Grid { smallest: 1e-12, per_decade: 16.0 };
 const SEARCHED: Grid = Grid { smallest: 1e-6, per_decade: 8.0 };
 /// Relative differences of losses below this may be rounding errors.
 const ROUNDING: f64 = 1e-12;
-/// A numerical point that is lower by less than this is the closed form itself.
-const SAME_POINT: f64 = 1e-10;
 /// Relative differences of losses of one structure by two ways.
 const SAME_VALUE: f64 = 1e-14;
 /// Cap on the breakpoints between two neighbouring strengths.
@@ -353,24 +353,9 @@ impl<'a> Diagram<'a> {
     }
 }
 
-/// Whether a numerical loss is that of another point than the closed form.
-fn is_lower(numerical: f64, closed: f64) -> bool {
-    numerical < closed * (1.0 - SAME_POINT)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// By more than ten digits tell, however small the losses are.
-    #[test]
-    fn numerical_points_are_lower_by_more_than_rounding() {
-        for unit in [1e-100, 1.0, 50.0] {
-            assert!(is_lower(unit * (1.0 - 1.1e-10), unit));
-            assert!(!is_lower(unit * (1.0 - 9e-11), unit) && !is_lower(unit, unit));
-        }
-        assert!(!is_lower(1.0 - 1e-10, 1.0));
-    }
 
     /// The grid rises by one ratio from the smallest strength to one at which everything is zero by proof.
     #[test]

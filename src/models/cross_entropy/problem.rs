@@ -234,3 +234,22 @@ pub(crate) fn check_smoothing(smoothing: f64) -> Result<()> {
     }
     Err(Error::out_of_range("label_smoothing", smoothing, "at least 0 and below 1"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::regularization::Bias;
+
+    impl CrossEntropyUfm {
+        /// One sample per class and equal decays, so that the strength is the decay.
+        pub(in crate::models::cross_entropy) fn with_strength(
+            classes: usize,
+            depth: usize,
+            bias: Bias,
+            strength: f64,
+        ) -> Self {
+            let decays = Regularization::uniform(depth, strength, strength).unwrap();
+            Self::new(classes, 1, decays.with_bias(bias).unwrap()).unwrap()
+        }
+    }
+}

@@ -94,12 +94,6 @@ mod tests {
     use super::*;
     use crate::problem::regularization::Regularization;
 
-    /// One sample per class and equal decays, so that the strength is the decay.
-    fn problem(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
-        let decays = Regularization::new(&vec![strength; depth], strength).unwrap();
-        CrossEntropyUfm::new(classes, 1, decays.with_bias(bias).unwrap()).unwrap()
-    }
-
     fn statement(source: Option<Source>) -> String {
         source.map_or_else(String::new, |source| format!("{source:?}"))
     }
@@ -112,7 +106,7 @@ mod tests {
         for classes in 2..=7 {
             for depth in 1..=4 {
                 for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
-                    let ufm = problem(classes, depth, bias, 1e-4);
+                    let ufm = CrossEntropyUfm::with_strength(classes, depth, bias, 1e-4);
                     let found = statement(refutation(&ufm, &etf));
                     let input = format!("{classes}, {depth}, {bias:?}: {found}");
                     let expected = match (classes, depth, bias) {
@@ -136,11 +130,16 @@ mod tests {
 
     #[test]
     fn the_published_theorem_has_its_conditions() {
-        let equal = problem(6, 2, Bias::None, 1e-3);
+        let equal = CrossEntropyUfm::with_strength(6, 2, Bias::None, 1e-3);
         assert!(within_garrod_keating(&equal));
         assert!(within_garrod_keating(&equal.clone().with_widths(&[6, 7]).unwrap()));
         assert!(!within_garrod_keating(&equal.with_widths(&[7, 5]).unwrap()));
-        assert!(!within_garrod_keating(&problem(6, 2, Bias::Unregularized, 1e-3)));
+        assert!(!within_garrod_keating(&CrossEntropyUfm::with_strength(
+            6,
+            2,
+            Bias::Unregularized,
+            1e-3
+        )));
         let decays = Regularization::new(&[1e-3, 2e-3], 1e-3).unwrap();
         assert!(!within_garrod_keating(&CrossEntropyUfm::new(6, 1, decays).unwrap()));
     }
@@ -150,13 +149,19 @@ mod tests {
     fn minima_are_proved_where_it_is_proved() {
         let (etf, zero) = (LogitStructure::SimplexEtf, LogitStructure::Collapsed);
         let proof = |ufm: &CrossEntropyUfm, structure| statement(proof(ufm, structure));
-        let hard = problem(5, 1, Bias::None, 0.01);
+        let hard = CrossEntropyUfm::with_strength(5, 1, Bias::None, 0.01);
         assert!(proof(&hard, &etf).contains("Zhu"));
         let smoothed = hard.with_label_smoothing(0.1).unwrap();
         assert!(proof(&smoothed, &etf).contains("with smoothed labels too"));
-        assert!(proof(&problem(2, 3, Bias::None, 0.01), &etf).contains("two classes"));
-        let at =
-            |strength: f64| problem(5, 3, Bias::None, strength).with_label_smoothing(0.1).unwrap();
+        assert!(
+            proof(&CrossEntropyUfm::with_strength(2, 3, Bias::None, 0.01), &etf)
+                .contains("two classes")
+        );
+        let at = |strength: f64| {
+            CrossEntropyUfm::with_strength(5, 3, Bias::None, strength)
+                .with_label_smoothing(0.1)
+                .unwrap()
+        };
         let potential = at(1.0).simplex_potential();
         let (simplex, collapse) = (potential.proved_simplex(), potential.proved_collapse());
         assert!(0.0 < simplex && simplex < collapse);

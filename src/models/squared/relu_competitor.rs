@@ -23,8 +23,10 @@ use crate::problem::regularization::{Bias, Regularization};
 const MOST_VERTICES: usize = 40;
 /// Differences of losses below this share may be rounding errors.
 const ROUNDING: f64 = 1e-12;
-/// How many steps the size of the hidden outputs is searched for to both sides: 24 decades.
-const MOST_STEPS: i32 = 192;
+/// Steps in a decade of the size of the hidden outputs.
+const STEPS: i32 = 8;
+/// Steps to either side of the ridge between which the size is searched for: 24 decades.
+const MOST_STEPS: i32 = 24 * STEPS;
 
 /// A point of the model with ReLUs between the layers whose loss is below that of the linear model.
 ///
@@ -348,12 +350,16 @@ impl Graph {
             });
             energy(log_size) / 2.0 - falls.sum::<f64>() / (2.0 * classes as f64)
         };
-        // The lowest of all valleys: beside the last one, no outputs at all are one.
-        let sizes: Vec<f64> = (-MOST_STEPS..=MOST_STEPS).map(|step| size(ridge, step)).collect();
-        let ends = [-MOST_STEPS, MOST_STEPS].map(|step| size(ridge, step));
-        let valleys = ends.into_iter().chain(rising_zeros(&sizes, slope));
-        let valleys = valleys.map(|log_size| (log_size, loss(log_size)));
-        valleys.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((ends[0], loss(ends[0])))
+        // The lowest of all valleys; the first size, next to no outputs at all, and the last one may be lower still.
+        let sizes: Vec<f64> =
+            (-MOST_STEPS..=MOST_STEPS).map(|step| log_size(ridge, step)).collect();
+        let valleys = rising_zeros(&sizes, slope).into_iter().chain([log_size(ridge, MOST_STEPS)]);
+        let first = log_size(ridge, -MOST_STEPS);
+        let lower = |best: (f64, f64), other: f64| match loss(other) {
+            found if found < best.1 => (other, found),
+            _ => best,
+        };
+        valleys.fold((first, loss(first)), lower)
     }
 
     /// The class means and the layers for one graph.
@@ -458,9 +464,9 @@ impl Graph {
     }
 }
 
-/// ln c² between which valleys are searched for: eight steps in a decade.
-fn size(ridge: f64, step: i32) -> f64 {
-    ridge.ln() + f64::from(step) * (LN_10 / 8.0)
+/// The ln c² between which valleys are searched for.
+fn log_size(ridge: f64, step: i32) -> f64 {
+    ridge.ln() + f64::from(step) * (LN_10 / f64::from(STEPS))
 }
 
 /// Where a function rises through zero between neighboring ones of the rising places.
