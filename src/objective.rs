@@ -2,6 +2,7 @@
 
 mod balance;
 mod check;
+mod constraint;
 mod data_term;
 mod evaluate;
 pub(crate) mod gradient;

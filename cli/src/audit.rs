@@ -8,7 +8,7 @@ use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::low_rank::Search;
-use neural_collapse::problem::{LossFunction, TrainingObjective};
+use neural_collapse::problem::TrainingObjective;
 use neural_collapse::{Audit, ClassCounts, ClassStatistics, Error, LinearHead};
 
 use crate::arguments::{AuditArguments, Metrics, SearchArguments};
@@ -196,7 +196,7 @@ impl Passes<'_> {
         let evaluated =
             |objective: &&TrainingObjective| means.is_none() && !objective.is_constraint();
         if let Some(objective) = training.objective.as_ref().filter(evaluated) {
-            options = options.with_objective(measured_objective(objective));
+            options = options.with_objective(objective.clone());
         }
         progress.start_pass("deviations");
         let mut sums =
@@ -209,16 +209,6 @@ impl Passes<'_> {
         progress.end_passes("metrics");
         let measurement = sums.measurement().map_err(in_file())?;
         Ok(Measured { measurement, training, model, labels: labels.finish() })
-    }
-}
-
-/// What is measured of an objective: of vectors of length 1, whose outputs are divided by the temperature, the loss alone.
-fn measured_objective(objective: &TrainingObjective) -> TrainingObjective {
-    match objective {
-        TrainingObjective::UnitVectors { loss_function: LossFunction::CrossEntropy, .. } => {
-            TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy }
-        }
-        other => other.clone(),
     }
 }
 

@@ -199,12 +199,7 @@ impl Prediction {
     /// The decay λ_H of the features, or None for a model without decays.
     #[getter]
     fn feature_decay(&self) -> Option<f64> {
-        match self.objective() {
-            TrainingObjective::FixedSimplexHead { feature_decay, .. } => Some(feature_decay),
-            objective => {
-                objective.regularization().map(neural_collapse::Regularization::feature_decay)
-            }
-        }
+        self.objective().feature_decay()
     }
 
     /// The bias b, shape (K,); None without a bias, and where it differs between minimizers.

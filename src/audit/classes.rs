@@ -1,8 +1,7 @@
 //! The classes of an audit: norms, measured and predicted.
 
-use crate::audit::measurement::{Measurement, head_size};
+use crate::audit::measurement::{Measurement, classifier_norms, head_size};
 use crate::error::{Error, Result};
-use crate::numerics::squares::norm;
 use crate::prediction::{ClassGeometry, Prediction, answered};
 use crate::problem::head::LinearHead;
 
@@ -28,9 +27,9 @@ pub struct Compared<T> {
 pub struct ClassAudit {
     /// Number of samples.
     pub count: u64,
-    /// ‖w_k‖², w_k the k-th row of W_M.
+    /// ‖w_k‖², w_k the k-th row of W_M; 0 below 10⁻³²⁴ ([`Measurement::classifier_norms`] are not).
     pub classifier_norm_squared: Compared<f64>,
-    /// ‖h_k‖², h_k the class mean.
+    /// ‖h_k‖², h_k the class mean; 0 below 10⁻³²⁴ ([`Measurement::class_mean_norms`] are not).
     pub feature_norm_squared: Compared<f64>,
     /// Whether the class has collapsed to zero. Measured: both norms are below 10⁻³ of the largest ones.
     pub collapsed: Compared<bool>,
@@ -63,12 +62,6 @@ impl Measurement {
         }
         Ok(classes)
     }
-}
-
-/// The norms of the rows of W_M.
-fn classifier_norms(head: &LinearHead) -> Vec<f64> {
-    let rows = head.weights().last().into_iter().flat_map(|weight| weight.row_iter());
-    rows.map(|row| norm(row.transpose().as_slice())).collect()
 }
 
 /// Lays predicted norms beside the measured ones; without a scale of their own they get that of the measured.
@@ -147,6 +140,21 @@ mod tests {
         let classes = found.classes(&head, None, None).unwrap();
         let collapsed: Vec<bool> = classes.iter().map(|class| class.collapsed.measured).collect();
         assert_eq!(collapsed, [false, false, false, true]);
+    }
+
+    /// Squares of these norms are zero, and the norms are not.
+    #[test]
+    fn small_norms_are_told_from_collapsed_ones() {
+        let weight = DMatrix::from_diagonal(&dvector![3e-170, 4e-170, 1e-180]);
+        let means = DMatrix::from_diagonal(&dvector![5e-170, 6e-170, 1e-180]);
+        let data = Features::from_sample_columns(&means).unwrap();
+        let head = LinearHead::new(vec![weight], None).unwrap();
+        let found = measure(&data.with_labels(&[0, 1, 2], 3).unwrap(), &head).unwrap();
+        assert_eq!(found.classifier_norms(), [3e-170, 4e-170, 1e-180]);
+        assert_eq!(found.class_mean_norms(), [5e-170, 6e-170, 1e-180]);
+        let classes = found.classes(&head, None, None).unwrap();
+        let collapsed: Vec<bool> = classes.iter().map(|class| class.collapsed.measured).collect();
+        assert_eq!(collapsed, [false, false, true]);
     }
 
     #[test]

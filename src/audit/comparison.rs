@@ -17,7 +17,6 @@ use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::Levels;
 use crate::metrics::{nc2, nc3};
 use crate::prediction::{Geometry, Prediction, Summary, answered};
-use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
@@ -91,9 +90,9 @@ impl Audit {
         optimum(self.prediction.as_ref()?)
     }
 
-    /// ‖∇f‖ with respect to all layers, the bias and the features; `None` without an objective, and where the gradient
-    /// of the data term in all of them is not what training brings to zero: behind a head that is not trained, and for
-    /// vectors of length 1.
+    /// ‖∇f‖ with respect to all layers, the bias and the features, as far as constraints allow these to follow it
+    /// ([`Objective::gradient_norm`](crate::objective::Objective::gradient_norm)); `None` without an objective, and where that is
+    /// not what training brings to zero.
     #[must_use]
     pub fn gradient_norm(&self) -> Option<f64> {
         let objective = self.measurement.objective()?;
@@ -103,16 +102,12 @@ impl Audit {
     /// Why the gradient of the measured objective says nothing of the training.
     pub(super) fn no_gradient(&self) -> Option<&'static str> {
         let predicted = self.prediction.as_ref().map(|summary| &summary.training_objective);
-        let objectives = [predicted, self.measurement.training_objective()];
-        objectives.into_iter().flatten().find_map(|objective| match objective {
-            TrainingObjective::FixedSimplexHead { .. } => Some(
-                "the head is not trained, so that the gradient with respect to it need not vanish",
-            ),
-            TrainingObjective::UnitVectors { .. } => Some(
-                "vectors of length 1 can move only across themselves, so that the whole gradient need not vanish",
-            ),
-            _ => None,
-        })
+        if predicted.is_some_and(|predicted| !self.measurement.is_of(predicted)) {
+            return Some("another objective was measured than that which the prediction minimizes");
+        }
+        let measured = self.measurement.training_objective()?;
+        matches!(measured, TrainingObjective::DataTerm { .. })
+            .then_some("the decays are not known, and that of the data term alone need not vanish")
     }
 }
 
@@ -123,7 +118,8 @@ impl Measurement {
     /// first. A model of one layer without decays is compared with the product of all layers.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the prediction is for other class counts or another number of layers,
+    /// [`Error::Shape`] if the prediction is for another number of classes or layers, [`Error::DifferentCounts`] if it is for
+    /// other class counts, [`Error::NotAnswered`] if it is for a target without classes,
     /// [`Error::Unrepresentable`] if a number overflows.
     pub fn compare(self, prediction: &dyn Prediction) -> Result<Audit> {
         self.check(prediction)?;
@@ -280,18 +276,16 @@ impl Measurement {
     }
 
     fn check(&self, prediction: &dyn Prediction) -> Result<()> {
-        if prediction.counts() != Some(self.counts()) {
-            let expected = prediction.counts().map_or(0, ClassCounts::classes);
-            return Err(match expected == self.counts().classes() {
-                true => Error::DifferentCounts,
-                false => Error::length(
-                    "classes",
-                    self.counts().classes(),
-                    expected,
-                    "the number of classes of the prediction",
-                ),
-            });
+        let Some(expected) = prediction.counts() else {
+            let question = "what is predicted for classes";
+            return Err(Error::NotAnswered { question, reason: "the prediction has none" });
+        };
+        let (found, classes) = (self.counts().classes(), expected.classes());
+        if found != classes {
+            let reason = "the number of classes of the prediction";
+            return Err(Error::length("classes", found, classes, reason));
         }
+        self.counts().check_predicted(expected)?;
         let one_layer = prediction.training_objective().is_of_one_layer();
         // A contrastive loss has no layers, so that it takes any.
         let any_layers = one_layer || prediction.depth() == 0;
@@ -388,30 +382,36 @@ mod tests {
     use crate::audit::{AuditOptions, measure_with};
     use crate::measure::features::Features;
     use crate::models::contrastive::UnitFeatures;
+    use crate::models::squared::Ufm;
+    use crate::problem::counts::ClassCounts;
     use crate::problem::regularization::Regularization;
 
-    /// Two samples at each unit vector, and outputs of I + 5, measured with the cross-entropy.
-    fn measured(layers: usize) -> Measurement {
+    /// Two samples at each unit vector, and outputs of I + 5, measured with an objective.
+    fn measured(layers: usize, objective: &TrainingObjective) -> Measurement {
         let features = DMatrix::<f64>::identity(3, 3).select_columns(&[0, 1, 2, 0, 1, 2]);
         let data = Features::from_sample_columns(&features).unwrap();
         let data = data.with_labels(&[0, 1, 2, 0, 1, 2], 3).unwrap();
         let mut weights = vec![DMatrix::identity(3, 3); layers];
         weights[layers - 1].add_scalar_mut(5.0);
         let head = LinearHead::new(weights, None).unwrap();
-        let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
-        let options = AuditOptions::default().with_objective(objective);
+        let options = AuditOptions::default().with_objective(objective.clone());
         measure_with(&data, &head, &options).unwrap()
     }
 
     /// Outputs are cosines divided by the temperature ¼, and so are the rows of the head.
     #[test]
-    fn vectors_of_length_one_have_a_loss_and_no_gradient() {
+    fn vectors_of_length_one_have_a_loss_and_a_gradient() {
         let counts = ClassCounts::balanced(3, 2).unwrap();
         let spherical = UnitFeatures::spherical_cross_entropy(counts.clone(), 0.25).unwrap();
-        let mut found = measured(1).compare(&spherical.global_minimum().unwrap()).unwrap();
-        assert_eq!(found.loss, Some(found.measurement.objective().unwrap().data_term));
-        assert_eq!((found.gradient_norm(), found.matching.as_deref()), (None, None));
-        assert!(found.reasons["gradient_norm"].contains("length 1"), "{:?}", found.reasons);
+        let spherical = spherical.global_minimum().unwrap();
+        let objective = spherical.training_objective();
+        let mut found = measured(1, &objective).compare(&spherical).unwrap();
+        let own = found.measurement.objective().unwrap();
+        assert_eq!(
+            (found.loss, found.gradient_norm()),
+            (Some(own.loss()), Some(own.gradient_norm))
+        );
+        assert!(own.gradient_norm > 0.0 && found.matching.is_none());
         let predicted = found.classes[0].classifier_norm_squared.predicted.unwrap();
         assert!((predicted - 16.0).abs() < 1e-14, "{predicted}");
         assert!(found.loss_gap_relative().unwrap() > 0.0);
@@ -422,18 +422,47 @@ mod tests {
         assert!(verdict.text.ends_with("nothing can be said"), "{}", verdict.text);
         // A contrastive loss has no layers, so that it takes any.
         let contrastive = UnitFeatures::supervised_contrastive(counts, 0.25).unwrap();
+        let contrastive = contrastive.global_minimum().unwrap();
         for layers in [1, 2] {
-            let found = measured(layers).compare(&contrastive.global_minimum().unwrap()).unwrap();
+            let of_pairs = contrastive.training_objective();
+            let found = measured(layers, &of_pairs).compare(&contrastive).unwrap();
             assert_eq!(found.loss, None);
         }
-        let spherical = spherical.global_minimum().unwrap();
-        assert!(matches!(measured(2).compare(&spherical), Err(Error::Shape { .. })));
+        let plain = measured(2, &data_term());
+        assert!(matches!(plain.compare(&spherical), Err(Error::Shape { .. })));
+    }
+
+    fn data_term() -> TrainingObjective {
+        TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy }
+    }
+
+    /// Loss and gradient stand beside a prediction where they are those of its objective.
+    #[test]
+    fn what_was_measured_is_what_is_predicted() {
+        let decays = |decay| Regularization::new(&[decay], decay).unwrap();
+        let counts = ClassCounts::balanced(3, 2).unwrap();
+        let ufm = Ufm::new(counts, decays(1e-3)).unwrap().global_minimum().unwrap();
+        let squared =
+            |decay| TrainingObjective::penalized(LossFunction::SquaredError, decays(decay));
+        for (objective, is_same) in
+            [(squared(1e-3), true), (squared(2e-3), false), (data_term(), false)]
+        {
+            let found = measured(1, &objective).compare(&ufm).unwrap();
+            let numbers = [found.loss, found.loss_gap(), found.gradient_norm()];
+            assert!(numbers.iter().all(|number| number.is_some() == is_same), "{objective:?}");
+            for key in ["loss_gap", "gradient_norm"] {
+                assert_eq!(found.reasons.contains_key(key), !is_same, "{key}: {objective:?}");
+            }
+        }
+        let alone = measured(1, &data_term()).without_prediction("").unwrap();
+        assert!(alone.loss.is_some() && alone.gradient_norm().is_none());
+        assert!(alone.reasons["gradient_norm"].contains("decays"), "{:?}", alone.reasons);
     }
 
     /// The cross-entropy does not feel the mean of the outputs for a class.
     #[test]
     fn means_of_outputs_are_no_structure_of_the_cross_entropy() {
-        let measured = measured(1);
+        let measured = measured(1, &data_term());
         for (loss_function, rank) in
             [(LossFunction::CrossEntropy, 2), (LossFunction::SquaredError, 3)]
         {

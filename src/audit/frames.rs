@@ -61,7 +61,7 @@ impl Measured<'_> {
     /// The distances to all frames that the widths leave room for.
     pub(super) fn frame_distances(&self, counts: &ClassCounts) -> Result<FrameDistances> {
         let classes = counts.classes();
-        let narrowest = self.head.widths().into_iter().min().unwrap_or(0);
+        let narrowest = self.head.widths().into_iter().fold(usize::MAX, usize::min);
         let to = |room: bool, gram: &ClassMatrix, outputs: &ClassMatrix| {
             room.then(|| self.distance(gram, outputs)).transpose()
         };

@@ -57,7 +57,8 @@ pub fn infer_decays(
         return Ok((weights, features));
     }
     let norms: Vec<f64> = head.weights().iter().map(|weight| norm(weight.as_slice())).collect();
-    let sizes: Vec<f64> = norms.iter().copied().chain([features_squared.sqrt()]).collect();
+    let features = features_squared.sqrt();
+    let sizes: Vec<f64> = norms.iter().copied().chain([features]).collect();
     let known: Vec<Option<f64>> = weight_decays.iter().copied().chain([feature_decay]).collect();
     if sizes.contains(&0.0) {
         return Err(unknown("a layer or all features are zero"));
@@ -70,7 +71,7 @@ pub fn infer_decays(
         return Err(unknown("no decay is known"));
     }
     let level = levels.iter().sum::<f64>() / levels.len() as f64;
-    let infer = |(decay, size): (&Option<f64>, &f64)| {
+    let infer = |(decay, size): (&Option<f64>, f64)| {
         let inferred = decay.unwrap_or_else(|| match (levels.as_slice(), single(&known, &sizes)) {
             // One factor in one division, to the last bits.
             ([_], Some((decay, known_size))) => decay * (known_size / size) * (known_size / size),
@@ -84,9 +85,8 @@ pub fn infer_decays(
             }
         }
     };
-    let mut decays = known.iter().zip(&sizes).map(infer).collect::<Result<Vec<_>>>()?;
-    let features = decays.pop().unwrap_or(f64::NAN);
-    Ok((decays, features))
+    let weights = weight_decays.iter().zip(norms).map(infer).collect::<Result<_>>()?;
+    Ok((weights, infer((&feature_decay, features))?))
 }
 
 /// The known decay with the size of its matrix, if there is one only.

@@ -88,6 +88,12 @@ impl Measurement {
         &self.class_mean_norms
     }
 
+    /// The norms ‖w_k‖ of the rows of W_M.
+    #[must_use]
+    pub fn classifier_norms(&self) -> Vec<f64> {
+        classifier_norms(&self.head)
+    }
+
     /// NC1 with the paper's conventions; `None` if the class means are all equal, or no class has two samples.
     #[must_use]
     pub fn nc1(&self) -> Option<Nc1> {
@@ -185,29 +191,22 @@ impl Measurement {
         measured.frame_distances(&self.counts)
     }
 
-    /// The measured value of what a model minimizes: the objective, or its data term alone under budgets.
+    /// Whether what was measured is what a model minimizes. Lists that are empty and lists of ones mean the same, so that
+    /// objectives with decays are told apart by these and by their loss functions.
+    pub(super) fn is_of(&self, objective: &TrainingObjective) -> bool {
+        self.training_objective.as_ref().is_some_and(|measured| {
+            match (measured.regularization(), objective.regularization()) {
+                (Some(own), Some(predicted)) => {
+                    own == predicted && measured.loss_function() == objective.loss_function()
+                }
+                _ => measured == objective,
+            }
+        })
+    }
+
+    /// The measured value of what a model minimizes; `None` if something else was measured.
     pub(super) fn loss_of(&self, objective: &TrainingObjective) -> Option<f64> {
-        let measured = self.objective?;
-        match objective {
-            TrainingObjective::Penalized { .. }
-            | TrainingObjective::WeightedCrossEntropy { .. }
-            | TrainingObjective::WeightedEntries { .. }
-            | TrainingObjective::SoftLabels { .. }
-            | TrainingObjective::WeightedSquaredError { .. } => Some(measured.loss()),
-            TrainingObjective::Budgeted { .. } | TrainingObjective::DataTerm { .. } => {
-                Some(measured.data_term)
-            }
-            TrainingObjective::FixedSimplexHead { feature_decay, .. } => {
-                Some(measured.data_term + feature_decay / 2.0 * self.features_squared)
-            }
-            // With outputs that are divided by the temperature, cosines of vectors of length 1.
-            TrainingObjective::UnitVectors {
-                loss_function: LossFunction::CrossEntropy, ..
-            } => Some(measured.data_term),
-            TrainingObjective::SmallestNorms { .. }
-            | TrainingObjective::ScaledMargins { .. }
-            | TrainingObjective::UnitVectors { .. } => None,
-        }
+        self.objective.filter(|_| self.is_of(objective)).map(|measured| measured.loss())
     }
 
     /// What [`loss_of`](Self::loss_of) is made of, for its standard error.
@@ -217,20 +216,20 @@ impl Measurement {
         optimum: Option<f64>,
     ) -> Option<Losses> {
         let measured = self.loss_of(objective)?;
-        let feature_decay = match objective {
-            TrainingObjective::FixedSimplexHead { feature_decay, .. } => *feature_decay,
-            _ => objective.regularization().map_or(0.0, Regularization::feature_decay),
-        };
+        let feature_decay = objective.feature_decay().unwrap_or(0.0);
         Some(Losses { measured, feature_decay, optimum })
     }
 
     /// ‖∇f‖ relative to the norm of the gradient of the penalties alone, (λ₁W₁, …, λ_M W_M, λ_H H, λ_b b): near 1
-    /// at random, and 0 at every stationary point.
+    /// at random, and 0 at every stationary point. `None` where nothing has a penalty.
     #[must_use]
     pub fn relative_gradient(&self) -> Option<f64> {
         let objective = self.objective?;
-        let regularization = self.training_objective.as_ref()?.regularization()?;
-        let penalties = penalty_gradient(&self.head, regularization, self.features_squared);
+        let trained = self.training_objective.as_ref()?;
+        let penalties = match trained.regularization() {
+            Some(decays) => penalty_gradient(&self.head, decays, self.features_squared),
+            None => trained.feature_decay()? * self.features_squared.sqrt(),
+        };
         (penalties > 0.0).then(|| objective.gradient_norm / penalties)
     }
 
@@ -329,6 +328,11 @@ pub(super) fn head_size(objective: &TrainingObjective) -> f64 {
         } => temperature.recip(),
         _ => 1.0,
     }
+}
+
+/// The norms of the rows of W_M.
+pub(super) fn classifier_norms(head: &LinearHead) -> Vec<f64> {
+    head.last_layer().row_iter().map(|row| norm(row.transpose().as_slice())).collect()
 }
 
 /// The norm of the gradient of the penalties alone, (λ₁W₁, …, λ_M W_M, λ_H H, λ_b b).

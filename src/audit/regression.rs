@@ -272,7 +272,7 @@ fn check_training(head: &LinearHead, regularization: &Regularization) -> Result<
         (usize::from(head.bias().is_some()), usize::from(regularization.bias() != Bias::None));
     if found != expected {
         let reason = "a bias of the head where the training has one";
-        return Err(Error::length("head.bias()", found, expected, reason));
+        return Err(Error::length("bias", found, expected, reason));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::Result;
 use crate::models::low_rank::symmetry::symmetry_within;
 use crate::numerics::linalg::singular_values;
-use crate::problem::counts::ClassCounts;
+use crate::problem::counts::{ClassCounts, Run};
 
 /// Differences of outputs below this share of the largest one count as none, and singular values below this share
 /// of the largest one as zero: training leaves more than rounding errors.
@@ -47,11 +47,11 @@ impl NetworkStructure {
         let classes = outputs.nrows();
         let (automorphisms, orbits) = match classes <= MOST_CLASSES {
             true => {
-                let kind = |class: usize| {
-                    let size = counts.count(class).unwrap_or(0) as f64;
-                    vec![size * largest, bias.map_or(0.0, |bias| bias[class])]
+                let kind = |(run, class): (Run, usize)| {
+                    vec![run.size as f64 * largest, bias.map_or(0.0, |bias| bias[class])]
                 };
-                let kinds: Vec<Vec<f64>> = (0..classes).map(kind).collect();
+                let of_run = |run: Run| run.classes().map(move |class| (run, class));
+                let kinds: Vec<Vec<f64>> = counts.runs().flat_map(of_run).map(kind).collect();
                 let symmetry = symmetry_within(outputs, &kinds, TOLERANCE);
                 (symmetry.order, orbit_sizes(&symmetry.orbits))
             }

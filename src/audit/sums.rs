@@ -330,24 +330,16 @@ fn class_energy(energy: &FeatureEnergy) -> Option<f64> {
     energy.mean().ok()
 }
 
-/// The sums of an objective that can be evaluated: a margin cannot.
+/// The sums of an objective that can be evaluated sample by sample: a margin or a loss of pairs cannot.
 fn objective_sums(
     statistics: &ClassStatistics,
     head: &LinearHead,
     objective: &TrainingObjective,
     balance: bool,
 ) -> Result<Option<ObjectiveSums>> {
-    if objective.is_constraint() || matches!(objective, TrainingObjective::UnitVectors { .. }) {
+    let is_of_pairs = objective.loss_function() == LossFunction::SupervisedContrastive;
+    if objective.is_constraint() || is_of_pairs {
         return Ok(None);
-    }
-    if let TrainingObjective::FixedSimplexHead { label_smoothing, .. } = objective {
-        // Smoothed labels beside a head that is not trained have no sums yet.
-        let loss_function = LossFunction::CrossEntropy;
-        let objective = TrainingObjective::DataTerm { loss_function };
-        return match *label_smoothing {
-            0.0 => ObjectiveSums::new(statistics, head, &objective).map(Some),
-            _ => Ok(None),
-        };
     }
     let sums = ObjectiveSums::new(statistics, head, objective)?;
     let is_balanced = match objective {

@@ -92,7 +92,7 @@ fn features_gram<T: Scalar>(
     features: &Features<'_, T>,
     monitor: &dyn Monitor,
 ) -> Result<DMatrix<f64>> {
-    let mut gram = zeros("dimension²", features.dimension(), features.dimension())?;
+    let mut gram = zeros("dimension", features.dimension(), features.dimension())?;
     let mut block = Block::new();
     for range in features.blocks() {
         let done = range.end as u64;

@@ -19,6 +19,17 @@ pub(super) fn check(head: &LinearHead, regularization: &Regularization) -> Resul
     Err(Error::length("bias", size(found), size(wanted), reason))
 }
 
+/// Refuses a head with a bias or, where all products are to be of vectors of length 1, of several layers.
+pub(super) fn check_free_of_bias(head: &LinearHead, one_layer: bool) -> Result<()> {
+    if one_layer && head.depth() != 1 {
+        return Err(Error::length("weights", head.depth(), 1, "as the model has one layer"));
+    }
+    match head.bias() {
+        None => Ok(()),
+        Some(_) => Err(Error::length("bias", head.classes(), 0, "as the model has no bias")),
+    }
+}
+
 /// Refuses penalties for another number of layers.
 pub(super) fn check_depth(head: &LinearHead, regularization: &Regularization) -> Result<()> {
     if head.depth() == regularization.depth() {

@@ -1,6 +1,7 @@
 //! How outputs are held against labels.
 
-use crate::error::{Error, Result};
+use crate::error::{Argument, Error, Result};
+use crate::problem::probabilities::{ROUNDING, sum_of_probabilities};
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// A loss function whose values over samples can be summed.
@@ -42,6 +43,9 @@ impl DataTerm {
                 (entry_weights.clone(), *label_smoothing)
             }
             TrainingObjective::SoftLabels { weights, .. } => (weights.clone(), 0.0),
+            TrainingObjective::FixedSimplexHead { label_smoothing, .. } => {
+                (Vec::new(), *label_smoothing)
+            }
             _ => (Vec::new(), 0.0),
         };
         check_length("class_weights", &class_weights, labels)?;
@@ -59,24 +63,16 @@ impl DataTerm {
             TrainingObjective::SoftLabels { labels, .. } => labels.clone(),
             _ => Vec::new(),
         };
-        for label in &soft_labels {
+        for (index, label) in soft_labels.iter().enumerate() {
             if label.len() != classes {
                 let reason = "one probability for each class";
                 return Err(Error::length("labels", label.len(), classes, reason));
             }
+            let (place, whole) =
+                (|class| Argument::entry("labels", class, index), Argument::at("labels", index));
+            sum_of_probabilities(label, ROUNDING, place, whole)?;
         }
         let question = "the objective of a measured network";
-        match objective {
-            TrainingObjective::FixedSimplexHead { .. } => {
-                let reason = "its classifier is not trained";
-                return Err(Error::NotAnswered { question, reason });
-            }
-            TrainingObjective::UnitVectors { .. } => {
-                let reason = "its features have the length 1";
-                return Err(Error::NotAnswered { question, reason });
-            }
-            _ => {}
-        }
         let kind = match objective.loss_function() {
             LossFunction::SquaredError => Kind::SquaredError,
             LossFunction::CrossEntropy => match objective {
@@ -128,7 +124,10 @@ impl DataTerm {
 
     /// The same for one sample.
     fn residual(&self, outputs: &mut [f64], label: usize) -> f64 {
-        let weight = self.class_weights.get(label).copied().unwrap_or(1.0);
+        let weight = match self.class_weights.as_slice() {
+            [] => 1.0,
+            weights => weights[label],
+        };
         outputs.iter_mut().zip(&self.logit_offsets).for_each(|(output, offset)| *output += offset);
         match self.kind {
             Kind::SquaredError => squared_error(outputs, label, weight, self.label_smoothing),
@@ -136,10 +135,7 @@ impl DataTerm {
             Kind::WeightedEntries => {
                 weighted_entries(outputs, label, &self.class_weights, self.label_smoothing)
             }
-            Kind::SoftLabels => {
-                let label = self.soft_labels.get(label).map(Vec::as_slice).unwrap_or_default();
-                soft_cross_entropy(outputs, label, weight)
-            }
+            Kind::SoftLabels => soft_cross_entropy(outputs, &self.soft_labels[label], weight),
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::numerics::magnitude::{index_of_largest, is_comfortable, largest};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::numerics::squares::Squares;
-use crate::objective::check::check;
+use crate::objective::check::{check, check_free_of_bias};
+use crate::objective::constraint::{Constraint, Multiple};
 use crate::objective::data_term::DataTerm;
 use crate::objective::value::Objective;
 use crate::problem::head::LinearHead;
@@ -36,10 +37,13 @@ pub(super) struct Problem {
     pub(super) labels: usize,
     /// How much of the data term counts.
     pub(super) factor: f64,
-    /// `None` under budgets.
+    /// `None` where layers have no decays.
     pub(super) regularization: Option<Regularization>,
+    /// λ_H, 0 without.
+    feature_decay: f64,
     /// Whether features are constrained to be non-negative.
     nonnegative_features: bool,
+    constraint: Constraint,
     /// N.
     samples: f64,
     /// Around which the squares of the features are summed; `None` for zero.
@@ -54,8 +58,10 @@ pub(super) struct Totals {
     pub(super) loss: f64,
     /// ‖H‖², class by class.
     pub(super) energy: FeatureEnergy,
-    /// ‖1/N (W_M⋯W₁)ᵀR + λ_H H‖².
+    /// ‖1/N (W_M⋯W₁)ᵀR + λ_H H‖², as far as a constraint lets features follow.
     pub(super) feature_gradient: Squares,
+    /// What the constraint leaves out of it.
+    pub(super) left_out: Multiple,
     /// 1/N R1, K.
     pub(super) mean_residual: DVector<f64>,
     /// 1/N RHᵀ, K×d.
@@ -88,6 +94,7 @@ pub(crate) struct SampleFindings {
 struct Found {
     samples: SampleFindings,
     gradient: Squares,
+    left_out: Multiple,
 }
 
 impl Workspace {
@@ -103,6 +110,7 @@ impl Totals {
             loss: 0.0,
             energy: FeatureEnergy::empty(dimension, labels)?,
             feature_gradient: Squares::default(),
+            left_out: Multiple::default(),
             mean_residual: DVector::zeros(classes),
             residual_feature_product: DMatrix::zeros(classes, dimension),
             features_gram: None,
@@ -113,7 +121,7 @@ impl Totals {
     pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
         self.energy.merge(&other.energy)?;
         self.loss += other.loss;
-        self.feature_gradient.merge(&other.feature_gradient);
+        self.add_feature_gradient(&other.feature_gradient, &other.left_out);
         self.mean_residual += &other.mean_residual;
         self.residual_feature_product += &other.residual_feature_product;
         if let Some((gram, other)) = self.features_gram.as_mut().zip(other.features_gram.as_ref()) {
@@ -121,42 +129,40 @@ impl Totals {
         }
         Ok(())
     }
+
+    fn add_feature_gradient(&mut self, gradient: &Squares, left_out: &Multiple) {
+        self.feature_gradient.merge(gradient);
+        self.left_out.merge(left_out, &mut self.feature_gradient);
+    }
 }
 
 impl Problem {
     pub(super) fn new(
         head: &LinearHead,
         objective: &TrainingObjective,
-        samples: u64,
+        counts: &[u64],
     ) -> Result<Self> {
         let data_term = DataTerm::new(objective, head.classes())?;
-        let (factor, regularization) = match objective {
-            TrainingObjective::Penalized { factor, regularization, .. } => {
-                check(head, regularization)?;
-                (*factor, Some(regularization.clone()))
-            }
-            TrainingObjective::WeightedCrossEntropy { regularization, .. }
-            | TrainingObjective::WeightedEntries { regularization, .. }
-            | TrainingObjective::SoftLabels { regularization, .. }
-            | TrainingObjective::WeightedSquaredError { regularization, .. } => {
-                check(head, regularization)?;
-                (1.0, Some(regularization.clone()))
-            }
-            TrainingObjective::Budgeted { .. }
-            | TrainingObjective::SmallestNorms { .. }
-            | TrainingObjective::ScaledMargins { .. }
-            | TrainingObjective::FixedSimplexHead { .. }
-            | TrainingObjective::UnitVectors { .. }
-            | TrainingObjective::DataTerm { .. } => (1.0, None),
+        match objective {
+            TrainingObjective::UnitVectors { .. } => check_free_of_bias(head, true)?,
+            TrainingObjective::FixedSimplexHead { .. } => check_free_of_bias(head, false)?,
+            _ => objective.regularization().map_or(Ok(()), |decays| check(head, decays))?,
+        }
+        let factor = match objective {
+            TrainingObjective::Penalized { factor, .. } => *factor,
+            _ => 1.0,
         };
+        let samples = counts.iter().fold(0, |total: u64, &count| total.saturating_add(count));
         if samples == 0 {
             return Err(Error::Empty { argument: "features" });
         }
         let nonnegative_features = matches!(
             objective,
             TrainingObjective::WeightedCrossEntropy { nonnegative_features: true, .. }
+                | TrainingObjective::UnitVectors { nonnegative_features: true, .. }
         );
-        let product = head.borrowed_product(head.depth())?;
+        let constraint = Constraint::new(objective, counts);
+        let product = constraint.product(head)?;
         let share = factor / samples as f64;
         let forward = Packed::new(&*product, |weight| weight);
         let backward = Packed::new(&transposed(&*product), |weight| share * weight);
@@ -167,11 +173,25 @@ impl Problem {
             data_term,
             labels: objective.labels(head.classes()),
             factor,
-            regularization,
+            regularization: objective.regularization().cloned(),
+            feature_decay: objective.feature_decay().unwrap_or(0.0),
             nonnegative_features,
+            constraint,
             samples: samples as f64,
             deviations: None,
         })
+    }
+
+    /// Numbers that tell what is constrained, and how, from other constraints; none without any.
+    pub(super) fn constraint_words(&self) -> Vec<u64> {
+        let mut words = self.constraint.words();
+        if self.regularization.is_none() && self.feature_decay > 0.0 {
+            words.push(self.feature_decay.to_bits());
+        }
+        if self.nonnegative_features {
+            words.push(4);
+        }
+        words
     }
 
     /// Adds a chunk of samples, and returns what was found of each of them.
@@ -183,13 +203,14 @@ impl Problem {
     ) -> Result<SampleFindings> {
         let Workspace { features: block, residuals } = workspace;
         chunk.fill_columns(block, |_, sample, out| to_f64(sample, out))?;
+        self.constraint.adjust_features(block);
         reshape(residuals, (self.head.classes(), chunk.labels().len()));
         residuals.fill(0.0);
         let mut all = SampleFindings::default();
-        for Found { samples, gradient } in self.fill_residuals(block, chunk.labels(), residuals) {
-            all.losses.extend(samples.losses);
-            all.decisions.extend(samples.decisions);
-            totals.feature_gradient.merge(&gradient);
+        for found in self.fill_residuals(block, chunk.labels(), residuals) {
+            all.losses.extend(found.samples.losses);
+            all.decisions.extend(found.samples.decisions);
+            totals.add_feature_gradient(&found.gradient, &found.left_out);
         }
         totals.loss += all.losses.iter().sum::<f64>();
         totals.energy.accumulate(chunk)?;
@@ -227,9 +248,11 @@ impl Problem {
         parallel::for_each(work, operations, Vec::new, |gradient, work| {
             let (((features, residuals), labels), found) = work;
             self.outputs(features, residuals);
-            found.samples.decisions = residuals.chunks(classes).map(decision).collect();
+            let decided = |outputs| decision(outputs).filter(|_| self.constraint.leaves_outputs());
+            found.samples.decisions = residuals.chunks(classes).map(decided).collect();
             found.samples.losses = self.data_term.residuals(residuals, labels);
             self.feature_gradient(features, residuals, gradient);
+            found.left_out = self.constraint.restrict_features(gradient, features, labels);
             found.gradient = Squares::of_numbers(gradient);
         });
         found
@@ -248,7 +271,7 @@ impl Problem {
 
     /// 1/N (W_M⋯W₁)ᵀR + λ_H H of a block of samples.
     fn feature_gradient(&self, features: &[f64], residuals: &[f64], gradient: &mut Vec<f64>) {
-        let decay = self.feature_decay();
+        let decay = self.feature_decay;
         gradient.clear();
         gradient.extend(features.iter().map(|feature| feature * decay));
         let columns = columns(residuals, self.head.classes());
@@ -266,11 +289,11 @@ impl Problem {
         let bias = self.head.bias().map(Squares::of).unwrap_or_default();
         let mut gradient = totals.feature_gradient;
         gradient.merge(&self.bias_gradient(totals));
-        gradient.merge(&self.weight_gradients(totals));
+        gradient.merge(&self.weight_gradients(totals)?);
         let objective = Objective {
             data_term: totals.loss / self.data_term.divisor(self.samples) * self.factor,
             weight_penalty,
-            feature_penalty: self.feature_decay() / 2.0 * totals.energy.total(),
+            feature_penalty: self.feature_decay / 2.0 * totals.energy.total(),
             bias_penalty: bias.times(self.bias_decay() / 2.0),
             gradient_norm: gradient.root(),
         };
@@ -291,10 +314,14 @@ impl Problem {
         gradient.as_ref().map(Squares::of).unwrap_or_default()
     }
 
-    /// Σₘ ‖(W_M⋯W_{m+1})ᵀ (1/N RHᵀ) (W_{m−1}⋯W₁)ᵀ + λₘWₘ‖².
-    fn weight_gradients(&self, totals: &Totals) -> Squares {
+    /// Σₘ ‖(W_M⋯W_{m+1})ᵀ (1/N RHᵀ) (W_{m−1}⋯W₁)ᵀ + λₘWₘ‖², or what a constraint leaves of it.
+    fn weight_gradients(&self, totals: &Totals) -> Result<Squares> {
+        let of_product = &totals.residual_feature_product * self.factor;
+        if let Some(squares) = self.constraint.restricted_weights(&self.head, &of_product)? {
+            return Ok(squares);
+        }
         // 1/N RHᵀ(W_{m−1}⋯W₁)ᵀ for every m, from the features up.
-        let mut from_below = vec![&totals.residual_feature_product * self.factor];
+        let mut from_below = vec![of_product];
         for weight in self.head.weights().iter().take(self.head.depth() - 1) {
             let next = from_below.last().map(|below| product(below, &transposed(weight)));
             from_below.extend(next);
@@ -313,7 +340,7 @@ impl Problem {
             });
             squares.add(&(gradient + weight * decay));
         }
-        squares
+        Ok(squares)
     }
 
     /// λ₁, …, λ_M, or zeros.
@@ -322,10 +349,6 @@ impl Problem {
             Some(regularization) => regularization.weight_decays().to_vec(),
             None => vec![0.0; self.head.depth()],
         }
-    }
-
-    fn feature_decay(&self) -> f64 {
-        self.regularization.as_ref().map_or(0.0, Regularization::feature_decay)
     }
 
     fn bias_decay(&self) -> f64 {

@@ -137,8 +137,7 @@ impl Moments {
         let shares: Vec<f64> =
             statistics.counts().iter().map(|&count| count as f64 / samples).collect();
         let mut means = statistics.class_means()?;
-        let mut decays =
-            vec![regularization.weight_decays().first().copied().unwrap_or(0.0); dimension];
+        let mut decays = vec![regularization.first_decay(); dimension];
         let bias_decay = match regularization.bias() {
             Bias::None => None,
             Bias::Unregularized => Some(0.0),

@@ -14,6 +14,7 @@ use crate::numerics::linalg::{add_product, transposed, zeros};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::Squares;
 use crate::objective::balance;
+use crate::objective::constraint::Multiple;
 use crate::objective::gradient::{Problem, SampleFindings, Totals, Workspace};
 use crate::objective::least_squares::LeastSquaresSplit;
 use crate::objective::value::Objective;
@@ -67,6 +68,8 @@ pub struct ObjectivePart {
     loss: f64,
     energy: FeatureEnergy,
     feature_gradient: Squares,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_nothing"))]
+    left_out: Multiple,
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
     mean_residual: Vec<f64>,
     #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
@@ -128,8 +131,7 @@ impl ObjectiveSums {
         let expected = (head.feature_dimension(), objective.labels(head.classes()));
         let reason = "features × labels of head and objective";
         check_shape("features", (dimension, labels), expected, reason)?;
-        let samples = counts.iter().fold(0, |total: u64, &count| total.saturating_add(count));
-        let problem = Problem::new(head, objective, samples)?;
+        let problem = Problem::new(head, objective, &counts)?;
         Ok(Self { problem, counts, totals: Totals::new(dimension, head.classes(), labels)? })
     }
 
@@ -142,7 +144,7 @@ impl ObjectiveSums {
     pub fn with_balancedness(mut self) -> Result<Self> {
         self.decays()?;
         let dimension = self.problem.head.feature_dimension();
-        self.totals.features_gram = Some(zeros("dimension²", dimension, dimension)?);
+        self.totals.features_gram = Some(zeros("dimension", dimension, dimension)?);
         Ok(self)
     }
 
@@ -208,6 +210,7 @@ impl ObjectiveSums {
             loss: totals.loss,
             energy: totals.energy.clone(),
             feature_gradient: totals.feature_gradient,
+            left_out: totals.left_out,
             mean_residual: totals.mean_residual.as_slice().to_vec(),
             residual_feature_product: totals.residual_feature_product.as_slice().to_vec(),
             features_gram: totals.features_gram.as_ref().map(lower_triangle),
@@ -231,6 +234,7 @@ impl ObjectiveSums {
             loss: other.loss,
             energy: other.energy.clone(),
             feature_gradient: other.feature_gradient,
+            left_out: other.left_out,
             mean_residual: DVector::from_column_slice(&other.mean_residual),
             residual_feature_product,
             features_gram: gram,
@@ -249,9 +253,11 @@ impl ObjectiveSums {
 
     fn fingerprint(&self) -> u64 {
         let Problem { head, data_term, factor, regularization, .. } = &self.problem;
+        let constraint = self.problem.constraint_words();
         let center = if self.problem.deviations.is_some() { 2 } else { 1 };
         let has_gram = if self.totals.features_gram.is_some() { center } else { 0 };
         let words = data_term.words().into_iter().chain([factor.to_bits(), has_gram]);
+        let words = words.chain(constraint);
         let fingerprint = Fingerprint::new().words(self.counts.iter().copied()).words(words);
         let fingerprint =
             fingerprint.layers(head.weights()).numbers(head.bias().into_iter().flatten());
@@ -343,6 +349,12 @@ impl ObjectiveSums {
     fn check_complete(&self) -> Result<()> {
         check_second_pass(&self.counts, self.totals.energy.counts())
     }
+}
+
+/// Without a constraint, nothing is left out.
+#[cfg(feature = "serde")]
+fn is_nothing(left_out: &Multiple) -> bool {
+    *left_out == Multiple::default()
 }
 
 /// The lower triangle of a square matrix, column by column.

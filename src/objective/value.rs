@@ -8,8 +8,17 @@
 ///
 /// Problem (3) of Dang et al., *Neural Collapse in Deep Linear Networks* (ICML 2023): H are the
 /// features as free variables, Y the one-hot labels, all norms Frobenius norms. With the
-/// [cross-entropy](Self::cross_entropy) as the data term it is their problem (7). Under budgets
-/// ([`TrainingObjective::Budgeted`](crate::problem::TrainingObjective::Budgeted)) it is the data term alone.
+/// [cross-entropy](Self::cross_entropy) as the data term it is their problem (7).
+///
+/// What a [`TrainingObjective`](crate::problem::TrainingObjective) constrains has no penalty, and the gradient is what is left
+/// of it in the directions in which features and weights can move. So it vanishes at the minimum, whatever the objective:
+///
+/// | objective | f | directions |
+/// |---|---|---|
+/// | [`Budgeted`](crate::problem::TrainingObjective::Budgeted) | data term | those that leave ‖W_M⋯W₁‖² and Σ_k (1/n_k) Σ_i ‖h_ki‖² as they are, since a minimum uses both budgets up |
+/// | [`UnitVectors`](crate::problem::TrainingObjective::UnitVectors) | data term of w_k·h/(‖w_k‖‖h‖τ) | for each h/‖h‖ and each w_k/‖w_k‖ those across it; vectors of zeros stay zero and can move anywhere |
+/// | [`FixedSimplexHead`](crate::problem::TrainingObjective::FixedSimplexHead) | data term and λ_H/2 ‖H‖² | those of the features |
+/// | features ≥ 0 | as without | where a feature is zero, those above zero |
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -22,9 +31,8 @@ pub struct Objective {
     pub feature_penalty: f64,
     /// λ_b/2 ‖b‖², 0 without a bias or if it is not regularised.
     pub bias_penalty: f64,
-    /// Norm of the gradient of the sum of these terms with respect to W₁, …, W_M, H and b together. Under budgets
-    /// it does not vanish at the minimum, where it points out of what the budgets allow. For features that are
-    /// constrained to be non-negative, what would push a zero below zero is left out.
+    /// Norm of the gradient of the sum of these terms with respect to W₁, …, W_M, H and b together, as far as
+    /// constraints allow these to follow it.
     pub gradient_norm: f64,
 }
 

@@ -208,6 +208,15 @@ impl TrainingObjective {
         }
     }
 
+    /// λ_H, where features have a decay: beside those of the layers, or alone in front of a head that is not trained.
+    #[must_use]
+    pub fn feature_decay(&self) -> Option<f64> {
+        match self {
+            Self::FixedSimplexHead { feature_decay, .. } => Some(*feature_decay),
+            _ => self.regularization().map(Regularization::feature_decay),
+        }
+    }
+
     /// Whether it belongs to a model of one layer without decays, which predicts only the product of all layers.
     #[must_use]
     pub fn is_of_one_layer(&self) -> bool {

@@ -272,24 +272,25 @@ fn networks_beside_other_predictions() {
         let found = network.audit(prediction);
         check_measurement(&network, &found);
         check_distances(&network, &found, prediction);
-        let data_term = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
-        let own = Objective::new(&network.data(), &network.head, &data_term).unwrap().data_term;
-        let expected = match prediction.training_objective() {
-            TrainingObjective::Budgeted { .. } => Some(own),
-            TrainingObjective::FixedSimplexHead { feature_decay, .. } => {
-                Some(own + feature_decay / 2.0 * network.features.norm_squared())
-            }
-            _ => None,
-        };
+        let objective = prediction.training_objective();
+        let own = Objective::new(&network.data(), &network.head, &objective).ok();
+        assert_eq!(own.is_some(), seed != 1);
+        let expected = own.map(|own| own.loss());
         assert_eq!(found.loss.is_some(), expected.is_some());
         found.loss.iter().zip(expected).for_each(|(found, expected)| near(*found, expected));
         assert_eq!(found.loss_optimum(), expected.map(|_| prediction.loss()));
         assert_eq!(found.loss_gap().is_some(), expected.is_some());
-        let is_fixed = seed == 2;
-        assert_eq!(found.gradient_norm().is_some(), seed == 0);
-        assert_eq!(found.reasons.contains_key("gradient_norm"), seed != 0, "{:?}", found.reasons);
-        assert!(found.measurement.balancedness().is_none(), "{is_fixed}");
-        assert!(found.measurement.relative_gradient().is_none());
+        let gradient = own.map(|own| own.gradient_norm);
+        assert_eq!(found.gradient_norm().is_some(), gradient.is_some());
+        let pairs = found.gradient_norm().into_iter().zip(gradient);
+        pairs.for_each(|(found, expected)| near(found, expected));
+        assert_eq!(found.reasons.contains_key("gradient_norm"), seed == 1, "{:?}", found.reasons);
+        assert!(found.measurement.balancedness().is_none());
+        // Features in front of a fixed head have a penalty, whose gradient is λ_H H.
+        let relative = (seed == 2).then(|| gradient.unwrap() / (0.01 * network.features.norm()));
+        assert_eq!(found.measurement.relative_gradient().is_some(), relative.is_some());
+        let pairs = found.measurement.relative_gradient().into_iter().zip(relative);
+        pairs.for_each(|(found, expected)| near(found, expected));
         if !prediction.has_scale() {
             // Predicted norms have the sum of the measured ones.
             let sums = found.classes.iter().fold([0.0; 4], |sums, class| {

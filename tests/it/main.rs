@@ -24,6 +24,7 @@ mod api;
 mod architecture;
 mod audit;
 mod bad_input;
+mod constrained;
 mod contrastive;
 mod conventions;
 mod convex;

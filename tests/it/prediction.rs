@@ -17,7 +17,7 @@ use neural_collapse::objective::Objective;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{
     Basis, Bias, ClassCounts, ClassMatrix, CrossEntropyUfm, Error, ExplicitPoint, Features,
-    LayerPeeled, LinearHead, Prediction, Regularization, Seli, Ufm,
+    LayerPeeled, Prediction, Regularization, Seli, Ufm,
 };
 
 /// How far answers and matrices may differ, relatively: rounding in products of a few layers.
@@ -58,17 +58,11 @@ fn check(name: &str, prediction: &dyn Prediction) {
         }
         TrainingObjective::Budgeted { weight_energy, feature_energy, .. } => {
             check_budgets(name, prediction, &attained, weight_energy, feature_energy);
+            check_constrained(name, prediction, &attained);
         }
         TrainingObjective::SmallestNorms { .. } => check_margins(name, prediction, &attained),
-        TrainingObjective::FixedSimplexHead { feature_decay, label_smoothing: 0.0, .. } => {
-            let head = attained.point.head().clone();
-            let penalty = feature_decay / 2.0 * attained.features.norm_squared();
-            check_cross_entropy(name, prediction, &attained, (&head, penalty));
-        }
-        TrainingObjective::UnitVectors { temperature, .. } => {
-            let weights = attained.point.head().weights()[0].clone() / temperature;
-            let head = LinearHead::new(vec![weights], None).unwrap();
-            check_cross_entropy(name, prediction, &attained, (&head, 0.0));
+        TrainingObjective::FixedSimplexHead { .. } | TrainingObjective::UnitVectors { .. } => {
+            check_constrained(name, prediction, &attained);
         }
         other => panic!("{name} needs a check of {other:?}"),
     }
@@ -126,9 +120,6 @@ fn check_budgets(
     };
     close(product.norm_squared() / classes, weight_energy);
     close(attained.means.norm_squared() / classes, feature_energy);
-    let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
-    let measured = Objective::new(&attained.data(), attained.point.head(), &objective).unwrap();
-    close(measured.data_term, prediction.loss());
 }
 
 /// Every margin is at least 1, and the loss is ½‖W‖² + ½‖H‖².
@@ -145,17 +136,15 @@ fn check_margins(name: &str, prediction: &dyn Prediction, attained: &Attained) {
     assert!((norms - prediction.loss()).abs() <= 1e-9 * norms, "{name}: {norms}");
 }
 
-/// The cross-entropy of a head's outputs plus a penalty is the loss.
-fn check_cross_entropy(
-    name: &str,
-    prediction: &dyn Prediction,
-    attained: &Attained,
-    (head, penalty): (&LinearHead, f64),
-) {
+/// The objective is the loss, and no gradient is left in the directions that its constraints allow.
+fn check_constrained(name: &str, prediction: &dyn Prediction, attained: &Attained) {
+    let (data, head) = (attained.data(), attained.point.head());
+    let measured = Objective::new(&data, head, &prediction.training_objective()).unwrap();
+    let loss = prediction.loss();
+    assert!((measured.loss() - loss).abs() <= TOLERANCE * loss, "{name}: {measured:?}, {loss}");
     let objective = TrainingObjective::DataTerm { loss_function: LossFunction::CrossEntropy };
-    let measured = Objective::new(&attained.data(), head, &objective).unwrap();
-    let (found, loss) = (measured.data_term + penalty, prediction.loss());
-    assert!((found - loss).abs() <= TOLERANCE * loss, "{name}: {found}, {loss}");
+    let whole = Objective::new(&data, head, &objective).unwrap().gradient_norm;
+    assert!(measured.gradient_norm <= 1e-7 * whole, "{name}: {measured:?}, {whole}");
 }
 
 /// Holds the answers of a prediction without classes against its explicit matrices; all questions about classes are
