@@ -95,8 +95,15 @@ pub enum Error {
         expected: u64,
     },
     /// A prediction is for other numbers of samples in the classes than a network was measured on.
-    #[error("the prediction is for other class counts than those of the measured samples")]
-    DifferentCounts,
+    #[error("class {class} has {found} samples, but {expected} in the prediction")]
+    DifferentCounts {
+        /// The first class whose samples differ in number.
+        class: usize,
+        /// Its measured samples.
+        found: u64,
+        /// Those that the prediction is for.
+        expected: u64,
+    },
     /// Sums over pieces of a data set do not belong together.
     #[error(
         "sums of deviations from different class means or with different options cannot be merged"

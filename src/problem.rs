@@ -6,6 +6,7 @@ pub(crate) mod head;
 mod head_spectrum;
 mod imbalance;
 pub(crate) mod kinds;
+pub(crate) mod probabilities;
 pub(crate) mod regularization;
 pub(crate) mod target;
 mod training_code;

@@ -121,9 +121,14 @@ impl Facts {
             Error::EmptyClass { argument, class } | Error::ZeroVector { argument, class } => {
                 Self { place: vec![*class], ..Self::named("EmptyClassError", argument) }
             }
-            Error::SecondPass { .. } | Error::DifferentFirstPass | Error::DifferentCounts => {
-                Self::new("MismatchError")
-            }
+            Error::SecondPass { class, found, expected }
+            | Error::DifferentCounts { class, found, expected } => Self {
+                place: vec![*class],
+                value: Some(*found as f64),
+                expected: Some(expected.to_string()),
+                ..Self::new("MismatchError")
+            },
+            Error::DifferentFirstPass => Self::new("MismatchError"),
             Error::NoClosedForm { .. } => Self::new("NoClosedFormError"),
             Error::NotAnswered { .. } => Self::new("NotAnsweredError"),
             Error::NoConvergence { .. } => Self::new("ConvergenceError"),

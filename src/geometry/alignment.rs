@@ -65,7 +65,7 @@ fn vectors_of(gram: &DMatrix<f64>) -> Result<DMatrix<f64>> {
     let values = eigen.values.as_slice();
     let largest = values.first().copied().unwrap_or(0.0).max(0.0);
     if let Some(&negative) = values.last().filter(|&&value| value < -1e-9 * largest) {
-        return Err(Error::out_of_range("an eigenvalue", negative, "not negative"));
+        return Err(Error::out_of_range("gram", negative, "without negative eigenvalues"));
     }
     let rank = values.iter().take_while(|&&value| value > NEGLIGIBLE * largest).count();
     let mut vectors = eigen.vectors.columns(0, rank).transpose();

@@ -5,6 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result, Size};
 use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
 use crate::numerics::linalg::check_finite;
+use crate::numerics::magnitude::over_largest;
 use crate::problem::counts::ClassCounts;
 
 /// The classes in the order of their size, the largest first, and put together in groups of neighbors if they are too
@@ -206,11 +207,9 @@ impl ClassGroups {
 
 /// ‖LR‖ = √⟨LᵀL, RRᵀ⟩ (Frobenius norms) without the K×K matrix.
 fn norm_of_product(left: &DMatrix<f64>, right: &DMatrix<f64>) -> f64 {
-    let (first, second) = (left.amax(), right.amax());
-    if first == 0.0 || second == 0.0 {
+    let Some(((left, first), (right, second))) = over_largest(left).zip(over_largest(right)) else {
         return 0.0;
-    }
-    let (left, right) = (left / first, right / second);
+    };
     let squared = (left.transpose() * &left).dot(&(&right * right.transpose()));
     squared.max(0.0).sqrt() * first * second
 }

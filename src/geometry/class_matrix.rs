@@ -11,6 +11,7 @@ use crate::error::{Argument, Error, Result, check_not_negative};
 use crate::geometry::family::{Family, Subset};
 use crate::geometry::structure::{Grouped, Structure};
 use crate::numerics::linalg::check_finite;
+use crate::numerics::magnitude::over_largest;
 
 /// A K×K matrix that is the same for classes of the same kind: the Gram matrix of a frame, or the
 /// predicted Gram matrix or outputs of a [`GlobalMinimum`](crate::GlobalMinimum).
@@ -211,6 +212,11 @@ impl ClassMatrix {
         (inside && !free()).then(|| self.base.get(i, j))
     }
 
+    /// An entry inside of the matrix, of a family that of the member it is made from.
+    pub(crate) fn base_entry(&self, i: usize, j: usize) -> f64 {
+        self.base.get(i, j)
+    }
+
     /// All K² entries; `None` for a family.
     #[must_use]
     pub fn to_dense(&self) -> Option<DMatrix<f64>> {
@@ -311,11 +317,7 @@ fn all(classes: usize) -> Vec<core::ops::Range<usize>> {
 
 /// The matrix divided by its Frobenius norm, without overflow; `None` if it is zero.
 pub(crate) fn normalized(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
-    let largest = matrix.amax();
-    if largest == 0.0 {
-        return None;
-    }
-    let scaled = matrix / largest;
+    let (scaled, _) = over_largest(matrix)?;
     let norm = scaled.norm();
     Some(scaled / norm)
 }

@@ -108,7 +108,7 @@ impl Frame {
             check_positive(Argument::at("lengths", index), length)?;
         }
         let classes = lengths.len();
-        check_memory("lengths.len()", classes as f64, classes.checked_mul(classes))?;
+        check_memory("lengths", classes as f64, classes.checked_mul(classes))?;
         // Dividing by the largest length first keeps the squares in range.
         let largest = lengths.iter().copied().fold(0.0, f64::max);
         let norm = lengths.iter().map(|a| (a / largest).powi(2)).sum::<f64>().sqrt();

@@ -9,6 +9,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
+use crate::numerics::magnitude::over_largest;
 use crate::problem::counts::ClassCounts;
 
 /// Up to this many classes all orders are searched.
@@ -122,8 +123,7 @@ impl ClassMatrix {
 
 /// The matrix with a largest entry of 1, if it is not zero.
 fn scaled(matrix: DMatrix<f64>) -> DMatrix<f64> {
-    let largest = if matrix.is_empty() { 0.0 } else { matrix.amax() };
-    if largest > 0.0 { matrix / largest } else { matrix }
+    over_largest(&matrix).map_or(matrix, |(scaled, _)| scaled)
 }
 
 /// The problem: T, A, and the kinds within which classes may be exchanged.

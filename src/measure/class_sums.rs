@@ -42,7 +42,7 @@ enum Division {
 impl ClassSums {
     /// Of no samples; an error if they do not fit in memory.
     pub(crate) fn new(dimension: usize, classes: usize) -> Result<Self> {
-        let zeros = || zeros("dimension · classes", dimension, classes);
+        let zeros = || zeros("dimension", dimension, classes);
         Ok(Self { rounded: zeros()?, corrections: zeros()? })
     }
 

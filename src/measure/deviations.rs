@@ -57,7 +57,7 @@ pub fn within_class_covariance<T: Scalar>(
         return Err(Error::Empty { argument: "features" });
     }
     let dimension = statistics.dimension();
-    let mut sum = zeros("dimension²", dimension, dimension)?;
+    let mut sum = zeros("dimension", dimension, dimension)?;
     for chunk in data.chunks() {
         add_gram(&mut sum, &deviations.of(&chunk)?);
     }

@@ -115,8 +115,8 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// ```
     pub fn from_row_major(numbers: &'a [T], samples: usize, dimension: usize) -> Result<Self> {
         let Some(length) = samples.checked_mul(dimension) else {
-            let length = samples as f64 * dimension as f64;
-            return Err(Error::out_of_range("samples · dimension", length, "at most usize::MAX"));
+            let expected = "at most usize::MAX in the product with the dimension";
+            return Err(Error::out_of_range("samples", samples as f64, expected));
         };
         if length != numbers.len() {
             let reason = "the product of samples and dimension";
@@ -371,8 +371,8 @@ mod tests {
         assert!(none(0, longest).is_ok());
         let error = Error::out_of_range("dimension", 63.0_f64.exp2(), "at most isize::MAX");
         assert_eq!(none(0, longest + 1).unwrap_err(), error);
-        let error =
-            Error::out_of_range("samples · dimension", 65.0_f64.exp2(), "at most usize::MAX");
+        let expected = "at most usize::MAX in the product with the dimension";
+        let error = Error::out_of_range("samples", 64.0_f64.exp2(), expected);
         assert_eq!(none(usize::MAX, 2).unwrap_err(), error);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.1e38] {
             let mut matrix = DMatrix::from_element(40, 3, 1.0_f32);

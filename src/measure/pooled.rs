@@ -58,7 +58,7 @@ impl PooledScatter {
     /// [`Error::OutOfRange`] if a number is 0 or d² + 2dK numbers do not fit in memory.
     pub fn empty(dimension: usize, classes: usize) -> Result<Self> {
         let statistics = ClassStatistics::empty(dimension, classes)?;
-        let scatter = zeros("dimension²", dimension, dimension)?;
+        let scatter = zeros("dimension", dimension, dimension)?;
         let squares = vec![0.0; classes];
         Ok(Self { statistics, unit: f64::MIN_POSITIVE, scatter, squares })
     }
@@ -189,7 +189,26 @@ impl PooledScatter {
         Ok(&self.scatter / self.samples()? * self.unit * self.unit)
     }
 
-    /// σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖² of every class, `None` for one without samples.
+    /// σ_k of every class, `None` for one without samples: also where σ_k² is out of the range of `f64`.
+    ///
+    /// ```
+    /// use neural_collapse::Features;
+    /// use neural_collapse::measure::PooledScatter;
+    ///
+    /// let mut scatter = PooledScatter::empty(1, 2)?;
+    /// let rows = Features::from_row_major(&[3e-170, 5e-170, 9e-170], 3, 1)?;
+    /// scatter.accumulate(&rows.with_labels(&[0, 0, 1], 2)?)?;
+    /// assert!((scatter.class_deviations()[0].unwrap() / 1e-170 - 1.0).abs() < 1e-14);
+    /// assert_eq!(scatter.class_variances()[0], Some(0.0));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn class_deviations(&self) -> Vec<Option<f64>> {
+        self.variances().map(|found| found.map(|square| square.sqrt() * self.unit)).collect()
+    }
+
+    /// σ_k² = 1/n_k Σᵢ ‖h_ki − h_k‖² of every class, `None` for one without samples; infinite or 0 where it is out of the
+    /// range of `f64` ([`class_deviations`](Self::class_deviations) are not).
     #[must_use]
     pub fn class_variances(&self) -> Vec<Option<f64>> {
         let variance = |variance: f64| variance * self.unit * self.unit;

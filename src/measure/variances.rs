@@ -227,7 +227,36 @@ impl<T: Scalar> ClassVariances<T> {
         &self.counts
     }
 
-    /// σ_k² of every class, `None` for one without samples.
+    /// σ_k of every class, `None` for one without samples: also where σ_k² is out of the range of `f64`. What is below 10⁻¹⁶²
+    /// times the differences between class means counts as 0.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without samples, [`Error::SecondPass`] if a class has not had as many samples as in the
+    /// statistics, [`Error::Unrepresentable`] if deviations are too large beside what the class means differ by.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassStatistics, Features};
+    /// use neural_collapse::measure::ClassVariances;
+    ///
+    /// let data = Features::from_row_major(&[3e-170, 5e-170, 9e-170], 3, 1)?.with_labels(&[0, 0, 1], 2)?;
+    /// let mut variances = ClassVariances::new(&ClassStatistics::new(&data)?)?;
+    /// variances.accumulate(&data)?;
+    /// let deviation = variances.class_deviations()?[0].unwrap();
+    /// assert!((deviation / 1e-170 - 1.0).abs() < 1e-14);
+    /// assert_eq!(variances.class_variances()?[0], Some(0.0));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn class_deviations(&self) -> Result<Vec<Option<f64>>> {
+        let unit = self.layers.as_ref().map_or(1.0, |layers| layers.unit);
+        let deviation = |square: Option<f64>| {
+            let deviation = square.map(|square| square.sqrt() * self.unit() * unit);
+            if deviation.is_none_or(f64::is_finite) { Ok(deviation) } else { Err(too_large()) }
+        };
+        self.variances()?.into_iter().map(deviation).collect()
+    }
+
+    /// σ_k² of every class, `None` for one without samples; 0 below 10⁻³²⁴
+    /// ([`class_deviations`](Self::class_deviations) are not).
     ///
     /// # Errors
     /// [`Error::Empty`] without samples, [`Error::SecondPass`] if a class has not had as many samples as in the

@@ -79,7 +79,7 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
     /// that small ones are lost in rounding: these are found in what the directions of the large ones leave.
     fn of_few_samples(&self, number: usize, monitor: &dyn Monitor) -> Result<DMatrix<f64>> {
         let dimension = self.data.features().dimension();
-        let mut basis = zeros("dimension · outputs", dimension, 0)?;
+        let mut basis = zeros("dimension", dimension, 0)?;
         let mut all = None;
         while basis.ncols() < number {
             let (gram, unit) = self.gram(&basis, monitor)?;
@@ -124,7 +124,7 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
                 unit = unit.max(power_of_two(&rest));
             }
         }
-        let mut gram = zeros("samples²", samples, samples)?;
+        let mut gram = zeros("samples", samples, samples)?;
         let mut row = 0;
         for (index, chunk) in chunks.iter().enumerate() {
             let rows = self.remainder(chunk, basis, unit)?;

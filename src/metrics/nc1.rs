@@ -54,6 +54,11 @@ impl Nc1Options {
         Self { divide_by_classes, ..self }
     }
 
+    /// What the trace is divided by, K or 1.
+    pub(crate) fn divisor(&self, classes: usize) -> f64 {
+        if self.divide_by_classes { classes as f64 } else { 1.0 }
+    }
+
     /// The same with another [`rank_cutoff`](Self::rank_cutoff).
     #[must_use]
     pub fn with_rank_cutoff(self, rank_cutoff: f64) -> Self {

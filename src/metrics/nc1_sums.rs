@@ -33,14 +33,15 @@ use crate::problem::head::LinearHead;
 /// should coincide (10⁻⁸ after convergence, 10⁻⁷ from the rounding of `f32` features) and the
 /// smallest true differences (above 10⁻⁴, even with a thousand classes). The rank found is part of
 /// the result. Whatever the cut-off, differences below 8ε times the root mean square norm of the
-/// class means are the rounding errors of the means and count as zero.
+/// class means are the rounding errors of the means and count as zero, and so do those below 10⁻²⁹⁰, which nothing can be
+/// divided by: features of that size must be multiplied by some number first, on which NC1 does not depend.
 ///
 /// `statistics` are usually those of `data`; with means of other samples it is the variability
 /// around those.
 ///
 /// # Errors
-/// [`Error::ZeroNorm`] if all class means are equal up to rounding errors (K = 1 included), as NC1 has
-/// no scale then; [`Error::OutOfRange`] if the cut-off is not in 0..1; [`Error::EmptyClass`] if a class has no mean,
+/// [`Error::ZeroNorm`] if all class means are equal up to rounding errors (K = 1 included) or differ by less than 10⁻²⁹⁰, as
+/// NC1 has no scale then; [`Error::OutOfRange`] if the cut-off is not in 0..1; [`Error::EmptyClass`] if a class has no mean,
 /// [`Error::Empty`] without samples, [`Error::Shape`] if `statistics` are of another shape,
 /// [`Error::Unrepresentable`] if deviations are too large beside what the class means differ by.
 ///
@@ -269,8 +270,7 @@ impl Nc1Options {
 
     /// NC1 from tr(Σ_W Σ_B†) and the rank of Σ_B.
     fn nc1(&self, (trace, rank): (f64, usize), classes: usize) -> Nc1 {
-        let divisor = if self.divide_by_classes { classes as f64 } else { 1.0 };
-        Nc1 { value: trace / divisor, rank }
+        Nc1 { value: trace / self.divisor(classes), rank }
     }
 }
 

@@ -195,7 +195,7 @@ impl Target {
 pub(crate) fn one_layer(head: &LinearHead) -> Result<&DMatrix<f64>> {
     let [weight] = head.weights() else {
         let reason = "NRC3 is defined for one layer";
-        return Err(Error::length("head.weights()", head.depth(), 1, reason));
+        return Err(Error::length("weights", head.depth(), 1, reason));
     };
     Ok(weight)
 }

@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Argument, Error, Result, Size};
 use crate::numerics::linalg::check_finite;
+use crate::numerics::magnitude::over_largest;
 
 /// The residual of the tag-wise average for the sets of one number of tags.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,11 +112,7 @@ fn of_size(
 
 /// The matrix divided by its largest entry, so that squares are in range, and that entry.
 fn unit_scale(matrix: DMatrix<f64>, argument: &'static str) -> Result<(DMatrix<f64>, f64)> {
-    let largest = matrix.amax();
-    if largest == 0.0 {
-        return Err(Error::ZeroNorm { argument });
-    }
-    Ok((matrix / largest, largest))
+    over_largest(&matrix).ok_or(Error::ZeroNorm { argument })
 }
 
 #[cfg(test)]

@@ -324,7 +324,7 @@ impl Penalized<'_> {
     }
 
     fn landscape(self, effort: Effort<'_>) -> Result<AnyModel> {
-        let size = self.counts.sizes().next().map_or(0, |group| group.size);
+        let size = self.counts.largest();
         let ufm = CrossEntropyUfm::new(self.counts.classes(), size, self.regularization.clone())?;
         let ufm = ufm.with_label_smoothing(self.label_smoothing)?;
         let ufm = match self.widths {

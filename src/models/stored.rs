@@ -78,7 +78,7 @@ impl From<Labels> for StoredLabels {
     fn from(labels: Labels) -> Self {
         match labels {
             Labels::Classes { weights, smoothing } => Self::Classes { weights, smoothing },
-            Labels::PyTorch(code) => {
+            Labels::PyTorch { code, .. } => {
                 Self::PyTorch { weights: code.weight().to_vec(), smoothing: code.label_smoothing() }
             }
             Labels::Soft { labels, weights } if weights.is_empty() => {

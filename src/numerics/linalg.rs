@@ -190,14 +190,8 @@ fn scaled(matrix: &DMatrix<f64>) -> Result<(DMatrix<f64>, f64)> {
 
 /// A matrix of zeros, or an error where allocating it would abort.
 pub(crate) fn zeros(argument: &'static str, rows: usize, columns: usize) -> Result<DMatrix<f64>> {
-    let mut numbers = Vec::new();
-    let length = rows.saturating_mul(columns);
-    if numbers.try_reserve_exact(length).is_err() {
-        let length = rows as f64 * columns as f64;
-        return Err(Error::out_of_range(argument, length, "few enough numbers to fit in memory"));
-    }
-    numbers.resize(length, 0.0);
-    Ok(DMatrix::from_vec(rows, columns, numbers))
+    check_memory(argument, rows as f64, rows.checked_mul(columns))?;
+    Ok(DMatrix::zeros(rows, columns))
 }
 
 /// Undoes the scaling of singular values or eigenvalues.

@@ -1,5 +1,7 @@
 //! Magnitudes whose products are in range, and products of others.
 
+use nalgebra::DMatrix;
+
 use crate::numerics::scalar::largest_magnitude;
 
 /// Products of numbers between this and its inverse are far from over- and underflow.
@@ -8,6 +10,13 @@ const COMFORTABLE: f64 = 1e70;
 /// The largest |x|, or NaN if a number is.
 pub(crate) fn largest(numbers: &[f64]) -> f64 {
     f64::from_bits(largest_magnitude(numbers))
+}
+
+/// A matrix divided by its largest |entry|, so that squares of its entries are in range, and that entry; `None` if there
+/// are only zeros.
+pub(crate) fn over_largest(matrix: &DMatrix<f64>) -> Option<(DMatrix<f64>, f64)> {
+    let largest = largest(matrix.as_slice());
+    (largest > 0.0).then(|| (matrix / largest, largest))
 }
 
 /// Where the largest number is, the first one if there are several; 0 if all are NaN.
@@ -43,6 +52,7 @@ pub(crate) fn balanced_product<const N: usize>(mut factors: [f64; N]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nalgebra::dmatrix;
 
     #[test]
     fn the_largest_of_all_numbers() {
@@ -50,6 +60,15 @@ mod tests {
         assert_eq!(largest(&[1.0, -3.0, 2.0]), 3.0);
         assert_eq!(largest(&[1.0, f64::NEG_INFINITY]), f64::INFINITY);
         assert!(largest(&[f64::INFINITY, f64::NAN, 1.0]).is_nan());
+    }
+
+    #[test]
+    fn matrices_are_divided_by_their_largest_magnitudes() {
+        let scale = 2.0_f64.powi(-700);
+        let found = over_largest(&(dmatrix![1.0, -4.0; 2.0, 0.0] * scale));
+        assert_eq!(found, Some((dmatrix![0.25, -1.0; 0.5, 0.0], 4.0 * scale)));
+        assert_eq!(over_largest(&DMatrix::zeros(2, 3)), None);
+        assert_eq!(over_largest(&DMatrix::zeros(0, 3)), None);
     }
 
     #[test]

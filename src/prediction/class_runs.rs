@@ -29,8 +29,7 @@ impl ClassGeometry {
         symmetric: bool,
         grams: &[ClassMatrix; 2],
     ) -> Vec<(Run, Self)> {
-        let norms =
-            |class: usize| grams.each_ref().map(|gram| gram.get(class, class).unwrap_or(0.0));
+        let norms = |class: usize| grams.each_ref().map(|gram| gram.base_entry(class, class));
         if symmetric {
             return counts.runs().map(|run| (run, geometry(run, norms(run.first_class)))).collect();
         }
@@ -38,19 +37,17 @@ impl ClassGeometry {
         let least =
             [0, 1].map(|side| NEGLIGIBLE * all.iter().map(|norms| norms[side]).fold(0.0, f64::max));
         let mut runs: Vec<(Run, Norms)> = Vec::new();
-        for run in counts.runs() {
-            for class in run.classes() {
-                let found = all.get(class).copied().unwrap_or_default();
-                let cleaned =
-                    [0, 1].map(|side| if found[side] > least[side] { found[side] } else { 0.0 });
-                let alike = |(last, norms): &(Run, Norms)| {
-                    last.size == run.size
-                        && (0..2).all(|side| (norms[side] - cleaned[side]).abs() <= least[side])
-                };
-                match runs.last_mut() {
-                    Some(last) if alike(last) => last.0.class_count += 1,
-                    _ => runs.push((Run { first_class: class, class_count: 1, ..run }, cleaned)),
-                }
+        let classes = counts.runs().flat_map(|run| run.classes().map(move |class| (run, class)));
+        for ((run, class), found) in classes.zip(all) {
+            let cleaned =
+                [0, 1].map(|side| if found[side] > least[side] { found[side] } else { 0.0 });
+            let alike = |(last, norms): &(Run, Norms)| {
+                last.size == run.size
+                    && (0..2).all(|side| (norms[side] - cleaned[side]).abs() <= least[side])
+            };
+            match runs.last_mut() {
+                Some(last) if alike(last) => last.0.class_count += 1,
+                _ => runs.push((Run { first_class: class, class_count: 1, ..run }, cleaned)),
             }
         }
         runs.into_iter().map(|(run, norms)| (run, geometry(run, norms))).collect()

@@ -95,8 +95,12 @@ impl CodedClassWeights {
     /// # Errors
     /// [`Error::Shape`] unless there is a weight for each class.
     pub fn entry_weights(&self, counts: &ClassCounts) -> Result<Vec<f64>> {
-        let factor = counts.samples() as f64 / self.total(counts)?;
-        Ok(self.weight.iter().map(|weight| weight * factor).collect())
+        Ok(self.scaled_weights(counts.samples() as f64 / self.total(counts)?))
+    }
+
+    /// ω times a factor.
+    pub(crate) fn scaled_weights(&self, factor: f64) -> Vec<f64> {
+        self.weight.iter().map(|weight| weight * factor).collect()
     }
 
     /// The soft label of a sample of a class, K probabilities, and the weight of its loss.

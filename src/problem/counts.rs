@@ -115,7 +115,7 @@ impl Table {
         let all_classes = self.classes.checked_add(classes);
         let (Some(samples), Some(all_classes)) = (total, all_classes) else {
             let sum = self.samples as f64 + size as f64 * classes as f64;
-            return Err(Error::out_of_range("counts.sum()", sum, "at most 2⁶⁴ − 1"));
+            return Err(Error::out_of_range("counts", sum, "at most 2⁶⁴ − 1 in all"));
         };
         match self.runs.last_mut() {
             Some(run) if run.size == size => run.class_count += classes,
@@ -243,6 +243,22 @@ impl ClassCounts {
         self.run_of(class).map(|run| run.size)
     }
 
+    /// Refuses measured samples of other numbers than a prediction is for; both are for equally many classes.
+    pub(crate) fn check_predicted(&self, expected: &Self) -> Result<()> {
+        // Where sizes first differ, a run begins in one of both.
+        let starts = self.runs().chain(expected.runs()).map(|run| run.first_class);
+        let different = starts.filter_map(|class| {
+            let (found, expected) = (self.count(class)?, expected.count(class)?);
+            (found != expected).then_some((class, found, expected))
+        });
+        match different.min() {
+            None => Ok(()),
+            Some((class, found, expected)) => {
+                Err(Error::DifferentCounts { class, found, expected })
+            }
+        }
+    }
+
     /// Whether all classes have the same size.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
@@ -258,6 +274,11 @@ impl ClassCounts {
     /// The distinct sizes, by falling size.
     pub(crate) fn groups(&self) -> &[SizeGroup] {
         &self.0.groups
+    }
+
+    /// The largest size: that of all classes if they are balanced.
+    pub(crate) fn largest(&self) -> u64 {
+        self.0.groups[0].size
     }
 
     /// The runs of equal neighbours, in the order of the classes.
@@ -400,8 +421,24 @@ mod tests {
         // 2⁵³ + 2²⁰ · 2⁵⁰ samples, of which all digits are kept.
         let huge = ClassCounts::from_runs([(1 << 53, 1), (1 << 50, 1 << 20)]);
         let sum = 53.0_f64.exp2() + 70.0_f64.exp2();
-        assert_eq!(huge, Err(Error::out_of_range("counts.sum()", sum, "at most 2⁶⁴ − 1")));
+        assert_eq!(huge, Err(Error::out_of_range("counts", sum, "at most 2⁶⁴ − 1 in all")));
         let is_count = |count: u64| check_count("samples", count).is_ok();
         assert_eq!([0, 1, 1 << 53, (1 << 53) + 1].map(is_count), [false, true, true, false]);
+    }
+
+    /// The first class that differs is named, wherever runs begin.
+    #[test]
+    fn counts_that_are_not_predicted_are_named() {
+        let counts = |runs: &[(u64, usize)]| ClassCounts::from_runs(runs.iter().copied()).unwrap();
+        let measured = counts(&[(5, 4), (3, 2)]);
+        assert_eq!(measured.check_predicted(&counts(&[(5, 2), (5, 2), (3, 2)])), Ok(()));
+        for (expected, class, found, wanted) in [
+            (counts(&[(5, 2), (4, 1), (5, 1), (3, 2)]), 2, 5, 4),
+            (counts(&[(5, 5), (3, 1)]), 4, 3, 5),
+            (counts(&[(7, 6)]), 0, 5, 7),
+        ] {
+            let error = Error::DifferentCounts { class, found, expected: wanted };
+            assert_eq!(measured.check_predicted(&expected), Err(error));
+        }
     }
 }

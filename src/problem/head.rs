@@ -149,6 +149,11 @@ impl LinearHead {
         &self.weights
     }
 
+    /// W_M, the layer next to the outputs: there is one at least.
+    pub(crate) fn last_layer(&self) -> &DMatrix<f64> {
+        &self.weights[self.depth() - 1]
+    }
+
     /// b, if there is one.
     #[must_use]
     pub fn bias(&self) -> Option<&DVector<f64>> {

@@ -66,9 +66,7 @@ impl<const P: usize> Kinds<P> {
             self.kinds.push(Kind { size, numbers, classes: 0 });
             self.kinds.len() - 1
         });
-        if let Some(entry) = self.kinds.get_mut(kind) {
-            entry.classes += members.len();
-        }
+        self.kinds[kind].classes += members.len();
         self.runs.push(KindRun { first_class: members.start, classes: members.len(), kind });
     }
 
@@ -117,7 +115,7 @@ impl<const P: usize> Kinds<P> {
 }
 
 fn numbers_of<const P: usize>(lists: &[Option<&[f64]>; P], class: usize) -> [f64; P] {
-    lists.map(|list| list.and_then(|list| list.get(class)).copied().unwrap_or(1.0))
+    lists.map(|list| list.map_or(1.0, |list| list[class]))
 }
 
 /// Refuses a list that does not have a positive finite number for each class.

@@ -84,8 +84,9 @@ impl FromStr for Bias {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct Regularization {
-    /// Never empty.
     weight_decays: Vec<f64>,
+    /// λ₁ and λ_M: there is a layer at least.
+    ends: [f64; 2],
     /// The number of weight decays, less than 2³² − 1.
     layers: u32,
     feature_decay: f64,
@@ -99,16 +100,16 @@ impl Regularization {
     /// # Errors
     /// [`Error::Empty`] without a layer, [`Error::OutOfRange`] if a decay is not positive and finite.
     pub fn new(weight_decays: &[f64], feature_decay: f64) -> Result<Self> {
-        if weight_decays.is_empty() {
+        let (&[first, ..], &[.., last]) = (weight_decays, weight_decays) else {
             return Err(Error::Empty { argument: "weight_decays" });
-        }
+        };
         for (index, &decay) in weight_decays.iter().enumerate() {
             check_positive(Argument::at("weight_decays", index), decay)?;
         }
-        let layers = checked_depth("weight_decays.len()", weight_decays.len())?;
+        let layers = checked_depth("weight_decays", weight_decays.len())?;
         check_positive("feature_decay", feature_decay)?;
         let weight_decays = weight_decays.to_vec();
-        Ok(Self { weight_decays, layers, feature_decay, bias: Bias::None })
+        Ok(Self { weight_decays, ends: [first, last], layers, feature_decay, bias: Bias::None })
     }
 
     /// The same decay λ_W (`weight_decay`) for each of M = `depth` layers, and λ_H (`feature_decay`), without
@@ -130,8 +131,8 @@ impl Regularization {
         check_memory("depth", depth as f64, Some(depth))?;
         check_positive("weight_decay", weight_decay)?;
         check_positive("feature_decay", feature_decay)?;
-        let weight_decays = vec![weight_decay; depth];
-        Ok(Self { weight_decays, layers, feature_decay, bias: Bias::None })
+        let (weight_decays, ends) = (vec![weight_decay; depth], [weight_decay; 2]);
+        Ok(Self { weight_decays, ends, layers, feature_decay, bias: Bias::None })
     }
 
     /// λ₁, …, λ_M and λ_H multiplied by a factor.
@@ -162,6 +163,16 @@ impl Regularization {
     #[must_use]
     pub fn weight_decays(&self) -> &[f64] {
         &self.weight_decays
+    }
+
+    /// λ₁, of the layer next to the features; the only one of a model of one layer.
+    pub(crate) fn first_decay(&self) -> f64 {
+        self.ends[0]
+    }
+
+    /// λ_M, of the layer next to the outputs.
+    pub(crate) fn last_decay(&self) -> f64 {
+        self.ends[1]
     }
 
     /// λ_H.
@@ -207,12 +218,12 @@ impl Regularization {
     pub(crate) fn layer_indices(&self, layers: &RangeInclusive<usize>) -> Result<Range<usize>> {
         let (first, last) = (*layers.start(), *layers.end());
         if first == 0 || first > self.depth() {
-            let expected = "a layer between 1 and the depth";
-            return Err(Error::out_of_range("layers.start()", first as f64, expected));
+            let expected = "a first layer between 1 and the depth";
+            return Err(Error::out_of_range("layers", first as f64, expected));
         }
         if last < first || last > self.depth() {
-            let expected = "a layer between the first one and the depth";
-            return Err(Error::out_of_range("layers.end()", last as f64, expected));
+            let expected = "a last layer between the first one and the depth";
+            return Err(Error::out_of_range("layers", last as f64, expected));
         }
         Ok(first - 1..last)
     }

@@ -46,11 +46,11 @@ fn class_counts() {
     assert_names(ClassCounts::new(&[1, 2, u64::MAX]), "counts[2]");
     assert_names(ClassCounts::balanced(0, 3), "counts");
     assert_names(ClassCounts::balanced(3, 0), "counts");
-    assert_names(ClassCounts::balanced(usize::MAX, 1 << 53), "counts.sum()");
-    assert_names(ClassCounts::balanced(1 << 12, 1 << 53), "counts.sum()");
+    assert_names(ClassCounts::balanced(usize::MAX, 1 << 53), "counts");
+    assert_names(ClassCounts::balanced(1 << 12, 1 << 53), "counts");
     assert_names(ClassCounts::from_runs([]), "counts");
     assert_names(ClassCounts::from_runs([(5, 0)]), "counts");
-    assert_names(ClassCounts::from_runs([(1, usize::MAX), (1, usize::MAX)]), "counts.sum()");
+    assert_names(ClassCounts::from_runs([(1, usize::MAX), (1, usize::MAX)]), "counts");
     let counts = ClassCounts::new(&[1 << 53, 1]).unwrap();
     assert_eq!((counts.count(0), counts.count(1), counts.count(2)), (Some(1 << 53), Some(1), None));
     assert_eq!(counts.count(usize::MAX), None);
@@ -100,11 +100,11 @@ fn problems() {
 fn layers_of_a_minimum() {
     let minimum = minimum(&[30, 20], &[1e-3; 3], Bias::None);
     for layers in [0..=1, 0..=0, 4..=4, usize::MAX..=usize::MAX] {
-        assert_names(minimum.direction_singular_values(layers), "layers.start()");
+        assert_names(minimum.direction_singular_values(layers), "layers");
     }
     #[expect(clippy::reversed_empty_ranges, reason = "the input that is tested")]
     for layers in [1..=4, 3..=2, 2..=0, 1..=usize::MAX] {
-        assert_names(minimum.direction_singular_values(layers), "layers.end()");
+        assert_names(minimum.direction_singular_values(layers), "layers");
     }
     for layers in [0, 4, usize::MAX] {
         assert_names(minimum.trailing_gram(layers), "layers");

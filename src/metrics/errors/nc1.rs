@@ -32,7 +32,7 @@ impl<'a> Nc1Change<'a> {
         let counts = parts.means().counts();
         let classes = counts.len();
         let samples: f64 = counts.iter().map(|&count| count as f64).sum();
-        let divisor = if directions.options.divide_by_classes { classes as f64 } else { 1.0 };
+        let divisor = directions.options.divisor(classes);
         let square = |class: usize| place * classes + class;
         let sum = |class: usize| -> f64 {
             parts.sums().iter().map(|part| part.projected[square(class)]).sum()

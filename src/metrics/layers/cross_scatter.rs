@@ -66,10 +66,8 @@ impl CrossScatter {
                 parts.min(MOST_PARTS).min((smallest / 2).max(FEWEST_PARTS))
             }
         };
-        let part = ScatterPart {
-            counts: vec![0; counts.len()],
-            scatter: zeros("dimension²", size, size)?,
-        };
+        let part =
+            ScatterPart { counts: vec![0; counts.len()], scatter: zeros("dimension", size, size)? };
         let seen = vec![0; counts.len()];
         Ok(Self { layers, means, counts: seen, parts: vec![part; parts] })
     }
@@ -125,7 +123,7 @@ impl CrossScatter {
     /// Where the features of a layer are among all.
     fn rows(&self, layer: usize) -> (usize, usize) {
         let first = self.layers.iter().take(layer).map(|(mean, _)| mean.len()).sum();
-        (first, self.layers.get(layer).map_or(0, |(mean, _)| mean.len()))
+        (first, self.layers[layer].0.len())
     }
 
     /// Of the layers m ≥ l: d_m×d_l.

@@ -112,7 +112,7 @@ impl Unstructured {
     /// [`Error::Shape`] if the head is for another number of classes.
     pub fn of_network(counts: &ClassCounts, head: &LinearHead) -> Result<Self> {
         head.check_shape("counts", head.feature_dimension(), counts.classes())?;
-        let inputs = head.widths().last().copied().unwrap_or(head.feature_dimension());
+        let inputs = head.last_layer().ncols();
         let classifier = Vectors::Rows.level(counts, inputs as f64);
         Ok(Self { classifier, ..Self::new(counts, head.feature_dimension())? })
     }

@@ -79,7 +79,7 @@ pub fn one_vs_rest_bound(classes: usize, dimension: usize) -> Result<CodeBound> 
 /// errors kept the method from ending.
 pub fn one_vs_rest_distance(vectors: &DMatrix<f64>) -> Result<f64> {
     if vectors.nrows() < 2 {
-        return Err(Error::out_of_range("vectors.nrows()", vectors.nrows() as f64, "at least 2"));
+        return Err(Error::out_of_range("vectors", vectors.nrows() as f64, "at least 2 rows"));
     }
     check_finite("vectors", vectors)?;
     let scale = power_of_two(vectors);

@@ -40,7 +40,7 @@ impl ConvexUfm {
     /// Source: the project's `docs/convex.md`.
     pub fn merging_count(&self, class_weight: f64) -> Result<f64> {
         check_positive("class_weight", class_weight)?;
-        self.check_classes()?;
+        self.kinds_of_classes()?;
         let share = self.divisor() / ((1.0 - self.label_smoothing()) * class_weight);
         let decays = [self.weight_decay(), self.regularization().feature_decay()];
         let count = balanced_product([share, share, decays[0], decays[1]]);
@@ -74,7 +74,7 @@ impl ConvexUfm {
         let kinds = self.kinds()?;
         let [weight, _] = kinds.kinds().get(kinds.kind_of(class)?)?.numbers;
         let root = self.divisor() * (self.price() / size.sqrt());
-        let gap = if let Labels::PyTorch(code) = self.labels() {
+        let gap = if let Labels::PyTorch { code, .. } = self.labels() {
             let own = (1.0 - code.label_smoothing()) * weight;
             (own - root) / code.entry_weight(weight)
         } else {
@@ -112,10 +112,10 @@ impl ConvexUfm {
     ///
     /// Source: the project's `docs/convex.md`.
     pub fn critical_decay_product(&self) -> Result<f64> {
-        self.check_classes()?;
+        let kinds = self.kinds_of_classes()?;
         let smoothing = self.label_smoothing();
         let beyond = match (self.labels(), self.regularization().bias()) {
-            (Labels::PyTorch(_), _) => smoothing > 0.0,
+            (Labels::PyTorch { .. }, _) => smoothing > 0.0,
             (_, Bias::None) if self.logit_offsets().is_some() => true,
             (_, Bias::Regularized(_)) => true,
             _ => self.loss_function() == LossFunction::SquaredError,
@@ -126,8 +126,8 @@ impl ConvexUfm {
             });
         }
         let eigenvalue = match self.regularization().bias() {
-            Bias::None => largest_centered_by_classes(&self.levels()),
-            _ => self.largest_centered_by_samples()?,
+            Bias::None => largest_centered_by_classes(&levels(kinds.kinds())),
+            _ => self.largest_centered_by_samples(kinds.kinds())?,
         };
         let root = eigenvalue.sqrt() * (1.0 - smoothing) / self.divisor();
         Ok(root * root)
@@ -154,44 +154,16 @@ impl ConvexUfm {
 
     /// What the sum of the weighted losses is divided by.
     fn divisor(&self) -> f64 {
-        let samples = self.counts().samples() as f64;
         match self.labels() {
-            Labels::PyTorch(code) => code.total(self.counts()).unwrap_or(f64::NAN),
-            Labels::Classes { .. } | Labels::Soft { .. } => samples,
+            Labels::PyTorch { total, .. } => *total,
+            Labels::Classes { .. } | Labels::Soft { .. } => self.counts().samples() as f64,
         }
-    }
-
-    fn check_classes(&self) -> Result<()> {
-        match self.labels() {
-            Labels::Soft { .. } => {
-                Err(Error::NoClosedForm { problem: "labels that are not classes" })
-            }
-            Labels::Classes { .. } | Labels::PyTorch(_) => Ok(()),
-        }
-    }
-
-    /// The distinct numbers ω²n by falling size, each with its number of classes.
-    fn levels(&self) -> Vec<(f64, f64)> {
-        let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
-        let mut levels: Vec<_> =
-            kinds.iter().map(|kind| (level(kind), kind.classes as f64)).collect();
-        levels.sort_by(|a, b| b.0.total_cmp(&a.0));
-        levels.dedup_by(|next, last| {
-            let same = next.0 == last.0;
-            if same {
-                last.1 += next.1;
-            }
-            same
-        });
-        levels
     }
 
     /// The largest eigenvalue of (I − p1ᵀ) diag(ω²n) (I − 1pᵀ).
-    fn largest_centered_by_samples(&self) -> Result<f64> {
-        let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
-        let weights: Vec<f64> = kinds.iter().map(|kind| kind.numbers[0]).collect();
-        let first = weights.first().copied().unwrap_or(1.0);
-        if weights.iter().all(|&weight| weight == first) {
+    fn largest_centered_by_samples(&self, kinds: &[Kind<2>]) -> Result<f64> {
+        let [first, _] = kinds[0].numbers;
+        if kinds.iter().all(|kind| kind.numbers[0] == first) {
             let groups = self.counts().groups();
             let largest = groups.first().filter(|group| group.class_count > 1);
             let within = largest.map(|group| group.size as f64);
@@ -219,6 +191,20 @@ impl ConvexUfm {
         let within = kinds.iter().filter(|kind| kind.classes > 1).map(level);
         Ok(within.fold(between, f64::max))
     }
+}
+
+/// The distinct numbers ω²n by falling size, each with its number of classes.
+fn levels(kinds: &[Kind<2>]) -> Vec<(f64, f64)> {
+    let mut levels: Vec<_> = kinds.iter().map(|kind| (level(kind), kind.classes as f64)).collect();
+    levels.sort_by(|a, b| b.0.total_cmp(&a.0));
+    levels.dedup_by(|next, last| {
+        let same = next.0 == last.0;
+        if same {
+            last.1 += next.1;
+        }
+        same
+    });
+    levels
 }
 
 /// ω²n.
@@ -265,7 +251,7 @@ mod tests {
     fn kinds_of_one_level_count_as_one() {
         let ufm = ConvexUfm::cross_entropy(counts(&[4, 1, 1]), penalties([1e-3; 2], Bias::None));
         let ufm = ufm.unwrap().with_class_weights(&[1.0, 2.0, 1.0]).unwrap();
-        assert_eq!(ufm.levels(), [(4.0, 2.0), (1.0, 1.0)]);
+        assert_eq!(levels(ufm.kinds().unwrap().kinds()), [(4.0, 2.0), (1.0, 1.0)]);
         assert!((ufm.critical_decay_product().unwrap() - 4.0 / 36.0).abs() < 1e-16);
         // √(4/36) of decays whose product has the root 10⁻³.
         assert!((ufm.collapse_factor().unwrap() * 3e-3 - 1.0).abs() < 1e-15);

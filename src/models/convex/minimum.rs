@@ -269,9 +269,9 @@ impl ConvexMinimum {
     }
 
     fn geometry_of_class(&self, size: u64, kind: usize, kinds: &Kinds<2>) -> ClassGeometry {
-        let members = kinds.kinds().get(kind).map_or(1.0, |kind| kind.classes as f64);
+        let members = kinds.kinds()[kind].classes as f64;
         let root = (size as f64).sqrt();
-        let q = self.contrasts.get(kind).copied().unwrap_or(f64::NAN);
+        let q = self.contrasts[kind];
         let within = q * root * (members - 1.0) / members;
         let norm = |vectors: &DMatrix<f64>| {
             let entries = vectors.row(kind);
@@ -298,9 +298,8 @@ impl ConvexMinimum {
         let of_classes = kinds.of_classes();
         let rows = |vectors: &DMatrix<f64>| vectors.select_rows(&of_classes);
         let (mut left, mut right) = (rows(&left), rows(&right));
-        for (kind, members) in self.members(kinds).into_iter().enumerate() {
-            let q = self.contrasts.get(kind).copied().unwrap_or(0.0);
-            let scale = self.scales().get(kind).copied().unwrap_or(1.0);
+        let contrasts = self.contrasts.iter().zip(self.scales());
+        for (members, (&q, scale)) in self.members(kinds).into_iter().zip(contrasts) {
             if q > 0.0 {
                 let basis = Subset::Contrasts(members).basis(classes);
                 energies.extend(core::iter::repeat_n(price * q * scale, basis.ncols()));
@@ -314,9 +313,7 @@ impl ConvexMinimum {
     fn members(&self, kinds: &Kinds<2>) -> Vec<Vec<Range<usize>>> {
         let mut members = vec![Vec::new(); kinds.kinds().len()];
         for (run, kind) in kinds.runs(self.problem.counts()) {
-            if let Some(runs) = members.get_mut(kind) {
-                runs.push(run.classes());
-            }
+            members[kind].push(run.classes());
         }
         members
     }
@@ -468,7 +465,7 @@ impl Prediction for ConvexMinimum {
         check_matrices(problem.regularization(), problem.widths(), sizes)?;
         let copies = match problem.labels() {
             Labels::Soft { .. } => Copies::Kinds(problem.counts().clone()),
-            Labels::Classes { .. } | Labels::PyTorch(_) => {
+            Labels::Classes { .. } | Labels::PyTorch { .. } => {
                 Copies::Classes(problem.counts().clone())
             }
         };

@@ -16,9 +16,8 @@ impl ConvexUfm {
                 labels: labels.column_iter().map(|label| label.iter().copied().collect()).collect(),
                 weights: weights.clone(),
             },
-            Labels::PyTorch(code) => {
-                // There is a weight for each class: the constructor has checked it.
-                let weights = code.entry_weights(self.counts()).unwrap_or_default();
+            Labels::PyTorch { code, total } => {
+                let weights = code.scaled_weights(self.counts().samples() as f64 / total);
                 match code.label_smoothing() {
                     0.0 => TrainingObjective::WeightedCrossEntropy {
                         regularization,

@@ -3,10 +3,10 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Argument, Error, Result};
-use crate::numerics::linalg::check_finite;
 use crate::problem::coded_weights::{CodedClassWeights, check_smoothing};
 use crate::problem::counts::ClassCounts;
 use crate::problem::kinds::{Kinds, check_list, check_positive_list};
+use crate::problem::probabilities::{ROUNDING, sum_of_probabilities};
 use crate::problem::regularization::{Bias, Regularization};
 use crate::problem::training_objective::LossFunction;
 use crate::problem::widths::Widths;
@@ -66,8 +66,8 @@ pub struct ConvexUfm {
 pub(crate) enum Labels {
     /// (1−δ) e_y + δ1/K, with a weight for each class.
     Classes { weights: Option<Vec<f64>>, smoothing: f64 },
-    /// As PyTorch understands `weight` and `label_smoothing`.
-    PyTorch(CodedClassWeights),
+    /// As PyTorch understands `weight` and `label_smoothing`, with Σᵢ ω_{yᵢ} = `total`.
+    PyTorch { code: CodedClassWeights, total: f64 },
     /// The columns of a matrix, with a weight for each; no weights if all are 1.
     Soft { labels: DMatrix<f64>, weights: Vec<f64> },
 }
@@ -175,8 +175,9 @@ impl ConvexUfm {
     ) -> Result<Self> {
         check_list("weight", weight, counts.classes())?;
         let code = CodedClassWeights::new(weight, label_smoothing)?;
+        let total = code.total(&counts)?;
         let ufm = Self::of_classes(LossFunction::SoftLabels, counts, regularization)?;
-        Ok(Self { labels: Labels::PyTorch(code), ..ufm })
+        Ok(Self { labels: Labels::PyTorch { code, total }, ..ufm })
     }
 
     fn of_classes(
@@ -353,7 +354,7 @@ impl ConvexUfm {
     pub fn classes(&self) -> usize {
         match &self.labels {
             Labels::Soft { labels, .. } => labels.nrows(),
-            Labels::Classes { .. } | Labels::PyTorch(_) => self.counts.classes(),
+            Labels::Classes { .. } | Labels::PyTorch { .. } => self.counts.classes(),
         }
     }
 
@@ -375,7 +376,7 @@ impl ConvexUfm {
     pub fn class_weights(&self) -> Option<&[f64]> {
         match &self.labels {
             Labels::Classes { weights, .. } => weights.as_deref(),
-            Labels::PyTorch(code) => Some(code.weight()),
+            Labels::PyTorch { code, .. } => Some(code.weight()),
             Labels::Soft { .. } => None,
         }
     }
@@ -385,7 +386,7 @@ impl ConvexUfm {
     pub fn label_smoothing(&self) -> f64 {
         match &self.labels {
             Labels::Classes { smoothing, .. } => *smoothing,
-            Labels::PyTorch(code) => code.label_smoothing(),
+            Labels::PyTorch { code, .. } => code.label_smoothing(),
             Labels::Soft { .. } => 0.0,
         }
     }
@@ -408,7 +409,7 @@ impl ConvexUfm {
 
     /// λ_W.
     pub(super) fn weight_decay(&self) -> f64 {
-        self.regularization.weight_decays().first().copied().unwrap_or(f64::NAN)
+        self.regularization.first_decay()
     }
 
     /// κ = √(λ_W λ_H), without underflow on the way.
@@ -420,6 +421,11 @@ impl ConvexUfm {
     pub(super) fn kinds(&self) -> Option<Kinds<2>> {
         let classes = !matches!(self.labels, Labels::Soft { .. });
         classes.then(|| Kinds::new(&self.counts, [self.class_weights(), self.logit_offsets()]))
+    }
+
+    /// The same, or why there are none.
+    pub(super) fn kinds_of_classes(&self) -> Result<Kinds<2>> {
+        self.kinds().ok_or(Error::NoClosedForm { problem: "labels that are not classes" })
     }
 }
 
@@ -441,24 +447,15 @@ fn check_one_layer(regularization: &Regularization) -> Result<()> {
 
 /// Probability vectors, made to sum to one exactly, up to rounding.
 fn checked_labels(mut labels: DMatrix<f64>, bias: Bias) -> Result<DMatrix<f64>> {
-    check_finite("labels", &labels)?;
-    if let Some((index, &entry)) = labels.iter().enumerate().find(|(_, entry)| **entry < 0.0) {
-        let (row, column) = (index % labels.nrows(), index / labels.nrows());
-        let argument = Argument::entry("labels", row, column);
-        return Err(Error::out_of_range(argument, entry, "a probability"));
-    }
     for (index, mut column) in labels.column_iter_mut().enumerate() {
-        let sum = column.sum();
-        if (sum - 1.0).abs() > 1e-9 {
-            let argument = Argument::at("labels.column_sums()", index);
-            return Err(Error::out_of_range(argument, sum, "1"));
-        }
-        column /= sum;
+        let place = |row| Argument::entry("labels", row, index);
+        let whole = Argument::at("labels", index);
+        column /= sum_of_probabilities(column.as_slice(), ROUNDING, place, whole)?;
     }
     let unlabeled = labels.row_iter().position(|row| row.iter().all(|&entry| entry == 0.0));
     if let (Some(class), Bias::Unregularized) = (unlabeled, bias) {
-        let argument = Argument::at("labels.row_sums()", class);
-        return Err(Error::out_of_range(argument, 0.0, "positive beside a bias without a penalty"));
+        let expected = "positive for some label of each class beside a bias without a penalty";
+        return Err(Error::out_of_range(Argument::entry("labels", class, 0), 0.0, expected));
     }
     Ok(labels)
 }

@@ -5,6 +5,7 @@ use nalgebra::DMatrix;
 use crate::models::convex::data::{Column, Data, Fidelity};
 use crate::models::convex::problem::{ConvexUfm, Labels};
 use crate::problem::counts::ClassCounts;
+use crate::problem::kinds::Kinds;
 use crate::problem::regularization::Bias;
 use crate::problem::training_objective::LossFunction;
 
@@ -19,7 +20,8 @@ impl ConvexUfm {
         if let Labels::Soft { labels, weights } = self.labels() {
             return soft_data(labels, weights, self.counts(), self.regularization().bias());
         }
-        let kinds = self.kinds().map(|kinds| kinds.kinds().to_vec()).unwrap_or_default();
+        let kinds = Kinds::new(self.counts(), [self.class_weights(), self.logit_offsets()]);
+        let kinds = kinds.kinds();
         let classes = self.classes() as f64;
         let rows: Vec<f64> = kinds.iter().map(|kind| kind.classes as f64).collect();
         let (mut columns, mut labels) = (Vec::new(), DMatrix::zeros(rows.len(), rows.len()));
@@ -28,9 +30,9 @@ impl ConvexUfm {
         let smoothing = self.label_smoothing();
         for (index, kind) in kinds.iter().enumerate() {
             let ([own_weight, _], size) = (kind.numbers, kind.size as f64);
-            let (weight, own, deficit) = if let Labels::PyTorch(code) = self.labels() {
+            let (weight, own, deficit) = if let Labels::PyTorch { code, .. } = self.labels() {
                 let (spread, entry) = (code.spread(), code.entry_weight(own_weight));
-                for (label, other) in labels.column_mut(index).iter_mut().zip(&kinds) {
+                for (label, other) in labels.column_mut(index).iter_mut().zip(kinds) {
                     *label = smoothing / classes * other.numbers[0] / entry;
                 }
                 let own = (1.0 - smoothing) * own_weight / entry;

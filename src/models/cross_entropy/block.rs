@@ -133,7 +133,10 @@ impl Block {
     /// The logits of one copy (k×k).
     pub(crate) fn logits(self, sizes: &[f64]) -> DMatrix<f64> {
         let k = self.classes;
-        let size = sizes.first().copied().unwrap_or(0.0);
+        let size = match self.shape {
+            BlockShape::Origin => return DMatrix::zeros(k, k),
+            _ => sizes[0],
+        };
         match self.shape {
             BlockShape::Origin => DMatrix::zeros(k, k),
             BlockShape::Simplex => {

@@ -341,8 +341,10 @@ impl Prediction for CrossEntropyPoint {
         }
         let kinds = self.structure.kinds(self.ufm.classes());
         let biases = &self.sizes[self.structure.size_count()..];
-        let of_kind = |(kind, count)| (count, biases.get(kind).copied().unwrap_or(0.0));
-        Some(kinds.into_iter().enumerate().map(of_kind).collect())
+        Some(match biases {
+            [] => kinds.into_iter().map(|count| (count, 0.0)).collect(),
+            biases => kinds.into_iter().zip(biases.iter().copied()).collect(),
+        })
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
@@ -412,7 +414,7 @@ fn smallest_margin(logits: &DMatrix<f64>, bias: &[f64]) -> f64 {
     let mut smallest = f64::INFINITY;
     for (class, column) in logits.column_iter().enumerate() {
         let outputs = column.iter().zip(bias).map(|(z, b)| z + b).enumerate();
-        let right = outputs.clone().find(|(output, _)| *output == class).map_or(0.0, |o| o.1);
+        let right = column[class] + bias[class];
         let wrong = outputs.filter(|(output, _)| *output != class).map(|(_, output)| output);
         smallest = smallest.min(right - wrong.fold(f64::NEG_INFINITY, f64::max));
     }

@@ -165,9 +165,12 @@ fn merging(problem: &ConvexUfm, monitor: &dyn Monitor) -> Result<PhaseDiagram> {
     stretching.watched(monitor, |imbalance, stretched| {
         let other = like(problem, stretched, stretching.regularization())?;
         for limit in &mut limits {
-            let size = other.counts().count(limit.class).unwrap_or(0) as f64;
+            let class = limit.class;
+            let size = other.counts().count(class).ok_or_else(|| {
+                Error::out_of_range("class", class as f64, "below the number of classes")
+            })?;
             let merging = other.merging_count(weight_of(problem, limit.class))?;
-            limit.points.push((imbalance, (size / merging).sqrt()));
+            limit.points.push((imbalance, (size as f64 / merging).sqrt()));
         }
         zero.push((imbalance, other.collapse_factor()?));
         Ok(())
@@ -182,7 +185,7 @@ fn are_equal(one: &[(f64, f64)], other: &[(f64, f64)]) -> bool {
 }
 
 fn weight_of(problem: &ConvexUfm, class: usize) -> f64 {
-    problem.class_weights().and_then(|weights| weights.get(class)).copied().unwrap_or(1.0)
+    problem.class_weights().map_or(1.0, |weights| weights[class])
 }
 
 /// The groups of two classes and more of one size and weight, from the smallest classes on, which merge first.

@@ -3,6 +3,7 @@
 use crate::error::{Argument, Error, Result, check_positive};
 use crate::numerics::bracketed_root::sign_change;
 use crate::numerics::wright_omega::wright_omega;
+use crate::problem::probabilities::{ROUNDING, sum_of_probabilities};
 
 /// A classifier W that is a simplex ETF with ‖w_k‖² = E and stays so, in front of a free feature with weight decay:
 ///
@@ -114,19 +115,8 @@ impl FixedSimplexHead {
             let reason = "a probability for each class";
             return Err(Error::length("label", label.len(), self.classes, reason));
         }
-        for (class, &entry) in label.iter().enumerate() {
-            if !(entry >= 0.0 && entry.is_finite()) {
-                return Err(Error::out_of_range(
-                    Argument::at("label", class),
-                    entry,
-                    "a probability",
-                ));
-            }
-        }
-        let sum: f64 = label.iter().sum();
-        if (sum - 1.0).abs() > 1e-9 {
-            return Err(Error::out_of_range("label.sum()", sum, "1"));
-        }
+        let place = |class| Argument::at("label", class);
+        let sum = sum_of_probabilities(label, ROUNDING, place, "label")?;
         Ok(self.solve(&label.iter().map(|entry| entry / sum).collect::<Vec<f64>>()))
     }
 

@@ -87,7 +87,7 @@ impl LowRankProblem {
     ) -> Result<Self> {
         let classes = counts.classes();
         if !(2..=MOST_CLASSES).contains(&classes) {
-            return Err(Error::out_of_range("counts.classes()", classes as f64, "from 2 to 1000"));
+            return Err(Error::out_of_range("classes", classes as f64, "from 2 to 1000"));
         }
         let mean_count = counts.samples() as f64 / classes as f64;
         let strength = regularization.mean_decay(mean_count)?;

@@ -115,8 +115,10 @@ impl Finder<'_> {
 /// A number for each kind, equal for kinds that agree within the tolerance.
 fn numbered(kinds: &[Vec<f64>], tolerance: f64) -> Vec<usize> {
     let alike = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= tolerance);
-    let first = |kind: &Vec<f64>| kinds.iter().position(|other| alike(kind, other)).unwrap_or(0);
-    kinds.iter().map(first).collect()
+    let first = |(index, kind): (usize, &Vec<f64>)| {
+        kinds[..index].iter().position(|other| alike(kind, other)).unwrap_or(index)
+    };
+    kinds.iter().enumerate().map(first).collect()
 }
 
 /// Joins the orbits that a permutation connects.
@@ -131,12 +133,12 @@ fn join(orbits: &mut [usize], map: &[usize]) {
 /// Orbits numbered 0, 1, … in the order in which they appear.
 fn renumbered(orbits: &[usize]) -> Vec<usize> {
     let mut seen: Vec<usize> = Vec::new();
-    for orbit in orbits {
-        if !seen.contains(orbit) {
+    let number = |orbit: &usize| {
+        seen.iter().position(|other| other == orbit).unwrap_or_else(|| {
             seen.push(*orbit);
-        }
-    }
-    let number = |orbit: &usize| seen.iter().position(|other| other == orbit).unwrap_or(0);
+            seen.len() - 1
+        })
+    };
     orbits.iter().map(number).collect()
 }
 

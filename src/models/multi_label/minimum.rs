@@ -85,10 +85,18 @@ impl MultiLabelMinimum {
         self.singular_value
     }
 
+    /// All sets of tags, in their order, each with α of its size.
+    pub(crate) fn sized_sets(&self) -> impl Iterator<Item = (f64, Vec<usize>)> + '_ {
+        let sizes = self.problem.set_sizes().iter().zip(&self.sizes);
+        sizes.flat_map(|(size, &alpha)| {
+            self.problem.sets_of(size.tags).map(move |tags| (alpha, tags))
+        })
+    }
+
     /// √(λ_H/λ_W).
     pub(crate) fn aspect(&self) -> f64 {
         let regularization = self.problem.regularization();
-        let weight_decay = regularization.weight_decays().first().copied().unwrap_or(f64::NAN);
+        let weight_decay = regularization.first_decay();
         regularization.feature_decay().sqrt() / weight_decay.sqrt()
     }
 
@@ -149,7 +157,7 @@ impl<'a> Equation<'a> {
     fn new(problem: &'a MultiLabelUfm) -> Self {
         let samples = problem.samples();
         let regularization = problem.regularization();
-        let weight_decay = regularization.weight_decays().first().copied().unwrap_or(f64::NAN);
+        let weight_decay = regularization.first_decay();
         let root_of_decays = weight_decay.sqrt() * regularization.feature_decay().sqrt();
         let classes = problem.classes() as f64;
         let set_sizes = problem.set_sizes();
@@ -183,7 +191,7 @@ impl<'a> Equation<'a> {
     /// α_m for every m, in terms of that of the first one.
     fn all_sizes(&self, first: f64) -> Vec<f64> {
         let log = |size: &SetSize, alpha: f64| alpha.ln() + self.log_mass(size.tags, alpha);
-        let log_t = self.set_sizes.first().map_or(f64::NAN, |size| log(size, first));
+        let log_t = log(&self.set_sizes[0], first);
         let others = self.set_sizes.iter().skip(1).map(|size| {
             // α K ≤ t, and α e^α ≤ t.
             let high = (log_t.exp() / self.classes).min(log_t.max(1.0));

@@ -52,17 +52,14 @@ impl MultiLabelMinimum {
             return FittedVectors { left, right: DMatrix::zeros(sets, 0), energies: Vec::new() };
         }
         let mut right = DMatrix::zeros(sets, left.ncols());
-        for (mut row, tags) in right.row_iter_mut().zip(self.problem().tag_sets()) {
-            let size = self.logit_size(tags.len()).unwrap_or(f64::NAN);
+        for (mut row, (size, tags)) in right.row_iter_mut().zip(self.sized_sets()) {
             for &tag in &tags {
                 row += left.row(tag);
             }
             row *= size / self.logit_singular_value();
         }
         let regularization = self.problem().regularization();
-        let energy = self.logit_singular_value()
-            * self.aspect()
-            * regularization.weight_decays().first().copied().unwrap_or(f64::NAN);
+        let energy = self.logit_singular_value() * self.aspect() * regularization.first_decay();
         let energies = vec![energy; left.ncols()];
         FittedVectors { left, right, energies }
     }

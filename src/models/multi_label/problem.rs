@@ -46,6 +46,7 @@ use crate::problem::widths::Widths;
 )]
 pub struct MultiLabelUfm {
     classes: usize,
+    /// Never empty.
     set_sizes: Vec<SetSize>,
     regularization: Regularization,
     widths: Option<Widths>,
@@ -161,10 +162,13 @@ impl MultiLabelUfm {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn tag_sets(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
-        self.set_sizes.iter().flat_map(|size| {
-            let first: Vec<usize> = (0..size.tags).collect();
-            core::iter::successors(Some(first), |set| next_set(set, self.classes))
-        })
+        self.set_sizes.iter().flat_map(|size| self.sets_of(size.tags))
+    }
+
+    /// All sets of so many tags, in lexicographic order.
+    pub(crate) fn sets_of(&self, tags: usize) -> impl Iterator<Item = Vec<usize>> + '_ {
+        let first: Vec<usize> = (0..tags).collect();
+        core::iter::successors(Some(first), |set| next_set(set, self.classes))
     }
 }
 

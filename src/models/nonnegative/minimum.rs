@@ -120,7 +120,7 @@ impl NonnegativeMinimum {
 
     /// √(λ_W/(n_k λ_H)) of a kind.
     fn aspect(&self, kind: usize) -> f64 {
-        let size = self.kinds.kinds().get(kind).map_or(f64::NAN, |kind| kind.size as f64);
+        let size = self.kinds.kinds()[kind].size as f64;
         let decays = self.problem.weight_decay().sqrt()
             / self.problem.regularization().feature_decay().sqrt();
         decays / size.sqrt()
@@ -139,7 +139,7 @@ impl NonnegativeMinimum {
     /// α_k √((K−1)/K) = ‖z_k‖ for a kind.
     fn reduced_margin(&self, kind: usize) -> f64 {
         let classes = self.kinds.classes() as f64;
-        self.margins.get(kind).copied().unwrap_or(f64::NAN) * ((classes - 1.0) / classes).sqrt()
+        self.margins[kind] * ((classes - 1.0) / classes).sqrt()
     }
 
     /// ν_k² for each kind, where v_k = ν_k (e_k − 1/K).

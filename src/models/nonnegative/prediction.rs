@@ -142,7 +142,7 @@ impl Prediction for NonnegativeMinimum {
         let classes = self.kinds().classes() as f64;
         let runs = self.kinds().runs(self.problem().counts());
         let runs = runs.map(|(run, kind)| {
-            let own = sizes.get(kind).copied().unwrap_or(f64::NAN);
+            let own = sizes[kind];
             // Row k of W has the entries ν_k on h_k and −ν_j/K on every h_j.
             let classifier = own * (classes - 2.0) / classes + mean / classes;
             (run, self.geometry_of_class(run.size, kind, classifier))
@@ -217,10 +217,10 @@ impl Prediction for NonnegativeMinimum {
         let mut classifier = DMatrix::zeros(classes, width);
         let mut means = DMatrix::zeros(width, classes);
         let alive = self.kinds().of_classes().into_iter().enumerate();
-        let alive = alive.filter(|&(_, kind)| sizes.get(kind).is_some_and(|&size| size > 0.0));
+        let alive = alive.filter(|&(_, kind)| sizes[kind] > 0.0);
         for ((class, kind), vector) in alive.zip(vectors.column_iter()) {
             means.set_column(class, &(vector * self.feature_norm_squared(kind).sqrt()));
-            let row = vector.transpose() * sizes.get(kind).copied().unwrap_or(0.0).sqrt();
+            let row = vector.transpose() * sizes[kind].sqrt();
             let mut of_class = classifier.row_mut(class);
             of_class += row;
         }

@@ -133,7 +133,7 @@ impl NonnegativeUfm {
 
     /// λ_W.
     pub(crate) fn weight_decay(&self) -> f64 {
-        self.regularization.weight_decays().first().copied().unwrap_or(f64::NAN)
+        self.regularization.first_decay()
     }
 
     /// The classes by their size and weight.

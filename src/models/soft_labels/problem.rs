@@ -5,8 +5,12 @@ use std::collections::HashMap;
 use nalgebra::DMatrix;
 
 use crate::error::{Argument, Error, Result};
-use crate::numerics::linalg::{check_finite, check_memory};
+use crate::numerics::linalg::check_memory;
 use crate::problem::counts::ClassCounts;
+use crate::problem::probabilities::sum_of_probabilities;
+
+/// By how much the sum of learned probabilities may miss 1: they are often in `f32`.
+const LEARNED: f64 = 1e-6;
 
 /// Soft labels that are zero off their supports, as of next-token prediction: context j has n_j samples, whose next
 /// token is one of its support S_j ⊂ {0, …, K−1}.
@@ -111,23 +115,11 @@ impl SparseLabels {
     /// [`Error::OutOfRange`] if an entry is negative or not finite, or a column does not sum to one up to 10⁻⁶; else as
     /// [`new`](Self::new).
     pub fn from_labels(labels: &DMatrix<f64>, samples: &[u64]) -> Result<Self> {
-        check_finite("labels", labels)?;
         let mut supports = Vec::with_capacity(labels.ncols());
         for (context, column) in labels.column_iter().enumerate() {
-            if let Some((token, &entry)) =
-                column.iter().enumerate().find(|(_, entry)| **entry < 0.0)
-            {
-                let argument = Argument::entry("labels", token, context);
-                return Err(Error::out_of_range(argument, entry, "a probability"));
-            }
-            if (column.sum() - 1.0).abs() > 1e-6 {
-                let argument = Argument::at("labels", context);
-                return Err(Error::out_of_range(
-                    argument,
-                    column.sum(),
-                    "probabilities with the sum 1",
-                ));
-            }
+            let place = |token| Argument::entry("labels", token, context);
+            let whole = Argument::at("labels", context);
+            sum_of_probabilities(column.as_slice(), LEARNED, place, whole)?;
             let positive = column.iter().enumerate().filter(|(_, entry)| **entry > 0.0);
             supports.push(positive.map(|(token, _)| token).collect());
         }

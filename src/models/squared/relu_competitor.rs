@@ -183,9 +183,9 @@ impl ReluCompetitor {
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) if they do not fit into memory.
     pub fn explicit(&self) -> Result<ExplicitPoint> {
         let (penalties, classes) = (&self.penalties, self.counts.classes());
-        let samples_per_class = self.counts.count(0).unwrap_or(1) as f64;
+        let samples_per_class = self.counts.largest() as f64;
         let widths = self.widths();
-        let widest = widths.iter().copied().max().unwrap_or(classes).max(classes);
+        let widest = widths.iter().copied().fold(classes, usize::max);
         check_memory("widths", widest as f64, widest.checked_mul(widest))?;
         let of_graph = self.graph.matrices(penalties, classes, samples_per_class, self.log_size);
         let axes = (0..=penalties.depth()).map(|factor| match factor {
@@ -196,9 +196,10 @@ impl ReluCompetitor {
         let inputs = core::iter::once(classes).chain(widths.iter().copied());
         let outputs = widths.iter().copied().chain([classes]);
         let all = of_graph.iter().zip(axes).zip(outputs.zip(inputs));
-        let mut factors = all.map(|((block, axis), shape)| self.diagonal(block, axis, shape));
-        let means = factors.next().unwrap_or_else(|| DMatrix::zeros(classes, classes));
-        let head = LinearHead::new(factors.collect(), None)?;
+        let factors = all.map(|((block, axis), shape)| self.diagonal(block, axis, shape));
+        let mut layers: Vec<_> = factors.collect();
+        let means = layers.remove(0);
+        let head = LinearHead::new(layers, None)?;
         Ok(ExplicitPoint::new(head, means, Copies::Classes(self.counts.clone())))
     }
 
@@ -479,7 +480,7 @@ fn rising_zeros(places: &[f64], function: impl Fn(f64) -> f64 + Copy) -> Vec<f64
 
 /// μ = Kλ_M.
 fn ridge(penalties: &Regularization, classes: usize) -> f64 {
-    penalties.weight_decays().last().copied().unwrap_or(0.0) * classes as f64
+    penalties.last_decay() * classes as f64
 }
 
 /// binom(n, k), rounded where it has more than 53 bits.

@@ -42,8 +42,7 @@ impl Seli {
             kinds.kinds().iter().map(crate::models::svm::spectrum::reach).collect();
         let of_classes = kinds.of_classes();
         let right = DMatrix::from_fn(left.nrows(), left.ncols(), |class, column| {
-            let reach = of_classes.get(class).and_then(|&kind| reaches.get(kind));
-            reach.map_or(0.0, |reach| reach * left[(class, column)] / values[column].sqrt())
+            reaches[of_classes[class]] * left[(class, column)] / values[column].sqrt()
         });
         FittedVectors { left, right, energies: values.into_iter().map(f64::sqrt).collect() }
     }

@@ -217,7 +217,7 @@ impl Seli {
     }
 
     fn geometry(&self, count: u64, kind: usize) -> ClassGeometry {
-        let reach = self.spectrum.kinds().kinds().get(kind).map_or(f64::NAN, reach);
+        let reach = reach(&self.spectrum.kinds().kinds()[kind]);
         let inverse = self.spectrum.diagonal(|value| value.sqrt().recip(), kind);
         ClassGeometry {
             count,

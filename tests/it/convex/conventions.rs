@@ -233,7 +233,8 @@ fn audits_of_soft_labels_refuse_what_does_not_fit() {
         audit_soft_labels(&data.with_labels(labels, kinds).unwrap(), point.head(), &minimum)
     };
     assert!(of(&[0, 0, 1], 2).is_ok());
-    assert_eq!(of(&[0, 1, 1], 2).unwrap_err(), Error::DifferentCounts);
+    let different = Error::DifferentCounts { class: 0, found: 1, expected: 2 };
+    assert_eq!(of(&[0, 1, 1], 2).unwrap_err(), different);
     assert!(matches!(of(&[0, 1, 2], 3), Err(Error::Shape { .. })));
     assert!(matches!(of(&[0, 0, 0], 2), Err(Error::EmptyClass { .. })));
     let classes = ConvexUfm::cross_entropy(ClassCounts::new(&[2, 1]).unwrap(), penalties());

@@ -181,13 +181,13 @@ fn bad_problems_are_named() {
         error(ConvexUfm::soft_labels(matrix, samples, regularization))
     };
     let message = labels(dmatrix![0.5, 0.1; 0.5, 0.8], &[3, 2], one());
-    assert!(message.contains("column_sums()[1]") && message.contains("must be 1"), "{message}");
+    assert!(message.contains("labels[1]") && message.contains("the sum 1"), "{message}");
     let message = labels(dmatrix![1.5, 0.0; -0.5, 1.0], &[3, 2], one());
     assert!(message.contains("labels[(1, 0)]"), "{message}");
     assert!(labels(dmatrix![f64::NAN, 0.0; 0.5, 1.0], &[3, 2], one()).contains("labels[(0, 0)]"));
     assert!(labels(dmatrix![1.0, 0.0; 0.0, 1.0], &[3], one()).contains("samples"));
     assert!(labels(dmatrix![1.0, 0.0; 0.0, 1.0], &[3, 0], one()).contains("class 1"));
-    assert!(labels(dmatrix![1.0, 1.0; 0.0, 0.0], &[3, 1], free()).contains("row_sums()[1]"));
+    assert!(labels(dmatrix![1.0, 1.0; 0.0, 0.0], &[3, 1], free()).contains("labels[(1, 0)]"));
     let squared = ConvexUfm::squared_error(counts(&[3, 2]), one()).unwrap();
     assert!(squared.critical_decay_product().is_err());
     let soft = ConvexUfm::soft_labels(DMatrix::identity(2, 2), &[3, 2], one()).unwrap();
