@@ -115,9 +115,7 @@ impl CodedClassWeights {
         let share = self.label_smoothing / self.weight.len() as f64;
         let entry = self.entry_weight(own);
         let mut label: Vec<f64> = self.weight.iter().map(|weight| share * weight / entry).collect();
-        if let Some(probability) = label.get_mut(class) {
-            *probability += (1.0 - self.label_smoothing) * own / entry;
-        }
+        label[class] += (1.0 - self.label_smoothing) * own / entry;
         Ok((label, entry * (counts.samples() as f64 / total)))
     }
 

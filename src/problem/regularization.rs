@@ -330,10 +330,10 @@ mod tests {
             found => panic!("{found:?}"),
         };
         for (first, last) in [(0, 1), (4, 4), (5, 9)] {
-            assert_eq!(refused(first, last), ("layers.start()", first as f64));
+            assert_eq!(refused(first, last), ("layers", first as f64));
         }
         for (first, last) in [(3, 2), (3, 4), (1, 5)] {
-            assert_eq!(refused(first, last), ("layers.end()", last as f64));
+            assert_eq!(refused(first, last), ("layers", last as f64));
         }
         let is_trailing = |layers: usize| decays().check_trailing(layers).is_ok();
         assert_eq!([0, 1, 3, 4, 5].map(is_trailing), [false, true, true, false, false]);

@@ -98,12 +98,9 @@ impl FixedHeadUfm {
         let classes = head.classes();
         let smoothed = self.label_smoothing / classes as f64;
         let mut label = vec![smoothed; classes];
-        if let Some(own) = label.first_mut() {
-            *own += 1.0 - self.label_smoothing;
-        }
+        label[0] += 1.0 - self.label_smoothing;
         let response = head.response(&label)?;
-        let margin =
-            response.logits.iter().take(1).sum::<f64>() * classes as f64 / (classes as f64 - 1.0);
+        let margin = response.logits[0] * classes as f64 / (classes as f64 - 1.0);
         Ok(FixedHeadMinimum { problem: self.clone(), head, margin, loss: response.loss })
     }
 }
