@@ -6,6 +6,7 @@ pub(crate) mod compensated;
 pub(crate) mod decay_roots;
 pub(crate) mod double_double;
 pub(crate) mod lanes;
+pub(crate) mod last_true;
 pub(crate) mod lbfgs;
 pub(crate) mod linalg;
 pub(crate) mod logarithm;

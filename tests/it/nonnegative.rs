@@ -9,6 +9,9 @@ use neural_collapse::models::nonnegative::{
 use neural_collapse::{
     Basis, Bias, ClassCounts, CrossEntropyUfm, Error, Prediction, Regularization,
 };
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 
 struct Case {
     counts: Vec<u64>,
@@ -190,6 +193,29 @@ fn classes_die_at_the_threshold() {
             let (expected, found) = (case.minimum().loss(), case.objective(3, true).lowest(6, 5));
             assert!((found - expected).abs() < 1e-10 && found > expected - 1e-13);
         }
+    }
+}
+
+/// With the largest factor all classes survive, with the next larger number one is dead, whatever rounding does.
+#[test]
+fn the_largest_decay_factor_is_the_last_number_at_which_all_survive() {
+    let mut random = SmallRng::seed_from_u64(11);
+    for _ in 0..300 {
+        let classes = random.random_range(2..7);
+        let counts: Vec<u64> = (0..classes).map(|_| random.random_range(1..2000)).collect();
+        let weights: Vec<f64> = (0..classes).map(|_| random.random_range(0.1..3.0)).collect();
+        let smoothing = *[0.0, random.random_range(0.0..0.9)].choose(&mut random).unwrap();
+        let mut decay = || 10_f64.powf(random.random_range(-8.0..0.0));
+        let decays = (decay(), decay());
+        let case = |factor: f64| {
+            let decays = (decays.0 * factor, decays.1 * factor);
+            Case::new(&counts, &weights, smoothing, decays, Bias::None)
+        };
+        let factor = case(1.0).ufm().largest_decay_factor();
+        let dead = |factor: f64| classes - case(factor).minimum().living_classes();
+        assert_eq!(dead(factor), 0, "{counts:?}, {weights:?}, {smoothing}, {decays:?}: {factor:e}");
+        let next = factor.next_up();
+        assert!(dead(next) > 0, "{counts:?}, {weights:?}, {smoothing}, {decays:?}: {next:e}");
     }
 }
 

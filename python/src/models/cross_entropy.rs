@@ -146,8 +146,8 @@ impl CrossEntropy {
         minimum.problem().smallest_surviving_count(class_weight).or_raise(slf.py())
     }
 
-    /// The factor on all decays from which on the first class is dead, for non-negative features. Raises NotAnsweredError for
-    /// other problems.
+    /// The largest factor on all decays at which no class is dead, for non-negative features. Raises NotAnsweredError for other
+    /// problems.
     fn largest_decay_factor(slf: &Bound<'_, Self>) -> PyResult<f64> {
         Ok(Self::nonnegative(slf, "the death of classes")?.problem().largest_decay_factor())
     }

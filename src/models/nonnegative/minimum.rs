@@ -151,7 +151,7 @@ impl NonnegativeMinimum {
 }
 
 /// α = ln(1 + (1 − K v)/v) with v = u + δ/K, where 1 − K v = (1 − δ) − K u; 0 where that is not positive.
-fn margin(problem: &NonnegativeUfm, kind: &Kind<1>) -> f64 {
+pub(super) fn margin(problem: &NonnegativeUfm, kind: &Kind<1>) -> f64 {
     let classes = problem.counts().classes() as f64;
     let [weight] = kind.numbers;
     let pull = problem.counts().samples() as f64 * problem.root_of_decays()

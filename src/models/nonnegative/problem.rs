@@ -141,81 +141,9 @@ impl NonnegativeUfm {
         Kinds::new(&self.counts, [self.class_weights()])
     }
 
-    /// The number of samples that a class of weight ω must exceed to live: N²κ²K/((K−1)(1−δ)²ω²).
-    ///
-    /// ```
-    /// use neural_collapse::models::nonnegative::NonnegativeUfm;
-    /// use neural_collapse::{ClassCounts, Regularization};
-    ///
-    /// let counts = ClassCounts::new(&[60, 40, 14, 13])?;
-    /// let ufm = NonnegativeUfm::new(counts, Regularization::new(&[2e-2], 3.1e-2)?)?;
-    /// let least = ufm.smallest_surviving_count(1.0)?;
-    /// assert!(13.0 < least && least < 14.0);
-    /// let minimum = ufm.global_minimum()?;
-    /// assert!(minimum.margin(2) > Some(0.0) && minimum.margin(3) == Some(0.0));
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] if the weight is not positive and finite, [`Error::Unrepresentable`] if the number is
-    /// too large.
-    pub fn smallest_surviving_count(&self, class_weight: f64) -> Result<f64> {
-        crate::error::check_positive("class_weight", class_weight)?;
-        let classes = self.counts.classes() as f64;
-        let root = self.counts.samples() as f64 * self.root_of_decays()
-            / ((1.0 - self.label_smoothing) * class_weight);
-        let count = root * root * classes / (classes - 1.0);
-        if count.is_finite() {
-            return Ok(count);
-        }
-        let log10 = 2.0 * root.log10();
-        Err(Error::Unrepresentable { quantity: "the smallest surviving count", log10 })
-    }
-
-    /// The decay product λ_W λ_H from which on the first class dies: min_k ω_k² n_k (1−δ)² (K−1)/(N² K).
-    ///
-    /// ```
-    /// use neural_collapse::models::nonnegative::NonnegativeUfm;
-    /// use neural_collapse::{ClassCounts, Regularization};
-    ///
-    /// let ufm = |decay| {
-    ///     let regularization = Regularization::new(&[decay], decay)?;
-    ///     NonnegativeUfm::new(ClassCounts::new(&[40, 10])?, regularization)
-    /// };
-    /// let critical = ufm(1e-3)?.critical_decay_product().sqrt();
-    /// assert!(ufm(critical * 0.999)?.global_minimum()?.margin(1) > Some(0.0));
-    /// assert_eq!(ufm(critical * 1.001)?.global_minimum()?.margin(1), Some(0.0));
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    #[must_use]
-    pub fn critical_decay_product(&self) -> f64 {
-        let (classes, samples) = (self.counts.classes() as f64, self.counts.samples() as f64);
-        let root = |kind: &crate::problem::kinds::Kind<1>| {
-            let [weight] = kind.numbers;
-            weight * (1.0 - self.label_smoothing) / samples * (kind.size as f64).sqrt()
-        };
-        let least = self.kinds().kinds().iter().map(root).fold(f64::INFINITY, f64::min);
-        least * least * (classes - 1.0) / classes
-    }
-
-    /// The factor on both decays from which on the first class is dead, √(λ*/(λ_W λ_H)) with the
-    /// [critical product](Self::critical_decay_product) λ*; below 1 if one is dead already.
-    ///
-    /// ```
-    /// use neural_collapse::models::nonnegative::NonnegativeUfm;
-    /// use neural_collapse::{ClassCounts, Regularization};
-    ///
-    /// let ufm = |decay| {
-    ///     NonnegativeUfm::new(ClassCounts::new(&[40, 10])?, Regularization::new(&[decay], decay)?)
-    /// };
-    /// let factor = ufm(1e-3)?.largest_decay_factor();
-    /// assert!(ufm(1e-3 * factor * 0.999)?.global_minimum()?.margin(1) > Some(0.0));
-    /// assert_eq!(ufm(1e-3 * factor * 1.001)?.global_minimum()?.margin(1), Some(0.0));
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    #[must_use]
-    pub fn largest_decay_factor(&self) -> f64 {
-        self.critical_decay_product().sqrt() / self.root_of_decays()
+    /// The same problem with both decays multiplied by a factor.
+    pub(crate) fn with_scaled_decays(&self, factor: f64) -> Result<Self> {
+        Ok(Self { regularization: self.regularization.scaled(factor)?, ..self.clone() })
     }
 
     /// κ = √(λ_W λ_H), without underflow on the way.

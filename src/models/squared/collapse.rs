@@ -5,13 +5,10 @@ use crate::models::regime::Regime;
 use crate::models::squared::direction::Direction;
 use crate::models::squared::minimum::GlobalMinimum;
 use crate::models::squared::potential::Potential;
+use crate::numerics::last_true::last_true;
 use crate::numerics::nth_root::root_of_ratio;
 use crate::problem::counts::check_count;
 use crate::problem::regularization::{Bias, Regularization};
-
-/// How many neighboring numbers [`GlobalMinimum::largest_decay_factor`] looks at: rounding errors of the decays
-/// and of a need fewer.
-const MAX_NEIGHBORS: usize = 64;
 
 impl GlobalMinimum {
     /// The largest factor by which all of λ₁, …, λ_M and λ_H can be multiplied before a direction that
@@ -39,20 +36,8 @@ impl GlobalMinimum {
     pub fn largest_decay_factor(&self) -> Option<f64> {
         let weakest = self.weakest_direction()?;
         let margin = self.threshold() / weakest.ratio();
-        let mut factor = power_of_depth(margin, self.problem().regularization().layers());
-        for _ in 0..MAX_NEIGHBORS {
-            if self.survives(&weakest, factor) {
-                break;
-            }
-            factor = factor.next_down();
-        }
-        for _ in 0..MAX_NEIGHBORS {
-            if !self.survives(&weakest, factor.next_up()) {
-                break;
-            }
-            factor = factor.next_up();
-        }
-        Some(factor)
+        let estimate = power_of_depth(margin, self.problem().regularization().layers());
+        Some(last_true(estimate, |factor| self.survives(&weakest, factor)))
     }
 
     /// The [critical imbalance ratio](critical_imbalance_ratio) of this problem, whose classes have two sizes: how many
