@@ -1,9 +1,11 @@
 //! One name for the minima of all models, chosen by the training objective.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::models::contrastive::{UnitFeatures, UnitMinimum};
 use crate::models::convex::{ConvexMinimum, ConvexUfm};
-use crate::models::cross_entropy::{CrossEntropyUfm, Landscape};
+use crate::models::cross_entropy::{CrossEntropyUfm, Landscape, LossMean};
 use crate::models::fixed_head::{FixedHeadMinimum, FixedHeadUfm};
 use crate::models::layer_peeled::{LayerPeeled, LayerPeeledMinimum};
 use crate::models::low_rank::{LowRankMinimum, LowRankProblem, Search};
@@ -62,6 +64,8 @@ struct Effort<'a> {
 /// A problem of classes with decays.
 struct Penalized<'a> {
     regularization: &'a Regularization,
+    /// Of the loss of every sample, beside the class weights.
+    factor: f64,
     class_weights: &'a [f64],
     label_smoothing: f64,
     logit_offsets: &'a [f64],
@@ -107,9 +111,10 @@ impl AnyModel {
         effort: Effort<'_>,
     ) -> Result<Self> {
         match objective {
-            TrainingObjective::Penalized { loss_function, regularization, .. } => {
+            TrainingObjective::Penalized { loss_function, factor, regularization } => {
                 let problem = Penalized {
                     regularization,
+                    factor: *factor,
                     class_weights: &[],
                     label_smoothing: 0.0,
                     logit_offsets: &[],
@@ -131,6 +136,7 @@ impl AnyModel {
             } => {
                 let problem = Penalized {
                     regularization,
+                    factor: 1.0,
                     class_weights,
                     label_smoothing: *label_smoothing,
                     logit_offsets,
@@ -149,6 +155,7 @@ impl AnyModel {
             } => {
                 let problem = Penalized {
                     regularization,
+                    factor: 1.0,
                     class_weights,
                     label_smoothing: *label_smoothing,
                     logit_offsets: &[],
@@ -259,8 +266,8 @@ impl Penalized<'_> {
     }
 
     fn cross_entropy(self, effort: Effort<'_>) -> Result<AnyModel> {
-        if self.is_uniform() && self.is_wide() {
-            return self.landscape(effort);
+        if let (Some(mean), true) = (self.loss_mean(), self.is_wide()) {
+            return self.landscape(mean, effort);
         }
         if self.regularization.depth() == 1 {
             let ufm = ConvexUfm::cross_entropy(self.counts.clone(), self.regularization.clone())?;
@@ -289,7 +296,7 @@ impl Penalized<'_> {
     }
 
     fn convex(&self, ufm: ConvexUfm, effort: Effort<'_>) -> Result<AnyModel> {
-        let ufm = match self.class_weights {
+        let ufm = match &*self.weights() {
             [] => ufm,
             weights => ufm.with_class_weights(weights)?,
         };
@@ -311,7 +318,7 @@ impl Penalized<'_> {
         search: &Search,
         effort: Effort<'_>,
     ) -> Result<AnyModel> {
-        let problem = match self.class_weights {
+        let problem = match &*self.weights() {
             [] => problem,
             weights => problem.with_class_weights(weights)?,
         };
@@ -323,10 +330,10 @@ impl Penalized<'_> {
         Ok(AnyModel::LowRank(problem.minimize(search, effort.monitor)?))
     }
 
-    fn landscape(self, effort: Effort<'_>) -> Result<AnyModel> {
+    fn landscape(self, mean: LossMean, effort: Effort<'_>) -> Result<AnyModel> {
         let size = self.counts.largest();
         let ufm = CrossEntropyUfm::new(self.counts.classes(), size, self.regularization.clone())?;
-        let ufm = ufm.with_label_smoothing(self.label_smoothing)?;
+        let ufm = ufm.with_loss_mean(mean).with_label_smoothing(self.label_smoothing)?;
         let ufm = match self.widths {
             Some(widths) => ufm.with_widths(widths)?,
             None => ufm,
@@ -359,7 +366,24 @@ impl Penalized<'_> {
 
     /// Whether neither weights nor smoothing change the loss.
     fn is_plain(&self) -> bool {
-        self.label_smoothing == 0.0 && self.class_weights.iter().all(|&weight| weight == 1.0)
+        self.label_smoothing == 0.0 && self.common_weight() == Some(1.0)
+    }
+
+    /// The weights of all classes, none if they are 1.
+    fn weights(&self) -> Cow<'_, [f64]> {
+        if self.factor == 1.0 {
+            return self.class_weights.into();
+        }
+        let classes = self.counts.classes();
+        (0..classes)
+            .map(|class| self.factor * self.class_weights.get(class).unwrap_or(&1.0))
+            .collect()
+    }
+
+    /// What the loss of every sample is multiplied by, if that is one number.
+    fn common_weight(&self) -> Option<f64> {
+        let first = self.class_weights.first().copied().unwrap_or(1.0);
+        self.class_weights.iter().all(|&weight| weight == first).then_some(self.factor * first)
     }
 
     /// Whether constants are added to the logits that are not all alike.
@@ -367,11 +391,17 @@ impl Penalized<'_> {
         self.logit_offsets.iter().any(|offset| self.logit_offsets.first() != Some(offset))
     }
 
-    /// Whether all classes count alike.
-    fn is_uniform(&self) -> bool {
-        !self.has_offsets()
-            && self.counts.is_balanced()
-            && self.class_weights.iter().all(|&weight| weight == 1.0)
+    /// What the sum of the losses is divided by in the landscape of this problem; `None` unless all classes count
+    /// alike, by such a number.
+    fn loss_mean(&self) -> Option<LossMean> {
+        if self.has_offsets() || !self.counts.is_balanced() {
+            return None;
+        }
+        match self.common_weight()? {
+            1.0 => Some(LossMean::Samples),
+            0.5 => Some(LossMean::TwiceSamples),
+            _ => None,
+        }
     }
 
     /// Whether the widths leave room for the rank K − 1.

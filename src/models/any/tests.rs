@@ -110,6 +110,43 @@ fn cross_entropies_have_a_landscape_a_program_or_a_search() {
     }
 }
 
+/// Half the loss is that of a mean over 2N samples, other shares are class weights.
+#[test]
+fn factors_of_the_loss_count() {
+    let objective = |loss_function, factor, depth| TrainingObjective::Penalized {
+        loss_function,
+        factor,
+        regularization: decays(depth, Bias::None),
+    };
+    let (cross_entropy, squared) = (LossFunction::CrossEntropy, LossFunction::SquaredError);
+    let several =
+        "cross-entropy with several layers and class weights or classes of different sizes";
+    let changed = "class weights or smoothing beside the squared loss and several layers";
+    for (objective, expected) in [
+        (objective(cross_entropy, 0.5, 2), "landscape"),
+        (objective(cross_entropy, 0.25, 1), "convex"),
+        (objective(cross_entropy, 0.25, 2), several),
+        (objective(squared, 0.5, 1), "convex"),
+        (objective(squared, 0.5, 2), changed),
+    ] {
+        assert_eq!(chosen(&objective, ALIKE, None, false), expected, "{objective:?}");
+    }
+    let counts = ClassCounts::new(ALIKE).unwrap();
+    let loss = |factor, decay: f64| {
+        let objective = TrainingObjective::Penalized {
+            loss_function: cross_entropy,
+            factor,
+            regularization: Regularization::new(&[decay], decay).unwrap(),
+        };
+        AnyModel::new(&objective, counts.clone(), None).unwrap().prediction().loss()
+    };
+    // A share of the loss beside decays is that share of the loss beside larger decays.
+    for factor in [0.5, 0.25] {
+        let expected = factor * loss(1.0, 1e-3 / factor);
+        assert!((loss(factor, 1e-3) / expected - 1.0).abs() < 1e-10, "{factor}");
+    }
+}
+
 #[test]
 fn nonnegative_features_have_one_layer_and_no_offsets() {
     let objective = |depth, offsets: &[f64]| TrainingObjective::WeightedCrossEntropy {
