@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use clap::builder::UnknownArgumentValueParser;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use neural_collapse::models::AnyModel;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{Basis, Bias, ClassCounts, Regularization};
 
-use super::Arguments;
 use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
@@ -230,13 +229,8 @@ const UNIT_VECTORS_TAKE: &str = "--loss spherical-ce and --loss supcon take --co
 
 /// Ends the program with exit status 2.
 fn misused(message: &str) -> ! {
-    let mut command = Arguments::command();
-    command.build();
-    let error = match command.find_subcommand_mut("predict") {
-        Some(predict) => predict.error(ErrorKind::ArgumentConflict, message),
-        None => command.error(ErrorKind::ArgumentConflict, message),
-    };
-    error.exit()
+    let command = Command::new("predict").bin_name("neural-collapse predict");
+    PredictArguments::augment_args(command).error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 impl HeadArguments {

@@ -2,11 +2,12 @@
 
 use nalgebra::DMatrix;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::models::convex::SMALL_BUDGET;
 use crate::models::convex::budget::BudgetSolution;
 use crate::models::convex::data::{Column, Data, Fidelity};
-use crate::models::layer_peeled::LayerPeeled;
+use crate::models::layer_peeled::problem::LayerPeeled;
 use crate::models::layer_peeled::two_sizes::TwoSizes;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{product, transposed};
@@ -15,6 +16,15 @@ use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::regularization::Bias;
 
 /// The global minimum of a [`LayerPeeled`] model: unique up to rotations of the feature space.
+///
+/// ```
+/// use neural_collapse::{ClassCounts, LayerPeeled, Prediction};
+///
+/// // Balanced: ln(1 + (K−1) exp(−K/(K−1)·√(E_W E_H))).
+/// let minimum = LayerPeeled::new(ClassCounts::balanced(5, 20)?, 4.0, 1.0)?.global_minimum()?;
+/// assert!((minimum.loss() - (4.0 * (-2.5_f64).exp()).ln_1p()).abs() < 1e-15);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerPeeledMinimum {
     problem: LayerPeeled,
@@ -27,14 +37,71 @@ pub struct LayerPeeledMinimum {
     /// Their left and right singular vectors, an entry for each class of a group.
     pub(super) left: DMatrix<f64>,
     pub(super) right: DMatrix<f64>,
-    loss: f64,
+    pub(super) loss: f64,
     multiplier: f64,
     /// A lower bound of all values, if there is no closed form.
     pub(super) lower_bound: Option<f64>,
 }
 
+impl LayerPeeled {
+    /// The global minimum.
+    ///
+    /// Balanced: a simplex ETF with ‖w_k‖² = E_W and ‖h_k‖² = E_H, aligned. Two sizes: by two nested
+    /// scalar equations, each solved in a bracket with a bounded number of steps; the logits are then
+    /// found with an absolute error of about 10⁻¹⁵. Other sizes: by the convex program with prices for the norm, until
+    /// one spends the budget. Small budgets with a single largest class are solved as what they are in the limit, the
+    /// budget times a fixed direction, and corrected from there, so that their digits do not suffer.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, LayerPeeled, Prediction};
+    ///
+    /// let counts = ClassCounts::new(&[100, 60, 30, 10, 10])?;
+    /// let minimum = LayerPeeled::new(counts, 3.0, 2.0)?.global_minimum()?;
+    /// let gap = minimum.loss() - minimum.lower_bound().unwrap();
+    /// assert!(gap < 1e-9 * minimum.loss());
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`] if E_W E_H or E_W/E_H is out of the range of `f64`, or the loss is too small for it;
+    /// [`Error::NoConvergence`] if no finite point was found.
+    ///
+    /// Source: Theorem 1 (balanced) and section "Imbalanced training" of Fang et al. (PNAS 2021).
+    pub fn global_minimum(&self) -> Result<LayerPeeledMinimum> {
+        self.global_minimum_with(&())
+    }
+
+    /// [`global_minimum`](Self::global_minimum) under the eyes of a monitor, which hears of each step of the convex
+    /// program.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Cancelled`] if the monitor ends the work.
+    pub fn global_minimum_with(&self, monitor: &dyn Monitor) -> Result<LayerPeeledMinimum> {
+        let aspect = self.weight_energy().sqrt() / self.feature_energy().sqrt();
+        for (quantity, value) in [
+            ("the nuclear norm K√(E_W E_H)", self.nuclear_norm()),
+            ("the ratio √(E_W/E_H)", aspect),
+        ] {
+            if !value.is_normal() {
+                return Err(Error::Unrepresentable { quantity, log10: value.log10() });
+            }
+        }
+        let problem = self.clone();
+        match self.counts().groups() {
+            [_] => Ok(LayerPeeledMinimum::balanced(problem, aspect)),
+            // Two nested equations know the logits to absolute digits only, the contrasts apart.
+            [large, small] if large.class_count > 1 || self.nuclear_norm() > SMALL_BUDGET => {
+                let sizes = [large.size as f64, small.size as f64];
+                let classes = [large.class_count as f64, small.class_count as f64];
+                Ok(LayerPeeledMinimum::of_two_sizes(problem, aspect, sizes, classes))
+            }
+            _ => LayerPeeledMinimum::of_any_sizes(problem, aspect, monitor),
+        }
+    }
+}
+
 impl LayerPeeledMinimum {
-    pub(super) fn balanced(problem: LayerPeeled, aspect: f64) -> Self {
+    fn balanced(problem: LayerPeeled, aspect: f64) -> Self {
         let others = problem.counts().classes() as f64 - 1.0;
         let logit = problem.nuclear_norm() / others;
         let unlikely = (-logit).exp();
@@ -51,12 +118,7 @@ impl LayerPeeledMinimum {
         }
     }
 
-    pub(super) fn of_two_sizes(
-        problem: LayerPeeled,
-        aspect: f64,
-        sizes: [f64; 2],
-        classes: [f64; 2],
-    ) -> Self {
+    fn of_two_sizes(problem: LayerPeeled, aspect: f64, sizes: [f64; 2], classes: [f64; 2]) -> Self {
         let log_ratio = ((sizes[0] - sizes[1]) / sizes[1]).ln_1p();
         let (reduced, delta) = TwoSizes { classes }.solve(problem.nuclear_norm(), log_ratio);
         let samples = problem.counts().samples() as f64;
@@ -86,11 +148,7 @@ impl LayerPeeledMinimum {
     }
 
     /// By the convex program.
-    pub(super) fn of_any_sizes(
-        problem: LayerPeeled,
-        aspect: f64,
-        monitor: &dyn Monitor,
-    ) -> Result<Self> {
+    fn of_any_sizes(problem: LayerPeeled, aspect: f64, monitor: &dyn Monitor) -> Result<Self> {
         let data = program(problem.counts());
         let solution = data.within_budget(problem.nuclear_norm(), monitor)?;
         Ok(Self::of_solution(problem, aspect, solution))
@@ -124,21 +182,6 @@ impl LayerPeeledMinimum {
         &self.problem
     }
 
-    /// The loss at the global minimum.
-    ///
-    /// ```
-    /// use neural_collapse::{ClassCounts, LayerPeeled};
-    ///
-    /// // Balanced: ln(1 + (K−1) exp(−K/(K−1)·√(E_W E_H))).
-    /// let minimum = LayerPeeled::new(ClassCounts::balanced(5, 20)?, 4.0, 1.0)?.global_minimum()?;
-    /// assert!((minimum.loss() - (4.0 * (-2.5_f64).exp()).ln_1p()).abs() < 1e-15);
-    /// # Ok::<(), neural_collapse::Error>(())
-    /// ```
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.loss
-    }
-
     /// The multiplier ν of the constraint ‖Z‖_* ≤ K√(E_W E_H): by how much the loss falls for each
     /// unit that it is relaxed by.
     ///
@@ -156,25 +199,13 @@ impl LayerPeeledMinimum {
         minority.is_some_and(|(group, &within)| group.class_count > 1 && within == 0.0)
     }
 
-    /// The Gram matrix W Wᵀ of the classifier.
-    #[must_use]
-    pub fn classifier_gram(&self) -> ClassMatrix {
-        self.matrix(self.aspect, &self.left, &self.left)
-    }
-
-    /// The Gram matrix H̄ᵀH̄ of the class means. All samples of a class have the same features.
-    #[must_use]
-    pub fn class_means_gram(&self) -> ClassMatrix {
-        self.matrix(self.aspect.recip(), &self.right, &self.right)
-    }
-
-    /// The outputs Z = W H̄; column k belongs to class k.
-    #[must_use]
-    pub fn class_outputs(&self) -> ClassMatrix {
-        self.matrix(1.0, &self.left, &self.right)
-    }
-
-    fn matrix(&self, scale: f64, left: &DMatrix<f64>, right: &DMatrix<f64>) -> ClassMatrix {
+    /// Left singular vectors · scale·Σ · right ones, an entry for each class.
+    pub(super) fn matrix(
+        &self,
+        scale: f64,
+        left: &DMatrix<f64>,
+        right: &DMatrix<f64>,
+    ) -> ClassMatrix {
         let within: Vec<f64> = self.within.iter().map(|q| scale * q).collect();
         let mut scaled = left.clone();
         for (mut column, value) in scaled.column_iter_mut().zip(&self.between) {
@@ -184,19 +215,13 @@ impl LayerPeeledMinimum {
         ClassMatrix::from_contrasts(self.problem.counts(), &within, between)
     }
 
-    /// Every run of neighbouring classes of one size, in the order of the labels, with the geometry of
-    /// each of its classes.
-    pub fn class_runs(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {
-        self.problem.counts().runs().map(|run| (run, self.geometry_of(run)))
-    }
-
     /// The geometry of one class, or `None` if there is no such class.
     #[must_use]
     pub fn class(&self, class: usize) -> Option<ClassGeometry> {
         self.problem.counts().run_of(class).map(|run| self.geometry_of(run))
     }
 
-    fn geometry_of(&self, run: Run) -> ClassGeometry {
+    pub(super) fn geometry_of(&self, run: Run) -> ClassGeometry {
         let group = run.group;
         let members = self.problem.counts().groups()[group].class_count as f64;
         let within = self.within[group] * (members - 1.0) / members;
@@ -234,6 +259,12 @@ fn program(counts: &ClassCounts) -> Data {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prediction::Prediction;
+
+    fn model(runs: &[(u64, usize)], weight_energy: f64, feature_energy: f64) -> LayerPeeled {
+        let counts = ClassCounts::from_runs(runs.iter().copied()).unwrap();
+        LayerPeeled::new(counts, weight_energy, feature_energy).unwrap()
+    }
 
     fn same(found: &LayerPeeledMinimum, closed: &LayerPeeledMinimum, tolerance: f64) {
         let context = format!("{:?}", closed.problem);
@@ -241,7 +272,8 @@ mod tests {
         assert!(error.abs() < 1e-10, "{error:e}: {context}");
         assert!(found.lower_bound.is_none_or(|bound| bound <= closed.loss * (1.0 + 1e-13)));
         assert!((found.multiplier / closed.multiplier - 1.0).abs() < 1e-8, "{context}");
-        let [found, closed] = [found, closed].map(|minimum| minimum.class_outputs().to_dense());
+        let [found, closed] =
+            [found, closed].map(|minimum| minimum.class_outputs().unwrap().to_dense());
         let (found, closed) = (found.unwrap(), closed.unwrap());
         let error = (&found - &closed).amax() / closed.amax();
         assert!(error < tolerance, "{error:e}: {context}{found}{closed}");
@@ -270,5 +302,46 @@ mod tests {
         let closed = problem.global_minimum().unwrap();
         let found = LayerPeeledMinimum::of_any_sizes(problem, closed.aspect, &()).unwrap();
         same(&found, &closed, 1e-9);
+    }
+
+    /// A single largest class with a small budget is left to the program, which keeps the digits.
+    #[test]
+    fn two_sizes_are_solved_in_closed_form_but_where_digits_would_suffer() {
+        let (closed, program) = ("proved", "proved_within_gap");
+        for (runs, energy, expected) in [
+            (&[(20, 3), (10, 3)][..], 1.0, closed),
+            (&[(20, 3), (10, 3)], 1e-6, closed),
+            (&[(50, 1), (10, 4)], 1.0, closed),
+            (&[(50, 1), (10, 4)], 1e-6, program),
+            (&[(20, 6)], 1e-6, closed),
+            (&[(20, 1), (10, 1), (5, 1)], 1.0, program),
+        ] {
+            let minimum = model(runs, energy, energy).global_minimum().unwrap();
+            assert_eq!(minimum.verdict().keyword(), expected, "{runs:?}, {energy}");
+        }
+        let edge = model(&[(50, 1), (10, 1)], 2.5e-7, 1.0);
+        assert_eq!(edge.nuclear_norm(), SMALL_BUDGET);
+        assert_eq!(edge.global_minimum().unwrap().verdict().keyword(), program);
+    }
+
+    /// Each class has the geometry of its run.
+    #[test]
+    fn classes_are_asked_for_one_by_one() {
+        let minimum = model(&[(1000, 2), (10, 3), (1000, 1)], 1.0, 2.0).global_minimum().unwrap();
+        for (run, geometry) in minimum.class_runs().unwrap() {
+            for class in run.classes() {
+                assert_eq!(minimum.class(class), Some(geometry));
+            }
+        }
+        assert_eq!(minimum.class(6), None);
+        // The small classes share one classifier: two directions of the large ones, and one between both.
+        let values = minimum.singular_values(1..=1).unwrap();
+        let multiplicities: Vec<usize> = values.iter().map(|value| value.multiplicity).collect();
+        assert_eq!(multiplicities.iter().sum::<usize>(), 3);
+        assert_eq!(minimum.rank(), 3);
+        // A small budget goes to the large classes alone.
+        let small = model(&[(20, 3), (10, 3)], 1e-6, 1e-6).global_minimum().unwrap();
+        assert_eq!((small.rank(), small.singular_values(1..=1).unwrap().len()), (2, 1));
+        assert!(minimum.is_unique() && minimum.bias().is_none() && minimum.widths().is_none());
     }
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::geometry::family::Subset;
 use crate::models::convex::PROOF;
-use crate::models::layer_peeled::LayerPeeledMinimum;
+use crate::models::layer_peeled::minimum::LayerPeeledMinimum;
 use crate::numerics::linalg::singular_values;
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
@@ -115,11 +115,11 @@ impl Prediction for LayerPeeledMinimum {
     }
 
     fn loss(&self) -> f64 {
-        Self::loss(self)
+        self.loss
     }
 
     fn lower_bound(&self) -> Option<f64> {
-        Some(self.lower_bound.unwrap_or_else(|| Self::loss(self)))
+        Some(self.lower_bound.unwrap_or(self.loss))
     }
 
     fn is_unique(&self) -> bool {
@@ -127,7 +127,7 @@ impl Prediction for LayerPeeledMinimum {
     }
 
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
-        Ok(Self::class_runs(self).collect())
+        Ok(self.problem().counts().runs().map(|run| (run, self.geometry_of(run))).collect())
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
@@ -165,15 +165,15 @@ impl Prediction for LayerPeeledMinimum {
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
         self.equivalent_decays()?.check_trailing(layers)?;
-        Ok(self.classifier_gram())
+        Ok(self.matrix(self.aspect, &self.left, &self.left))
     }
 
     fn class_means_gram(&self) -> Result<ClassMatrix> {
-        Ok(Self::class_means_gram(self))
+        Ok(self.matrix(self.aspect.recip(), &self.right, &self.right))
     }
 
     fn class_outputs(&self) -> Result<ClassMatrix> {
-        Ok(Self::class_outputs(self))
+        Ok(self.matrix(1.0, &self.left, &self.right))
     }
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {

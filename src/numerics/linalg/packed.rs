@@ -5,39 +5,26 @@
 //! each call, here the left one is arranged once for all the columns that it meets, and these are read where they
 //! are. Without the feature the product is nalgebra's.
 
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, Matrix, RealField, Storage, U1};
+use nalgebra::{DMatrix, DMatrixView, Dyn, U1};
 
+use self::operand::convert;
 use super::reshape::reshape;
 use crate::numerics::lanes::Lanes;
 use crate::numerics::simd::LINE;
 
 #[cfg(not(feature = "simd"))]
 pub(crate) use general::Packed;
+pub(crate) use operand::{Columns, Numbers, Operand};
 #[cfg(feature = "simd")]
 pub(crate) use vectors::Packed;
 
 #[cfg(any(test, not(feature = "simd")))]
 mod general;
+mod operand;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "simd")]
 mod vectors;
-
-/// A matrix or a view.
-pub(crate) type Operand<T, S> = Matrix<T, Dyn, Dyn, S>;
-
-/// Where the numbers of a matrix or of a view are.
-pub(crate) trait Numbers<T: RealField + Copy>: Storage<T, Dyn, Dyn> + Sync {}
-impl<T: RealField + Copy, S: Storage<T, Dyn, Dyn> + Sync> Numbers<T> for S {}
-
-/// Columns at equal distances in memory, each of which lies in one piece.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Columns<'a, T> {
-    pub(crate) numbers: &'a [T],
-    /// From the beginning of one column to that of the next.
-    pub(crate) stride: usize,
-    pub(crate) count: usize,
-}
 
 /// A block of columns to be multiplied.
 ///
@@ -102,31 +89,6 @@ impl<T: Lanes> Block<T> {
     /// What the product reads.
     pub(crate) fn as_columns(&self) -> Columns<'_, T> {
         Columns { numbers: &self.numbers, stride: self.stride(), count: self.shape.1 }
-    }
-}
-
-/// Writes what `number` makes of the entries of a matrix to memory with other strides, in the order in which they are
-/// read.
-fn convert<T: RealField + Copy, U: RealField + Copy>(
-    matrix: &Operand<U, impl Numbers<U>>,
-    out: &mut [T],
-    (row_stride, column_stride): (usize, usize),
-    number: impl Fn(U) -> T,
-) {
-    let (rows, columns) = matrix.shape();
-    if matrix.is_empty() {
-        return;
-    }
-    let (shape, strides) = ((Dyn(rows), Dyn(columns)), (Dyn(row_stride), Dyn(column_stride)));
-    let mut out = DMatrixViewMut::from_slice_with_strides_generic(
-        out, shape.0, shape.1, strides.0, strides.1,
-    );
-    // nalgebra goes through matrices column by column.
-    if matrix.strides().0 <= matrix.strides().1 {
-        return out.zip_apply(matrix, |out, entry| *out = number(entry));
-    }
-    for (mut out, row) in out.row_iter_mut().zip(matrix.row_iter()) {
-        out.zip_apply(&row, |out, entry| *out = number(entry));
     }
 }
 

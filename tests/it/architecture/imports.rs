@@ -6,7 +6,7 @@ use std::path::Path;
 use super::tokens::tokens;
 
 /// A path in the source or the place of a module, one word a segment.
-type Segments = Vec<String>;
+pub type Segments = Vec<String>;
 
 /// A crate's modules by their paths; one module for each file.
 pub struct Modules(BTreeMap<Segments, Module>);
@@ -16,6 +16,8 @@ struct Module {
     paths: Vec<Written>,
     /// What the names that `use` introduces stand for.
     names: BTreeMap<String, Segments>,
+    /// The names in the code itself, outside of `use` and not behind a path or a dot.
+    bare: BTreeSet<String>,
 }
 
 /// A path in the code.
@@ -23,8 +25,8 @@ struct Written {
     path: Segments,
     /// The module, possibly an inline one, that it is written in.
     inside: Segments,
-    /// Whether it is there to be used from elsewhere.
-    exported: bool,
+    /// The name under which it is there to be used from elsewhere.
+    exported: Option<String>,
 }
 
 /// How many names may stand for other names in turn.
@@ -33,9 +35,7 @@ const ALIASES: usize = 16;
 impl Modules {
     /// All files below `directory`, but those of tests.
     pub fn of(directory: &Path) -> Self {
-        let mut sources = Vec::new();
-        read(directory, &mut Vec::new(), &mut sources);
-        Self::from_sources(&sources)
+        Self::from_sources(&sources(directory))
     }
 
     /// Modules of the given places and sources.
@@ -50,12 +50,15 @@ impl Modules {
     }
 
     /// The pairs of a module and one that it imports from, as `numerics::linalg`. An item belongs to the module
-    /// that defines it, wherever it is re-exported; that a module re-exports what is below it is no import.
+    /// that defines it, wherever it is re-exported; that a module re-exports what is below it is no import, unless its
+    /// own code has the name too.
     pub fn imports(&self) -> BTreeSet<(String, String)> {
         let of_module = |(place, module): (&Segments, &Module)| -> Vec<(String, String)> {
             let targets = module.paths.iter().filter_map(|Written { path, inside, exported }| {
                 let target = self.target(inside, path, 0)?;
-                let is_map = *exported && target.starts_with(place);
+                let is_only_exported =
+                    exported.as_ref().is_some_and(|name| !module.bare.contains(name));
+                let is_map = is_only_exported && target.starts_with(place);
                 (target != *place && !is_map).then_some(target)
             });
             targets.map(|target| (place.join("::"), target.join("::"))).collect()
@@ -109,6 +112,13 @@ fn joined(place: &[String], name: &str) -> Segments {
     [place, &[name.to_owned()]].concat()
 }
 
+/// The places and sources of all files below `directory`, but those of tests.
+pub fn sources(directory: &Path) -> Vec<(Segments, String)> {
+    let mut sources = Vec::new();
+    read(directory, &mut Vec::new(), &mut sources);
+    sources
+}
+
 /// Adds all modules below a directory, whose modules are inside of `place`.
 fn read(directory: &Path, place: &mut Segments, sources: &mut Vec<(Segments, String)>) {
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -153,6 +163,7 @@ impl<'a> Reader<'a> {
                     self.inline.push(((*name).to_owned(), depth));
                     at += 2;
                 }
+                ("mod", _) => at += 1,
                 ("{", _) => depth += 1,
                 ("}", _) => {
                     self.inline.pop_if(|(_, start)| *start == depth);
@@ -165,12 +176,15 @@ impl<'a> Reader<'a> {
                 _ if self.begins_path(tokens, at) => {
                     let mut path = vec![tokens[at].to_owned()];
                     while let ["::", name, ..] = tokens[at + 1..]
-                        && name.starts_with(|sign: char| sign.is_alphabetic() || sign == '_')
+                        && is_name(name)
                     {
                         path.push(name.to_owned());
                         at += 2;
                     }
-                    self.add(path, false);
+                    self.add(path, None);
+                }
+                (word, _) if is_name(word) && !follows_path(&tokens[..at]) => {
+                    self.module.bare.insert(word.to_owned());
                 }
                 _ => {}
             }
@@ -191,7 +205,7 @@ impl<'a> Reader<'a> {
         let visibility = before.ends_with(&["(", "in"]);
         goes_on
             && !visibility
-            && !matches!(before.last(), Some(&("::" | ".")))
+            && !follows_path(before)
             && (matches!(tokens[at], "crate" | "self" | "super")
                 || self.places.contains(&joined(self.place, tokens[at])[..]))
     }
@@ -237,15 +251,24 @@ impl<'a> Reader<'a> {
         let is_glob = path.last().is_some_and(|last| last == "*");
         path.pop_if(|last| is_glob || last == "self");
         let name = alias.map(str::to_owned).or_else(|| path.last().cloned());
-        if let Some(name) = name.filter(|_| !is_glob) {
+        if let Some(name) = name.clone().filter(|_| !is_glob) {
             self.module.names.insert(name, path.clone());
         }
-        self.add(path, exported);
+        self.add(path, name.filter(|_| exported));
     }
 
-    fn add(&mut self, path: Segments, exported: bool) {
+    fn add(&mut self, path: Segments, exported: Option<String>) {
         self.module.paths.push(Written { path, inside: self.current(), exported });
     }
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|sign: char| sign.is_alphabetic() || sign == '_')
+}
+
+/// Whether what comes after these tokens is named by a path or belongs to a value.
+fn follows_path(tokens: &[&str]) -> bool {
+    matches!(tokens.last(), Some(&("::" | ".")))
 }
 
 /// Whether the tokens end with a visibility.
@@ -269,6 +292,8 @@ fn paths_lead_to_the_modules_of_their_items() {
     let modules = Modules::from_sources(
         &[
             ("", "pub use a::Item; mod a; mod b;"),
+            ("c", "pub use low::Used; pub use low::Unused; fn f(unused: Used) { self.Unused }"),
+            ("c::low", "use super::g;"),
             ("a", "pub(crate) use inner::{self, Item, Other as Renamed}; use other::Thing;"),
             ("a::inner", "mod sealed { fn f() { super::super::inner::g(); crate::b::h() } }"),
             ("a::user", "use super::{Renamed, Thing, Own}; pub(in crate::b) struct S;"),
@@ -288,6 +313,8 @@ fn paths_lead_to_the_modules_of_their_items() {
         "b → a::user",
         "b → b::deep",
         "b::deep → a",
+        "c → c::low",
+        "c::low → c",
     ];
     assert_eq!(found, expected);
 }

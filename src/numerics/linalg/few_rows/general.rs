@@ -1,6 +1,6 @@
 //! Inner products with few rows by plain loops.
 
-use super::{Centered, Found, TOGETHER};
+use super::centered::{Centered, Found, TOGETHER};
 use crate::numerics::linalg::packed::{Numbers, Operand};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::Prefetch;

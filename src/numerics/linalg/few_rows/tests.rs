@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::{Centered, Found, general};
+use super::centered::{Centered, Found};
+use super::general;
 use crate::numerics::scalar::Scalar;
 
 /// What both ways find, whichever there are.

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Centered, Found, TOGETHER};
+use super::centered::{Centered, Found, TOGETHER};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::linalg::packed::{Numbers, Operand};
 use crate::numerics::scalar::Scalar;

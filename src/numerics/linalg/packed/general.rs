@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, RealField};
 
-use super::{Columns, Numbers, Operand};
+use super::operand::{Columns, Numbers, Operand};
 
 /// A matrix to multiply columns by.
 #[derive(Debug, Clone, PartialEq)]

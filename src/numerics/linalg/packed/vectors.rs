@@ -9,7 +9,7 @@ use std::ops::Range;
 use nalgebra::RealField;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Columns, Numbers, Operand, convert};
+use super::operand::{Columns, Numbers, Operand, convert};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::parallel;
 
