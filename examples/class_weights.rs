@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let plain = Seli::new(counts)?;
     let scaled = plain.clone().with_margins(&margins)?;
     for (name, seli) in [("margins of 1", plain), ("margins ∝ 1/√n", scaled)] {
-        let cosine = seli.classifier_gram().cosine(2, 3).unwrap_or(f64::NAN);
+        let cosine = seli.trailing_gram(1)?.cosine(2, 3).unwrap_or(f64::NAN);
         println!("  {name}: {cosine:.4}");
     }
     Ok(())

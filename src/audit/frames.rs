@@ -74,11 +74,7 @@ impl Measured<'_> {
             orthogonal_frame: to(narrowest >= classes, &orthogonal, &orthogonal)?,
             simplex_etf: to(wide, &simplex, &simplex)?,
             seli: match seli {
-                Some(seli) => to(
-                    true,
-                    &Prediction::trailing_gram(&seli, 1)?,
-                    &Prediction::class_outputs(&seli)?,
-                )?,
+                Some(seli) => to(true, &seli.trailing_gram(1)?, &seli.class_outputs()?)?,
                 None => None,
             },
         })

@@ -21,7 +21,7 @@ fn seli(counts: &[u64], margins: &[f64], scales: &[f64]) -> Seli {
 fn check_optimality(counts: &[u64], margins: &[f64], scales: &[f64]) {
     let classes = counts.len();
     let seli = seli(counts, margins, scales);
-    let outputs = dense(&seli.class_outputs());
+    let outputs = dense(&seli.class_outputs().unwrap());
     let size = outputs.amax();
     for y in 0..classes {
         for c in (0..classes).filter(|&c| c != y) {
@@ -55,29 +55,29 @@ fn check_optimality(counts: &[u64], margins: &[f64], scales: &[f64]) {
 
 /// The Gram matrices by a dense decomposition, and the explicit matrices.
 fn check_matrices(seli: &Seli, x: &DMatrix<f64>, roots: &[f64], rounding: f64) {
-    let classifier = dense(&seli.classifier_gram());
+    let classifier = dense(&seli.trailing_gram(1).unwrap());
     assert!((&classifier * &classifier - x * x.transpose()).norm() < rounding * x.norm_squared());
     let features = DMatrix::from_fn(x.nrows(), x.nrows(), |i, j| {
-        seli.class_means_gram().get(i, j).unwrap() * roots[i] * roots[j]
+        seli.class_means_gram().unwrap().get(i, j).unwrap() * roots[i] * roots[j]
     });
     assert!((&features * &features - x.transpose() * x).norm() < rounding * x.norm_squared());
     let point = seli.explicit(&Basis::Random(2)).unwrap();
     let (layer, means) = (&point.head().weights()[0], point.class_means().unwrap());
     let scale = x.norm();
     assert!((layer * layer.transpose() - classifier).norm() < rounding * scale);
-    let gram = dense(&seli.class_means_gram());
+    let gram = dense(&seli.class_means_gram().unwrap());
     assert!((means.transpose() * means - &gram).norm() < rounding * gram.norm());
-    let outputs = dense(&seli.class_outputs());
+    let outputs = dense(&seli.class_outputs().unwrap());
     assert!((layer * means - &outputs).norm() < rounding * outputs.norm());
     let squares: f64 = means.column_iter().zip(roots).map(|(h, r)| h.norm_squared() * r * r).sum();
     assert!(((layer.norm_squared() + squares) / 2.0 / seli.loss() - 1.0).abs() < rounding);
-    for (run, class) in seli.class_runs() {
+    for (run, class) in seli.class_runs().unwrap() {
         let k = run.first_class;
         let norms = [class.classifier_norm_squared, class.feature_norm_squared].map(Option::unwrap);
         assert!((norms[0] - layer.row(k).norm_squared()).abs() < rounding * scale);
         assert!((norms[1] / gram[(k, k)] - 1.0).abs() < rounding);
     }
-    let trait_values = Prediction::singular_values(seli, 1..=1).unwrap();
+    let trait_values = seli.singular_values(1..=1).unwrap();
     let count: usize = trait_values.iter().map(|value| value.multiplicity).sum();
     assert_eq!(count, x.nrows() - 1);
     assert!(!seli.has_scale());
@@ -156,7 +156,7 @@ fn ones_change_nothing() {
     let plain = Seli::new(ClassCounts::new(&counts).unwrap()).unwrap();
     let ones = seli(&counts, &[1.0; 4], &[1.0; 4]);
     assert_eq!(plain.loss(), ones.loss());
-    assert_eq!(dense(&plain.class_means_gram()), dense(&ones.class_means_gram()));
+    assert_eq!(dense(&plain.class_means_gram().unwrap()), dense(&ones.class_means_gram().unwrap()));
     assert!(plain.verdict().is_proved() && ones.verdict().is_proved());
 }
 
@@ -166,7 +166,8 @@ fn margins_count_as_sizes() {
     let margins = [1.0, 2.0, 3.0];
     let with_margins = seli(&[36, 4, 1], &margins, &[1.0; 3]);
     let sizes = Seli::new(ClassCounts::new(&[36, 16, 9]).unwrap()).unwrap();
-    let (a, b) = (dense(&with_margins.classifier_gram()), dense(&sizes.classifier_gram()));
+    let (a, b) =
+        (dense(&with_margins.trailing_gram(1).unwrap()), dense(&sizes.trailing_gram(1).unwrap()));
     assert!((a - b).norm() < 1e-14 * sizes.loss());
     let halved = seli(&[36, 4, 1], &margins, &[2.0; 3]);
     assert!((halved.loss() * 2.0 / with_margins.loss() - 1.0).abs() < 1e-15);
@@ -177,7 +178,7 @@ fn equalizing_margins_give_a_simplex() {
     let counts = ClassCounts::new(&[1000, 300, 300, 7, 1]).unwrap();
     let margins = simplex_margins(&counts);
     let seli = Seli::new(counts).unwrap().with_margins(&margins).unwrap();
-    for gram in [seli.classifier_gram(), seli.class_means_gram()] {
+    for gram in [seli.trailing_gram(1).unwrap(), seli.class_means_gram().unwrap()] {
         for (i, j) in [(0, 1), (1, 2), (2, 4), (3, 4)] {
             assert!((gram.cosine(i, j).unwrap() + 0.25).abs() < 1e-14);
         }

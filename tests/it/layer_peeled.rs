@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 use neural_collapse::models::layer_peeled::{LayerPeeledMinimum, layer_peeled_critical_ratio};
 use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::problem::Run;
-use neural_collapse::{ClassCounts, LayerPeeled};
+use neural_collapse::{ClassCounts, LayerPeeled, Prediction};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -62,7 +62,7 @@ fn loss_and_gradient(counts: &ClassCounts, outputs: &DMatrix<f64>) -> (f64, DMat
 fn optimality_conditions_of_the_convex_problem() {
     for minimum in problems() {
         let problem = minimum.problem();
-        let outputs = minimum.class_outputs().to_dense().unwrap();
+        let outputs = minimum.class_outputs().unwrap().to_dense().unwrap();
         let (loss, gradient) = loss_and_gradient(problem.counts(), &outputs);
         let nuclear: f64 = outputs.singular_values().sum();
         let budget = problem.nuclear_norm();
@@ -86,9 +86,12 @@ fn gram_matrices_fit_together() {
     for minimum in problems() {
         let problem = minimum.problem();
         let k = problem.counts().classes() as f64;
-        let [classifier, means, outputs] =
-            [minimum.classifier_gram(), minimum.class_means_gram(), minimum.class_outputs()]
-                .map(|matrix| matrix.to_dense().unwrap());
+        let [classifier, means, outputs] = [
+            minimum.trailing_gram(1).unwrap(),
+            minimum.class_means_gram().unwrap(),
+            minimum.class_outputs().unwrap(),
+        ]
+        .map(|matrix| matrix.to_dense().unwrap());
         assert!((classifier.trace() / k / problem.weight_energy() - 1.0).abs() < 1e-9);
         assert!((means.trace() / k / problem.feature_energy() - 1.0).abs() < 1e-9);
         let product = &classifier * &outputs;
@@ -103,7 +106,7 @@ fn gram_matrices_fit_together() {
             let error = (gram * gram - &square * ratio).norm() / (square.norm() * ratio);
             assert!(error < 1e-13, "{error:e}: {problem:?}");
         }
-        for (run, geometry) in minimum.class_runs() {
+        for (run, geometry) in minimum.class_runs().unwrap() {
             let norms = [&classifier, &means].map(|gram| gram[(run.first_class, run.first_class)]);
             let got = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
             for (got, norm) in got.into_iter().zip(norms) {
@@ -124,9 +127,9 @@ fn balanced_classes_form_a_simplex_etf() {
         let loss = ((k - 1.0) * (-k / (k - 1.0) * product.sqrt()).exp()).ln_1p();
         assert!((minimum.loss() / loss - 1.0).abs() < 1e-14);
         for (gram, energy) in [
-            (minimum.classifier_gram(), weight_energy),
-            (minimum.class_means_gram(), feature_energy),
-            (minimum.class_outputs(), product.sqrt()),
+            (minimum.trailing_gram(1).unwrap(), weight_energy),
+            (minimum.class_means_gram().unwrap(), feature_energy),
+            (minimum.class_outputs().unwrap(), product.sqrt()),
         ] {
             assert!((gram.get(1, 1).unwrap() / energy - 1.0).abs() < 1e-14);
             assert!((gram.get(1, 0).unwrap() / energy + 1.0 / (k - 1.0)).abs() < 1e-14);
@@ -142,7 +145,7 @@ fn nearly_equal_sizes_are_nearly_balanced() {
         let near = minimum(&[(1_000_000_001, 4), (1_000_000_000, 6)], budget, 1.0);
         let balanced = minimum(&[(5, 10)], budget, 1.0);
         let [near, balanced] =
-            [near, balanced].map(|minimum| minimum.class_outputs().to_dense().unwrap());
+            [near, balanced].map(|minimum| minimum.class_outputs().unwrap().to_dense().unwrap());
         let error = (near - &balanced).norm() / balanced.norm();
         assert!(error < 1e-7, "{error:e}");
     }
@@ -167,7 +170,7 @@ fn the_minority_collapses_from_the_critical_ratio_on() {
         assert!(!below.minority_collapsed() && above.minority_collapsed(), "{large}, {small}");
         let last = (large + small - 1) as usize;
         let cosine =
-            |minimum: &LayerPeeledMinimum| minimum.classifier_gram().cosine(last, last - 1);
+            |minimum: &LayerPeeledMinimum| minimum.trailing_gram(1).unwrap().cosine(last, last - 1);
         assert!(cosine(&above).unwrap() >= 1.0 - 1e-15);
         assert!(cosine(&below).unwrap() < 1.0 - 1e-13);
         let floor = above.problem().counts().count(last).unwrap() as f64
@@ -197,7 +200,7 @@ fn extreme_problems() {
                 let of_run = |(run, class): (Run, ClassGeometry)| {
                     norm(&class).unwrap() * run.class_count as f64
                 };
-                minimum.class_runs().map(of_run).sum::<f64>() / classes
+                minimum.class_runs().unwrap().into_iter().map(of_run).sum::<f64>() / classes
             };
             let found = norms(|class| class.classifier_norm_squared);
             assert!((found / energy - 1.0).abs() < 1e-3, "{runs:?}, {energy:e}: {found:e}");
@@ -223,9 +226,10 @@ fn small_budgets_keep_their_digits() {
             let runs: Vec<(u64, usize)> = sizes.iter().map(|&n| (n, 1)).collect();
             let minimum = minimum(&runs, energy, energy);
             let total = classes as f64 * energy;
-            for (class, geometry) in minimum
-                .class_runs()
-                .flat_map(|(run, class)| run.classes().map(move |k| (k, class)).collect::<Vec<_>>())
+            for (class, geometry) in
+                minimum.class_runs().unwrap().into_iter().flat_map(|(run, class)| {
+                    run.classes().map(move |k| (k, class)).collect::<Vec<_>>()
+                })
             {
                 let limits = [&left, &right].map(|vectors| total * vectors[(class, first)].powi(2));
                 let found = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
@@ -368,9 +372,9 @@ fn direct_minimisation_of_the_model() {
             let [weights, means] = objective.scaled(&best.parameters);
             let outputs = &weights * &means;
             for (predicted, measured) in [
-                (minimum.class_outputs(), outputs),
-                (minimum.classifier_gram(), &weights * weights.transpose()),
-                (minimum.class_means_gram(), means.transpose() * &means),
+                (minimum.class_outputs().unwrap(), outputs),
+                (minimum.trailing_gram(1).unwrap(), &weights * weights.transpose()),
+                (minimum.class_means_gram().unwrap(), means.transpose() * &means),
             ] {
                 let distance = predicted.distance(&measured).unwrap();
                 assert!(distance < 1e-3, "{runs:?}, width {width}: {distance:e}");

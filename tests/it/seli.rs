@@ -2,7 +2,7 @@
 //! closed forms, and a dense decomposition.
 
 use nalgebra::DMatrix;
-use neural_collapse::{ClassCounts, ClassMatrix, Seli};
+use neural_collapse::{ClassCounts, ClassMatrix, Prediction, Seli};
 use proptest::prelude::*;
 
 fn seli(runs: &[(u64, usize)]) -> Seli {
@@ -14,8 +14,8 @@ fn dense(matrix: &ClassMatrix) -> DMatrix<f64> {
 }
 
 fn sizes(seli: &Seli) -> Vec<f64> {
-    let classes = 0..seli.counts().classes();
-    classes.map(|class| seli.counts().count(class).unwrap() as f64).collect()
+    let classes = 0..seli.classes();
+    classes.map(|class| seli.counts().unwrap().count(class).unwrap() as f64).collect()
 }
 
 /// The Karush–Kuhn–Tucker conditions of the UF-SVM, which with the dual bound prove the minimum.
@@ -27,7 +27,7 @@ fn sizes(seli: &Seli) -> Vec<f64> {
 fn check_optimality(seli: &Seli) {
     let sizes = sizes(seli);
     let classes = sizes.len();
-    let means = dense(&seli.class_means_gram());
+    let means = dense(&seli.class_means_gram().unwrap());
     let scale = means.amax();
     for (class, column) in means.column_iter().enumerate() {
         assert!(column.sum().abs() < 1e-12 * scale, "the columns are Σ μ (e_y − e_c)");
@@ -42,9 +42,9 @@ fn check_optimality(seli: &Seli) {
     let bound: f64 = sizes.iter().zip(means.diagonal().iter()).map(|(n, g)| n * g).sum();
     assert!((bound / seli.loss() - 1.0).abs() < 1e-12, "{bound:e}, {:e}", seli.loss());
     // The value that is reached: ½ tr WWᵀ + ½ Σ n_k ‖h_k‖², with all margins 1.
-    let reached = (dense(&seli.classifier_gram()).trace() + bound) / 2.0;
+    let reached = (dense(&seli.trailing_gram(1).unwrap()).trace() + bound) / 2.0;
     assert!((reached / seli.loss() - 1.0).abs() < 1e-12);
-    let outputs = dense(&seli.class_outputs());
+    let outputs = dense(&seli.class_outputs().unwrap());
     for i in 0..classes {
         for j in (0..classes).filter(|&j| j != i) {
             assert!((outputs[(i, i)] - outputs[(j, i)] - 1.0).abs() < 1e-12);
@@ -60,16 +60,16 @@ fn check_factors(seli: &Seli) {
     let classes = sizes.len();
     let centring = DMatrix::identity(classes, classes).add_scalar(-1.0 / classes as f64);
     let spread = &centring * DMatrix::from_diagonal(&sizes.clone().into()) * &centring;
-    let classifier = dense(&seli.classifier_gram());
-    let means = dense(&seli.class_means_gram());
+    let classifier = dense(&seli.trailing_gram(1).unwrap());
+    let means = dense(&seli.class_means_gram().unwrap());
     let condition = (sizes.iter().fold(0.0_f64, |a, &b| a.max(b))
         / sizes.iter().fold(f64::INFINITY, |a, &b| a.min(b)))
     .sqrt();
     assert!((&classifier * &classifier - &spread).norm() < 1e-14 * classes as f64 * spread.norm());
     let defect = (&classifier * &means - &centring).norm();
     assert!(defect < 1e-14 * classes as f64 * condition, "{defect:e}");
-    assert!((dense(&seli.class_outputs()) - &centring).norm() < 1e-14 * classes as f64);
-    for (run, geometry) in seli.class_runs() {
+    assert!((dense(&seli.class_outputs().unwrap()) - &centring).norm() < 1e-14 * classes as f64);
+    for (run, geometry) in seli.class_runs().unwrap() {
         let class = run.first_class;
         let norms = [geometry.classifier_norm_squared, geometry.feature_norm_squared];
         for (norm, gram) in norms.into_iter().zip([&classifier, &means]) {
@@ -128,7 +128,8 @@ fn closed_forms_of_step_imbalance() {
         for (got, expected) in got(small).into_iter().zip([w_small, h_small]) {
             assert!((got / expected - 1.0).abs() < 1e-14, "{got}, {expected}");
         }
-        let (classifier, means) = (seli.classifier_gram(), seli.class_means_gram());
+        let (classifier, means) =
+            (seli.trailing_gram(1).unwrap(), seli.class_means_gram().unwrap());
         let close = |got: Option<f64>, expected: f64| {
             assert!((got.unwrap() - expected).abs() < 1e-14, "{got:?}, {expected}");
         };
@@ -143,7 +144,7 @@ fn closed_forms_of_step_imbalance() {
         }
         // The angle between classifier and mean of a class.
         let alignment =
-            seli.class_outputs().get(large, large).unwrap() / (w_large * h_large).sqrt();
+            seli.class_outputs().unwrap().get(large, large).unwrap() / (w_large * h_large).sqrt();
         assert!(
             alignment <= 1.0 + 1e-15 && (ratio == 1 || classes == 2) == (alignment > 1.0 - 1e-12)
         );
@@ -155,12 +156,15 @@ fn closed_forms_of_step_imbalance() {
 fn balanced_classes_form_a_simplex_etf() {
     let seli = seli(&[(25, 6)]);
     let etf = ClassMatrix::simplex_etf(6).unwrap();
-    for (matrix, scale) in
-        [(seli.classifier_gram(), 5.0), (seli.class_means_gram(), 0.2), (seli.class_outputs(), 1.0)]
-    {
+    for (matrix, scale) in [
+        (seli.trailing_gram(1).unwrap(), 5.0),
+        (seli.class_means_gram().unwrap(), 0.2),
+        (seli.class_outputs().unwrap(), 1.0),
+    ] {
         assert!((dense(&matrix) - dense(&etf) * scale).amax() < 1e-15 * scale);
     }
-    assert_eq!(seli.singular_values().collect::<Vec<_>>(), [(5.0, 5)]);
+    let values = seli.logit_singular_values();
+    assert_eq!((values.len(), values[0].value, values[0].multiplicity), (1, 5.0, 5));
     assert_eq!(seli.loss(), 25.0);
 }
 
@@ -168,19 +172,18 @@ fn balanced_classes_form_a_simplex_etf() {
 #[test]
 fn many_classes_of_few_sizes() {
     let seli = seli(&[(600, 5_000_000), (20, 5_000_000)]);
-    let cosine = seli.classifier_gram().cosine(9_000_000, 9_999_999).unwrap();
+    let cosine = seli.trailing_gram(1).unwrap().cosine(9_000_000, 9_999_999).unwrap();
     assert!(cosine > 0.0 && cosine < 1e-6);
-    assert_eq!(
-        seli.singular_values().map(|(_, multiplicity)| multiplicity).sum::<usize>(),
-        9_999_999
-    );
+    let values = seli.logit_singular_values();
+    assert_eq!(values.iter().map(|own| own.multiplicity).sum::<usize>(), 9_999_999);
 }
 
 #[test]
 fn the_runs_of_classes_have_the_norms_of_the_matrices() {
     let seli = seli(&[(40, 2), (10, 3), (40, 1)]);
-    let (classifier, features) = (dense(&seli.classifier_gram()), dense(&seli.class_means_gram()));
-    let runs: Vec<_> = seli.class_runs().collect();
+    let (classifier, features) =
+        (dense(&seli.trailing_gram(1).unwrap()), dense(&seli.class_means_gram().unwrap()));
+    let runs = seli.class_runs().unwrap();
     let classes =
         runs.iter().flat_map(|(run, geometry)| run.classes().map(move |k| (k, run, geometry)));
     let classes: Vec<_> = classes.collect();

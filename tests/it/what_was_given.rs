@@ -124,7 +124,7 @@ fn one_layer_is_a_convex_program() {
     let landscape = ufm.landscape().unwrap();
     assert!((convex.loss() / landscape.loss() - 1.0).abs() < 1e-11);
     let values = landscape.best().logit_singular_values();
-    assert_eq!(values.iter().map(|(_, number)| number).sum::<usize>(), 3);
+    assert_eq!(values.iter().map(|value| value.multiplicity).sum::<usize>(), 3);
     // Decays times this factor are where everything is zero.
     let factor = ufm.simplex_collapse_factor();
     for (step, is_zero) in [(0.999, false), (1.001, true)] {

@@ -8,6 +8,7 @@ use neural_collapse::error::Error;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::cross_entropy::CrossEntropyPoint;
 use neural_collapse::models::squared::Direction;
+use neural_collapse::prediction::SingularValue;
 use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Prediction, Seli};
 use serde::{Serialize, Serializer};
 
@@ -99,21 +100,21 @@ fn one_by_one<S: Serializer, T: Copy + Serialize>(
 
 /// The directions of the best known logits under cross-entropy.
 fn logit_directions(point: &CrossEntropyPoint) -> Result<Vec<(usize, LogitDirection)>, Error> {
-    let logits = point.logit_singular_values().iter();
+    let logits = point.logit_singular_values().into_iter();
     let first = Prediction::singular_values(point, 1..=1)?;
     let values = logits.zip(point.energies()).zip(first);
-    let directions = values.map(|((&(logit, multiplicity), (energy, _)), first)| {
-        (multiplicity, LogitDirection { logit, energy, s: first.value })
+    let directions = values.map(|((logit, (energy, _)), first)| {
+        (logit.multiplicity, LogitDirection { logit: logit.value, energy, s: first.value })
     });
     Ok(directions.collect())
 }
 
 /// The directions of the encoded labels of the support vector machine, without decays: t is σ itself.
 fn label_directions(seli: &Seli) -> Vec<(usize, LogitDirection)> {
-    let direction = |(logit, multiplicity): (f64, usize)| {
-        (multiplicity, LogitDirection { logit, energy: logit, s: logit.sqrt() })
+    let direction = |SingularValue { value, multiplicity, .. }: SingularValue| {
+        (multiplicity, LogitDirection { logit: value, energy: value, s: value.sqrt() })
     };
-    seli.singular_values().map(direction).collect()
+    seli.logit_singular_values().into_iter().map(direction).collect()
 }
 
 /// Runs of equal directions with their lengths: in class order without bias, else by falling σ².

@@ -1,5 +1,6 @@
 //! Labels that are probabilities.
 
+use neural_collapse::Prediction as _;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::convex::{ConvexMinimum, ConvexUfm};
 use neural_collapse::models::soft_labels::{self, CenteredSupports};
@@ -168,7 +169,7 @@ impl SparseLabels {
         let smallest = watched(py, progress, |monitor| problem.smallest_logits_with(monitor))?;
         let found = PyDict::new(py);
         found.set_item("logits", columns_to_numpy(py, smallest.logits().clone())?)?;
-        found.set_item("norm", smallest.norm())?;
+        found.set_item("norm", smallest.loss())?;
         found.set_item("lower_bound", smallest.lower_bound())?;
         found.set_item("gap", smallest.gap())?;
         Ok(found)

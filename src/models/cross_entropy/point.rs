@@ -161,11 +161,11 @@ impl CrossEntropyPoint {
         self.measures.singular_values.iter().map(|(_, multiplicity)| multiplicity).sum()
     }
 
-    /// The positive singular values σ of the logits Z of the class means (K×K, without the bias), with
-    /// their multiplicities.
+    /// The positive singular values σ of the logits Z of the class means (K×K, without the bias), by falling value.
     #[must_use]
-    pub fn logit_singular_values(&self) -> &[(f64, usize)] {
-        &self.measures.singular_values
+    pub fn logit_singular_values(&self) -> Vec<SingularValue> {
+        let values = self.measures.singular_values.iter();
+        values.map(|&(value, multiplicity)| SingularValue::new(value, multiplicity)).collect()
     }
 
     /// The energy t = c·u·σ^(2/(M+1)) of each of the [`logit_singular_values`](Self::logit_singular_values),

@@ -207,10 +207,8 @@ impl Prediction for FixedHeadMinimum {
     fn feature_singular_values(&self) -> Result<Vec<SingularValue>> {
         let scale = self.feature_square().sqrt();
         let seli = Seli::new(self.problem.counts.clone())?;
-        let values = seli.singular_values();
-        Ok(values
-            .map(|(value, multiplicity)| SingularValue::new(value * scale, multiplicity))
-            .collect())
+        let values = seli.logit_singular_values().into_iter();
+        Ok(values.map(|own| SingularValue::new(own.value * scale, own.multiplicity)).collect())
     }
 
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {

@@ -143,17 +143,16 @@ impl Prediction for SmallestLogits {
     }
 
     fn verdict(&self) -> Verdict {
-        let lower_bound = Self::lower_bound(self);
-        Verdict::ProvedWithinGap { lower_bound, source: DUAL }
+        Verdict::ProvedWithinGap { lower_bound: self.lower_bound, source: DUAL }
     }
 
     /// ‖L D^½‖_*, the smallest ½‖W‖² + ½‖H‖² with these logits.
     fn loss(&self) -> f64 {
-        self.norm()
+        self.factors().norm()
     }
 
     fn lower_bound(&self) -> Option<f64> {
-        Some(Self::lower_bound(self))
+        Some(self.lower_bound)
     }
 
     /// False: it is not proved that no other logits have this norm.

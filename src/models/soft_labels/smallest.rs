@@ -28,7 +28,8 @@ pub struct SmallestLogits {
     problem: SparseLabels,
     factors: Factors,
     logits: DMatrix<f64>,
-    lower_bound: f64,
+    /// At most the norm; up to the rounding of a singular value decomposition.
+    pub(super) lower_bound: f64,
     rounds: u64,
 }
 
@@ -45,36 +46,16 @@ impl SmallestLogits {
         &self.logits
     }
 
-    /// ‖L D^½‖_*, the smallest ½‖W‖² + ½‖H‖².
-    #[must_use]
-    pub fn norm(&self) -> f64 {
-        self.factors.norm()
-    }
-
-    /// What no norm of feasible logits is below, up to the rounding of a singular value decomposition.
-    #[must_use]
-    pub fn lower_bound(&self) -> f64 {
-        self.lower_bound.min(self.norm())
-    }
-
     /// How far the norm can be above the minimum.
     #[must_use]
     pub fn gap(&self) -> f64 {
-        self.norm() - self.lower_bound()
+        self.factors.norm() - self.lower_bound
     }
 
     /// Convex programs that were solved; 0 where the centered supports are the minimum by their polar factor.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.rounds
-    }
-
-    /// W Wᵀ = (L D Lᵀ)^½, K×K.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if the K² numbers do not fit into memory.
-    pub fn classifier_gram(&self) -> Result<ClassMatrix> {
-        self.factors.classifier_gram()
     }
 
     /// The inner products h_i·h_j of the features of all J contexts, zero for contexts whose support is everything.
@@ -108,7 +89,7 @@ impl SparseLabels {
     /// let supports = [vec![0, 1, 2], vec![0, 3], vec![1, 3], vec![2, 4]];
     /// let labels = SparseLabels::new(5, &supports, &[9, 1, 1, 4])?;
     /// let (centered, smallest) = (labels.global_minimum()?, labels.smallest_logits()?);
-    /// assert!(smallest.norm() <= centered.loss() && smallest.gap() < 1e-10 * smallest.norm());
+    /// assert!(smallest.loss() <= centered.loss() && smallest.gap() < 1e-10 * smallest.loss());
     /// // Equal logits on the support, at least 1 less elsewhere.
     /// let column = smallest.logits().column(1);
     /// assert!((column[0] - column[3]).abs() < 1e-12 && column[0] - column[1] > 1.0 - 1e-12);
@@ -145,11 +126,12 @@ impl SparseLabels {
             best.see(&point)?;
             idle = if best.gap() < 0.5 * gap { 0 } else { idle + 1 };
         }
+        let factors = best.factors(decomposition)?;
         Ok(SmallestLogits {
             problem: self.clone(),
             logits: self.of_all_contexts(&best.scaled),
-            factors: best.factors(decomposition)?,
-            lower_bound: best.bound,
+            lower_bound: best.bound.min(factors.norm()),
+            factors,
             rounds,
         })
     }
@@ -283,11 +265,11 @@ mod tests {
         ] {
             let problem = SparseLabels::new(5, supports, samples).unwrap();
             let found = problem.smallest_logits().unwrap();
-            assert_eq!(found.steps(), steps, "{samples:?}: {:e}", found.gap() / found.norm());
-            let gap = found.gap() / found.norm();
+            assert_eq!(found.steps(), steps, "{samples:?}: {:e}", found.gap() / found.loss());
+            let gap = found.gap() / found.loss();
             assert_eq!(gap < 1e-11, steps != 3, "{gap:e}");
-            assert!(found.gap() >= 0.0 && found.lower_bound() == found.norm() - found.gap());
-            assert!(!found.is_unique() && found.loss() == found.norm());
+            assert!(found.gap() >= 0.0 && found.lower_bound() == Some(found.loss() - found.gap()));
+            assert!(!found.is_unique());
         }
     }
 }

@@ -7,6 +7,7 @@ use nalgebra::DMatrix;
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::svm::seli::Seli;
+use crate::models::svm::spectrum::{Side, reach};
 use crate::prediction::explicit::{Basis, ExplicitPoint, FittedVectors, check_matrices};
 use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
 use crate::problem::counts::{ClassCounts, Run};
@@ -38,8 +39,7 @@ impl Seli {
     fn fitted(&self) -> FittedVectors {
         let (left, values) = self.spectrum.eigenvectors();
         let kinds = self.spectrum.kinds();
-        let reaches: Vec<f64> =
-            kinds.kinds().iter().map(crate::models::svm::spectrum::reach).collect();
+        let reaches: Vec<f64> = kinds.kinds().iter().map(reach).collect();
         let of_classes = kinds.of_classes();
         let right = DMatrix::from_fn(left.nrows(), left.ncols(), |class, column| {
             reaches[of_classes[class]] * left[(class, column)] / values[column].sqrt()
@@ -61,11 +61,11 @@ impl Prediction for Seli {
     }
 
     fn counts(&self) -> Option<&ClassCounts> {
-        Some(self.counts())
+        Some(&self.counts)
     }
 
     fn classes(&self) -> usize {
-        self.counts().classes()
+        self.counts.classes()
     }
 
     fn depth(&self) -> usize {
@@ -77,7 +77,7 @@ impl Prediction for Seli {
     }
 
     fn geometry(&self) -> Geometry {
-        match (self.is_plain(), self.counts().is_balanced()) {
+        match (self.is_plain(), self.counts.is_balanced()) {
             (true, true) => Geometry::SimplexEtf,
             (true, false) => Geometry::SimplexEncodedLabels,
             (false, _) => Geometry::Structure("SELI with margins and scales".into()),
@@ -88,8 +88,9 @@ impl Prediction for Seli {
         Verdict::Proved(if self.is_plain() { PLAIN } else { GENERALIZED })
     }
 
+    /// The nuclear norm of Ẑ.
     fn loss(&self) -> f64 {
-        self.loss()
+        self.spectrum.singular_values().map(|own| own.value * own.multiplicity as f64).sum()
     }
 
     fn is_unique(&self) -> bool {
@@ -103,7 +104,7 @@ impl Prediction for Seli {
 
     /// Classes of one size with different margins or scales are not alike.
     fn is_symmetric(&self) -> bool {
-        self.spectrum.kinds().kinds().len() == Self::counts(self).sizes().len()
+        self.spectrum.kinds().kinds().len() == self.counts.sizes().len()
     }
 
     /// Margins and scales tell which class is which.
@@ -112,7 +113,8 @@ impl Prediction for Seli {
     }
 
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
-        Ok(self.class_runs().collect())
+        let runs = self.spectrum.kinds().runs(&self.counts);
+        Ok(runs.map(|(run, kind)| (run, self.class_geometry(run.size, kind))).collect())
     }
 
     fn bias(&self) -> Option<Vec<f64>> {
@@ -128,22 +130,25 @@ impl Prediction for Seli {
         Ok(self.roots())
     }
 
+    /// W Wᵀ = (Π A Π)^(1/2).
     fn trailing_gram(&self, layers: usize) -> Result<ClassMatrix> {
         Self::norms()?.check_trailing(layers)?;
-        Ok(self.classifier_gram())
+        Ok(self.spectrum.function(f64::sqrt, Side::Plain, Side::Plain))
     }
 
+    /// H̄ᵀH̄ = diag(m/δ) (Π A Π)^(−1/2) diag(m/δ); without margins and scales the pseudoinverse of W Wᵀ.
     fn class_means_gram(&self) -> Result<ClassMatrix> {
-        Ok(self.class_means_gram())
+        Ok(self.spectrum.function(|value| value.sqrt().recip(), Side::Reaches, Side::Reaches))
     }
 
+    /// W H̄ = Π diag(m/δ), whatever the class sizes.
     fn class_outputs(&self) -> Result<ClassMatrix> {
-        Ok(self.class_outputs())
+        Ok(self.spectrum.function(|_| 1.0, Side::Plain, Side::Reaches))
     }
 
     fn explicit(&self, basis: &Basis) -> Result<ExplicitPoint> {
-        let (norms, classes) = (Self::norms()?, self.counts().classes());
+        let (norms, classes) = (Self::norms()?, self.counts.classes());
         check_matrices(&norms, None, (classes, classes, classes - 1))?;
-        self.fitted().assemble(&norms, None, basis, None, Some(self.counts().clone()))
+        self.fitted().assemble(&norms, None, basis, None, Some(self.counts.clone()))
     }
 }

@@ -1,10 +1,9 @@
 //! The support vector machine on unconstrained features: what is trained, checked once, and its numbers.
 
 use crate::error::{Error, Result};
-use crate::geometry::class_matrix::ClassMatrix;
-use crate::models::svm::spectrum::{Side, Spectrum, reach};
-use crate::prediction::geometry::ClassGeometry;
-use crate::problem::counts::{ClassCounts, Run};
+use crate::models::svm::spectrum::{Spectrum, reach};
+use crate::prediction::{ClassGeometry, SingularValue};
+use crate::problem::counts::ClassCounts;
 use crate::problem::kinds::{Kinds, check_list};
 
 /// The simplex-encoded-labels interpolation (SELI): the geometry of classifier and features at every
@@ -56,10 +55,10 @@ use crate::problem::kinds::{Kinds, check_list};
 /// * with the vector-scaling loss (VS: scales and constants): like CDT.
 ///
 /// ```
-/// use neural_collapse::{ClassCounts, Seli};
+/// use neural_collapse::{ClassCounts, Prediction, Seli};
 ///
 /// let seli = Seli::new(ClassCounts::from_runs([(1000, 5), (10, 5)])?)?;
-/// let classifier = seli.classifier_gram();
+/// let classifier = seli.trailing_gram(1)?;
 /// assert!(classifier.cosine(0, 1).unwrap() < 0.0); // large classes: apart
 /// assert!(classifier.cosine(8, 9).unwrap() > 0.0); // small ones: closer and closer together
 /// # Ok::<(), neural_collapse::Error>(())
@@ -73,11 +72,11 @@ use crate::problem::kinds::{Kinds, check_list};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "crate::models::stored::StoredSeli"))]
 pub struct Seli {
-    counts: ClassCounts,
+    pub(super) counts: ClassCounts,
     margins: Option<Vec<f64>>,
     logit_scales: Option<Vec<f64>>,
     #[cfg_attr(feature = "serde", serde(skip_serializing))]
-    pub(crate) spectrum: Spectrum,
+    pub(super) spectrum: Spectrum,
 }
 
 impl Seli {
@@ -97,12 +96,12 @@ impl Seli {
     ///
     /// ```
     /// use neural_collapse::models::svm::simplex_margins;
-    /// use neural_collapse::{ClassCounts, ClassMatrix, Seli};
+    /// use neural_collapse::{ClassCounts, ClassMatrix, Prediction, Seli};
     ///
     /// // Margins ∝ n^(−1/2) make the classifier a simplex ETF.
     /// let counts = ClassCounts::new(&[900, 100, 25])?;
     /// let margins = simplex_margins(&counts);
-    /// let gram = Seli::new(counts)?.with_margins(&margins)?.classifier_gram();
+    /// let gram = Seli::new(counts)?.with_margins(&margins)?.trailing_gram(1)?;
     /// assert!(ClassMatrix::simplex_etf(3)?.distance(&gram.to_dense().unwrap())? < 1e-14);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
@@ -118,11 +117,11 @@ impl Seli {
     /// The same classes with the scale δ_k for the logits of class k.
     ///
     /// ```
-    /// use neural_collapse::{ClassCounts, Seli};
+    /// use neural_collapse::{ClassCounts, Prediction, Seli};
     ///
     /// // Class-dependent temperatures δ_k ∝ √n_k.
     /// let seli = Seli::new(ClassCounts::new(&[100, 100, 25])?)?.with_logit_scales(&[1.0, 1.0, 0.5])?;
-    /// let outputs = seli.class_outputs();
+    /// let outputs = seli.class_outputs()?;
     /// // δ_y z_y − δ_c z_c = 1 for all y and c ≠ y.
     /// assert!((outputs.get(0, 0).unwrap() - 0.5 * outputs.get(2, 0).unwrap() - 1.0).abs() < 1e-14);
     /// # Ok::<(), neural_collapse::Error>(())
@@ -142,12 +141,6 @@ impl Seli {
         Ok(self)
     }
 
-    /// The class sizes.
-    #[must_use]
-    pub fn counts(&self) -> &ClassCounts {
-        &self.counts
-    }
-
     /// The margins m, or `None` if all are 1.
     #[must_use]
     pub fn margins(&self) -> Option<&[f64]> {
@@ -160,63 +153,32 @@ impl Seli {
         self.logit_scales.as_deref()
     }
 
-    /// The K − 1 positive singular values of Ẑ by falling size, each with its multiplicity: √n_g·m_g/δ_g for the
+    /// The K − 1 positive singular values of the logits Ẑ = WH of all samples, by falling value: √n_g·m_g/δ_g for the
     /// vectors within a group of equal classes, and one between any two neighboring groups.
     ///
-    /// Those of W and H are their square roots.
+    /// Those of W and H are their square roots, and the loss is their sum.
     ///
     /// ```
     /// use neural_collapse::{ClassCounts, Seli};
     ///
-    /// let seli = Seli::new(ClassCounts::from_runs([(9, 2), (4, 3)])?)?;
-    /// let values: Vec<(f64, usize)> = seli.singular_values().collect();
+    /// let values = Seli::new(ClassCounts::from_runs([(9, 2), (4, 3)])?)?.logit_singular_values();
+    /// let values: Vec<_> = values.iter().map(|own| (own.value, own.multiplicity)).collect();
     /// assert_eq!(values, [(3.0, 1), (7.0_f64.sqrt(), 1), (2.0, 2)]);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
-    pub fn singular_values(&self) -> impl Iterator<Item = (f64, usize)> + '_ {
-        self.spectrum.singular_values().map(|s| (s.value, s.multiplicity))
-    }
-
-    /// The minimum of ½‖W‖² + ½‖H‖²: the nuclear norm of Ẑ.
     #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.singular_values().map(|(value, multiplicity)| value * multiplicity as f64).sum()
-    }
-
-    /// The Gram matrix W Wᵀ = (Π A Π)^(1/2) of the classifier.
-    #[must_use]
-    pub fn classifier_gram(&self) -> ClassMatrix {
-        self.spectrum.function(f64::sqrt, Side::Plain, Side::Plain)
-    }
-
-    /// The Gram matrix H̄ᵀH̄ = diag(m/δ) (Π A Π)^(−1/2) diag(m/δ) of the class means; without margins and scales the
-    /// pseudoinverse of [`classifier_gram`](Self::classifier_gram). All samples of a class have the same features.
-    #[must_use]
-    pub fn class_means_gram(&self) -> ClassMatrix {
-        self.spectrum.function(|value| value.sqrt().recip(), Side::Reaches, Side::Reaches)
-    }
-
-    /// The outputs W H̄ = Π diag(m/δ), whatever the class sizes; column k belongs to class k.
-    #[must_use]
-    pub fn class_outputs(&self) -> ClassMatrix {
-        self.spectrum.function(|_| 1.0, Side::Plain, Side::Reaches)
-    }
-
-    /// Every run of neighboring classes of one size, margin and scale, in the order of the labels, with the geometry
-    /// of each of its classes.
-    pub fn class_runs(&self) -> impl Iterator<Item = (Run, ClassGeometry)> + '_ {
-        let runs = self.spectrum.kinds().runs(&self.counts);
-        runs.map(|(run, kind)| (run, self.geometry(run.size, kind)))
+    pub fn logit_singular_values(&self) -> Vec<SingularValue> {
+        self.spectrum.singular_values().collect()
     }
 
     /// The geometry of one class, or `None` if there is no such class.
     #[must_use]
     pub fn class(&self, class: usize) -> Option<ClassGeometry> {
         let kind = self.spectrum.kinds().kind_of(class)?;
-        self.counts.count(class).map(|count| self.geometry(count, kind))
+        self.counts.count(class).map(|count| self.class_geometry(count, kind))
     }
 
-    fn geometry(&self, count: u64, kind: usize) -> ClassGeometry {
+    pub(super) fn class_geometry(&self, count: u64, kind: usize) -> ClassGeometry {
         let reach = reach(&self.spectrum.kinds().kinds()[kind]);
         let inverse = self.spectrum.diagonal(|value| value.sqrt().recip(), kind);
         ClassGeometry {

@@ -15,36 +15,36 @@ fn seli(sizes: &[u64]) -> Seli {
 #[test]
 fn two_classes_have_one_direction() {
     let two = seli(&[7, 1]);
-    assert_eq!(two.singular_values().collect::<Vec<_>>(), [(2.0, 1)]);
+    assert_eq!(two.logit_singular_values(), [SingularValue::new(2.0, 1)]);
     let roots = [SingularValue::new(2.0_f64.sqrt(), 1)];
-    assert_eq!(Prediction::singular_values(&two, 1..=1).unwrap(), roots);
+    assert_eq!(two.singular_values(1..=1).unwrap(), roots);
     assert_eq!(two.feature_singular_values().unwrap(), roots);
-    assert_eq!((Prediction::loss(&two), Prediction::classes(&two), two.depth()), (2.0, 2, 1));
+    assert_eq!((two.loss(), two.classes(), two.depth()), (2.0, 2, 1));
     let class = two.class(0).unwrap();
     assert_eq!((class.count, class.collapsed), (7, Some(false)));
     // WWᵀ = 2uuᵀ, H̄ᵀH̄ = uuᵀ/2, W H̄ = uuᵀ for u = (1, −1)/√2.
     let norms = [class.classifier_norm_squared, class.feature_norm_squared].map(Option::unwrap);
     assert!((norms[0] - 1.0).abs() < 1e-15 && (norms[1] - 0.25).abs() < 1e-15, "{norms:?}");
     assert_eq!(two.class(2), None);
-    let runs = Prediction::class_runs(&two).unwrap();
+    let runs = two.class_runs().unwrap();
     assert_eq!((runs.len(), runs[1].0.size, &runs[0].1), (2, 1, &class));
     for (matrix, entry) in [
         (two.trailing_gram(1).unwrap(), 1.0),
-        (Prediction::class_means_gram(&two).unwrap(), 0.25),
-        (Prediction::class_outputs(&two).unwrap(), 0.5),
+        (two.class_means_gram().unwrap(), 0.25),
+        (two.class_outputs().unwrap(), 0.5),
     ] {
         assert!((matrix.get(0, 0).unwrap() - entry).abs() < 1e-15);
         assert!((matrix.get(0, 1).unwrap() + entry).abs() < 1e-15);
     }
     assert!(two.trailing_gram(2).is_err() && two.trailing_gram(0).is_err());
-    assert!(Prediction::singular_values(&two, 1..=2).is_err());
+    assert!(two.singular_values(1..=2).is_err());
 }
 
 /// What margins and scales change, each alone: the objective, the geometry's name, and which classes are alike.
 #[test]
 fn margins_and_scales_are_told_apart() {
     let plain = seli(&[5, 5, 2]);
-    assert_eq!(Prediction::counts(&plain), Some(plain.counts()));
+    assert_eq!(plain.counts(), Some(&ClassCounts::new(&[5, 5, 2]).unwrap()));
     assert!(plain.is_unique() && plain.is_symmetric() && !plain.has_arbitrary_order());
     assert!(!plain.has_scale() && plain.bias().is_none() && plain.widths().is_none());
     assert_eq!(plain.geometry(), Geometry::SimplexEncodedLabels);
@@ -78,9 +78,9 @@ fn matrices_have_the_predicted_products() {
     let point = seli.explicit(&Basis::Standard).unwrap();
     let (layer, means) = (&point.head().weights()[0], point.class_means().unwrap());
     for (found, expected) in [
-        (layer * layer.transpose(), seli.classifier_gram()),
-        (means.transpose() * means, Prediction::class_means_gram(&seli).unwrap()),
-        (layer * means, Prediction::class_outputs(&seli).unwrap()),
+        (layer * layer.transpose(), seli.trailing_gram(1).unwrap()),
+        (means.transpose() * means, seli.class_means_gram().unwrap()),
+        (layer * means, seli.class_outputs().unwrap()),
     ] {
         let expected = expected.to_dense().unwrap();
         assert!((&found - &expected).amax() < 1e-13 * expected.amax(), "{found}{expected}");

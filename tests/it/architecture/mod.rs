@@ -1,13 +1,17 @@
 //! The rooms of the library and their order, as CONTRIBUTING draws them: each room may import only from
-//! those left of it, and no module imports, in however many steps, from one that imports from it.
+//! those left of it, and no module imports, in however many steps, from one that imports from it. And one name for one
+//! thing: what implements `Prediction` has no method of its own with the name of one of the trait.
 
 mod imports;
+mod shadows;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use imports::Modules;
+pub use imports::sources;
+pub use shadows::Shadows;
 
 /// Pairs of a module and one that it imports from.
 type Imports = BTreeSet<(String, String)>;
@@ -104,6 +108,17 @@ fn rooms_import_from_the_left_only() {
 #[test]
 fn the_modules_of_the_program_import_without_cycles() {
     check(&imports_of("cli/src"), |_, to| !to.is_empty());
+}
+
+/// A call means the same with and without the trait in scope.
+#[test]
+fn predictions_hide_no_method_of_the_trait() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let found = Shadows::new("Prediction", sources.iter().map(|(_, source)| source.as_str()));
+    assert!(found.methods.contains("class_means_gram"), "{:?}", found.methods);
+    assert!(found.implementors.contains("GlobalMinimum"), "{:?}", found.implementors);
+    assert!(found.implementors.len() >= 13, "{:?}", found.implementors);
+    assert_eq!(found.hidden(), []);
 }
 
 #[test]

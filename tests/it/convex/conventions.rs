@@ -68,7 +68,7 @@ fn where_logit_offsets_do_not_matter() {
     let none = solved(&ufm(3e-3, Bias::None));
     let shifted = solved(&ufm(3e-3, Bias::None).with_logit_offsets(&[0.7; 4]).unwrap());
     assert!((none.loss() / shifted.loss() - 1.0).abs() < 1e-13);
-    let svm = Seli::new(counts()).unwrap().classifier_gram().to_dense().unwrap();
+    let svm = Seli::new(counts()).unwrap().trailing_gram(1).unwrap().to_dense().unwrap();
     let mut last = f64::INFINITY;
     for decay in [1e-6, 1e-12, 1e-24, 1e-48] {
         let minimum = solved(&ufm(decay, Bias::None).with_logit_offsets(&offsets).unwrap());

@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn without_decay_it_is_the_support_vector_machine() {
     let counts = ClassCounts::new(&[40, 20, 20, 5]).unwrap();
-    let svm = Seli::new(counts.clone()).unwrap().classifier_gram().to_dense().unwrap();
+    let svm = Seli::new(counts.clone()).unwrap().trailing_gram(1).unwrap().to_dense().unwrap();
     let mut last = f64::INFINITY;
     for decay in [1e-3, 1e-6, 1e-12, 1e-24, 1e-48] {
         let regularization = Regularization::new(&[decay], decay).unwrap();

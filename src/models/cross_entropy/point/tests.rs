@@ -30,11 +30,11 @@ fn the_numbers_of_a_point_are_those_of_its_logits() {
             let values = logits.singular_values();
             let mut of_logits: Vec<f64> = values.iter().copied().filter(|s| *s > 1e-9).collect();
             of_logits.sort_by(|a, b| b.total_cmp(a));
-            let listed = point.logit_singular_values().iter().zip(point.energies());
+            let listed = point.logit_singular_values().into_iter().zip(point.energies());
             let listed: Vec<(f64, f64)> = listed
-                .flat_map(|(&(value, m), (energy, of_energy))| {
-                    assert_eq!(m, of_energy);
-                    core::iter::repeat_n((value, energy), m)
+                .flat_map(|(logit, (energy, of_energy))| {
+                    assert_eq!(logit.multiplicity, of_energy);
+                    core::iter::repeat_n((logit.value, energy), of_energy)
                 })
                 .collect();
             assert_eq!((point.rank(), listed.len()), (of_logits.len(), of_logits.len()));
