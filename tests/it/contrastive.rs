@@ -19,7 +19,7 @@ fn unit_simplex(classes: usize) -> DMatrix<f64> {
 
 /// The losses as functions of vectors of any length, which are normalized: first the classifiers, if there are any.
 #[derive(Debug, Clone)]
-struct Unit {
+pub struct Unit {
     labels: Vec<usize>,
     classifiers: usize,
     dimension: usize,
@@ -28,7 +28,7 @@ struct Unit {
 }
 
 impl Unit {
-    fn new(counts: &[usize], classifiers: bool, dimension: usize, temperature: f64) -> Self {
+    pub fn new(counts: &[usize], classifiers: bool, dimension: usize, temperature: f64) -> Self {
         let labels =
             counts.iter().enumerate().flat_map(|(k, &n)| std::iter::repeat_n(k, n)).collect();
         let classifiers = if classifiers { counts.len() } else { 0 };
@@ -45,7 +45,7 @@ impl Unit {
     }
 
     /// The loss of unit vectors, and its derivative by their inner products.
-    fn of_products(&self, products: &DMatrix<f64>) -> (f64, DMatrix<f64>) {
+    pub fn of_products(&self, products: &DMatrix<f64>) -> (f64, DMatrix<f64>) {
         let mut slopes = DMatrix::zeros(products.nrows(), products.ncols());
         let (k, n) = (self.classifiers, self.labels.len());
         let mut loss = 0.0;

@@ -19,7 +19,6 @@
 mod accuracy;
 mod accuracy_cross_entropy;
 mod accuracy_losses;
-mod answers;
 mod api;
 mod architecture;
 mod audit;

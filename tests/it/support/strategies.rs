@@ -69,7 +69,7 @@ impl Target {
 /// The settings of a test of `cases` random problems, the same ones at every run.
 ///
 /// The variables `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for more and for other ones. A problem that fails is
-/// noted in `proptest-regressions` and tried first from then on.
+/// noted in `tests/proptest-regressions` and tried first from then on.
 pub fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
