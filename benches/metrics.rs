@@ -44,7 +44,7 @@ fn bench_type<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         let statistics = ClassStatistics::new(&data).unwrap();
         let means = statistics.class_means().unwrap();
         let head = LinearHead::new(vec![means.transpose()], None).unwrap();
-        let decays = Regularization::new(&[1e-4], 1e-4).unwrap();
+        let regularization = Regularization::new(&[1e-4], 1e-4).unwrap();
 
         let options = Nc1Options::default();
         let etf = ClassMatrix::simplex_etf(classes).unwrap();
@@ -63,10 +63,11 @@ fn bench_type<T: Scalar>(criterion: &mut Criterion, type_name: &str) {
         group.bench_function("cdnv", |b| b.iter(|| cdnv(&data, &statistics).unwrap()));
         group.bench_function("nc4", |b| b.iter(|| nc4(&data, &statistics, &head).unwrap()));
         group.bench_function("objective", |b| {
-            b.iter(|| Objective::squared_error(&data, &head, &decays).unwrap());
+            b.iter(|| Objective::squared_error(&data, &head, &regularization).unwrap());
         });
         let counts = ClassCounts::new(statistics.counts()).unwrap();
-        let prediction = Ufm::new(counts, decays.clone()).unwrap().global_minimum().unwrap();
+        let prediction =
+            Ufm::new(counts, regularization.clone()).unwrap().global_minimum().unwrap();
         group.bench_function("audit", |b| b.iter(|| audit(&data, &head, &prediction).unwrap()));
         group.bench_function("measure", |b| b.iter(|| measure(&data, &head).unwrap()));
         if type_name == "f64" {

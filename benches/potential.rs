@@ -1,4 +1,4 @@
-//! The scalar minimiser, beside one `powf` and one `exp` measured in the same run.
+//! The scalar minimizer, beside one `powf` and one `exp` measured in the same run.
 
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark, not part of the library")]
 
@@ -13,7 +13,7 @@ fn spread_below(threshold: f64) -> Vec<f64> {
 }
 
 fn minimizer(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("one minimiser");
+    let mut group = criterion.benchmark_group("one minimizer");
     for depth in [1, 2, 3, 6, 17, 150, 1000] {
         let potential = Potential::<f64>::new(depth).expect("the depth is positive");
         let mut slopes = spread_below(potential.slope_threshold()).into_iter().cycle();

@@ -8,7 +8,7 @@ use neural_collapse::{
 };
 
 fn main() -> Result<()> {
-    // Stand-ins for trained numbers: the global minimiser with a disturbance of one percent.
+    // Stand-ins for trained numbers: the global minimizer with a disturbance of one percent.
     let sizes = [30_u64, 20, 10];
     let regularization = Regularization::new(&[1e-3, 1e-3], 1e-3)?;
     let ufm = Ufm::new(ClassCounts::new(&sizes)?, regularization)?.with_widths(&[8, 8])?;

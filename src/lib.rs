@@ -27,7 +27,7 @@
 //! let explicit = minimum.explicit(&Basis::Standard)?;
 //! assert_eq!(explicit.head().depth(), 3);
 //!
-//! // Balanced classes with an unregularised bias: a simplex equiangular tight frame.
+//! // Balanced classes with an unregularized bias: a simplex equiangular tight frame.
 //! let counts = ClassCounts::balanced(10, 600)?;
 //! let balanced = Ufm::new(counts, regularization.with_bias(Bias::Unregularized)?)?.global_minimum()?;
 //! let gram = balanced.trailing_gram(1)?.to_dense().unwrap();
@@ -81,7 +81,7 @@
 //! * `random` (on by default): random orthonormal vectors for explicit matrices, `Basis::Random`.
 //! * `simd` (on by default): loops are compiled for several generations of processors and the best version is chosen
 //!   when the program runs. Without it only matrix products use vector units.
-//! * `serde`: problems and results can be serialised. What is read goes through the constructors, so that it is as valid
+//! * `serde`: problems and results can be serialized. What is read goes through the constructors, so that it is as valid
 //!   as what they make.
 //!
 //! The minimum supported Rust version is 1.89.

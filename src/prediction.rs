@@ -8,6 +8,8 @@ pub(crate) mod geometry;
 mod hidden_spaces;
 mod matrices;
 pub(crate) mod nonnegative;
+#[cfg(feature = "serde")]
+mod stored;
 mod summary;
 pub(crate) mod verdict;
 
@@ -56,9 +58,9 @@ pub(crate) fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
 ///
 /// Layers are numbered from the features to the output, W₁, …, W_M; h_k is the mean of the features of
 /// class k, the k-th column of H̄ (d₁×K). Numbers that differ between the members of a family of global
-/// minimisers are `None`, and class matrices know the whole family.
+/// minimizers are `None`, and class matrices know the whole family.
 pub trait Prediction: Debug + Send + Sync {
-    /// The objective that training minimises, with its decays or budgets.
+    /// The objective that training minimizes, with its decays or budgets.
     fn training_objective(&self) -> TrainingObjective;
 
     /// The class counts; `None` for a target matrix without classes.
@@ -108,7 +110,7 @@ pub trait Prediction: Debug + Send + Sync {
         !self.is_symmetric()
     }
 
-    /// The runs of neighbouring classes that are alike, with what becomes of them, in the order of the classes.
+    /// The runs of neighboring classes that are alike, with what becomes of them, in the order of the classes.
     ///
     /// # Errors
     /// [`Error::NotAnswered`] for a target matrix without classes, and where the
@@ -119,7 +121,7 @@ pub trait Prediction: Debug + Send + Sync {
     /// and for more classes than memory has room for (see [`bias_runs`](Self::bias_runs)).
     fn bias(&self) -> Option<Vec<f64>>;
 
-    /// [`bias`](Self::bias) as runs of neighbouring classes: how many they are, and the entry that they share.
+    /// [`bias`](Self::bias) as runs of neighboring classes: how many they are, and the entry that they share.
     fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         Some(self.bias()?.into_iter().map(|entry| (1, entry)).collect())
     }

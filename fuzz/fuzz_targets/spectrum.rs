@@ -1,4 +1,4 @@
-//! The spectrum of centred one-hot targets for any class sizes.
+//! The spectrum of centered one-hot targets for any class sizes.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ mod properties;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 
-/// A size as a base of any magnitude and an offset: neighbours are the hard case.
+/// A size as a base of any magnitude and an offset: neighbors are the hard case.
 #[derive(Debug, Arbitrary)]
 struct Group {
     base: u8,

@@ -466,8 +466,8 @@ mod tests {
         for (loss_function, rank) in
             [(LossFunction::CrossEntropy, 2), (LossFunction::SquaredError, 3)]
         {
-            let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
-            let objective = TrainingObjective::penalized(loss_function, decays);
+            let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+            let objective = TrainingObjective::penalized(loss_function, regularization);
             assert_eq!(measured.structure(measured.head(), &objective).unwrap().rank, rank);
         }
     }

@@ -33,7 +33,7 @@ pub struct AuditDifference {
 
 /// A metric of two audits.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct MetricDifference {
     /// Of the audit itself.

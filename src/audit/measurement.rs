@@ -442,8 +442,8 @@ mod tests {
     /// Where all is zero no penalty has a gradient that another could be compared with.
     #[test]
     fn gradients_are_relative_to_those_of_the_penalties() {
-        let decays = Regularization::new(&[0.5], 0.25).unwrap();
-        let objective = TrainingObjective::penalized(LossFunction::SquaredError, decays);
+        let regularization = Regularization::new(&[0.5], 0.25).unwrap();
+        let objective = TrainingObjective::penalized(LossFunction::SquaredError, regularization);
         let zeros = trained(&DMatrix::zeros(1, 4), 0.0, &objective);
         assert_eq!(zeros.relative_gradient(), None);
         let found = trained(&dmatrix![1.0, 1.0, -1.0, -1.0], 2.0, &objective);

@@ -15,7 +15,7 @@ use crate::objective::{ObjectivePart, ObjectiveSums};
 ///
 /// Some numbers for each class, for an objective dK more, and d²/2 more for the balance of its layers
 /// ([`AuditOptions::without_balance`](crate::audit::AuditOptions::without_balance) leaves it out). With the feature
-/// `serde` it can be serialised.
+/// `serde` it can be serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn what_is_refused_changes_nothing() {
         let objective = |decay: f64| {
-            let decays = Regularization::new(&[decay], 1e-3).unwrap();
-            TrainingObjective::penalized(LossFunction::SquaredError, decays)
+            let regularization = Regularization::new(&[decay], 1e-3).unwrap();
+            TrainingObjective::penalized(LossFunction::SquaredError, regularization)
         };
         let plain = AuditOptions::default();
         let by_classes = Nc1Options::default().with_center(Center::Classes);

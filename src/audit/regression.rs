@@ -82,13 +82,13 @@ impl RegressionAudit {
 /// use neural_collapse::{Basis, Features, Prediction, Regularization, Ufm};
 ///
 /// let targets = dmatrix![1.0, -2.0, 0.5, 3.0, -1.0; 0.3, 1.0, -1.0, 0.2, 0.4];
-/// let penalties = Regularization::new(&[1e-2, 1e-2], 1e-2)?;
-/// let ufm = Ufm::from_target(targets.clone(), penalties.clone())?.with_widths(&[4, 3])?;
+/// let regularization = Regularization::new(&[1e-2, 1e-2], 1e-2)?;
+/// let ufm = Ufm::from_target(targets.clone(), regularization.clone())?.with_widths(&[4, 3])?;
 /// // An explicit global minimizer stands in for a trained network.
 /// let network = ufm.global_minimum()?.explicit(&Basis::Standard)?;
 /// let features = network.features()?;
 /// let features = Features::from_sample_columns(&features)?;
-/// let audit = audit_regression(&features, &targets, network.head(), &penalties)?;
+/// let audit = audit_regression(&features, &targets, network.head(), &regularization)?;
 /// assert!(audit.loss_gap().unwrap().abs() < 1e-15);
 /// assert!(audit.gram_distances.iter().flatten().all(|&distance| distance < 1e-14));
 /// assert!(audit.nrc2.unwrap() < 1e-15 && audit.output_distance.unwrap() < 1e-14);
@@ -400,8 +400,13 @@ mod tests {
 
     fn audited(head: &LinearHead, decays: &[f64], bias: Bias) -> Result<RegressionAudit> {
         let (features, targets) = (dmatrix![1.0, 2.0, -1.0], dmatrix![1.0, 4.0, 0.0]);
-        let penalties = Regularization::new(decays, 0.25)?.with_bias(bias)?;
-        audit_regression(&Features::from_sample_columns(&features)?, &targets, head, &penalties)
+        let regularization = Regularization::new(decays, 0.25)?.with_bias(bias)?;
+        audit_regression(
+            &Features::from_sample_columns(&features)?,
+            &targets,
+            head,
+            &regularization,
+        )
     }
 
     /// Outputs 5, 8 and −1 beside 1, 4 and 0, with the squares 9, 4 and 6 of layer, bias and features.

@@ -22,7 +22,7 @@ use crate::problem::head::LinearHead;
 /// A network trained with soft labels, as it was measured and beside the minimum for its training: the same as an
 /// [`Audit`](crate::Audit), but that samples are grouped by their soft label instead of their class.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SoftLabelAudit {
     /// NC1 of the samples with one soft label, around their mean; `None` if all means are equal or no label has two

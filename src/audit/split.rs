@@ -61,8 +61,8 @@ mod tests {
             let data = data.with_labels(&[0, 1, 0, 1], 2).unwrap();
             let mut weights = vec![DMatrix::identity(2, dimension)];
             weights.resize(layers, DMatrix::identity(2, 2));
-            let decays = Regularization::new(&vec![1e-3; layers], 1e-3).unwrap();
-            let objective = TrainingObjective::penalized(loss_function, decays);
+            let regularization = Regularization::new(&vec![1e-3; layers], 1e-3).unwrap();
+            let objective = TrainingObjective::penalized(loss_function, regularization);
             let options = AuditOptions::default().with_objective(objective).with_balance(false);
             let head = LinearHead::new(weights, None).unwrap();
             let found = measure_with(&data, &head, &options).unwrap().split.unwrap_err();

@@ -55,7 +55,7 @@ struct AuditObject<'a> {
     metrics: Option<&'a AllMetrics>,
 }
 
-/// The parts of the squared loss.
+/// The parts of the squared loss without the best head, K×d numbers, which the program does not print.
 #[derive(Serialize)]
 struct SplitObject {
     within_classes: f64,

@@ -16,7 +16,7 @@ const MOST_CLASSES: usize = 200;
 /// The structure of the outputs Z = W_M⋯W₁H̄ (K×K) of a trained network for its class means, to one percent of the
 /// largest one. Under cross-entropy the mean of every column, which the loss does not feel, is removed before.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct NetworkStructure {
     /// Rank of Z.

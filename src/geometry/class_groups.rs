@@ -24,6 +24,8 @@ use crate::problem::counts::ClassCounts;
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::StoredGroups"))]
 pub struct ClassGroups {
     groups: Vec<Vec<usize>>,
     sizes: Vec<u64>,
@@ -138,15 +140,26 @@ impl ClassGroups {
 
 /// A measured K×K matrix beside a target, both divided by their Frobenius norms and averaged over pairs of groups.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::StoredPair"))]
 #[non_exhaustive]
 pub struct GroupedPair {
     /// What was measured.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::numerics::stored::write"))]
     pub measured: DMatrix<f64>,
     /// The target; of a family the member that is nearest to what was measured.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::numerics::stored::write"))]
     pub target: DMatrix<f64>,
     /// Measured less target. If every class is a group of its own, its Frobenius norm is the
     /// [distance](ClassMatrix::distance) of the two.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::numerics::stored::write"))]
     pub difference: DMatrix<f64>,
+}
+
+impl GroupedPair {
+    fn new(measured: DMatrix<f64>, target: DMatrix<f64>) -> Self {
+        Self { difference: &measured - &target, measured, target }
+    }
 }
 
 /// So many classes have K×K matrices that are made whole.
@@ -198,10 +211,7 @@ impl ClassGroups {
         };
         let norm = norm_of_product(left, right);
         let known = predicted.filter(|(_, size)| *size > 0.0 && norm > 0.0);
-        Ok(known.map(|(means, size)| {
-            let (measured, target) = (measured / norm, means / size);
-            GroupedPair { difference: &measured - &target, measured, target }
-        }))
+        Ok(known.map(|(means, size)| GroupedPair::new(measured / norm, means / size)))
     }
 }
 
@@ -259,6 +269,72 @@ pub fn cosines(vectors: &DMatrix<f64>, pairs: &[(usize, usize)]) -> Vec<Option<f
         is_known.then(|| (product / first / second).clamp(-1.0, 1.0))
     };
     pairs.iter().map(cosine).collect()
+}
+
+#[cfg(feature = "serde")]
+mod stored {
+    use nalgebra::DMatrix;
+
+    use super::{ClassGroups, GroupedPair};
+    use crate::error::{Error, Result, check_shape};
+    use crate::numerics::linalg::check_finite;
+    use crate::problem::counts::ClassCounts;
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename = "ClassGroups", deny_unknown_fields)]
+    pub(super) struct StoredGroups {
+        groups: Vec<Vec<usize>>,
+        /// Of the classes in the order of the groups.
+        sizes: Vec<u64>,
+    }
+
+    impl TryFrom<StoredGroups> for ClassGroups {
+        type Error = Error;
+
+        /// The groups that [`by_size`](ClassGroups::by_size) makes of classes of these sizes have to be those stored.
+        fn try_from(stored: StoredGroups) -> Result<Self> {
+            let StoredGroups { groups, sizes } = stored;
+            let mut counts = vec![0; sizes.len()];
+            for (&class, &size) in groups.iter().flatten().zip(&sizes) {
+                if let Some(count) = counts.get_mut(class) {
+                    *count = size;
+                }
+            }
+            let made = Self::by_size(&ClassCounts::new(&counts)?, groups.len());
+            if made != (Self { groups, sizes }) {
+                let expected = "groups of nearly as many classes each, the largest classes first";
+                return Err(Error::Syntax { text: "groups".to_owned(), expected });
+            }
+            Ok(made)
+        }
+    }
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename = "GroupedPair", deny_unknown_fields)]
+    pub(super) struct StoredPair {
+        #[serde(deserialize_with = "crate::numerics::stored::read")]
+        measured: DMatrix<f64>,
+        #[serde(deserialize_with = "crate::numerics::stored::read")]
+        target: DMatrix<f64>,
+        /// What follows from the two is not read.
+        #[serde(default, rename = "difference")]
+        _difference: serde::de::IgnoredAny,
+    }
+
+    impl TryFrom<StoredPair> for GroupedPair {
+        type Error = Error;
+
+        fn try_from(stored: StoredPair) -> Result<Self> {
+            let StoredPair { measured, target, .. } = stored;
+            check_finite("measured", &measured)?;
+            check_finite("target", &target)?;
+            let groups = measured.nrows();
+            for (argument, matrix) in [("measured", &measured), ("target", &target)] {
+                check_shape(argument, matrix.shape(), (groups, groups), "groups × groups")?;
+            }
+            Ok(Self::new(measured, target))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::numerics::magnitude::over_largest;
 ///
 /// The classes are divided into groups; the matrix is diag(q_g) plus a constant for each pair of
 /// groups. Identity, I − 11ᵀ/K and diagonal matrices are of this kind, and so is every prediction for
-/// one-hot targets: none of them needs K² numbers. Where minimisers form a family, the matrix is
+/// one-hot targets: none of them needs K² numbers. Where minimizers form a family, the matrix is
 /// determined up to q·Π with any orthogonal projector Π of a given rank in a subspace, and
 /// [`distance`](Self::distance) is that to the nearest member.
 ///
@@ -237,7 +237,7 @@ impl ClassMatrix {
         }
     }
 
-    /// The normalised distance ‖A/‖A‖ − T/‖T‖‖ (Frobenius norms) between a measured K×K matrix A and
+    /// The normalized distance ‖A/‖A‖ − T/‖T‖‖ (Frobenius norms) between a measured K×K matrix A and
     /// this matrix T, or the nearest member T of the family. It is between 0 and 2.
     ///
     /// # Errors

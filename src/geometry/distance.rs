@@ -1,4 +1,4 @@
-//! Normalised distances of matrix products to class matrices, without K×K matrices where K is large.
+//! Normalized distances of matrix products to class matrices, without K×K matrices where K is large.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::geometry::structure::Grouped;
 use crate::numerics::linalg::{StridedView, check_finite, gram, multiply, product, transposed};
 use crate::numerics::magnitude::{is_comfortable, largest};
 use crate::numerics::parallel;
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 use crate::numerics::squares::sum_of_squares;
 
 /// Up to this many classes, K×K matrices are small and the direct way is the accurate one.
@@ -24,7 +24,7 @@ const SMALL_DISTANCE: f64 = 1e-5;
 const TILE: usize = 512;
 
 impl ClassMatrix {
-    /// The normalised [`distance`](Self::distance) between the Gram matrix V Vᵀ of the rows of V (K×d)
+    /// The normalized [`distance`](Self::distance) between the Gram matrix V Vᵀ of the rows of V (K×d)
     /// and this matrix: NC2 for V = W_M⋯W_(M−m+1).
     ///
     /// For many classes this takes O(K d²) operations and O(d²) memory where the distance is above
@@ -47,7 +47,7 @@ impl ClassMatrix {
         self.distance_to(&Product::of_rows(&rows))
     }
 
-    /// The normalised [`distance`](Self::distance) between the product A B of a K×d and a d×K matrix
+    /// The normalized [`distance`](Self::distance) between the product A B of a K×d and a d×K matrix
     /// and this matrix: NC3 for A = W_M⋯W₁ and B = H̄.
     ///
     /// The cost is that of [`distance_to_gram`](Self::distance_to_gram).
@@ -231,7 +231,7 @@ impl DenseColumns<'_> {
             residual.column.extend(scaled);
             residual.rest.resize(groups.len(), 0.0);
         }
-        vectorised(
+        vectorized(
             #[inline(always)]
             || {
                 let entries = residual.column.iter().zip(column);

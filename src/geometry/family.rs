@@ -17,7 +17,7 @@ pub(crate) enum Family {
     Optional(Structure),
 }
 
-/// A subspace of ℝᴷ. Classes are given as runs of neighbours, in rising order.
+/// A subspace of ℝᴷ. Classes are given as runs of neighbors, in rising order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Subset {
     /// All vectors on these classes.

@@ -25,7 +25,8 @@ const ORTHONORMALITY: f64 = 1e-10;
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored"))]
 pub struct Frame {
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::numerics::stored::write"))]
     vectors: DMatrix<f64>,
@@ -190,6 +191,43 @@ pub(crate) fn check_orthonormal(
 }
 
 const ORTHONORMAL: &str = "for orthonormal columns";
+
+#[cfg(feature = "serde")]
+mod stored {
+    use nalgebra::DMatrix;
+
+    use super::{Frame, ORTHONORMALITY};
+    use crate::error::{Error, Result, check_shape};
+    use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
+    use crate::numerics::linalg::check_finite;
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename = "Frame", deny_unknown_fields)]
+    pub(super) struct Stored {
+        #[serde(deserialize_with = "crate::numerics::stored::read")]
+        vectors: DMatrix<f64>,
+        gram: ClassMatrix,
+    }
+
+    impl TryFrom<Stored> for Frame {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            let Stored { vectors, gram } = stored;
+            check_finite("vectors", &vectors)?;
+            let (dimension, classes) = (vectors.nrows(), gram.classes());
+            check_shape("vectors", vectors.shape(), (dimension, classes), FOR_EACH_CLASS)?;
+            let products = gram.to_dense().map(|gram| gram - vectors.transpose() * &vectors);
+            // Frames have lengths of at most one.
+            let difference = products.map_or(f64::INFINITY, |difference| difference.amax());
+            if difference > ORTHONORMALITY {
+                let expected = "at most 1e-10 (largest entry): the inner products of the vectors";
+                return Err(Error::out_of_range("(gram − vectorsᵀvectors)", difference, expected));
+            }
+            Ok(Self { vectors, gram })
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,10 @@ use crate::numerics::linalg::{check_finite, left_svd, svd_thin};
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored"))]
 pub struct Projection {
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::numerics::stored::write"))]
     axes: DMatrix<f64>,
     share: f64,
 }
@@ -113,6 +116,36 @@ impl Projection {
         let vector = DVector::from_column_slice(vector);
         let column = DMatrix::from_column_slice(vector.nrows(), 1, vector.as_slice());
         Ok(self.coordinates(&column)?.as_slice().to_vec())
+    }
+}
+
+#[cfg(feature = "serde")]
+mod stored {
+    use nalgebra::DMatrix;
+
+    use super::Projection;
+    use crate::error::{Error, Result};
+    use crate::geometry::frame::check_orthonormal;
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename = "Projection", deny_unknown_fields)]
+    pub(super) struct Stored {
+        #[serde(deserialize_with = "crate::numerics::stored::read")]
+        axes: DMatrix<f64>,
+        share: f64,
+    }
+
+    impl TryFrom<Stored> for Projection {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            let Stored { axes, share } = stored;
+            check_orthonormal("axes", None, &axes)?;
+            if !(0.0..=1.0).contains(&share) {
+                return Err(Error::out_of_range("share", share, "between 0 and 1"));
+            }
+            Ok(Self { axes, share })
+        }
     }
 }
 

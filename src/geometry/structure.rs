@@ -21,7 +21,7 @@ pub(crate) struct Grouped {
     coupling: Option<DMatrix<f64>>,
 }
 
-/// The classes 0, …, K−1 divided into groups, as runs of neighbours.
+/// The classes 0, …, K−1 divided into groups, as runs of neighbors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Partition {
     /// First class and group of each run.

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 
 /// What the class means are centered at.
 ///
@@ -35,7 +35,7 @@ pub(crate) fn center_of(means: &DMatrix<f64>, counts: &[u64], center: Center) ->
             Center::Samples => count as f64 / total,
             Center::Classes => 1.0 / counts.len() as f64,
         };
-        vectorised(
+        vectorized(
             #[inline(always)]
             || {
                 for ((origin, mean), first) in origin.iter_mut().zip(&mean).zip(&first) {

@@ -32,7 +32,7 @@ pub(crate) struct ClassSums {
 /// How the work of adding a batch is divided. It depends on the shape alone, so the sums do too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Division {
-    /// Neighbouring samples are summed by one thread, and the sums of all pieces added in their order: for sums
+    /// Neighboring samples are summed by one thread, and the sums of all pieces added in their order: for sums
     /// that take little memory, beside a cache and beside the samples.
     Samples { pieces: usize },
     /// Each class is summed by one thread, in the order of the samples.

@@ -13,7 +13,7 @@ use crate::numerics::linalg::{
 use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 
 /// Classes of one tile of pairs: few, so that all threads have tiles …
 const TILE: usize = 256;
@@ -400,7 +400,7 @@ impl<T: Scalar> Tile<T> {
 
 /// Multiplies numbers by a common factor and by one for each, one after the other: their product may overflow.
 fn scale(numbers: &mut [f64], factor: f64, factors: &[f64]) {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             for (number, other) in numbers.iter_mut().zip(factors) {
@@ -412,7 +412,7 @@ fn scale(numbers: &mut [f64], factor: f64, factors: &[f64]) {
 
 /// The numbers times a factor in `f32`.
 fn to_single(numbers: &[f64], factor: f64, out: &mut [f32]) {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || out.iter_mut().zip(numbers).for_each(|(out, number)| *out = (number * factor) as f32),
     );

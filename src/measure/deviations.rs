@@ -13,7 +13,7 @@ use crate::measure::statistics::ClassStatistics;
 use crate::numerics::linalg::{Block, Factor, Packed, TOGETHER, add_gram, zeros};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, largest_magnitude};
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 use crate::numerics::squares::sum_of_squares;
 
 /// Samples whose squared deviations are kept before they are added up.
@@ -108,7 +108,7 @@ impl Deviations {
 
     fn subtract_mean(&self, sample: &mut [f64], class: usize) {
         let (mean, factor) = (self.mean(class), self.scale.recip());
-        vectorised(
+        vectorized(
             #[inline(always)]
             || {
                 for (entry, mean) in sample.iter_mut().zip(mean) {
@@ -197,7 +197,7 @@ impl Deviations {
     /// Writes the deviation of a sample of a class.
     fn write<T: Scalar, U: Scalar>(&self, out: &mut [U], sample: &[T], class: usize) {
         let (mean, factor) = (self.mean(class), self.scale.recip());
-        vectorised(
+        vectorized(
             #[inline(always)]
             || subtract(out, sample, mean, factor),
         );

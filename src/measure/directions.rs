@@ -11,7 +11,7 @@ use crate::numerics::linalg::{
 };
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel::{self, NEW_NUMBER};
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 use crate::numerics::squares::Squares;
 
 /// Rounding errors of class means, in units of ε times their root mean square norm.
@@ -20,10 +20,10 @@ const ROUNDING: f64 = 8.0 * f64::EPSILON;
 /// Below this, singular values cannot be divided by.
 const SMALLEST: f64 = 1e-290;
 
-/// A Gram matrix squares the condition number. Up to this one, factorising it twice is accurate.
+/// A Gram matrix squares the condition number. Up to this one, factorizing it twice is accurate.
 const LARGEST_CONDITION: f64 = 1e6;
 
-/// Up to this condition number, factorising it once is accurate: to 1e4·ε.
+/// Up to this condition number, factorizing it once is accurate: to 1e4·ε.
 const GOOD_CONDITION: f64 = 100.0;
 
 /// Up to so many directions, singular values cost little.
@@ -109,7 +109,7 @@ struct Differences {
 /// L⁻¹ for a Gram matrix LLᵀ.
 struct InverseFactor {
     matrix: DMatrix<f64>,
-    /// Whether one factorisation is enough.
+    /// Whether one factorization is enough.
     accurate: bool,
 }
 
@@ -188,7 +188,7 @@ impl Differences {
         Some(InverseFactor { matrix: inverse, accurate })
     }
 
-    /// B = QR with R = Lᵀ from BᵀB = LLᵀ, and D = QR⁻ᵀ. If one factorisation leaves Q short of
+    /// B = QR with R = Lᵀ from BᵀB = LLᵀ, and D = QR⁻ᵀ. If one factorization leaves Q short of
     /// orthonormal, a second one repairs it (Yamamoto et al., *Roundoff error analysis of the
     /// CholeskyQR2 algorithm*, ETNA 44, 2015). All in the memory of B.
     fn directions_of_few_classes(self, inverse: InverseFactor) -> Result<DMatrix<f64>> {
@@ -207,7 +207,7 @@ impl Differences {
         Ok(q)
     }
 
-    /// D = L⁻ᵀ for BBᵀ = LLᵀ, again with a second factorisation where one is not accurate.
+    /// D = L⁻ᵀ for BBᵀ = LLᵀ, again with a second factorization where one is not accurate.
     fn directions_of_many_classes(&self, inverse: InverseFactor) -> Result<DMatrix<f64>> {
         let InverseFactor { matrix: inverse, accurate } = inverse;
         if accurate {
@@ -340,7 +340,7 @@ fn without_null_vector(
 
 /// (column − origin)/divisor.
 fn subtract(column: &[f64], origin: &DVector<f64>, divisor: f64, out: &mut [f64]) {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             for ((out, entry), origin) in out.iter_mut().zip(column).zip(origin.as_slice()) {
@@ -352,7 +352,7 @@ fn subtract(column: &[f64], origin: &DVector<f64>, divisor: f64, out: &mut [f64]
 
 /// `out` += factor · column.
 fn add_multiple(out: &mut [f64], factor: f64, column: &[f64]) {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || out.iter_mut().zip(column).for_each(|(out, entry)| *out += factor * entry),
     );

@@ -3,7 +3,7 @@
 use crate::measure::groups::Group;
 use crate::numerics::linalg::Centered;
 use crate::numerics::scalar::Scalar;
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 
 /// A class mean as the sum of two numbers of the type of the features each: in `f32` with 48 bits.
 ///
@@ -35,7 +35,7 @@ impl<T: Scalar> SplitMean<T> {
         self.class = Some(class);
         self.high.resize(mean.len(), T::zero());
         self.low.resize(mean.len(), T::zero());
-        vectorised(
+        vectorized(
             #[inline(always)]
             || {
                 for ((high, low), &mean) in self.high.iter_mut().zip(&mut self.low).zip(mean) {

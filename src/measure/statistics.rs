@@ -11,7 +11,7 @@ use crate::measure::class_sums::ClassSums;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::parallel::{self, NEW_NUMBER};
 use crate::numerics::scalar::Scalar;
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 use crate::problem::counts::ClassCounts;
 
 /// Number and sum of the samples of each class, from which all class means follow.
@@ -214,7 +214,7 @@ impl ClassStatistics {
             operations,
             || (),
             |(), (class, column)| {
-                vectorised(
+                vectorized(
                     #[inline(always)]
                     || {
                         column

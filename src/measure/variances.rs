@@ -67,7 +67,7 @@ struct Layers<T: Scalar> {
 ///
 /// This is what the workers of a cluster send back: each makes its own accumulator from the same statistics, feeds
 /// it its samples and returns [`part`](ClassVariances::part); wherever the result is wanted,
-/// [`merge_part`](ClassVariances::merge_part) puts them together. With the feature `serde` they can be serialised.
+/// [`merge_part`](ClassVariances::merge_part) puts them together. With the feature `serde` they can be serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

@@ -137,7 +137,7 @@ pub struct MetricSums<T: Scalar> {
 }
 
 /// What [`MetricSums`] have added up: some numbers for each class and layer. With the feature `serde` it can be
-/// serialised.
+/// serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

@@ -1,4 +1,4 @@
-//! Class-distance normalised variance.
+//! Class-distance normalized variance.
 
 use crate::error::{Error, Result};
 use crate::measure::center::{Center, subtract_center};
@@ -14,7 +14,7 @@ use crate::numerics::scalar::Scalar;
 /// ‖a‖² + ‖b‖² − 2⟨a, b⟩ has lost a quarter of its digits.
 const CLOSE: f64 = 1e-4;
 
-/// Class-distance normalised variances of all pairs of classes.
+/// Class-distance normalized variances of all pairs of classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -70,7 +70,7 @@ pub fn cdnv<T: Scalar>(
 }
 
 impl<T: Scalar> ClassVariances<T> {
-    /// Class-distance normalised variances: see [`cdnv`].
+    /// Class-distance normalized variances: see [`cdnv`].
     ///
     /// # Errors
     /// As [`cdnv`], and [`Error::SecondPass`] if a class has not had as many samples as in the statistics.
@@ -80,7 +80,7 @@ impl<T: Scalar> ClassVariances<T> {
 }
 
 impl PooledScatter {
-    /// Class-distance normalised variances: see [`cdnv`].
+    /// Class-distance normalized variances: see [`cdnv`].
     ///
     /// # Errors
     /// As [`cdnv`].
@@ -130,7 +130,7 @@ pub(crate) fn cdnv_of(measured: VariancesAndMeans) -> Result<Cdnv> {
     }
     // The sum is out of range before the largest is.
     if !(mean.is_finite() && largest.is_finite()) {
-        let quantity = "the class-distance normalised variance";
+        let quantity = "the class-distance normalized variance";
         return Err(Error::Unrepresentable { quantity, log10: f64::INFINITY });
     }
     Ok(Cdnv { mean: Some(mean), largest: Some(largest), coincident_pairs: sums.coincident })

@@ -11,7 +11,7 @@ use crate::problem::head::LinearHead;
 
 /// How many samples of one class have one pair of decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Confused {
     /// The class that the samples are of.

@@ -13,7 +13,7 @@ pub use unstructured::Unstructured;
 
 /// The two ends of the scale on which measured numbers lie.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Levels {
     /// Without any structure.

@@ -175,7 +175,7 @@ impl<T: Scalar> Nc1Sums<T> {
     ///
     /// This is what the workers of a cluster send back: each makes its own accumulator from the same statistics and
     /// options and feeds it its samples; wherever the result is wanted, [`merge_part`](Self::merge_part) puts the
-    /// sums together. With the feature `serde` they can be serialised.
+    /// sums together. With the feature `serde` they can be serialized.
     #[must_use]
     pub fn part(&self) -> Nc1Part {
         self.scatter.part()

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::problem::head::LinearHead;
 
-/// NC2ₘ: the normalised distance of the Gram matrix of the last m = `layers` layers to a target,
+/// NC2ₘ: the normalized distance of the Gram matrix of the last m = `layers` layers to a target,
 ///
 /// ```math
 /// NC2ₘ = ‖ LLᵀ/‖LLᵀ‖ − Θ/‖Θ‖ ‖,    L = W_M⋯W_(M−m+1)    (Frobenius norms).

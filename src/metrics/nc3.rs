@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::problem::head::LinearHead;
 
-/// NC3: the normalised distance of the outputs for the class means to a target,
+/// NC3: the normalized distance of the outputs for the class means to a target,
 ///
 /// ```math
 /// NC3 = ‖ W_M⋯W₁H̄/‖W_M⋯W₁H̄‖ − Θ/‖Θ‖ ‖    (Frobenius norms).

@@ -105,7 +105,7 @@ pub struct DecisionCounts {
     classes: Vec<Tally>,
 }
 
-/// What [`DecisionCounts`] have counted: four numbers for each class. With the feature `serde` it can be serialised.
+/// What [`DecisionCounts`] have counted: four numbers for each class. With the feature `serde` it can be serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

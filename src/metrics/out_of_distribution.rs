@@ -90,6 +90,8 @@ pub fn nc5(class_means: &ClassVectors<'_>, outside_mean: &DVector<f64>) -> Resul
 ///
 /// Source: Ammar et al., *NECO* (ICLR 2024), (6).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct Neco {
     mean: DVector<f64>,
     /// Orthonormal columns.
@@ -248,6 +250,46 @@ impl<T: Scalar> Deviations<'_, '_, T> {
             visit(&block, &norms);
         }
         Ok(())
+    }
+}
+
+#[cfg(feature = "serde")]
+mod stored {
+    use nalgebra::{DMatrix, DVector};
+
+    use super::Neco;
+    use crate::error::{Error, Result, check_shape};
+    use crate::geometry::frame::check_orthonormal;
+    use crate::numerics::linalg::check_finite;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename = "Neco", deny_unknown_fields)]
+    pub(super) struct Stored {
+        mean: Vec<f64>,
+        #[serde(
+            serialize_with = "crate::numerics::stored::write",
+            deserialize_with = "crate::numerics::stored::read"
+        )]
+        directions: DMatrix<f64>,
+    }
+
+    impl From<Neco> for Stored {
+        fn from(neco: Neco) -> Self {
+            Self { mean: neco.mean.as_slice().to_vec(), directions: neco.directions }
+        }
+    }
+
+    impl TryFrom<Stored> for Neco {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            let (mean, directions) = (DVector::from_vec(stored.mean), stored.directions);
+            let (dimension, rank) = (mean.len(), directions.ncols());
+            check_finite("mean", &mean)?;
+            check_shape("directions", directions.shape(), (dimension, rank.max(1)), "d × rank")?;
+            check_orthonormal("directions", None, &directions)?;
+            Ok(Self { mean, directions })
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::measure::class_vectors::{ClassVectors, Strip, Wanted};
 use crate::metrics::spread::{Moments, Spread};
 use crate::numerics::logarithm::ln;
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 
 /// Sums that are added up side by side.
 const LANES: usize = 8;
@@ -172,7 +172,7 @@ impl PairSums for Cosines {
         self.moments.number += cosines.len() as u64;
         let Self { moments, etf, deviations, largest } = self;
         let (origin, etf) = (moments.origin, *etf);
-        vectorised(
+        vectorized(
             #[inline(always)]
             || {
                 for piece in cosines.chunks(PIECE) {
@@ -234,7 +234,7 @@ impl Energies {
         let Self { moments, close } = self;
         let (origin, close) = (moments.origin, *close);
         let mut closest = [f64::INFINITY; LANES];
-        vectorised(
+        vectorized(
             #[inline(always)]
             || {
                 for piece in cosines.chunks(PIECE) {

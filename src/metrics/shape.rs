@@ -24,7 +24,7 @@ const WIDE_SPREAD: f64 = 1e-3;
 /// Stdₖ ‖v_k‖ / Avgₖ ‖v_k‖
 /// ```
 ///
-/// The vectors are the class means, centred in the source, or the rows of the classifier. The standard
+/// The vectors are the class means, centered in the source, or the rows of the classifier. The standard
 /// deviation has the divisor K; codes that use `torch.std` report
 /// [`sample_deviation`](Spread::sample_deviation)/mean.
 ///
@@ -77,7 +77,7 @@ pub fn norm_spread(vectors: &ClassVectors<'_>) -> Spread {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
-/// Source: Papyan, Han & Donoho (PNAS 2020), figure 3: Std over i ≠ j, of centred class means and of
+/// Source: Papyan, Han & Donoho (PNAS 2020), figure 3: Std over i ≠ j, of centered class means and of
 /// classifiers.
 pub fn cosine_spread(vectors: &ClassVectors<'_>) -> Result<Spread> {
     vectors.check_pairs()?;
@@ -130,7 +130,7 @@ pub struct Equiangularity {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 ///
-/// Source: Papyan, Han & Donoho (PNAS 2020), figure 4, of centred class means and of classifiers.
+/// Source: Papyan, Han & Donoho (PNAS 2020), figure 4, of centered class means and of classifiers.
 pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
     let (pairs, found) = visit(vectors, |norms, pairs| pairs.cosines(vectors, norms))?;
     Ok(equiangularity_of(pairs, &found))

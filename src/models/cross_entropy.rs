@@ -2,7 +2,7 @@
 //!
 //! Where the squared loss decides singular direction by singular direction, cross-entropy couples
 //! them; what is known is known for logits with symmetries. `problem` says what is trained, `simplex`
-//! solves the simplex ETF, `structure` lists the other structures, `reduced` minimises over their
+//! solves the simplex ETF, `structure` lists the other structures, `reduced` minimizes over their
 //! sizes, `point` derives everything else, `landscape` and `phases` compare.
 
 mod block;

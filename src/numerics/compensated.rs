@@ -1,7 +1,7 @@
 //! Sums that carry along what rounding loses.
 
 use crate::numerics::scalar::Scalar;
-use crate::numerics::simd::{LINE, Prefetch, vectorised};
+use crate::numerics::simd::{LINE, Prefetch, vectorized};
 
 /// Numbers that are added up in registers.
 const CHUNK: usize = 16;
@@ -40,7 +40,7 @@ fn add_few<T: Scalar, const N: usize>(
     next: &[&[T]],
     prefetch: Prefetch,
 ) -> T::Magnitude {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             let mut largest = [T::Magnitude::default(); CHUNK];

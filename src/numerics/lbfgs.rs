@@ -1,4 +1,4 @@
-//! Minimisation of smooth functions by L-BFGS.
+//! Minimization of smooth functions by L-BFGS.
 
 use core::ops::ControlFlow;
 use std::collections::VecDeque;

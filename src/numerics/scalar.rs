@@ -3,7 +3,7 @@
 use nalgebra::RealField;
 
 use crate::numerics::lanes::Lanes;
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 
 /// The numbers of which features consist: `f32` or `f64`.
 ///
@@ -70,7 +70,7 @@ mod sealed {
 
 /// Copies a sample.
 pub(crate) fn to_f64<T: Scalar>(sample: &[T], out: &mut [f64]) {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || out.iter_mut().zip(sample).for_each(|(out, &feature)| *out = feature.into()),
     );
@@ -81,9 +81,9 @@ pub(crate) fn is_representable<T: Scalar>(numbers: &[T]) -> bool {
     largest_magnitude(numbers) <= T::LARGEST.magnitude()
 }
 
-/// The largest magnitude of some numbers. Integers are compared, for the compiler can vectorise that.
+/// The largest magnitude of some numbers. Integers are compared, for the compiler can vectorize that.
 pub(crate) fn largest_magnitude<T: Scalar>(numbers: &[T]) -> T::Magnitude {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || numbers.iter().map(|number| number.magnitude()).fold(T::Magnitude::default(), Ord::max),
     )

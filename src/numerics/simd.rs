@@ -8,14 +8,14 @@
 /// Calls a closure that is marked `#[inline(always)]`, as all it calls in a loop must be.
 #[inline(always)]
 #[cfg(feature = "simd")]
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
 /// Calls a closure.
 #[inline(always)]
 #[cfg(not(feature = "simd"))]
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 

@@ -3,14 +3,14 @@
 use nalgebra::{DVectorView, Dim, Matrix, Storage};
 
 use crate::numerics::scalar::Scalar;
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 
 /// Sums of squares that are added up side by side.
 const LANES: usize = 16;
 
-/// Σ x², in several sums that the compiler can vectorise.
+/// Σ x², in several sums that the compiler can vectorize.
 pub(crate) fn sum_of_squares<T: Scalar>(numbers: &[T]) -> f64 {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || lanes_of_squares(numbers),
     )
@@ -63,7 +63,7 @@ impl Squares {
 
     /// The squares of some numbers.
     pub(crate) fn of_numbers(numbers: &[f64]) -> Self {
-        let largest = vectorised(
+        let largest = vectorized(
             #[inline(always)]
             || numbers.iter().fold(0.0, |largest: f64, number| largest.max(number.abs())),
         );

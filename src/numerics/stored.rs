@@ -22,6 +22,13 @@ pub(crate) fn write<S: serde::Serializer>(
     StoredMatrix::from(matrix).serialize(serializer)
 }
 
+/// Reads a matrix, for `deserialize_with`.
+pub(crate) fn read<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> core::result::Result<DMatrix<f64>, D::Error> {
+    StoredMatrix::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+}
+
 impl From<&DMatrix<f64>> for StoredMatrix {
     fn from(matrix: &DMatrix<f64>) -> Self {
         let (rows, columns) = matrix.shape();
@@ -39,5 +46,25 @@ impl TryFrom<StoredMatrix> for DMatrix<f64> {
             return Err(Error::length("entries", found, expected, "for the rows and columns"));
         }
         Ok(Self::from_vec(rows, columns, entries))
+    }
+}
+
+/// Lists of matrices, for `with`.
+pub(crate) mod matrices {
+    use super::{DMatrix, Deserialize, Serialize, StoredMatrix};
+
+    pub(crate) fn serialize<S: serde::Serializer>(
+        matrices: &[DMatrix<f64>],
+        serializer: S,
+    ) -> core::result::Result<S::Ok, S::Error> {
+        matrices.iter().map(StoredMatrix::from).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> core::result::Result<Vec<DMatrix<f64>>, D::Error> {
+        let stored = Vec::<StoredMatrix>::deserialize(deserializer)?;
+        let matrices = stored.into_iter().map(DMatrix::try_from).collect::<Result<_, _>>();
+        matrices.map_err(serde::de::Error::custom)
     }
 }

@@ -1,4 +1,4 @@
-//! The balance between neighbouring layers.
+//! The balance between neighboring layers.
 
 use nalgebra::DMatrix;
 
@@ -9,13 +9,13 @@ use crate::numerics::linalg::{Block, add_gram, gram, transposed, zeros};
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 use crate::numerics::squares::sum_of_squares;
 use crate::objective::check::check_depth;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::Regularization;
 
-/// The residuals of the balance between neighbouring layers, from the features up: the first is
+/// The residuals of the balance between neighboring layers, from the features up: the first is
 ///
 /// ```math
 /// ‖λ₁ W₁ᵀW₁ − λ_H HHᵀ‖ / max(‖λ₁ W₁ᵀW₁‖, ‖λ_H HHᵀ‖)
@@ -140,7 +140,7 @@ fn squares<X>(
     number: impl Fn(X) -> f64,
 ) -> f64 {
     numbers.clear();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || numbers.extend(entries.map(number)),
     );

@@ -396,8 +396,9 @@ mod tests {
         let layers = vec![dmatrix![1.0, 2.0; 3.0, 4.0]];
         let head = LinearHead::new(layers, Some(dvector![0.5, -0.2])).unwrap();
         let objective = |factor: f64| {
-            let decays = Regularization::new(&[0.1 * factor], 0.2 * factor).unwrap();
-            let regularization = decays.with_bias(Bias::Regularized(0.3 * factor)).unwrap();
+            let bias = Bias::Regularized(0.3 * factor);
+            let regularization = Regularization::new(&[0.1 * factor], 0.2 * factor).unwrap();
+            let regularization = regularization.with_bias(bias).unwrap();
             let loss_function = LossFunction::SquaredError;
             let objective = TrainingObjective::Penalized { loss_function, factor, regularization };
             Objective::new(&data, &head, &objective).unwrap()
@@ -413,10 +414,10 @@ mod tests {
         let rows = dmatrix![0.0; 0.0];
         let features = Features::from_sample_rows(&rows).unwrap();
         let data = features.with_labels(&[0, 1], 2).unwrap();
-        let decays = Regularization::new(&[0.1], 0.2).unwrap();
+        let regularization = Regularization::new(&[0.1], 0.2).unwrap();
         let objective = |size: f64| {
             let head = LinearHead::new(vec![dmatrix![1.0; 2.0] * size], None).unwrap();
-            Objective::squared_error(&data, &head, &decays)
+            Objective::squared_error(&data, &head, &regularization)
         };
         assert!(objective(1e150).is_ok());
         assert!(matches!(objective(1e160), Err(Error::Unrepresentable { .. })));

@@ -35,12 +35,12 @@ use crate::problem::regularization::{Bias, Regularization};
 /// let mut scatter = PooledScatter::empty(2, 2)?;
 /// scatter.accumulate(&data)?;
 /// let head = LinearHead::new(vec![dmatrix![0.7, 0.1; -0.4, 0.0]], None)?;
-/// let decays = Regularization::new(&[1e-2], 1e-3)?;
-/// let split = LeastSquaresSplit::new(&scatter, &head, &decays)?;
-/// let whole = Objective::squared_error(&data, &head, &decays)?;
+/// let regularization = Regularization::new(&[1e-2], 1e-3)?;
+/// let split = LeastSquaresSplit::new(&scatter, &head, &regularization)?;
+/// let whole = Objective::squared_error(&data, &head, &regularization)?;
 /// assert!((split.loss() - (whole.data_term + whole.weight_penalty)).abs() < 1e-15);
 /// // The best head has no last part.
-/// let best = LeastSquaresSplit::new(&scatter, &split.best_head, &decays)?;
+/// let best = LeastSquaresSplit::new(&scatter, &split.best_head, &regularization)?;
 /// assert!(best.head_distance < 1e-30 && best.loss() < split.loss());
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -48,6 +48,7 @@ use crate::problem::regularization::{Bias, Regularization};
 /// Source: Han, Papyan & Donoho, *Neural collapse under MSE loss: proximity to and dynamics on the central path* (ICLR
 /// 2022), theorem 1, here for any class sizes and any bias.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LeastSquaresSplit {
     /// ½ tr(W_LS Σ_W W_LSᵀ): what the deviations within the classes cost the best head.

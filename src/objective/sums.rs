@@ -200,7 +200,7 @@ impl ObjectiveSums {
     }
 
     /// What has been added up so far: what the workers of a cluster send back. With the feature `serde` it can be
-    /// serialised.
+    /// serialized.
     #[must_use]
     pub fn part(&self) -> ObjectivePart {
         let totals = &self.totals;
@@ -408,8 +408,8 @@ mod tests {
         let data: LabeledFeatures<'_, f64> = features.with_labels(&[0, 1, 1, 0, 0], 2).unwrap();
         let statistics = ClassStatistics::new(&data).unwrap();
         let head = LinearHead::new(vec![dmatrix![1.0, 2.0; 3.0, 4.0]], None).unwrap();
-        let decays = Regularization::new(&[0.1], 0.2).unwrap();
-        let empty = ObjectiveSums::squared_error(&statistics, &head, &decays).unwrap();
+        let regularization = Regularization::new(&[0.1], 0.2).unwrap();
+        let empty = ObjectiveSums::squared_error(&statistics, &head, &regularization).unwrap();
         let around_zero = empty.clone().with_balancedness().unwrap();
         let around_means = empty.with_scatter(&statistics).unwrap();
         let mut found = Vec::new();
@@ -427,7 +427,8 @@ mod tests {
                 if let Some(split) = sums.least_squares_split(&statistics).unwrap() {
                     let mut scatter = PooledScatter::empty(2, 2).unwrap();
                     scatter.accumulate(&data).unwrap();
-                    let expected = LeastSquaresSplit::new(&scatter, &head, &decays).unwrap();
+                    let expected =
+                        LeastSquaresSplit::new(&scatter, &head, &regularization).unwrap();
                     assert!((split.within_classes / expected.within_classes - 1.0).abs() < 1e-13);
                 }
             }
@@ -444,9 +445,10 @@ mod tests {
         let data = features.with_labels(&[0, 1, 1], 2).unwrap();
         let statistics = ClassStatistics::new(&data).unwrap();
         let head = LinearHead::new(vec![dmatrix![1.0, 2.0; 3.0, 4.0]], Some(dvector![1.0, 2.0]));
-        let decays = Regularization::new(&[0.1], 0.2).unwrap();
-        let decays = decays.with_bias(Bias::Regularized(0.3)).unwrap();
-        let sums = ObjectiveSums::squared_error(&statistics, &head.unwrap(), &decays).unwrap();
+        let regularization = Regularization::new(&[0.1], 0.2).unwrap();
+        let regularization = regularization.with_bias(Bias::Regularized(0.3)).unwrap();
+        let sums =
+            ObjectiveSums::squared_error(&statistics, &head.unwrap(), &regularization).unwrap();
         let mut sums = sums.with_balancedness().unwrap();
         sums.accumulate(&data).unwrap();
         let changed = |change: fn(&mut ObjectivePart)| {

@@ -29,7 +29,7 @@ pub struct Objective {
     pub weight_penalty: f64,
     /// λ_H/2 ‖H‖².
     pub feature_penalty: f64,
-    /// λ_b/2 ‖b‖², 0 without a bias or if it is not regularised.
+    /// λ_b/2 ‖b‖², 0 without a bias or if it is not regularized.
     pub bias_penalty: f64,
     /// Norm of the gradient of the sum of these terms with respect to W₁, …, W_M, H and b together, as far as
     /// constraints allow these to follow it.

@@ -22,7 +22,7 @@ pub(crate) fn written_out(runs: &[(usize, f64)]) -> Option<Vec<f64>> {
 type Norms = [f64; 2];
 
 impl ClassGeometry {
-    /// The runs of neighbours with the same norms. Numbers as small as rounding errors become zero, and neighbours
+    /// The runs of neighbors with the same norms. Numbers as small as rounding errors become zero, and neighbors
     /// that differ by no more become equal.
     pub(crate) fn runs(
         counts: &ClassCounts,

@@ -1,4 +1,4 @@
-//! An explicit global minimiser: the matrices themselves.
+//! An explicit global minimizer: the matrices themselves.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -10,8 +10,10 @@ use crate::problem::head::LinearHead;
 use crate::problem::regularization::Regularization;
 
 /// The orthonormal vectors of the hidden spaces that the singular directions are laid along. The
-/// global minimisers differ by this choice only.
+/// global minimizers differ by this choice only.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Basis {
     /// The first unit vectors of each space.
@@ -23,10 +25,13 @@ pub enum Basis {
     Random(u64),
     /// A matrix with orthonormal columns for the input space of each layer, d₁ × r₁, …, d_M × r_M.
     /// Each must have as many columns as the minimum has rank; further ones are not used.
-    Given(Vec<DMatrix<f64>>),
+    Given(
+        #[cfg_attr(feature = "serde", serde(with = "crate::numerics::stored::matrices"))]
+        Vec<DMatrix<f64>>,
+    ),
 }
 
-/// One global minimiser, or another critical point of known structure: W₁, …, W_M, b and H.
+/// One global minimizer, or another critical point of known structure: W₁, …, W_M, b and H.
 ///
 /// ```
 /// use neural_collapse::{Basis, ClassCounts, Prediction, Regularization, Ufm};
@@ -42,7 +47,8 @@ pub enum Basis {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::prediction::stored::StoredPoint"))]
 pub struct ExplicitPoint {
     head: LinearHead,
     #[cfg_attr(
@@ -55,7 +61,7 @@ pub struct ExplicitPoint {
 
 /// How many samples have the features of each column.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub(crate) enum Copies {
     /// Those of the classes, whose means the columns are.

@@ -60,10 +60,10 @@ impl fmt::Display for Geometry {
 pub struct ClassGeometry {
     /// Number of samples n_k.
     pub count: u64,
-    /// Whether classifier and class mean are zero; `None` if that differs between global minimisers.
+    /// Whether classifier and class mean are zero; `None` if that differs between global minimizers.
     pub collapsed: Option<bool>,
-    /// ‖w_k‖², w_k the k-th row of W_M; `None` if it differs between global minimisers.
+    /// ‖w_k‖², w_k the k-th row of W_M; `None` if it differs between global minimizers.
     pub classifier_norm_squared: Option<f64>,
-    /// ‖h_k‖², h_k the class mean; `None` if it differs between global minimisers.
+    /// ‖h_k‖², h_k the class mean; `None` if it differs between global minimizers.
     pub feature_norm_squared: Option<f64>,
 }

@@ -69,14 +69,15 @@ impl Network {
         counts: Option<&ClassCounts>,
     ) -> Self {
         let objective = prediction.training_objective();
-        let decays = objective.regularization();
-        let mut means = class_means * decays.map_or(1.0, Regularization::feature_decay);
+        let regularization = objective.regularization();
+        let mut means = class_means * regularization.map_or(1.0, Regularization::feature_decay);
         for run in counts.into_iter().flat_map(ClassCounts::runs) {
             for class in run.classes().filter(|&class| class < class_means.ncols()) {
                 means.column_mut(class).scale_mut(run.size as f64);
             }
         }
-        let decay = |layer: usize| decays.and_then(|d| d.weight_decays().get(layer).copied());
+        let decay =
+            |layer: usize| regularization.and_then(|d| d.weight_decays().get(layer).copied());
         let layers = head.weights().iter().enumerate();
         let layers = layers.map(|(layer, weight)| weight * decay(layer).unwrap_or(1.0)).collect();
         Self { means, layers }

@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::numerics::linalg::{check_memory, product, svd_thin, transposed};
 use crate::prediction::explicit::Basis;
+#[cfg(feature = "serde")]
+use crate::prediction::stored::{StoredDirections, StoredMatrices};
 use crate::prediction::{Prediction, answered};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
@@ -26,6 +28,8 @@ use crate::problem::head::LinearHead;
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "StoredMatrices", into = "StoredMatrices"))]
 #[non_exhaustive]
 pub struct Matrices {
     /// W₁, …, W_M and b; `None` where no matrices that attain the minimum are known.
@@ -47,6 +51,8 @@ pub struct Matrices {
 /// A sample of class k has the entry v_k/√n_k in the right singular vector v, so that one number for each class
 /// tells it: the decomposition is that of W_M⋯W₁H̄ diag(√n) = U diag(σ) Vᵀ.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "StoredDirections", into = "StoredDirections"))]
 #[non_exhaustive]
 pub struct OutputDirections {
     /// U, K×K, a column for each direction.

@@ -27,7 +27,7 @@ pub(crate) fn check_count(argument: impl Into<Argument>, count: u64) -> Result<(
 
 /// The class sizes n_0, …, n_(K−1) of a data set.
 ///
-/// The order of the classes is kept. Equal neighbours are stored as one run and equal sizes as one
+/// The order of the classes is kept. Equal neighbors are stored as one run and equal sizes as one
 /// group, so that ten million balanced classes take no more room than one.
 ///
 /// ```
@@ -55,7 +55,7 @@ struct Table {
     samples: u64,
 }
 
-/// Neighbouring classes of one size.
+/// Neighboring classes of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -281,7 +281,7 @@ impl ClassCounts {
         self.0.groups[0].size
     }
 
-    /// The runs of equal neighbours, in the order of the classes.
+    /// The runs of equal neighbors, in the order of the classes.
     #[must_use]
     pub fn runs(&self) -> impl ExactSizeIterator<Item = Run> + '_ {
         self.0.runs.iter().copied()
@@ -296,7 +296,7 @@ impl ClassCounts {
         self.0.groups.iter().map(repeated).collect()
     }
 
-    /// The classes of a group, as runs of neighbours in rising order.
+    /// The classes of a group, as runs of neighbors in rising order.
     pub(crate) fn members(&self, group: usize) -> Vec<Range<usize>> {
         let own = self.0.runs.iter().filter(|run| run.group == group);
         own.map(Run::classes).collect()

@@ -8,7 +8,7 @@ use crate::error::{Argument, Error, Result, check_positive};
 use crate::numerics::decay_roots::{OutOfRange, root_of_product};
 use crate::numerics::linalg::check_memory;
 
-/// Whether the last layer has a bias b ∈ ℝᴷ, and how it is penalised.
+/// Whether the last layer has a bias b ∈ ℝᴷ, and how it is penalized.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -144,7 +144,7 @@ impl Regularization {
     /// The same decays with another treatment of the bias.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the decay of a regularised bias is not positive and finite.
+    /// [`Error::OutOfRange`] if the decay of a regularized bias is not positive and finite.
     pub fn with_bias(mut self, bias: Bias) -> Result<Self> {
         if let Bias::Regularized(decay) = bias {
             check_positive("bias_decay", decay)?;

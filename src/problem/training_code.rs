@@ -41,6 +41,8 @@ pub enum CodedLoss {
 
 /// How training code writes a penalty of the features.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum CodedFeaturePenalty {
     /// rate/2 Σ ‖h‖², a sum over the samples of a batch.

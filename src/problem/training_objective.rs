@@ -1,4 +1,4 @@
-//! What a model says that training minimises.
+//! What a model says that training minimizes.
 
 use core::fmt;
 

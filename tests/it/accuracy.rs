@@ -34,8 +34,8 @@ fn thresholds() -> Worst {
     worst
 }
 
-fn minimiser() -> Worst {
-    let mut worst = Worst::new("minimiser", Unit::Ulp);
+fn minimizer() -> Worst {
+    let mut worst = Worst::new("minimizer", Unit::Ulp);
     for row in table("minimizer.csv") {
         if row["regime"] != "positive" {
             continue;
@@ -251,7 +251,7 @@ fn record_directions(row: &Row, minimum: &GlobalMinimum, record: &mut Record<'_>
         record("σ(H)²", squared[1], column("features_squared")[index], of_x);
         let output = target[index].sqrt() * share[index];
         record("σ(W_M⋯W₁H)", outputs[position], output.nearest(), of_share);
-        // √(N' λ_H x^M), where N' is N or its replacement by a regularised bias.
+        // √(N' λ_H x^M), where N' is N or its replacement by a regularized bias.
         let weight = DoubleDouble::from_f64(direction.effective_samples())
             * DoubleDouble::from_f64(problem.regularization().feature_decay());
         let whole = (weight * x[index].power(u32::try_from(layers).unwrap())).sqrt();
@@ -325,7 +325,7 @@ fn critical_imbalance() -> Worst {
 fn every_error_is_as_small_as_promised() {
     let measurements = [
         thresholds,
-        minimiser,
+        minimizer,
         stationary_points,
         single_precision,
         problems,
@@ -341,7 +341,7 @@ fn every_error_is_as_small_as_promised() {
 }
 
 #[test]
-fn the_minimiser_is_in_the_right_regime() {
+fn the_minimizer_is_in_the_right_regime() {
     for row in table("minimizer.csv") {
         let (depth, b): (u32, f64) = (number(&row, "depth"), number(&row, "b"));
         let potential = Potential::<f64>::new(depth).unwrap();

@@ -52,7 +52,7 @@ macro_rules! types {
                 has::<$name $(<$($parameter),+>)?>();
             })+)+
         };
-        const TYPES: &[&str] = &[$($(stringify!($name)),+),+];
+        pub(crate) const TYPES: &[&str] = &[$($(stringify!($name)),+),+];
     };
 }
 

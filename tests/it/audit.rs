@@ -419,8 +419,8 @@ fn pieces_and_other_samples() {
 #[test]
 fn what_differs_is_refused_or_remarked() {
     let minimum = |decay: f64| {
-        let decays = Regularization::new(&[decay, decay], decay).unwrap();
-        let ufm = Ufm::new(ClassCounts::balanced(3, 8).unwrap(), decays).unwrap();
+        let regularization = Regularization::new(&[decay, decay], decay).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(3, 8).unwrap(), regularization).unwrap();
         ufm.global_minimum().unwrap()
     };
     let network = Network::random(&[8; 3], 2, false, 40);
@@ -449,8 +449,8 @@ fn what_differs_is_refused_or_remarked() {
     let same = audits[0].minus(&audits[0], Samples::Independent).unwrap();
     assert!(same.remarks.is_empty());
     let fewer = Network::random(&[6; 3], 2, false, 41);
-    let decays = Regularization::new(&[1e-3, 1e-3], 1e-3).unwrap();
-    let ufm = Ufm::new(ClassCounts::balanced(3, 6).unwrap(), decays).unwrap();
+    let regularization = Regularization::new(&[1e-3, 1e-3], 1e-3).unwrap();
+    let ufm = Ufm::new(ClassCounts::balanced(3, 6).unwrap(), regularization).unwrap();
     let fewer = fewer.audit(&ufm.global_minimum().unwrap());
     assert_eq!(fewer.nc3_target, audits[0].nc3_target);
     assert_eq!(audits[0].minus(&fewer, Samples::Independent).unwrap().remarks.len(), 1);

@@ -146,7 +146,7 @@ fn given_bases() {
 }
 
 #[test]
-fn explicit_minimisers_that_do_not_fit_into_memory() {
+fn explicit_minimizers_that_do_not_fit_into_memory() {
     let balanced = |classes, size| {
         let counts = ClassCounts::balanced(classes, size).unwrap();
         Ufm::new(counts, plain(&[1e-12], 1e-12)).unwrap()

@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::support::lbfgs::{Smooth, minimise};
+use crate::support::lbfgs::{Smooth, minimize};
 
 /// The simplex ETF √(K/(K−1)) (I − 11ᵀ/K) of unit vectors.
 fn unit_simplex(classes: usize) -> DMatrix<f64> {
@@ -90,7 +90,7 @@ impl Unit {
                     if self.nonnegative { normal.abs().sqrt() } else { normal }
                 })
                 .collect();
-            minimise(self, &start).loss
+            minimize(self, &start).loss
         });
         outcomes.fold(f64::INFINITY, f64::min)
     }

@@ -94,7 +94,7 @@ impl Measured<'_> {
         nc1_trace_quotient(&self.data, &self.statistics, center).unwrap()
     }
 
-    fn centred(&self, center: Center) -> DMatrix<f64> {
+    fn centered(&self, center: Center) -> DMatrix<f64> {
         self.statistics.centered_means(center).unwrap()
     }
 
@@ -110,14 +110,14 @@ impl Measured<'_> {
         nc3(means, &self.network.head, &self.etf()).unwrap()
     }
 
-    /// The last layer and the centred means that it is given.
+    /// The last layer and the centered means that it is given.
     fn duality<R>(
         &self,
         center: Center,
         metric: impl FnOnce(&ClassVectors<'_>, &ClassVectors<'_>) -> R,
     ) -> R {
         let [first, last] = self.network.head.weights() else { panic!("two layers") };
-        let means = first * self.centred(center);
+        let means = first * self.centered(center);
         metric(&ClassVectors::rows(last).unwrap(), &ClassVectors::columns(&means).unwrap())
     }
 
@@ -130,16 +130,16 @@ impl Measured<'_> {
     }
 
     fn shape<R>(&self, center: Center, metric: impl FnOnce(&ClassVectors<'_>) -> R) -> R {
-        metric(&ClassVectors::columns(&self.centred(center)).unwrap())
+        metric(&ClassVectors::columns(&self.centered(center)).unwrap())
     }
 
-    /// Not centred, or all vectors centred alike.
+    /// Not centered, or all vectors centered alike.
     fn nc5(&self, center: Option<Center>) -> f64 {
         let mut outside = DVector::from_column_slice(&OUTSIDE);
         let mut means = self.statistics.class_means().unwrap();
         if let Some(center) = center {
             outside -= self.statistics.center(center).unwrap();
-            means = self.centred(center);
+            means = self.centered(center);
         }
         nc5(&ClassVectors::columns(&means).unwrap(), &outside).unwrap()
     }
@@ -196,12 +196,12 @@ fn of_this_crate(quantity: &str, m: &Measured<'_>) -> Option<Call> {
         "nc2 of 2" => ("`nc2`, `ClassMatrix::orthogonal_frame`", m.nc2(2, &ClassMatrix::orthogonal_frame(3).unwrap())),
         "nc2 etf 2 squared" => ("`nc2`²", m.nc2(2, &m.etf()).powi(2)),
         "nc2 means" => ("`ClassMatrix::distance`", {
-            let means = m.centred(Classes);
+            let means = m.centered(Classes);
             m.etf().distance(&(means.transpose() * means)).unwrap()
         }),
         "nc3" => ("`nc3`, `class_means`", m.nc3(&m.statistics.class_means().unwrap())),
-        "nc3 centred" => ("`nc3`, centred means", m.nc3(&m.centred(Samples))),
-        "nc3 centred classes" => ("`nc3`, means centred at `Center::Classes`", m.nc3(&m.centred(Classes))),
+        "nc3 centred" => ("`nc3`, centred means", m.nc3(&m.centered(Samples))),
+        "nc3 centred classes" => ("`nc3`, means centred at `Center::Classes`", m.nc3(&m.centered(Classes))),
         "self-duality" => ("`self_duality`", m.self_duality(Samples)),
         "self-duality classes" => ("`self_duality`, `Center::Classes`", m.self_duality(Classes)),
         "self-duality squared" => ("`self_duality`², `Center::Classes`", m.self_duality(Classes).powi(2)),
@@ -317,9 +317,11 @@ fn random_features_have_the_documented_values() {
             let angles = m.shape(Center::Samples, equiangularity).unwrap();
             let energy = m.shape(Center::Samples, log_energy).unwrap();
             let [classifier] = m.network.head.weights() else { panic!("one layer") };
-            let centred = m.centred(Center::Samples);
-            let (w, h) =
-                (ClassVectors::rows(classifier).unwrap(), ClassVectors::columns(&centred).unwrap());
+            let centered = m.centered(Center::Samples);
+            let (w, h) = (
+                ClassVectors::rows(classifier).unwrap(),
+                ClassVectors::columns(&centered).unwrap(),
+            );
             let duality = Spread::of(&duality_cosines(&w, &h).unwrap()).unwrap();
             [
                 m.nc1(Center::Samples, true),
@@ -413,12 +415,12 @@ fn perfect_frames_have_the_documented_values() {
 }
 
 impl Measured<'_> {
-    /// Self-duality and mean duality cosine of a head of one layer and centred means.
+    /// Self-duality and mean duality cosine of a head of one layer and centered means.
     fn duality_one_layer(&self) -> (f64, f64) {
         let [classifier] = self.network.head.weights() else { panic!("one layer") };
-        let centred = self.centred(Center::Samples);
+        let centered = self.centered(Center::Samples);
         let (w, h) =
-            (ClassVectors::rows(classifier).unwrap(), ClassVectors::columns(&centred).unwrap());
+            (ClassVectors::rows(classifier).unwrap(), ClassVectors::columns(&centered).unwrap());
         let cosines = Spread::of(&duality_cosines(&w, &h).unwrap()).unwrap();
         (self_duality(&w, &h).unwrap(), cosines.mean)
     }

@@ -1,5 +1,5 @@
 //! The cross-entropy problem against what knows nothing of its closed forms: the objective written out
-//! in full, its gradient, and its minimisation from many starts.
+//! in full, its gradient, and its minimization from many starts.
 
 use neural_collapse::models::cross_entropy::{
     CrossEntropyPoint, LogitStructure, LossMean, SimplexPotential, phase_diagram,
@@ -177,10 +177,10 @@ proptest! {
     }
 }
 
-/// The counterexamples to Theorem A.1 that `docs/cross-entropy.md` shows, by minimising the full
+/// The counterexamples to Theorem A.1 that `docs/cross-entropy.md` shows, by minimizing the full
 /// objective with n = 10 samples per class.
 #[test]
-fn minimisation_reproduces_the_counterexamples() {
+fn minimization_reproduces_the_counterexamples() {
     for (ufm, etf, best, name) in [
         (problem(6, 10, &[1e-3, 1e-3, 1e-4], Bias::None), 0.03149014, 0.02956847, "3 × pair"),
         (problem(4, 10, &[5e-3, 5e-3, 5e-3, 5e-4], Bias::None), 0.08076916, 0.07416102, "2 × pair"),
@@ -198,7 +198,7 @@ fn minimisation_reproduces_the_counterexamples() {
 /// The documented set: K, M, bias and strengths for which no start ends below the best known loss, and
 /// one ends at it.
 #[test]
-fn minimisation_never_ends_below_the_best_known_of_the_documented_set() {
+fn minimization_never_ends_below_the_best_known_of_the_documented_set() {
     let set: [(usize, usize, Bias, &[f64]); 18] = [
         (2, 3, Bias::None, &[0.3, 0.1, 0.01]),
         (3, 1, Bias::Unregularized, &[0.2, 0.05]),
@@ -231,7 +231,7 @@ fn minimisation_never_ends_below_the_best_known_of_the_documented_set() {
     }
 }
 
-/// Findings: here the optimiser or the search once ended below every structure in the list, which now has what they found.
+/// Findings: here the optimizer or the search once ended below every structure in the list, which now has what they found.
 #[test]
 fn gaps_of_the_list_are_closed() {
     for (classes, depth, bias, strength) in
@@ -366,7 +366,7 @@ fn bad_problems_are_named() {
 }
 
 #[test]
-fn the_size_of_a_simplex_etf_is_its_margin_and_the_minimiser() {
+fn the_size_of_a_simplex_etf_is_its_margin_and_the_minimizer() {
     for (classes, depth, strength) in [(3, 1, 0.1), (4, 2, 1e-2), (10, 3, 1e-3)] {
         let landscape = with_strength(classes, depth, strength, Bias::None).landscape().unwrap();
         let point = landscape.simplex_etf();

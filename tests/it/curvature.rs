@@ -57,14 +57,14 @@ fn cases() -> Vec<Case> {
 
 impl Case {
     fn minimum(&self) -> GlobalMinimum {
-        let decays = Regularization::new(&self.decays, self.feature_decay).unwrap();
-        let decays = decays.with_bias(self.bias).unwrap();
+        let regularization = Regularization::new(&self.decays, self.feature_decay).unwrap();
+        let regularization = regularization.with_bias(self.bias).unwrap();
         let ufm = match &self.target {
             Target::Counts(counts) => {
                 let counts: Vec<u64> = counts.iter().map(|&count| count as u64).collect();
-                Ufm::new(ClassCounts::new(&counts).unwrap(), decays)
+                Ufm::new(ClassCounts::new(&counts).unwrap(), regularization)
             }
-            Target::Matrix(matrix) => Ufm::from_target(matrix.clone(), decays),
+            Target::Matrix(matrix) => Ufm::from_target(matrix.clone(), regularization),
         };
         ufm.unwrap().with_widths(&self.widths).unwrap().global_minimum().unwrap()
     }
@@ -211,9 +211,9 @@ fn what_has_no_curvature_says_so() {
         None
     );
     // As many samples as the library takes.
-    let decays = Regularization::new(&[1e-12; 2], 1e-12).unwrap();
+    let regularization = Regularization::new(&[1e-12; 2], 1e-12).unwrap();
     let counts = ClassCounts::balanced(1000, 1 << 53).unwrap();
-    let ufm = Ufm::new(counts, decays).unwrap().with_widths(&[4096, 2048]).unwrap();
+    let ufm = Ufm::new(counts, regularization).unwrap().with_widths(&[4096, 2048]).unwrap();
     let curvature = ufm.global_minimum().unwrap().curvature().unwrap();
     let parameters: u128 = curvature.eigenvalues().iter().map(|e| e.multiplicity).sum();
     assert_eq!(parameters, 1000 * 2048 + 2048 * 4096 + 4096 * (1000_u128 << 53));

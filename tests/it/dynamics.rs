@@ -85,8 +85,8 @@ fn flow(counts: &[u64], decay: f64, start: f64, time: f64) -> Vec<f64> {
 }
 
 fn law(counts: &[u64], decay: f64, direction: usize, start: f64) -> LogisticLaw {
-    let decays = Regularization::new(&[decay], decay).unwrap();
-    let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), decays).unwrap();
+    let regularization = Regularization::new(&[decay], decay).unwrap();
+    let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap();
     ufm.global_minimum().unwrap().logistic_law(direction, start).unwrap()
 }
 
@@ -129,8 +129,8 @@ fn the_law_is_for_one_layer_with_equal_decays() {
         let minimum = Ufm::new(counts(), decays).unwrap().global_minimum().unwrap();
         assert!(matches!(minimum.logistic_law(0, 0.1), Err(Error::NotAnswered { .. })));
     }
-    let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
-    let minimum = Ufm::new(counts(), decays).unwrap().global_minimum().unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let minimum = Ufm::new(counts(), regularization).unwrap().global_minimum().unwrap();
     assert!(minimum.logistic_law(2, 0.1).is_err() && minimum.logistic_law(0, 0.0).is_err());
     assert_eq!(minimum.depth(), 1);
 }

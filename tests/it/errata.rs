@@ -1,6 +1,6 @@
 //! The corrections to Dang et al. (ICML 2023, arXiv 2301.00437) that `docs/errata.md` lists: what is
 //! printed fails and what we say instead holds, by the judgement of weights that were trained
-//! (`data/`), of a numerical minimisation of the full objective, or of a grid.
+//! (`data/`), of a numerical minimization of the full objective, or of a grid.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use safetensors::SafeTensors;
 
-use crate::support::lbfgs::{Outcome, minimise, multi_start};
+use crate::support::lbfgs::{Outcome, minimize, multi_start};
 use crate::support::objective::{MseObjective, Unpacked};
 use crate::support::starts::aligned;
 
@@ -49,8 +49,8 @@ impl Trained {
     }
 }
 
-/// The best of a few numerical minimisations, as matrices.
-fn minimised(objective: &MseObjective) -> (Unpacked, Outcome) {
+/// The best of a few numerical minimizations, as matrices.
+fn minimized(objective: &MseObjective) -> (Unpacked, Outcome) {
     let best = multi_start(objective, 6, 7).best;
     assert!(best.gradient_norm < 1e-9, "‖∇f‖ = {:e}", best.gradient_norm);
     (objective.unpack(&best.parameters), best)
@@ -93,7 +93,7 @@ fn relative(got: f64, wanted: f64) -> f64 {
 fn lemma_4_3_feature_norms() {
     let (counts, decay) = ([20, 10, 5, 5], 0.045);
     let objective = MseObjective::from_counts(&counts, &[decay], decay, Bias::None, &[6]);
-    let (point, _) = minimised(&objective);
+    let (point, _) = minimized(&objective);
     let classifier = squared_rows(&point.weights[0]);
     let means = squared_means(&point.features, &counts);
 
@@ -142,11 +142,11 @@ fn theorem_4_4_constant_c() {
         );
     }
 
-    // Minimised numerically: decays that are all different, so that each must be in its place.
+    // Minimized numerically: decays that are all different, so that each must be in its place.
     let (decays, feature_decay) = ([4e-3, 9e-3, 6e-3], 7e-3);
     let objective =
         MseObjective::from_counts(&[9, 6, 4], &decays, feature_decay, Bias::None, &[4; 3]);
-    let (point, _) = minimised(&objective);
+    let (point, _) = minimized(&objective);
     let singular_values = point.weights[0].clone().singular_values();
     let products = product(&point.weights).singular_values();
     let true_constant = decays[0].powi(2) / (decays[2] * decays[1]);
@@ -213,11 +213,11 @@ fn section_c_2_2_decay() {
     let printed = PRINTED_W1.map(|row| row.iter().map(|w| w * w).sum::<f64>());
     // Trained by gradient descent with 3e-3.
     let trained = squared_rows(&Trained::read("minority_collapse_m1.safetensors").weights(1)[0]);
-    // Minimised numerically with 5e-4; one layer has no local minima but the global ones.
+    // Minimized numerically with 5e-4; one layer has no local minima but the global ones.
     let counts = [2000, 495, 495, 10];
     let objective = MseObjective::from_counts(&counts, &[5e-4], 5e-4, Bias::None, &[16]);
     let start = aligned(&objective, 0.9..1.0, &mut SmallRng::seed_from_u64(1));
-    let outcome = minimise(&objective, &start);
+    let outcome = minimize(&objective, &start);
     let claimed = squared_rows(&objective.unpack(&outcome.parameters).weights[0]);
 
     let library = |decay: f64| -> Vec<f64> {
@@ -258,7 +258,7 @@ fn section_c_2_2_w_diff_decay() {
         let objective =
             MseObjective::from_counts(&counts, &[decay], decay, Bias::None, &[counts.len()]);
         let start = aligned(&objective, 0.9..1.0, &mut SmallRng::seed_from_u64(1));
-        let point = objective.unpack(&minimise(&objective, &start).parameters);
+        let point = objective.unpack(&minimize(&objective, &start).parameters);
         let gram = &point.weights[0] * point.weights[0].transpose();
         assert!((&gram - DMatrix::from_diagonal(&gram.diagonal())).norm() < 1e-6 * gram.norm());
         [gram[(0, 0)], gram[(9, 9)]]
@@ -304,12 +304,12 @@ fn equation_8_fourth_row() {
         let start = aligned(&objective, 0.9..1.0, &mut SmallRng::seed_from_u64(1));
         (objective, start)
     };
-    let kept = minimise(&claimed, &start);
+    let kept = minimize(&claimed, &start);
     // The same start, with what the fourth class has in it taken out.
     let mut point = claimed.unpack(&start);
     point.weights[2].row_mut(3).fill(0.0);
     point.features.columns_mut(2990, 10).fill(0.0);
-    let dropped = minimise(&claimed, &claimed.pack(&point));
+    let dropped = minimize(&claimed, &claimed.pack(&point));
 
     let row = |outcome: &Outcome| squared_rows(&claimed.unpack(&outcome.parameters).weights[2])[3];
     assert!(dropped.gradient_norm < 1e-9 && row(&dropped) < 1e-12, "{:e}", row(&dropped));
@@ -375,7 +375,7 @@ fn remark_4_5_the_largest_root_is_a_local_minimum_of_the_full_objective() {
     let decay = (0.095_f64.powi(3) / 2.0).powf(0.25);
     let objective = MseObjective::from_counts(&[1, 1], &[decay; 3], decay, Bias::None, &[2; 3]);
     let start = aligned(&objective, 0.7..0.9, &mut SmallRng::seed_from_u64(3));
-    let local = minimise(&objective, &start);
+    let local = minimize(&objective, &start);
     assert!(local.gradient_norm < 1e-10, "‖∇f‖ = {:e}", local.gradient_norm);
     // What the larger root predicts.
     let x = positive_roots(3, 0.19)[1];
@@ -394,7 +394,7 @@ fn remark_4_5_the_largest_root_is_a_local_minimum_of_the_full_objective() {
 }
 
 /// Remark 3.3: widths of at least K are said to give a strictly smaller loss than others. With an
-/// unregularised bias K − 1 is as good, and beyond the threshold all widths are.
+/// unregularized bias K − 1 is as good, and beyond the threshold all widths are.
 #[test]
 fn remark_3_3_one_dimension_less_is_enough_beside_a_bias() {
     let loss = |decay: f64, width: usize| {

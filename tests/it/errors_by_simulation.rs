@@ -102,10 +102,10 @@ fn losses() {
     let classes = Classes::new(5, &counts, &mut rng);
     let head = LinearHead::new(vec![normal(3, 5, &mut rng) * 0.5], None).unwrap();
     let sizes = ClassCounts::new(&counts.map(|count| count as u64)).unwrap();
-    let decays = Regularization::new(&[2e-3], 2e-3).unwrap();
-    let squared = Ufm::new(sizes, decays.clone()).unwrap().global_minimum().unwrap();
+    let regularization = Regularization::new(&[2e-3], 2e-3).unwrap();
+    let squared = Ufm::new(sizes, regularization.clone()).unwrap().global_minimum().unwrap();
     let balanced = Classes::new(5, &[40; 3], &mut rng);
-    let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, decays);
+    let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, regularization);
     let entropy = AnyModel::new(&objective, ClassCounts::balanced(3, 40).unwrap(), None).unwrap();
     let mut draws = Draws::default();
     let cases: [(&str, &Classes, &dyn Prediction); 2] =

@@ -148,13 +148,13 @@ fn decays_of_very_different_magnitudes() {
 
 #[test]
 fn one_class_and_fewer_samples_than_outputs() {
-    // One class: centred targets vanish, and an unregularised bias fits everything.
+    // One class: centered targets vanish, and an unregularized bias fits everything.
     let alone = minimum(&[10], &[1e-3], Bias::Unregularized);
     check(&alone, "K = 1");
     assert_eq!((alone.geometry(), alone.loss()), (Geometry::Collapsed, 0.0));
     assert_eq!(alone.bias(), Some(vec![1.0]));
     check(&minimum(&[10], &[1e-3], Bias::None), "K = 1, no bias");
-    check(&minimum(&[10], &[1e-3; 2], Bias::Regularized(0.5)), "K = 1, regularised bias");
+    check(&minimum(&[10], &[1e-3; 2], Bias::Regularized(0.5)), "K = 1, regularized bias");
     check(&minimum(&[1; 5], &[1e-3], Bias::Unregularized), "one sample per class");
 
     // N < K: five outputs, two samples.
@@ -184,7 +184,7 @@ fn target_matrices_of_all_magnitudes() {
             }
         }
     }
-    // Constant rows: an unregularised bias fits them, and nothing is left.
+    // Constant rows: an unregularized bias fits them, and nothing is left.
     let regularization = plain(&[1e-3], 1e-3).with_bias(Bias::Unregularized).unwrap();
     let constant = dmatrix![0.5, 0.5, 0.5; -2.0, -2.0, -2.0];
     let minimum = Ufm::from_target(constant, regularization).unwrap().global_minimum().unwrap();

@@ -6,7 +6,7 @@ use neural_collapse::models::fixed_head::{FixedHeadUfm, FixedSimplexHead};
 use neural_collapse::{Basis, ClassCounts, Features, Prediction, audit};
 use proptest::prelude::*;
 
-use crate::support::lbfgs::{Smooth, minimise};
+use crate::support::lbfgs::{Smooth, minimize};
 use crate::support::strategies;
 
 /// The simplex ETF √(K/(K−1)) (I − 11ᵀ/K) of unit vectors.
@@ -65,7 +65,7 @@ fn features_minimize_the_loss_for_any_label() {
         let response = head.response(&label).unwrap();
         let layer = unit_simplex(classes) * f64::sqrt(norm_squared);
         let objective = OneSample { layer: layer.clone(), label: label.clone().into(), decay };
-        let found = minimise(&objective, &vec![0.1; classes]);
+        let found = minimize(&objective, &vec![0.1; classes]);
         assert!((found.loss - response.loss).abs() < 1e-13, "{}, {}", found.loss, response.loss);
         let feature = DVector::from_vec(found.parameters);
         let logits = layer * &feature;

@@ -7,8 +7,8 @@ use rand::{RngExt, SeedableRng};
 
 /// One sample per class and equal decays, so that the strength is the decay.
 fn with_strength(classes: usize, depth: usize, bias: Bias, strength: f64) -> CrossEntropyUfm {
-    let penalties = Regularization::new(&vec![strength; depth], strength).unwrap();
-    CrossEntropyUfm::new(classes, 1, penalties.with_bias(bias).unwrap()).unwrap()
+    let regularization = Regularization::new(&vec![strength; depth], strength).unwrap();
+    CrossEntropyUfm::new(classes, 1, regularization.with_bias(bias).unwrap()).unwrap()
 }
 
 fn searched(ufm: &CrossEntropyUfm, starts: usize) -> Landscape {

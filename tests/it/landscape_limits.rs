@@ -52,10 +52,10 @@ fn the_search_does_not_mind_tiny_decays() {
             let next = ratio(found.loss(), strength, 3.0);
             assert!(next < balanced && next > 0.9 * balanced.min(8.9), "{input}: {next}");
             balanced = next;
-            let decays = Regularization::new(&[strength; 2], strength).unwrap();
-            let decays = decays.with_bias(bias).unwrap();
+            let regularization = Regularization::new(&[strength; 2], strength).unwrap();
+            let regularization = regularization.with_bias(bias).unwrap();
             let counts = ClassCounts::new(&[3, 2, 1]).unwrap();
-            let problem = LowRankProblem::cross_entropy(counts, decays).unwrap();
+            let problem = LowRankProblem::cross_entropy(counts, regularization).unwrap();
             let found = problem.minimize(&search, &()).unwrap();
             let next = ratio(found.loss(), strength, 2.0);
             assert!(next < unequal && next > 0.9 * unequal.min(3.9), "{input}: {next}");
@@ -72,9 +72,9 @@ fn the_search_ends_where_numbers_do() {
     let landscape = landscape.unwrap();
     assert!(landscape.search().is_none());
     assert_eq!(landscape.geometry().to_string(), "3 × pair");
-    let decays = Regularization::new(&[1e-290; 2], 1e-290).unwrap();
+    let regularization = Regularization::new(&[1e-290; 2], 1e-290).unwrap();
     let counts = ClassCounts::new(&[3, 2, 1]).unwrap();
-    let problem = LowRankProblem::cross_entropy(counts, decays).unwrap();
+    let problem = LowRankProblem::cross_entropy(counts, regularization).unwrap();
     let error = problem.minimize(&search, &()).unwrap_err();
     assert!(matches!(error, Error::Unrepresentable { .. }), "{error}");
 }

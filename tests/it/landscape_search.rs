@@ -215,7 +215,7 @@ fn the_smoothed_potential_is_stationary_and_tied_where_it_says() {
                     let scale = classes as f64 * threshold * share + smoothing;
                     assert!(slope.abs() < 1e-12 * scale, "{input}: {slope:e}");
                     assert!(potential.value(alpha, share * threshold).unwrap() < zero, "{input}");
-                    // Neighbours are not lower.
+                    // Neighbors are not lower.
                     for moved in [alpha * 0.999, alpha * 1.001] {
                         let here = potential.value(alpha, share * threshold).unwrap();
                         let there = potential.value(moved, share * threshold).unwrap();

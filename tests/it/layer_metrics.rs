@@ -200,11 +200,13 @@ fn linear_layers_at_the_minimum_leave_nc1_as_it_is() {
     let mut rng = SmallRng::seed_from_u64(6);
     let counts = ClassCounts::balanced(3, 20).unwrap();
     for free_bias in [false, true] {
-        let mut penalties = Regularization::uniform(3, 1e-3, 1e-3).unwrap();
+        let mut regularization = Regularization::uniform(3, 1e-3, 1e-3).unwrap();
         if free_bias {
-            penalties = penalties.with_bias(neural_collapse::Bias::Unregularized).unwrap();
+            regularization =
+                regularization.with_bias(neural_collapse::Bias::Unregularized).unwrap();
         }
-        let ufm = Ufm::new(counts.clone(), penalties).unwrap().with_widths(&[8, 7, 6]).unwrap();
+        let ufm =
+            Ufm::new(counts.clone(), regularization).unwrap().with_widths(&[8, 7, 6]).unwrap();
         let point = ufm.global_minimum().unwrap().explicit(&Basis::Random(4)).unwrap();
         let labels: Vec<usize> = (0..60).map(|sample| sample / 20).collect();
         let noise = normal(8, 60, &mut rng) * 0.1;
@@ -243,9 +245,9 @@ fn nc1_after_predicted_layers_is_that_of_isotropic_deviations() {
         (&[40, 12, 6, 6], Bias::None, vec![7, 5, 6]),
         (&[40, 12, 6, 6], Bias::Unregularized, vec![7, 5]),
     ] {
-        let decays = Regularization::uniform(widths.len(), 1e-3, 1e-3).unwrap();
-        let decays = decays.with_bias(bias).unwrap();
-        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), decays).unwrap();
+        let regularization = Regularization::uniform(widths.len(), 1e-3, 1e-3).unwrap();
+        let regularization = regularization.with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap();
         let minimum = ufm.with_widths(&widths).unwrap().global_minimum().unwrap();
         let predicted = predicted_layer_ratios(&minimum).unwrap().unwrap();
         let point = minimum.explicit(&Basis::Random(5)).unwrap();

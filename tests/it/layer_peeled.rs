@@ -1,4 +1,4 @@
-//! The layer-peeled model against its optimality conditions and a direct minimisation.
+//! The layer-peeled model against its optimality conditions and a direct minimization.
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::models::layer_peeled::{LayerPeeledMinimum, layer_peeled_critical_ratio};
@@ -8,7 +8,7 @@ use neural_collapse::{ClassCounts, LayerPeeled, Prediction};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::lbfgs::{Smooth, minimise};
+use crate::support::lbfgs::{Smooth, minimize};
 
 fn minimum(runs: &[(u64, usize)], weight_energy: f64, feature_energy: f64) -> LayerPeeledMinimum {
     let counts = ClassCounts::from_runs(runs.iter().copied()).unwrap();
@@ -340,7 +340,7 @@ impl Smooth for Direct<'_> {
 /// Descent from random points, for d = K − 1 (less than any theorem asks for) and d = 2K, ends at the
 /// predicted loss and matrices, and never below.
 #[test]
-fn direct_minimisation_of_the_model() {
+fn direct_minimization_of_the_model() {
     let mut rng = SmallRng::seed_from_u64(5);
     let mut uniform = || rng.random_range(-1.0..1.0);
     for (runs, energies) in [
@@ -358,7 +358,7 @@ fn direct_minimisation_of_the_model() {
         for width in [classes - 1, 2 * classes] {
             let objective = Direct { problem: minimum.problem(), width };
             let starts = core::array::from_fn::<_, 4, _>(|_| {
-                minimise(
+                minimize(
                     &objective,
                     &(0..2 * classes * width).map(|_| uniform()).collect::<Vec<_>>(),
                 )

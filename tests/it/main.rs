@@ -53,7 +53,7 @@ mod metrics;
 mod multi_label;
 mod nonnegative;
 mod objective;
-mod optimiser;
+mod optimizer;
 mod out_of_distribution;
 mod parts;
 mod peers;
@@ -70,6 +70,8 @@ mod seli;
 mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored_problems;
+#[cfg(feature = "serde")]
+mod stored_types;
 mod streaming;
 mod support;
 mod theorems;

@@ -70,8 +70,8 @@ fn monitors_hear_of_every_sample() {
         std::ops::ControlFlow::Continue(())
     };
     let head = LinearHead::new(vec![DMatrix::identity(3, 40)], None).unwrap();
-    let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
-    balancedness_with(&features, &head, &decays, &monitor).unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+    balancedness_with(&features, &head, &regularization, &monitor).unwrap();
     let heard = heard.into_inner().unwrap();
     assert!(heard.len() > 1 && heard.iter().all(|(_, total)| *total == Some(4000)), "{heard:?}");
     assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0) && heard.last().unwrap().0 == 4000);

@@ -10,8 +10,9 @@ use neural_collapse::{
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 fn ufm(counts: &[u64], widths: &[usize], bias: Bias) -> Ufm {
-    let decays = Regularization::uniform(widths.len(), 2e-3, 1e-3).unwrap();
-    let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), decays.with_bias(bias).unwrap()).unwrap();
+    let regularization = Regularization::uniform(widths.len(), 2e-3, 1e-3).unwrap();
+    let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization.with_bias(bias).unwrap())
+        .unwrap();
     ufm.with_widths(widths).unwrap()
 }
 
@@ -58,8 +59,8 @@ fn a_minimizer_is_its_own_nearest_one() {
 /// The classes of an octahedron come in pairs: those of a network are matched with them first.
 #[test]
 fn classes_are_in_the_order_of_the_network() {
-    let decays = Regularization::new(&[1e-3, 1e-3], 1e-4).unwrap();
-    let ufm = CrossEntropyUfm::new(6, 10, decays).unwrap().with_widths(&[7, 7]).unwrap();
+    let regularization = Regularization::new(&[1e-3, 1e-3], 1e-4).unwrap();
+    let ufm = CrossEntropyUfm::new(6, 10, regularization).unwrap().with_widths(&[7, 7]).unwrap();
     let landscape = ufm.landscape().unwrap();
     assert_eq!(landscape.geometry().to_string(), "3 × pair");
     let point = landscape.explicit(&Basis::Random(2)).unwrap();
@@ -92,16 +93,16 @@ fn noisy(matrix: &DMatrix<f64>, noise: f64, rng: &mut Xoshiro256PlusPlus) -> DMa
 
 /// The weighted squared distance that the alignment makes small.
 fn objective(
-    decays: &Regularization,
+    regularization: &Regularization,
     counts: &[u64],
     (head, means): (&LinearHead, &DMatrix<f64>),
     (other, other_means): (&LinearHead, &DMatrix<f64>),
 ) -> f64 {
-    let layers = head.weights().iter().zip(other.weights()).zip(decays.weight_decays());
+    let layers = head.weights().iter().zip(other.weights()).zip(regularization.weight_decays());
     let layers: f64 = layers.map(|((a, b), decay)| decay * (a - b).norm_squared()).sum();
     let class =
         |k: usize| counts[k] as f64 * (means.column(k) - other_means.column(k)).norm_squared();
-    layers + decays.feature_decay() * (0..counts.len()).map(class).sum::<f64>()
+    layers + regularization.feature_decay() * (0..counts.len()).map(class).sum::<f64>()
 }
 
 /// A turn of the classes that leaves the outputs of a family as good: orthogonal, and the vector of ones stays.
@@ -139,7 +140,7 @@ fn of_a_family_the_nearest_member_is_found() {
         let ufm = ufm(&counts, &widths, bias);
         let minimum = ufm.global_minimum().unwrap();
         assert!(!minimum.is_unique());
-        let decays = ufm.regularization();
+        let regularization = ufm.regularization();
         for noise in [0.0, 0.05, 0.3] {
             let point = minimum.explicit(&Basis::Random(rng.random())).unwrap();
             let member = (point.head(), point.class_means().unwrap());
@@ -159,7 +160,7 @@ fn of_a_family_the_nearest_member_is_found() {
             let loss = audit(&data, &found, &minimum).unwrap().measurement.objective().unwrap();
             assert!((loss.loss() - minimum.loss()).abs() < 1e-13, "{widths:?}");
             let network = (&head, &means);
-            let least = objective(decays, &counts, network, (&found, &found_means));
+            let least = objective(regularization, &counts, network, (&found, &found_means));
             for size in [1e-3, 0.03, 1.0] {
                 for _ in 0..40 {
                     // Another member, with the hidden spaces that are best for it.
@@ -168,7 +169,8 @@ fn of_a_family_the_nearest_member_is_found() {
                     let svd = mix.svd(true, true);
                     let turn = svd.u.unwrap() * svd.v_t.unwrap();
                     let other = turned((&found, &found_means), &turn);
-                    let distance = objective(decays, &counts, network, (&other.0, &other.1));
+                    let distance =
+                        objective(regularization, &counts, network, (&other.0, &other.1));
                     assert!(distance > least - 1e-12, "{widths:?}: {distance} {least}");
                 }
             }
@@ -184,19 +186,19 @@ fn no_rotation_brings_it_nearer() {
     for widths in [vec![6], vec![6, 5, 7]] {
         let ufm = ufm(&counts, &widths, Bias::None);
         let minimum = ufm.global_minimum().unwrap();
-        let decays = ufm.regularization();
+        let regularization = ufm.regularization();
         let point = minimum.explicit(&Basis::Random(9)).unwrap();
         let weights = point.head().weights().iter().map(|w| noisy(w, 0.3, &mut rng)).collect();
         let head = LinearHead::new(weights, None).unwrap();
         let means = noisy(point.class_means().unwrap(), 0.1, &mut rng);
         let aligned = Matrices::aligned(&minimum, &head, &means).unwrap();
         let (found, found_means) = (aligned.head.unwrap(), aligned.class_means.unwrap());
-        let least = objective(decays, &counts, (&head, &means), (&found, &found_means));
+        let least = objective(regularization, &counts, (&head, &means), (&found, &found_means));
         if widths.len() == 1 {
             let basis = minimum.nearest_basis(&head, &means).unwrap();
             let nearest = minimum.explicit(&basis).unwrap();
             let nearest = (nearest.head(), nearest.class_means().unwrap());
-            let other = objective(decays, &counts, (&head, &means), nearest);
+            let other = objective(regularization, &counts, (&head, &means), nearest);
             assert!((least - other).abs() < 1e-12 * other, "{least} {other}");
         }
         for (space, &width) in widths.iter().enumerate() {
@@ -215,7 +217,8 @@ fn no_rotation_brings_it_nearer() {
                     Some(below) => layers[below] = &rotation * &layers[below],
                 }
                 let turned = LinearHead::new(layers, None).unwrap();
-                let other = objective(decays, &counts, (&head, &means), (&turned, &turned_means));
+                let other =
+                    objective(regularization, &counts, (&head, &means), (&turned, &turned_means));
                 assert!(least < other, "{widths:?} {space} {size}: {least} {other}");
             }
         }
@@ -273,7 +276,7 @@ fn what_does_not_fit_together_is_refused() {
     assert!(Matrices::aligned(&minimum, point.head(), means).is_err());
     assert!(Matrices::aligned(&other, point.head(), &DMatrix::zeros(3, 3)).is_err());
     let many = ClassCounts::balanced(3_000_000_000, 1).unwrap();
-    let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
-    let huge = Ufm::new(many, decays).unwrap().global_minimum().unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let huge = Ufm::new(many, regularization).unwrap().global_minimum().unwrap();
     assert!(Matrices::of_prediction(&huge, &Basis::Standard).is_err());
 }

@@ -65,9 +65,9 @@ impl Sample {
             Center::Samples => self.rows.row_mean(),
             Center::Classes => means.row_mean(),
         };
-        let mut centred = means.clone();
-        centred.row_iter_mut().for_each(|mut row| row -= &origin);
-        let between = centred.transpose() * &centred / self.classes as f64;
+        let mut centered = means.clone();
+        centered.row_iter_mut().for_each(|mut row| row -= &origin);
+        let between = centered.transpose() * &centered / self.classes as f64;
         let deviations = &self.rows - means.select_rows(&self.labels);
         let within = deviations.transpose() * &deviations / self.rows.nrows() as f64;
         let eigen = between.symmetric_eigen();
@@ -413,9 +413,9 @@ fn balancedness_of_zeros_and_of_random_layers() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
     let (h, w1, w2) = (random(&mut rng, 4, 300), random(&mut rng, 5, 4), random(&mut rng, 3, 5));
     let features = Features::from_sample_columns(&h).unwrap();
-    let decays = Regularization::new(&[0.2, 0.3], 0.05).unwrap();
+    let regularization = Regularization::new(&[0.2, 0.3], 0.05).unwrap();
     let head = LinearHead::new(vec![w1.clone(), w2.clone()], None).unwrap();
-    let found = balancedness(&features, &head, &decays).unwrap();
+    let found = balancedness(&features, &head, &regularization).unwrap();
     let distance = |a: DMatrix<f64>, b: DMatrix<f64>| (&a - &b).norm() / a.norm().max(b.norm());
     let first = distance(w1.transpose() * &w1 * 0.2, &h * h.transpose() * 0.05);
     let second = distance(w2.transpose() * &w2 * 0.3, &w1 * w1.transpose() * 0.2);
@@ -425,7 +425,7 @@ fn balancedness_of_zeros_and_of_random_layers() {
     let nothing = DMatrix::<f64>::zeros(4, 10);
     let features = Features::from_sample_columns(&nothing).unwrap();
     let head = LinearHead::new(vec![w1 * 0.0, w2 * 0.0], None).unwrap();
-    assert_eq!(balancedness(&features, &head, &decays).unwrap(), [0.0, 0.0]);
+    assert_eq!(balancedness(&features, &head, &regularization).unwrap(), [0.0, 0.0]);
 }
 
 #[test]

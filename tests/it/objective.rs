@@ -13,7 +13,7 @@ const LABELS: [usize; 5] = [0, 2, 1, 1, 0];
 /// W₁ (2×3), W₂ (3×2), b (3) and H (3×5), one number after the other.
 const NUMBERS: usize = 6 + 6 + 3 + 15;
 
-fn penalties() -> Regularization {
+fn regularization() -> Regularization {
     let regularization = Regularization::new(&[0.02, 0.03], 0.01).unwrap();
     regularization.with_bias(Bias::Regularized(0.05)).unwrap()
 }
@@ -27,7 +27,7 @@ fn objective(numbers: &[f64]) -> Objective {
     let head = LinearHead::new(weights, Some(bias)).unwrap();
     let data = Features::from_row_major(&numbers[15..], LABELS.len(), 3).unwrap();
     let data = data.with_labels(&LABELS, 3).unwrap();
-    Objective::cross_entropy(&data, &head, &penalties()).unwrap()
+    Objective::cross_entropy(&data, &head, &regularization()).unwrap()
 }
 
 /// The mean of −ln of the probability of the label, from the definition.
@@ -108,18 +108,19 @@ fn the_squared_loss_splits_at_the_best_head() {
     for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.03)] {
         for dimension in [2, 6, 30] {
             let (features, head) = network(&mut rng, dimension, bias != Bias::None);
-            let decays = Regularization::new(&[0.02], 0.01).unwrap().with_bias(bias).unwrap();
+            let regularization =
+                Regularization::new(&[0.02], 0.01).unwrap().with_bias(bias).unwrap();
             let data = Features::from_sample_columns(&features).unwrap();
             let data = data.with_labels(&labels, 3).unwrap();
             let mut scatter = PooledScatter::empty(dimension, 3).unwrap();
             scatter.accumulate(&data).unwrap();
             let loss = |head: &LinearHead| {
-                let whole = Objective::squared_error(&data, head, &decays).unwrap();
+                let whole = Objective::squared_error(&data, head, &regularization).unwrap();
                 whole.loss() - whole.feature_penalty
             };
-            let split = LeastSquaresSplit::new(&scatter, &head, &decays).unwrap();
+            let split = LeastSquaresSplit::new(&scatter, &head, &regularization).unwrap();
             assert!((split.loss() - loss(&head)).abs() < 1e-13, "{bias:?} {dimension}");
-            let best = LeastSquaresSplit::new(&scatter, &split.best_head, &decays).unwrap();
+            let best = LeastSquaresSplit::new(&scatter, &split.best_head, &regularization).unwrap();
             assert!(best.head_distance < 1e-25 && best.head_distance >= 0.0);
             assert!((best.loss() - loss(&split.best_head)).abs() < 1e-13);
             assert!((loss(&head) - best.loss() - split.head_distance).abs() < 1e-13);
@@ -128,11 +129,12 @@ fn the_squared_loss_splits_at_the_best_head() {
             let collapsed = DMatrix::from_fn(dimension, SAMPLES, |i, j| means[(i, labels[j])]);
             let collapsed = Features::from_sample_columns(&collapsed).unwrap();
             let collapsed = collapsed.with_labels(&labels, 3).unwrap();
-            let at_means = Objective::squared_error(&collapsed, &split.best_head, &decays).unwrap();
+            let at_means =
+                Objective::squared_error(&collapsed, &split.best_head, &regularization).unwrap();
             assert!((at_means.data_term - split.class_means).abs() < 1e-13);
             let penalty = at_means.weight_penalty + at_means.bias_penalty;
             assert!((penalty - split.penalty).abs() < 1e-13);
-            let all = Objective::squared_error(&data, &split.best_head, &decays).unwrap();
+            let all = Objective::squared_error(&data, &split.best_head, &regularization).unwrap();
             let within = all.data_term - at_means.data_term;
             assert!((within - split.within_classes).abs() < 1e-13);
             // No head nearby is better.
@@ -153,18 +155,18 @@ fn what_cannot_be_split_is_refused() {
     let labels = labels();
     let data = Features::from_sample_columns(&features).unwrap().with_labels(&labels, 3).unwrap();
     let mut scatter = PooledScatter::empty(4, 3).unwrap();
-    let decays = Regularization::new(&[0.02], 0.01).unwrap();
-    let empty = LeastSquaresSplit::new(&scatter, &head, &decays);
+    let regularization = Regularization::new(&[0.02], 0.01).unwrap();
+    let empty = LeastSquaresSplit::new(&scatter, &head, &regularization);
     assert!(matches!(empty, Err(Error::EmptyClass { .. })), "{empty:?}");
     scatter.accumulate(&data).unwrap();
     let deep = LinearHead::new(vec![DMatrix::identity(4, 4), head.weights()[0].clone()], None);
     let two = Regularization::new(&[0.02; 2], 0.01).unwrap();
-    for (head, decays) in [
+    for (head, regularization) in [
         (&deep.unwrap(), &two),
         (&head, &two),
-        (&head, &decays.with_bias(Bias::Unregularized).unwrap()),
+        (&head, &regularization.with_bias(Bias::Unregularized).unwrap()),
     ] {
-        let refused = LeastSquaresSplit::new(&scatter, head, decays);
+        let refused = LeastSquaresSplit::new(&scatter, head, regularization);
         assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
     }
 }

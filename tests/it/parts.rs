@@ -116,8 +116,8 @@ fn audit_sums_can_be_sent_as_parts() {
     let statistics = ClassStatistics::new(&samples.data()).unwrap();
     let weight = DMatrix::from_fn(CLASSES, DIMENSION, |i, j| ((i * 3 + j) as f64).cos());
     let head = LinearHead::new(vec![weight], None).unwrap();
-    let penalties = Regularization::new(&[1e-3], 3e-3).unwrap();
-    let objective = TrainingObjective::penalized(LossFunction::SquaredError, penalties);
+    let regularization = Regularization::new(&[1e-3], 3e-3).unwrap();
+    let objective = TrainingObjective::penalized(LossFunction::SquaredError, regularization);
     let squares = FeatureEnergy::new(&samples.data()).unwrap().total();
     let plain = AuditOptions::default();
     let full = plain.clone().with_objective(objective).with_all_metrics(true);
@@ -182,7 +182,7 @@ fn sent<P>(part: P) -> P {
     part
 }
 
-/// The objective follows from what was minimised: factors scale the data term, budgets leave it alone.
+/// The objective follows from what was minimized: factors scale the data term, budgets leave it alone.
 #[test]
 fn the_objective_is_that_of_the_training() {
     let samples = Samples::new(3, 60, 0.2, 0.5);

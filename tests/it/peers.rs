@@ -110,14 +110,14 @@ fn vector_metrics(kind: &str, vectors: &ClassVectors<'_>) -> Values {
 fn shape_metrics(
     classifier: &DMatrix<f64>,
     means: &DMatrix<f64>,
-    centred: &DMatrix<f64>,
+    centered: &DMatrix<f64>,
 ) -> Values {
     let classes = means.ncols();
     let etf = ClassMatrix::simplex_etf(classes).unwrap();
     let frame = ClassMatrix::orthogonal_frame(classes).unwrap();
     let head = LinearHead::new(vec![classifier.clone()], None).unwrap();
     let rows = ClassVectors::rows(classifier).unwrap();
-    let columns = ClassVectors::columns(centred).unwrap();
+    let columns = ClassVectors::columns(centered).unwrap();
     let duality = Spread::of(&duality_cosines(&columns, &rows).unwrap()).unwrap();
     let mut values = vector_metrics("means", &columns);
     values.extend(vector_metrics("uncentred", &ClassVectors::columns(means).unwrap()));
@@ -129,8 +129,8 @@ fn shape_metrics(
         ("nc2 etf", nc2(&head, 1, &etf).unwrap()),
         ("nc2 of", nc2(&head, 1, &frame).unwrap()),
         ("nc3 etf", nc3(means, &head, &etf).unwrap()),
-        ("nc3 etf centred", nc3(centred, &head, &etf).unwrap()),
-        ("means etf", etf.distance_to_gram(&centred.transpose()).unwrap()),
+        ("nc3 etf centred", nc3(centered, &head, &etf).unwrap()),
+        ("means etf", etf.distance_to_gram(&centered.transpose()).unwrap()),
     ];
     values.extend(others.map(|(name, value)| (name.to_owned(), value)));
     values
@@ -193,13 +193,13 @@ fn values_are_those_of_the_definitions() {
         let samples = features.with_labels(&data.labels, case.classes).unwrap();
         let statistics = ClassStatistics::new(&samples).unwrap();
         let means = statistics.class_means().unwrap();
-        let centred = statistics.centered_means(Center::Samples).unwrap();
+        let centered = statistics.centered_means(Center::Samples).unwrap();
         let first = data.head.leading_product(1).unwrap();
         for layer in 0..2 {
             let classifier = data.head.trailing_product(2 - layer).unwrap();
             let mut values = match layer {
-                0 => shape_metrics(&classifier, &means, &centred),
-                _ => shape_metrics(&classifier, &(&first * &means), &(&first * &centred)),
+                0 => shape_metrics(&classifier, &means, &centered),
+                _ => shape_metrics(&classifier, &(&first * &means), &(&first * &centered)),
             };
             if layer == 0 {
                 values.extend(scatter_metrics(&data.rows, &data.labels, case.classes));

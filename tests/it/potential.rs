@@ -1,5 +1,5 @@
 //! The scalar core g(x; b) = 1/(x^M + 1) + b x against things that share nothing with it: a dense grid
-//! search, the root finders of the `roots` crate, and the equations that a minimiser has to satisfy.
+//! search, the root finders of the `roots` crate, and the equations that a minimizer has to satisfy.
 //!
 //! How many digits are right is the business of `tests/it/accuracy.rs`; here it is which point is the
 //! minimum.
@@ -71,7 +71,7 @@ fn no_point_of_a_dense_grid_is_below_the_minimum() {
                 got.0 <= value + 4.0 * EPSILON,
                 "{input}: got {got:?}, grid {value:e} at {x:e}"
             );
-            // Between two neighbouring points of the grid g is above its minimum by no more than half
+            // Between two neighboring points of the grid g is above its minimum by no more than half
             // of the largest curvature times the square of their distance.
             let defect = 0.5 * (curvature(got.1.max(0.1), depth).abs() + f64::from(depth)) * step;
             assert!(value - got.0 <= defect, "{input}: got {got:?}, grid {value:e} at {x:e}");
@@ -123,7 +123,7 @@ fn stationary_points_are_those_that_brents_method_finds() {
 }
 
 #[test]
-fn the_minimiser_is_where_newtons_method_ends() {
+fn the_minimizer_is_where_newtons_method_ends() {
     for depth in [1, 2, 3, 4, 6, 9] {
         let potential = potential(depth);
         for share in [0.05, 0.2, 0.5, 0.8, 0.99] {
@@ -144,7 +144,7 @@ fn the_minimiser_is_where_newtons_method_ends() {
 }
 
 #[test]
-fn the_minimisers_of_two_and_three_layers_are_roots_of_polynomials() {
+fn the_minimizers_of_two_and_three_layers_are_roots_of_polynomials() {
     let largest = |roots: Roots<f64>| roots.as_ref().iter().copied().fold(f64::NAN, f64::max);
     for share in [0.05, 0.2, 0.5, 0.8, 0.95] {
         // M = 2: √x is a root of y⁴ − √(2/b) y + 1.
@@ -232,7 +232,7 @@ fn the_thresholds_are_what_they_are_defined_as() {
 }
 
 #[test]
-fn for_small_slopes_the_minimiser_is_a_power_of_the_slope() {
+fn for_small_slopes_the_minimizer_is_a_power_of_the_slope() {
     let slopes: [f64; 10] =
         [1e-3, 1e-10, 1e-40, 1e-100, 1e-200, 1e-300, 1e-307, 3e-310, 1e-320, 5e-324];
     for depth in DEPTHS {
@@ -272,7 +272,7 @@ fn the_whole_range_of_slopes_has_a_finite_answer() {
     }
 }
 
-/// What the minimiser has to satisfy, whatever found it: ln g′ = 0 in the form that neither overflows
+/// What the minimizer has to satisfy, whatever found it: ln g′ = 0 in the form that neither overflows
 /// nor cancels, its place beyond the jump, its height below g(0), and shares that add up.
 fn check_equations<T: num_traits::Float + std::fmt::Debug>(
     minimizer: &Minimizer<T>,
@@ -349,7 +349,7 @@ proptest! {
     #![proptest_config(crate::support::strategies::config(2000))]
 
     #[test]
-    fn the_minimiser_satisfies_its_equations(depth in depths(), b in slopes()) {
+    fn the_minimizer_satisfies_its_equations(depth in depths(), b in slopes()) {
         let minimizer = potential(depth).minimizer(b).unwrap();
         prop_assert!(minimizer.regime() != Regime::Tie || b == potential(depth).slope_threshold());
         let checked = check_equations(&minimizer, depth, b, EPSILON);
@@ -372,13 +372,13 @@ proptest! {
     }
 
     #[test]
-    fn more_penalty_never_means_a_larger_minimiser(
+    fn more_penalty_never_means_a_larger_minimizer(
         depth in depths(), b in slopes(), factor in 1.0..1.001_f64,
     ) {
         let larger = (b * factor).min(f64::MAX);
         let (before, after) =
             (potential(depth).minimizer(b).unwrap(), potential(depth).minimizer(larger).unwrap());
-        // Each is within an ulp of the truth, so two neighbours may change places by two.
+        // Each is within an ulp of the truth, so two neighbors may change places by two.
         prop_assert!(after.x() <= before.x() * (1.0 + 2.0 * EPSILON), "{before:?}, {after:?}");
         let (before, after) = (before.value(), after.value());
         prop_assert!(after >= before * (1.0 - 8.0 * EPSILON), "{before:e}, {after:e}");

@@ -59,7 +59,7 @@ fn tirer_and_bruna_without_bias() {
     }
 }
 
-/// The same with an unregularised bias: b = 1/K, means centred at zero, ‖h‖² = (1 − 1/K) ρ and
+/// The same with an unregularized bias: b = 1/K, means centered at zero, ‖h‖² = (1 − 1/K) ρ and
 /// h_k·h_l = −ρ/K with the same ρ, so a simplex ETF.
 #[test]
 fn tirer_and_bruna_with_a_free_bias() {

@@ -54,8 +54,9 @@ fn descents_end_where_the_audit_expects_them() {
         (&[2e-3, 4e-3, 3e-3], Bias::None, &[4, 3, 3]),
     ] {
         let (features, head, loss) = trained(decays, 2e-3, bias, widths);
-        let penalties = Regularization::new(decays, 2e-3).unwrap().with_bias(bias).unwrap();
-        let audit = audit_regression(&columns(&features), &targets(), &head, &penalties).unwrap();
+        let regularization = Regularization::new(decays, 2e-3).unwrap().with_bias(bias).unwrap();
+        let audit =
+            audit_regression(&columns(&features), &targets(), &head, &regularization).unwrap();
         assert!((audit.loss / loss - 1.0).abs() < 1e-12);
         assert!(
             audit.loss_gap().unwrap().abs() < 1e-10 * loss,
@@ -89,11 +90,11 @@ fn descents_end_where_the_audit_expects_them() {
 
 #[test]
 fn a_penalized_bias_is_measured_without_a_prediction() {
-    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
-    let penalties = penalties.with_bias(Bias::Regularized(0.1)).unwrap();
+    let regularization = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let regularization = regularization.with_bias(Bias::Regularized(0.1)).unwrap();
     let head = LinearHead::new(vec![normal(3, 4, 1)], Some(DVector::zeros(3))).unwrap();
     let audit =
-        audit_regression(&columns(&normal(4, 14, 2)), &targets(), &head, &penalties).unwrap();
+        audit_regression(&columns(&normal(4, 14, 2)), &targets(), &head, &regularization).unwrap();
     assert_eq!((audit.loss_optimum, audit.loss_gap(), audit.nrc3), (None, None, None));
     assert!(audit.reasons["loss_optimum"].contains("regularized bias"));
     assert!(audit.loss > 0.0 && audit.nrc1.is_some());
@@ -172,14 +173,14 @@ fn every_layout_gives_the_same_numbers() {
     let features = normal(40, 60_000, 9);
     let targets = normal(3, 60_000, 10);
     let head = LinearHead::new(vec![normal(3, 40, 1)], None).unwrap();
-    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
-    let whole = audit_regression(&columns(&features), &targets, &head, &penalties).unwrap();
+    let regularization = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let whole = audit_regression(&columns(&features), &targets, &head, &regularization).unwrap();
     let rows = Features::from_row_major(features.as_slice(), 60_000, 40).unwrap();
-    assert_eq!(audit_regression(&rows, &targets, &head, &penalties).unwrap(), whole);
+    assert_eq!(audit_regression(&rows, &targets, &head, &regularization).unwrap(), whole);
     let mut dense = DMatrix::zeros(60_000, 40);
     features.transpose_to(&mut dense);
     let dense = Features::from_sample_rows(&dense).unwrap();
-    assert_eq!(audit_regression(&dense, &targets, &head, &penalties).unwrap(), whole);
+    assert_eq!(audit_regression(&dense, &targets, &head, &regularization).unwrap(), whole);
     // By the formulas.
     let outputs = &head.weights()[0] * &features;
     let loss = ((&outputs - &targets).norm_squared() / 60_000.0
@@ -191,15 +192,18 @@ fn every_layout_gives_the_same_numbers() {
     let single = features.map(|number| number as f32);
     let exact = single.map(f64::from);
     let single = Features::from_sample_columns(&single).unwrap();
-    let found = audit_regression(&single, &targets, &head, &penalties).unwrap();
-    assert_eq!(found, audit_regression(&columns(&exact), &targets, &head, &penalties).unwrap());
+    let found = audit_regression(&single, &targets, &head, &regularization).unwrap();
+    assert_eq!(
+        found,
+        audit_regression(&columns(&exact), &targets, &head, &regularization).unwrap()
+    );
 }
 
 #[test]
 fn a_monitor_ends_the_work() {
     let features = normal(40, 60_000, 9);
     let head = LinearHead::new(vec![normal(3, 40, 1)], None).unwrap();
-    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let regularization = Regularization::new(&[1e-2], 1e-2).unwrap();
     let ends = |progress: Progress| {
         assert!(progress.done < 60_000 && progress.total == Some(60_000));
         ControlFlow::Break(())
@@ -207,7 +211,7 @@ fn a_monitor_ends_the_work() {
     let features = columns(&features);
     let targets = normal(3, 60_000, 10);
     let cancelled = [
-        audit_regression_with(&features, &targets, &head, &penalties, &ends).unwrap_err(),
+        audit_regression_with(&features, &targets, &head, &regularization, &ends).unwrap_err(),
         nrc1_with(&features, 3, &ends).unwrap_err(),
         nrc2_with(&features, &head, &ends).unwrap_err(),
     ];
@@ -233,13 +237,15 @@ fn what_is_not_defined_is_refused() {
     assert!(nrc3(&one, &DMatrix::identity(2, 2), -0.1).is_err());
     // γ above the largest variance: the layer must be zero.
     assert!(matches!(nrc3(&one, &DMatrix::identity(2, 2), 1.5), Err(Error::ZeroNorm { .. })));
-    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let regularization = Regularization::new(&[1e-2], 1e-2).unwrap();
     let with_bias = LinearHead::new(vec![normal(3, 4, 1)], Some(DVector::zeros(3))).unwrap();
     assert!(
-        audit_regression(&columns(&normal(4, 14, 2)), &targets(), &with_bias, &penalties).is_err()
+        audit_regression(&columns(&normal(4, 14, 2)), &targets(), &with_bias, &regularization)
+            .is_err()
     );
     assert!(
-        audit_regression(&columns(&normal(4, 13, 2)), &targets(), &with_bias, &penalties).is_err()
+        audit_regression(&columns(&normal(4, 13, 2)), &targets(), &with_bias, &regularization)
+            .is_err()
     );
 }
 

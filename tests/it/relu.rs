@@ -6,7 +6,7 @@ use neural_collapse::{Bias, ClassCounts, GlobalMinimum, Prediction, Regularizati
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::lbfgs::{Smooth, minimise};
+use crate::support::lbfgs::{Smooth, minimize};
 use crate::support::objective::one_hot;
 
 fn minimum(counts: &[u64], weight_decays: &[f64], feature_decay: f64) -> GlobalMinimum {
@@ -98,7 +98,7 @@ impl Smooth for TwoLayers {
 /// With ReLUs after the features and after every layer but the last, for any depth and class sizes, at
 /// full and at low rank.
 #[test]
-fn the_nonnegative_minimiser_reaches_the_linear_minimum() {
+fn the_nonnegative_minimizer_reaches_the_linear_minimum() {
     for (counts, decays, width) in [
         (&[10, 10, 10][..], &[1e-3][..], 5),
         (&[10, 10, 10, 10], &[1e-3, 2e-3], 4),
@@ -128,7 +128,7 @@ fn the_nonnegative_minimiser_reaches_the_linear_minimum() {
 }
 
 #[test]
-fn what_has_no_nonnegative_minimiser_is_refused() {
+fn what_has_no_nonnegative_minimizer_is_refused() {
     let biased =
         Regularization::new(&[1e-3], 1e-3).unwrap().with_bias(Bias::Unregularized).unwrap();
     let counts = ClassCounts::balanced(3, 5).unwrap();
@@ -160,7 +160,7 @@ fn no_descent_with_few_classes_ends_below() {
             let scale = [0.5, 1.0, 2.0][start % 3] / (width as f64).sqrt();
             let mut entry = || scale * rng.random_range(-1.7..1.7);
             let point: Vec<f64> = (0..problem.dimension()).map(|_| entry()).collect();
-            best = best.min(minimise(&problem, &point).loss);
+            best = best.min(minimize(&problem, &point).loss);
         }
         let excess = best / predicted - 1.0;
         assert!(excess > -1e-9, "{counts:?}: {excess:e}");
@@ -168,7 +168,7 @@ fn no_descent_with_few_classes_ends_below() {
     }
 }
 
-/// The minimiser before the ReLU is not unique: a simplex ETF, of rank K − 1, reaches f* as well, because
+/// The minimizer before the ReLU is not unique: a simplex ETF, of rank K − 1, reaches f* as well, because
 /// its ReLU is an orthogonal frame and their nuclear norms are equal.
 #[test]
 fn simplex_features_before_the_relu_reach_the_linear_minimum() {
@@ -237,7 +237,10 @@ fn fifteen_classes_are_fitted_at_less_than_the_linear_minimum() {
 }
 
 /// The objective with ReLUs between the layers, and the largest entry of its gradient in the last layer.
-fn with_relus(point: &neural_collapse::ExplicitPoint, penalties: &Regularization) -> (f64, f64) {
+fn with_relus(
+    point: &neural_collapse::ExplicitPoint,
+    regularization: &Regularization,
+) -> (f64, f64) {
     let features = point.features().unwrap();
     let classes = point.class_means().unwrap().ncols();
     let counts = vec![features.ncols() / classes; classes];
@@ -245,10 +248,10 @@ fn with_relus(point: &neural_collapse::ExplicitPoint, penalties: &Regularization
     let (last, below) = point.head().weights().split_last().unwrap();
     let hidden = below.iter().fold(features.clone(), |hidden, layer| relu(layer * hidden));
     let residual = last * &hidden - target;
-    let weights = point.head().weights().iter().zip(penalties.weight_decays());
+    let weights = point.head().weights().iter().zip(regularization.weight_decays());
     let weights: f64 = weights.map(|(layer, decay)| decay * layer.norm_squared()).sum();
-    let features = penalties.feature_decay() * features.norm_squared();
-    let decay = penalties.weight_decays().last().unwrap();
+    let features = regularization.feature_decay() * features.norm_squared();
+    let decay = regularization.weight_decays().last().unwrap();
     let gradient = &residual * hidden.transpose() / samples + last * *decay;
     ((residual.norm_squared() / samples + weights + features) / 2.0, gradient.amax())
 }
@@ -265,9 +268,9 @@ fn competitors_have_their_loss_with_relus() {
         (21, 1, vec![1e-5; 4], 1e-5, None),
         (10, 2, vec![1e-4; 3], 1e-4, Some(vec![12, 13, 40])),
     ] {
-        let penalties = Regularization::new(&decays, feature_decay).unwrap();
+        let regularization = Regularization::new(&decays, feature_decay).unwrap();
         let counts = ClassCounts::balanced(classes, samples).unwrap();
-        let mut ufm = Ufm::new(counts, penalties.clone()).unwrap();
+        let mut ufm = Ufm::new(counts, regularization.clone()).unwrap();
         if let Some(widths) = &widths {
             ufm = ufm.with_widths(widths).unwrap();
         }
@@ -276,7 +279,7 @@ fn competitors_have_their_loss_with_relus() {
         assert_eq!(minimum.relu_verdict().keyword(), "proved_not_global");
         assert!(competitor.loss() < minimum.loss() && competitor.linear_loss() == minimum.loss());
         let point = competitor.explicit().unwrap();
-        let (loss, gradient) = with_relus(&point, &penalties);
+        let (loss, gradient) = with_relus(&point, &regularization);
         let input = format!("K = {classes}, M = {}", decays.len());
         assert!((loss / competitor.loss() - 1.0).abs() < 1e-12, "{input}: {loss}");
         assert!(gradient < 1e-14, "{input}: {gradient:e}");
@@ -292,14 +295,15 @@ fn competitors_have_their_loss_with_relus() {
                 (one_hot(&vec![samples as usize; classes]), point.features().unwrap());
             let (last, below) = head.weights().split_last().unwrap();
             let hidden = below.iter().fold(hidden, |hidden, layer| relu(layer * hidden));
-            let decay = hidden.ncols() as f64 * penalties.weight_decays().last().unwrap();
+            let decay = hidden.ncols() as f64 * regularization.weight_decays().last().unwrap();
             let ridge = &hidden * hidden.transpose()
                 + DMatrix::identity(hidden.nrows(), hidden.nrows()) * decay;
             let best = target * hidden.transpose() * ridge.try_inverse().unwrap();
             assert_ne!(&best, last);
-            let weights = below.iter().chain([&best]).zip(penalties.weight_decays());
+            let weights = below.iter().chain([&best]).zip(regularization.weight_decays());
             let weights: f64 = weights.map(|(layer, decay)| decay * layer.norm_squared()).sum();
-            let features = penalties.feature_decay() * point.features().unwrap().norm_squared();
+            let features =
+                regularization.feature_decay() * point.features().unwrap().norm_squared();
             let residual = &best * &hidden - one_hot(&vec![samples as usize; classes]);
             let other =
                 (residual.norm_squared() / hidden.ncols() as f64 + weights + features) / 2.0;

@@ -40,7 +40,7 @@ fn any_bias() -> impl Strategy<Value = Bias> {
     ]
 }
 
-/// Sizes that are equal, neighbours, of every magnitude, or out of range.
+/// Sizes that are equal, neighbors, of every magnitude, or out of range.
 fn any_runs() -> impl Strategy<Value = Vec<(u64, usize)>> {
     let size = prop_oneof![
         4 => 1_u64..200,

@@ -16,7 +16,7 @@ use neural_collapse::{
     LinearHead, Potential, Prediction, Regularization, Seli, Ufm,
 };
 
-fn penalties() -> Regularization {
+fn regularization() -> Regularization {
     Regularization::new(&[1e-3, 2e-3], 5e-4).unwrap()
 }
 
@@ -30,7 +30,7 @@ fn error<T: serde::de::DeserializeOwned + std::fmt::Debug>(text: &str) -> String
 
 #[test]
 fn problems_are_stored_readably() {
-    let ufm = Ufm::new(counts(), penalties()).unwrap().with_widths(&[64, 32]).unwrap();
+    let ufm = Ufm::new(counts(), regularization()).unwrap().with_widths(&[64, 32]).unwrap();
     let text = serde_json::to_string(&ufm).unwrap();
     let expected = r#"{"target":{"counts":[[200,1],[100,1],[50,2]]},"regularization":{"weight_decays":[0.001,0.002],"feature_decay":0.0005,"bias":"none"},"widths":[64,32]}"#;
     assert_eq!(text, expected);
@@ -39,12 +39,12 @@ fn problems_are_stored_readably() {
 
 #[test]
 fn everything_is_read_as_it_was() {
-    let regularized = penalties().with_bias(Bias::Regularized(0.1)).unwrap();
+    let regularized = regularization().with_bias(Bias::Regularized(0.1)).unwrap();
     let target = dmatrix![0.9, 0.1, 0.05; 0.1, 0.9, 0.95];
     for ufm in [
-        Ufm::new(counts(), penalties().with_bias(Bias::Unregularized).unwrap()).unwrap(),
+        Ufm::new(counts(), regularization().with_bias(Bias::Unregularized).unwrap()).unwrap(),
         Ufm::new(ClassCounts::balanced(5, 7).unwrap(), regularized).unwrap(),
-        Ufm::from_target(target, penalties()).unwrap(),
+        Ufm::from_target(target, regularization()).unwrap(),
     ] {
         let text = serde_json::to_string(&ufm).unwrap();
         assert_eq!(serde_json::from_str::<Ufm>(&text).unwrap(), ufm, "{text}");
@@ -61,7 +61,7 @@ fn everything_is_read_as_it_was() {
 
 #[test]
 fn results_are_written() {
-    let minimum = Ufm::new(counts(), penalties()).unwrap().global_minimum().unwrap();
+    let minimum = Ufm::new(counts(), regularization()).unwrap().global_minimum().unwrap();
     let class = serde_json::to_value(minimum.class(0).unwrap()).unwrap();
     assert_eq!((&class["count"], &class["collapsed"]), (&200.into(), &false.into()));
     let minimizer = Potential::<f64>::new(2).unwrap().minimizer(0.5).unwrap();
@@ -104,9 +104,9 @@ fn roundtrip<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T 
 #[test]
 fn matrices_are_read_as_they_were() {
     let minimum = |ufm: Ufm| ufm.global_minimum().unwrap();
-    let narrow = Ufm::new(counts(), penalties()).unwrap().with_widths(&[3, 3]).unwrap();
-    let centered = penalties().with_bias(Bias::Unregularized).unwrap();
-    let matrix = Ufm::from_target(DMatrix::identity(3, 3), penalties()).unwrap();
+    let narrow = Ufm::new(counts(), regularization()).unwrap().with_widths(&[3, 3]).unwrap();
+    let centered = regularization().with_bias(Bias::Unregularized).unwrap();
+    let matrix = Ufm::from_target(DMatrix::identity(3, 3), regularization()).unwrap();
     let matrix = matrix.with_widths(&[2, 2]).unwrap();
     for matrix in [
         ClassMatrix::simplex_etf(5).unwrap(),
@@ -131,7 +131,7 @@ fn matrices_are_read_as_they_were() {
 
 #[test]
 fn a_stored_minimum_holds_its_numbers() {
-    let free = penalties().with_bias(Bias::Unregularized).unwrap();
+    let free = regularization().with_bias(Bias::Unregularized).unwrap();
     let minimum = Ufm::new(counts(), free).unwrap().global_minimum().unwrap();
     let stored = serde_json::to_value(&minimum).unwrap();
     assert_eq!(stored["loss"], minimum.loss());
@@ -215,13 +215,13 @@ fn problems_of_every_model_are_read_as_they_were() {
     ] {
         problem_is_read_as_it_was(&problem);
     }
-    let balanced = CrossEntropyUfm::new(6, 10, penalties()).unwrap();
+    let balanced = CrossEntropyUfm::new(6, 10, regularization()).unwrap();
     problem_is_read_as_it_was(&balanced);
     let halved = balanced.with_loss_mean(LossMean::TwiceSamples).with_label_smoothing(0.1).unwrap();
     problem_is_read_as_it_was(&halved.with_widths(&[8, 8]).unwrap());
     for problem in [
-        LowRankProblem::squared(counts(), penalties()).unwrap().with_widths(&[3, 3]).unwrap(),
-        LowRankProblem::cross_entropy(counts(), penalties())
+        LowRankProblem::squared(counts(), regularization()).unwrap().with_widths(&[3, 3]).unwrap(),
+        LowRankProblem::cross_entropy(counts(), regularization())
             .unwrap()
             .with_class_weights(&weights)
             .unwrap(),
@@ -273,14 +273,14 @@ fn minima_are_read_as_they_were() {
 /// What a search has found is written, not read.
 #[test]
 fn searched_results_are_written_with_their_numbers() {
-    let landscape = CrossEntropyUfm::new(4, 10, penalties()).unwrap().landscape().unwrap();
+    let landscape = CrossEntropyUfm::new(4, 10, regularization()).unwrap().landscape().unwrap();
     let written = serde_json::to_value(&landscape).unwrap();
     assert_eq!(written["loss"], landscape.loss());
     assert_eq!(written["points"].as_array().unwrap().len(), landscape.points().len());
     assert_eq!(written["points"][0]["loss"], landscape.best().loss());
     assert_eq!(written["problem"]["counts"], serde_json::json!([[10, 4]]));
     assert!(written["search"].is_null());
-    let problem = LowRankProblem::cross_entropy(counts(), penalties()).unwrap();
+    let problem = LowRankProblem::cross_entropy(counts(), regularization()).unwrap();
     let found = problem.minimize(&Search::default().with_starts(2), &()).unwrap();
     let written = serde_json::to_value(&found).unwrap();
     assert_eq!((&written["loss"], &written["rank"]), (&found.loss().into(), &found.rank().into()));
@@ -289,7 +289,8 @@ fn searched_results_are_written_with_their_numbers() {
 
 #[test]
 fn no_invalid_problem_of_any_model_comes_in() {
-    let valid = serde_json::to_string(&CrossEntropyUfm::new(4, 10, penalties()).unwrap()).unwrap();
+    let valid =
+        serde_json::to_string(&CrossEntropyUfm::new(4, 10, regularization()).unwrap()).unwrap();
     let unequal = valid.replace("[[10,4]]", "[[10,3],[9,1]]");
     assert!(error::<CrossEntropyUfm>(&unequal).contains("different sizes"), "{valid}");
     let text = serde_json::to_string(&LayerPeeled::new(counts(), 1.0, 2.0).unwrap()).unwrap();

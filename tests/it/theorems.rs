@@ -1,4 +1,4 @@
-//! The library's closed forms against numerical minimisation of the full objective, on random problems:
+//! The library's closed forms against numerical minimization of the full objective, on random problems:
 //! classes of any sizes, unequal decays, every treatment of the bias, arbitrary targets, any widths.
 
 use approx::{assert_relative_eq, assert_ulps_eq};
@@ -173,7 +173,7 @@ fn check_norms(
     Ok(())
 }
 
-/// Asserts that the explicit minimiser attains the claimed minimum, is stationary and has its geometry.
+/// Asserts that the explicit minimizer attains the claimed minimum, is stationary and has its geometry.
 fn check_explicit(
     minimum: &GlobalMinimum,
     problem: &Problem,
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn the_explicit_minimiser_attains_the_minimum(problem in problems(1..=4), seed: u64) {
+    fn the_explicit_minimizer_attains_the_minimum(problem in problems(1..=4), seed: u64) {
         let minimum = ufm(&problem).global_minimum().unwrap();
         let objective = problem.objective();
         check_explicit(&minimum, &problem, &objective, &Basis::Standard)?;
@@ -252,7 +252,7 @@ proptest! {
     }
 }
 
-/// f at the explicit minimiser, and the norm of its gradient, from the library's own objective.
+/// f at the explicit minimizer, and the norm of its gradient, from the library's own objective.
 fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64, f64) {
     let explicit = minimum.explicit(&Basis::Random(11)).unwrap();
     let features = explicit.features().unwrap();
@@ -274,7 +274,7 @@ fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64
 }
 
 #[test]
-fn the_explicit_minimiser_of_a_large_problem_is_stationary() {
+fn the_explicit_minimizer_of_a_large_problem_is_stationary() {
     let counts: Vec<usize> = (0..50).map(|class| 3 + class % 7).collect();
     let sizes: Vec<u64> = counts.iter().map(|&count| count as u64).collect();
     let decays: Vec<f64> = (0..9).map(|layer| 1e-4 * (1.0 + f64::from(layer))).collect();
@@ -331,7 +331,7 @@ fn tied_classes_share_too_few_dimensions_in_any_way() {
     let collapsed: Vec<_> = (0..5).map(|class| minimum.class(class).unwrap().collapsed).collect();
     assert_eq!(collapsed, [None, Some(false), None, None, Some(true)]);
 
-    // Rotating the tied block of a minimiser by any rotation gives another one.
+    // Rotating the tied block of a minimizer by any rotation gives another one.
     let gram = minimum.trailing_gram(1).unwrap();
     assert_eq!((gram.get(0, 2), gram.get(0, 1), gram.get(4, 4)), (None, Some(0.0), Some(0.0)));
     let (s, c) = 0.7_f64.sin_cos();
@@ -368,7 +368,7 @@ fn expand(means: &DMatrix<f64>, counts: &[usize]) -> DMatrix<f64> {
 /// Section 4 of the theory: between λ_b = 0 and ∞ the geometry goes from the simplex ETF to the
 /// orthogonal frame; for one layer the all-ones direction appears at λ_b/(1+λ_b) = K √(n λ_W λ_H).
 #[test]
-fn a_regularised_bias_leads_from_the_etf_to_the_orthogonal_frame() {
+fn a_regularized_bias_leads_from_the_etf_to_the_orthogonal_frame() {
     let (classes, size, decay) = (4_usize, 25_u64, 5e-3_f64);
     let critical = classes as f64 * (size as f64).sqrt() * decay;
     let minimum = |share: f64| {

@@ -51,7 +51,7 @@ fn expected(depth: u32, steps: i32, below: bool) -> Regime {
 }
 
 #[test]
-fn at_the_threshold_both_minimisers_have_the_value_one() {
+fn at_the_threshold_both_minimizers_have_the_value_one() {
     for depth in DEPTHS.into_iter().skip(1) {
         let potential = Potential::<f64>::new(depth).unwrap();
         let beta = potential.slope_threshold();

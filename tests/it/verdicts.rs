@@ -14,8 +14,8 @@ const DEPTH: usize = 3;
 fn minimum(share: f64) -> GlobalMinimum {
     let ufm = |decay| {
         let counts = ClassCounts::balanced(CLASSES, SAMPLES).unwrap();
-        let penalties = Regularization::uniform(DEPTH, decay, decay).unwrap();
-        let ufm = Ufm::new(counts, penalties).unwrap().with_widths(&[CLASSES; DEPTH]).unwrap();
+        let regularization = Regularization::uniform(DEPTH, decay, decay).unwrap();
+        let ufm = Ufm::new(counts, regularization).unwrap().with_widths(&[CLASSES; DEPTH]).unwrap();
         ufm.global_minimum().unwrap()
     };
     let threshold = 1e-3 * ufm(1e-3).largest_decay_factor().unwrap();
@@ -25,7 +25,7 @@ fn minimum(share: f64) -> GlobalMinimum {
 /// A network that fits the directions of `vectors` (K×r, orthonormal) as the minimum fits its own.
 fn fitted(minimum: &GlobalMinimum, vectors: &DMatrix<f64>) -> Audit {
     let direction = &minimum.direction(0).unwrap();
-    let penalties = minimum.problem().regularization();
+    let regularization = minimum.problem().regularization();
     let size = |decay: f64| (direction.energy() / decay).sqrt();
     let square =
         |factor: f64| {
@@ -41,10 +41,11 @@ fn fitted(minimum: &GlobalMinimum, vectors: &DMatrix<f64>) -> Audit {
                 if j < vectors.ncols() { vectors[(i, j)] } else { 0.0 }
             },
         );
-    let decays = penalties.weight_decays();
+    let decays = regularization.weight_decays();
     let mut layers: Vec<_> = decays.iter().map(|&decay| square(size(decay))).collect();
     layers[DEPTH - 1] = &padded * size(decays[DEPTH - 1]);
-    let means = padded.transpose() * (size(penalties.feature_decay()) / (SAMPLES as f64).sqrt());
+    let means =
+        padded.transpose() * (size(regularization.feature_decay()) / (SAMPLES as f64).sqrt());
     let labels: Vec<usize> =
         (0..CLASSES * SAMPLES as usize).map(|i| i / SAMPLES as usize).collect();
     let features = DMatrix::from_fn(CLASSES, labels.len(), |i, sample| means[(i, labels[sample])]);
@@ -82,8 +83,8 @@ fn two_classes_in_one_direction_are_a_local_minimum() {
 #[test]
 fn nc1_is_measured_on_the_predicted_rank() {
     let counts = ClassCounts::new(&[40, 30, 2, 2]).unwrap();
-    let penalties = Regularization::new(&[2e-2], 2e-2).unwrap();
-    let minimum = Ufm::new(counts, penalties).unwrap().global_minimum().unwrap();
+    let regularization = Regularization::new(&[2e-2], 2e-2).unwrap();
+    let minimum = Ufm::new(counts, regularization).unwrap().global_minimum().unwrap();
     // Two classes collapse: two means at right angles and two at zero.
     assert_eq!(predicted_rank(&minimum).unwrap(), Some(2));
     let labels: Vec<usize> = minimum.counts().unwrap().labels().unwrap();

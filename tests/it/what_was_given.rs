@@ -128,8 +128,10 @@ fn one_layer_is_a_convex_program() {
     // Decays times this factor are where everything is zero.
     let factor = ufm.simplex_collapse_factor();
     for (step, is_zero) in [(0.999, false), (1.001, true)] {
-        let decays = Regularization::new(&[2e-3 * factor * step], 3e-3 * factor * step).unwrap();
-        let ufm = CrossEntropyUfm::new(4, 5, decays).unwrap().with_label_smoothing(0.1).unwrap();
+        let regularization =
+            Regularization::new(&[2e-3 * factor * step], 3e-3 * factor * step).unwrap();
+        let ufm =
+            CrossEntropyUfm::new(4, 5, regularization).unwrap().with_label_smoothing(0.1).unwrap();
         let found = ufm.landscape().unwrap();
         assert_eq!(found.best().logit_singular_values().is_empty(), is_zero, "{step}");
     }

@@ -147,8 +147,9 @@ mod tests {
             (vec![90, 30, 30, 5, 1], Bias::Unregularized, 9, 3e-2),
             (vec![90, 30, 30, 5, 1], Bias::Unregularized, 3, 1e-3),
         ] {
-            let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
-            let ufm = Ufm::new(ClassCounts::new(&counts).unwrap(), penalties).unwrap();
+            let regularization =
+                Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+            let ufm = Ufm::new(ClassCounts::new(&counts).unwrap(), regularization).unwrap();
             let minimum = ufm.with_widths(&[width]).unwrap().global_minimum().unwrap();
             let explicit = minimum.explicit(&Basis::Standard).unwrap();
             let expected = rank_of_columns(explicit.class_means().unwrap());

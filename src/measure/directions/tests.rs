@@ -66,7 +66,7 @@ fn the_largest_eigenvalue_is_estimated() {
     assert!((power_iteration(|vector| &matrix * vector, 2) - 3.0).abs() < 0.03);
 }
 
-/// The condition is that of the matrix, whatever its size: up to 100 one factorisation is enough, above 10⁶ there is
+/// The condition is that of the matrix, whatever its size: up to 100 one factorization is enough, above 10⁶ there is
 /// none, nor where a cut-off is near.
 #[test]
 fn factors_are_accurate_up_to_a_condition() {

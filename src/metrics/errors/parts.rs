@@ -16,7 +16,7 @@ use crate::metrics::errors::metric::Metric;
 use crate::metrics::nc1::Nc1Options;
 use crate::numerics::linalg::{power_of_two, zeros};
 use crate::numerics::scalar::Scalar;
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 use crate::numerics::squares::sum_of_squares;
 use crate::problem::head::LinearHead;
 
@@ -61,7 +61,7 @@ pub struct SampleParts {
 }
 
 /// What [`SampleParts`] have added up: dK numbers for each part, and as many for each NC1. With the feature `serde` it can be
-/// serialised.
+/// serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -212,7 +212,7 @@ impl SampleParts {
                 part.counts[class] += 1;
                 let dimension = column.len();
                 let sums = &mut part.sums[class * dimension..][..dimension];
-                vectorised(
+                vectorized(
                     #[inline(always)]
                     || sums.iter_mut().zip(&column).for_each(|(sum, entry)| *sum += entry),
                 );

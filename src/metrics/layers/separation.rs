@@ -21,7 +21,7 @@ use crate::metrics::errors::Estimate;
 ///
 /// Source: He & Su, *A law of data separation in deep learning* (PNAS 2023), whose D is K times NC1 for equal class sizes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SeparationLaw {
     /// Change of ln NC1 from one layer to the next.
@@ -36,7 +36,7 @@ pub struct SeparationLaw {
 
 /// The standard errors of a [`SeparationLaw`]: the layers' NC1 are of the same samples, whose errors they share.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SeparationErrors {
     /// Of [`SeparationLaw::slope`].

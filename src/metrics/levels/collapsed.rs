@@ -52,7 +52,7 @@ pub(crate) fn looks_at_pairs(classes: usize) -> bool {
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Collapsed {
     /// [`nc3`](crate::metrics::nc3) of the class means as they are.

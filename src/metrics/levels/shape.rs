@@ -4,7 +4,7 @@ use crate::problem::counts::{ClassCounts, SizeGroup};
 
 /// What the metrics of [`Shape`](crate::metrics::Shape) are; `None` where they are not defined.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ShapeLevel {
     /// Standard deviation of the norms relative to their mean.

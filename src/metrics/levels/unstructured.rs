@@ -38,7 +38,7 @@ use crate::problem::head::LinearHead;
 /// Source: means of inverse Wishart matrices and of inverse χ² variables; the derivations are in the project's
 /// `docs/metrics.md`.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Unstructured {
     /// [`nc1`](crate::metrics::nc1) with the paper's conventions.

@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn soft_labels_are_anchored_at_their_largest_entry() {
         let labels = dmatrix![0.125, 0.75; 0.625, 0.25; 0.25, 0.0];
-        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-        let ufm = ConvexUfm::soft_labels(labels, &[9, 1], penalties);
+        let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let ufm = ConvexUfm::soft_labels(labels, &[9, 1], regularization);
         let data = ufm.unwrap().with_label_weights(&[0.5, 2.0]).unwrap().data();
         let one = |weight, scale, anchor, own, deficit| Column {
             weight,

@@ -7,7 +7,7 @@ use crate::problem::regularization::Bias;
 
 /// The largest simplices and polygons that a direct sum is made of, unless it is one polygon.
 const LARGEST_BLOCK: usize = 24;
-/// The largest polygon that is tried: neighbours are 20/k² apart, which does not pay.
+/// The largest polygon that is tried: neighbors are 20/k² apart, which does not pay.
 const LARGEST_POLYGON: usize = 1000;
 /// The most products that are listed: 2^10 has 41.
 const MOST_PRODUCTS: usize = 64;
@@ -73,8 +73,8 @@ fn is_special(shape: BlockShape) -> bool {
 
 /// Products of simplices, and those in which large factors are polygons.
 fn products(classes: usize) -> Vec<Vec<Block>> {
-    let mut factorisations = Vec::new();
-    extend_products(classes, 2, &mut Vec::new(), &mut factorisations);
+    let mut factorizations = Vec::new();
+    extend_products(classes, 2, &mut Vec::new(), &mut factorizations);
     let blocks = |factors: &[usize], smallest_polygon: usize| -> Vec<Block> {
         let polygons = smallest_polygon..=LARGEST_POLYGON;
         let shape = |k| {
@@ -83,7 +83,7 @@ fn products(classes: usize) -> Vec<Vec<Block>> {
         factors.iter().map(|&k| Block::new(shape(k), k, 1)).collect()
     };
     let both = |factors: &Vec<usize>| [blocks(factors, usize::MAX), blocks(factors, 5)];
-    let mut list: Vec<_> = factorisations.iter().flat_map(both).collect();
+    let mut list: Vec<_> = factorizations.iter().flat_map(both).collect();
     list.dedup();
     list
 }
@@ -292,14 +292,14 @@ mod tests {
 
     /// The numbers of ways to write K as a product (OEIS A001055, without K itself), at most 64 of them.
     #[test]
-    fn products_are_all_factorisations() {
+    fn products_are_all_factorizations() {
         for (classes, ways) in
             [(2, 0), (7, 0), (8, 2), (12, 3), (36, 8), (64, 10), (360, 51), (1024, 41), (4096, 64)]
         {
-            let mut factorisations = Vec::new();
-            extend_products(classes, 2, &mut Vec::new(), &mut factorisations);
-            assert_eq!(factorisations.len(), ways, "{classes}");
-            for factors in &factorisations {
+            let mut factorizations = Vec::new();
+            extend_products(classes, 2, &mut Vec::new(), &mut factorizations);
+            assert_eq!(factorizations.len(), ways, "{classes}");
+            for factors in &factorizations {
                 assert!(factors.is_sorted() && factors.len() > 1, "{factors:?}");
                 assert_eq!(factors.iter().product::<usize>(), classes);
             }

@@ -334,8 +334,8 @@ mod tests {
         for (depth, bias, smoothing) in
             [(2, Bias::Unregularized, 0.0), (3, Bias::None, 0.1), (3, Bias::Regularized(0.3), 0.0)]
         {
-            let decays = Regularization::new(&vec![5e-3; depth], 5e-3).unwrap();
-            let ufm = CrossEntropyUfm::new(6, 3, decays.with_bias(bias).unwrap()).unwrap();
+            let regularization = Regularization::new(&vec![5e-3; depth], 5e-3).unwrap();
+            let ufm = CrossEntropyUfm::new(6, 3, regularization.with_bias(bias).unwrap()).unwrap();
             let ufm = ufm.with_label_smoothing(smoothing).unwrap();
             let objective = objective(6, &Penalty::of(&ufm));
             for point in ufm.landscape().unwrap().points() {
@@ -469,8 +469,11 @@ mod tests {
     #[test]
     fn the_smallest_decays_are_not_searched() {
         for (strength, is_small) in [(4.9e-261, true), (5.1e-261, false), (1.0, false)] {
-            let decays = Regularization::new(&[strength; 3], strength).unwrap();
-            assert_eq!(is_too_small(&CrossEntropyUfm::new(4, 1, decays).unwrap()), is_small);
+            let regularization = Regularization::new(&[strength; 3], strength).unwrap();
+            assert_eq!(
+                is_too_small(&CrossEntropyUfm::new(4, 1, regularization).unwrap()),
+                is_small
+            );
         }
     }
 }

@@ -21,7 +21,7 @@ const SEARCHED: Grid = Grid { smallest: 1e-6, per_decade: 8.0 };
 const ROUNDING: f64 = 1e-12;
 /// Relative differences of losses of one structure by two ways.
 const SAME_VALUE: f64 = 1e-14;
-/// Cap on the breakpoints between two neighbouring strengths.
+/// Cap on the breakpoints between two neighboring strengths.
 const MOST_NESTED: usize = 6;
 /// Halvings that leave no double between the ends of a cell of a grid.
 const HALVINGS: usize = 54;

@@ -305,7 +305,7 @@ impl Prediction for CrossEntropyPoint {
         self.ufm.loss_mean().factor() * self.measures.value
     }
 
-    /// True: the global minimisers of one structure differ by rotations of the hidden spaces and by the order
+    /// True: the global minimizers of one structure differ by rotations of the hidden spaces and by the order
     /// of the classes only.
     fn is_unique(&self) -> bool {
         true
@@ -329,8 +329,8 @@ impl Prediction for CrossEntropyPoint {
         Ok(ClassGeometry::runs(self.ufm.counts(), self.is_symmetric(), &grams))
     }
 
-    /// With an unregularised bias the outputs' probabilities do not change when a multiple of 1 is
-    /// added: this is the b with Σ b_k = 0. With a regularised one it is unique. It is zero for every
+    /// With an unregularized bias the outputs' probabilities do not change when a multiple of 1 is
+    /// added: this is the b with Σ b_k = 0. With a regularized one it is unique. It is zero for every
     /// structure that treats all classes alike.
     fn bias_runs(&self) -> Option<Vec<(usize, f64)>> {
         if self.ufm.regularization().bias() == Bias::None {

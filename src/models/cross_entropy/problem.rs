@@ -113,7 +113,7 @@ impl CrossEntropyUfm {
 
     /// The same problem with smoothed labels: the target of class k is (1 − δ) e_k + δ/K 1.
     ///
-    /// With the logits centered, 1ᵀZ = 0, this adds δ·tr(Z)/K to F. The probabilities that minimise the loss
+    /// With the logits centered, 1ᵀZ = 0, this adds δ·tr(Z)/K to F. The probabilities that minimize the loss
     /// are no longer 0 and 1, so that no logit grows without bound as the penalties vanish; and the simplex ETF
     /// is the global minimum at every depth once they are small enough
     /// ([`SimplexPotential::proved_simplex`](super::SimplexPotential::proved_simplex)).
@@ -248,8 +248,8 @@ mod tests {
             bias: Bias,
             strength: f64,
         ) -> Self {
-            let decays = Regularization::uniform(depth, strength, strength).unwrap();
-            Self::new(classes, 1, decays.with_bias(bias).unwrap()).unwrap()
+            let regularization = Regularization::uniform(depth, strength, strength).unwrap();
+            Self::new(classes, 1, regularization.with_bias(bias).unwrap()).unwrap()
         }
     }
 }

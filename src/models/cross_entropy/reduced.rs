@@ -23,7 +23,7 @@ const LARGEST_SCALE: f64 = 800.0;
 /// Products of a size and its derivative, relative to F, at a minimum. They are larger where a singular value is on
 /// its way to zero.
 const STATIONARY: f64 = 1e-8;
-/// Cap on the steps of the minimisation; 10 are usual.
+/// Cap on the steps of the minimization; 10 are usual.
 const MAX_STEPS: usize = 120;
 
 /// What the penalties of F depend on.

@@ -1,4 +1,4 @@
-//! The scalar problem of the simplex ETF under cross-entropy: its thresholds and its minimiser.
+//! The scalar problem of the simplex ETF under cross-entropy: its thresholds and its minimizer.
 
 use crate::error::{Error, Result, check_not_negative, check_positive};
 use crate::models::cross_entropy::problem::{CrossEntropyUfm, check_smoothing};
@@ -49,6 +49,8 @@ const MAX_STEPS: usize = 80;
 /// et al. (ICML 2023); the threshold and the fold are derived in the project's
 /// `docs/cross-entropy.md`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct SimplexPotential {
     /// K − 1.
     others: f64,
@@ -97,7 +99,7 @@ impl SimplexPotential {
     /// ```
     pub fn with_label_smoothing(&self, smoothing: f64) -> Result<Self> {
         check_smoothing(smoothing)?;
-        Ok(Self::unchecked(self.others as usize + 1, self.depth as usize, smoothing))
+        Ok(Self::unchecked(self.classes(), self.depth(), smoothing))
     }
 
     /// The potential for checked arguments.
@@ -116,6 +118,18 @@ impl SimplexPotential {
         let threshold = 2.0 * bare.gain(tie) / ((depth + 1.0) * others * power);
         let fold = merger.powf(bare.exponent()) * bare.slope(merger);
         Self { threshold, fold, tie, merger, ..bare }
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.others as usize + 1
+    }
+
+    /// Number of layers M.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth as usize
     }
 
     /// δ.
@@ -175,7 +189,7 @@ impl SimplexPotential {
         Ok(self.others * (pull - self.slope(alpha)))
     }
 
-    /// The global minimiser of F over α ≥ 0.
+    /// The global minimizer of F over α ≥ 0.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if `strength` is not positive and finite.
@@ -221,7 +235,7 @@ impl SimplexPotential {
     /// The strength u up to which the simplex ETF is the global minimum over *all* logits and biases, by proof.
     ///
     /// It is the [`threshold`](Self::threshold) for one layer or two classes. For M ≥ 2 it is 0 without label
-    /// smoothing; with it, it is positive, as the smoothed cross-entropy has one minimiser, of full rank,
+    /// smoothing; with it, it is positive, as the smoothed cross-entropy has one minimizer, of full rank,
     /// near which the loss is convex.
     ///
     /// Source: the project's `docs/cross-entropy.md`.
@@ -397,7 +411,7 @@ fn gain(alpha: f64, others: f64) -> f64 {
     -((1.0 + others * (-alpha).exp()) / classes).ln()
 }
 
-/// The global minimiser of a [`SimplexPotential`].
+/// The global minimizer of a [`SimplexPotential`].
 ///
 /// At a [`Regime::Tie`], the threshold of M ≥ 2 layers, `alpha` is the positive one of the two.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -414,10 +428,40 @@ impl SimplexMinimizer {
         self.regime
     }
 
-    /// The minimiser α, by which the logit of the right class exceeds every other.
+    /// The minimizer α, by which the logit of the right class exceeds every other.
     #[must_use]
     pub fn alpha(&self) -> f64 {
         self.alpha
+    }
+}
+
+#[cfg(feature = "serde")]
+mod stored {
+    use super::SimplexPotential;
+    use crate::error::{Error, Result};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename = "SimplexPotential", deny_unknown_fields)]
+    pub(super) struct Stored {
+        classes: usize,
+        depth: usize,
+        #[serde(default)]
+        label_smoothing: f64,
+    }
+
+    impl From<SimplexPotential> for Stored {
+        fn from(potential: SimplexPotential) -> Self {
+            let (classes, depth) = (potential.classes(), potential.depth());
+            Self { classes, depth, label_smoothing: potential.label_smoothing() }
+        }
+    }
+
+    impl TryFrom<Stored> for SimplexPotential {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            Self::new(stored.classes, stored.depth)?.with_label_smoothing(stored.label_smoothing)
+        }
     }
 }
 

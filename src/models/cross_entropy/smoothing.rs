@@ -1,9 +1,9 @@
 //! How small penalties must be for smoothed labels to make the simplex ETF the global minimum, by proof.
 //!
-//! The smoothed cross-entropy has one minimiser T₀ = α₀(I − 11ᵀ/K) among all outputs T = Z + b1ᵀ with 1ᵀT = 0. At
+//! The smoothed cross-entropy has one minimizer T₀ = α₀(I − 11ᵀ/K) among all outputs T = Z + b1ᵀ with 1ᵀT = 0. At
 //! a global minimum T of F the cross-entropy exceeds that of T₀ by no more than the penalty of T₀ exceeds
 //! that of Z, so T lies in a ball around T₀. In a ball in which the Hessian of the cross-entropy outweighs
-//! the negative curvature of the penalty, F is strictly convex, so its minimiser there is unique, does
+//! the negative curvature of the penalty, F is strictly convex, so its minimizer there is unique, does
 //! not change when classes are exchanged, and is a simplex ETF. The project's `docs/cross-entropy.md`
 //! has the inequalities.
 
@@ -13,7 +13,7 @@ const MOST_ROUNDS: usize = 200;
 /// Logarithms of strengths below and above all that are of interest.
 const LOG_STRENGTHS: (f64, f64) = (-600.0, 1.0);
 
-/// What is known about the neighbourhood of T₀.
+/// What is known about the neighborhood of T₀.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Neighborhood {
     /// K − 1.

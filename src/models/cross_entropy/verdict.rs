@@ -140,8 +140,8 @@ mod tests {
             Bias::Unregularized,
             1e-3
         )));
-        let decays = Regularization::new(&[1e-3, 2e-3], 1e-3).unwrap();
-        assert!(!within_garrod_keating(&CrossEntropyUfm::new(6, 1, decays).unwrap()));
+        let regularization = Regularization::new(&[1e-3, 2e-3], 1e-3).unwrap();
+        assert!(!within_garrod_keating(&CrossEntropyUfm::new(6, 1, regularization).unwrap()));
     }
 
     /// One layer and two classes always; zero from a strength on and, with smoothed labels, a simplex ETF up to one.

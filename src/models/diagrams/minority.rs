@@ -29,7 +29,7 @@ const BISECTIONS: u32 = 30;
 ///
 /// Source: Theorem 4.4 of Dang et al. (ICML 2023).
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct MinorityCollapse {
     /// Classes by falling size: the first of every size, or some of them all if all have one size.
@@ -42,7 +42,7 @@ pub struct MinorityCollapse {
 
 /// ‖wₖ‖² of a class over the imbalance.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassNorms {
     /// The class.
@@ -160,8 +160,8 @@ mod tests {
     use crate::problem::regularization::Regularization;
 
     fn minimum(counts: &str, decay: f64) -> GlobalMinimum {
-        let decays = Regularization::uniform(2, decay, decay).unwrap();
-        Ufm::new(counts.parse().unwrap(), decays).unwrap().global_minimum().unwrap()
+        let regularization = Regularization::uniform(2, decay, decay).unwrap();
+        Ufm::new(counts.parse().unwrap(), regularization).unwrap().global_minimum().unwrap()
     }
 
     fn stretching(minimum: &GlobalMinimum) -> Stretching {
@@ -201,9 +201,10 @@ mod tests {
 
     #[test]
     fn a_bias_and_targets_without_classes_are_refused() {
-        let decays = Regularization::uniform(1, 1e-3, 1e-3).unwrap();
-        let decays = decays.with_bias(Bias::Unregularized).unwrap();
-        let biased = Ufm::new("30,10".parse().unwrap(), decays).unwrap().global_minimum().unwrap();
+        let regularization = Regularization::uniform(1, 1e-3, 1e-3).unwrap();
+        let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
+        let biased =
+            Ufm::new("30,10".parse().unwrap(), regularization).unwrap().global_minimum().unwrap();
         let refused = MinorityCollapse::new(&biased, 6, &());
         assert!(matches!(refused, Err(Error::NotAnswered { .. })));
     }

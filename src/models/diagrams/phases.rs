@@ -43,7 +43,7 @@ const SAME: f64 = 1e-9;
 /// Source: Theorem 4.4 of Dang et al. (ICML 2023) for the squared loss, the project's `docs/convex.md` and
 /// `docs/cross-entropy.md` for the others.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum PhaseDiagram {
@@ -78,7 +78,7 @@ pub enum PhaseDiagram {
 
 /// A factor on all decays over the imbalance, at which a direction collapses under the squared loss.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SurvivalLimit {
     /// How many directions survive above it.
@@ -89,7 +89,7 @@ pub struct SurvivalLimit {
 
 /// A factor on all decays over the imbalance, above which classes of one size and weight share one vector.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct MergingLimit {
     /// The first of these classes.
@@ -104,7 +104,7 @@ pub struct MergingLimit {
 
 /// The [phases](phase_diagram) of one depth.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DepthPhases {
     /// M.
@@ -213,10 +213,14 @@ fn groups_of(problem: &ConvexUfm, stretching: &Stretching) -> Result<Vec<Merging
 }
 
 /// The problem for other classes.
-fn like(problem: &ConvexUfm, counts: ClassCounts, decays: &Regularization) -> Result<ConvexUfm> {
+fn like(
+    problem: &ConvexUfm,
+    counts: ClassCounts,
+    regularization: &Regularization,
+) -> Result<ConvexUfm> {
     let other = match problem.loss_function() {
-        LossFunction::SquaredError => ConvexUfm::squared_error(counts, decays.clone())?,
-        _ => ConvexUfm::cross_entropy(counts, decays.clone())?
+        LossFunction::SquaredError => ConvexUfm::squared_error(counts, regularization.clone())?,
+        _ => ConvexUfm::cross_entropy(counts, regularization.clone())?
             .with_label_smoothing(problem.label_smoothing())?,
     };
     match problem.class_weights() {
@@ -258,12 +262,12 @@ mod tests {
     use crate::models::cross_entropy::CrossEntropyUfm;
     use crate::models::squared::Ufm;
 
-    fn decays(depth: usize, factor: f64) -> Regularization {
+    fn regularization(depth: usize, factor: f64) -> Regularization {
         Regularization::new(&vec![2e-3 * factor; depth], 1e-3 * factor).unwrap()
     }
 
     fn entropy(counts: &str) -> ConvexUfm {
-        ConvexUfm::cross_entropy(counts.parse().unwrap(), decays(1, 1.0)).unwrap()
+        ConvexUfm::cross_entropy(counts.parse().unwrap(), regularization(1, 1.0)).unwrap()
     }
 
     /// At its factor on both decays a class is just as large as the largest that merges, and at the last one everything is
@@ -283,8 +287,9 @@ mod tests {
             let scaled = |counts: &ClassCounts, factor: f64| {
                 let own = stretching.regularization();
                 let weight_decay = own.weight_decays()[0] * factor;
-                let decays = Regularization::new(&[weight_decay], own.feature_decay() * factor);
-                like(&problem, counts.clone(), &decays.unwrap()).unwrap()
+                let regularization =
+                    Regularization::new(&[weight_decay], own.feature_decay() * factor);
+                like(&problem, counts.clone(), &regularization.unwrap()).unwrap()
             };
             let steps: Vec<ClassCounts> = stretching.steps().collect();
             assert_eq!((limits[0].points.len(), zero.len()), (steps.len(), steps.len()));
@@ -305,7 +310,8 @@ mod tests {
     /// Where the total collapse is not known there is no diagram.
     #[test]
     fn the_squared_loss_of_one_layer_is_refused() {
-        let squared = ConvexUfm::squared_error("30,30,5".parse().unwrap(), decays(1, 1.0)).unwrap();
+        let squared =
+            ConvexUfm::squared_error("30,30,5".parse().unwrap(), regularization(1, 1.0)).unwrap();
         assert!(matches!(merging(&squared, &()), Err(Error::NoClosedForm { .. })));
     }
 
@@ -342,11 +348,14 @@ mod tests {
     fn problems_keep_loss_weights_and_smoothing() {
         let counts: ClassCounts = "5,4,3".parse().unwrap();
         let smoothed = entropy("90,20,20").with_label_smoothing(0.1).unwrap();
-        let squared = ConvexUfm::squared_error(counts.clone(), decays(1, 1.0)).unwrap();
+        let squared = ConvexUfm::squared_error(counts.clone(), regularization(1, 1.0)).unwrap();
         let weighted = squared.clone().with_class_weights(&[1.0, 2.0, 3.0]).unwrap();
         for problem in [smoothed, squared, weighted] {
-            let other = like(&problem, counts.clone(), &decays(1, 2.0)).unwrap();
-            assert_eq!((other.counts(), other.regularization()), (&counts, &decays(1, 2.0)));
+            let other = like(&problem, counts.clone(), &regularization(1, 2.0)).unwrap();
+            assert_eq!(
+                (other.counts(), other.regularization()),
+                (&counts, &regularization(1, 2.0))
+            );
             assert_eq!(other.loss_function(), problem.loss_function());
             assert_eq!(other.class_weights(), problem.class_weights());
             assert_eq!(other.label_smoothing(), problem.label_smoothing());
@@ -377,10 +386,10 @@ mod tests {
             Err(_) => "none",
         };
         let balanced = |depth| {
-            let ufm = CrossEntropyUfm::new(3, 5, decays(depth, 1.0)).unwrap();
+            let ufm = CrossEntropyUfm::new(3, 5, regularization(depth, 1.0)).unwrap();
             AnyModel::CrossEntropy(ufm.landscape().unwrap())
         };
-        let squared = Ufm::new("30,20,20".parse().unwrap(), decays(2, 1.0)).unwrap();
+        let squared = Ufm::new("30,20,20".parse().unwrap(), regularization(2, 1.0)).unwrap();
         let convex = entropy("30,20,20").global_minimum().unwrap();
         assert_eq!(kind(&AnyModel::Squared(squared.global_minimum().unwrap())), "survival");
         assert_eq!(kind(&AnyModel::Convex(convex)), "merging");

@@ -30,14 +30,14 @@ pub(super) struct Stretching {
 impl Stretching {
     /// Of classes and decays. Of two sizes the smaller stays, as in the critical ratio; else the number of samples stays,
     /// and balanced classes become a long tail.
-    pub(super) fn new(counts: &ClassCounts, decays: &Regularization) -> Result<Self> {
+    pub(super) fn new(counts: &ClassCounts, regularization: &Regularization) -> Result<Self> {
         let parts = (MOST_PARTS / counts.samples().max(1)).clamp(1, PARTS);
         let runs = counts.runs().map(|run| (run.size.saturating_mul(parts), run.class_count));
-        let feature_decay = decays.feature_decay() / parts as f64;
+        let feature_decay = regularization.feature_decay() / parts as f64;
         Ok(Self {
             counts: ClassCounts::from_runs(runs)?,
-            regularization: Regularization::new(decays.weight_decays(), feature_decay)?
-                .with_bias(decays.bias())?,
+            regularization: Regularization::new(regularization.weight_decays(), feature_decay)?
+                .with_bias(regularization.bias())?,
             parts,
             has_halves: false,
         })
@@ -119,9 +119,11 @@ mod tests {
     fn divided_samples_have_the_same_minimum() {
         let counts: ClassCounts = "80,30,30,7".parse().unwrap();
         for bias in [Bias::None, Bias::Unregularized] {
-            let decays = Regularization::new(&[2e-3, 1e-3], 3e-4).unwrap().with_bias(bias).unwrap();
-            let whole = Ufm::new(counts.clone(), decays.clone()).unwrap().global_minimum().unwrap();
-            let stretching = Stretching::new(&counts, &decays).unwrap();
+            let regularization =
+                Regularization::new(&[2e-3, 1e-3], 3e-4).unwrap().with_bias(bias).unwrap();
+            let whole =
+                Ufm::new(counts.clone(), regularization.clone()).unwrap().global_minimum().unwrap();
+            let stretching = Stretching::new(&counts, &regularization).unwrap();
             let divided = stretching.minimum(&whole, stretching.counts.clone()).unwrap();
             assert!((divided.loss() / whole.loss() - 1.0).abs() < 1e-12);
             for class in 0..4 {
@@ -134,11 +136,11 @@ mod tests {
 
     #[test]
     fn sizes_have_the_ratio_that_is_asked_for() {
-        let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
         for (text, halves) in
             [("100x4", false), ("100x5", true), ("100,30,30,5", false), ("9,2", false)]
         {
-            let stretching = Stretching::new(&text.parse().unwrap(), &decays).unwrap();
+            let stretching = Stretching::new(&text.parse().unwrap(), &regularization).unwrap();
             let stretching = if halves { stretching.in_halves() } else { stretching };
             let found = stretching.at(8.0).unwrap();
             assert!((found.imbalance() - 8.0).abs() < 1e-2, "{text}: {found:?}");
@@ -149,9 +151,9 @@ mod tests {
     /// Of two sizes the smaller stays, balanced classes are halved or become a tail, and else the number of samples stays.
     #[test]
     fn classes_are_stretched_by_their_kind() {
-        let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
         let stretched = |text: &str, halves: bool| {
-            let stretching = Stretching::new(&text.parse().unwrap(), &decays).unwrap();
+            let stretching = Stretching::new(&text.parse().unwrap(), &regularization).unwrap();
             assert_eq!(
                 (stretching.parts, stretching.regularization.feature_decay()),
                 (10_000, 1e-7)
@@ -168,15 +170,15 @@ mod tests {
         assert!(tail.is_sorted_by(|a, b| a > b) && (tail.iter().sum::<f64>() - 15.0).abs() < 1e-3);
         // Very many samples are divided less.
         let many: ClassCounts = format!("{}x2", 1_u64 << 45).parse().unwrap();
-        assert_eq!(Stretching::new(&many, &decays).unwrap().parts, 16);
+        assert_eq!(Stretching::new(&many, &regularization).unwrap().parts, 16);
     }
 
     /// From 1 to 100 or twice the own ratio in 120 steps of one factor, as long as every class has a sample.
     #[test]
     fn ratios_rise_by_a_factor() {
-        let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
         for (text, end, steps) in [("8000,100", 160.0, 121), ("300,100", 100.0, 121)] {
-            let stretching = Stretching::new(&text.parse().unwrap(), &decays).unwrap();
+            let stretching = Stretching::new(&text.parse().unwrap(), &regularization).unwrap();
             let ratios: Vec<f64> = stretching.steps().map(|counts| counts.imbalance()).collect();
             assert_eq!(ratios.len(), steps);
             for (step, ratio) in ratios.iter().enumerate() {
@@ -199,7 +201,7 @@ mod tests {
             let expected: Vec<_> = (1..=121).map(|done| (done, Some(121))).collect();
             assert_eq!(*heard.lock().unwrap(), expected);
         }
-        let stretching = Stretching::new(&"40,10,2".parse().unwrap(), &decays).unwrap();
+        let stretching = Stretching::new(&"40,10,2".parse().unwrap(), &regularization).unwrap();
         let steps: Vec<ClassCounts> = stretching.steps().collect();
         assert!((20..121).contains(&steps.len()));
         let has_samples = |counts: &ClassCounts| counts.sizes().all(|group| group.size >= 10_000);

@@ -35,6 +35,8 @@ use crate::problem::probabilities::{ROUNDING, sum_of_probabilities};
 /// *Pushing Boundaries: Mixup's Influence on Neural Collapse* (ICLR 2024), for fixed simplex ETFs; the form with ω is
 /// derived in the project's `docs/closed-forms.md`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored"))]
 pub struct FixedSimplexHead {
     classes: usize,
     norm_squared: f64,
@@ -163,6 +165,28 @@ impl FixedSimplexHead {
             high *= 2.0;
         }
         low + sign_change(0.0, high, sum)
+    }
+}
+
+#[cfg(feature = "serde")]
+mod stored {
+    use super::FixedSimplexHead;
+    use crate::error::{Error, Result};
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename = "FixedSimplexHead", deny_unknown_fields)]
+    pub(super) struct Stored {
+        classes: usize,
+        norm_squared: f64,
+        decay: f64,
+    }
+
+    impl TryFrom<Stored> for FixedSimplexHead {
+        type Error = Error;
+
+        fn try_from(stored: Stored) -> Result<Self> {
+            Self::new(stored.classes, stored.norm_squared, stored.decay)
+        }
     }
 }
 

@@ -325,8 +325,8 @@ mod tests {
 
     fn problem(classes: usize, bias: Bias) -> LowRankProblem {
         let counts = ClassCounts::balanced(classes, 4).unwrap();
-        let decays = Regularization::new(&[0.02], 0.01).unwrap().with_bias(bias).unwrap();
-        LowRankProblem::cross_entropy(counts, decays).unwrap()
+        let regularization = Regularization::new(&[0.02], 0.01).unwrap().with_bias(bias).unwrap();
+        LowRankProblem::cross_entropy(counts, regularization).unwrap()
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! objective is smooth at every depth, also where a term vanishes, and it needs no decomposition.
 
 use crate::numerics::lbfgs::{Smooth, add_scaled, dot};
-use crate::numerics::simd::vectorised;
+use crate::numerics::simd::vectorized;
 use crate::problem::regularization::Bias;
 
 /// How outputs are held against targets.
@@ -217,7 +217,7 @@ impl<'a> Terms<'a> {
 
 impl Smooth for Terms<'_> {
     fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
-        let value = vectorised(
+        let value = vectorized(
             #[inline(always)]
             || self.evaluate_plainly(point, gradient),
         );

@@ -195,7 +195,7 @@ impl LowRankProblem {
         self.data_term
     }
 
-    /// What is minimised.
+    /// What is minimized.
     #[must_use]
     pub fn training_objective(&self) -> TrainingObjective {
         let (regularization, class_weights) =

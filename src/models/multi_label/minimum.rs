@@ -252,8 +252,9 @@ mod tests {
     use crate::problem::regularization::{Bias, Regularization};
 
     fn ufm(classes: usize, sets: &[(usize, u64)], decays: (f64, f64), bias: Bias) -> MultiLabelUfm {
-        let decays = Regularization::new(&[decays.0], decays.1).unwrap().with_bias(bias).unwrap();
-        MultiLabelUfm::new(classes, sets, decays).unwrap()
+        let regularization =
+            Regularization::new(&[decays.0], decays.1).unwrap().with_bias(bias).unwrap();
+        MultiLabelUfm::new(classes, sets, regularization).unwrap()
     }
 
     /// There is a product for every overlap that two sets have, and for no other.

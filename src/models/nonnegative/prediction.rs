@@ -240,8 +240,9 @@ mod tests {
     use crate::problem::regularization::Regularization;
 
     fn ufm(counts: &[u64], (weight, feature): (f64, f64), bias: Bias) -> NonnegativeUfm {
-        let decays = Regularization::new(&[weight], feature).unwrap().with_bias(bias).unwrap();
-        NonnegativeUfm::new(ClassCounts::new(counts).unwrap(), decays).unwrap()
+        let regularization =
+            Regularization::new(&[weight], feature).unwrap().with_bias(bias).unwrap();
+        NonnegativeUfm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap()
     }
 
     /// Centering couples classes of different sizes: singular values are the roots of the eigenvalues of W Wᵀ.

@@ -182,8 +182,8 @@ mod tests {
     use crate::problem::regularization::Regularization;
 
     fn ufm(counts: &[u64], decay: f64, bias: Bias) -> Ufm {
-        let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
-        Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap()
+        let regularization = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+        Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap()
     }
 
     /// N λ = 4 is above √4 and below √36 and √25: of one layer ‖w‖² = √n − N λ, and ‖h‖² = ‖w‖²/n.
@@ -224,9 +224,9 @@ mod tests {
     /// be fitted or left to the bias.
     #[test]
     fn a_bias_differs_at_the_tie_of_its_direction() {
-        let penalties = Regularization::new(&[0.03125; 2], 0.03125).unwrap();
-        let penalties = penalties.with_bias(Bias::Regularized(1.0)).unwrap();
-        let ufm = Ufm::new(ClassCounts::balanced(4, 4).unwrap(), penalties).unwrap();
+        let regularization = Regularization::new(&[0.03125; 2], 0.03125).unwrap();
+        let regularization = regularization.with_bias(Bias::Regularized(1.0)).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(4, 4).unwrap(), regularization).unwrap();
         let minimum = ufm.global_minimum().unwrap();
         let regimes: Vec<_> = minimum.directions().map(|direction| direction.regime()).collect();
         assert_eq!(regimes, [Regime::Positive, Regime::Tie]);

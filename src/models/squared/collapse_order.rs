@@ -60,8 +60,9 @@ mod tests {
         let factors = |counts: &[u64], bias: Bias, width: usize| {
             let counts = ClassCounts::new(counts).unwrap();
             let decay = (counts.samples() as f64).recip();
-            let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
-            let ufm = Ufm::new(counts, penalties).unwrap().with_widths(&[width]).unwrap();
+            let regularization =
+                Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+            let ufm = Ufm::new(counts, regularization).unwrap().with_widths(&[width]).unwrap();
             let minimum = ufm.global_minimum().unwrap();
             let found = minimum.collapse_factors();
             let first = minimum.largest_decay_factor().unwrap();

@@ -347,7 +347,7 @@ impl GlobalMinimum {
     }
 }
 
-/// log₂ of the largest product of t/λₘ over neighbouring layers, which may be a single one.
+/// log₂ of the largest product of t/λₘ over neighboring layers, which may be a single one.
 fn log2_of_largest_product(energy: f64, weight_decays: &[f64]) -> f64 {
     let (mut largest, mut ending_here) = (f64::NEG_INFINITY, 0.0_f64);
     for decay in weight_decays {
@@ -364,8 +364,8 @@ mod tests {
     use crate::problem::regularization::Regularization;
 
     fn minimum(counts: &[u64], weight_decays: &[f64], feature_decay: f64) -> Result<GlobalMinimum> {
-        let penalties = Regularization::new(weight_decays, feature_decay)?;
-        Ufm::new(ClassCounts::new(counts)?, penalties)?.global_minimum()
+        let regularization = Regularization::new(weight_decays, feature_decay)?;
+        Ufm::new(ClassCounts::new(counts)?, regularization)?.global_minimum()
     }
 
     #[test]

@@ -154,8 +154,8 @@ mod tests {
     use crate::problem::regularization::Regularization;
 
     fn minimum(decay: f64, bias: Bias) -> GlobalMinimum {
-        let penalties = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
-        let ufm = Ufm::new(ClassCounts::new(&[4, 4]).unwrap(), penalties).unwrap();
+        let regularization = Regularization::new(&[decay], decay).unwrap().with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(&[4, 4]).unwrap(), regularization).unwrap();
         ufm.with_widths(&[3]).unwrap().global_minimum().unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! The scalar core: g(x; b) = 1/(x^M + 1) + b x, its thresholds, stationary points and minimiser.
+//! The scalar core: g(x; b) = 1/(x^M + 1) + b x, its thresholds, stationary points and minimizer.
 
 use num_traits::Float;
 
@@ -13,7 +13,7 @@ use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_rat
 ///
 /// In a direction whose target has the singular value σ, the loss of an M-layer head is
 /// σ²·g(x; b)/(2N) with b = M a/σ², where x^M is the ratio of the fitted to the unfitted share of
-/// the target. The global minimiser is 0 for b above the threshold β_M, and the larger of the two
+/// the target. The global minimizer is 0 for b above the threshold β_M, and the larger of the two
 /// stationary points below it.
 ///
 /// Making one costs a few roots (some 200 ns), each question to it much less: make it once for a depth and
@@ -159,7 +159,7 @@ impl<T: Float> Potential<T> {
         Ok(b - pull)
     }
 
-    /// The global minimiser of g over x ≥ 0.
+    /// The global minimizer of g over x ≥ 0.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if `b` is not positive and finite.
@@ -203,7 +203,7 @@ impl<T: Float> Potential<T> {
 
     /// The positive stationary points of g, or `None` if `b` is above the [`fold`](Self::fold).
     ///
-    /// The global minimiser is the larger one only for `b` up to
+    /// The global minimizer is the larger one only for `b` up to
     /// [`slope_threshold`](Self::slope_threshold).
     ///
     /// # Errors
@@ -323,9 +323,9 @@ fn fold<T: Float>(depth: u32) -> T {
     numerator.times(below).times(m + T::one()).over(DoubleDouble::product(from_u32(4), m))
 }
 
-/// The global minimiser of a [`Potential`].
+/// The global minimizer of a [`Potential`].
 ///
-/// At a [`Regime::Tie`] the numbers are those of the positive minimiser; the other one is 0.
+/// At a [`Regime::Tie`] the numbers are those of the positive minimizer; the other one is 0.
 ///
 /// ```
 /// use neural_collapse::Potential;
@@ -351,7 +351,7 @@ impl<T: Float> Minimizer<T> {
         self.regime
     }
 
-    /// The minimiser x.
+    /// The minimizer x.
     #[must_use]
     pub fn x(&self) -> T {
         self.x

@@ -284,8 +284,9 @@ mod tests {
     use crate::problem::regularization::Regularization;
 
     fn minimum(counts: &[u64], decays: &[f64], bias: Bias, widths: &[usize]) -> GlobalMinimum {
-        let penalties = Regularization::new(decays, decays[0]).unwrap().with_bias(bias).unwrap();
-        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap();
+        let regularization =
+            Regularization::new(decays, decays[0]).unwrap().with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap();
         ufm.with_widths(widths).unwrap().global_minimum().unwrap()
     }
 
@@ -318,8 +319,8 @@ mod tests {
             assert_eq!(found.geometry(), geometry, "{input}");
             assert!(reference(&found).contains(proof), "{input}: {}", reference(&found));
         }
-        let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-        let soft = Ufm::from_target(dmatrix![0.9, 0.2; 0.1, 0.8], penalties).unwrap();
+        let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let soft = Ufm::from_target(dmatrix![0.9, 0.2; 0.1, 0.8], regularization).unwrap();
         let soft = soft.global_minimum().unwrap();
         assert_eq!(soft.geometry(), Geometry::Spectral);
         assert!(reference(&soft).contains("“Arbitrary targets”"));

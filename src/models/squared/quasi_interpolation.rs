@@ -11,7 +11,7 @@ use crate::problem::regularization::Bias;
 ///
 /// Rangamani & Banburski-Fahey assume such outputs of a deep homogeneous network with weight decay and
 /// derive neural collapse from them. For a deep linear head on unconstrained features with an
-/// unregularised bias and balanced classes it is no assumption: the global minimum has
+/// unregularized bias and balanced classes it is no assumption: the global minimum has
 /// ε = (1 − 1/K)/(x^M + 1), see [`GlobalMinimum::quasi_interpolation`], and weight decay and gap ε
 /// determine each other.
 ///
@@ -126,7 +126,7 @@ impl QuasiInterpolation {
         Err(Error::Unrepresentable { quantity: "the weight decay", log10: decay.log10() })
     }
 
-    /// u = ε K/(K−1), the share of the centred target that is not fitted.
+    /// u = ε K/(K−1), the share of the centered target that is not fitted.
     fn unfitted_share(&self) -> f64 {
         self.gap / largest_gap(self.classes())
     }
@@ -139,7 +139,7 @@ fn largest_gap(classes: usize) -> f64 {
 
 impl GlobalMinimum {
     /// The quasi-interpolation that the outputs W_M⋯W₁h + b are: for balanced classes and an
-    /// unregularised bias ε = (1 − 1/K)/(x^M + 1). `None` for every other problem, for a single class,
+    /// unregularized bias ε = (1 − 1/K)/(x^M + 1). `None` for every other problem, for a single class,
     /// where the widths leave room for some of the K − 1 directions only, and exactly at a threshold.
     ///
     /// ```
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn classes_are_balanced_and_have_room() {
         let gap = |counts: &[u64], width: usize| {
-            let penalties = Regularization::new(&[1e-3], 1e-3).unwrap();
-            let penalties = penalties.with_bias(Bias::Unregularized).unwrap();
-            let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), penalties).unwrap();
+            let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+            let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
+            let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap();
             ufm.with_widths(&[width]).unwrap().global_minimum().unwrap().quasi_interpolation()
         };
         assert!(gap(&[6, 6, 6], 2).is_some());

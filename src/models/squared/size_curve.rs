@@ -59,18 +59,18 @@ mod tests {
 
     #[test]
     fn only_classes_of_their_own_have_a_curve() {
-        let penalties = Regularization::new(&[0.125], 0.125).unwrap();
-        let free = penalties.clone().with_bias(Bias::Unregularized).unwrap();
+        let regularization = Regularization::new(&[0.125], 0.125).unwrap();
+        let free = regularization.clone().with_bias(Bias::Unregularized).unwrap();
         let counts = ClassCounts::new(&[4, 4]).unwrap();
         let refused = |ufm: Ufm| ufm.global_minimum().unwrap().norms_of_size(4.0).unwrap_err();
         for ufm in [
             Ufm::new(counts.clone(), free).unwrap(),
-            Ufm::from_target(DMatrix::identity(2, 2), penalties.clone()).unwrap(),
+            Ufm::from_target(DMatrix::identity(2, 2), regularization.clone()).unwrap(),
         ] {
             assert!(matches!(refused(ufm), Error::NotAnswered { .. }));
         }
         // One layer: ‖w‖² = √n − N λ = 3 and ‖h‖² = 3/16.
-        let minimum = Ufm::new(counts, penalties).unwrap().global_minimum().unwrap();
+        let minimum = Ufm::new(counts, regularization).unwrap().global_minimum().unwrap();
         assert_eq!(minimum.norms_of_size(16.0), Ok((3.0, 0.1875)));
         assert_eq!(minimum.norms_of_size(0.5), Ok((0.0, 0.0)));
         assert!(minimum.norms_of_size(0.0).is_err());

@@ -1,7 +1,7 @@
 //! The singular values and left singular vectors of the effective target.
 //!
 //! What the head has to fit, the *effective target* T, is Y without a bias and Y(I − 11ᵀ/N) with an
-//! unregularised one, which takes up the mean of the targets. At the global minimum the outputs share
+//! unregularized one, which takes up the mean of the targets. At the global minimum the outputs share
 //! the singular vectors of T (Dang et al., ICML 2023, proofs of Theorems 3.1, 4.1 and 4.4), so that
 //! singular value by singular value the problem becomes scalar.
 

@@ -48,7 +48,7 @@ impl<T: Float> Solver<T> {
         Self { depth, close, last_step: close.sqrt() / from_u32(depth) }
     }
 
-    /// The larger root for `b` below the threshold β_M, where it is the global minimiser.
+    /// The larger root for `b` below the threshold β_M, where it is the global minimizer.
     pub(crate) fn global(&self, b: T) -> Root<T> {
         if self.depth == 1 {
             return root_of_depth_one(b);

@@ -13,6 +13,7 @@ use crate::models::low_rank::LowRankMinimum;
 use crate::models::multi_label::{MultiLabelMinimum, MultiLabelUfm};
 use crate::models::nonnegative::{NonnegativeMinimum, NonnegativeUfm};
 use crate::models::soft_labels::{CenteredSupports, Certificate, SmallestLogits, SparseLabels};
+use crate::models::squared::{ReluCompetitor, Ufm};
 use crate::numerics::stored::StoredMatrix;
 use crate::prediction::{Prediction, Summary};
 
@@ -169,6 +170,42 @@ impl Serialize for Landscape {
     fn serialize<S: Serializer>(&self, serializer: S) -> core::result::Result<S::Ok, S::Error> {
         let more = Surveyed { points: self.points(), search: self.search() };
         write(self.problem(), self, more, serializer)
+    }
+}
+
+/// What is written of a [`ReluCompetitor`]; its problem is read.
+#[derive(Serialize)]
+struct Competitor<'a> {
+    problem: &'a Ufm,
+    loss: f64,
+    linear_loss: f64,
+    vertices: usize,
+    unit_size: usize,
+    graphs: usize,
+    widths: Vec<usize>,
+}
+
+impl Serialize for ReluCompetitor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> core::result::Result<S::Ok, S::Error> {
+        Competitor {
+            problem: self.problem(),
+            loss: self.loss(),
+            linear_loss: self.linear_loss(),
+            vertices: self.vertices(),
+            unit_size: self.unit_size(),
+            graphs: self.graphs(),
+            widths: self.widths(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReluCompetitor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> core::result::Result<Self, D::Error> {
+        let Read::<Ufm> { problem } = Read::deserialize(deserializer)?;
+        let minimum = problem.global_minimum().map_err(de::Error::custom)?;
+        let none = "no point of the model with ReLUs is known to be below the linear minimum";
+        minimum.relu_competitor().ok_or_else(|| de::Error::custom(none))
     }
 }
 

@@ -53,8 +53,8 @@ fn where_logit_offsets_do_not_matter() {
     let counts = || ClassCounts::new(&[40, 20, 20, 5]).unwrap();
     let offsets = [0.5, -1.0, 0.25, -2.0];
     let ufm = |decay, bias| {
-        let penalties = Regularization::new(&[decay], 2.0 * decay).unwrap();
-        ConvexUfm::cross_entropy(counts(), penalties.with_bias(bias).unwrap()).unwrap()
+        let regularization = Regularization::new(&[decay], 2.0 * decay).unwrap();
+        ConvexUfm::cross_entropy(counts(), regularization.with_bias(bias).unwrap()).unwrap()
     };
     let plain = solved(&ufm(3e-3, Bias::Unregularized));
     let moved = solved(&ufm(3e-3, Bias::Unregularized).with_logit_offsets(&offsets).unwrap());
@@ -82,8 +82,8 @@ fn where_logit_offsets_do_not_matter() {
 #[test]
 fn bad_offsets_and_weights_are_named() {
     let counts = || ClassCounts::new(&[4, 2]).unwrap();
-    let penalties = || Regularization::new(&[1e-2], 1e-2).unwrap();
-    let ufm = || ConvexUfm::cross_entropy(counts(), penalties()).unwrap();
+    let regularization = || Regularization::new(&[1e-2], 1e-2).unwrap();
+    let ufm = || ConvexUfm::cross_entropy(counts(), regularization()).unwrap();
     for (list, place) in [
         (vec![0.0], "logit_offsets"),
         (vec![0.0, f64::NAN], "`logit_offsets[1]` is NaN"),
@@ -92,7 +92,7 @@ fn bad_offsets_and_weights_are_named() {
         let message = ufm().with_logit_offsets(&list).unwrap_err().to_string();
         assert!(message.contains(place), "{message}");
     }
-    let squared = ConvexUfm::squared_error(counts(), penalties()).unwrap();
+    let squared = ConvexUfm::squared_error(counts(), regularization()).unwrap();
     assert!(squared.with_logit_offsets(&[0.0, 1.0]).is_err());
     let adjusted = ufm().with_logit_offsets(&[0.0, 1.0]).unwrap();
     assert!(matches!(adjusted.critical_decay_product(), Err(Error::NoClosedForm { .. })));
@@ -115,9 +115,11 @@ fn three_ways_to_say_what_pytorch_does() {
     for smoothing in [0.0, 0.2] {
         for bias in [Bias::None, Bias::Unregularized] {
             let counts = ClassCounts::new(&sizes).unwrap();
-            let penalties = Regularization::new(&[1e-2], 2e-2).unwrap().with_bias(bias).unwrap();
+            let regularization =
+                Regularization::new(&[1e-2], 2e-2).unwrap().with_bias(bias).unwrap();
             let torch =
-                ConvexUfm::pytorch(counts.clone(), &weight, smoothing, penalties.clone()).unwrap();
+                ConvexUfm::pytorch(counts.clone(), &weight, smoothing, regularization.clone())
+                    .unwrap();
             let minimum = solved(&torch);
             let (report, _) = audited(&minimum);
             assert!(report.loss_gap().unwrap().abs() < 1e-14, "{:?}", report.loss_gap());
@@ -133,7 +135,7 @@ fn three_ways_to_say_what_pytorch_does() {
                 weights.push(weight);
             }
             let objective = TrainingObjective::SoftLabels {
-                regularization: penalties.clone(),
+                regularization: regularization.clone(),
                 labels,
                 weights,
             };
@@ -145,7 +147,7 @@ fn three_ways_to_say_what_pytorch_does() {
             assert!((soft.loss() / minimum.loss() - 1.0).abs() < 1e-13);
             assert!(soft.gradient_norm < 1e-7);
             if smoothing == 0.0 {
-                let ours = ConvexUfm::cross_entropy(counts.clone(), penalties)
+                let ours = ConvexUfm::cross_entropy(counts.clone(), regularization)
                     .and_then(|ufm| ufm.with_class_weights(&code.class_weights(&counts).unwrap()));
                 assert!((solved(&ours.unwrap()).loss() / minimum.loss() - 1.0).abs() < 1e-13);
             }
@@ -192,8 +194,8 @@ fn networks_trained_with_soft_labels_are_audited() {
         let labels = random_labels(&mut rng, classes, kinds);
         let samples: Vec<u64> = (0..kinds).map(|_| rng.random_range(1..5)).collect();
         let bias = [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)][index % 3];
-        let penalties = Regularization::new(&[2e-2], 1e-2).unwrap().with_bias(bias).unwrap();
-        let Ok(ufm) = ConvexUfm::soft_labels(labels, &samples, penalties) else { continue };
+        let regularization = Regularization::new(&[2e-2], 1e-2).unwrap().with_bias(bias).unwrap();
+        let Ok(ufm) = ConvexUfm::soft_labels(labels, &samples, regularization) else { continue };
         let minimum = solved(&ufm);
         let point = minimum.explicit(&Basis::Random(index as u64)).unwrap();
         let mut features = point.features().unwrap();
@@ -222,9 +224,9 @@ fn networks_trained_with_soft_labels_are_audited() {
 
 #[test]
 fn audits_of_soft_labels_refuse_what_does_not_fit() {
-    let penalties = || Regularization::new(&[2e-2], 1e-2).unwrap();
+    let regularization = || Regularization::new(&[2e-2], 1e-2).unwrap();
     let labels = dmatrix![0.9, 0.2; 0.1, 0.8];
-    let ufm = ConvexUfm::soft_labels(labels, &[2, 1], penalties()).unwrap();
+    let ufm = ConvexUfm::soft_labels(labels, &[2, 1], regularization()).unwrap();
     let minimum = ufm.global_minimum().unwrap();
     let point = minimum.explicit(&Basis::Standard).unwrap();
     let features = point.features().unwrap();
@@ -237,7 +239,7 @@ fn audits_of_soft_labels_refuse_what_does_not_fit() {
     assert_eq!(of(&[0, 1, 1], 2).unwrap_err(), different);
     assert!(matches!(of(&[0, 1, 2], 3), Err(Error::Shape { .. })));
     assert!(matches!(of(&[0, 0, 0], 2), Err(Error::EmptyClass { .. })));
-    let classes = ConvexUfm::cross_entropy(ClassCounts::new(&[2, 1]).unwrap(), penalties());
+    let classes = ConvexUfm::cross_entropy(ClassCounts::new(&[2, 1]).unwrap(), regularization());
     let classes = classes.unwrap().global_minimum().unwrap();
     let labeled = data.with_labels(&[0, 0, 1], 2).unwrap();
     let refused = audit_soft_labels(&labeled, point.head(), &classes);

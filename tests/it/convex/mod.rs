@@ -56,13 +56,13 @@ impl Case {
         Self { counts, weights, smoothing, decays, bias }
     }
 
-    fn penalties(&self) -> Regularization {
+    fn regularization(&self) -> Regularization {
         let regularization = Regularization::new(&[self.decays.0], self.decays.1).unwrap();
         regularization.with_bias(self.bias).unwrap()
     }
 
     fn ufm(&self) -> ConvexUfm {
-        ConvexUfm::cross_entropy(ClassCounts::new(&self.counts).unwrap(), self.penalties())
+        ConvexUfm::cross_entropy(ClassCounts::new(&self.counts).unwrap(), self.regularization())
             .and_then(|ufm| ufm.with_class_weights(&self.weights))
             .and_then(|ufm| ufm.with_label_smoothing(self.smoothing))
             .unwrap()
@@ -121,7 +121,8 @@ fn no_descent_ends_below_the_bound_for_soft_labels() {
         let labels = random_labels(&mut rng, classes, kinds);
         let samples: Vec<u64> = (0..kinds).map(|_| rng.random_range(1..9)).collect();
         let total = samples.iter().sum::<u64>() as f64;
-        let Ok(ufm) = ConvexUfm::soft_labels(labels.clone(), &samples, case.penalties()) else {
+        let Ok(ufm) = ConvexUfm::soft_labels(labels.clone(), &samples, case.regularization())
+        else {
             let unlabeled = labels.row_iter().any(|row| row.amax() == 0.0);
             assert!(unlabeled && case.bias == Bias::Unregularized);
             continue;
@@ -171,7 +172,7 @@ fn the_squared_loss_with_a_penalized_bias() {
         let case = Case { bias: Bias::Regularized(0.3), ..Case::random(&mut rng) };
         let case = Case { bias: [case.bias, Bias::Regularized(4e-3)][index % 2], ..case };
         let counts = ClassCounts::new(&case.counts).unwrap();
-        let minimum = solved(&ConvexUfm::squared_error(counts, case.penalties()).unwrap());
+        let minimum = solved(&ConvexUfm::squared_error(counts, case.regularization()).unwrap());
         let sizes: Vec<usize> = case.counts.iter().map(|&n| n as usize).collect();
         let (weight, feature) = case.decays;
         let target = one_hot(&sizes);
@@ -324,7 +325,7 @@ fn grouped_and_ungrouped_classes_agree() {
         let weights = (0..6).map(|k| 1.0 + f64::from(k) * 1e-15).collect();
         let split = solved(&Case { weights, ..case.clone() }.ufm());
         let labels = DMatrix::identity(6, 6);
-        let soft = solved(&ConvexUfm::soft_labels(labels, &counts, case.penalties()).unwrap());
+        let soft = solved(&ConvexUfm::soft_labels(labels, &counts, case.regularization()).unwrap());
         for other in [split, soft] {
             assert!((other.loss() / grouped.loss() - 1.0).abs() < 1e-13);
             assert!((other.outputs() - grouped.outputs()).amax() < 1e-8);

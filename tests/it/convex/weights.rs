@@ -14,7 +14,7 @@ fn no_descent_ends_below_the_bound_of_the_weighted_squared_loss() {
     for index in 0..24 {
         let case = Case::random(&mut rng);
         let counts = ClassCounts::new(&case.counts).unwrap();
-        let ufm = ConvexUfm::squared_error(counts, case.penalties())
+        let ufm = ConvexUfm::squared_error(counts, case.regularization())
             .and_then(|ufm| ufm.with_class_weights(&case.weights))
             .and_then(|ufm| ufm.with_label_smoothing(case.smoothing))
             .unwrap();
@@ -40,8 +40,8 @@ fn no_descent_ends_below_the_bound_of_the_weighted_squared_loss() {
 fn fitted_shares_of_the_weighted_squared_loss() {
     let (counts, weights) = ([40_u64, 9, 9, 2], [0.5, 1.0, 3.0, 1.0]);
     for decay in [1e-4, 1e-2, 3e-2, 0.2] {
-        let penalties = Regularization::new(&[decay], 0.5 * decay).unwrap();
-        let ufm = ConvexUfm::squared_error(ClassCounts::new(&counts).unwrap(), penalties);
+        let regularization = Regularization::new(&[decay], 0.5 * decay).unwrap();
+        let ufm = ConvexUfm::squared_error(ClassCounts::new(&counts).unwrap(), regularization);
         let minimum = solved(&ufm.and_then(|ufm| ufm.with_class_weights(&weights)).unwrap());
         let outputs = minimum.outputs();
         let kappa = decay * 0.5_f64.sqrt();

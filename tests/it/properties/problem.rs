@@ -22,13 +22,13 @@ pub struct Input {
 }
 
 impl Input {
-    fn penalties(&self) -> Result<Regularization, Error> {
+    fn regularization(&self) -> Result<Regularization, Error> {
         Regularization::new(&self.weight_decays, self.feature_decay)?.with_bias(self.bias)
     }
 
     fn problem(&self) -> Result<Ufm, Error> {
         let counts = ClassCounts::from_runs(self.runs.iter().copied())?;
-        let ufm = Ufm::new(counts, self.penalties()?)?;
+        let ufm = Ufm::new(counts, self.regularization()?)?;
         if self.widths.is_empty() { Ok(ufm) } else { ufm.with_widths(&self.widths) }
     }
 }
@@ -49,7 +49,8 @@ pub fn check(input: &Input) {
 
 /// The same for any target matrix.
 pub fn check_target(target: DMatrix<f64>, input: &Input) {
-    let ufm = input.penalties().and_then(|regularization| Ufm::from_target(target, regularization));
+    let ufm =
+        input.regularization().and_then(|regularization| Ufm::from_target(target, regularization));
     match ufm.and_then(|ufm| ufm.global_minimum()) {
         Ok(minimum) => {
             check_minimum(&minimum, input);

@@ -69,11 +69,11 @@ fn check_minimizer<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: 
     assert!((fitted + unfitted - T::one()).abs() <= few_ulp(), "{input:?}");
     let value = minimizer.value();
     assert!(value >= T::zero() && value <= T::one() + few_ulp(), "{input:?}: g = {value:?}");
-    check_neighbours(potential, b, minimizer);
+    check_neighbors(potential, b, minimizer);
 }
 
 /// No other x is better, and x falls as b grows.
-fn check_neighbours<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: &Minimizer<T>) {
+fn check_neighbors<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: &Minimizer<T>) {
     let input = (potential.depth(), b, minimizer);
     let value = minimizer.value();
     for factor in [0.5, 0.999, 1.001, 2.0] {

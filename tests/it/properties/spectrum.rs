@@ -1,4 +1,4 @@
-//! The spectrum of centred one-hot targets.
+//! The spectrum of centered one-hot targets.
 
 use neural_collapse::{Bias, ClassCounts, Regularization, Ufm};
 

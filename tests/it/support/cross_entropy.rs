@@ -1,4 +1,4 @@
-//! The training objective with the cross-entropy loss, and starts for its minimisation.
+//! The training objective with the cross-entropy loss, and starts for its minimization.
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::Bias;
@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
 use super::lbfgs::Smooth;
-use super::lbfgs::{Outcome, minimise};
+use super::lbfgs::{Outcome, minimize};
 use super::objective::{MseObjective, Unpacked, Workspace};
 
 /// The full objective 1/N Σ CE(W_M⋯W₁h + b, y) + Σ λₘ/2 ‖Wₘ‖² + λ_H/2 ‖H‖² + λ_b/2 ‖b‖².
@@ -71,10 +71,10 @@ impl CrossEntropyObjective {
         self.network.pack(&Unpacked { weights: factors, features, bias })
     }
 
-    /// The best of the minimisations from `starts` random points.
+    /// The best of the minimizations from `starts` random points.
     pub fn multi_start(&self, starts: usize, seed: u64) -> Outcome {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let outcomes = (0..starts).map(|_| minimise(self, &self.random_start(&mut rng)));
+        let outcomes = (0..starts).map(|_| minimize(self, &self.random_start(&mut rng)));
         outcomes.min_by(|a, b| a.loss.total_cmp(&b.loss)).expect("at least one start")
     }
 }

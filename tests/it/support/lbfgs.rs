@@ -1,4 +1,4 @@
-//! Minimisation by L-BFGS.
+//! Minimization by L-BFGS.
 
 use std::cell::RefCell;
 
@@ -32,7 +32,7 @@ const FIRST_STEP: f64 = 0.1;
 /// thousands of runs.
 pub const ENOUGH: usize = 4000;
 
-/// A function to minimise, with its gradient.
+/// A function to minimize, with its gradient.
 pub trait Smooth {
     /// Buffers of an evaluation, and the gradient it found.
     type Workspace;
@@ -62,7 +62,7 @@ pub trait Smooth {
     }
 }
 
-/// Where a minimisation ended.
+/// Where a minimization ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// f.
@@ -73,7 +73,7 @@ pub struct Outcome {
     pub parameters: Vec<f64>,
 }
 
-/// Where the minimisations from several starts ended.
+/// Where the minimizations from several starts ended.
 #[derive(Debug, Clone)]
 pub struct MultiStart {
     /// The one with the smallest loss.
@@ -85,7 +85,7 @@ pub struct MultiStart {
 /// The best point that L-BFGS finds from `start`, never worse than `start`.
 ///
 /// Without a finite loss at `start` the result is `start` with an infinite loss.
-pub fn minimise<F: Smooth>(objective: &F, start: &[f64]) -> Outcome {
+pub fn minimize<F: Smooth>(objective: &F, start: &[f64]) -> Outcome {
     let scales = objective.scales();
     let scaled = start.iter().zip(&scales).map(|(p, s)| p * s).collect();
     let mut best = Evaluation { scaled, ..Evaluation::none(start.len()) };
@@ -106,12 +106,12 @@ pub fn minimise<F: Smooth>(objective: &F, start: &[f64]) -> Outcome {
     Outcome { loss: best.loss, gradient_norm, parameters }
 }
 
-/// Minimises from `starts` random points of all kinds.
+/// Minimizes from `starts` random points of all kinds.
 pub fn multi_start(objective: &MseObjective, starts: usize, seed: u64) -> MultiStart {
     multi_start_until(objective, starts, seed, f64::NEG_INFINITY)
 }
 
-/// Minimises from random points of all kinds until a loss is at most `wanted`, `starts` times at most.
+/// Minimizes from random points of all kinds until a loss is at most `wanted`, `starts` times at most.
 pub fn multi_start_until(
     objective: &MseObjective,
     starts: usize,
@@ -122,7 +122,7 @@ pub fn multi_start_until(
     let mut losses = Vec::with_capacity(starts);
     let mut best: Option<Outcome> = None;
     for index in 0..starts {
-        let outcome = minimise(objective, &random_start(objective, index, &mut rng));
+        let outcome = minimize(objective, &random_start(objective, index, &mut rng));
         losses.push(outcome.loss);
         if best.as_ref().is_none_or(|best| outcome.loss < best.loss) {
             best = Some(outcome);
@@ -154,7 +154,7 @@ fn stationary(scaled: &[f64]) -> f64 {
     STATIONARY * size(scaled)
 }
 
-/// The norm of scaled parameters, with a floor for minimisers at the origin, which are approached but not reached.
+/// The norm of scaled parameters, with a floor for minimizers at the origin, which are approached but not reached.
 fn size(scaled: &[f64]) -> f64 {
     norm(scaled).max(1e-3)
 }

@@ -1,5 +1,5 @@
 //! An independent numerical check of the theory: the training objective written out in full, a
-//! minimiser of it that knows no closed form, a brute-force oracle of its global minimum, and random
+//! minimizer of it that knows no closed form, a brute-force oracle of its global minimum, and random
 //! problems.
 //!
 //! Nothing here uses the formulas of the library, only its plain input types, so that a mistake in

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::lbfgs::{Outcome, Smooth, minimise};
+use super::lbfgs::{Outcome, Smooth, minimize};
 
 /// Σ_j w_j ℓ(W h_j + b + ι, y_j) + λ_W/2 ‖W‖² + λ_H/2 Σ_j c_j ‖h_j‖² + λ_b/2 ‖b‖².
 ///
@@ -111,12 +111,12 @@ impl SoftObjective {
         point
     }
 
-    /// Where the minimisations from `starts` random points end.
+    /// Where the minimizations from `starts` random points end.
     pub fn minima(&self, starts: usize, seed: u64) -> Vec<Outcome> {
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut outcome = |_| {
             let size = [1.0, 3.0, 8.0][rng.random_range(0..3)];
-            minimise(self, &self.random_start(size, &mut rng))
+            minimize(self, &self.random_start(size, &mut rng))
         };
         (0..starts).map(&mut outcome).collect()
     }

@@ -1,4 +1,4 @@
-//! Random points to start a minimisation from.
+//! Random points to start a minimization from.
 //!
 //! From two layers on the origin is a local minimum with a wide basin, and near its threshold every
 //! direction has a narrow one: no single kind of start finds every global minimum. So some starts

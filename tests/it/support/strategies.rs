@@ -92,22 +92,22 @@ pub fn problems(depths: RangeInclusive<usize>) -> BoxedStrategy<Problem> {
     .boxed()
 }
 
-/// Classes of one size, without a bias or with an unregularised one.
+/// Classes of one size, without a bias or with an unregularized one.
 pub fn balanced(depths: RangeInclusive<usize>) -> impl Strategy<Value = Problem> {
     with_penalties(equal_counts().prop_map(Target::Counts), free_bias(), depths)
 }
 
-/// Classes of any sizes, often with ties, without a bias or with an unregularised one.
+/// Classes of any sizes, often with ties, without a bias or with an unregularized one.
 pub fn imbalanced(depths: RangeInclusive<usize>) -> impl Strategy<Value = Problem> {
     with_penalties(counts().prop_map(Target::Counts), free_bias(), depths)
 }
 
-/// Classes of one size with a regularised bias.
+/// Classes of one size with a regularized bias.
 pub fn regularized_bias(depths: RangeInclusive<usize>) -> impl Strategy<Value = Problem> {
     with_penalties(equal_counts().prop_map(Target::Counts), regularized(), depths)
 }
 
-/// Targets that are no class indicators, without a bias or with an unregularised one.
+/// Targets that are no class indicators, without a bias or with an unregularized one.
 pub fn any_target(depths: RangeInclusive<usize>) -> impl Strategy<Value = Problem> {
     let target = prop_oneof![random_matrix(), smoothed_labels()].prop_map(Target::Matrix);
     with_penalties(target, free_bias(), depths)

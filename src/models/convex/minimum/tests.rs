@@ -4,9 +4,9 @@ use super::*;
 use crate::problem::regularization::Regularization;
 
 fn ufm(sizes: &[u64], decays: [f64; 2], bias: Bias) -> ConvexUfm {
-    let penalties = Regularization::new(&[decays[0]], decays[1]).unwrap();
-    let penalties = penalties.with_bias(bias).unwrap();
-    ConvexUfm::cross_entropy(ClassCounts::new(sizes).unwrap(), penalties).unwrap()
+    let regularization = Regularization::new(&[decays[0]], decays[1]).unwrap();
+    let regularization = regularization.with_bias(bias).unwrap();
+    ConvexUfm::cross_entropy(ClassCounts::new(sizes).unwrap(), regularization).unwrap()
 }
 
 /// Classes of two sizes where only the large ones differ: N²λ_Wλ_H is between 50 and the 26.5 of the direction between.
@@ -46,9 +46,10 @@ fn free_biases_sum_to_zero_under_cross_entropy() {
     let bias = minimum.bias().unwrap();
     assert!(bias.iter().sum::<f64>().abs() < 1e-15 && bias[0] > 0.1, "{bias:?}");
     assert!(minimum.steps() > 1, "{}", minimum.steps());
-    let penalties = Regularization::new(&[1.0], 1.0).unwrap();
-    let penalties = penalties.with_bias(Bias::Unregularized).unwrap();
-    let squared = ConvexUfm::squared_error(ClassCounts::new(&sizes).unwrap(), penalties).unwrap();
+    let regularization = Regularization::new(&[1.0], 1.0).unwrap();
+    let regularization = regularization.with_bias(Bias::Unregularized).unwrap();
+    let squared =
+        ConvexUfm::squared_error(ClassCounts::new(&sizes).unwrap(), regularization).unwrap();
     let minimum = squared.global_minimum().unwrap();
     assert_eq!((minimum.steps(), minimum.rank(), minimum.geometry()), (0, 0, Geometry::Collapsed));
     let bias = minimum.bias().unwrap();

@@ -17,8 +17,9 @@ fn the_smallest_margin_is_that_of_any_class_to_any_other() {
 fn the_numbers_of_a_point_are_those_of_its_logits() {
     for (classes, bias) in [(4, Bias::Unregularized), (7, Bias::Regularized(0.05)), (5, Bias::None)]
     {
-        let decays = Regularization::new(&[0.01, 0.03], 0.02).unwrap().with_bias(bias).unwrap();
-        let ufm = CrossEntropyUfm::new(classes, 3, decays).unwrap();
+        let regularization =
+            Regularization::new(&[0.01, 0.03], 0.02).unwrap().with_bias(bias).unwrap();
+        let ufm = CrossEntropyUfm::new(classes, 3, regularization).unwrap();
         let ufm = ufm.with_loss_mean(LossMean::TwiceSamples);
         // c·u is the geometric mean of the decays, n times λ_H among them.
         let mean = (0.01 * 0.03 * 3.0 * 0.02_f64).cbrt();
@@ -50,8 +51,8 @@ fn the_numbers_of_a_point_are_those_of_its_logits() {
 #[test]
 fn squared_weights_out_of_range_are_refused() {
     for (weight_decay, feature_decay) in [(1e-320, 1e305), (1e305, 1e-320)] {
-        let decays = Regularization::new(&[weight_decay], feature_decay).unwrap();
-        let error = CrossEntropyUfm::new(2, 1, decays).unwrap().simplex_etf().unwrap_err();
+        let regularization = Regularization::new(&[weight_decay], feature_decay).unwrap();
+        let error = CrossEntropyUfm::new(2, 1, regularization).unwrap().simplex_etf().unwrap_err();
         let Error::Unrepresentable { quantity, log10 } = error else { panic!("{error}") };
         assert_eq!(quantity, "a squared singular value of the weights or features");
         assert!((log10 - 313.737).abs() < 1e-3, "{log10}");
@@ -62,8 +63,9 @@ fn squared_weights_out_of_range_are_refused() {
 #[test]
 fn simplices_of_a_million_classes_have_logits() {
     for strength in [1e-8, 1.0] {
-        let decays = Regularization::new(&[strength], strength).unwrap();
-        let point = CrossEntropyUfm::new(1_000_000, 1, decays).unwrap().simplex_etf().unwrap();
+        let regularization = Regularization::new(&[strength], strength).unwrap();
+        let point =
+            CrossEntropyUfm::new(1_000_000, 1, regularization).unwrap().simplex_etf().unwrap();
         assert_eq!(point.class_outputs().unwrap().classes(), 1_000_000);
         assert!(point.is_symmetric() && point.is_unique());
         assert_eq!(
@@ -76,8 +78,8 @@ fn simplices_of_a_million_classes_have_logits() {
 /// Smoothed labels and half the mean loss are class weights.
 #[test]
 fn the_objective_has_the_mean_and_the_labels_of_the_problem() {
-    let decays = Regularization::new(&[0.01], 0.01).unwrap();
-    let ufm = CrossEntropyUfm::new(3, 1, decays).unwrap();
+    let regularization = Regularization::new(&[0.01], 0.01).unwrap();
+    let ufm = CrossEntropyUfm::new(3, 1, regularization).unwrap();
     let objective = |ufm: &CrossEntropyUfm| ufm.simplex_etf().unwrap().training_objective();
     let half = ufm.clone().with_loss_mean(LossMean::TwiceSamples);
     let is_plain = |objective, expected| matches!(objective, TrainingObjective::Penalized { factor, .. } if factor == expected);

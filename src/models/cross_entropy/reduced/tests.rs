@@ -213,9 +213,10 @@ fn a_minimum_is_stationary_with_all_singular_values() {
 /// The bias is penalized as if the losses had their mean.
 #[test]
 fn half_the_loss_doubles_the_penalty_of_the_bias() {
-    let decays = Regularization::new(&[0.01; 2], 0.01).unwrap();
-    let decays = decays.with_bias(Bias::Regularized(0.3)).unwrap();
-    let ufm = CrossEntropyUfm::new(4, 1, decays).unwrap().with_loss_mean(LossMean::TwiceSamples);
+    let regularization = Regularization::new(&[0.01; 2], 0.01).unwrap();
+    let regularization = regularization.with_bias(Bias::Regularized(0.3)).unwrap();
+    let ufm =
+        CrossEntropyUfm::new(4, 1, regularization).unwrap().with_loss_mean(LossMean::TwiceSamples);
     let penalty = Penalty::of(&ufm);
     assert_eq!((penalty.bias, penalty.strength), (Bias::Regularized(0.6), ufm.strength()));
 }

@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::{Graph, MOST_STEPS, ReluCompetitor, binomial, log_size, ridge, rising_zeros};
+use super::ReluCompetitor;
+use super::graph::{Graph, MOST_STEPS, binomial, log_size, ridge, rising_zeros};
 use crate::models::squared::Ufm;
 use crate::prediction::Prediction;
 use crate::problem::counts::ClassCounts;
@@ -40,7 +41,7 @@ fn same(found: &[f64], expected: &[f64]) {
 /// The objective of class means and layers with ReLUs between these, for the classes that they are of among `classes`.
 fn loss_with_relus(
     factors: &[DMatrix<f64>],
-    penalties: &Regularization,
+    regularization: &Regularization,
     classes: usize,
     samples: f64,
 ) -> f64 {
@@ -52,9 +53,9 @@ fn loss_with_relus(
             outputs.apply(|entry| *entry = entry.max(0.0));
         }
     }
-    let norms = weights.iter().zip(penalties.weight_decays());
+    let norms = weights.iter().zip(regularization.weight_decays());
     let norms: f64 = norms.map(|(weight, decay)| decay * weight.norm_squared()).sum();
-    let features = penalties.feature_decay() * samples * means.norm_squared();
+    let features = regularization.feature_decay() * samples * means.norm_squared();
     let residual = (&outputs - DMatrix::identity(outputs.nrows(), outputs.ncols())).norm_squared();
     (residual / classes as f64 + norms + features) / 2.0
 }
@@ -84,13 +85,13 @@ fn sizes_are_searched_for_from_end_to_end() {
     assert_eq!(rising_zeros(&[-1.5, -1.0, -0.5, 0.5, 1.0], cubic), [-1.0, 1.0]);
     assert!(rising_zeros(&[-0.5, 0.5], cubic).is_empty());
     // Where decays are so small that the loss falls all the way, the last size is the best.
-    let penalties = Regularization::new(&[1e-40; 2], 1e-40).unwrap();
-    let (found, _) = graphs()[0].best_size(&penalties, 6, 1.0);
-    assert_eq!(found, log_size(ridge(&penalties, 6), MOST_STEPS));
+    let regularization = Regularization::new(&[1e-40; 2], 1e-40).unwrap();
+    let (found, _) = graphs()[0].best_size(&regularization, 6, 1.0);
+    assert_eq!(found, log_size(ridge(&regularization, 6), MOST_STEPS));
     // Where they are so large that it only rises, the first one is.
-    let penalties = Regularization::new(&[1e3; 2], 1e3).unwrap();
-    let (found, _) = graphs()[0].best_size(&penalties, 6, 1.0);
-    assert_eq!(found, log_size(ridge(&penalties, 6), -MOST_STEPS));
+    let regularization = Regularization::new(&[1e3; 2], 1e3).unwrap();
+    let (found, _) = graphs()[0].best_size(&regularization, 6, 1.0);
+    assert_eq!(found, log_size(ridge(&regularization, 6), -MOST_STEPS));
 }
 
 /// Units, edges and what they have in common, counted.
@@ -144,15 +145,15 @@ fn matrices_have_the_loss_that_is_claimed() {
     for graph in graphs() {
         for depth in [2, 3, 4] {
             let decays = [2e-4, 5e-4, 1e-3, 3e-4];
-            let penalties = Regularization::new(&decays[..depth], 7e-4).unwrap();
+            let regularization = Regularization::new(&decays[..depth], 7e-4).unwrap();
             let (classes, samples) = (25, 3.0);
-            let (log_size, loss) = graph.best_size(&penalties, classes, samples);
+            let (log_size, loss) = graph.best_size(&regularization, classes, samples);
             let found = |log_size: f64| {
-                let factors = graph.matrices(&penalties, classes, samples, log_size);
+                let factors = graph.matrices(&regularization, classes, samples, log_size);
                 assert_eq!(factors.len(), depth + 1);
                 let widths: Vec<usize> = factors[..depth].iter().map(DMatrix::nrows).collect();
                 assert_eq!(widths, graph.widths(depth));
-                loss_with_relus(&factors, &penalties, classes, samples)
+                loss_with_relus(&factors, &regularization, classes, samples)
             };
             let value = found(log_size);
             assert!((value / loss - 1.0).abs() < 1e-10, "{graph:?}, {depth}: {value} {loss}");
@@ -199,8 +200,9 @@ fn copies_fill_the_widths() {
 #[test]
 fn nothing_is_known_of_narrow_layers() {
     let with = |widths: [usize; 3], bias: Bias| {
-        let penalties = Regularization::new(&[1e-5; 3], 1e-5).unwrap().with_bias(bias).unwrap();
-        let ufm = Ufm::new(ClassCounts::balanced(10, 50).unwrap(), penalties).unwrap();
+        let regularization =
+            Regularization::new(&[1e-5; 3], 1e-5).unwrap().with_bias(bias).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(10, 50).unwrap(), regularization).unwrap();
         ufm.with_widths(&widths).unwrap().global_minimum().unwrap().relu_competitor()
     };
     assert_eq!(with([10, 10, 10], Bias::None).unwrap().graphs(), 1);
@@ -212,18 +214,18 @@ fn nothing_is_known_of_narrow_layers() {
 /// Two graphs of ten classes and three classes beside them: a block for each graph and an axis for each other class.
 #[test]
 fn several_graphs_have_blocks_of_their_own() {
-    let penalties = Regularization::new(&[2e-4, 5e-4, 1e-3], 3e-4).unwrap();
+    let regularization = Regularization::new(&[2e-4, 5e-4, 1e-3], 3e-4).unwrap();
     let counts = ClassCounts::balanced(23, 3).unwrap();
-    let minimum = Ufm::new(counts.clone(), penalties.clone()).unwrap().global_minimum().unwrap();
+    let minimum =
+        Ufm::new(counts.clone(), regularization.clone()).unwrap().global_minimum().unwrap();
     let graph = Graph { vertices: 5, unit_size: 3 };
-    let (log_size, of_graph) = graph.best_size(&penalties, 23, 3.0);
+    let (log_size, of_graph) = graph.best_size(&regularization, 23, 3.0);
     let loss = 2.0 * of_graph + minimum.loss() * 3.0 / 23.0;
     let competitor = ReluCompetitor {
         graph,
         copies: 2,
+        problem: minimum.problem().clone(),
         counts,
-        penalties: penalties.clone(),
-        widths: None,
         log_size,
         energy: minimum.direction(0).unwrap().energy(),
         loss,
@@ -237,7 +239,7 @@ fn several_graphs_have_blocks_of_their_own() {
     let factors: Vec<_> = means.iter().chain(point.head().weights()).cloned().collect();
     let shapes: Vec<_> = factors.iter().map(DMatrix::shape).collect();
     assert_eq!(shapes, [(13, 23), (13, 13), (23, 13), (23, 23)]);
-    let found = loss_with_relus(&factors, &penalties, 23, 3.0);
+    let found = loss_with_relus(&factors, &regularization, 23, 3.0);
     assert!((found / loss - 1.0).abs() < 1e-12, "{found} {loss}");
 }
 
@@ -252,8 +254,8 @@ fn the_best_size_is_found_beside_zero() {
         (7, 3, 4, 0.014495956043286),
     ] {
         let graph = Graph { vertices, unit_size };
-        let penalties = Regularization::uniform(depth, decay, decay).unwrap();
-        let (_, loss) = graph.best_size(&penalties, graph.classes(), 1.0);
+        let regularization = Regularization::uniform(depth, decay, decay).unwrap();
+        let (_, loss) = graph.best_size(&regularization, graph.classes(), 1.0);
         assert!((loss - 0.4995).abs() < 1e-10, "{graph:?}: {loss}");
     }
 }
@@ -262,8 +264,8 @@ fn the_best_size_is_found_beside_zero() {
 #[test]
 fn competitors_are_found_up_to_the_tie() {
     let minimum = |decay: f64| {
-        let penalties = Regularization::new(&[decay; 3], decay).unwrap();
-        let ufm = Ufm::new(ClassCounts::balanced(10, 1).unwrap(), penalties).unwrap();
+        let regularization = Regularization::new(&[decay; 3], decay).unwrap();
+        let ufm = Ufm::new(ClassCounts::balanced(10, 1).unwrap(), regularization).unwrap();
         ufm.global_minimum().unwrap()
     };
     let (mut low, mut high) = (1e-4_f64, 0.2);

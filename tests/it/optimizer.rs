@@ -1,7 +1,7 @@
-//! The numerical minimiser of the test suite, checked by itself; and the reduction to singular directions, checked with it.
+//! The numerical minimizer of the test suite, checked by itself; and the reduction to singular directions, checked with it.
 //!
 //! Nothing here uses a closed form of the library: losses found by L-BFGS on the full objective are
-//! compared with a brute-force minimisation of one direction after the other.
+//! compared with a brute-force minimization of one direction after the other.
 
 use nalgebra::DMatrix;
 use neural_collapse::Bias;
@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::support::kernels::norm;
-use crate::support::lbfgs::{ENOUGH, minimise, multi_start, multi_start_until};
+use crate::support::lbfgs::{ENOUGH, minimize, multi_start, multi_start_until};
 use crate::support::objective::{MseObjective, Unpacked, one_hot};
 use crate::support::starts::{gaussian, random_start};
 use crate::support::strategies::{Problem, any_target, config, problems, regularized_bias};
@@ -50,7 +50,7 @@ fn numerical_gradient(objective: &MseObjective, point: &[f64], step: f64) -> Vec
     (0..point.len()).map(derivative).collect()
 }
 
-/// A random point of one of the kinds that minimisations start from.
+/// A random point of one of the kinds that minimizations start from.
 fn random_point(objective: &MseObjective, seed: u64) -> Vec<f64> {
     random_start(objective, (seed % 6) as usize, &mut SmallRng::seed_from_u64(seed))
 }
@@ -116,14 +116,14 @@ proptest! {
         let mut rng = SmallRng::seed_from_u64(seed);
         let reached = (0..ENOUGH).any(|_| {
             let start = gaussian(&objective, 1.0, &mut rng);
-            minimise(&objective, &start).loss <= wanted
+            minimize(&objective, &start).loss <= wanted
         });
         prop_assert!(reached, "{} is not reached", predicted.loss);
     }
 
     /// Where the loss is the predicted one, so are the singular values of W_M⋯W₁H.
     #[test]
-    fn minimisers_have_the_predicted_singular_values(
+    fn minimizers_have_the_predicted_singular_values(
         problem in problems(1..=4).prop_filter("near a transition", |p| p.margin > 0.1),
         seed: u64,
     ) {
@@ -138,9 +138,9 @@ proptest! {
         }
     }
 
-    /// The case with the least obvious alignment: a regularised bias, and less rank than classes.
+    /// The case with the least obvious alignment: a regularized bias, and less rank than classes.
     #[test]
-    fn narrow_layers_with_a_regularised_bias_drop_the_mean_first(
+    fn narrow_layers_with_a_regularized_bias_drop_the_mean_first(
         problem in regularized_bias(1..=4)
             .prop_filter("wide", |p| p.objective().rank_limit() < p.target.matrix().nrows()),
         seed: u64,
@@ -151,11 +151,11 @@ proptest! {
     }
 
     #[test]
-    fn minimisation_never_loses_ground(problem in any_target(1..=3), seed: u64) {
+    fn minimization_never_loses_ground(problem in any_target(1..=3), seed: u64) {
         let objective = problem.objective();
         let start = random_point(&objective, seed);
-        let first = minimise(&objective, &start);
-        let second = minimise(&objective, &first.parameters);
+        let first = minimize(&objective, &start);
+        let second = minimize(&objective, &first.parameters);
         // Losses that differ by rounding errors are told apart by their gradients.
         let noise = 1.0 + 1e-13;
         prop_assert!(first.loss <= objective.loss(&start) * noise);
@@ -181,19 +181,19 @@ fn the_oracle_knows_soft_thresholding() {
 }
 
 #[test]
-fn a_regularised_bias_and_unequal_classes_have_no_oracle() {
+fn a_regularized_bias_and_unequal_classes_have_no_oracle() {
     let objective = MseObjective::from_counts(&[3, 2], &[0.01], 0.01, Bias::Regularized(0.1), &[2]);
     assert!(optimum(&objective).is_none());
 }
 
 /// The starts that a line search is worst at: a stationary point, a point far away, one that is no number.
 #[test]
-fn minimisation_survives_bad_starts() {
+fn minimization_survives_bad_starts() {
     let objective = MseObjective::new(one_hot(&[3, 3]), &[0.01; 2], 0.01, Bias::None, &[2, 2]);
-    let minimise_from = |value: f64| minimise(&objective, &vec![value; objective.dimension()]);
-    let at_origin = minimise_from(0.0);
+    let minimize_from = |value: f64| minimize(&objective, &vec![value; objective.dimension()]);
+    let at_origin = minimize_from(0.0);
     assert!((at_origin.loss - 0.5).abs() < 1e-15 && at_origin.gradient_norm == 0.0);
-    let from_afar = minimise_from(1e6);
+    let from_afar = minimize_from(1e6);
     assert!(from_afar.loss < 0.5 + 1e-12 && from_afar.gradient_norm < 1e-8);
-    assert!(minimise_from(f64::NAN).loss.is_infinite());
+    assert!(minimize_from(f64::NAN).loss.is_infinite());
 }

@@ -1,4 +1,4 @@
-//! Starts gradient descent at an explicit global minimiser: it has nowhere to go. From a random start
+//! Starts gradient descent at an explicit global minimizer: it has nowhere to go. From a random start
 //! of the same size it has, and needs thousands of steps.
 
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
         features: noise(16, 40, scale(&features)),
     };
     for (name, mut parameters) in
-        [("explicit minimiser", Parameters { weight, features }), ("random start", random)]
+        [("explicit minimizer", Parameters { weight, features }), ("random start", random)]
     {
         println!("{name}:");
         for steps in [0, 100, 1_000, 10_000] {
