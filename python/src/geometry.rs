@@ -195,7 +195,7 @@ pub(crate) fn orthogonal_frame(
 /// K vectors of a simplex equiangular tight frame, of length 1, as the rows of an array.
 #[pyfunction]
 pub(crate) fn simplex_etf(py: Python<'_>, classes: usize) -> PyResult<Bound<'_, PyArray2<f64>>> {
-    frame(py, neural_collapse::geometry::Frame::simplex_etf(classes))
+    frame(py, neural_collapse::geometry::Frame::simplex(classes))
 }
 
 /// Orthogonal vectors of the given lengths as the rows of an array.

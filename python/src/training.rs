@@ -87,7 +87,7 @@ impl Ufm {
         let py = slf.py();
         let minimum = Self::minimum(slf, "the nearest minimizer")?;
         let (head, means) = (head(weights, None)?, rows_as_columns(class_means, "class_means")?);
-        let nearest = py.detach(|| minimum.explicit(&minimum.nearest_basis(&head, &means)?));
+        let nearest = py.detach(|| minimum.explicit(&minimum.nearest_basis(&means, &head)?));
         let nearest = nearest.or_raise(py)?;
         let found = PyDict::new(py);
         let layer = nearest.head().product().or_raise(py)?;
@@ -106,7 +106,7 @@ impl Ufm {
     ) -> PyResult<(f64, f64)> {
         let minimum = Self::minimum(slf, "the nearest minimizer")?;
         let (head, means) = (head(weights, None)?, rows_as_columns(class_means, "class_means")?);
-        slf.py().detach(|| minimum.nearest_distance(&head, &means)).or_raise(slf.py())
+        slf.py().detach(|| minimum.nearest_distance(&means, &head)).or_raise(slf.py())
     }
 
     /// √(2N (f − f*)): how far the outputs of any network with this loss are at most from those of the minimum, for one layer
@@ -157,7 +157,7 @@ impl Audit {
     fn nearest_distance(&self, py: Python<'_>) -> Option<(f64, f64)> {
         let measured = self.measurement();
         let minimum = self.minimum()?.squared()?;
-        py.detach(|| minimum.nearest_distance(measured.head(), measured.class_means())).ok()
+        py.detach(|| minimum.nearest_distance(measured.class_means(), measured.head())).ok()
     }
 }
 

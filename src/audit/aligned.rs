@@ -11,7 +11,7 @@ impl Measurement {
     /// # Errors
     /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a number overflows.
     pub fn matrices(&self) -> Result<Matrices> {
-        Matrices::of_network(self.head(), self.class_means(), Some(self.counts()))
+        Matrices::of_network(Some(self.counts()), self.class_means(), self.head())
     }
 }
 
@@ -46,9 +46,9 @@ impl Audit {
             false => measured.head().clone(),
         };
         let Some(order) = &self.matching else {
-            return Matrices::aligned(prediction, &head, measured.class_means());
+            return Matrices::aligned(measured.class_means(), &head, prediction);
         };
         let means = measured.class_means().select_columns(order);
-        Matrices::aligned(prediction, &head.with_order(order)?, &means)?.with_classes_at(order)
+        Matrices::aligned(&means, &head.with_order(order)?, prediction)?.with_classes_at(order)
     }
 }

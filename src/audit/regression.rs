@@ -174,7 +174,7 @@ impl RegressionAudit {
             let gamma = predicted_gamma(samples, *decay, regularization.feature_decay());
             self.gamma = Some(gamma);
             self.nrc3 = comparable(nrc3(head, &covariance(targets), gamma))?;
-            let estimate = comparable(nrc3_estimate(head, targets, gamma))?.flatten();
+            let estimate = comparable(nrc3_estimate(targets, head, gamma))?.flatten();
             self.standard_errors.insert("nrc3", estimate);
         }
         let decay = regularization.feature_decay();

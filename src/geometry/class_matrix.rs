@@ -54,8 +54,9 @@ impl ClassMatrix {
         Ok(Self::unique(Grouped::single(classes, 1.0, 0.0)))
     }
 
-    /// The Gram matrix I − 11ᵀ/K of the simplex equiangular tight frame of K = `classes` vectors, up to
-    /// the factor K/(K−1).
+    /// The Gram matrix I − 11ᵀ/K of a simplex equiangular tight frame of K = `classes` vectors, each of the squared
+    /// length 1 − 1/K: that of the unit vectors of [`Frame::simplex`](crate::geometry::Frame::simplex) is K/(K−1) times
+    /// as large. Distances do not depend on the scale.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there is no class.

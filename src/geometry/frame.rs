@@ -18,7 +18,7 @@ const ORTHONORMALITY: f64 = 1e-10;
 /// ```
 /// use neural_collapse::geometry::Frame;
 ///
-/// let etf = Frame::simplex_etf(4)?;
+/// let etf = Frame::simplex(4)?;
 /// let gram = etf.vectors().transpose() * etf.vectors();
 /// assert!((gram[(0, 0)] - 1.0).abs() < 1e-15 && (gram[(0, 1)] + 1.0 / 3.0).abs() < 1e-15);
 /// assert!((etf.gram().get(0, 1).unwrap() + 1.0 / 3.0).abs() < 1e-15);
@@ -61,7 +61,8 @@ impl Frame {
     }
 
     /// The standard simplex equiangular tight frame √(K/(K−1))·(I − 11ᵀ/K): K unit vectors with the
-    /// pairwise cosine −1/(K−1), the smallest that K vectors can all have.
+    /// pairwise cosine −1/(K−1), the smallest that K vectors can all have. Its Gram matrix is K/(K−1) times
+    /// [`ClassMatrix::simplex_etf`], which has the scale of the projection I − 11ᵀ/K.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there are less than two classes, or so many that the matrix does not fit
@@ -70,7 +71,7 @@ impl Frame {
     /// Source: Papyan, Han & Donoho (PNAS 2020).
     #[doc(alias = "ETF")]
     #[doc(alias = "simplex equiangular tight frame")]
-    pub fn simplex_etf(classes: usize) -> Result<Self> {
+    pub fn simplex(classes: usize) -> Result<Self> {
         if classes < 2 {
             return Err(Error::out_of_range("classes", classes as f64, "at least 2"));
         }
@@ -241,8 +242,8 @@ mod tests {
         for frame in [
             Frame::orthogonal(1).unwrap(),
             Frame::orthogonal(5).unwrap(),
-            Frame::simplex_etf(2).unwrap(),
-            Frame::simplex_etf(7).unwrap(),
+            Frame::simplex(2).unwrap(),
+            Frame::simplex(7).unwrap(),
             Frame::general_orthogonal(&[1.0, 2.0, 5.0]).unwrap(),
             Frame::general_orthogonal(&[3e200, 4e200]).unwrap().embedded(&embedding).unwrap(),
             Frame::general_orthogonal(&[3e-200, 4e-200]).unwrap(),
@@ -250,7 +251,7 @@ mod tests {
             let gram = frame.vectors().transpose() * frame.vectors();
             assert!((frame.gram().to_dense().unwrap() - gram).amax() < 1e-15, "{frame:?}");
         }
-        for none in [Frame::orthogonal(0), Frame::simplex_etf(0), Frame::simplex_etf(1)] {
+        for none in [Frame::orthogonal(0), Frame::simplex(0), Frame::simplex(1)] {
             assert!(matches!(none, Err(Error::OutOfRange { .. })));
         }
     }

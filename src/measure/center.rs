@@ -10,6 +10,7 @@ use crate::numerics::simd::vectorized;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Center {
     /// h_G, the mean over all samples: large classes count more. Dang et al. (ICML 2023, C.1.1) and
     /// Papyan, Han & Donoho (PNAS 2020) define it so.

@@ -7,11 +7,11 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::measure::features::{Features, ranges};
-use crate::measure::labels::{Label, indices};
 use crate::monitor::Monitor;
 use crate::numerics::linalg::reshape;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
+use crate::problem::labels::{Label, indices};
 
 /// Numbers in a chunk: a few megabytes.
 const CHUNK_ENTRIES: usize = 1 << 20;

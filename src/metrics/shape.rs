@@ -71,7 +71,7 @@ pub fn norm_spread(vectors: &ClassVectors<'_>) -> Spread {
 /// use neural_collapse::measure::ClassVectors;
 /// use neural_collapse::metrics::cosine_spread;
 ///
-/// let frame = Frame::simplex_etf(5)?;
+/// let frame = Frame::simplex(5)?;
 /// let cosines = cosine_spread(&ClassVectors::columns(frame.vectors())?)?;
 /// assert!((cosines.mean + 0.25).abs() < 1e-15 && cosines.deviation < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
@@ -157,7 +157,7 @@ pub fn equiangularity(vectors: &ClassVectors<'_>) -> Result<Equiangularity> {
 /// use neural_collapse::measure::ClassVectors;
 /// use neural_collapse::metrics::log_energy;
 ///
-/// let frame = Frame::simplex_etf(3)?;
+/// let frame = Frame::simplex(3)?;
 /// let energy = log_energy(&ClassVectors::columns(frame.vectors())?)?;
 /// assert!((energy.mean + 0.5 * 3.0_f64.ln()).abs() < 1e-15 && energy.deviation < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
@@ -410,7 +410,7 @@ mod tests {
     /// The deviations of an ETF and of equal vectors are below what a difference of squares can resolve.
     #[test]
     fn small_deviations_are_computed_from_the_pairs() {
-        let etf = crate::geometry::Frame::simplex_etf(40).unwrap().into_vectors();
+        let etf = crate::geometry::Frame::simplex(40).unwrap().into_vectors();
         let equal = DMatrix::from_element(40, 40, 1.0);
         for (exact, resolved) in [(etf, 2e-6), (equal, 6e-3)] {
             for quarters in 4..49 {

@@ -39,18 +39,18 @@ impl Matrices {
     /// let ufm = Ufm::new(ClassCounts::new(&[9, 4, 4])?, Regularization::new(&[1e-3; 3], 1e-3)?)?;
     /// let minimum = ufm.with_widths(&[6, 5, 4])?.global_minimum()?;
     /// let trained = minimum.explicit(&Basis::Random(3))?;
-    /// let aligned = Matrices::aligned(&minimum, trained.head(), trained.class_means().unwrap())?;
+    /// let aligned = Matrices::aligned(trained.class_means().unwrap(), trained.head(), &minimum)?;
     /// let (found, expected) = (aligned.head.unwrap(), trained.head());
     /// assert!((&found.weights()[1] - &expected.weights()[1]).norm() < 1e-13);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn aligned(
-        prediction: &dyn Prediction,
-        head: &LinearHead,
         class_means: &DMatrix<f64>,
+        head: &LinearHead,
+        prediction: &dyn Prediction,
     ) -> Result<Self> {
         let counts = prediction.counts();
-        let measured = Self::of_network(head, class_means, counts)?;
+        let measured = Self::of_network(counts, class_means, head)?;
         if prediction.depth() != head.depth() {
             let reason = "the number of layers of the prediction";
             return Err(Error::length("head", head.depth(), prediction.depth(), reason));

@@ -93,21 +93,21 @@ impl Matrices {
         let counts = prediction.counts();
         let member =
             match point.as_ref().and_then(|point| Some((point.head(), point.class_means()?))) {
-                Some((head, means)) => Some(Self::of_network(head, means, counts)?),
+                Some((head, means)) => Some(Self::of_network(counts, means, head)?),
                 None => None,
             };
         Self::with_targets(member, prediction, counts)
     }
 
-    /// Those of a head and class means H̄ (d₁×K) of classes of these sizes, if they are known.
+    /// Those of class means H̄ (d₁×K) and a head, for classes of these sizes, if they are known.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if they do not fit together,
     /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a number overflows.
     pub fn of_network(
-        head: &LinearHead,
-        class_means: &DMatrix<f64>,
         counts: Option<&ClassCounts>,
+        class_means: &DMatrix<f64>,
+        head: &LinearHead,
     ) -> Result<Self> {
         head.check_shape("class_means", class_means.nrows(), class_means.ncols())?;
         let gram = |layers| {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::{Argument, Error, Result};
 use crate::numerics::linalg::check_memory;
 use crate::numerics::secular::Repeated;
+use crate::problem::labels::{Label, indices};
 
 /// Counts above this are not exact as `f64`.
 const LARGEST_COUNT: u64 = 1 << f64::MANTISSA_DIGITS;
@@ -175,8 +176,8 @@ impl ClassCounts {
         Ok(Self(Arc::new(table)))
     }
 
-    /// The sizes of the classes that the labels of samples are of: `counts[k]` of K = `classes` is how often k
-    /// stands among them.
+    /// The sizes of the classes that the labels of samples, integers of any type, are of: `counts[k]` of K = `classes` is
+    /// how often k stands among them.
     ///
     /// # Errors
     /// [`Error::LabelOutOfRange`] if a label is not below K, and as [`ClassCounts::new`].
@@ -185,18 +186,17 @@ impl ClassCounts {
     /// use neural_collapse::ClassCounts;
     ///
     /// assert_eq!(ClassCounts::of_labels(&[0, 2, 2, 1], 3)?, ClassCounts::new(&[1, 1, 2])?);
+    /// let error = ClassCounts::of_labels(&[0_i64, -1], 3).unwrap_err();
+    /// assert_eq!(error.to_string(), "`labels[1]` is -1, but there are 3 classes, numbered from 0");
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
-    pub fn of_labels(labels: &[usize], classes: usize) -> Result<Self> {
+    pub fn of_labels<L: Label>(labels: &[L], classes: usize) -> Result<Self> {
         check_memory("classes", classes as f64, Some(classes))?;
         let mut counts = vec![0; classes];
-        for (sample, &label) in labels.iter().enumerate() {
-            let count = counts.get_mut(label).ok_or(Error::LabelOutOfRange {
-                sample,
-                label: label as i128,
-                classes,
-            })?;
-            *count += 1;
+        for &class in indices(labels, classes)?.iter() {
+            if let Some(count) = counts.get_mut(class) {
+                *count += 1;
+            }
         }
         Self::new(&counts)
     }

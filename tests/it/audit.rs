@@ -10,11 +10,13 @@ use neural_collapse::models::fixed_head::FixedHeadUfm;
 use neural_collapse::objective::{Objective, balancedness};
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{
-    Audit, AuditSums, Basis, Bias, ClassCounts, ClassMatrix, ClassStatistics, CrossEntropyUfm,
-    Features, Geometry, LayerPeeled, LinearHead, Prediction, Regularization, Seli, Ufm, audit,
+    Audit, AuditSums, Bias, ClassCounts, ClassMatrix, ClassStatistics, CrossEntropyUfm, Features,
+    Geometry, LayerPeeled, LinearHead, Prediction, Regularization, Seli, Ufm, audit,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::support::bases::random_basis;
 
 /// A network with random numbers, or near to a prediction.
 struct Network {
@@ -47,7 +49,7 @@ impl Network {
     }
 
     fn of(prediction: &dyn Prediction) -> Self {
-        let point = prediction.explicit(&Basis::Random(3)).unwrap();
+        let point = prediction.explicit(&random_basis(prediction, 3)).unwrap();
         let labels = prediction.counts().unwrap().labels().unwrap();
         Self { features: point.features().unwrap(), labels, head: point.head().clone() }
     }

@@ -9,6 +9,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::support::bases::{random_basis, random_nonnegative_basis};
 use crate::support::lbfgs::{Smooth, minimize};
 
 /// The simplex ETF √(K/(K−1)) (I − 11ᵀ/K) of unit vectors.
@@ -177,7 +178,7 @@ fn explicit_vectors_attain_all_numbers() {
     };
     let spherical = UnitFeatures::spherical_cross_entropy(counts(&sizes), 0.2).unwrap();
     let spherical = spherical.global_minimum().unwrap();
-    let point = spherical.explicit(&Basis::Random(2)).unwrap();
+    let point = spherical.explicit(&random_basis(&spherical, 2)).unwrap();
     let (layer, means) = (&point.head().weights()[0], point.class_means().unwrap());
     let objective = Unit::new(&sizes, true, 4, 0.2);
     let mut vectors = layer.transpose();
@@ -193,7 +194,7 @@ fn explicit_vectors_attain_all_numbers() {
         let model = UnitFeatures::supervised_contrastive(counts(&sizes), 0.2).unwrap();
         let model = if nonnegative { model.with_nonnegative_features().unwrap() } else { model };
         let minimum = model.global_minimum().unwrap();
-        let means = minimum.class_means(&Basis::Random(9)).unwrap();
+        let means = minimum.class_means(&random_nonnegative_basis(&minimum, 9)).unwrap();
         let features = spread(&means, &sizes);
         let loss =
             Unit::new(&sizes, false, 4, 0.2).of_products(&(features.transpose() * &features)).0;

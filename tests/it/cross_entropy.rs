@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::support::bases::random_basis;
 use crate::support::cross_entropy::CrossEntropyObjective;
 use crate::support::kernels::norm;
 use crate::support::lbfgs::Smooth as _;
@@ -43,7 +44,7 @@ fn objective(ufm: &CrossEntropyUfm) -> CrossEntropyObjective {
 /// The loss and the norm of the gradient of the matrices of a point.
 fn evaluated(point: &CrossEntropyPoint) -> (f64, f64) {
     let objective = objective(point.problem());
-    let explicit = point.explicit(&Basis::Random(3)).unwrap();
+    let explicit = point.explicit(&random_basis(point, 3)).unwrap();
     let bias = explicit.head().bias().cloned();
     let packed = objective.network().pack(&Unpacked {
         weights: explicit.head().weights().to_vec(),

@@ -5,6 +5,7 @@ use neural_collapse::models::squared::Curvature;
 use neural_collapse::{Basis, Bias, ClassCounts, Error, GlobalMinimum, LinearHead, Prediction};
 use neural_collapse::{Regularization, Ufm};
 
+use crate::support::bases::random_basis;
 use crate::support::objective::{MseObjective, Unpacked, one_hot};
 
 /// A problem small enough for a dense Hessian.
@@ -80,7 +81,7 @@ impl Case {
 
 /// The point in which a minimum is attained, for the objective of the tests.
 fn packed(minimum: &GlobalMinimum, objective: &MseObjective) -> Vec<f64> {
-    let explicit = minimum.explicit(&Basis::Random(5)).unwrap();
+    let explicit = minimum.explicit(&random_basis(minimum, 5)).unwrap();
     let classes = minimum.classes();
     objective.pack(&Unpacked {
         weights: explicit.head().weights().to_vec(),
@@ -226,7 +227,7 @@ fn the_nearest_minimizer_is_the_nearest() {
     for bias in [Bias::None, Bias::Unregularized] {
         let case = case(&[5, 3, 1], &[3e-3], bias, &[5]);
         let minimum = case.minimum();
-        let planted = minimum.explicit(&Basis::Random(9)).unwrap();
+        let planted = minimum.explicit(&random_basis(&minimum, 9)).unwrap();
         for noise in [0.0, 0.3, 3.0] {
             let weight = planted.head().weights()[0]
                 .map_with_location(|i, j, x| x + noise * ((7 * i + 3 * j) as f64 * 1.3).sin());
@@ -243,11 +244,11 @@ fn the_nearest_minimizer_is_the_nearest() {
                 let features = squares.map(|(column, n)| n as f64 * column.norm_squared());
                 case.decays[0] * weights + case.feature_decay * features.sum::<f64>()
             };
-            let basis = minimum.nearest_basis(&head, &means).unwrap();
+            let basis = minimum.nearest_basis(&means, &head).unwrap();
             let nearest = distance(&basis);
-            assert!(nearest <= distance(&Basis::Random(9)) + 1e-15);
+            assert!(nearest <= distance(&random_basis(&minimum, 9)) + 1e-15);
             for seed in 0..200 {
-                assert!(nearest <= distance(&Basis::Random(seed)) + 1e-15);
+                assert!(nearest <= distance(&random_basis(&minimum, seed)) + 1e-15);
                 let Basis::Given(vectors) = &basis else { panic!() };
                 let size = vectors[0].nrows();
                 let generator = DMatrix::from_fn(size, size, |i, j| {

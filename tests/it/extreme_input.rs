@@ -3,8 +3,10 @@
 use nalgebra::dmatrix;
 use neural_collapse::models::Regime;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, Error, Geometry, GlobalMinimum, Prediction, Regularization, Ufm,
+    Bias, ClassCounts, Error, Geometry, GlobalMinimum, Prediction, Regularization, Ufm,
 };
+
+use crate::support::bases::random_basis;
 
 /// Penalties of all magnitudes.
 const DECAYS: [f64; 11] =
@@ -81,8 +83,9 @@ fn check(minimum: &GlobalMinimum, input: &str) {
     let bias = minimum.bias();
     assert_eq!(bias.is_some(), problem.regularization().bias() != Bias::None, "{input}: {bias:?}");
     bias.into_iter().flatten().for_each(|entry| good("b", entry.abs()));
-    let explicit =
-        minimum.explicit(&Basis::Random(1)).unwrap_or_else(|error| panic!("{input}: {error}"));
+    let explicit = minimum
+        .explicit(&random_basis(minimum, 1))
+        .unwrap_or_else(|error| panic!("{input}: {error}"));
     for weight in explicit.head().weights() {
         assert!(weight.iter().all(|entry| entry.is_finite()), "{input}: {weight}");
     }

@@ -6,6 +6,7 @@ use neural_collapse::models::fixed_head::{FixedHeadUfm, FixedSimplexHead};
 use neural_collapse::{Basis, ClassCounts, Features, Prediction, audit};
 use proptest::prelude::*;
 
+use crate::support::bases::random_basis;
 use crate::support::lbfgs::{Smooth, minimize};
 use crate::support::strategies;
 
@@ -111,7 +112,7 @@ fn classes_form_a_simplex() {
         let ufm =
             FixedHeadUfm::new(counts, 1.7, decay).unwrap().with_label_smoothing(smoothing).unwrap();
         let minimum = ufm.global_minimum().unwrap();
-        let point = minimum.explicit(&Basis::Random(4)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 4)).unwrap();
         let (layer, means) = (&point.head().weights()[0], point.class_means().unwrap());
         let gram = minimum.trailing_gram(1).unwrap().to_dense().unwrap();
         assert!((layer * layer.transpose() - &gram).norm() < 1e-14 * gram.norm());

@@ -2,9 +2,10 @@
 
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::models::svm::simplex_margins;
-use neural_collapse::{Basis, ClassCounts, ClassMatrix, Prediction, Seli};
+use neural_collapse::{ClassCounts, ClassMatrix, Prediction, Seli};
 use proptest::prelude::*;
 
+use crate::support::bases::random_basis;
 use crate::support::strategies;
 
 fn dense(matrix: &ClassMatrix) -> DMatrix<f64> {
@@ -61,7 +62,7 @@ fn check_matrices(seli: &Seli, x: &DMatrix<f64>, roots: &[f64], rounding: f64) {
         seli.class_means_gram().unwrap().get(i, j).unwrap() * roots[i] * roots[j]
     });
     assert!((&features * &features - x.transpose() * x).norm() < rounding * x.norm_squared());
-    let point = seli.explicit(&Basis::Random(2)).unwrap();
+    let point = seli.explicit(&random_basis(seli, 2)).unwrap();
     let (layer, means) = (&point.head().weights()[0], point.class_means().unwrap());
     let scale = x.norm();
     assert!((layer * layer.transpose() - classifier).norm() < rounding * scale);

@@ -17,6 +17,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::support::bases::random_basis;
 use crate::support::cross_entropy::CrossEntropyObjective;
 use crate::support::kernels::norm;
 use crate::support::lbfgs::Smooth as _;
@@ -45,7 +46,7 @@ pub fn evaluated(prediction: &dyn Prediction, regularization: &Regularization) -
         regularization.bias(),
         &widths,
     );
-    let explicit = prediction.explicit(&Basis::Random(3)).unwrap();
+    let explicit = prediction.explicit(&random_basis(prediction, 3)).unwrap();
     let bias = explicit.head().bias().cloned();
     let packed = objective.network().pack(&Unpacked {
         weights: explicit.head().weights().to_vec(),

@@ -6,12 +6,14 @@ use neural_collapse::measure::Center;
 use neural_collapse::metrics::layers::{LayerSums, Layers, SeparationLaw};
 use neural_collapse::metrics::{Nc1Options, Nc1Sums, cdnv, nc1, nc1_trace_quotient, nc4};
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures,
-    LinearHead, Prediction, Regularization, Ufm,
+    Bias, ClassCounts, ClassMatrix, ClassStatistics, Error, Features, LabeledFeatures, LinearHead,
+    Prediction, Regularization, Ufm,
 };
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, StandardNormal};
+
+use crate::support::bases::random_basis;
 
 const COUNTS: [usize; 3] = [30, 20, 25];
 
@@ -207,7 +209,8 @@ fn linear_layers_at_the_minimum_leave_nc1_as_it_is() {
         }
         let ufm =
             Ufm::new(counts.clone(), regularization).unwrap().with_widths(&[8, 7, 6]).unwrap();
-        let point = ufm.global_minimum().unwrap().explicit(&Basis::Random(4)).unwrap();
+        let minimum = ufm.global_minimum().unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 4)).unwrap();
         let labels: Vec<usize> = (0..60).map(|sample| sample / 20).collect();
         let noise = normal(8, 60, &mut rng) * 0.1;
         let mut samples = point.features().unwrap() + noise;
@@ -250,7 +253,7 @@ fn nc1_after_predicted_layers_is_that_of_isotropic_deviations() {
         let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization).unwrap();
         let minimum = ufm.with_widths(&widths).unwrap().global_minimum().unwrap();
         let predicted = predicted_layer_ratios(&minimum).unwrap().unwrap();
-        let point = minimum.explicit(&Basis::Random(5)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 5)).unwrap();
         // As many rounds of all 2d deviations in every class as make its share of the samples that of the prediction.
         let (means, dimension) = (point.class_means().unwrap(), widths[0]);
         let (mut columns, mut labels) = (Vec::new(), Vec::new());

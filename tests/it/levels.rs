@@ -278,7 +278,7 @@ struct Noisy {
 impl Noisy {
     fn new(counts: &[usize], dimension: usize, rng: &mut SmallRng) -> Self {
         let classes = counts.len();
-        let frame = Frame::simplex_etf(classes).unwrap().vectors().clone();
+        let frame = Frame::simplex(classes).unwrap().vectors().clone();
         let turn = normal(dimension, frame.nrows(), rng).qr().q();
         let means = turn * frame * 2.0;
         let mixing = DMatrix::from_fn(classes, classes, |i, j| if i == j { 1.0 } else { 0.1 });

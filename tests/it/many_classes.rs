@@ -118,7 +118,7 @@ fn norms_of_every_magnitude() {
 #[test]
 fn small_deviations_of_energies_keep_their_digits() {
     for classes in [3, 40, 200] {
-        let frame = Frame::simplex_etf(classes).unwrap().into_vectors();
+        let frame = Frame::simplex(classes).unwrap().into_vectors();
         let moved = &frame + vectors(classes, classes) * 1e-9;
         let units: Vec<_> = moved.column_iter().map(|column| column.normalize()).collect();
         let pairs = (0..classes).flat_map(|j| (0..j).map(move |i| (i, j)));

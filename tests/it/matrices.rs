@@ -9,6 +9,8 @@ use neural_collapse::{
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
+use crate::support::bases::random_basis;
+
 fn ufm(counts: &[u64], widths: &[usize], bias: Bias) -> Ufm {
     let regularization = Regularization::uniform(widths.len(), 2e-3, 1e-3).unwrap();
     let ufm = Ufm::new(ClassCounts::new(counts).unwrap(), regularization.with_bias(bias).unwrap())
@@ -39,13 +41,14 @@ fn a_minimizer_is_its_own_nearest_one() {
         Box::new(Seli::new(ClassCounts::new(&[8, 8, 3]).unwrap()).unwrap()),
     ];
     for prediction in &predictions {
-        let point = prediction.explicit(&Basis::Random(5)).unwrap();
+        let basis = random_basis(prediction.as_ref(), 5);
+        let point = prediction.explicit(&basis).unwrap();
         let means = point.class_means().unwrap();
-        let aligned = Matrices::aligned(prediction.as_ref(), point.head(), means).unwrap();
+        let aligned = Matrices::aligned(means, point.head(), prediction.as_ref()).unwrap();
         let found = distance(&aligned, point.head(), means);
         assert!(found < 1e-12, "{:?}: {found:e}", prediction.geometry());
         assert_eq!(aligned.bias(), point.head().bias());
-        let own = Matrices::of_prediction(prediction.as_ref(), &Basis::Random(5)).unwrap();
+        let own = Matrices::of_prediction(prediction.as_ref(), &basis).unwrap();
         assert_eq!(own.class_means.as_ref(), point.class_means());
         let grams = own.trailing_grams.iter().chain([&own.class_means_gram, &own.class_outputs]);
         let aligned_grams = aligned.trailing_grams.iter();
@@ -63,7 +66,7 @@ fn classes_are_in_the_order_of_the_network() {
     let ufm = CrossEntropyUfm::new(6, 10, regularization).unwrap().with_widths(&[7, 7]).unwrap();
     let landscape = ufm.landscape().unwrap();
     assert_eq!(landscape.geometry().to_string(), "3 × pair");
-    let point = landscape.explicit(&Basis::Random(2)).unwrap();
+    let point = landscape.explicit(&random_basis(&landscape, 2)).unwrap();
     let order = [3, 0, 5, 1, 4, 2];
     let head = point.head().with_order(&order).unwrap();
     let means = point.class_means().unwrap().select_columns(&order);
@@ -142,13 +145,13 @@ fn of_a_family_the_nearest_member_is_found() {
         assert!(!minimum.is_unique());
         let regularization = ufm.regularization();
         for noise in [0.0, 0.05, 0.3] {
-            let point = minimum.explicit(&Basis::Random(rng.random())).unwrap();
+            let point = minimum.explicit(&random_basis(&minimum, rng.random())).unwrap();
             let member = (point.head(), point.class_means().unwrap());
             let (head, means) = turned(member, &random_turn(5, &mut rng));
             let weights = head.weights().iter().map(|w| noisy(w, noise, &mut rng)).collect();
             let head = LinearHead::new(weights, head.bias().cloned()).unwrap();
             let means = noisy(&means, noise, &mut rng);
-            let aligned = Matrices::aligned(&minimum, &head, &means).unwrap();
+            let aligned = Matrices::aligned(&means, &head, &minimum).unwrap();
             if noise == 0.0 {
                 assert!(distance(&aligned, &head, &means) < 1e-10, "{widths:?}");
             }
@@ -187,15 +190,15 @@ fn no_rotation_brings_it_nearer() {
         let ufm = ufm(&counts, &widths, Bias::None);
         let minimum = ufm.global_minimum().unwrap();
         let regularization = ufm.regularization();
-        let point = minimum.explicit(&Basis::Random(9)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 9)).unwrap();
         let weights = point.head().weights().iter().map(|w| noisy(w, 0.3, &mut rng)).collect();
         let head = LinearHead::new(weights, None).unwrap();
         let means = noisy(point.class_means().unwrap(), 0.1, &mut rng);
-        let aligned = Matrices::aligned(&minimum, &head, &means).unwrap();
+        let aligned = Matrices::aligned(&means, &head, &minimum).unwrap();
         let (found, found_means) = (aligned.head.unwrap(), aligned.class_means.unwrap());
         let least = objective(regularization, &counts, (&head, &means), (&found, &found_means));
         if widths.len() == 1 {
-            let basis = minimum.nearest_basis(&head, &means).unwrap();
+            let basis = minimum.nearest_basis(&means, &head).unwrap();
             let nearest = minimum.explicit(&basis).unwrap();
             let nearest = (nearest.head(), nearest.class_means().unwrap());
             let other = objective(regularization, &counts, (&head, &means), nearest);
@@ -229,10 +232,10 @@ fn no_rotation_brings_it_nearer() {
 #[test]
 fn margins_take_the_scale_of_the_network() {
     let seli = Seli::new(ClassCounts::new(&[8, 8, 3]).unwrap()).unwrap();
-    let point = seli.explicit(&Basis::Random(5)).unwrap();
+    let point = seli.explicit(&random_basis(&seli, 5)).unwrap();
     let head = LinearHead::new(vec![&point.head().weights()[0] * 3.0], None).unwrap();
     let means = point.class_means().unwrap() * 0.5;
-    let aligned = Matrices::aligned(&seli, &head, &means).unwrap();
+    let aligned = Matrices::aligned(&means, &head, &seli).unwrap();
     assert!(distance(&aligned, &head, &means) < 1e-12);
 }
 
@@ -273,8 +276,8 @@ fn what_does_not_fit_together_is_refused() {
     let other = ufm(&[5, 2, 1], &[4], Bias::None).global_minimum().unwrap();
     let point = other.explicit(&Basis::Standard).unwrap();
     let means = point.class_means().unwrap();
-    assert!(Matrices::aligned(&minimum, point.head(), means).is_err());
-    assert!(Matrices::aligned(&other, point.head(), &DMatrix::zeros(3, 3)).is_err());
+    assert!(Matrices::aligned(means, point.head(), &minimum).is_err());
+    assert!(Matrices::aligned(&DMatrix::zeros(3, 3), point.head(), &other).is_err());
     let many = ClassCounts::balanced(3_000_000_000, 1).unwrap();
     let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
     let huge = Ufm::new(many, regularization).unwrap().global_minimum().unwrap();

@@ -61,10 +61,8 @@ impl Sample {
     /// NC1 from d×d matrices: eigenvalues of Σ_B below `cutoff` of the largest count as zero.
     fn dense_nc1(&self, options: &Nc1Options) -> f64 {
         let means = self.means();
-        let origin = match options.center {
-            Center::Samples => self.rows.row_mean(),
-            Center::Classes => means.row_mean(),
-        };
+        let of_samples = options.center == Center::Samples;
+        let origin = if of_samples { self.rows.row_mean() } else { means.row_mean() };
         let mut centered = means.clone();
         centered.row_iter_mut().for_each(|mut row| row -= &origin);
         let between = centered.transpose() * &centered / self.classes as f64;

@@ -7,6 +7,7 @@ use neural_collapse::models::multi_label::{MultiLabelMinimum, MultiLabelUfm};
 use neural_collapse::{Basis, Bias, CrossEntropyUfm, Error, Prediction, Regularization};
 use proptest::prelude::*;
 
+use crate::support::bases::random_basis;
 use crate::support::soft::SoftObjective;
 use crate::support::strategies;
 
@@ -72,7 +73,7 @@ fn explicit_matrices_attain_all_numbers() {
     for problem in problems() {
         let problem = problem.with_widths(&[7]).unwrap();
         let minimum = problem.global_minimum().unwrap();
-        let point = minimum.explicit(&Basis::Random(5)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 5)).unwrap();
         let layer = &point.head().weights()[0];
         let bias = point.head().bias().cloned().unwrap_or_else(|| DVector::zeros(layer.nrows()));
         let value = objective(&problem, 7, true).value(layer, &bias, &point.features().unwrap());

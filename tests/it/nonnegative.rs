@@ -1,6 +1,7 @@
 //! Non-negative features: the closed form against descents on the full objective, at its thresholds and its
 //! limits.
 
+use crate::support::bases::random_nonnegative_basis;
 use crate::support::soft::SoftObjective;
 use nalgebra::{DMatrix, DVector};
 use neural_collapse::models::nonnegative::{
@@ -96,7 +97,7 @@ fn explicit_matrices_attain_all_numbers() {
         let ufm = case.ufm().with_widths(&[9]).unwrap();
         let wide = ufm.global_minimum().unwrap();
         assert_eq!((minimum.widths(), wide.widths()), (None, Some(&[9][..])));
-        for basis in [Basis::Standard, Basis::Random(3)] {
+        for basis in [Basis::Standard, random_nonnegative_basis(&wide, 3)] {
             let point = wide.explicit(&basis).unwrap();
             let features = point.features().unwrap();
             assert!(features.iter().all(|&entry| entry >= 0.0));

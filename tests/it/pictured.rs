@@ -65,7 +65,7 @@ fn a_star_shows_all_classes_at_equal_angles_with_their_lengths() {
     let lengths = [3.0, 2.0, 1.0, 1.0, 0.5];
     let frame = Frame::general_orthogonal(&lengths).unwrap();
     let turn = scrambled(8, 5, 0.8).qr().q();
-    let etf = Frame::simplex_etf(5).unwrap();
+    let etf = Frame::simplex(5).unwrap();
     for (vectors, is_orthogonal) in
         [(&turn * frame.vectors(), true), (&turn * etf.vectors(), false)]
     {
@@ -123,7 +123,7 @@ fn pairs_and_cosines() {
     assert!((found[2].unwrap() - 0.5_f64.sqrt()).abs() < 1e-15);
     assert_eq!(class_pairs(5, 0), []);
     assert!(class_pairs(5000, 1000).len() <= 1000);
-    let etf = Frame::simplex_etf(4).unwrap();
+    let etf = Frame::simplex(4).unwrap();
     let scaled = etf.vectors() * 1e-200;
     let found = cosines(&scaled, &class_pairs(4, 6));
     assert!(found.iter().all(|cosine| (cosine.unwrap() + 1.0 / 3.0).abs() < 1e-14));

@@ -6,6 +6,8 @@ use neural_collapse::{Basis, ClassCounts, Error, Prediction, Progress, Seli};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::support::bases::random_basis;
+
 fn supports(lists: &[&[usize]]) -> Vec<Vec<usize>> {
     lists.iter().map(|list| list.to_vec()).collect()
 }
@@ -158,7 +160,7 @@ fn explicit_matrices_attain_all_numbers() {
     let lists = supports(&[&[0, 1], &[2], &[0, 1], &[1, 2, 3], &[0, 1, 2, 3, 4], &[4]]);
     let samples = [5, 2, 7, 3, 4, 1];
     let found = minimum(5, &lists, &samples);
-    let point = found.explicit(&Basis::Random(1)).unwrap();
+    let point = found.explicit(&random_basis(&found, 1)).unwrap();
     let (layer, features) = (&point.head().weights()[0], point.distinct_features());
     let outputs = layer * features;
     assert!((outputs - found.problem().centered_supports().unwrap()).norm() < 1e-13);

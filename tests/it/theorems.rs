@@ -11,6 +11,7 @@ use neural_collapse::{
 };
 use proptest::prelude::*;
 
+use crate::support::bases::random_basis;
 use crate::support::kernels::norm;
 use crate::support::lbfgs::{ENOUGH, multi_start, multi_start_until};
 use crate::support::objective::{MseObjective, Unpacked, one_hot};
@@ -227,7 +228,7 @@ proptest! {
         let minimum = ufm(&problem).global_minimum().unwrap();
         let objective = problem.objective();
         check_explicit(&minimum, &problem, &objective, &Basis::Standard)?;
-        check_explicit(&minimum, &problem, &objective, &Basis::Random(seed))?;
+        check_explicit(&minimum, &problem, &objective, &random_basis(&minimum, seed))?;
     }
 
     /// One-hot targets may be given as counts or as a matrix.
@@ -254,7 +255,7 @@ proptest! {
 
 /// f at the explicit minimizer, and the norm of its gradient, from the library's own objective.
 fn explicit_loss_and_gradient(minimum: &GlobalMinimum, counts: &[usize]) -> (f64, f64) {
-    let explicit = minimum.explicit(&Basis::Random(11)).unwrap();
+    let explicit = minimum.explicit(&random_basis(minimum, 11)).unwrap();
     let features = explicit.features().unwrap();
     let labels: Vec<usize> = counts
         .iter()
@@ -337,7 +338,7 @@ fn tied_classes_share_too_few_dimensions_in_any_way() {
     let (s, c) = 0.7_f64.sin_cos();
     let mut rotation = DMatrix::identity(5, 5);
     (rotation[(0, 0)], rotation[(0, 3)], rotation[(3, 0)], rotation[(3, 3)]) = (c, -s, s, c);
-    let point = unpacked(&minimum.explicit(&Basis::Random(3)).unwrap());
+    let point = unpacked(&minimum.explicit(&random_basis(&minimum, 3)).unwrap());
     let mut rotated = point.clone();
     rotated.weights[1] = &rotation * &point.weights[1];
     let means = class_means_of(&point, &[3, 5, 3, 3, 2]) * rotation.transpose();

@@ -44,7 +44,7 @@ impl Row {
         let metrics = measurement.metrics();
         let nearest = match &network.model {
             Some(AnyModel::Squared(minimum)) => {
-                minimum.nearest_distance(measurement.head(), measurement.class_means()).ok()
+                minimum.nearest_distance(measurement.class_means(), measurement.head()).ok()
             }
             _ => None,
         };

@@ -107,13 +107,13 @@ pub fn nrc2_estimate<T: Scalar>(
 /// let number = |i: usize, j: usize| ((i * 37 + j * 101 + i * j) as f64).sin();
 /// let targets = DMatrix::from_fn(2, 60, |i, j| number(i, j) / (i + 1) as f64);
 /// let head = LinearHead::new(vec![dmatrix![1.0, 0.2; 0.1, 1.0]], None)?;
-/// let found = nrc3_estimate(&head, &targets, 1e-4)?.unwrap();
+/// let found = nrc3_estimate(&targets, &head, 1e-4)?.unwrap();
 /// assert!(found.value > 0.0 && found.standard_error < found.value);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 pub fn nrc3_estimate(
-    head: &LinearHead,
     targets: &DMatrix<f64>,
+    head: &LinearHead,
     gamma: f64,
 ) -> Result<Option<Estimate>> {
     check_not_negative("gamma", gamma)?;
@@ -336,7 +336,7 @@ mod tests {
         let equal = DVector::from_element(SAMPLES, 1.0 / SAMPLES as f64);
         let value =
             |weights: &DVector<f64>| nrc3(&head, &weighted(&targets, weights).0, gamma).unwrap();
-        check(&nrc3_estimate(&head, &targets, gamma).unwrap().unwrap(), value(&equal), &value);
+        check(&nrc3_estimate(&targets, &head, gamma).unwrap().unwrap(), value(&equal), &value);
     }
 
     /// Shares and errors have no unit, and samples at the mean have no share: that of the others counts as often.

@@ -9,6 +9,7 @@ use crate::problem::widths::Widths;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum LossMean {
     /// N: problem (7) of Dang et al. (ICML 2023), and the mean of every training library.
     #[default]

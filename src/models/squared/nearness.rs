@@ -62,7 +62,7 @@ impl GlobalMinimum {
     /// let ufm = Ufm::new(ClassCounts::new(&[9, 4, 4])?, Regularization::new(&[1e-3], 1e-3)?)?;
     /// let minimum = ufm.with_widths(&[6])?.global_minimum()?;
     /// let trained = minimum.explicit(&Basis::Random(3))?;
-    /// let basis = minimum.nearest_basis(trained.head(), trained.class_means().unwrap())?;
+    /// let basis = minimum.nearest_basis(trained.class_means().unwrap(), trained.head())?;
     /// let nearest = minimum.explicit(&basis)?;
     /// assert!((&nearest.head().weights()[0] - &trained.head().weights()[0]).norm() < 1e-14);
     /// # Ok::<(), neural_collapse::Error>(())
@@ -70,7 +70,7 @@ impl GlobalMinimum {
     ///
     /// Source: the orthogonal Procrustes problem; Schönemann (Psychometrika 1966).
     #[doc(alias = "Procrustes")]
-    pub fn nearest_basis(&self, head: &LinearHead, class_means: &DMatrix<f64>) -> Result<Basis> {
+    pub fn nearest_basis(&self, class_means: &DMatrix<f64>, head: &LinearHead) -> Result<Basis> {
         let counts = &self.class_spectrum(NEAREST)?.counts;
         let (weight, weight_decay) = self.only_layer(head)?;
         let expected = (weight.ncols(), weight.nrows());
@@ -107,7 +107,7 @@ impl GlobalMinimum {
     /// let minimum = ufm.with_widths(&[6])?.global_minimum()?;
     /// let trained = minimum.explicit(&Basis::Random(3))?;
     /// let means = trained.class_means().unwrap();
-    /// let (weights, features) = minimum.nearest_distance(trained.head(), &(means * 1.1))?;
+    /// let (weights, features) = minimum.nearest_distance(&(means * 1.1), trained.head())?;
     /// assert!(weights < 1e-14 && (features - 0.1).abs() < 1e-14);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
@@ -115,10 +115,10 @@ impl GlobalMinimum {
     /// Source: as [`nearest_basis`](Self::nearest_basis).
     pub fn nearest_distance(
         &self,
-        head: &LinearHead,
         class_means: &DMatrix<f64>,
+        head: &LinearHead,
     ) -> Result<(f64, f64)> {
-        let nearest = self.explicit(&self.nearest_basis(head, class_means)?)?;
+        let nearest = self.explicit(&self.nearest_basis(class_means, head)?)?;
         let (weight, _) = self.only_layer(head)?;
         let (predicted, means) = (&nearest.head().weights()[0], nearest.distinct_features());
         let relative = |measured: &DMatrix<f64>, predicted: &DMatrix<f64>| {
@@ -180,9 +180,9 @@ mod tests {
         let turned = DMatrix::from_row_slice(2, 3, &[0.0, 0.6, 0.8, 1.0, 0.0, 0.0]);
         let head = LinearHead::new(vec![&turned * 1.5], None).unwrap();
         let means = turned.transpose() * 0.125;
-        let found = minimum(0.125, Bias::None).nearest_distance(&head, &means).unwrap();
+        let found = minimum(0.125, Bias::None).nearest_distance(&means, &head).unwrap();
         assert!((found.0 - 0.5).abs() < 1e-14 && (found.1 - 0.75).abs() < 1e-14, "{found:?}");
-        let collapsed = minimum(0.375, Bias::None).nearest_distance(&head, &means);
+        let collapsed = minimum(0.375, Bias::None).nearest_distance(&means, &head);
         assert_eq!(collapsed, Err(Error::ZeroNorm { argument: "the predicted matrix" }));
     }
 }

@@ -39,7 +39,7 @@ fn no_descent_ends_below_the_bound_with_logit_offsets() {
 
 /// A minimizer audited beside its own prediction, and the point.
 fn audited(minimum: &ConvexMinimum) -> (neural_collapse::Audit, LinearHead) {
-    let point = minimum.explicit(&Basis::Random(5)).unwrap();
+    let point = minimum.explicit(&random_basis(minimum, 5)).unwrap();
     let (features, counts) = (point.features().unwrap(), minimum.problem().counts());
     let labels = counts.labels().unwrap();
     let data = Features::from_sample_columns(&features).unwrap();
@@ -197,7 +197,7 @@ fn networks_trained_with_soft_labels_are_audited() {
         let regularization = Regularization::new(&[2e-2], 1e-2).unwrap().with_bias(bias).unwrap();
         let Ok(ufm) = ConvexUfm::soft_labels(labels, &samples, regularization) else { continue };
         let minimum = solved(&ufm);
-        let point = minimum.explicit(&Basis::Random(index as u64)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, index as u64)).unwrap();
         let mut features = point.features().unwrap();
         let of_samples: Vec<usize> =
             samples.iter().enumerate().flat_map(|(j, &n)| vec![j; n as usize]).collect();

@@ -10,6 +10,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::exact::tables::{list, table, ulps};
+use crate::support::bases::random_basis;
 use crate::support::lbfgs::{Smooth, multi_start};
 use crate::support::objective::{MseObjective, one_hot};
 use crate::support::soft::SoftObjective;
@@ -150,7 +151,7 @@ fn no_descent_ends_below_the_bound_for_soft_labels() {
             "{found:e} > {:e}: {ufm:?}",
             minimum.loss()
         );
-        let point = minimum.explicit(&Basis::Random(3)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 3)).unwrap();
         let (layer, features) = (&point.head().weights()[0], point.distinct_features());
         let bias = point.head().bias().cloned().unwrap_or_else(|| DVector::zeros(classes));
         let value = objective.value(layer, &bias, features);
@@ -223,7 +224,7 @@ fn explicit_matrices_attain_all_numbers() {
         let case = Case::random(&mut rng);
         let minimum = solved(&case.ufm().with_widths(&[7]).unwrap());
         let objective = case.objective(7);
-        let point = minimum.explicit(&Basis::Random(1)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 1)).unwrap();
         let (layer, features) = (&point.head().weights()[0], point.features().unwrap());
         let means = point.class_means().unwrap();
         let bias = point.head().bias().cloned();

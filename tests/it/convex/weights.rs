@@ -25,7 +25,7 @@ fn no_descent_ends_below_the_bound_of_the_weighted_squared_loss() {
         let bound = minimum.lower_bound().unwrap();
         assert!(found >= bound * (1.0 - 1e-14), "{found:e} < {bound:e}: {case:?}");
         assert!(found <= minimum.loss() * (1.0 + 1e-8), "{found:e}: {case:?}, {minimum:?}");
-        let point = minimum.explicit(&Basis::Random(2)).unwrap();
+        let point = minimum.explicit(&random_basis(&minimum, 2)).unwrap();
         let zeros = DVector::zeros(dimension);
         let bias = point.head().bias().unwrap_or(&zeros);
         let layer = &point.head().weights()[0];
@@ -98,7 +98,8 @@ fn weights_and_margins_tell_which_class_is_which() {
     };
     let models: [Model<'_>; 3] = [&convex, &nonnegative, &margins];
     for model in models {
-        let trained = model(&weights).explicit(&Basis::Random(4)).unwrap();
+        let minimum = model(&weights);
+        let trained = minimum.explicit(&random_basis(minimum.as_ref(), 4)).unwrap();
         let features = trained.features().unwrap();
         let labels = counts().labels().unwrap();
         let data = Features::from_sample_columns(&features).unwrap();

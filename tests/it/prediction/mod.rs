@@ -22,12 +22,13 @@ use neural_collapse::models::soft_labels::SparseLabels;
 use neural_collapse::objective::Objective;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{
-    Basis, ClassCounts, ExplicitPoint, Features, LayerPeeled, Prediction, Regularization, Seli, Ufm,
+    ClassCounts, ExplicitPoint, Features, LayerPeeled, Prediction, Regularization, Seli, Ufm,
 };
 use proptest::prelude::*;
 
 use crate::architecture::{Shadows, sources};
 use crate::contrastive::Unit;
+use crate::support::bases::{random_basis, random_nonnegative_basis};
 use crate::support::strategies::config;
 use data_term::Held;
 use subject::{Subject, assert_close};
@@ -35,7 +36,7 @@ use subject::{Subject, assert_close};
 /// Holds every answer of a prediction against its explicit matrices.
 fn check(subject: &Subject<'_>) {
     unanswered::check(subject.kind, &subject.name, subject.prediction);
-    let point = subject.prediction.explicit(&Basis::Random(7)).unwrap();
+    let point = subject.prediction.explicit(&random_basis(subject.prediction, 7)).unwrap();
     first_order::check(subject, point.head(), &point.features().unwrap());
     check_measured(subject, &point);
     check_model(subject);
@@ -90,7 +91,7 @@ fn check_contrastive(minimum: &UnitMinimum) {
     unanswered::check(kind, name, prediction);
     check_model(&subject);
     answers::check_bound(name, prediction);
-    let means = minimum.class_means(&Basis::Random(7)).unwrap();
+    let means = minimum.class_means(&random_nonnegative_basis(prediction, 7)).unwrap();
     answers::check_classes(name, prediction, None, &means);
     let Held::Labels(labels) = &subject.held else { panic!("{name} has classes") };
     let features = means.select_columns(labels);
@@ -121,7 +122,7 @@ fn check_sparse_labels(problem: &SparseLabels) {
     subject.multipliers_within = 1e-4;
     check(&subject);
     // The matrices have the logits, and the features their Gram matrix.
-    let point = smallest.explicit(&Basis::Random(7)).unwrap();
+    let point = smallest.explicit(&random_basis(&smallest, 7)).unwrap();
     let features = point.distinct_features();
     let logits = &point.head().weights()[0] * features;
     assert!((logits - smallest.logits()).amax() < 1e-11, "{problem:?}");
@@ -138,7 +139,7 @@ fn turned_features_are_not_stationary() {
     let decays = || Regularization::new(&[2e-3], 1e-3).unwrap();
     let of = |kind, prediction: &dyn Prediction, angle: f64| {
         let subject = Subject::of_classes(kind, prediction);
-        let point = prediction.explicit(&Basis::Random(7)).unwrap();
+        let point = prediction.explicit(&random_basis(prediction, 7)).unwrap();
         let turned = |angle: f64| {
             let mut features = point.features().unwrap();
             let (first, second) = (features.row(0).into_owned(), features.row(1).into_owned());

@@ -5,6 +5,7 @@
 //! Nothing here uses the formulas of the library, only its plain input types, so that a mistake in
 //! the library cannot hide by being made twice.
 
+pub mod bases;
 pub mod cross_entropy;
 pub mod kernels;
 pub mod lbfgs;
