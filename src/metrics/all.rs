@@ -26,7 +26,7 @@ use crate::problem::head::LinearHead;
 /// Every metric that needs no target. What is not defined, such as the angle of a vector that is zero, is `None` and
 /// fails nothing else.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AllMetrics {
     /// [`nc1`](crate::metrics::nc1).

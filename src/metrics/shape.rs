@@ -173,7 +173,7 @@ pub fn log_energy(vectors: &ClassVectors<'_>) -> Result<Spread> {
 
 /// All that is told of the shape that a vector for each class makes; what is not defined is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Shape {
     /// [`norm_spread`].

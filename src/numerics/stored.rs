@@ -68,3 +68,22 @@ pub(crate) mod matrices {
         matrices.map_err(serde::de::Error::custom)
     }
 }
+
+/// Numbers that may be infinite, for `with`: infinity, which JSON has no number for, is none.
+pub(crate) mod unbounded {
+    use super::{Deserialize, Serialize};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is that of serde")]
+    pub(crate) fn serialize<S: serde::Serializer>(
+        number: &f64,
+        serializer: S,
+    ) -> core::result::Result<S::Ok, S::Error> {
+        (*number != f64::INFINITY).then_some(*number).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> core::result::Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+    }
+}

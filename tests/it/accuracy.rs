@@ -312,11 +312,11 @@ fn critical_imbalance() -> Worst {
         let minority: u64 = number(&row, "minority_classes");
         let size: u64 = number(&row, "minority_samples");
         let ratio = critical_imbalance_ratio(majority, minority, size, &regularization).unwrap();
-        // R* K_A = N*/n_B − K_B: the subtraction may cancel.
+        // ρ* K_A = N*/n_B − K_B: the subtraction may cancel.
         let total = number::<f64>(&row, "critical_total") / size as f64;
         let condition = total / (total - minority as f64).abs();
         let error = ulps(ratio, &row["critical_ratio"]) / (condition / 2.0).max(1.0);
-        worst.record("R*", 8.0, error, &|| format!("M = {}, n_B = {size}", row["depth"]));
+        worst.record("ρ*", 8.0, error, &|| format!("M = {}, n_B = {size}", row["depth"]));
     }
     worst
 }

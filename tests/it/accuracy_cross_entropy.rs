@@ -85,7 +85,7 @@ fn problems() -> Worst {
         };
         record("u", ufm.strength(), "strength", 1.0);
         record("α", etf.margin(), "alpha", of_alpha);
-        record("t", etf.energies()[0].0, "energy", of_alpha);
+        record("energy", etf.energies()[0].0, "energy", of_alpha);
         record("loss", etf.loss(), "loss", 1.0);
         let squared = |layer: usize| etf.singular_values(layer..=layer).unwrap()[0].value.powi(2);
         record("σ(W₁)²", squared(1), "first_squared", of_alpha);

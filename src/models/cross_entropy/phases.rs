@@ -40,6 +40,7 @@ pub struct Phase {
     /// before.
     pub from: f64,
     /// The largest strength: infinity for the last phase, in which everything is zero.
+    #[cfg_attr(feature = "serde", serde(with = "crate::numerics::stored::unbounded"))]
     pub to: f64,
     depth: usize,
 }
