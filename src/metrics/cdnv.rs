@@ -34,9 +34,8 @@ pub struct Cdnv {
 /// ```
 ///
 /// Unlike [`nc1`](crate::metrics::nc1) it gives every pair of classes, not every direction, the same weight, and it
-/// needs no inverse. Pairs of
-/// classes with exactly equal means are counted apart; means that merely should be equal give huge
-/// values, which [`largest`](Cdnv::largest) shows. Every pair is visited, in O(K² d) operations and
+/// needs no inverse. Pairs of classes with exactly equal means are counted apart; means that merely should be equal
+/// give huge values, which [`largest`](Cdnv::largest) shows. Every pair is visited, in O(K² d) operations and
 /// without a K×K matrix. `statistics` are usually those of `data`.
 ///
 /// # Errors

@@ -6,10 +6,10 @@ use crate::measure::class_vectors::ClassVectors;
 /// NC3 as self-duality: the distance between classifier and class means, each divided by its norm.
 ///
 /// ```math
-/// ‖ Wᵀ/‖W‖ − M/‖M‖ ‖    (Frobenius norms)
+/// ‖ Wᵀ/‖W‖ − A/‖A‖ ‖    (Frobenius norms)
 /// ```
 ///
-/// W is the classifier, for a deep head the product of the layers after the features in question, and M
+/// W (K×d) is the classifier, for a deep head the product of the layers after the features in question, and A (d×K)
 /// has the class means as columns, centered in the source
 /// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). It is a distance, between 0
 /// and 2; the source's figure 5 shows its square. Unlike [`nc3`](crate::metrics::nc3) it needs no target, but both
@@ -48,11 +48,12 @@ pub fn self_duality(means: &ClassVectors<'_>, classifier: &ClassVectors<'_>) -> 
 /// NC3 class by class: the cosine between the classifier and the mean of each class.
 ///
 /// ```math
-/// ⟨w_k, m_k⟩ / (‖w_k‖ ‖m_k‖)
+/// ⟨w_k, a_k⟩ / (‖w_k‖ ‖a_k‖)
 /// ```
 ///
 /// All are 1 if the network is self-dual; a [`Spread::of`](crate::metrics::Spread::of) them with a small
-/// deviation but a mean below 1 is *uniform* duality. W and the means are those of [`self_duality`].
+/// deviation but a mean below 1 is *uniform* duality. w_k is the k-th row of W and a_k the k-th column of A, both as in
+/// [`self_duality`].
 ///
 /// # Errors
 /// [`Error::Shape`] if the two have different numbers of classes or dimensions, [`Error::ZeroVector`] if

@@ -17,10 +17,8 @@ use crate::problem::head::LinearHead;
 /// Σ_W = 1/N ΣₖΣᵢ (h_ki − h_k)(h_ki − h_k)ᵀ,    Σ_B = 1/K Σₖ (h_k − h_G)(h_k − h_G)ᵀ
 /// ```
 ///
-/// † is the pseudo-inverse. Papyan, Han & Donoho, *Prevalence of neural collapse* (PNAS 2020); in this
-/// form Dang et al. (ICML 2023, C.1.1). The trace is computed as
-/// 1/N ΣₖΣᵢ ‖B†(h_ki − h_k)‖² with
-/// B = \[h_k − h_G\]/√K from the deviations themselves, in N·d·min(K, d) operations and without a d×d
+/// h_k is the mean of class k, h_G the mean of all samples and † the pseudo-inverse. The trace is computed as
+/// 1/N ΣₖΣᵢ ‖B†(h_ki − h_k)‖² with B = \[h_k − h_G\]/√K from the deviations themselves, in N·d·min(K, d) operations and without a d×d
 /// matrix: deviations of 10⁻¹² of the means give as accurate a number as large ones, and if all are
 /// zero so is NC1.
 ///
@@ -58,6 +56,9 @@ use crate::problem::head::LinearHead;
 /// assert!((nc1.value - (0.1_f64.powi(2) + 0.1_f64.powi(2)) / 4.0 / 2.0).abs() < 1e-15);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// Source: Papyan, Han & Donoho, *Prevalence of neural collapse* (PNAS 2020); in this form Dang et al. (ICML 2023),
+/// C.1.1.
 pub fn nc1<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,

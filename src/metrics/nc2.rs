@@ -10,7 +10,8 @@ use crate::problem::head::LinearHead;
 /// NC2ₘ = ‖ LLᵀ/‖LLᵀ‖ − Θ/‖Θ‖ ‖,    L = W_M⋯W_(M−m+1)    (Frobenius norms).
 /// ```
 ///
-/// The target Θ is I for NC2ᴼᶠ, I − 11ᵀ/K for NC2ᴱᵀᶠ and diag(x_k^m) for NC2ᴳᴼᶠ: take
+/// L is K×d. The target Θ (K×K) is I for NC2ᴼᶠ, I − 11ᵀ/K for NC2ᴱᵀᶠ and diag(x_k^m) for NC2ᴳᴼᶠ, x_k the minimizer of
+/// the [`Potential`](crate::Potential) in the direction of class k: take
 /// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
 /// [`Prediction::trailing_gram`](crate::Prediction::trailing_gram) for the same m. Of a family,
 /// the nearest member counts.

@@ -16,7 +16,7 @@ use crate::problem::head::LinearHead;
 /// ([`ClassStatistics::class_means`](crate::ClassStatistics::class_means)), centered in its authors' code for
 /// balanced classes
 /// ([`ClassStatistics::centered_means`](crate::ClassStatistics::centered_means)). The target Θ is I for
-/// NC3ᴼᶠ, I − 11ᵀ/K for NC3ᴱᵀᶠ and diag(x_k^M/(x_k^M + 1)) for NC3ᴳᴼᶠ: take
+/// NC3ᴼᶠ, I − 11ᵀ/K for NC3ᴱᵀᶠ and diag(x_k^M/(x_k^M + 1)) for NC3ᴳᴼᶠ, x_k as in [`nc2`](crate::metrics::nc2): take
 /// [`ClassMatrix::orthogonal_frame`], [`ClassMatrix::simplex_etf`] or, in general, the prediction
 /// [`Prediction::class_outputs`](crate::Prediction::class_outputs). Of a family, the nearest
 /// member counts.

@@ -42,8 +42,7 @@ pub struct Nc4 {
 ///
 /// and the accuracy of both rules, over all samples and by class.
 ///
-/// Papyan, Han & Donoho, *Prevalence of neural collapse* (PNAS 2020), who count the disagreements; the
-/// bias is part of the decision. On a tie both rules decide for the class with the lowest number,
+/// The bias is part of the decision. On a tie both rules decide for the class with the lowest number,
 /// as NumPy and PyTorch do; so two classes with equal means and equal weights count as agreeing.
 /// Everything is computed in `f64`; distances are compared without forming the large squares that
 /// a common mean of all features would give.
@@ -68,6 +67,8 @@ pub struct Nc4 {
 /// assert_eq!(nc4.classes[0].map(|class| class.head_accuracy), Some(0.5));
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// Source: Papyan, Han & Donoho, *Prevalence of neural collapse* (PNAS 2020), (NC4), who count the disagreements.
 pub fn nc4<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     statistics: &ClassStatistics,

@@ -81,6 +81,8 @@ pub fn nrc1_estimate<T: Scalar>(
 /// assert!(found.standard_error > 0.0 && found.standard_error < 0.1);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// Source: as [`nrc1_estimate`].
 pub fn nrc2_estimate<T: Scalar>(
     features: &Features<'_, T>,
     head: &LinearHead,
@@ -111,6 +113,8 @@ pub fn nrc2_estimate<T: Scalar>(
 /// assert!(found.value > 0.0 && found.standard_error < found.value);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
+///
+/// Source: as [`nrc1_estimate`].
 pub fn nrc3_estimate(
     targets: &DMatrix<f64>,
     head: &LinearHead,

@@ -1,0 +1,1 @@
+"""The pictures that `neuralcollapse.plotting` puts together."""
