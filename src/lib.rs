@@ -42,7 +42,7 @@
 //! minimum for its weight decays:
 //!
 //! ```
-//! use nalgebra::dmatrix;
+//! use neural_collapse::nalgebra::{self, dmatrix};
 //! use neural_collapse::{ClassCounts, Features, LinearHead, Regularization, Ufm, audit};
 //!
 //! let features = [1.9_f32, 0.1, 2.1, -0.1, 0.0, 1.9, 0.0, 2.1]; // four samples in two dimensions
@@ -73,17 +73,7 @@
 //! | [`error`] | the error type, with places and values as data |
 //!
 //! Matrices are those of [nalgebra](https://nalgebra.org) 0.35, which is re-exported as [`nalgebra`] with its macros. These
-//! expand to paths that begin with `nalgebra`, so that the name has to be there, too:
-//!
-//! ```
-//! use neural_collapse::LinearHead;
-//! use neural_collapse::nalgebra::{self, dmatrix};
-//!
-//! let head = LinearHead::new(vec![dmatrix![1.0, 0.0, 0.0; 0.0, 1.0, 0.0]], None)?;
-//! assert_eq!((head.classes(), head.feature_dimension()), (2, 3));
-//! # Ok::<(), neural_collapse::Error>(())
-//! ```
-//!
+//! expand to paths that begin with `nalgebra`, which is why the example above names it beside `dmatrix!`.
 //! No input makes this crate panic, and it prints nothing.
 //! The derivations, the list of metrics and the measured accuracy are in the folder
 //! `docs` of the repository (`theory.md`, `metrics.md`, `accuracy.md`).

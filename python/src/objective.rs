@@ -63,10 +63,10 @@ pub(crate) fn balancedness<'py>(
     let (depth, weight_decay) = (Some(head.depth()), Some(weight_decay));
     let given =
         Given { depth, weight_decay, feature_decay: Some(feature_decay), ..Given::default() };
-    let decays = given.regularization(py)?;
+    let regularization = given.regularization(py)?;
     let features = Features::new(features)?;
     let found = of_rows!(features, |rows| watched(py, progress, |monitor| {
-        balancedness_with(&rows?, &head, &decays, monitor)
+        balancedness_with(&rows?, &head, &regularization, monitor)
     }))?;
     Ok(list_to_numpy(py, &found))
 }
@@ -100,10 +100,11 @@ pub(crate) fn least_squares_split<'py>(
         bias: treated.as_ref(),
         ..Given::default()
     };
-    let decays = given.regularization(py)?;
+    let regularization = given.regularization(py)?;
     let samples = Samples::new(features, labels, Some(head.classes()), None)?;
     let scatter = scatter_of(py, &samples, progress)?;
-    let split = py.detach(|| LeastSquaresSplit::new(&scatter, &head, &decays)).or_raise(py)?;
+    let split =
+        py.detach(|| LeastSquaresSplit::new(&scatter, &head, &regularization)).or_raise(py)?;
     let found = PyDict::new(py);
     found.set_item("within_classes", split.within_classes)?;
     found.set_item("class_means", split.class_means)?;

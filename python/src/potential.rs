@@ -112,7 +112,13 @@ pub(crate) fn critical_imbalance_ratio(
     feature_decay: f64,
     depth: usize,
 ) -> PyResult<f64> {
-    let decays = Regularization::uniform(depth, weight_decay, feature_decay).or_raise(py)?;
-    squared::critical_imbalance_ratio(majority_classes, minority_classes, minority_size, &decays)
-        .or_raise(py)
+    let regularization =
+        Regularization::uniform(depth, weight_decay, feature_decay).or_raise(py)?;
+    squared::critical_imbalance_ratio(
+        majority_classes,
+        minority_classes,
+        minority_size,
+        &regularization,
+    )
+    .or_raise(py)
 }

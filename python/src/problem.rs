@@ -189,8 +189,9 @@ impl Given<'_, '_> {
             }
         }
         let weight = vector(weight, "pytorch_weight")?;
-        let decays = self.regularization(py)?;
-        let ufm = ConvexUfm::pytorch(counts, &weight, self.label_smoothing, decays).or_raise(py)?;
+        let regularization = self.regularization(py)?;
+        let ufm = ConvexUfm::pytorch(counts, &weight, self.label_smoothing, regularization)
+            .or_raise(py)?;
         Ok(Recipe::Convex(match &self.widths {
             Some(widths) => ufm.with_widths(widths).or_raise(py)?,
             None => ufm,

@@ -220,9 +220,9 @@ pub(crate) fn audit_regression<'py>(
         bias: treated.as_ref(),
         ..Given::default()
     };
-    let decays = given.regularization(py)?;
+    let regularization = given.regularization(py)?;
     let found = of_rows!(features, |rows| watched(py, progress, |monitor| {
-        measured(&rows?, &targets, &head, &decays, monitor)
+        measured(&rows?, &targets, &head, &regularization, monitor)
     }));
     found.map(RegressionAudit)
 }

@@ -54,8 +54,8 @@ impl SoftLabels {
         let given = Given { weight_decay, feature_decay, bias, ..Given::default() };
         let (labels, samples) =
             (rows_as_columns(labels, "labels")?, self::samples(samples, "samples")?);
-        let decays = given.regularization(py)?;
-        let mut ufm = ConvexUfm::soft_labels(labels, &samples, decays).or_raise(py)?;
+        let regularization = given.regularization(py)?;
+        let mut ufm = ConvexUfm::soft_labels(labels, &samples, regularization).or_raise(py)?;
         if let Some(weights) = &label_weights {
             ufm = ufm.with_label_weights(weights).or_raise(py)?;
         }
