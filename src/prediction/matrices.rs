@@ -6,8 +6,6 @@ use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::numerics::linalg::{check_memory, product, svd_thin, transposed};
 use crate::prediction::explicit::Basis;
-#[cfg(feature = "serde")]
-use crate::prediction::stored::{StoredDirections, StoredMatrices};
 use crate::prediction::{Prediction, answered};
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
@@ -29,7 +27,8 @@ use crate::problem::head::LinearHead;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "StoredMatrices", into = "StoredMatrices"))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::prediction::stored::StoredMatrices"))]
+#[cfg_attr(feature = "serde", serde(into = "crate::prediction::stored::StoredMatrices"))]
 #[non_exhaustive]
 pub struct Matrices {
     /// W₁, …, W_M and b; `None` where no matrices that attain the minimum are known.
@@ -52,7 +51,8 @@ pub struct Matrices {
 /// tells it: the decomposition is that of W_M⋯W₁H̄ diag(√n) = U diag(σ) Vᵀ.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "StoredDirections", into = "StoredDirections"))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::prediction::stored::StoredDirections"))]
+#[cfg_attr(feature = "serde", serde(into = "crate::prediction::stored::StoredDirections"))]
 #[non_exhaustive]
 pub struct OutputDirections {
     /// U, K×K, a column for each direction.

@@ -71,6 +71,8 @@ mod soft_labels;
 #[cfg(feature = "serde")]
 mod stored_problems;
 #[cfg(feature = "serde")]
+mod stored_refusals;
+#[cfg(feature = "serde")]
 mod stored_types;
 mod streaming;
 mod support;
