@@ -10,6 +10,7 @@ pub use features::Features;
 pub use labeled_features::LabeledFeatures;
 pub use pooled::PooledScatter;
 pub use statistics::ClassStatistics;
+pub use unit_length::normalize_samples;
 pub use variances::{ClassVariances, VariancePart};
 
 pub(crate) mod center;
@@ -31,6 +32,7 @@ mod split_mean;
 pub(crate) mod statistics;
 #[cfg(feature = "serde")]
 mod stored;
+mod unit_length;
 pub(crate) mod variances;
 pub(crate) mod version;
 #[cfg(feature = "serde")]

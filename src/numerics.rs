@@ -19,4 +19,5 @@ pub(crate) mod simd;
 pub(crate) mod squares;
 #[cfg(feature = "serde")]
 pub(crate) mod stored;
+pub(crate) mod unit_length;
 pub(crate) mod wright_omega;

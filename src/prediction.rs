@@ -75,6 +75,11 @@ pub trait Prediction: Debug + Send + Sync {
     /// The widths d₁, …, d_M, or `None` if they are unlimited.
     fn widths(&self) -> Option<&[usize]>;
 
+    /// R = min(K, d₁, …, d_M), the largest rank that the widths leave to the outputs without the bias.
+    fn rank_limit(&self) -> usize {
+        self.widths().into_iter().flatten().copied().fold(self.classes(), usize::min)
+    }
+
     /// Name of the geometry.
     fn geometry(&self) -> Geometry;
 

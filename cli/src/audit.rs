@@ -8,17 +8,17 @@ use neural_collapse::measure::FeatureEnergy;
 use neural_collapse::metrics::Nc1Options;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::low_rank::Search;
-use neural_collapse::problem::TrainingObjective;
 use neural_collapse::{Audit, ClassCounts, ClassStatistics, Error, LinearHead};
 
 use crate::arguments::{AuditArguments, Metrics, SearchArguments};
 use crate::error::CliError;
-use crate::input::{Batch, DataSet, Facts, Head, MeasuredNetwork};
+use crate::input::{Batch, DataSet, Facts, MeasuredNetwork};
 use crate::layers::MeasuredLayers;
 use crate::negatives::Negatives;
 use crate::outside::OutOfDistribution;
-use crate::penalties::{Penalties, Resolved};
 use crate::progress::Progress;
+use crate::stated::StatedTraining;
+use crate::training::Training;
 
 /// Class means of so many numbers d·K get standard errors unasked. They take class means of up to 64 parts of the samples
 /// and a third pass over the metrics: some 0.1 s and 15 MB at this size, and beyond it more than the rest of the audit.
@@ -36,7 +36,7 @@ pub(crate) struct AuditedNetwork {
     /// The model that predicts it.
     pub(crate) model: Option<AnyModel>,
     /// What is known of its training.
-    pub(crate) training: Resolved,
+    pub(crate) training: Training,
     /// How the files were understood.
     pub(crate) facts: Facts,
     /// A name for each class.
@@ -57,9 +57,6 @@ impl AuditedNetwork {
         let MeasuredNetwork { data, means, outside, layers, head, label_names, mut facts } =
             network;
         let layers = MeasuredLayers::new(layers, &data, progress)?;
-        let Head { file, weights, bias, penalties, .. } = head;
-        let file = file.display().to_string();
-        let head = LinearHead::new(weights, bias).map_err(CliError::in_file(&file))?;
         let all_metrics = arguments.metrics == Metrics::All;
         let passes = Passes {
             data: &data,
@@ -73,7 +70,7 @@ impl AuditedNetwork {
             search: &arguments.search,
             progress,
         };
-        let measured = passes.measure(&head, &penalties)?;
+        let measured = passes.measure(&head.linear, &head.stated)?;
         let Measured { measurement, training, model, labels } = measured;
         if training.loss.is_some_and(|loss| arguments.search.is_in_vain(loss)) {
             facts.assumptions.push(SEARCHED_IN_VAIN.into());
@@ -113,14 +110,14 @@ const SEARCHED_IN_VAIN: &str = "--search is left aside: nothing is searched for 
 /// A network as it was measured, and the model that predicts it, or why there is none.
 struct Measured {
     measurement: Measurement,
-    training: Resolved,
+    training: Training,
     model: Result<AnyModel, String>,
     labels: u64,
 }
 
 /// The model of a training, or why there is none.
 fn model(
-    training: &Resolved,
+    training: &Training,
     head: &LinearHead,
     counts: ClassCounts,
     (search, progress): (Option<Search>, &Progress),
@@ -132,12 +129,7 @@ fn model(
             return Ok(Err(reason.clone().unwrap_or_else(unknown)));
         }
     };
-    let widths = head.widths();
-    let model = match search {
-        Some(search) => AnyModel::searched(objective, counts, Some(&widths), &search, progress),
-        None => AnyModel::new(objective, counts, Some(&widths)),
-    };
-    match model {
+    match AnyModel::new_with(objective, counts, Some(&head.widths()), search.as_ref(), progress) {
         Ok(model) => Ok(Ok(model)),
         Err(error @ Error::NoClosedForm { .. }) => {
             let instead = training.loss.map(|loss| format!("; {}", loss.instead(objective)));
@@ -163,21 +155,21 @@ struct Passes<'a> {
 
 impl Passes<'_> {
     /// The first pass counts and adds up the samples of each class, the second measures around the class means.
-    fn measure(&self, head: &LinearHead, penalties: &Penalties) -> Result<Measured, CliError> {
+    fn measure(&self, head: &LinearHead, stated: &StatedTraining) -> Result<Measured, CliError> {
         let Self { data, means, all_metrics, standard_errors, nc1, search, progress } = *self;
         let name = data.name();
         let in_file = || CliError::in_file(&name);
         let source = means.unwrap_or(data);
         progress.start_passes((source.samples() + data.samples()) as u64);
         let FirstPass { statistics, energy, negatives } = first_pass(source, progress)?;
-        let negatives = penalties.labels.nonnegative_features.then(|| negatives.contradiction());
+        let negatives = stated.labels.nonnegative_features.then(|| negatives.contradiction());
         let training = match negatives.flatten() {
-            None => penalties.resolve(head, &energy)?,
+            None => Training::new(stated, head, &energy)?,
             // Loss and gradient are those without the constraint, and nothing is predicted.
-            contradiction => Resolved {
-                missing: contradiction,
-                ..penalties.clone().with_features_of_any_sign().resolve(head, &energy)?
-            },
+            contradiction => {
+                let stated = stated.clone().with_features_of_any_sign();
+                Training { missing: contradiction, ..Training::new(&stated, head, &energy)? }
+            }
         };
         let counts = statistics.class_counts().map_err(in_file())?;
         let search = (search.search(counts.classes()), progress);
@@ -192,10 +184,7 @@ impl Passes<'_> {
             .with_features_squared(energy.total())
             .with_predicted_rank(rank.transpose().map_err(in_file())?.flatten())
             .with_other_samples(means.is_some());
-        // A margin has no value, and a training objective none on other samples.
-        let evaluated =
-            |objective: &&TrainingObjective| means.is_none() && !objective.is_constraint();
-        if let Some(objective) = training.objective.as_ref().filter(evaluated) {
+        if let Some(objective) = &training.objective {
             options = options.with_objective(objective.clone());
         }
         progress.start_pass("deviations");

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_recognised() {
+    fn sources_are_recognized() {
         assert_eq!("@-".parse(), Ok(CountsSource::StandardInput));
         assert_eq!("@a.txt".parse(), Ok(CountsSource::File("a.txt".into())));
         assert!("@".parse::<CountsSource>().is_err());

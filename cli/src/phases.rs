@@ -7,10 +7,15 @@ use neural_collapse::models::diagrams::{DepthPhases, MergingLimit, PhaseDiagram}
 use crate::error::CliError;
 use crate::pictures::{self, Column, Ink, Picture, Thresholds};
 use crate::plot::{MOST_CURVES, refused};
+use crate::progress::Progress;
 
 /// The phase diagram of a model.
-pub(crate) fn phase_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
-    match PhaseDiagram::new(model, &()) {
+pub(crate) fn phase_of(
+    model: &AnyModel,
+    ink: Ink,
+    progress: &Progress,
+) -> Result<Picture, CliError> {
+    match PhaseDiagram::new(model, progress) {
         Ok(PhaseDiagram::Survival { limits, imbalance }) => {
             let named = limits.into_iter().map(|limit| (surviving(limit.surviving), limit.points));
             Ok(pictures::thresholds(

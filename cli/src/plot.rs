@@ -9,6 +9,7 @@ use neural_collapse::{Basis, Bias, ClassCounts, Error, GlobalMinimum, Potential,
 
 use crate::error::CliError;
 use crate::pictures::{self, Arrows, Curve, Ink, Picture, Spectrum};
+use crate::progress::Progress;
 use crate::tables::{capitalized, shortest_number};
 
 /// Matrices of more classes are not made for a picture.
@@ -148,7 +149,11 @@ fn spread(values: &[SingularValue]) -> Vec<f64> {
 }
 
 /// Norms of the classes over the imbalance.
-pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
+pub(crate) fn collapse_of(
+    model: &AnyModel,
+    ink: Ink,
+    progress: &Progress,
+) -> Result<Picture, CliError> {
     let AnyModel::Squared(minimum) = model else {
         let reason = "classes collapse one by one under the squared loss (--loss mse)";
         return Err(refused("collapse", reason.into()));
@@ -158,7 +163,7 @@ pub(crate) fn collapse_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErro
         return Err(refused("collapse", reason.into()));
     }
     let counts = counts_of(minimum)?;
-    let found = MinorityCollapse::new(minimum, MOST_CURVES, &())?;
+    let found = MinorityCollapse::new(minimum, MOST_CURVES, progress)?;
     let name = |class: &ClassNorms| match counts.is_balanced() {
         true => format!("class {}", class.class),
         false => format!("class {} (now n = {})", class.class, class.count),

@@ -1,7 +1,7 @@
 //! The decays of the objective from what training code states.
 
-use neural_collapse::Error;
 use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss};
+use neural_collapse::{Bias, Error};
 
 use crate::error::CliError;
 use crate::loss::Loss;
@@ -37,6 +37,14 @@ impl Rates {
         match self.beside {
             Some(loss) => loss.weight_decay(rate, classes),
             None => Ok(rate),
+        }
+    }
+
+    /// The treatment of the bias, with the decay of the objective.
+    pub(crate) fn bias(self, bias: Bias, classes: usize) -> Result<Bias, Error> {
+        match bias {
+            Bias::Regularized(rate) => self.weight_decay(rate, classes).map(Bias::Regularized),
+            Bias::None | Bias::Unregularized => Ok(bias),
         }
     }
 

@@ -1,14 +1,15 @@
 //! The audit of a network for regression.
 
-use neural_collapse::audit::{RegressionAudit, audit_regression};
-use neural_collapse::{Bias, Error, Features, LinearHead, Regularization};
+use neural_collapse::audit::{RegressionAudit, audit_regression_with};
+use neural_collapse::{Error, Features, LinearHead, Regularization};
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::input::{Request, read_regression};
 use crate::loss::Loss;
-use crate::penalties::{Decay, Penalties, spread};
+use crate::progress::Progress;
 use crate::report::{SCHEMA_VERSION, print};
+use crate::stated::StatedTraining;
 use crate::tables::{Cell, plain_table, wrap};
 
 /// The JSON object of `audit --targets`.
@@ -25,33 +26,43 @@ struct RegressionReport {
 
 /// Audits a network whose targets are the array `targets`, and prints what is found.
 pub(crate) fn audit_targets(request: &Request, targets: &str, json: bool) -> Result<(), CliError> {
+    let report = measure(request, targets, &Progress::start("reading"))?;
+    print(json, &report, || report.to_text())?;
+    Ok(())
+}
+
+/// Everything up to the printing, and with it the progress, has come to its end when this returns.
+fn measure(
+    request: &Request,
+    targets: &str,
+    progress: &Progress,
+) -> Result<RegressionReport, CliError> {
     let network = read_regression(request, targets)?;
     let file = network.head.file.display().to_string();
     let in_file = |error: Error| CliError::in_file(&file)(error);
-    let (samples, outputs) = (network.features.ncols(), network.head.outputs());
-    check(&network.head.penalties)?;
-    let regularization = regularization(&network.head.penalties, &network)?;
-    let head = LinearHead::new(network.head.weights, network.head.bias).map_err(in_file)?;
+    let (head, stated) = (&network.head.linear, &network.head.stated);
+    let (samples, outputs) = (network.features.ncols(), head.classes());
+    check(stated)?;
+    let regularization = regularization(stated, head, samples as u64)?;
     let features = Features::from_sample_columns(&network.features).map_err(in_file)?;
-    let audit =
-        audit_regression(&features, &network.targets, &head, &regularization).map_err(in_file)?;
-    let report = RegressionReport {
+    let targets = &network.targets;
+    let audit = audit_regression_with(&features, targets, head, &regularization, progress);
+    let audit = audit.map_err(in_file)?;
+    Ok(RegressionReport {
         schema_version: SCHEMA_VERSION,
         loss_function: "mse",
         samples,
         outputs,
         loss_gap: audit.loss_gap(),
         audit,
-    };
-    print(json, &report, || report.to_text())?;
-    Ok(())
+    })
 }
 
 /// Refuses what the metadata say of another training than that with the plain squared loss.
-fn check(penalties: &Penalties) -> Result<(), CliError> {
-    penalties.rates.check(Loss::Mse)?;
-    let is_other = penalties.loss.is_some_and(|loss| loss != Loss::Mse);
-    if is_other || penalties.labels.has_labels() || penalties.labels.nonnegative_features {
+fn check(stated: &StatedTraining) -> Result<(), CliError> {
+    stated.rates.check(Loss::Mse)?;
+    let is_other = stated.loss.is_some_and(|loss| loss != Loss::Mse);
+    if is_other || stated.labels.has_labels() || stated.labels.nonnegative_features {
         let reason = "regression is covered with the plain squared loss, but the metadata `loss_function`, \
                       `class_weights`, `label_smoothing` or `nonnegative_features` tell of another one";
         return Err(CliError::Argument { name: "--targets".into(), reason: reason.into() });
@@ -59,38 +70,19 @@ fn check(penalties: &Penalties) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The decays of the squared loss, all of which have to be given.
+/// The regularization, all decays of which have to be given.
 fn regularization(
-    penalties: &Penalties,
-    network: &crate::input::RegressionNetwork,
+    stated: &StatedTraining,
+    head: &LinearHead,
+    samples: u64,
 ) -> Result<Regularization, CliError> {
-    let missing = || {
-        CliError::Argument {
+    let known = stated.regularization(head, samples)?.known();
+    known.ok_or_else(|| CliError::Argument {
         name: "--targets".into(),
         reason: "the decays have to be known: --weight-decay and --feature-decay as numbers, or the metadata `lambda_w` \
                  and `lambda_h`"
             .into(),
-    }
-    };
-    let (outputs, samples) = (network.head.outputs(), network.features.ncols() as u64);
-    let decays = penalties.weight_decays.as_deref().ok_or_else(missing)?;
-    let decays = spread("the weight decays", decays, network.head.weights.len())?;
-    let weight = |decay: Decay| {
-        let rate = decay.given().ok_or_else(missing)?;
-        Ok::<_, CliError>(penalties.rates.weight_decay(rate, outputs)?)
-    };
-    let decays = decays.into_iter().map(weight).collect::<Result<Vec<_>, _>>()?;
-    let rate = penalties.feature_decay.and_then(Decay::given).ok_or_else(missing)?;
-    let feature_decay = penalties.rates.feature_decay(rate, samples, outputs)?;
-    let bias = match (penalties.bias, &network.head.bias) {
-        (Some(Bias::Regularized(rate)), _) => {
-            Bias::Regularized(penalties.rates.weight_decay(rate, outputs)?)
-        }
-        (Some(bias), _) => bias,
-        (None, Some(_)) => Bias::Unregularized,
-        (None, None) => Bias::None,
-    };
-    Ok(Regularization::new(&decays, feature_decay)?.with_bias(bias)?)
+    })
 }
 
 impl RegressionReport {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use neural_collapse::models::AnyModel;
 
 use crate::arguments::{Arguments, AuditArguments, Kind, Metrics, PlotArguments};
 use crate::audit::AuditedNetwork;
@@ -13,7 +12,7 @@ use crate::error::CliError;
 use crate::input::read_network;
 use crate::page::{Rates, Seen, network_page, prediction_page, training_page};
 use crate::phases::phase_of;
-use crate::pictures::{Ink, Picture};
+use crate::pictures::Ink;
 use crate::plot::{collapse_of, potential_of, spectrum_of, vectors_of};
 use crate::progress::Progress;
 use crate::trajectory::{Checkpoint, Row, Store, checkpoints};
@@ -141,22 +140,19 @@ pub(crate) fn write_plot(arguments: &PlotArguments) -> Result<(), CliError> {
     }
     let output = &arguments.output;
     let format = Format::of(output, arguments.kind)?;
-    let model = {
-        let progress = Progress::start("searching");
-        arguments.predict.model(&progress)?
-    };
-    let picture: fn(&AnyModel, Ink) -> Result<Picture, CliError> = match arguments.kind {
-        Kind::Vectors => vectors_of,
-        Kind::Spectrum => spectrum_of,
-        Kind::Phase => phase_of,
-        Kind::Collapse => collapse_of,
-        Kind::Potential => potential_of,
+    let progress = Progress::start("searching");
+    let model = arguments.predict.model(&progress)?;
+    let picture = match arguments.kind {
+        Kind::Vectors => vectors_of(&model, Ink::Own),
+        Kind::Spectrum => spectrum_of(&model, Ink::Own),
+        Kind::Phase => phase_of(&model, Ink::Own, &progress),
+        Kind::Collapse => collapse_of(&model, Ink::Own, &progress),
+        Kind::Potential => potential_of(&model, Ink::Own),
         Kind::Report => {
-            let page = prediction_page(&model, &command_line())?;
+            let page = prediction_page(&model, &command_line(), &progress)?;
             return write_file(output, page.as_bytes());
         }
-    };
-    let picture = picture(&model, Ink::Own)?;
+    }?;
     let bytes = match format {
         Format::Png => picture.into_png()?,
         Format::Svg | Format::Html => picture.into_svg().into_bytes(),

@@ -1,9 +1,8 @@
 //! The training objective of a measured network, and its decays.
 
 use nalgebra::DVector;
-use neural_collapse::audit;
 use neural_collapse::objective::{LeastSquaresSplit, ObjectiveSums, balancedness_with};
-use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss};
+use neural_collapse::problem::{CodedFeaturePenalty, CodedLoss, PartialRegularization};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -142,9 +141,9 @@ pub(crate) fn infer_decays<'py>(
             Err(_) => decay.extract()?,
         },
     };
-    let found = audit::infer_decays(&head, features_squared, &known, feature_decay);
-    let (layers, features) = found.or_raise(py)?;
-    Ok((list_to_numpy(py, &layers), features))
+    let known = PartialRegularization::new(&known, feature_decay);
+    let found = known.and_then(|known| known.inferred(&head, features_squared)).or_raise(py)?;
+    Ok((list_to_numpy(py, found.weight_decays()), found.feature_decay()))
 }
 
 /// The decay λ of the objective from the `weight_decay` that SGD or Adam was given beside a loss as PyTorch writes it:

@@ -383,9 +383,7 @@ impl Prediction {
                 other => problem.set_item("bias", other.to_string())?,
             }
             problem.set_item("widths", self.widths())?;
-            let narrowest = self.widths().unwrap_or_default().into_iter().min();
-            let limit = narrowest.map_or(self.classes(), |width| width.min(self.classes()));
-            problem.set_item("rank_limit", limit)?;
+            problem.set_item("rank_limit", self.minimum().rank_limit())?;
         }
         match objective {
             TrainingObjective::WeightedCrossEntropy {

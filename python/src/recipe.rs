@@ -108,10 +108,7 @@ fn labels_of_tag_sets(ufm: &MultiLabelUfm) -> neural_collapse::Result<Vec<usize>
 impl ClassRecipe {
     fn build(&self, monitor: &dyn Monitor) -> neural_collapse::Result<AnyModel> {
         let (counts, widths) = (self.counts.clone(), self.widths.as_deref());
-        match &self.search {
-            Some(search) => AnyModel::searched(&self.objective, counts, widths, search, monitor),
-            None => AnyModel::new(&self.objective, counts, widths),
-        }
+        AnyModel::new_with(&self.objective, counts, widths, self.search.as_ref(), monitor)
     }
 }
 

@@ -20,6 +20,28 @@ pub struct Compared<T> {
     pub predicted: Option<T>,
 }
 
+impl Compared<f64> {
+    /// (measured − predicted)/predicted; `None` where nothing, or nothing above zero, is predicted.
+    ///
+    /// ```
+    /// use neural_collapse::{Basis, ClassCounts, Features, Prediction, Regularization, Ufm, audit};
+    ///
+    /// let minimum = Ufm::new(ClassCounts::new(&[2, 1])?, Regularization::new(&[0.1], 0.1)?)?.global_minimum()?;
+    /// let network = minimum.explicit(&Basis::Standard)?;
+    /// let features = network.features()?;
+    /// let data = Features::from_sample_columns(&features)?.with_labels(&[0, 0, 1], 2)?;
+    /// let audit = audit(&data, network.head(), &minimum)?;
+    /// let norm = audit.classes[0].classifier_norm_squared;
+    /// assert!(norm.relative_difference().unwrap().abs() < 1e-14);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    #[must_use]
+    pub fn relative_difference(&self) -> Option<f64> {
+        let predicted = self.predicted.filter(|&predicted| predicted > 0.0)?;
+        Some((self.measured - predicted) / predicted)
+    }
+}
+
 /// One class of an [`Audit`](crate::Audit).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

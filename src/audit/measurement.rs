@@ -157,12 +157,12 @@ impl Measurement {
         self.feature_energy
     }
 
-    /// 1/K ‖W_M⋯W₁‖², the measured budget E_W of the layer-peeled model.
+    /// 1/K ‖W_M⋯W₁‖², the measured budget E_W of the layer-peeled model ([`LinearHead::weight_energy`]).
     ///
     /// # Errors
     /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if the product overflows.
     pub fn weight_energy(&self) -> Result<f64> {
-        Ok(self.head.product()?.norm_squared() / self.head.classes() as f64)
+        self.head.weight_energy()
     }
 
     /// All other metrics, if they were asked for.

@@ -191,7 +191,7 @@ impl<T: Scalar> AuditSums<T> {
         let (statistics, head) = (statistics.into(), head.into());
         let (objective, other) = (options.objective.as_ref(), options.other_samples);
         // First, as it checks that head and decays fit together.
-        let sums = objective.map(|objective| {
+        let sums = objective.filter(|_| !other).map(|objective| {
             objective_sums(&statistics, &head, objective, !options.without_balance)
         });
         let metrics =

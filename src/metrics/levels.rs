@@ -2,6 +2,7 @@
 
 mod between;
 mod collapsed;
+mod of_metric;
 mod shape;
 mod simulated;
 mod unstructured;

@@ -57,7 +57,7 @@ pub enum AnyModel {
 /// How much is spent on problems without a closed form.
 #[derive(Clone, Copy)]
 struct Effort<'a> {
-    search: Option<Search>,
+    search: Option<&'a Search>,
     monitor: &'a dyn Monitor,
 }
 
@@ -75,7 +75,7 @@ struct Penalized<'a> {
 
 impl AnyModel {
     /// The minimum of a training objective, for `counts` samples in the classes and, if they are limited, the
-    /// widths d₁, …, d_M. Nothing is searched for numerically: see [`searched`](Self::searched).
+    /// widths d₁, …, d_M. Nothing is searched for numerically: see [`new_with`](Self::new_with).
     ///
     /// # Errors
     /// [`Error::NoClosedForm`] if no model has this objective for these classes and widths, and whatever the
@@ -85,31 +85,42 @@ impl AnyModel {
         counts: ClassCounts,
         widths: Option<&[usize]>,
     ) -> Result<Self> {
-        Self::build(objective, counts, widths, Effort { search: None, monitor: &() })
+        Self::new_with(objective, counts, widths, None, &())
     }
 
-    /// As [`new`](Self::new), with a numerical search where no minimum is proved: under cross-entropy with two and
-    /// more layers beside the closed forms, and alone for classes of different sizes or weights, narrow widths, and
-    /// the squared loss with a penalized bias.
+    /// [`new`](Self::new) under the eyes of a monitor, which hears of each step of a convex program and each start of a
+    /// search.
+    ///
+    /// With `search` there is a numerical search where no minimum is proved: under cross-entropy with two and more layers
+    /// beside the closed forms, and alone for classes of different sizes or weights, narrow widths, and the squared loss
+    /// with a penalized bias.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`Error::Cancelled`] if the monitor ends the work.
-    pub fn searched(
+    ///
+    /// ```
+    /// use neural_collapse::models::{AnyModel, low_rank::Search};
+    /// use neural_collapse::problem::{LossFunction, TrainingObjective};
+    /// use neural_collapse::{ClassCounts, Regularization};
+    ///
+    /// // Two layers and classes of different sizes: no closed form is known.
+    /// let regularization = Regularization::new(&[1e-2; 2], 1e-2)?;
+    /// let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, regularization);
+    /// let counts = ClassCounts::new(&[6, 4, 2])?;
+    /// assert!(AnyModel::new(&objective, counts.clone(), None).is_err());
+    /// let search = Search::default().with_starts(2);
+    /// let model = AnyModel::new_with(&objective, counts, None, Some(&search), &())?;
+    /// assert!(model.prediction().loss() > 0.0);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn new_with(
         objective: &TrainingObjective,
         counts: ClassCounts,
         widths: Option<&[usize]>,
-        search: &Search,
+        search: Option<&Search>,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
-        Self::build(objective, counts, widths, Effort { search: Some(*search), monitor })
-    }
-
-    fn build(
-        objective: &TrainingObjective,
-        counts: ClassCounts,
-        widths: Option<&[usize]>,
-        effort: Effort<'_>,
-    ) -> Result<Self> {
+        let effort = Effort { search, monitor };
         match objective {
             TrainingObjective::Penalized { loss_function, factor, regularization } => {
                 let problem = Penalized {
@@ -171,7 +182,7 @@ impl AnyModel {
             } => {
                 check_room(&counts, widths)?;
                 let model = LayerPeeled::new(counts, *weight_energy, *feature_energy)?;
-                Ok(Self::LayerPeeled(model.global_minimum()?))
+                Ok(Self::LayerPeeled(model.global_minimum_with(monitor)?))
             }
             TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin } => {
                 check_room(&counts, widths)?;
@@ -262,7 +273,7 @@ impl Penalized<'_> {
             });
         };
         let problem = LowRankProblem::squared(self.counts.clone(), self.regularization.clone())?;
-        self.low_rank(problem, &search, effort)
+        self.low_rank(problem, search, effort.monitor)
     }
 
     fn cross_entropy(self, effort: Effort<'_>) -> Result<AnyModel> {
@@ -292,7 +303,7 @@ impl Penalized<'_> {
         };
         let problem =
             LowRankProblem::cross_entropy(self.counts.clone(), self.regularization.clone())?;
-        self.low_rank(problem, &search, effort)
+        self.low_rank(problem, search, effort.monitor)
     }
 
     fn convex(&self, ufm: ConvexUfm, effort: Effort<'_>) -> Result<AnyModel> {
@@ -316,7 +327,7 @@ impl Penalized<'_> {
         &self,
         problem: LowRankProblem,
         search: &Search,
-        effort: Effort<'_>,
+        monitor: &dyn Monitor,
     ) -> Result<AnyModel> {
         let problem = match &*self.weights() {
             [] => problem,
@@ -327,7 +338,7 @@ impl Penalized<'_> {
             Some(widths) => problem.with_widths(widths)?,
             None => problem,
         };
-        Ok(AnyModel::LowRank(problem.minimize(search, effort.monitor)?))
+        Ok(AnyModel::LowRank(problem.minimize(search, monitor)?))
     }
 
     fn landscape(self, mean: LossMean, effort: Effort<'_>) -> Result<AnyModel> {
@@ -339,7 +350,7 @@ impl Penalized<'_> {
             None => ufm,
         };
         Ok(AnyModel::CrossEntropy(match effort.search {
-            Some(search) => ufm.searched_landscape(&search, effort.monitor)?,
+            Some(search) => ufm.searched_landscape(search, effort.monitor)?,
             None => ufm.landscape()?,
         }))
     }

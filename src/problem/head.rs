@@ -36,9 +36,9 @@ use crate::numerics::scalar::Scalar;
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct LinearHead {
     /// Never empty.
-    weights: Arc<Vec<DMatrix<f64>>>,
-    bias: Option<DVector<f64>>,
-    classes: usize,
+    pub(super) weights: Arc<Vec<DMatrix<f64>>>,
+    pub(super) bias: Option<DVector<f64>>,
+    pub(super) classes: usize,
     feature_dimension: usize,
 }
 
@@ -73,13 +73,7 @@ impl LinearHead {
                 place: Place::LayerEntry { layer: index, row, column },
             })?;
         }
-        if let Some(bias) = &bias {
-            if bias.len() != classes {
-                let reason = "for the outputs of the last layer";
-                return Err(Error::length("bias", bias.len(), classes, reason));
-            }
-            check_finite_at(bias, |row, _| Argument::at("bias", row))?;
-        }
+        check_bias(bias.as_ref(), classes)?;
         Ok(Self { weights: Arc::new(weights), bias, classes, feature_dimension })
     }
 
@@ -235,28 +229,6 @@ impl LinearHead {
         Self::new(vec![self.product()?], self.bias().cloned())
     }
 
-    /// The same head with its outputs in another order: output k is that of the class `order[k]`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if there is not one entry for each class, [`Error::OutOfRange`] if one is no class.
-    pub fn with_order(&self, order: &[usize]) -> Result<Self> {
-        if order.len() != self.classes {
-            return Err(Error::length("order", order.len(), self.classes, "one for each class"));
-        }
-        if let Some(index) = order.iter().position(|&class| class >= self.classes) {
-            let argument = Argument::at("order", index);
-            return Err(Error::out_of_range(argument, order[index] as f64, "one of the classes"));
-        }
-        let mut weights = self.weights.to_vec();
-        if let Some(last) = weights.last_mut() {
-            *last = last.select_rows(order);
-        }
-        let reordered = |bias: &DVector<f64>| {
-            DVector::from_iterator(order.len(), order.iter().map(|&class| bias[class]))
-        };
-        Self::new(weights, self.bias().map(reordered))
-    }
-
     /// Refuses features or labels that are not for this head.
     pub(crate) fn check_shape(
         &self,
@@ -302,6 +274,16 @@ pub(super) fn chain(weights: &[DMatrix<f64>]) -> Result<DMatrix<f64>> {
     }
     let log10 = product.amax().log10() + exponent * std::f64::consts::LOG10_2;
     Err(Error::Unrepresentable { quantity: "the product of the layers", log10 })
+}
+
+/// Refuses a bias that is not of the length `classes` or not finite.
+pub(super) fn check_bias(bias: Option<&DVector<f64>>, classes: usize) -> Result<()> {
+    let Some(bias) = bias else { return Ok(()) };
+    if bias.len() != classes {
+        let reason = "for the outputs of the last layer";
+        return Err(Error::length("bias", bias.len(), classes, reason));
+    }
+    check_finite_at(bias, |row, _| Argument::at("bias", row))
 }
 
 fn check_chain(weights: &[DMatrix<f64>]) -> Result<()> {
@@ -391,18 +373,6 @@ mod tests {
         let huge = vec![dmatrix![1e300]; 8];
         let zero = LinearHead::new([huge, vec![dmatrix![0.0]]].concat(), None).unwrap();
         assert_eq!(zero.product().unwrap(), dmatrix![0.0]);
-    }
-
-    #[test]
-    fn another_order_moves_outputs_and_names_what_is_no_class() {
-        let layers = vec![dmatrix![2.0], dmatrix![1.0; 2.0; 3.0]];
-        let head = LinearHead::new(layers, Some(dvector![4.0, 5.0, 6.0])).unwrap();
-        let ordered = head.with_order(&[2, 0, 1]).unwrap();
-        assert_eq!(ordered.weights(), [dmatrix![2.0], dmatrix![3.0; 1.0; 2.0]]);
-        assert_eq!(ordered.bias(), Some(&dvector![6.0, 4.0, 5.0]));
-        let error = |order: &[usize]| head.with_order(order).unwrap_err().to_string();
-        assert!(error(&[0, 1]).starts_with("`order` has shape 2, but"));
-        assert_eq!(error(&[0, 1, 3]), "`order[2]` is 3, but must be one of the classes");
     }
 
     #[test]

@@ -146,9 +146,7 @@ impl Regularization {
     /// # Errors
     /// [`Error::OutOfRange`] if the decay of a regularized bias is not positive and finite.
     pub fn with_bias(mut self, bias: Bias) -> Result<Self> {
-        if let Bias::Regularized(decay) = bias {
-            check_positive("bias_decay", decay)?;
-        }
+        check_bias(bias)?;
         self.bias = bias;
         Ok(self)
     }
@@ -250,8 +248,16 @@ impl Regularization {
     }
 }
 
+/// Refuses a bias whose decay is not positive and finite.
+pub(super) fn check_bias(bias: Bias) -> Result<()> {
+    match bias {
+        Bias::Regularized(decay) => check_positive("bias_decay", decay),
+        Bias::None | Bias::Unregularized => Ok(()),
+    }
+}
+
 /// M, at least 1 and less than 2³² − 1, so that M + 1 is the degree of a root too.
-fn checked_depth(argument: &'static str, depth: usize) -> Result<u32> {
+pub(super) fn checked_depth(argument: &'static str, depth: usize) -> Result<u32> {
     u32::try_from(depth)
         .ok()
         .filter(|depth| (1..u32::MAX).contains(depth))

@@ -69,6 +69,7 @@ types! {
         CodeBound
         CodedFeaturePenalty
         CodedLoss
+        CollapseFactor
         Collapsed
         Compared<f64>
         Confused
@@ -106,7 +107,8 @@ types! {
         Solid
         SphericalCode
         Spread
-        StationaryPoints<f64>;
+        StationaryPoints<f64>
+        TargetVector;
     Value:
         AuditDifference
         AllMetrics
@@ -175,6 +177,7 @@ types! {
         ObjectivePart
         OutputDirections
         Phase
+        PartialRegularization
         PhaseDiagram
         PooledScatter
         PredictedRates

@@ -90,7 +90,7 @@ fn predictions_keep_counts_widths_and_depth() {
             ("searched", objective(entropy, 2), counts(), widths),
         ] {
             let model =
-                AnyModel::searched(&objective, counts.clone(), widths, &search, &()).unwrap();
+                AnyModel::new_with(&objective, counts.clone(), widths, Some(&search), &()).unwrap();
             check(name, model.prediction(), widths);
             assert_eq!(model.prediction().counts(), Some(&counts), "{name}");
             assert_eq!(model.prediction().training_objective(), objective, "{name}");

@@ -11,7 +11,7 @@ use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
 use super::trajectory::{TrajectoryArguments, positive};
 use crate::input::{Keys, Reading, Request};
 use crate::loss::Loss;
-use crate::penalties::{Decay, Penalties};
+use crate::stated::{Decay, StatedTraining};
 
 /// Which metrics of a network are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -171,7 +171,7 @@ pub(crate) struct AuditArguments {
 
     /// How much is measured
     ///
-    /// `all` adds NC1 centred either way and after every layer, the quotient of traces, class-distance normalised
+    /// `all` adds NC1 centered either way and after every layer, the quotient of traces, class-distance normalized
     /// variance, norms, angles and hyperspherical uniformity of class means and classifier, self-duality, and the
     /// decisions of each class. With --json it is the object `metrics`.
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
@@ -275,7 +275,7 @@ impl AuditArguments {
             out_of_distribution: self.out_of_distribution.clone(),
             keys: self.keys(),
             reading: self.reading(),
-            given: self.penalties(),
+            given: self.training(),
             label_names: self.label_names.clone(),
         }
     }
@@ -304,9 +304,9 @@ impl AuditArguments {
         }
     }
 
-    /// The penalties given by flags.
-    fn penalties(&self) -> Penalties {
-        Penalties {
+    /// The training as flags state it.
+    fn training(&self) -> StatedTraining {
+        StatedTraining {
             weight_decays: self.weight_decay.clone(),
             feature_decay: self.feature_decay,
             bias: self.bias,

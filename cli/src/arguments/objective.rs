@@ -7,8 +7,8 @@ use neural_collapse::problem::CodedLoss;
 
 use crate::label_treatment::LabelTreatment;
 use crate::loss::Loss;
-use crate::penalties::{BIAS_SYNTAX, parse_bias};
 use crate::rates::Rates;
+use crate::stated::BIAS_SYNTAX;
 
 /// How training code states its decays.
 #[derive(Debug, Args)]
@@ -156,6 +156,27 @@ fn smoothing(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a number of at least 0 and below 1 is expected".into())
 }
 
+/// The range of a decay is not checked here: a bad number is not bad usage.
 pub(super) fn bias(text: &str) -> Result<Bias, String> {
-    parse_bias(text).ok_or_else(|| format!("{BIAS_SYNTAX} is expected"))
+    match text {
+        "none" => Ok(Bias::None),
+        "unregularized" => Ok(Bias::Unregularized),
+        _ => match text.trim().parse() {
+            Ok(decay) => Ok(Bias::Regularized(decay)),
+            Err(_) => Err(format!("{BIAS_SYNTAX} is expected")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_treatment_of_the_bias_is_understood() {
+        assert_eq!(bias("none"), Ok(Bias::None));
+        assert_eq!(bias("unregularized"), Ok(Bias::Unregularized));
+        assert_eq!(bias("5e-4"), Ok(Bias::Regularized(5e-4)));
+        assert!(bias("yes").is_err() && bias("").is_err());
+    }
 }

@@ -12,10 +12,11 @@ use neural_collapse::{Basis, Bias, ClassCounts, Regularization};
 use super::objective::{LabelArguments, RateArguments, SearchArguments, bias};
 use crate::class_sizes::CountsSource;
 use crate::error::CliError;
+use crate::label_treatment::LabelTreatment;
 use crate::loss::Loss;
-use crate::penalties::spread;
 use crate::progress::Progress;
 use crate::rates::Rates;
+use crate::stated::spread;
 
 /// The numbers of a training problem.
 #[derive(Debug, Args)]
@@ -147,6 +148,28 @@ impl PredictArguments {
     /// Flags that are missing or do not belong to the loss end the program as bad usage.
     pub(crate) fn model(&self, progress: &Progress) -> Result<AnyModel, CliError> {
         let labels = self.labels.treatment();
+        self.refuse_flags_of_others(&labels);
+        let without_decays = self.objective_without_decays(&labels);
+        if without_decays.is_none() {
+            self.head.rates.rates().check(self.loss)?;
+        }
+        let counts = self.counts.read()?;
+        let (objective, widths) = match without_decays {
+            Some(objective) => (objective, None),
+            None => {
+                let regularization = self.head.regularization(&counts)?;
+                let widths = self.head.widths(regularization.depth())?;
+                (labels.objective(self.loss, regularization), widths)
+            }
+        };
+        labels.check(counts.classes())?;
+        let (widths, search) = (widths.as_deref(), self.search.search(counts.classes()));
+        let model = AnyModel::new_with(&objective, counts, widths, search.as_ref(), progress);
+        model.map_err(|error| CliError::of_model(error, self.loss.instead(&objective)))
+    }
+
+    /// Flags that belong to other losses end the program.
+    fn refuse_flags_of_others(&self, labels: &LabelTreatment) {
         if let Some(reason) = labels.uncovered(Some(self.loss)) {
             misused(reason)
         }
@@ -158,32 +181,26 @@ impl PredictArguments {
                 "--search is for --loss mse and --loss ce; the minimum under the other losses is known without",
             )
         }
-        let (objective, widths, counts) = match (self.loss, self.weight_energy, self.feature_energy)
-        {
-            (Loss::Mse | Loss::Ce, None, None) => {
-                self.head.rates.rates().check(self.loss)?;
-                let counts = self.counts.read()?;
-                let regularization = self.head.regularization(&counts)?;
-                let widths = self.head.widths(regularization.depth())?;
-                (labels.objective(self.loss, regularization), widths, counts)
-            }
-            (Loss::Mse | Loss::Ce, ..) => {
-                misused("--weight-energy and --feature-energy are for --loss layer-peeled")
-            }
+        let has_energy = self.weight_energy.is_some() || self.feature_energy.is_some();
+        if has_energy && matches!(self.loss, Loss::Mse | Loss::Ce) {
+            misused("--weight-energy and --feature-energy are for --loss layer-peeled")
+        }
+    }
+
+    /// The objective of a loss that has budgets, margins or temperatures in the place of decays; `None` for others.
+    fn objective_without_decays(&self, labels: &LabelTreatment) -> Option<TrainingObjective> {
+        Some(match (self.loss, self.weight_energy, self.feature_energy) {
+            (Loss::Mse | Loss::Ce, ..) => return None,
             (Loss::LayerPeeled, Some(weight_energy), Some(feature_energy))
                 if self.head.is_absent() =>
             {
                 let loss_function = LossFunction::CrossEntropy;
-                let objective =
-                    TrainingObjective::Budgeted { loss_function, weight_energy, feature_energy };
-                (objective, None, self.counts.read()?)
+                TrainingObjective::Budgeted { loss_function, weight_energy, feature_energy }
             }
             (Loss::LayerPeeled, ..) => misused(
                 "--loss layer-peeled takes --counts, --weight-energy and --feature-energy, nothing else",
             ),
-            (Loss::UfSvm, None, None) if self.head.is_absent() => {
-                (labels.margins(), None, self.counts.read()?)
-            }
+            (Loss::UfSvm, None, None) if self.head.is_absent() => labels.margins(),
             (Loss::UfSvm, ..) => {
                 misused("--loss uf-svm takes --counts, --margins and --logit-scales, nothing else")
             }
@@ -191,33 +208,24 @@ impl PredictArguments {
                 let Some(feature_decay) = self.head.only_feature_decay() else {
                     misused(FIXED_ETF_TAKES)
                 };
-                let label_smoothing = self.labels.treatment().label_smoothing.unwrap_or(0.0);
-                let objective = TrainingObjective::FixedSimplexHead {
+                let label_smoothing = labels.label_smoothing.unwrap_or(0.0);
+                TrainingObjective::FixedSimplexHead {
                     classifier_norm_squared,
                     feature_decay,
                     label_smoothing,
-                };
-                (objective, None, self.counts.read()?)
+                }
             }
             (Loss::FixedEtf, ..) => misused(FIXED_ETF_TAKES),
             (Loss::SphericalCe | Loss::Supcon, None, None) if self.head.is_absent() => {
                 let Some(temperature) = self.temperature else { misused(UNIT_VECTORS_TAKE) };
-                let objective = TrainingObjective::UnitVectors {
+                TrainingObjective::UnitVectors {
                     loss_function: self.loss.function(),
                     temperature,
-                    nonnegative_features: self.labels.treatment().nonnegative_features,
-                };
-                (objective, None, self.counts.read()?)
+                    nonnegative_features: labels.nonnegative_features,
+                }
             }
             (Loss::SphericalCe | Loss::Supcon, ..) => misused(UNIT_VECTORS_TAKE),
-        };
-        labels.check(counts.classes())?;
-        let widths = widths.as_deref();
-        let model = match self.search.search(counts.classes()) {
-            Some(search) => AnyModel::searched(&objective, counts, widths, &search, progress),
-            None => AnyModel::new(&objective, counts, widths),
-        };
-        model.map_err(|error| CliError::of_model(error, self.loss.instead(&objective)))
+        })
     }
 }
 
@@ -250,10 +258,7 @@ impl HeadArguments {
         let decay = |&rate: &f64| rates.weight_decay(rate, classes);
         let decays = decays.iter().map(decay).collect::<Result<Vec<_>, _>>()?;
         let feature_decay = rates.feature_decay(feature_decay, counts.samples(), classes)?;
-        let bias = match self.bias.unwrap_or_default() {
-            Bias::Regularized(rate) => Bias::Regularized(rates.weight_decay(rate, classes)?),
-            bias => bias,
-        };
+        let bias = rates.bias(self.bias.unwrap_or_default(), classes)?;
         Ok(Regularization::new(&decays, feature_decay)?.with_bias(bias)?)
     }
 
@@ -264,21 +269,18 @@ impl HeadArguments {
 
     /// λ_H, if no other flag is given.
     fn only_feature_decay(&self) -> Option<f64> {
-        let Self { depth, weight_decay, wd: _, feature_decay, bias, widths, rates } = self;
-        let is_alone = depth.is_none()
-            && weight_decay.is_none()
-            && bias.is_none()
-            && widths.is_none()
-            && rates.rates() == Rates::default();
-        feature_decay.filter(|_| is_alone)
+        self.feature_decay.filter(|_| self.is_absent_but_for_feature_decay())
     }
 
     /// Whether none of the flags is given.
     fn is_absent(&self) -> bool {
-        let Self { depth, weight_decay, wd: _, feature_decay, bias, widths, rates } = self;
+        self.feature_decay.is_none() && self.is_absent_but_for_feature_decay()
+    }
+
+    fn is_absent_but_for_feature_decay(&self) -> bool {
+        let Self { depth, weight_decay, wd: _, feature_decay: _, bias, widths, rates } = self;
         depth.is_none()
             && weight_decay.is_none()
-            && feature_decay.is_none()
             && bias.is_none()
             && widths.is_none()
             && rates.rates() == Rates::default()

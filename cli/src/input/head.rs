@@ -1,18 +1,19 @@
 //! The linear layers after the features, with the hyper-parameters that the metadata state.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nalgebra::{DMatrix, DVector};
+use neural_collapse::{Error, LinearHead};
 
 use super::array::StoredArray;
 use super::error::{InputError, Problem};
 use super::keys::{OTHER_BIAS, OTHER_WEIGHTS, Reading};
 use super::listing::{Listed, Name};
 use super::matrix::{check_finite, check_finite_rows, to_rows};
-use super::metadata::{complete_penalties, contradiction};
+use super::metadata::{completed, contradiction};
 use super::open::open_container;
 use super::samples::missing;
-use crate::penalties::Penalties;
+use crate::stated::StatedTraining;
 
 /// The head of a measured network.
 #[derive(Debug, Clone)]
@@ -21,14 +22,12 @@ pub(crate) struct Head {
     pub(crate) file: PathBuf,
     /// Names of W₁, …, W_M.
     pub(crate) keys: Vec<String>,
-    /// W₁, …, W_M, from the features to the output; a row for each output.
-    pub(crate) weights: Vec<DMatrix<f64>>,
     /// Name of the bias.
     pub(crate) bias_key: Option<String>,
-    /// The bias of the last layer.
-    pub(crate) bias: Option<DVector<f64>>,
-    /// The hyper-parameters given by flags, else by the files.
-    pub(crate) penalties: Penalties,
+    /// The layers.
+    pub(crate) linear: LinearHead,
+    /// What flags, else files state of their training.
+    pub(crate) stated: StatedTraining,
 }
 
 impl Head {
@@ -37,7 +36,7 @@ impl Head {
         files: &[Listed],
         names: &[Name],
         reading: &Reading,
-        given: &Penalties,
+        given: &StatedTraining,
     ) -> Result<Self, InputError> {
         let mut weights: Vec<DMatrix<f64>> = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
@@ -49,69 +48,54 @@ impl Head {
         }
         let first = names.first().and_then(|name| files.iter().find(|file| name.is_in(file)));
         let file = first.map(|file| file.path.clone()).unwrap_or_default();
-        let penalties = read_penalties(files, &file, given)?;
+        let stated = read_training(files, &file, given)?;
         let keys = names.iter().map(|name| name.key.clone()).collect();
-        Ok(Self { file, keys, weights, bias_key: None, bias: None, penalties })
+        let linear = LinearHead::new(weights, None).map_err(refused(&file))?;
+        Ok(Self { file, keys, bias_key: None, linear, stated })
     }
 
     /// The same head with the bias `name` of the files.
     pub(crate) fn with_bias(mut self, files: &[Listed], name: &Name) -> Result<Self, InputError> {
-        let outputs = self.outputs();
+        let outputs = self.linear.classes();
         let purpose = ("the bias of the last layer", OTHER_BIAS);
-        self.bias =
-            Some(read_everywhere(files, name, purpose, |stored| read_bias(stored, outputs))?);
+        let bias = read_everywhere(files, name, purpose, |stored| read_bias(stored, outputs))?;
         self.bias_key = Some(name.key.clone());
-        Ok(self)
-    }
-
-    /// The number of outputs.
-    pub(crate) fn outputs(&self) -> usize {
-        self.weights.last().map_or(0, DMatrix::nrows)
+        self.changed(|linear| linear.with_bias(Some(bias)))
     }
 
     /// The head with two outputs that one output z stands for: ±z/2, whose difference it is.
-    pub(crate) fn with_two_outputs(mut self) -> Self {
-        let depth = self.weights.len();
-        if let Some(last) = self.weights.last_mut() {
-            let half = &*last * 0.5;
-            *last = DMatrix::from_fn(2, half.ncols(), |row, column| {
-                if row == 0 { -half[(0, column)] } else { half[(0, column)] }
-            });
-        }
-        self.bias = self.bias.map(|bias| {
-            let half = bias.iter().sum::<f64>() * 0.5;
-            DVector::from_vec(vec![-half, half])
-        });
-        self.penalties = self.penalties.of_two_outputs(depth);
-        self
+    pub(crate) fn with_two_outputs(mut self) -> Result<Self, InputError> {
+        self.stated.has_one_output = true;
+        self.changed(|linear| linear.to_two_outputs())
     }
 
     /// The head with these outputs only.
-    pub(crate) fn with_outputs(mut self, outputs: &[usize]) -> Self {
-        if let Some(last) = self.weights.last_mut() {
-            *last = last.select_rows(outputs);
-        }
-        self.bias = self.bias.map(|bias| bias.select_rows(outputs));
-        self
+    pub(crate) fn with_outputs(self, outputs: &[usize]) -> Result<Self, InputError> {
+        self.changed(|linear| linear.with_outputs(outputs))
     }
 
     /// The cosine classifier with rows of length 1/temperature. Zeros stay as they are.
-    pub(crate) fn normalized(mut self, temperature: f64) -> Result<Self, InputError> {
-        let [weights] = &mut self.weights[..] else {
+    pub(crate) fn normalized(self, temperature: f64) -> Result<Self, InputError> {
+        if self.linear.depth() > 1 {
             let text = "--normalize is for a head of one layer: a cosine classifier normalizes what enters its last \
                         layer; name that with --weights and its inputs as the features";
             return Err(Problem::Impossible(text.into()).in_file(&self.file));
-        };
-        for mut row in weights.row_iter_mut() {
-            let largest = row.amax();
-            if largest > 0.0 {
-                row /= largest;
-                let norm = row.norm();
-                row /= norm * temperature;
-            }
         }
-        Ok(self)
+        self.changed(|linear| linear.with_unit_rows(temperature))
     }
+
+    fn changed(
+        self,
+        change: impl FnOnce(LinearHead) -> Result<LinearHead, Error>,
+    ) -> Result<Self, InputError> {
+        let linear = change(self.linear).map_err(refused(&self.file))?;
+        Ok(Self { linear, ..self })
+    }
+}
+
+/// What the library refuses of the layers in a file.
+fn refused(file: &Path) -> impl FnOnce(Error) -> InputError {
+    |error| Problem::Measurement(error).in_file(file)
 }
 
 /// Reads a matrix as it is stored.
@@ -185,25 +169,25 @@ fn read_bias(stored: StoredArray<'_>, outputs: usize) -> Result<DVector<f64>, Pr
 
 /// What the flags leave open is looked up in the metadata of the file of the head, then in those of the others, which
 /// may tell more but nothing else.
-fn read_penalties(
+fn read_training(
     files: &[Listed],
     head: &PathBuf,
-    given: &Penalties,
-) -> Result<Penalties, InputError> {
-    let (mut penalties, mut stated_in) = (given.clone(), head.clone());
+    given: &StatedTraining,
+) -> Result<StatedTraining, InputError> {
+    let (mut stated, mut stated_in) = (given.clone(), head.clone());
     let (own, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.path == *head);
     for file in own.into_iter().chain(others) {
-        let stated = complete_penalties(&file.metadata, given);
-        let stated = stated.map_err(|problem| problem.in_file(&file.path))?;
-        if let Some(name) = contradiction(&penalties, &stated, given) {
+        let more = completed(&file.metadata, given);
+        let more = more.map_err(|problem| problem.in_file(&file.path))?;
+        if let Some(name) = contradiction(&stated, &more, given) {
             let what = format!("the metadata `{name}`");
             let problem = Problem::Contradiction { what, file: stated_in };
             return Err(problem.in_file(&file.path));
         }
-        let more = penalties.clone().or(stated);
-        if more != penalties {
-            (penalties, stated_in) = (more, file.path.clone());
+        let more = stated.clone().or(more);
+        if more != stated {
+            (stated, stated_in) = (more, file.path.clone());
         }
     }
-    Ok(penalties)
+    Ok(stated)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::penalties::Penalties;
+use crate::stated::StatedTraining;
 
 /// All that a user says about the files of a network.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Request {
     /// How they are to be understood.
     pub(crate) reading: Reading,
     /// The hyper-parameters given by flags.
-    pub(crate) given: Penalties,
+    pub(crate) given: StatedTraining,
     /// A text file with a name for each class.
     pub(crate) label_names: Option<PathBuf>,
 }

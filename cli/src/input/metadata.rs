@@ -1,11 +1,10 @@
 //! The hyper-parameters in the metadata of a file.
 
 use clap::ValueEnum;
-use neural_collapse::Bias;
 
 use super::error::Problem;
 use crate::loss::Loss;
-use crate::penalties::{BIAS_SYNTAX, Decay, Penalties, parse_bias};
+use crate::stated::{BIAS_SYNTAX, Decay, StatedTraining};
 
 /// The names of the entries.
 const WEIGHT_DECAYS: &str = "lambda_w";
@@ -26,54 +25,54 @@ const IRRELEVANT: [&str; 4] = ["description", "format", EPOCH, LEARNING_RATE];
 /// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias`, `loss_function`, `label_smoothing`,
 /// `class_weights` and `nonnegative_features`. Those that a flag replaces are not looked at, so that a flag can also
 /// overrule an unreadable one.
-pub(super) fn complete_penalties(
+pub(super) fn completed(
     metadata: &[(String, String)],
-    given: &Penalties,
-) -> Result<Penalties, Problem> {
-    let mut penalties = given.clone();
-    if penalties.weight_decays.is_none() {
+    given: &StatedTraining,
+) -> Result<StatedTraining, Problem> {
+    let mut stated = given.clone();
+    if stated.weight_decays.is_none() {
         let expected = "a JSON list of positive weight decays, such as `[5e-4, 5e-4]`,";
-        penalties.weight_decays = entry(metadata, WEIGHT_DECAYS, expected, parse_decays)?;
+        stated.weight_decays = entry(metadata, WEIGHT_DECAYS, expected, parse_decays)?;
     }
-    if penalties.feature_decay.is_none() {
+    if stated.feature_decay.is_none() {
         let parse = |text: &str| text.trim().parse().ok().filter(is_decay).map(Decay::Given);
-        penalties.feature_decay = entry(metadata, FEATURE_DECAY, "a positive number", parse)?;
+        stated.feature_decay = entry(metadata, FEATURE_DECAY, "a positive number", parse)?;
     }
-    if penalties.bias.is_none() {
-        let parse = |text: &str| parse_bias(text).filter(is_bias);
-        penalties.bias = entry(metadata, BIAS, BIAS_SYNTAX, parse)?;
+    if stated.bias.is_none() {
+        let parse = |text: &str| text.trim().parse().ok();
+        stated.bias = entry(metadata, BIAS, BIAS_SYNTAX, parse)?;
     }
-    if penalties.loss.is_none() {
+    if stated.loss.is_none() {
         let parse = |text: &str| Loss::from_str(text, true).ok();
-        penalties.loss = entry(metadata, LOSS, "`mse` or `cross_entropy`", parse)?;
+        stated.loss = entry(metadata, LOSS, "`mse` or `cross_entropy`", parse)?;
     }
-    if penalties.labels.label_smoothing.is_none() {
+    if stated.labels.label_smoothing.is_none() {
         let parse =
             |text: &str| text.trim().parse().ok().filter(|value| (0.0..1.0).contains(value));
-        penalties.labels.label_smoothing =
+        stated.labels.label_smoothing =
             entry(metadata, SMOOTHING, "a number of at least 0 and below 1", parse)?;
     }
-    if penalties.labels.class_weights.is_none() {
+    if stated.labels.class_weights.is_none() {
         let expected = "a JSON list of positive numbers";
         let parse = |text: &str| {
             serde_json::from_str(text).ok().filter(|list: &Vec<f64>| are_weights(list))
         };
-        penalties.labels.class_weights = entry(metadata, CLASS_WEIGHTS, expected, parse)?;
+        stated.labels.class_weights = entry(metadata, CLASS_WEIGHTS, expected, parse)?;
     }
-    if !penalties.labels.nonnegative_features {
+    if !stated.labels.nonnegative_features {
         let parse = |text: &str| text.trim().to_lowercase().parse().ok();
-        penalties.labels.nonnegative_features =
+        stated.labels.nonnegative_features =
             entry(metadata, NONNEGATIVE, "`true` or `false`", parse)?.unwrap_or(false);
     }
-    Ok(penalties)
+    Ok(stated)
 }
 
 /// The name of the first entry that two files state differently. What one of them leaves open is no contradiction,
 /// nor is what a flag gives for both: that may be any number, even one that is unequal to itself.
 pub(super) fn contradiction(
-    one: &Penalties,
-    other: &Penalties,
-    given: &Penalties,
+    one: &StatedTraining,
+    other: &StatedTraining,
+    given: &StatedTraining,
 ) -> Option<&'static str> {
     let decays = one.weight_decays.as_deref().zip(other.weight_decays.as_deref());
     let decays = decays.filter(|_| given.weight_decays.is_none());
@@ -178,10 +177,6 @@ fn is_decay(decay: &f64) -> bool {
 
 fn are_weights(weights: &[f64]) -> bool {
     weights.iter().all(|weight| *weight > 0.0 && weight.is_finite())
-}
-
-fn is_bias(bias: &Bias) -> bool {
-    !matches!(bias, Bias::Regularized(decay) if !is_decay(decay))
 }
 
 /// The flag that takes the place of an entry.

@@ -31,7 +31,6 @@ mod metadata;
 mod metadata_arrays;
 mod names;
 mod network;
-mod normalize;
 mod open;
 mod present;
 mod regression;
@@ -41,9 +40,8 @@ mod shard;
 mod tests;
 
 pub(crate) use data_set::DataSet;
-pub(crate) use head::Head;
 pub(crate) use keys::{Keys, Reading, Request};
 pub(crate) use lockstep::for_each_batch_of_layers;
 pub(crate) use network::{Facts, MeasuredNetwork, read_network};
-pub(crate) use regression::{RegressionNetwork, read_regression};
+pub(crate) use regression::read_regression;
 pub(crate) use shard::Batch;

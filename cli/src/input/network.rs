@@ -61,8 +61,6 @@ pub(crate) struct Facts {
     pub(crate) left_out_outputs: Vec<usize>,
     /// Samples that are left out, as their labels are to be ignored.
     pub(crate) ignored_samples: usize,
-    /// Whether the head has one output, read as the difference of two.
-    pub(crate) has_one_output: bool,
     /// The epoch that the metadata tell.
     pub(crate) epoch: Option<f64>,
     /// The step size of gradient descent that the metadata tell.
@@ -85,8 +83,8 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
     }
     let width = common_width(&files, &samples, &means)?;
     let (mut head, mut facts) = read_head(&files, request, width, samples.iter().chain(&means))?;
-    check_columns(samples.iter().chain(&means), head.outputs())?;
-    let classes = Classes::new(head.outputs(), &request.reading);
+    check_columns(samples.iter().chain(&means), head.linear.classes())?;
+    let classes = Classes::new(head.linear.classes(), &request.reading);
     let is_normalized = request.reading.temperature.is_some();
     let assign = |samples: Vec<Samples>| {
         let shards = samples.into_iter().map(|samples| samples.assign(&classes, is_normalized));
@@ -94,7 +92,7 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
     };
     let (rows, names) = (samples.iter().map(Samples::rows).sum::<usize>(), &files.names);
     let mut present =
-        Present::new(head.outputs(), &names.labels.key, request.reading.present_classes);
+        Present::new(head.linear.classes(), &names.labels.key, request.reading.present_classes);
     let means = (!means.is_empty()).then(|| assign(means)).transpose()?;
     let means = means.map(|means| present.count(means)).transpose()?;
     let data = present.count(assign(samples)?)?;
@@ -104,10 +102,10 @@ pub(crate) fn read_network(request: &Request) -> Result<MeasuredNetwork, InputEr
     facts.left_out_outputs = present.left_out();
     let label_names = request.label_names.as_ref();
     let label_names =
-        label_names.map(|path| label_names::read(path, head.outputs())).transpose()?;
+        label_names.map(|path| label_names::read(path, head.linear.classes())).transpose()?;
     let label_names = label_names.map(|names| present.select(names));
     if !facts.left_out_outputs.is_empty() {
-        head = head.with_outputs(present.outputs());
+        head = head.with_outputs(present.outputs())?;
     }
     Ok(MeasuredNetwork { data, means, outside, layers, head, label_names, facts })
 }
@@ -248,7 +246,7 @@ fn read_head<'a>(
         check_width(&head, samples, &files.names)?;
     }
     let given = (files.bias.clone(), &request.keys);
-    let bias = find_bias(&all, &weights, head.outputs(), given, &files.names)?;
+    let bias = find_bias(&all, &weights, head.linear.classes(), given, &files.names)?;
     if let Some(bias) = &bias {
         head = head.with_bias(&all, bias)?;
     }
@@ -259,7 +257,6 @@ fn read_head<'a>(
         bias: head.bias_key.clone(),
         features: files.names.features.key.clone(),
         labels: files.names.labels.key.clone(),
-        has_one_output: head.outputs() == 1,
         ..Facts::default()
     };
     for file in &all {
@@ -271,8 +268,8 @@ fn read_head<'a>(
     if let Some(temperature) = reading.temperature {
         head = head.normalized(temperature)?;
     }
-    if facts.has_one_output {
-        head = head.with_two_outputs();
+    if head.linear.classes() == 1 {
+        head = head.with_two_outputs()?;
         facts.assumptions.push(
             "the one output z is read as the two outputs ±z/2, with twice the weight decay of the last layer".into(),
         );
@@ -282,7 +279,7 @@ fn read_head<'a>(
 
 /// Compares the width of the features with that of the head: the head is to blame if it is in the same file.
 fn check_width(head: &Head, samples: &Samples, names: &SampleNames) -> Result<(), InputError> {
-    let (Some(first), Some(key)) = (head.weights.first(), head.keys.first()) else {
+    let (Some(first), Some(key)) = (head.linear.weights().first(), head.keys.first()) else {
         return Ok(());
     };
     let (rows, inputs, width) = (first.nrows(), first.ncols(), samples.width());

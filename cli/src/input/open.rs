@@ -31,7 +31,7 @@ fn open_source<'a>(
     path: &Path,
 ) -> Result<Box<dyn Container + 'a>, Problem> {
     let start = first_bytes(&mut source)?;
-    if let Some(problem) = foreign::recognise(&start, path) {
+    if let Some(problem) = foreign::recognize(&start, path) {
         return Err(problem);
     }
     match start[..] {
@@ -58,7 +58,7 @@ fn open_zip<'a>(source: impl Source + 'a, path: &Path) -> Result<Box<dyn Contain
         reason: format!("bad zip archive: {error}"),
     })?;
     let names: Vec<_> = archive.file_names_raw().map(String::from_utf8_lossy).collect();
-    if let Some(problem) = foreign::recognise_zip(&names) {
+    if let Some(problem) = foreign::recognize_zip(&names) {
         return Err(problem);
     }
     match torch::folder(&names) {

@@ -46,7 +46,7 @@ pub(crate) fn read_regression(
         read(&targets, "the targets, one sample per row", "--targets names others")?,
     );
     let names = SampleNames { features, labels: targets };
-    if let Some(bias) = find_bias(&files, &weights, head.outputs(), (bias, keys), &names)? {
+    if let Some(bias) = find_bias(&files, &weights, head.linear.classes(), (bias, keys), &names)? {
         head = head.with_bias(&files, &bias)?;
     }
     Ok(RegressionNetwork { features: network.0, targets: network.1, head })

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use neural_collapse::error::Place;
+use neural_collapse::measure::normalize_samples;
 use neural_collapse::{Error, Features, LabeledFeatures};
 
 use super::array::{Layout, StoredArray};
@@ -12,7 +13,6 @@ use super::error::{InputError, Problem};
 use super::keys::OTHER_FEATURES;
 use super::labels::Assigned;
 use super::matrix::{check_finite_rows, to_rows};
-use super::normalize::normalize_rows;
 use super::open::open_container;
 
 /// What the features are.
@@ -204,7 +204,7 @@ impl Shard {
             let (these, others) = labels.split_at(numbers.len() / stored.width);
             labels = others;
             if self.is_normalized {
-                normalize_rows(&mut numbers, stored.width);
+                normalize_samples(&mut numbers, stored.width);
             }
             self.visit(&numbers, these, classes, visit)
                 .map_err(|error| file.refused(error, &rows))?;

@@ -27,7 +27,7 @@ use super::data_set::DataSet;
 use super::keys::{Keys, Request};
 use super::network::{MeasuredNetwork, read_network};
 use crate::loss::Loss;
-use crate::penalties::{Decay, Penalties};
+use crate::stated::{Decay, StatedTraining};
 
 /// A folder that is removed at the end of a test.
 struct Folder(PathBuf);
@@ -84,14 +84,19 @@ fn collect(data: &mut DataSet, block_bytes: usize) -> Result<(Vec<f64>, Vec<usiz
 }
 
 /// Reads the file `name` with the content `bytes`, the features too.
-fn read_with(name: &str, bytes: &[u8], keys: &Keys, given: &Penalties) -> Result<Whole, String> {
+fn read_with(
+    name: &str,
+    bytes: &[u8],
+    keys: &Keys,
+    given: &StatedTraining,
+) -> Result<Whole, String> {
     let folder = Folder::new();
     let path = folder.write(name, bytes);
     read_files(&[path], keys, given).map_err(|message| folder.shorten(&message))
 }
 
 /// Reads a network with its features, in blocks of a few numbers.
-fn read_files(files: &[PathBuf], keys: &Keys, given: &Penalties) -> Result<Whole, String> {
+fn read_files(files: &[PathBuf], keys: &Keys, given: &StatedTraining) -> Result<Whole, String> {
     let (keys, given) = (keys.clone(), given.clone());
     read_request(&Request { files: files.to_vec(), keys, given, ..Request::default() })
 }
@@ -105,7 +110,7 @@ fn read_request(request: &Request) -> Result<Whole, String> {
 }
 
 fn read(name: &str, bytes: &[u8]) -> Result<Whole, String> {
-    read_with(name, bytes, &Keys::default(), &Penalties::default())
+    read_with(name, bytes, &Keys::default(), &StatedTraining::default())
 }
 
 /// A tensor of a `.safetensors` file under construction.
@@ -187,7 +192,7 @@ fn check_numpy_network(whole: &Whole) {
     assert_eq!(whole.labels, [0, 1, 1, 0]);
     let first = DMatrix::from_row_slice(2, 3, &[1.0, -2.0, 0.5, 0.25, 4.0, -8.0]);
     let second = DMatrix::from_row_slice(2, 2, &[3.0, 0.125, -1.5, 2.0]);
-    assert_eq!(whole.network.head.weights, [first, second]);
+    assert_eq!(whole.network.head.linear.weights(), [first, second]);
     let data = &whole.network.data;
     assert_eq!((data.samples(), data.width(), data.classes()), (4, 3, 2));
     let features: Vec<_> = (0..12).map(|index| f64::from(index) / 8.0 - 0.5).collect();
@@ -198,15 +203,15 @@ fn check_numpy_network(whole: &Whole) {
 fn stored_npz_of_numpy_is_read() {
     let whole = read("a.npz", NUMPY_STORED).unwrap();
     check_numpy_network(&whole);
-    assert_eq!(whole.network.head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
-    assert_eq!(whole.network.head.penalties, Penalties::default());
+    assert_eq!(whole.network.head.linear.bias().cloned(), Some(DVector::from_vec(vec![0.5, -0.5])));
+    assert_eq!(whole.network.head.stated, StatedTraining::default());
 }
 
 #[test]
 fn deflated_npz_of_numpy_is_read() {
     let whole = read("unknown extension", NUMPY_DEFLATED).unwrap();
     check_numpy_network(&whole);
-    assert_eq!(whole.network.head.bias, None);
+    assert_eq!(whole.network.head.linear.bias().cloned(), None);
 }
 
 #[test]
@@ -216,10 +221,10 @@ fn safetensors_is_read_with_its_metadata() {
     let whole = read("unknown extension", &file).unwrap();
     assert_eq!(whole.features, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let head = whole.network.head;
-    assert_eq!(head.weights, [DMatrix::from_row_slice(2, 2, &[1.0, -1.0, 0.5, 0.25])]);
-    assert_eq!(head.penalties.weight_decays, Some(vec![Decay::Given(5e-4)]));
-    assert_eq!(head.penalties.feature_decay, Some(Decay::Given(1e-5)));
-    assert_eq!(head.penalties.bias, Some(Bias::Unregularized));
+    assert_eq!(head.linear.weights(), [DMatrix::from_row_slice(2, 2, &[1.0, -1.0, 0.5, 0.25])]);
+    assert_eq!(head.stated.weight_decays, Some(vec![Decay::Given(5e-4)]));
+    assert_eq!(head.stated.feature_decay, Some(Decay::Given(1e-5)));
+    assert_eq!(head.stated.bias, Some(Bias::Unregularized));
 }
 
 #[test]
@@ -227,15 +232,15 @@ fn flags_overrule_metadata_even_if_it_is_nonsense() {
     let metadata =
         [("lambda_w", "?"), ("lambda_h", "?"), ("bias", "true"), ("loss_function", "hinge")];
     let file = safetensors_file(&small_network(), &metadata);
-    let given = Penalties {
+    let given = StatedTraining {
         weight_decays: Some(vec![Decay::Given(1.0)]),
         feature_decay: Some(Decay::Given(2.0)),
         bias: Some(Bias::Regularized(3.0)),
         loss: Some(Loss::Ce),
-        ..Penalties::default()
+        ..StatedTraining::default()
     };
     let whole = read_with("a.safetensors", &file, &Keys::default(), &given).unwrap();
-    assert_eq!(whole.network.head.penalties, given);
+    assert_eq!(whole.network.head.stated, given);
     let error = read("a.safetensors", &file).unwrap_err();
     assert!(
         error.starts_with("a.safetensors: the metadata `lambda_w` is `?`, but a JSON list"),
@@ -261,7 +266,7 @@ fn half_precision_and_small_integers_are_read() {
     let whole = read("a.safetensors", &safetensors_file(&tensors, &[])).unwrap();
     assert_eq!(whole.features, [0.5, 1.0, 2.0, -3.0]);
     let weights = DMatrix::from_row_slice(2, 2, &[0.5, -2.0, 1.0, 0.0]);
-    assert_eq!(whole.network.head.weights, [weights]);
+    assert_eq!(whole.network.head.linear.weights(), [weights]);
     assert_eq!(whole.labels, [0, 1]);
 }
 
@@ -283,8 +288,8 @@ fn other_keys_are_found() {
         bias: Some("b".into()),
     };
     let file = safetensors_file(&tensors, &[]);
-    let whole = read_with("a.safetensors", &file, &keys, &Penalties::default()).unwrap();
-    assert_eq!(whole.network.head.bias, Some(DVector::from_vec(vec![1.0, 2.0])));
+    let whole = read_with("a.safetensors", &file, &keys, &StatedTraining::default()).unwrap();
+    assert_eq!(whole.network.head.linear.bias().cloned(), Some(DVector::from_vec(vec![1.0, 2.0])));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::audit::AuditedNetwork;
 use crate::error::CliError;
 use crate::loss::Loss;
 use crate::pictures::{self, Ink, Norm, Norms};
-use crate::report::{AuditReport, remarks};
+use crate::report::{AuditReport, LossNames, remarks};
 use crate::tables::capitalized;
 
 /// The JSON object of more classes than these is not repeated in the page.
@@ -154,12 +154,15 @@ fn add_metrics(page: &mut Page, network: &AuditedNetwork) {
     if let Some(loss) = audit.loss {
         add("loss f".into(), number(Some(loss), "loss"), "measured");
     }
-    if let Some(optimum) = audit.loss_optimum() {
-        let proved = audit.prediction.as_ref().is_some_and(|found| found.verdict.is_proved());
-        let meaning = if proved { "proved minimum" } else { "lowest known loss" };
-        add("f*".into(), number(Some(optimum), "loss_optimum"), meaning);
-        let gap = audit.loss_gap_relative();
-        add("(f − f*)/f*".into(), residual(gap, "loss_gap_relative"), "relative gap of the loss");
+    if let Some((prediction, optimum)) = audit.prediction.as_ref().zip(audit.loss_optimum()) {
+        let names = LossNames::new(&prediction.verdict);
+        let meaning = match prediction.verdict.is_proved() {
+            true => "proved minimum",
+            false => "lowest known loss",
+        };
+        add(names.optimum.into(), number(Some(optimum), "loss_optimum"), meaning);
+        let gap = residual(audit.loss_gap_relative(), "loss_gap_relative");
+        add(names.gap.into(), gap, "relative gap of the loss");
     }
     if let norm @ Some(_) = audit.gradient_norm() {
         add("‖∇f‖".into(), residual(norm, "gradient_norm"), "norm of the gradient");

@@ -11,14 +11,19 @@ use crate::error::CliError;
 use crate::phases::phase_of;
 use crate::pictures::{self, Ink, Norm, Norms, Picture};
 use crate::plot::{MOST_LAYERS, collapse_of, potential_of, spectra, vectors_of};
-use crate::report::{PredictionReport, Versioned};
+use crate::progress::Progress;
+use crate::report::{LossNames, PredictionReport, Versioned};
 use crate::tables::capitalized;
 
 /// The JSON object of more classes than these is not repeated in the page.
 const MOST_CLASSES_IN_JSON: usize = 2000;
 
 /// The page of a prediction.
-pub(crate) fn prediction_page(model: &AnyModel, command: &str) -> Result<String, CliError> {
+pub(crate) fn prediction_page(
+    model: &AnyModel,
+    command: &str,
+    progress: &Progress,
+) -> Result<String, CliError> {
     let prediction = model.prediction();
     let family = if prediction.is_unique() { "" } else { ", one of a family" };
     let verdict = format!("{}{family}: {}.", prediction.geometry(), prediction.verdict());
@@ -33,10 +38,10 @@ pub(crate) fn prediction_page(model: &AnyModel, command: &str) -> Result<String,
         layers_in_words(prediction.depth()),
     ));
     let rows = vec![vec![
-        Entry::Text("loss f*".into()),
+        Entry::Text(LossNames::new(&prediction.verdict()).loss.into()),
         Entry::Number(Some(prediction.loss()), "loss".into()),
     ]];
-    page.table("The minimum", &["", "value"], &rows, false);
+    page.table("The predicted point", &["", "value"], &rows, false);
     let runs = prediction.class_runs()?;
     let mut left_out: Vec<String> = Vec::new();
     page.heading("Lengths");
@@ -57,8 +62,12 @@ pub(crate) fn prediction_page(model: &AnyModel, command: &str) -> Result<String,
     page.figures(drawn.collect(), true);
     page.heading("Collapse");
     let mut figures = Vec::new();
-    for picture in [phase_of, collapse_of, potential_of] {
-        add(&mut figures, &mut left_out, picture(model, Ink::OfPage));
+    for picture in [
+        phase_of(model, Ink::OfPage, progress),
+        collapse_of(model, Ink::OfPage, progress),
+        potential_of(model, Ink::OfPage),
+    ] {
+        add(&mut figures, &mut left_out, picture);
     }
     page.figures(figures, false);
     page.heading("Classes");

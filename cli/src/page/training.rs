@@ -10,6 +10,7 @@ use super::html::{Entry, Page};
 use crate::audit::AuditedNetwork;
 use crate::error::CliError;
 use crate::pictures::{Curve, Ink, Level, Picture, curves};
+use crate::report::LossNames;
 use crate::tables::shortest_number;
 use crate::trajectory::{Row, json_lines};
 
@@ -29,6 +30,8 @@ pub(crate) struct Rates {
     largest_step: Option<f64>,
     /// The predicted loss.
     optimum: Option<f64>,
+    /// What it and the gap to it are called.
+    names: Option<LossNames>,
     /// How the largest and the smallest singular value of W_M⋯W₁ should grow from the first checkpoint on.
     growth: Vec<Growth>,
     /// What could not be told, and why.
@@ -58,7 +61,9 @@ impl Rates {
         rows: &[Row],
     ) -> Result<Self, CliError> {
         let optimum = network.audit.loss_optimum();
-        let mut rates = Self { optimum, step, ..Self::default() };
+        let prediction = network.audit.prediction.as_ref();
+        let names = prediction.map(|prediction| LossNames::new(&prediction.verdict));
+        let mut rates = Self { optimum, names, step, ..Self::default() };
         let Some(model) = &network.model else { return Ok(rates) };
         if step.is_none() {
             rates.missing.push(
@@ -83,6 +88,13 @@ impl Rates {
             }
         }
         Ok(rates)
+    }
+}
+
+impl Rates {
+    /// What the distance to the predicted loss is called.
+    fn gap_name(&self) -> &'static str {
+        self.names.map_or("loss gap", |names| names.gap)
     }
 }
 
@@ -216,11 +228,11 @@ fn figures(series: Series<'_>, rates: &Rates, axis: &str) -> Vec<(Picture, Strin
     let decisions =
         vec![curve("NC4", series(&|row| row.nc4)), curve("accuracy", series(&|row| row.accuracy))];
     add("Decisions", "share of samples", decisions, &[], false);
-    let levels: Vec<Level> =
-        rates.optimum.map(|value| Level { name: "f*".into(), value }).into_iter().collect();
+    let level = |(value, names): (f64, LossNames)| Level { name: names.optimum.into(), value };
+    let levels: Vec<Level> = rates.optimum.zip(rates.names).map(level).into_iter().collect();
     add("Loss", "loss f", vec![curve("f", series(&|row| row.loss))], &levels, true);
     let gap = vec![
-        curve("(f − f*)/f*", series(&|row| row.loss_gap_relative)),
+        curve(rates.gap_name(), series(&|row| row.loss_gap_relative)),
         curve("‖∇f‖", series(&|row| row.gradient_norm)),
     ];
     add("Distance to the minimum", "gap and gradient", gap, &[], true);
@@ -276,7 +288,7 @@ fn add_rates(page: &mut Page, series: Series<'_>, rates: &Rates, axis: &str) {
     let mut rows = vec![
         row("NC1", rates.nc1, fitted(&|row| row.nc1)),
         row("NC0", rates.nc0, fitted(&|row| row.nc0)),
-        row("(f − f*)/f*", None, fitted(&|row| row.loss_gap_relative)),
+        row(rates.gap_name(), None, fitted(&|row| row.loss_gap_relative)),
     ];
     rows.extend(rates.growth.iter().map(growth));
     rows.push(row("largest stable step of gradient descent", rates.largest_step, None));

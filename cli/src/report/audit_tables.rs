@@ -9,6 +9,7 @@ use neural_collapse::metrics::{Detection, DetectionErrors};
 use neural_collapse::objective::LeastSquaresSplit;
 
 use super::feature_layers::feature_layers;
+use super::loss_names::LossNames;
 use super::metric_tables::{METRIC_LEGEND, error_table, metric_tables};
 use super::prediction::{geometry_text, statement};
 use super::problem::{decay_facts, fact, list_numbers};
@@ -121,21 +122,11 @@ fn decay_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
 fn metric_table(network: &AuditedNetwork) -> String {
     let audit = &network.audit;
     let measurement = &audit.measurement;
-    let errors = audit.standard_errors.as_ref();
-    let collapsed = audit.levels.collapsed.as_ref();
-    let random = &audit.levels.unstructured;
-    // A metric with its standard error and its levels.
-    let row = |name: &str, cell: Cell, metric: Option<Metric>, levels: [Option<f64>; 2]| {
-        let error = metric.and_then(|metric| errors?.get(metric)).map(|found| found.standard_error);
-        let error = error.filter(|error| error.is_finite());
-        let levels = [error, levels[0], levels[1]].map(Cell::Residual);
-        [vec![Cell::Text(name.into()), cell], levels.into()].concat()
-    };
-    let nothing = [None, None];
+    let residual = |value: Option<f64>| Cell::Residual(value);
+    let row = |name: &str, cell: Cell, metric: Metric| metric_row(audit, (name, cell), metric);
     let nc1 = measurement.nc1();
     let name = nc1.map_or("NC1".into(), |nc1| format!("NC1 (rank {})", nc1.rank));
-    let nc1_cell = Cell::Residual(nc1.map(|nc1| nc1.value));
-    let mut rows = vec![row(&name, nc1_cell, Some(Metric::Nc1), [None, random.nc1])];
+    let mut rows = vec![row(&name, residual(nc1.map(|nc1| nc1.value)), Metric::Nc1)];
     let parts = [
         ("predicted", measurement.nc1_predicted_rank(), Metric::Nc1PredictedRank),
         ("resolved", measurement.nc1_resolved(), Metric::Nc1Resolved),
@@ -143,47 +134,37 @@ fn metric_table(network: &AuditedNetwork) -> String {
     for (name, part, metric) in parts {
         if let Some(part) = part.filter(|part| nc1.is_some_and(|all| part.rank < all.rank)) {
             let name = format!("NC1, {name} (rank {})", part.rank);
-            rows.push(row(&name, Cell::Residual(Some(part.value)), Some(metric), nothing));
+            rows.push(row(&name, residual(Some(part.value)), metric));
         }
     }
+    let agreement = Cell::Number(Some(measurement.nc4().overall.agreement));
     rows.extend([
-        row(
-            "NC2, class means",
-            Cell::Residual(audit.nc2_class_means),
-            Some(Metric::Nc2ClassMeans),
-            [collapsed.and_then(|level| level.nc2_class_means_as_they_are), random.nc2_class_means],
-        ),
-        row(
-            "NC3",
-            Cell::Residual(audit.nc3),
-            Some(Metric::Nc3),
-            [collapsed.and_then(|level| level.nc3), Some(random.nc3)],
-        ),
-        row(
-            "NC3, centered",
-            Cell::Residual(audit.nc3_centered),
-            Some(Metric::Nc3Centered),
-            [collapsed.and_then(|level| level.nc3_centered), Some(random.nc3)],
-        ),
-        row(
-            "NC4",
-            Cell::Number(Some(measurement.nc4().overall.agreement)),
-            Some(Metric::Nc4),
-            [None, Some(random.nc4)],
-        ),
-        row(
-            "accuracy",
-            Cell::Number(Some(measurement.accuracy())),
-            Some(Metric::Accuracy),
-            [None, Some(random.nc4)],
-        ),
+        row("NC2, class means", residual(audit.nc2_class_means), Metric::Nc2ClassMeans),
+        row("NC3", residual(audit.nc3), Metric::Nc3),
+        row("NC3, centered", residual(audit.nc3_centered), Metric::Nc3Centered),
+        row("NC4", agreement, Metric::Nc4),
+        row("accuracy", Cell::Number(Some(measurement.accuracy())), Metric::Accuracy),
     ]);
     if let norm @ Some(_) = audit.gradient_norm() {
-        rows.push(row("gradient norm ‖∇f‖", Cell::Residual(norm), None, nothing));
+        let name = Cell::Text("gradient norm ‖∇f‖".into());
+        rows.push([&[name, residual(norm)][..], &NOTHING].concat());
     }
-    rows.extend(loss_rows(network));
+    rows.extend(loss_rows(audit));
     let rows: Vec<_> = rows.into_iter().map(with_collapse).collect();
     plain_table(&["metric", "", "collapsed", "±", "noise", "random"], &rows)
+}
+
+/// Neither a standard error nor levels.
+const NOTHING: [Cell; 3] = [const { Cell::Residual(None) }; 3];
+
+/// A metric with its standard error and its levels.
+fn metric_row(audit: &Audit, (name, cell): (&str, Cell), metric: Metric) -> Vec<Cell> {
+    let errors = audit.standard_errors.as_ref();
+    let error = errors.and_then(|errors| errors.get(metric)).map(|found| found.standard_error);
+    let error = error.filter(|error| error.is_finite());
+    let levels = [audit.levels.collapsed_of(metric), audit.levels.unstructured_of(metric)];
+    let others = [error, levels[0], levels[1]].map(Cell::Residual);
+    [vec![Cell::Text(name.into()), cell], others.into()].concat()
 }
 
 /// The row of a metric with the size from which on it counts as collapsed, after its value.
@@ -198,22 +179,17 @@ fn with_collapse(mut row: Vec<Cell>) -> Vec<Cell> {
     row
 }
 
-/// The measured loss beside the predicted one, which is only the best known where nothing is proved.
-fn loss_rows(network: &AuditedNetwork) -> Vec<Vec<Cell>> {
-    let audit = &network.audit;
-    let error = |metric: Metric| Some(audit.standard_errors.as_ref()?.get(metric)?.standard_error);
-    let row = |name: &str, cell: Cell, error: Option<f64>| {
-        let others = [error, None, None].map(Cell::Residual);
-        [vec![Cell::Text(name.into()), cell], others.into()].concat()
-    };
+/// The measured loss beside the predicted one.
+fn loss_rows(audit: &Audit) -> Vec<Vec<Cell>> {
     let Some(loss) = audit.loss else { return Vec::new() };
-    let mut rows = vec![row("loss f", Cell::Number(Some(loss)), error(Metric::Loss))];
-    if let Some(optimum) = audit.loss_optimum() {
-        let proved = audit.prediction.as_ref().is_some_and(|found| found.verdict.is_proved());
-        let name = if proved { "predicted loss f*" } else { "best known loss f*" };
-        rows.push(row(name, Cell::Number(Some(optimum)), None));
+    let mut rows = vec![metric_row(audit, ("loss f", Cell::Number(Some(loss))), Metric::Loss)];
+    let predicted = audit.prediction.as_ref().zip(audit.loss_optimum());
+    if let Some((prediction, optimum)) = predicted {
+        let names = LossNames::new(&prediction.verdict);
+        let name = Cell::Text(names.predicted.into());
+        rows.push([&[name, Cell::Number(Some(optimum))][..], &NOTHING].concat());
         let gap = Cell::Residual(audit.loss_gap_relative());
-        rows.push(row("loss gap (f − f*)/f*", gap, error(Metric::LossGapRelative)));
+        rows.push(metric_row(audit, (names.gap, gap), Metric::LossGapRelative));
     }
     rows
 }
@@ -368,13 +344,7 @@ fn norm_cells(norm: Compared<f64>, largest: f64) -> [Cell; 3] {
         true => Cell::NearZero,
         false => Cell::Number(Some(norm.measured)),
     };
-    let difference = relative_difference(norm.measured, norm.predicted);
-    [measured, Cell::Number(norm.predicted), Cell::Residual(difference)]
-}
-
-fn relative_difference(measured: f64, predicted: Option<f64>) -> Option<f64> {
-    let predicted = predicted.filter(|&predicted| predicted > 0.0)?;
-    Some((measured - predicted) / predicted)
+    [measured, Cell::Number(norm.predicted), Cell::Residual(norm.relative_difference())]
 }
 
 fn collapse_mark(collapsed: Compared<bool>) -> &'static str {

@@ -16,8 +16,8 @@ pub(super) fn feature_layers(layers: &MeasuredLayers) -> String {
 }
 
 const LEGEND: &str = "\
-NC2 of means: distance of the Gram matrix of the centred class means to that of a simplex ETF; accuracy: share of samples \
-whose nearest class mean is their class's; ±: standard error of the number before it; ranks: effective and stable rank of the centred features; CKA: similarity of \
+NC2 of means: distance of the Gram matrix of the centered class means to that of a simplex ETF; accuracy: share of samples \
+whose nearest class mean is their class's; ±: standard error of the number before it; ranks: effective and stable rank of the centered features; CKA: similarity of \
 the features of two layers, 1 up to rotation and scale.";
 
 fn metric_table(layers: &MeasuredLayers) -> String {

@@ -3,13 +3,15 @@
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::convex::ConvexUfm;
 use neural_collapse::models::nonnegative::NonnegativeMinimum;
+use neural_collapse::models::squared::CollapseFactor;
 use neural_collapse::problem::LossFunction;
 use neural_collapse::{Bias, GlobalMinimum, Landscape};
 use serde::Serialize;
 
 use crate::tables::{Cell, plain_table};
 
-/// How far the problem may be changed before classes collapse, as far as its model tells.
+/// How far the problem may be changed before classes collapse: one object for all models, each of which answers some of
+/// these questions.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Limits {
     /// The class size below which a class collapses.
@@ -33,13 +35,6 @@ pub(super) struct Limits {
     /// The size below which a class of each weight dies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     surviving_counts: Vec<WeightedCount>,
-}
-
-/// When directions collapse.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct CollapseFactor {
-    factor: f64,
-    surviving_directions: usize,
 }
 
 /// A number of samples for classes of a weight.
@@ -66,16 +61,10 @@ impl Limits {
 
     fn of_squared_loss(minimum: &GlobalMinimum) -> Self {
         let no_bias = minimum.problem().regularization().bias() == Bias::None;
-        let factors = minimum.collapse_factors().into_iter();
         Self {
             smallest_surviving_count: no_bias.then(|| minimum.smallest_surviving_count()),
             critical_imbalance_ratio: minimum.critical_imbalance_ratio(),
-            collapse_factors: factors
-                .map(|(factor, surviving_directions)| CollapseFactor {
-                    factor,
-                    surviving_directions,
-                })
-                .collect(),
+            collapse_factors: minimum.collapse_factors(),
             ..Self::default()
         }
     }
@@ -87,9 +76,7 @@ impl Limits {
         if problem.depth() > 1 {
             return Self { strength, ..Self::default() };
         }
-        let regularization = problem.regularization().clone();
-        let program = ConvexUfm::cross_entropy(problem.counts().clone(), regularization)
-            .and_then(|program| program.with_label_smoothing(problem.label_smoothing()));
+        let program = problem.to_convex();
         Self {
             strength,
             merging_counts: program.map(|program| merging_counts(&program)).unwrap_or_default(),

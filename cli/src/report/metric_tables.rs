@@ -2,8 +2,7 @@
 
 use neural_collapse::Audit;
 use neural_collapse::audit::LayerRatio;
-use neural_collapse::metrics::errors::{Metric, StandardErrors};
-use neural_collapse::metrics::levels::ShapeLevel;
+use neural_collapse::metrics::errors::{Estimate, Metric, StandardErrors};
 use neural_collapse::metrics::{AllMetrics, DecisionShares, Shape};
 
 use crate::tables::{Cell, Run, merge_equal, numbered_table, plain_table};
@@ -11,10 +10,10 @@ use crate::tables::{Cell, Run, merge_equal, numbered_table, plain_table};
 /// What the symbols mean.
 pub(super) const METRIC_LEGEND: &str = "\
 NC1 after layer m, relative to that of the features: measured, and predicted for deviations of equal size in all \
-directions; centre: what class means are centred at for Σ_B, the mean over all samples or that of the class means; CDNV: \
+directions; center: what class means are centered at for Σ_B, the mean over all samples or that of the class means; CDNV: \
 variances of two classes relative to their distance, over all pairs; coincident: pairs of classes with equal means; \
 CV: standard deviation relative to the mean; ETF: |cos + 1/(K−1)|; energy: log 1/‖u − v‖ of two directions; \
-self-duality: distance of W_M and the centred class means in front of it, each divided by its norm; duality cosines: \
+self-duality: distance of W_M and the centered class means in front of it, each divided by its norm; duality cosines: \
 between the two, class by class; agreement, accuracies: shares of the samples.";
 
 /// All that the other tables do not have.
@@ -35,66 +34,20 @@ pub(super) fn metric_tables(
 
 /// Every metric with its standard error and its levels.
 pub(super) fn error_table(errors: &StandardErrors, audit: &Audit) -> String {
-    let row = |(metric, estimate): (Metric, Option<&_>)| {
-        let estimate: Option<&neural_collapse::metrics::errors::Estimate> = estimate;
-        let [noise, random] = levels(metric, audit);
+    let row = |(metric, estimate): (Metric, Option<&Estimate>)| {
         vec![
             Cell::Text(metric.to_string()),
             number(estimate.map(|found| found.value)),
             residual(estimate.map(|found| found.standard_error)),
-            residual(noise),
-            number(random),
+            residual(audit.levels.collapsed_of(metric)),
+            number(audit.levels.unstructured_of(metric)),
         ]
     };
     let rows: Vec<_> = errors.iter().map(row).collect();
     plain_table(&["metric", "", "±", "noise", "random"], &rows)
 }
 
-/// What noise alone leaves of a metric, and what it is without structure.
-fn levels(metric: Metric, audit: &Audit) -> [Option<f64>; 2] {
-    let (random, noise) = (&audit.levels.unstructured, audit.levels.collapsed.as_ref());
-    let shapes: [fn(&ShapeLevel) -> Option<f64>; 5] = [
-        |shape| shape.norm_variation,
-        |shape| shape.cosine_mean,
-        |shape| shape.cosine_deviation,
-        |shape| shape.etf_deviation,
-        |shape| shape.log_energy,
-    ];
-    let (means, centered) = (&random.class_means, &random.centered_class_means);
-    let [norms, mean, deviation, etf, energy] = shapes;
-    match metric {
-        Metric::Nc1 => [None, random.nc1],
-        Metric::Nc1TraceQuotient => [None, random.nc1_trace_quotient],
-        Metric::Cdnv => [None, random.cdnv],
-        Metric::Nc2ClassMeans => {
-            [noise.and_then(|noise| noise.nc2_class_means_as_they_are), random.nc2_class_means]
-        }
-        Metric::Nc3 => [noise.and_then(|noise| noise.nc3), Some(random.nc3)],
-        Metric::Nc3Centered => [noise.and_then(|noise| noise.nc3_centered), Some(random.nc3)],
-        Metric::Nc4 | Metric::Accuracy => [None, Some(random.nc4)],
-        Metric::SelfDuality => {
-            [noise.and_then(|noise| noise.self_duality), Some(random.self_duality)]
-        }
-        Metric::DualityCosineMean => [None, Some(random.duality_cosine)],
-        Metric::ClassMeansNormVariation => [None, norms(means)],
-        Metric::ClassMeansCosineMean => [None, mean(means)],
-        Metric::ClassMeansCosineDeviation => [None, deviation(means)],
-        Metric::ClassMeansEtfDeviation => [None, etf(means)],
-        Metric::ClassMeansLogEnergy => [None, energy(means)],
-        Metric::CenteredClassMeansNormVariation => {
-            [noise.and_then(|noise| noise.norm_variation), norms(centered)]
-        }
-        Metric::CenteredClassMeansCosineMean => [None, mean(centered)],
-        Metric::CenteredClassMeansCosineDeviation => {
-            [noise.and_then(|noise| noise.cosine_deviation), deviation(centered)]
-        }
-        Metric::CenteredClassMeansEtfDeviation => [None, etf(centered)],
-        Metric::CenteredClassMeansLogEnergy => [None, energy(centered)],
-        _ => [None, None],
-    }
-}
-
-/// The metrics that depend on the centre of the class means.
+/// The metrics that depend on the center of the class means.
 fn center_table(metrics: &AllMetrics) -> String {
     let AllMetrics { nc1, nc1_trace_quotient: quotient, .. } = metrics;
     let row = |name: &str, samples, classes| vec![Cell::Text(name.into()), samples, classes];
@@ -109,7 +62,7 @@ fn center_table(metrics: &AllMetrics) -> String {
             residual(quotient.center_classes),
         ),
     ];
-    plain_table(&["centre", "samples", "classes"], &rows)
+    plain_table(&["center", "samples", "classes"], &rows)
 }
 
 /// NC1 after each layer, also relative to that of the features.
@@ -167,7 +120,7 @@ fn shape_table(metrics: &AllMetrics) -> String {
         row("energy, mean", |shape| number(shape.log_energy.map(|energy| energy.mean))),
         row("energy, deviation", |shape| residual(shape.log_energy.map(|energy| energy.deviation))),
     ];
-    plain_table(&["vectors", "class means", "centred", "classifier"], &rows)
+    plain_table(&["vectors", "class means", "centered", "classifier"], &rows)
 }
 
 /// NC4 and accuracies of each class.

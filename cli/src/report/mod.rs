@@ -7,6 +7,7 @@ mod classes;
 mod directions;
 mod feature_layers;
 mod limits;
+mod loss_names;
 mod metric_tables;
 mod prediction;
 mod problem;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub(crate) use audit::AuditReport;
 pub(crate) use audit_tables::audit_tables;
+pub(crate) use loss_names::LossNames;
 pub(crate) use prediction::PredictionReport;
 pub(crate) use remarks::remarks;
 

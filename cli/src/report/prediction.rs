@@ -10,12 +10,14 @@ use super::angles::{Angle, angle_table, angles};
 use super::classes::{Classes, Entries};
 use super::directions::Directions;
 use super::limits::Limits;
+use super::loss_names::LossNames;
 use super::problem::{ProblemReport, fact};
 use crate::error::CliError;
 use crate::loss::Loss;
 use crate::tables::{Cell, plain_table, wrap};
 
-/// The JSON object of `predict`, and the entry `prediction` of that of `audit`.
+/// The JSON object of `predict`, and the entry `prediction` of that of `audit`. Classes and bias are written one by one and
+/// numbers of single models stand beside them; the library's `Summary` has what all models answer, as runs.
 #[derive(Debug, Serialize)]
 pub(crate) struct PredictionReport {
     loss_function: &'static str,
@@ -38,6 +40,8 @@ pub(crate) struct PredictionReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     angles: Option<Vec<Angle>>,
     classes: Classes,
+    #[serde(skip)]
+    names: LossNames,
     #[serde(skip)]
     legend: String,
 }
@@ -78,6 +82,7 @@ impl PredictionReport {
             geometry: geometry_name(model, &prediction.geometry()),
             unique: prediction.is_unique(),
             proof: verdict.keyword(),
+            names: LossNames::new(&verdict),
             statement: verdict.to_string(),
             scale: scale(model),
             loss: prediction.loss(),
@@ -111,12 +116,12 @@ impl PredictionReport {
         let mut facts = vec![
             fact("geometry", table_name(&self.geometry, self.unique)),
             fact("proof", self.proof.replace('_', " ")),
-            number("loss f*", self.loss),
+            number(self.names.loss, self.loss),
         ];
         if let Some(bound) = self.lower_bound.filter(|&bound| bound < self.loss) {
             facts.push(number("no loss is below", bound));
             if bound > 0.0 {
-                facts.push(number("f* above that, relative", self.loss / bound - 1.0));
+                facts.push(number("loss above that, relative", self.loss / bound - 1.0));
             }
         }
         if let Some(Scale { scale, threshold }) = self.scale {

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 
 use crate::tables::{Cell, plain_table, shortest_number};
 
-/// The object `problem` of the JSON output.
+/// The object `problem` of the JSON output: one flat object with the keys of the program's flags, which people script
+/// against, where the library writes a [`TrainingObjective`] as the nested enumeration that it is.
 #[derive(Debug, Serialize)]
 pub(super) struct ProblemReport {
     /// Samples of each class, in the order given.
@@ -129,9 +130,7 @@ impl ProblemReport {
     pub(super) fn new(prediction: &dyn Prediction, counts: &ClassCounts) -> Self {
         let objective = prediction.training_objective();
         let constraints = match (&objective, objective.regularization()) {
-            (_, Some(regularization)) => {
-                Constraints::of(regularization, prediction.widths(), counts.classes())
-            }
+            (_, Some(regularization)) => Constraints::of(regularization, prediction),
             (TrainingObjective::Budgeted { weight_energy, feature_energy, .. }, _) => {
                 Constraints::Budgets {
                     weight_energy: *weight_energy,
@@ -190,15 +189,14 @@ impl ProblemReport {
 }
 
 impl Constraints {
-    fn of(regularization: &Regularization, widths: Option<&[usize]>, classes: usize) -> Self {
-        let narrowest = widths.unwrap_or_default().iter().copied().min();
+    fn of(regularization: &Regularization, prediction: &dyn Prediction) -> Self {
         Self::Decays {
             depth: regularization.depth(),
             weight_decay: regularization.weight_decays().to_vec(),
             feature_decay: regularization.feature_decay(),
             bias: regularization.bias(),
-            widths: widths.map(<[usize]>::to_vec),
-            rank_limit: narrowest.map_or(classes, |width| width.min(classes)),
+            widths: prediction.widths().map(<[usize]>::to_vec),
+            rank_limit: prediction.rank_limit(),
         }
     }
 }

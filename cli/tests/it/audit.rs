@@ -266,8 +266,8 @@ fn a_bias_without_a_setting_counts_as_unregularized() {
 
 /// Where no closed form is known the minimum is computed, with a bound that duality proves.
 #[test]
-fn a_regularised_bias_with_imbalanced_classes_is_proved_within_a_gap() {
-    let path = Network::small().with_bias().write("regularised_bias.safetensors");
+fn a_regularized_bias_with_imbalanced_classes_is_proved_within_a_gap() {
+    let path = Network::small().with_bias().write("regularized_bias.safetensors");
     let line = format!("{} --weight-decay 1e-3 --feature-decay 1e-3 --bias 0.1", path.display());
     assert!(audit_text(&line).contains("Theorem: proved within a gap"), "{}", audit_text(&line));
     let audit = audit(&line);

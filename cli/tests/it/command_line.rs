@@ -188,8 +188,8 @@ fn the_bias_is_printed() {
     );
     let printed = table(line);
     assert!(printed.contains("b*") && printed.contains("0.500000"), "{printed}");
-    let regularised = prediction(&format!("{DECAYS} --counts 20x3 --depth 2 --bias 0.01"));
-    let entries = regularised["bias"].as_array().unwrap();
+    let regularized = prediction(&format!("{DECAYS} --counts 20x3 --depth 2 --bias 0.01"));
+    let entries = regularized["bias"].as_array().unwrap();
     assert!(entries.len() == 3 && entries.iter().all(|entry| *entry == entries[0]), "{entries:?}");
     assert!(!table("--counts 20,10 --depth 2").contains("b*"));
 }

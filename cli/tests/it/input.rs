@@ -266,7 +266,7 @@ fn labels_of_any_form_are_read() {
 }
 
 #[test]
-fn cosine_classifiers_are_normalised() {
+fn cosine_classifiers_are_normalized() {
     let simplex = simplex();
     // Lengths of samples and rows of the classifier that mean nothing.
     let mut lengths = features(&simplex);

@@ -99,11 +99,11 @@ fn expected(data: &LabeledFeatures<'_, f64>, head: &LinearHead) -> Value {
     });
     let cdnv = cdnv(data, &statistics).unwrap();
     let means = statistics.class_means().unwrap();
-    let centred = statistics.centered_means(Center::Samples).unwrap();
+    let centered = statistics.centered_means(Center::Samples).unwrap();
     let classifier = ClassVectors::rows(head.weights().last().unwrap()).unwrap();
     let before_last = match head.depth() {
-        1 => centred.clone(),
-        depth => head.leading_product(depth - 1).unwrap() * &centred,
+        1 => centered.clone(),
+        depth => head.leading_product(depth - 1).unwrap() * &centered,
     };
     let before_last = ClassVectors::columns(&before_last).unwrap();
     let cosines = duality_cosines(&before_last, &classifier).unwrap();
@@ -127,7 +127,7 @@ fn expected(data: &LabeledFeatures<'_, f64>, head: &LinearHead) -> Value {
         },
         "nc1_after_layers": after_layers.collect::<Vec<_>>(),
         "class_means": shape_json(&ClassVectors::columns(&means).unwrap()),
-        "centred_class_means": shape_json(&ClassVectors::columns(&centred).unwrap()),
+        "centred_class_means": shape_json(&ClassVectors::columns(&centered).unwrap()),
         "classifier": shape_json(&classifier),
         "self_duality": self_duality(&before_last, &classifier).unwrap(),
         "duality_cosines": spread_json(Spread::of(&cosines).unwrap()),

@@ -266,7 +266,7 @@ fn check_rates(page: &str, rows: &[Value]) {
             Some(0.1 * curvature.nc1_rate().unwrap()),
             fitted(&|row| row["nc1"].as_f64().unwrap()),
         ),
-        ("(f − f*)/f*", None, fitted(&|row| row["loss_gap_relative"].as_f64().unwrap())),
+        ("loss gap (f − f*)/f*", None, fitted(&|row| row["loss_gap_relative"].as_f64().unwrap())),
         (
             "s² to its limit, largest singular value (logistic law)",
             Some(0.1 * 2.0 * largest / 240.0),

@@ -143,7 +143,9 @@ impl Ufm {
     /// Where directions collapse if all decays grow: pairs (factor, surviving directions).
     #[getter]
     fn collapse_factors(slf: &Bound<'_, Self>) -> Vec<(f64, usize)> {
-        slf.as_super().get().squared().map(GlobalMinimum::collapse_factors).unwrap_or_default()
+        let minimum = slf.as_super().get().squared();
+        let steps = minimum.map(GlobalMinimum::collapse_factors).unwrap_or_default();
+        steps.into_iter().map(|step| (step.factor, step.surviving_directions)).collect()
     }
 
     /// The distinct directions of the target, one dictionary each: target_squared σ², multiplicity, ratio a/σ², the

@@ -17,11 +17,8 @@ fn chosen(
 ) -> &'static str {
     let counts = ClassCounts::new(sizes).unwrap();
     let search = Search::default().with_starts(1);
-    let model = match is_searched {
-        true => AnyModel::searched(objective, counts, widths, &search, &()),
-        false => AnyModel::new(objective, counts, widths),
-    };
-    match model {
+    let search = is_searched.then_some(&search);
+    match AnyModel::new_with(objective, counts, widths, search, &()) {
         Ok(AnyModel::Squared(_)) => "squared",
         Ok(AnyModel::CrossEntropy(_)) => "landscape",
         Ok(AnyModel::Convex(_)) => "convex",

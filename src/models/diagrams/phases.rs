@@ -144,8 +144,9 @@ fn survival(minimum: &GlobalMinimum, monitor: &dyn Monitor) -> Result<PhaseDiagr
     let stretching = Stretching::new(counts, minimum.problem().regularization())?;
     let mut limits: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
     stretching.watched(monitor, |imbalance, stretched| {
-        for (factor, surviving) in stretching.minimum(minimum, stretched)?.collapse_factors() {
-            limits.entry(surviving).or_default().push((imbalance, factor));
+        for step in stretching.minimum(minimum, stretched)?.collapse_factors() {
+            let points = limits.entry(step.surviving_directions).or_default();
+            points.push((imbalance, step.factor));
         }
         Ok(())
     })?;

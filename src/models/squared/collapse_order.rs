@@ -3,6 +3,17 @@
 use crate::models::squared::minimum::GlobalMinimum;
 use crate::numerics::nth_root::root_of_ratio;
 
+/// A factor on all decays at which a direction collapses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct CollapseFactor {
+    /// The factor on λ₁, …, λ_M and λ_H.
+    pub factor: f64,
+    /// The number of singular vectors that are still fitted above it.
+    pub surviving_directions: usize,
+}
+
 impl GlobalMinimum {
     /// The factors on all of λ₁, …, λ_M and λ_H at which directions collapse, by rising factor, each with the
     /// number of singular vectors that are still fitted above it: (τ_M σ²/a)^(M/(M+1)) for every direction that
@@ -16,17 +27,17 @@ impl GlobalMinimum {
     ///
     /// let counts = ClassCounts::new(&[400, 100, 25])?;
     /// let minimum = Ufm::new(counts, Regularization::new(&[1e-4], 1e-4)?)?.global_minimum()?;
-    /// let surviving: Vec<usize> = minimum.collapse_factors().iter().map(|&(_, left)| left).collect();
+    /// let steps = minimum.collapse_factors();
+    /// let surviving: Vec<usize> = steps.iter().map(|step| step.surviving_directions).collect();
     /// assert_eq!(surviving, [2, 1, 0]);
     /// // One layer: factors are as √n_k.
-    /// let factors: Vec<f64> = minimum.collapse_factors().iter().map(|&(factor, _)| factor).collect();
-    /// assert!((factors[2] / factors[0] - 4.0).abs() < 1e-14);
+    /// assert!((steps[2].factor / steps[0].factor - 4.0).abs() < 1e-14);
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     ///
     /// Source: Theorem 4.4 of Dang et al. (ICML 2023).
     #[must_use]
-    pub fn collapse_factors(&self) -> Vec<(f64, usize)> {
+    pub fn collapse_factors(&self) -> Vec<CollapseFactor> {
         let degree = u32::try_from(self.problem().depth()).unwrap_or(u32::MAX).saturating_add(1);
         let mut room = self.problem().rank_limit();
         let mut steps = Vec::new();
@@ -39,12 +50,12 @@ impl GlobalMinimum {
             }
         }
         steps.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut left: usize = steps.iter().map(|&(_, kept)| kept).sum();
-        for (_, kept) in &mut steps {
-            left -= *kept;
-            *kept = left;
-        }
-        steps
+        let mut surviving_directions: usize = steps.iter().map(|&(_, kept)| kept).sum();
+        let collapse = |(factor, kept)| {
+            surviving_directions -= kept;
+            CollapseFactor { factor, surviving_directions }
+        };
+        steps.into_iter().map(collapse).collect()
     }
 }
 
@@ -66,10 +77,10 @@ mod tests {
             let minimum = ufm.global_minimum().unwrap();
             let found = minimum.collapse_factors();
             let first = minimum.largest_decay_factor().unwrap();
-            assert!((found[0].0 / first - 1.0).abs() < 1e-14, "{found:?}, {first}");
+            assert!((found[0].factor / first - 1.0).abs() < 1e-14, "{found:?}, {first}");
             found
                 .iter()
-                .map(|&(factor, left)| ((factor * 1e9).round() / 1e9, left))
+                .map(|step| ((step.factor * 1e9).round() / 1e9, step.surviving_directions))
                 .collect::<Vec<_>>()
         };
         let counts = [9, 4, 4, 9, 25];

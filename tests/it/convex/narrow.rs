@@ -20,7 +20,8 @@ fn narrow_features_keep_the_bound() {
         let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, regularization);
         let widths = [width];
         let widths = Some(widths.as_slice());
-        let model = AnyModel::searched(&objective, counts.clone(), widths, &search, &()).unwrap();
+        let model =
+            AnyModel::new_with(&objective, counts.clone(), widths, Some(&search), &()).unwrap();
         let narrow = model.prediction();
         assert_eq!(narrow.verdict().keyword(), proof);
         assert_eq!(narrow.lower_bound(), wide.lower_bound());

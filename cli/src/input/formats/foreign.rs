@@ -17,7 +17,7 @@ const SAVE_ARRAYS: &str = "convert it: python -c \"import h5py, numpy as np; a =
      and give --transposed for Keras's kernels";
 
 /// The error for a format that is known but not read, by the first bytes of the file.
-pub(crate) fn recognise(start: &[u8], path: &Path) -> Option<Problem> {
+pub(crate) fn recognize(start: &[u8], path: &Path) -> Option<Problem> {
     let foreign = |what, remedy: &str| Some(Problem::Foreign { what, remedy: remedy.into() });
     match start {
         [b'\x89', b'H', b'D', b'F', ..] => foreign("an HDF5 file (Keras, MATLAB 7.3)", SAVE_ARRAYS),
@@ -60,7 +60,7 @@ pub(crate) fn recognise(start: &[u8], path: &Path) -> Option<Problem> {
 }
 
 /// The error for zip archives that are not read, by the names in them.
-pub(crate) fn recognise_zip(names: &[impl AsRef<str>]) -> Option<Problem> {
+pub(crate) fn recognize_zip(names: &[impl AsRef<str>]) -> Option<Problem> {
     let mut names = names.iter().map(AsRef::as_ref);
     if names.clone().any(|name| name.ends_with(".weights.h5")) {
         return Some(Problem::Foreign {

@@ -257,9 +257,9 @@ fn every_way_to_store_a_network_is_read_alike() {
         let whole = plain.read_back(&mut random, &folder);
         assert_eq!(whole.features, plain.features, "{case}");
         assert_eq!(whole.labels, plain.labels, "{case}");
-        assert_eq!(whole.network.head.weights, plain.weights, "{case}");
+        assert_eq!(whole.network.head.linear.weights(), plain.weights, "{case}");
         let bias = plain.bias.map(DVector::from_vec);
-        assert_eq!(whole.network.head.bias, bias, "{case}");
+        assert_eq!(whole.network.head.linear.bias().cloned(), bias, "{case}");
     }
 }
 
@@ -362,7 +362,10 @@ fn features_and_labels_may_be_in_files_of_their_own() {
         let read = read_request(&request).map_err(|error| folder.shorten(&error)).unwrap();
         assert_eq!(read.features, features.values);
         assert_eq!(read.labels, [0, 1, 1, 0]);
-        assert_eq!(read.network.head.weights, [DMatrix::from_row_slice(2, 2, &weights.values)]);
+        assert_eq!(
+            read.network.head.linear.weights(),
+            [DMatrix::from_row_slice(2, 2, &weights.values)]
+        );
     }
     let error = |request: &Request| folder.shorten(&read_request(request).unwrap_err());
     assert_eq!(

@@ -133,7 +133,7 @@ pub(super) fn damage_every(step: usize, name: &str, file: &[u8]) {
     let folder = Folder::new();
     let read = |bytes: &[u8]| {
         let path = folder.write(name, bytes);
-        read_files(&[path], &Keys::default(), &Penalties::default())
+        read_files(&[path], &Keys::default(), &StatedTraining::default())
     };
     for length in (0..file.len()).step_by(step) {
         assert!(read(&file[..length]).is_err(), "truncated to {length} bytes");

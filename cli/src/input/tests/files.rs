@@ -14,7 +14,7 @@ fn read_all(files: &[(&str, Vec<Tensor>, Metadata<'_>)]) -> Result<Whole, String
         folder.write(name, &safetensors_file(tensors, metadata))
     };
     let paths: Vec<_> = files.iter().map(write).collect();
-    read_files(&paths, &Keys::default(), &Penalties::default())
+    read_files(&paths, &Keys::default(), &StatedTraining::default())
         .map_err(|message| folder.shorten(&message))
 }
 
@@ -50,7 +50,7 @@ fn samples_come_in_the_order_of_the_files() {
     let expected = [0.1_f32.into(), 9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
     assert_eq!(features, expected);
     assert_eq!(labels, [0, 0, 1, 1, 1]);
-    assert_eq!(network.head.penalties.feature_decay, Some(Decay::Given(1e-5)));
+    assert_eq!(network.head.stated.feature_decay, Some(Decay::Given(1e-5)));
     assert!(network.data.name().ends_with("a.safetensors and 2 other files"));
 }
 
@@ -68,9 +68,9 @@ fn other_files_may_repeat_the_head() {
         ("c.safetensors", head(), &[]),
     ]);
     let head = whole.unwrap().network.head;
-    assert_eq!(head.penalties.weight_decays, Some(vec![Decay::Given(1e-4)]));
+    assert_eq!(head.stated.weight_decays, Some(vec![Decay::Given(1e-4)]));
     // What the file of the head leaves open another file tells.
-    assert_eq!(head.penalties.loss, Some(Loss::Mse));
+    assert_eq!(head.stated.loss, Some(Loss::Mse));
 }
 
 /// A `.npz` file with the head cannot say how it was trained, but the others can: once, or all the same.
@@ -85,13 +85,9 @@ fn any_file_may_state_the_hyper_parameters() {
             ("c.safetensors", sample(), last),
         ])
     };
-    let penalties =
-        files(&[("lambda_w", "1e-4"), ("bias", "none")]).unwrap().network.head.penalties;
-    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(1e-4)]));
-    assert_eq!(
-        (penalties.feature_decay, penalties.bias),
-        (Some(Decay::Given(1e-5)), Some(Bias::None))
-    );
+    let stated = files(&[("lambda_w", "1e-4"), ("bias", "none")]).unwrap().network.head.stated;
+    assert_eq!(stated.weight_decays, Some(vec![Decay::Given(1e-4)]));
+    assert_eq!((stated.feature_decay, stated.bias), (Some(Decay::Given(1e-5)), Some(Bias::None)));
     let message = "c.safetensors: the metadata `lambda_h` is not the same as in b.safetensors; give the files of one \
                    network only";
     assert_eq!(files(&[("lambda_h", "1e-4")]).unwrap_err(), message);
@@ -138,7 +134,7 @@ fn the_head_may_be_spread_over_files() {
     ]);
     let head = whole.unwrap().network.head;
     assert_eq!(head.keys, ["classifier.1.weight", "classifier.2.weight"]);
-    assert_eq!(head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
+    assert_eq!(head.linear.bias().cloned(), Some(DVector::from_vec(vec![0.5, -0.5])));
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn swapped_kernels_are_pointed_out() {
     );
     let transposed = Reading { transposed: true, ..Reading::default() };
     let head = read_head(&arrays, &Keys::default(), &transposed).unwrap().head;
-    assert_eq!((head.weights[0].nrows(), head.weights[0].ncols()), (3, 4));
+    assert_eq!((head.linear.weights()[0].nrows(), head.linear.weights()[0].ncols()), (3, 4));
 }
 
 #[test]
@@ -265,21 +265,22 @@ fn one_output_is_half_of_two() {
     arrays.push(Array::new("out.bias", &[1], &[3.0]));
     let folder = Folder::new();
     let file = folder.write("a.npz", &container(Format::Npz, &arrays));
-    let given = Penalties {
+    let given = StatedTraining {
         weight_decays: Some(vec![Decay::Given(1e-3)]),
         bias: Some(Bias::Regularized(1e-4)),
-        ..Penalties::default()
+        ..StatedTraining::default()
     };
     let network =
         read_network(&Request { files: vec![file], given, ..Request::default() }).unwrap();
     let half = values.map(|value| value / 2.0);
     let rows: Vec<f64> = half.iter().map(|value| -value).chain(half).collect();
-    assert_eq!(network.head.weights, [DMatrix::from_row_slice(2, 4, &rows)]);
-    assert_eq!(network.head.bias, Some(DVector::from_vec(vec![-1.5, 1.5])));
-    assert!(network.facts.has_one_output && network.facts.assumptions.len() == 1);
+    assert_eq!(network.head.linear.weights(), [DMatrix::from_row_slice(2, 4, &rows)]);
+    assert_eq!(network.head.linear.bias().cloned(), Some(DVector::from_vec(vec![-1.5, 1.5])));
+    assert!(network.head.stated.has_one_output && network.facts.assumptions.len() == 1);
     // λ/2 ‖w‖² is the same penalty as 2λ/2 (‖w/2‖² + ‖w/2‖²).
-    assert_eq!(network.head.penalties.weight_decays, Some(vec![Decay::Given(2e-3)]));
-    assert_eq!(network.head.penalties.bias, Some(Bias::Regularized(2e-4)));
+    let regularization = network.head.stated.regularization(&network.head.linear, 3).unwrap();
+    assert_eq!(regularization.weight_decays(), [Some(2e-3)]);
+    assert_eq!(regularization.bias(), Bias::Regularized(2e-4));
 }
 
 #[test]

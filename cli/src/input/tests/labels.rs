@@ -115,7 +115,7 @@ fn outputs_without_samples_are_left_out_if_asked() {
     assert_eq!(whole.labels, [1, 0, 1]);
     let all: Vec<_> = (0..10).map(|index| f64::from(index).cos()).collect();
     let expected = DMatrix::from_row_slice(2, 2, &[all[2], all[3], all[6], all[7]]);
-    assert_eq!(whole.network.head.weights, [expected]);
+    assert_eq!(whole.network.head.linear.weights(), [expected]);
     assert_eq!(whole.network.data.classes(), 2);
     assert_eq!(whole.network.facts.left_out_outputs, [0, 2, 4]);
 }
@@ -209,10 +209,10 @@ fn hyper_parameters_may_be_arrays() {
     arrays.push(Array::new("label_smoothing", &[], &[0.1]));
     let files = vec![folder.write("a.npz", &container(Format::Npz, &arrays))];
     let network = read_network(&Request { files, ..Request::default() }).unwrap();
-    let penalties = network.head.penalties;
-    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(5e-4)]));
-    assert_eq!(penalties.feature_decay, Some(Decay::Given(1e-5)));
-    assert_eq!(penalties.labels.label_smoothing, Some(0.1));
+    let stated = network.head.stated;
+    assert_eq!(stated.weight_decays, Some(vec![Decay::Given(5e-4)]));
+    assert_eq!(stated.feature_decay, Some(Decay::Given(1e-5)));
+    assert_eq!(stated.labels.label_smoothing, Some(0.1));
 }
 
 /// The bytes of a text as NumPy stores it, four for each character.
@@ -249,11 +249,11 @@ fn hyper_parameters_of_numpy_are_read_or_named() {
         entries.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     let files = vec![folder.write("a.npz", &npz_file(&entries))];
     let network = read_network(&Request { files, ..Request::default() }).unwrap();
-    let penalties = network.head.penalties;
-    assert_eq!(penalties.loss, Some(Loss::Ce));
-    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(2.0)]));
-    assert_eq!(penalties.feature_decay, Some(Decay::Given(1e-3)));
-    assert_eq!(penalties.labels.class_weights, Some(vec![1.0, 3.0]));
+    let stated = network.head.stated;
+    assert_eq!(stated.loss, Some(Loss::Ce));
+    assert_eq!(stated.weight_decays, Some(vec![Decay::Given(2.0)]));
+    assert_eq!(stated.feature_decay, Some(Decay::Given(1e-3)));
+    assert_eq!(stated.labels.class_weights, Some(vec![1.0, 3.0]));
     let unknown = network.facts.unknown_metadata.iter();
     let found: Vec<_> = unknown.map(|(_, entry)| (entry.name.as_str(), entry.meant)).collect();
     assert_eq!(found, [("dataset", None), ("weight_decay", Some("lambda_w"))]);

@@ -27,7 +27,10 @@ fn state_dicts_and_single_tensors_are_read() {
         let files = [&samples[..], &[("head.pth", head)]].concat();
         let whole = read_torch(&files, &Keys::default()).unwrap();
         check_numpy_network(&whole);
-        assert_eq!(whole.network.head.bias, Some(DVector::from_vec(vec![0.5, -0.5])));
+        assert_eq!(
+            whole.network.head.linear.bias().cloned(),
+            Some(DVector::from_vec(vec![0.5, -0.5]))
+        );
     }
 }
 
@@ -40,12 +43,9 @@ fn plain_values_of_a_checkpoint_are_metadata() {
         ["state_dict.classifier.0.weight", "state_dict.classifier.1.weight"]
     );
     assert_eq!(network.head.bias_key.as_deref(), Some("state_dict.classifier.1.bias"));
-    let penalties = &network.head.penalties;
-    assert_eq!(penalties.weight_decays, Some(vec![Decay::Given(5e-4); 2]));
-    assert_eq!(
-        (penalties.feature_decay, penalties.loss),
-        (Some(Decay::Given(1e-5)), Some(Loss::Mse))
-    );
+    let stated = &network.head.stated;
+    assert_eq!(stated.weight_decays, Some(vec![Decay::Given(5e-4); 2]));
+    assert_eq!((stated.feature_decay, stated.loss), (Some(Decay::Given(1e-5)), Some(Loss::Mse)));
     let unknown: Vec<_> =
         network.facts.unknown_metadata.iter().map(|(_, entry)| entry.name.as_str()).collect();
     assert_eq!(unknown, ["arch"]);
@@ -169,7 +169,7 @@ fn normalisation_is_of_features_and_classifier() {
     for sample in whole.features.chunks(2) {
         assert!((sample[0].hypot(sample[1]) - 1.0).abs() < 1e-15);
     }
-    for row in whole.network.head.weights[0].row_iter() {
+    for row in whole.network.head.linear.weights()[0].row_iter() {
         assert!((row.norm() - 10.0).abs() < 1e-14);
     }
 }
