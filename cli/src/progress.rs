@@ -121,3 +121,49 @@ fn write_time_left(state: &ProgressState, text: &mut dyn Write) -> std::fmt::Res
         Err(_) => Ok(()), // nothing is done yet
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command, PredictArguments};
+    use crate::phases::phase_of;
+    use crate::pictures::Ink;
+    use crate::plot::collapse_of;
+
+    fn arguments(line: &str) -> PredictArguments {
+        let words = ["neural-collapse", "predict"].into_iter().chain(line.split(' '));
+        match Arguments::try_parse_from(words).unwrap().command {
+            Command::Predict(arguments) => *arguments,
+            _ => panic!("{line}"),
+        }
+    }
+
+    /// What the bar says last, and its length if it knows one.
+    fn told(work: impl FnOnce(&Progress)) -> (String, Option<u64>) {
+        let progress = Progress::start("nothing yet");
+        work(&progress);
+        (progress.bar.message(), progress.bar.length())
+    }
+
+    #[test]
+    fn programs_searches_and_diagrams_move_the_bar() {
+        let decays = "--weight-decay 5e-3 --feature-decay 5e-3";
+        let silent = (String::from("nothing yet"), None);
+        for (line, is_told) in [
+            ("--counts 6,4,2 --depth 2", false),
+            ("--loss ce --counts 6,4,2 --depth 1 --search 0", true),
+            ("--loss ce --counts 6,4,2 --depth 2 --search 1", true),
+        ] {
+            let arguments = arguments(&format!("{line} {decays}"));
+            let found = told(|progress| drop(arguments.model(progress).unwrap()));
+            assert_eq!(found != silent, is_told, "{line}: {found:?}");
+        }
+        let model = arguments(&format!("--counts 6,4,2 --depth 2 {decays}"));
+        let model = model.model(&Progress::start("")).unwrap();
+        let phase = told(|progress| drop(phase_of(&model, Ink::Own, progress).unwrap()));
+        let collapse = told(|progress| drop(collapse_of(&model, Ink::Own, progress).unwrap()));
+        assert!(phase.1.is_some() && collapse.1.is_some(), "{phase:?} {collapse:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod classes;
 mod figures;
 mod html;
+mod lengths;
 mod measured;
 mod network;
 mod prediction;

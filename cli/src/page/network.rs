@@ -1,13 +1,14 @@
 //! The page of a measured network.
 
+use neural_collapse::audit::ClassAudit;
 use neural_collapse::models::AnyModel;
-use neural_collapse::{GlobalMinimum, Prediction};
 
 use super::classes::add_classes;
 use super::figures::{
     Figures, cosine_figures, decision_figures, gram_figures, plane_figures, spectrum_figures,
 };
 use super::html::{Entry, Page};
+use super::lengths::lengths;
 use super::measured::Measured;
 use super::seen::Seen;
 use super::words::{layers_in_words, sizes_in_words};
@@ -20,9 +21,6 @@ use crate::tables::capitalized;
 
 /// The JSON object of more classes than these is not repeated in the page.
 const MOST_CLASSES_IN_JSON: usize = 2000;
-
-/// Points of a predicted curve.
-const CURVE_POINTS: u32 = 120;
 
 /// The page of a measured network beside its prediction.
 pub(crate) fn network_page(
@@ -177,32 +175,19 @@ fn add_metrics(page: &mut Page, network: &AuditedNetwork) {
 
 fn norm_figures(network: &AuditedNetwork) -> Figures {
     let classes = &network.audit.classes;
-    let minimum = match &network.model {
-        Some(AnyModel::Squared(minimum)) => Some(minimum),
-        _ => None,
-    };
-    let threshold = network.model.as_ref().and_then(collapse_threshold);
-    let norms = |value: &dyn Fn(usize) -> Option<f64>| -> Vec<Norm> {
+    let norms = |value: fn(&ClassAudit) -> Option<f64>| -> Vec<Norm> {
         let norm =
-            |class: usize| Some(Norm { size: classes[class].count as f64, squared: value(class)? });
-        thinned((0..classes.len()).filter_map(norm).collect())
+            |class: &ClassAudit| Some(Norm { size: class.count as f64, squared: value(class)? });
+        thinned(classes.iter().filter_map(norm).collect())
     };
-    let classifier = Norms {
-        symbol: "‖wₖ‖²",
-        name: "Squared norms of the classifier",
-        measured: norms(&|class| Some(classes[class].classifier_norm_squared.measured)),
-        predicted: norms(&|class| classes[class].classifier_norm_squared.predicted),
-        curve: minimum.map_or_else(Vec::new, |minimum| curve(minimum, |norms| norms.0)),
-        threshold,
-    };
-    let features = Norms {
-        symbol: "‖hₖ‖²",
-        name: "Squared norms of the class means",
-        measured: norms(&|class| Some(classes[class].feature_norm_squared.measured)),
-        predicted: norms(&|class| classes[class].feature_norm_squared.predicted),
-        curve: minimum.map_or_else(Vec::new, |minimum| curve(minimum, |norms| norms.1)),
-        threshold,
-    };
+    let measured = [
+        norms(|class| Some(class.classifier_norm_squared.measured)),
+        norms(|class| Some(class.feature_norm_squared.measured)),
+    ];
+    let predicted = [
+        norms(|class| class.classifier_norm_squared.predicted),
+        norms(|class| class.feature_norm_squared.predicted),
+    ];
     let caption = |norms: &Norms<'_>| match (norms.threshold, norms.predicted.is_empty()) {
         (Some(size), false) => {
             format!("Classes of less than {} samples collapse to zero.", pictures::short(size))
@@ -210,7 +195,7 @@ fn norm_figures(network: &AuditedNetwork) -> Figures {
         (_, true) => "There is no prediction of it.".into(),
         _ => String::new(),
     };
-    [classifier, features]
+    lengths(network.model.as_ref(), measured, predicted)
         .map(|shown| (pictures::norms(&shown, Ink::OfPage), caption(&shown)))
         .into()
 }
@@ -220,25 +205,4 @@ fn thinned(norms: Vec<Norm>) -> Vec<Norm> {
     const MOST: usize = 1000;
     let step = norms.len().div_ceil(MOST).max(1);
     norms.into_iter().step_by(step).collect()
-}
-
-/// The class size below which classes collapse.
-pub(super) fn collapse_threshold(model: &AnyModel) -> Option<f64> {
-    let AnyModel::Squared(minimum) = model else { return None };
-    minimum.norms_of_size(1.0).ok()?;
-    Some(minimum.smallest_surviving_count())
-}
-
-/// The curve that classes of all sizes lie on.
-pub(super) fn curve(minimum: &GlobalMinimum, norm: fn((f64, f64)) -> f64) -> Vec<Norm> {
-    let Some(counts) = minimum.counts() else { return Vec::new() };
-    let sizes = || counts.sizes().map(|group| group.size as f64);
-    let largest = 1.05 * sizes().fold(0.0, f64::max);
-    let smallest = 0.8 * sizes().fold(f64::INFINITY, f64::min);
-    let size =
-        |step: u32| smallest + (largest - smallest) * f64::from(step) / f64::from(CURVE_POINTS);
-    let points = (0..=CURVE_POINTS)
-        .map(size)
-        .filter_map(|size| Some(Norm { size, squared: norm(minimum.norms_of_size(size).ok()?) }));
-    points.collect()
 }

@@ -5,11 +5,11 @@ use neural_collapse::prediction::ClassGeometry;
 use neural_collapse::problem::Run;
 
 use super::html::{Entry, Page};
-use super::network::{collapse_threshold, curve};
+use super::lengths::lengths;
 use super::words::{layers_in_words, sizes_in_words};
 use crate::error::CliError;
 use crate::phases::phase_of;
-use crate::pictures::{self, Ink, Norm, Norms, Picture};
+use crate::pictures::{self, Ink, Norm, Picture};
 use crate::plot::{MOST_LAYERS, collapse_of, potential_of, spectra, vectors_of};
 use crate::progress::Progress;
 use crate::report::{LossNames, PredictionReport, Versioned};
@@ -95,34 +95,17 @@ fn add(
 }
 
 fn norm_figures(model: &AnyModel, runs: &[(Run, ClassGeometry)]) -> Vec<(Picture, String)> {
-    let minimum = match model {
-        AnyModel::Squared(minimum) => Some(minimum),
-        _ => None,
-    };
-    let threshold = collapse_threshold(model);
     let norms = |value: fn(&ClassGeometry) -> Option<f64>| -> Vec<Norm> {
         let norm = |(run, class): &(Run, ClassGeometry)| {
             Some(Norm { size: run.size as f64, squared: value(class)? })
         };
         runs.iter().filter_map(norm).collect()
     };
-    let classifier = Norms {
-        symbol: "‖wₖ‖²",
-        name: "Squared norms of the classifier",
-        measured: Vec::new(),
-        predicted: norms(|class| class.classifier_norm_squared),
-        curve: minimum.map_or_else(Vec::new, |minimum| curve(minimum, |norms| norms.0)),
-        threshold,
-    };
-    let features = Norms {
-        symbol: "‖hₖ‖²",
-        name: "Squared norms of the class means",
-        measured: Vec::new(),
-        predicted: norms(|class| class.feature_norm_squared),
-        curve: minimum.map_or_else(Vec::new, |minimum| curve(minimum, |norms| norms.1)),
-        threshold,
-    };
-    [classifier, features].map(|shown| (pictures::norms(&shown, Ink::OfPage), String::new())).into()
+    let predicted =
+        [norms(|class| class.classifier_norm_squared), norms(|class| class.feature_norm_squared)];
+    lengths(Some(model), [Vec::new(), Vec::new()], predicted)
+        .map(|shown| (pictures::norms(&shown, Ink::OfPage), String::new()))
+        .into()
 }
 
 fn add_classes(page: &mut Page, runs: &[(Run, ClassGeometry)]) {
