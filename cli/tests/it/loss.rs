@@ -1,5 +1,7 @@
 //! `--loss`: cross-entropy, the layer-peeled model and the support vector machine.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::support::{assert_keys, column, error_line, json, run, text};
@@ -273,4 +275,44 @@ fn limits_of_every_model_are_reported() {
     assert_close(counts[0], 127.0 * 127.0 * 6.2e-4, 1e-12);
     assert_close(counts[0] / counts[1], 4.0, 1e-12);
     assert!(number(&weighted["collapse_factor"]) > 1.0);
+}
+
+/// f* is a proved global minimum and nothing else, whatever the model.
+#[test]
+fn only_a_proved_minimum_is_called_f_star() {
+    let decays = "--weight-decay 5e-3 --feature-decay 5e-3";
+    let mut proofs = BTreeSet::new();
+    for line in [
+        format!("--counts 6,4,2 --depth 2 {decays}"),
+        format!("--counts 6,4,2 --depth 1 {decays} --bias 0.1"),
+        format!("--counts 6,4,2 --depth 2 {decays} --bias 0.1 --search 1"),
+        format!("--loss ce --counts 100x6 --depth 1 {decays}"),
+        "--loss ce --counts 10x6 --depth 2 --weight-decay 1e-3 --feature-decay 1e-4 --bias 0.1"
+            .into(),
+        format!("--loss ce --counts 6,4,2 --depth 1 {decays}"),
+        format!("--loss ce --counts 6,4,2 --depth 2 {decays} --search 1"),
+        format!("--loss ce --counts 6,4,2 --depth 1 {decays} --nonnegative-features"),
+        "--loss layer-peeled --counts 6,4,2 --weight-energy 1 --feature-energy 1".into(),
+        "--loss layer-peeled --counts 4x3 --weight-energy 1 --feature-energy 1".into(),
+        "--loss uf-svm --counts 6,4,2".into(),
+        "--loss fixed-etf --counts 6,4,2 --weight-energy 1 --feature-decay 1e-3".into(),
+        "--loss spherical-ce --counts 4x3 --temperature 0.3".into(),
+        "--loss supcon --counts 4x3 --temperature 0.3".into(),
+    ] {
+        let proof = json(&format!("predict --json {line}"))["proof"].as_str().unwrap().to_owned();
+        let table = text(&run(&format!("predict {line}")).stdout).to_owned();
+        assert_eq!(table.contains("f*"), proof == "proved", "{line}: {table}");
+        let name = "loss of the best known point";
+        assert_eq!(table.contains(name), proof != "proved", "{line}: {table}");
+        proofs.insert(proof);
+    }
+    let all = ["best_known", "proved", "proved_within_gap"];
+    assert_eq!(proofs.iter().map(String::as_str).collect::<Vec<_>>(), all);
+    for (file, is_proved) in [("direct_etf_m1", true), ("direct_ce_m2", false)] {
+        let table = run(&format!("audit data/{file}.safetensors"));
+        let table = text(&table.stdout);
+        assert_eq!(table.contains("f*"), is_proved, "{table}");
+        let gap = "loss gap to that point, relative";
+        assert_eq!(table.contains(gap), !is_proved, "{table}");
+    }
 }
