@@ -256,14 +256,14 @@ mod tests {
             }
         };
         let (some, none) = (Some(1.0), Bias::None);
-        assert_eq!(refused(&[None, Some(-1.0)], None, none), ("weight_decays[1]".into(), -1.0));
-        assert_eq!(refused(&[None], Some(0.0), none), ("feature_decay".into(), 0.0));
+        assert_eq!(refused(&[None, Some(-1.0)], None, none), ("`weight_decays[1]`".into(), -1.0));
+        assert_eq!(refused(&[None], Some(0.0), none), ("`feature_decay`".into(), 0.0));
         let bias = Bias::Regularized(-2.0);
-        assert_eq!(refused(&[some], some, bias), ("bias_decay".into(), -2.0));
+        assert_eq!(refused(&[some], some, bias), ("`bias_decay`".into(), -2.0));
         // Twice the largest number is none.
         let largest = f64::MAX;
-        assert_eq!(refused(&[Some(largest)], some, none).0, "weight_decays[0]");
-        assert_eq!(refused(&[some], some, Bias::Regularized(largest)).0, "bias_decay");
+        assert_eq!(refused(&[Some(largest)], some, none).0, "`weight_decays[0]`");
+        assert_eq!(refused(&[some], some, Bias::Regularized(largest)).0, "`bias_decay`");
         let empty = PartialRegularization::new(&[], None);
         assert_eq!(empty, Err(Error::Empty { argument: "weight_decays" }));
     }
