@@ -4,6 +4,14 @@
 //! ([`ClassStatistics`]), sums of a second pass over the same samples
 //! ([`AuditSums`]), and the comparison of what they [measured](AuditSums::measurement) with a
 //! [`Prediction`] ([`Measurement::compare`]) or with none ([`Measurement::without_prediction`]).
+//!
+//! | samples | in memory | in batches and in pieces |
+//! |---|---|---|
+//! | belong to classes | [`audit`] | [`ClassStatistics`], [`AuditSums`] |
+//! | the same, where only the product of the layers is known | [`audit_product`] | [`Measurement::compare_product`] |
+//! | the same, without a prediction | [`audit_without_prediction`], [`measure`] | [`Measurement::without_prediction`] |
+//! | carry soft labels, sets of tags or contexts | [`audit_soft_labels`] | [`ClassStatistics`], [`SoftLabelSums`] |
+//! | have real-valued targets | [`audit_regression`] | [`RegressionStatistics`], [`RegressionSums`] |
 
 mod aligned;
 mod classes;
@@ -13,11 +21,15 @@ mod frames;
 mod layer_ratios;
 mod measurement;
 mod part;
+mod predicted_regression;
 mod rate;
 mod reasons;
+mod refused;
 mod regression;
+mod regression_sums;
 mod resolution;
 mod sampling;
+mod soft_label_sums;
 mod soft_labels;
 mod split;
 #[cfg(feature = "serde")]
@@ -25,6 +37,7 @@ mod stored;
 mod structure;
 mod sums;
 mod training;
+mod unpredicted;
 
 pub use classes::{ClassAudit, Compared};
 pub use comparison::Audit;
@@ -35,6 +48,8 @@ pub use measurement::Measurement;
 pub use part::AuditPart;
 pub use rate::{PredictedRates, fitted_rate, line_of_rate};
 pub use regression::{RegressionAudit, audit_regression, audit_regression_with};
+pub use regression_sums::{RegressionPart, RegressionStatistics, RegressionSums};
+pub use soft_label_sums::{SoftLabelPart, SoftLabelSums};
 pub use soft_labels::{SoftLabelAudit, audit_soft_labels, audit_soft_labels_with};
 pub use structure::NetworkStructure;
 pub use sums::{AuditOptions, AuditSums};
@@ -44,6 +59,7 @@ use crate::error::Result;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
+use crate::monitor::Monitor;
 use crate::numerics::scalar::Scalar;
 use crate::prediction::{Prediction, answered};
 use crate::problem::head::LinearHead;
@@ -58,7 +74,9 @@ use crate::problem::training_objective::TrainingObjective;
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if head, features and prediction do not fit together,
 /// [`Error::EmptyClass`](crate::Error::EmptyClass) if a class has no sample,
-/// [`Error::DifferentCounts`](crate::Error::DifferentCounts) if the prediction is for other class counts, and
+/// [`Error::DifferentCounts`](crate::Error::DifferentCounts) if the prediction is for other class counts,
+/// [`Error::NotAnswered`](crate::Error::NotAnswered) if its samples belong to no classes, naming the function that compares a
+/// network with it ([`audit_soft_labels`] or [`audit_regression`]), and
 /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a number overflows.
 ///
 /// ```
@@ -87,8 +105,66 @@ pub fn audit<T: Scalar>(
     head: &LinearHead,
     prediction: &dyn Prediction,
 ) -> Result<Audit> {
+    audit_with(data, head, prediction, &())
+}
+
+/// [`audit`] under the eyes of a monitor, which may end it.
+///
+/// # Errors
+/// As [`audit`], and [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the work.
+pub fn audit_with<T: Scalar>(
+    data: &LabeledFeatures<'_, T>,
+    head: &LinearHead,
+    prediction: &dyn Prediction,
+    monitor: &dyn Monitor,
+) -> Result<Audit> {
     let options = AuditOptions::for_prediction(prediction)?;
-    measure_with(data, head, &options)?.compare(prediction)
+    refused::check_layers(prediction, head)?;
+    measure_with(data, head, &options, monitor)?.compare(prediction)
+}
+
+/// Audits a network of which only the product W_M⋯W₁ of its linear layers is known against a prediction of any depth
+/// ([`Measurement::compare_product`]): `head` is the product, or has layers that are multiplied.
+///
+/// # Errors
+/// As [`audit`], but for the number of layers.
+pub fn audit_product<T: Scalar>(
+    data: &LabeledFeatures<'_, T>,
+    head: &LinearHead,
+    prediction: &dyn Prediction,
+) -> Result<Audit> {
+    refused::classes_of(prediction)?;
+    let options = AuditOptions::default().with_predicted_rank(predicted_rank(prediction)?);
+    measure_with(data, head, &options, &())?.compare_product(prediction)
+}
+
+/// Audits a network without any prediction, for a `reason`: NC1, NC4, and distances to the frames that need none.
+///
+/// In pieces: [`Measurement::without_prediction`].
+///
+/// # Errors
+/// As [`audit`].
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::audit::audit_without_prediction;
+/// use neural_collapse::{Features, LinearHead};
+///
+/// let features = [1.9_f32, 0.1, 2.1, -0.1, 0.0, 1.9, 0.0, 2.1]; // four samples in two dimensions
+/// let data = Features::from_row_major(&features, 4, 2)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let head = LinearHead::new(vec![dmatrix![0.5, 0.0; 0.0, 0.5]], None)?;
+/// let audit = audit_without_prediction(&data, &head, "the decays are not known")?;
+/// // Without a bias the frame depends on the loss: the squared one leads to the orthogonal frame.
+/// assert_eq!(audit.nc3, None);
+/// assert!(audit.distances.unwrap().orthogonal_frame.unwrap().nc3.unwrap() < 1e-6);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn audit_without_prediction<T: Scalar>(
+    data: &LabeledFeatures<'_, T>,
+    head: &LinearHead,
+    reason: impl Into<String>,
+) -> Result<Audit> {
+    measure(data, head)?.without_prediction(reason)
 }
 
 /// The rank of Σ_B at a prediction, for [`AuditOptions::predicted_rank`]; `None` where it has no answer.
@@ -125,28 +201,56 @@ pub fn predicted_rank(prediction: &dyn Prediction) -> Result<Option<usize>> {
 /// let measured = measure(&data, &head)?;
 /// assert!(measured.nc1().unwrap().value < 0.01);
 /// assert_eq!(measured.accuracy(), 1.0);
-/// let audit = measured.without_prediction("the decays are not known")?;
-/// // Without a bias the frame depends on the loss: the squared one leads to the orthogonal frame.
-/// assert_eq!(audit.nc3, None);
-/// assert!(audit.distances.unwrap().orthogonal_frame.unwrap().nc3.unwrap() < 1e-6);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 pub fn measure<T: Scalar>(data: &LabeledFeatures<'_, T>, head: &LinearHead) -> Result<Measurement> {
-    measure_with(data, head, &AuditOptions::default())
+    measure_with(data, head, &AuditOptions::default(), &())
 }
 
-/// Both passes over data in memory.
-fn measure_with<T: Scalar>(
+/// [`measure`] with what the options ask for, under the eyes of a monitor, which may end it.
+///
+/// The lengths of the features ([`features_squared`](AuditOptions::features_squared)) are found in the first pass, and the
+/// layers are multiplied for the objective of a model of one layer.
+///
+/// # Errors
+/// As [`AuditSums::new`], and [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the work.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use nalgebra::dmatrix;
+/// use neural_collapse::audit::{AuditOptions, measure_with};
+/// use neural_collapse::{Features, LinearHead, Progress};
+///
+/// let features = [1.9_f32, 0.1, 2.1, -0.1, 0.0, 1.9, 0.0, 2.1]; // four samples in two dimensions
+/// let data = Features::from_row_major(&features, 4, 2)?.with_labels(&[0, 0, 1, 1], 2)?;
+/// let head = LinearHead::new(vec![dmatrix![0.5, 0.0; 0.0, 0.5]], None)?;
+/// let options = AuditOptions::default().with_all_metrics(true);
+/// let patient = |progress: Progress| match progress.stage {
+///     "class means" | "lengths of the features" | "deviations" => ControlFlow::Continue(()),
+///     _ => ControlFlow::Break(()),
+/// };
+/// let measured = measure_with(&data, &head, &options, &patient)?;
+/// assert!(measured.metrics().unwrap().cdnv.is_some());
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn measure_with<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     head: &LinearHead,
     options: &AuditOptions,
+    monitor: &dyn Monitor,
 ) -> Result<Measurement> {
     let needs_one_layer =
         options.objective.as_ref().is_some_and(TrainingObjective::is_of_one_layer);
     let one_layer = needs_one_layer.then(|| head.to_one_layer()).transpose()?;
     let head = one_layer.unwrap_or_else(|| head.clone());
-    let options = options.clone().with_features_squared(FeatureEnergy::new(data)?.total());
-    let mut sums = AuditSums::new(ClassStatistics::new(data)?, head, &options)?;
-    sums.accumulate(data)?;
+    // All at once, so that the means do not depend on the cuts between chunks.
+    let statistics = ClassStatistics::new(data)?;
+    monitor.report("class means", statistics.samples(), Some(statistics.samples()))?;
+    let mut energy = FeatureEnergy::empty(statistics.dimension(), statistics.classes())?;
+    data.watched_chunks("lengths of the features", monitor, |chunk| energy.accumulate(chunk))?;
+    let options = options.clone().with_features_squared(energy.total());
+    let mut sums = AuditSums::new(statistics, head, &options)?;
+    data.watched_chunks("deviations", monitor, |chunk| sums.accumulate(chunk))?;
     sums.measurement()
 }

@@ -6,6 +6,7 @@ mod class_turns;
 pub(crate) mod explicit;
 pub(crate) mod geometry;
 mod hidden_spaces;
+mod label_geometry;
 mod matrices;
 pub(crate) mod nonnegative;
 #[cfg(feature = "serde")]
@@ -23,6 +24,7 @@ use crate::problem::training_objective::TrainingObjective;
 
 pub use explicit::{Basis, ExplicitPoint};
 pub use geometry::{ClassGeometry, Geometry};
+pub use label_geometry::LabelGeometry;
 pub use matrices::{Matrices, OutputDirections};
 pub use summary::Summary;
 pub use verdict::{Source, Verdict};
@@ -173,6 +175,20 @@ pub trait Prediction: Debug + Send + Sync {
     /// # Errors
     /// [`Error::NotAnswered`] for a target matrix without classes.
     fn class_outputs(&self) -> Result<ClassMatrix>;
+
+    /// Features and outputs of samples that belong to no class but carry soft labels, sets of tags or contexts: the labels
+    /// have the order in which the model was given them, sets of tags that of
+    /// [`tag_sets`](crate::models::multi_label::MultiLabelUfm::tag_sets).
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`] where samples belong to classes or each has a target of its own, [`Error::OutOfRange`] if the
+    /// J² numbers do not fit into memory.
+    fn label_geometry(&self) -> Result<LabelGeometry> {
+        Err(Error::NotAnswered {
+            question: "the geometry by labels",
+            reason: "samples belong to classes, or each has a target of its own",
+        })
+    }
 
     /// Matrices W₁, …, W_M, b and H that attain the loss.
     ///

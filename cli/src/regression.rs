@@ -22,6 +22,7 @@ struct RegressionReport {
     #[serde(flatten)]
     audit: RegressionAudit,
     loss_gap: Option<f64>,
+    loss_gap_relative: Option<f64>,
 }
 
 /// Audits a network whose targets are the array `targets`, and prints what is found.
@@ -54,6 +55,7 @@ fn measure(
         samples,
         outputs,
         loss_gap: audit.loss_gap(),
+        loss_gap_relative: audit.loss_gap_relative(),
         audit,
     })
 }

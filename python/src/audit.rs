@@ -402,7 +402,7 @@ impl Audit {
 
     /// All numbers as plain data, with the keys of the program's `audit --json`.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let found = pythonize(py, &self.audit)?;
+        let found = pythonize(py, &self.audit.numbers())?;
         let prediction = self.prediction.as_ref().map(|prediction| prediction.bind(py));
         let loss = prediction.map(|prediction| prediction.getattr("loss_function")).transpose()?;
         found.set_item("loss_function", loss)?;

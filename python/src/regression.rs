@@ -149,6 +149,12 @@ impl RegressionAudit {
         self.0.loss_gap()
     }
 
+    /// (f − f*)/f*.
+    #[getter]
+    fn loss_gap_relative(&self) -> Option<f64> {
+        self.0.loss_gap_relative()
+    }
+
     /// Standard errors of nrc1, nrc2, nrc3, fit, loss and loss_gap over other samples of the same distribution.
     #[getter]
     fn standard_errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -169,6 +175,7 @@ impl RegressionAudit {
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let found = pythonize(py, &self.0)?;
         found.set_item("loss_gap", self.0.loss_gap())?;
+        found.set_item("loss_gap_relative", self.0.loss_gap_relative())?;
         Ok(found)
     }
 

@@ -1,23 +1,27 @@
 //! A network that was trained with soft labels beside its prediction.
 
+use std::collections::BTreeMap;
+
 use neural_collapse::audit::{SoftLabelAudit as Measured, audit_soft_labels_with as measured};
 use pyo3::prelude::*;
 use pythonize::pythonize;
 
 use crate::arrays::{Features, head, labels, of_rows};
 use crate::error::bad_shape;
-use crate::models::SoftLabels;
 use crate::monitor::watched;
+use crate::prediction::Prediction;
 
-/// A network trained with soft labels, as it was measured and beside the minimum for its training: samples are grouped by
-/// their soft label instead of their class. Made by :func:`audit_soft_labels`.
+/// A network trained with labels that are no classes (soft labels, sets of tags, contexts), as it was measured and beside the
+/// minimum for its training: samples are grouped by their label instead of their class. Made by :func:`audit_soft_labels`.
+///
+/// A number that cannot be computed is None, and `reasons` says why.
 #[pyclass(frozen, module = "neuralcollapse")]
 #[derive(Debug)]
 pub(crate) struct SoftLabelAudit(Measured);
 
 #[pymethods]
 impl SoftLabelAudit {
-    /// NC1 of the samples with one soft label around their mean; None if all means are equal or no label has two samples.
+    /// NC1 of the samples with one label around their mean; None if all means are equal or no label has two samples.
     #[getter]
     fn nc1(&self) -> Option<f64> {
         self.0.nc1.map(|nc1| nc1.value)
@@ -41,34 +45,53 @@ impl SoftLabelAudit {
         self.0.nc3
     }
 
-    /// The measured value of the training objective.
+    /// For each number of `tags` how far the means of that many are from multiples of the average over them (`residual`,
+    /// `factor`, over so many `sets`); None unless labels are sets of tags, single ones among them.
     #[getter]
-    fn loss(&self) -> f64 {
-        self.0.objective.loss()
+    fn tag_averages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.0.tag_averages)?)
+    }
+
+    /// The measured value of the training objective; None for contexts, whose model has none.
+    #[getter]
+    fn loss(&self) -> Option<f64> {
+        Some(self.0.objective?.loss())
     }
 
     /// The predicted value, f*.
     #[getter]
-    fn loss_optimum(&self) -> f64 {
+    fn loss_optimum(&self) -> Option<f64> {
         self.0.loss_optimum
     }
 
     /// f − f*.
     #[getter]
-    fn loss_gap(&self) -> f64 {
+    fn loss_gap(&self) -> Option<f64> {
         self.0.loss_gap()
+    }
+
+    /// (f − f*)/f*.
+    #[getter]
+    fn loss_gap_relative(&self) -> Option<f64> {
+        self.0.loss_gap_relative()
     }
 
     /// ‖∇f‖.
     #[getter]
-    fn gradient_norm(&self) -> f64 {
-        self.0.objective.gradient_norm
+    fn gradient_norm(&self) -> Option<f64> {
+        Some(self.0.objective?.gradient_norm)
     }
 
     /// The residual of the balance of layer and features.
     #[getter]
-    fn balancedness(&self) -> Vec<f64> {
+    fn balancedness(&self) -> Option<Vec<f64>> {
         self.0.balancedness.clone()
+    }
+
+    /// For each number that is None, why.
+    #[getter]
+    fn reasons(&self) -> BTreeMap<&'static str, String> {
+        self.0.reasons.clone()
     }
 
     /// Where training has come to, as of an :class:`Audit`.
@@ -87,14 +110,15 @@ impl SoftLabelAudit {
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let found = pythonize(py, &self.0)?;
         found.set_item("loss_gap", self.0.loss_gap())?;
+        found.set_item("loss_gap_relative", self.0.loss_gap_relative())?;
         Ok(found)
     }
 
     fn __repr__(&self) -> String {
         let number = |number: Option<f64>| number.map_or("None".into(), |n| format!("{n:.4e}"));
-        let [nc1, nc2, nc3] = [self.nc1(), self.0.nc2, self.0.nc3].map(number);
-        let gap = self.0.loss_gap();
-        format!("SoftLabelAudit(nc1={nc1}, nc2={nc2}, nc3={nc3}, loss_gap={gap:.4e})")
+        let [nc1, nc2, nc3, gap] =
+            [self.nc1(), self.0.nc2, self.0.nc3, self.0.loss_gap()].map(number);
+        format!("SoftLabelAudit(nc1={nc1}, nc2={nc2}, nc3={nc3}, loss_gap={gap})")
     }
 
     /// The audit as a table, for notebooks.
@@ -103,15 +127,16 @@ impl SoftLabelAudit {
     }
 }
 
-/// Audit a network of one linear layer that was trained with soft labels.
+/// Audit a network of one linear layer that was trained with labels that are no classes.
 ///
-/// `features` (N, d); `labels` (N,), for each sample the number of its soft label in `prediction`; `weights` (K, d); `bias`
-/// (K,) or None; `prediction` a SoftLabels.
+/// `features` (N, d); `labels` (N,), for each sample the number of its label in `prediction`; `weights` (K, d); `bias` (K,) or
+/// None; `prediction` a :class:`SoftLabels`, :class:`MultiLabel` (labels are sets of tags, in the order of its `tag_sets`) or
+/// :class:`SparseLabels` (labels are contexts, of which directions alone are compared).
 ///
 /// C-contiguous float32 and float64 features are not copied; `progress(stage, done, total)` is called meanwhile.
 ///
-/// Returns a SoftLabelAudit. Raises ShapeError, EmptyClassError if a soft label has no sample, MismatchError if the prediction
-/// is for other numbers of samples.
+/// Returns a SoftLabelAudit. Raises ShapeError, EmptyClassError if a label has no sample, MismatchError if the prediction is for
+/// other numbers of samples, NotAnsweredError if it is for classes or for targets of single samples.
 #[pyfunction]
 #[pyo3(signature = (features, labels, weights, bias = None, *, prediction, progress = None))]
 pub(crate) fn audit_soft_labels<'py>(
@@ -120,11 +145,14 @@ pub(crate) fn audit_soft_labels<'py>(
     labels: &Bound<'py, PyAny>,
     weights: &Bound<'py, PyAny>,
     bias: Option<&Bound<'py, PyAny>>,
-    prediction: &Bound<'py, SoftLabels>,
+    prediction: &Bound<'py, Prediction>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<SoftLabelAudit> {
-    let (head, minimum) = (head(weights, bias)?, SoftLabels::minimum(prediction)?);
-    let classes = minimum.problem().counts().classes();
+    let (head, minimum) = (head(weights, bias)?, prediction.get().minimum());
+    // Where samples belong to classes, the audit says what to use instead.
+    let kinds = minimum
+        .label_geometry()
+        .map_or_else(|_| minimum.classes(), |labels| labels.counts.classes());
     let (features, labels) = (Features::new(features)?, self::labels(labels)?);
     let labels = labels.as_slice()?;
     let (samples, _) = features.shape();
@@ -132,7 +160,7 @@ pub(crate) fn audit_soft_labels<'py>(
         return Err(bad_shape(py, "labels", labels.len(), samples, "one for each sample"));
     }
     let found = of_rows!(features, |rows| watched(py, progress, |monitor| {
-        measured(&rows?.with_labels(labels, classes)?, &head, minimum, monitor)
+        measured(&rows?.with_labels(labels, kinds)?, &head, minimum, monitor)
     }));
     found.map(SoftLabelAudit)
 }

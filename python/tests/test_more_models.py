@@ -192,6 +192,31 @@ def test_soft_labels(bias):
         nc.audit_soft_labels(point["features"][:-1], labels[:-1], weights, point["bias"], prediction=prediction)
 
 
+def test_audits_of_tags_and_contexts():
+    rng = np.random.default_rng(3)
+    decays = {"weight_decay": 3e-3, "feature_decay": 2e-3}
+    prediction = nc.MultiLabel(3, {1: 4, 2: 2}, **decays)
+    point = prediction.explicit()
+    labels = np.repeat(np.arange(6), [4, 4, 4, 2, 2, 2])
+    audit = nc.audit_soft_labels(point["features"], labels, point["weights"], prediction=prediction)
+    assert abs(audit.loss_gap) < 1e-12 and audit.features < 1e-12 and audit.verdict == "global_minimum"
+    assert [entry["tags"] for entry in audit.tag_averages] == [1, 2]
+    moved = nc.audit_soft_labels(near(rng, point["features"], 0.3), labels, point["weights"], prediction=prediction)
+    assert moved.loss_gap_relative > 1e-3 and moved.tag_averages[1]["residual"] > 1e-3
+
+    contexts = nc.SparseLabels(4, [[0, 1], [2], [3]], [3, 2, 2])
+    point = contexts.explicit()
+    audit = nc.audit_soft_labels(point["features"], np.repeat(np.arange(3), [3, 2, 2]), point["weights"], prediction=contexts)
+    assert audit.nc3 < 1e-12 and audit.features < 1e-12 and audit.loss is None and "loss_gap" in audit.reasons
+    assert "<table>" in audit._repr_html_() and "loss_gap=None" in repr(audit)
+
+    classes = nc.Ufm([3, 2, 2], **decays)
+    with pytest.raises(errors.NotAnsweredError, match="audit"):
+        nc.audit_soft_labels(np.ones((7, 4)), np.repeat(np.arange(3), [3, 2, 2]), np.ones((3, 4)), prediction=classes)
+    with pytest.raises(errors.NotAnsweredError, match="audit_soft_labels"):
+        nc.audit(point["features"], np.repeat(np.arange(3), [3, 2, 2]), np.ones((3, point["features"].shape[1])), prediction=contexts)
+
+
 def test_weighted_soft_labels():
     samples, weights = [7, 5, 3, 2], np.array([2.0, 1.0, 0.5, 3.0])
     prediction = nc.SoftLabels(LABELS, samples, label_weights=weights, weight_decay=3e-3, feature_decay=2e-3)

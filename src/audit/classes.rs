@@ -2,6 +2,7 @@
 
 use crate::audit::measurement::{Measurement, classifier_norms, head_size};
 use crate::error::{Error, Result};
+use crate::geometry::class_matrix::ClassMatrix;
 use crate::prediction::{ClassGeometry, Prediction, answered};
 use crate::problem::head::LinearHead;
 
@@ -49,7 +50,8 @@ impl Compared<f64> {
 pub struct ClassAudit {
     /// Number of samples.
     pub count: u64,
-    /// ‖w_k‖², w_k the k-th row of W_M; 0 below 10⁻³²⁴ ([`Measurement::classifier_norms`] are not).
+    /// ‖w_k‖², w_k the k-th row of W_M, or of W_M⋯W₁ where only that is known; 0 below 10⁻³²⁴
+    /// ([`Measurement::classifier_norms`] are not).
     pub classifier_norm_squared: Compared<f64>,
     /// ‖h_k‖², h_k the class mean; 0 below 10⁻³²⁴ ([`Measurement::class_mean_norms`] are not).
     pub feature_norm_squared: Compared<f64>,
@@ -58,13 +60,8 @@ pub struct ClassAudit {
 }
 
 impl Measurement {
-    /// The norms of every class, predicted ones in the order of the matching.
-    pub(super) fn classes(
-        &self,
-        head: &LinearHead,
-        prediction: Option<&dyn Prediction>,
-        matching: Option<&[usize]>,
-    ) -> Result<Vec<ClassAudit>> {
+    /// The norms of every class without predicted ones.
+    pub(super) fn classes(&self, head: &LinearHead) -> Result<Vec<ClassAudit>> {
         let classifier = classifier_norms(head);
         let features = self.class_mean_norms();
         let largest = |norms: &[f64]| norms.iter().copied().fold(0.0, f64::max);
@@ -79,18 +76,17 @@ impl Measurement {
                 collapsed: measured(classifier <= limits.0 && feature <= limits.1),
             });
         }
-        if let Some(prediction) = prediction {
-            predict_classes(&mut classes, prediction, matching)?;
-        }
         Ok(classes)
     }
 }
 
-/// Lays predicted norms beside the measured ones; without a scale of their own they get that of the measured.
-fn predict_classes(
+/// Lays predicted norms beside the measured ones, in the order of the matching; without a scale of their own they get that
+/// of the measured. `product` is the Gram matrix of the rows of W_M⋯W₁ where only that was measured.
+pub(super) fn predict_classes(
     classes: &mut [ClassAudit],
     prediction: &dyn Prediction,
     matching: Option<&[usize]>,
+    product: Option<&ClassMatrix>,
 ) -> Result<()> {
     let runs = answered(prediction.class_runs())?.unwrap_or_default();
     let predicted = runs.iter().flat_map(|(run, class)| run.classes().map(move |_| class));
@@ -99,6 +95,9 @@ fn predict_classes(
         let measured = matching.and_then(|order| order.get(position)).copied().unwrap_or(position);
         if let Some(audited) = classes.get_mut(measured) {
             audited.predict(class, size);
+            if let Some(gram) = product {
+                audited.classifier_norm_squared.predicted = gram.get(position, position);
+            }
         }
     }
     if !prediction.has_scale() {
@@ -159,7 +158,7 @@ mod tests {
         let data = Features::from_sample_columns(&means).unwrap();
         let head = LinearHead::new(vec![weight], None).unwrap();
         let found = measure(&data.with_labels(&[0, 1, 2, 3], 4).unwrap(), &head).unwrap();
-        let classes = found.classes(&head, None, None).unwrap();
+        let classes = found.classes(&head).unwrap();
         let collapsed: Vec<bool> = classes.iter().map(|class| class.collapsed.measured).collect();
         assert_eq!(collapsed, [false, false, false, true]);
     }
@@ -174,7 +173,7 @@ mod tests {
         let found = measure(&data.with_labels(&[0, 1, 2], 3).unwrap(), &head).unwrap();
         assert_eq!(found.classifier_norms(), [3e-170, 4e-170, 1e-180]);
         assert_eq!(found.class_mean_norms(), [5e-170, 6e-170, 1e-180]);
-        let classes = found.classes(&head, None, None).unwrap();
+        let classes = found.classes(&head).unwrap();
         let collapsed: Vec<bool> = classes.iter().map(|class| class.collapsed.measured).collect();
         assert_eq!(collapsed, [false, false, true]);
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
 
-use crate::audit::classes::ClassAudit;
+use crate::audit::classes::{ClassAudit, predict_classes};
 use crate::audit::frames::{FrameDistances, comparable};
 use crate::audit::layer_ratios::LayerRatio;
 use crate::audit::measurement::Measurement;
+use crate::audit::refused::{check_layers, classes_of};
 use crate::audit::sampling::{Targets, in_order};
 use crate::audit::structure::{NetworkStructure, without_means};
 use crate::audit::training::{Arrival, Evidence, Ranks, TrainingVerdict};
@@ -32,7 +33,8 @@ const SHARED_DIRECTION: f64 = 0.999;
 pub struct Audit {
     /// All that needs no prediction.
     pub measurement: Measurement,
-    /// NC2ₘ for m = 1, …, M: the distance of the Gram matrix of the last m layers.
+    /// NC2ₘ for m = 1, …, M: the distance of the Gram matrix of the last m layers; the last alone where only the
+    /// [product](Measurement::compare_product) of the layers is known.
     pub nc2: Vec<Option<f64>>,
     /// What NC2 is measured to.
     pub nc2_target: Option<Geometry>,
@@ -119,14 +121,52 @@ impl Measurement {
     ///
     /// # Errors
     /// [`Error::Shape`] if the prediction is for another number of classes or layers, [`Error::DifferentCounts`] if it is for
-    /// other class counts, [`Error::NotAnswered`] if it is for a target without classes,
-    /// [`Error::Unrepresentable`] if a number overflows.
+    /// other class counts, [`Error::NotAnswered`] if its samples belong to no classes, naming the function that compares a
+    /// network with it, [`Error::Unrepresentable`] if a number overflows.
     pub fn compare(self, prediction: &dyn Prediction) -> Result<Audit> {
-        self.check(prediction)?;
-        let one_layer = match prediction.training_objective().is_of_one_layer() {
-            true => Some(self.head().to_one_layer()?),
-            false => None,
-        };
+        self.check_counts(prediction)?;
+        check_layers(prediction, self.head())?;
+        let one_layer = prediction.training_objective().is_of_one_layer();
+        self.beside(prediction, one_layer, false)
+    }
+
+    /// The product of the layers beside a prediction of any depth: what can be compared where the layers of a deep head are
+    /// not known one by one, as those of exported networks that multiply them.
+    ///
+    /// NC1, NC4, NC3, the class means and the Gram matrix of the product, the last entry of [`nc2`](Audit::nc2), are those of
+    /// [`compare`](Self::compare). The other entries of NC2 and the loss, whose penalties are of each layer, are `None`.
+    ///
+    /// # Errors
+    /// As [`compare`](Self::compare), but for the number of layers.
+    ///
+    /// ```
+    /// use neural_collapse::audit::audit_product;
+    /// use neural_collapse::{Basis, ClassCounts, Features, Prediction, Regularization, Ufm};
+    ///
+    /// let ufm = Ufm::new(ClassCounts::new(&[4, 2])?, Regularization::uniform(3, 1e-3, 1e-3)?)?;
+    /// let minimum = ufm.with_widths(&[5, 4, 3])?.global_minimum()?;
+    /// let network = minimum.explicit(&Basis::Random(1))?; // stands in for a trained network
+    /// let features = network.features()?;
+    /// let data = Features::from_sample_columns(&features)?.with_labels(&[0, 0, 0, 0, 1, 1], 2)?;
+    /// let product = network.head().to_one_layer()?;
+    /// let audit = audit_product(&data, &product, &minimum)?;
+    /// assert!(audit.nc3.unwrap() < 1e-14 && audit.nc2[2].unwrap() < 1e-14);
+    /// assert_eq!((audit.nc2[0], audit.loss), (None, None));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn compare_product(self, prediction: &dyn Prediction) -> Result<Audit> {
+        self.check_counts(prediction)?;
+        self.beside(prediction, true, prediction.depth() > 1)
+    }
+
+    /// The network, or the product of its layers, beside a prediction; `lacks_layers` if the prediction has more of them.
+    fn beside(
+        self,
+        prediction: &dyn Prediction,
+        is_product: bool,
+        lacks_layers: bool,
+    ) -> Result<Audit> {
+        let one_layer = is_product.then(|| self.head().to_one_layer()).transpose()?;
         let head = one_layer.as_ref().unwrap_or(self.head());
         let outputs = answered(prediction.class_outputs())?;
         let matching = match outputs.as_ref() {
@@ -139,29 +179,38 @@ impl Measurement {
         };
         let measured = Ordered::new(&self, head, matching.as_deref())?;
         let mut reasons = BTreeMap::new();
-        let nc2 = measured.nc2(prediction)?;
+        let known = match lacks_layers {
+            true => prediction.depth()..=prediction.depth(),
+            false => 1..=head.depth(),
+        };
+        let grams: Vec<_> = known
+            .map(|layers| answered(prediction.trailing_gram(layers)))
+            .collect::<Result<_>>()?;
+        let nc2 = measured.nc2(&grams)?;
         let (nc3, nc3_centered) = measured.nc3(outputs.as_ref())?;
         let class_means_gram = answered(prediction.class_means_gram())?;
         let nc2_class_means = match &class_means_gram {
             Some(target) => comparable(target.distance_to_gram(&measured.class_means.transpose()))?,
             None => None,
         };
-        let classes = self.classes(head, Some(prediction), matching.as_deref())?;
-        let loss = self.loss_of(&prediction.training_objective());
+        let mut classes = self.classes(head)?;
+        let product = grams.last().filter(|_| lacks_layers).and_then(Option::as_ref);
+        predict_classes(&mut classes, prediction, matching.as_deref(), product)?;
+        let summary = Summary::new(prediction)?;
+        let losses = self.losses(&summary.training_objective, optimum(&summary));
+        let losses = losses.filter(|_| !lacks_layers);
+        let loss = losses.map(|losses| losses.measured);
         if outputs.is_none() {
             for key in ["nc3", "nc3_centered"] {
                 reasons.insert(key, "the model does not say what the outputs must be".into());
             }
         }
         self.measured_reasons(&mut reasons);
-        let grams = |layers| answered(prediction.trailing_gram(layers));
         let targets = Targets {
-            grams: (1..=head.depth()).map(grams).collect::<Result<_>>()?,
+            grams,
             outputs: in_order(outputs.as_ref(), matching.as_deref()),
             class_means: in_order(class_means_gram.as_ref(), matching.as_deref()),
         };
-        let summary = Summary::new(prediction)?;
-        let losses = self.losses(&summary.training_objective, optimum(&summary));
         let (levels, standard_errors) = self.sampling(head, &targets, losses, &mut reasons)?;
         let rank = answered(prediction.class_mean_rank())?;
         let mut verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
@@ -191,109 +240,22 @@ impl Measurement {
             reasons,
             measurement: self,
         };
-        Ok(audit
+        let audit = audit
             .with_loss_reasons()
             .with_distance_reasons()
             .with_gradient_reason()
-            .with_layer_reason())
+            .with_layer_reason();
+        Ok(if lacks_layers { audit.of_product() } else { audit })
     }
 
-    /// The network without a prediction, for a `reason`: distances are those to the frames that need none.
-    ///
-    /// # Errors
-    /// [`Error::Unrepresentable`] if a number overflows.
-    pub fn without_prediction(self, reason: impl Into<String>) -> Result<Audit> {
-        let reason = reason.into();
-        let distances = self.frame_distances()?;
-        let head = self.head();
-        let frame = match self.expected_frame() {
-            Ok(Geometry::SimplexEtf) => {
-                distances.simplex_etf.clone().zip(Some(Geometry::SimplexEtf))
-            }
-            Ok(frame) => distances.orthogonal_frame.clone().zip(Some(frame)),
-            Err(_) => None,
-        };
-        let (distance, target) = frame.unzip();
-        let mut reasons = BTreeMap::new();
-        if distance.is_none() {
-            let unknown = self.expected_frame().err().unwrap_or_default();
-            for key in ["nc2", "nc3", "nc3_centered"] {
-                reasons.insert(
-                    key,
-                    format!("there is no prediction to compare with{unknown}: {reason}"),
-                );
-            }
-        }
-        self.measured_reasons(&mut reasons);
-        for key in
-            ["nc2_class_means", "loss_optimum", "loss_gap", "loss_gap_relative", "prediction"]
-        {
-            reasons.insert(key, reason.clone());
-        }
-        let targets = Targets::of_frame(target.as_ref(), head)?;
-        let losses = self.training_objective().and_then(|objective| self.losses(objective, None));
-        let (levels, standard_errors) = self.sampling(head, &targets, losses, &mut reasons)?;
-        let loss = self.training_objective().and_then(|objective| self.loss_of(objective));
-        let audit = Audit {
-            nc2: distance
-                .as_ref()
-                .map_or_else(|| vec![None; head.depth()], |found| found.nc2.clone()),
-            nc3: distance.as_ref().and_then(|found| found.nc3),
-            nc3_centered: distance.as_ref().and_then(|found| found.nc3_centered),
-            nc2_class_means: None,
-            nc1_layer_ratios: self.layer_ratios(None)?,
-            nc2_target: target.clone(),
-            nc3_target: target,
-            distances: Some(distances),
-            levels,
-            standard_errors,
-            classes: self.classes(head, None, None)?,
-            loss,
-            prediction: None,
-            no_prediction: Some(reason),
-            matching: None,
-            verdict: self.training_verdict(None, None, None),
-            structure: None,
-            reasons,
-            measurement: self,
-        };
-        Ok(audit.with_distance_reasons().with_gradient_reason().with_layer_reason())
-    }
-
-    /// The frame that balanced classes have under any decays, or why none can be named.
-    fn expected_frame(&self) -> core::result::Result<Geometry, &'static str> {
-        let squared = self
-            .training_objective()
-            .map(|objective| objective.loss_function() == LossFunction::SquaredError);
-        match (self.counts().is_balanced(), self.head().bias(), squared) {
-            (false, ..) => Err(""),
-            (true, None, None) => Err(
-                ", and without a bias the frame of balanced classes depends on the loss function, which is not known",
-            ),
-            (true, None, Some(true)) => Ok(Geometry::OrthogonalFrame),
-            (true, Some(_), _) | (true, None, Some(false)) => Ok(Geometry::SimplexEtf),
-        }
-    }
-
-    fn check(&self, prediction: &dyn Prediction) -> Result<()> {
-        let Some(expected) = prediction.counts() else {
-            let question = "what is predicted for classes";
-            return Err(Error::NotAnswered { question, reason: "the prediction has none" });
-        };
+    fn check_counts(&self, prediction: &dyn Prediction) -> Result<()> {
+        let expected = classes_of(prediction)?;
         let (found, classes) = (self.counts().classes(), expected.classes());
         if found != classes {
             let reason = "the number of classes of the prediction";
             return Err(Error::length("classes", found, classes, reason));
         }
-        self.counts().check_predicted(expected)?;
-        let one_layer = prediction.training_objective().is_of_one_layer();
-        // A contrastive loss has no layers, so that it takes any.
-        let any_layers = one_layer || prediction.depth() == 0;
-        if !any_layers && prediction.depth() != self.head().depth() {
-            let reason = "the number of layers of the prediction";
-            return Err(Error::length("weights", self.head().depth(), prediction.depth(), reason));
-        }
-        Ok(())
+        self.counts().check_predicted(expected)
     }
 
     fn structure(
@@ -309,7 +271,7 @@ impl Measurement {
         NetworkStructure::of(&outputs, head.bias(), self.counts())
     }
 
-    fn training_verdict(
+    pub(super) fn training_verdict(
         &self,
         prediction: Option<(&Summary, Option<f64>)>,
         outputs: Option<&ClassMatrix>,
@@ -355,12 +317,13 @@ impl Ordered {
         })
     }
 
-    fn nc2(&self, prediction: &dyn Prediction) -> Result<Vec<Option<f64>>> {
-        let distance = |layers| match answered(prediction.trailing_gram(layers))? {
-            Some(target) => comparable(nc2(&self.head, layers, &target)),
+    /// NC2 of the last 1, 2, … layers.
+    fn nc2(&self, grams: &[Option<ClassMatrix>]) -> Result<Vec<Option<f64>>> {
+        let distance = |(index, target): (usize, &Option<ClassMatrix>)| match target {
+            Some(target) => comparable(nc2(&self.head, index + 1, target)),
             None => Ok(None),
         };
-        (1..=self.head.depth()).map(distance).collect()
+        grams.iter().enumerate().map(distance).collect()
     }
 
     /// NC3 of the class means as they are, and of the centered ones.
@@ -395,7 +358,7 @@ mod tests {
         weights[layers - 1].add_scalar_mut(5.0);
         let head = LinearHead::new(weights, None).unwrap();
         let options = AuditOptions::default().with_objective(objective.clone());
-        measure_with(&data, &head, &options).unwrap()
+        measure_with(&data, &head, &options, &()).unwrap()
     }
 
     /// Outputs are cosines divided by the temperature ¼, and so are the rows of the head.

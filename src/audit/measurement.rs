@@ -436,7 +436,7 @@ mod tests {
         let data = Features::from_sample_columns(features).unwrap();
         let data = data.with_labels(&[0, 0, 1, 1], 2).unwrap();
         let options = AuditOptions::default().with_objective(objective.clone());
-        measure_with(&data, &head.unwrap(), &options).unwrap()
+        measure_with(&data, &head.unwrap(), &options, &()).unwrap()
     }
 
     /// Where all is zero no penalty has a gradient that another could be compared with.

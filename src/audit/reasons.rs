@@ -41,6 +41,24 @@ impl Audit {
         self
     }
 
+    /// Leaves room for the layers that are not known, and says why there is nothing about them.
+    pub(super) fn of_product(mut self) -> Self {
+        const UNKNOWN: &str = "only the product of the layers is known";
+        let depth = self.prediction.as_ref().map_or(1, |summary| summary.depth);
+        let levels = &mut self.levels.unstructured;
+        for list in [&mut self.nc2, &mut levels.nc2, &mut levels.nc2_uncertainty] {
+            let missing = depth.saturating_sub(list.len());
+            list.splice(..0, core::iter::repeat_n(None, missing));
+        }
+        for key in ["nc2", "levels.unstructured.nc2", "levels.unstructured.nc2_uncertainty"] {
+            self.reasons.insert(key, UNKNOWN.into());
+        }
+        for key in ["loss", "loss_gap", "loss_gap_relative"] {
+            self.reasons.insert(key, format!("{UNKNOWN}, and each of them has a penalty"));
+        }
+        self
+    }
+
     /// Says why there is no loss to compare beside a prediction.
     pub(super) fn with_loss_reasons(mut self) -> Self {
         let reason = "the model has no loss, or that of these samples is not known";

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use nalgebra::{DMatrix, DVector};
 
 use crate::audit::frames::comparable;
-use crate::error::{Error, Result, check_shape};
+use crate::audit::regression_sums::{Fixed, RegressionPart, RegressionSums, check_targets};
+use crate::error::{Error, Result};
 use crate::measure::features::Features;
 use crate::metrics::errors::{Estimate, nrc1_estimate, nrc2_estimate, nrc3_estimate};
 use crate::metrics::{nc2, nrc1_with, nrc2_with, nrc3, predicted_gamma};
-use crate::models::squared::{GlobalMinimum, Ufm};
 use crate::monitor::Monitor;
-use crate::numerics::linalg::{check_finite, product, transposed};
-use crate::numerics::scalar::{Scalar, to_f64};
-use crate::prediction::{Basis, ExplicitPoint, Prediction, Summary};
+use crate::numerics::linalg::{product, transposed};
+use crate::numerics::scalar::Scalar;
+use crate::prediction::{Prediction, Summary};
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
 
@@ -50,7 +50,6 @@ pub struct RegressionAudit {
     /// there is none, with the reason under `standard_errors.` and the name.
     pub standard_errors: BTreeMap<&'static str, Option<Estimate>>,
     /// The prediction.
-    #[cfg_attr(feature = "serde", serde(skip))]
     pub prediction: Option<Summary>,
     /// Why a number is missing, by its name.
     pub reasons: BTreeMap<&'static str, String>,
@@ -62,12 +61,21 @@ impl RegressionAudit {
     pub fn loss_gap(&self) -> Option<f64> {
         Some(self.loss - self.loss_optimum?)
     }
+
+    /// (f − f*)/f*.
+    #[must_use]
+    pub fn loss_gap_relative(&self) -> Option<f64> {
+        let optimum = self.loss_optimum.filter(|&optimum| optimum > 0.0)?;
+        Some(self.loss_gap()? / optimum)
+    }
 }
 
 /// Audits a network for regression: features, targets Y (K×N) with a column for each sample, the linear layers behind the
 /// features, and their decays. The features are not copied.
 ///
-/// The prediction is the global minimum of [`Ufm::from_target`] for the widths of the head, at any depth, without a bias or
+/// In batches and in pieces: [`RegressionSums`].
+///
+/// The prediction is the global minimum of [`Ufm::from_target`](crate::Ufm::from_target) for the widths of the head, at any depth, without a bias or
 /// with one that is not penalized; with a penalized bias, or where the prediction is a family, what it does not tell is
 /// `None`.
 ///
@@ -117,100 +125,124 @@ pub fn audit_regression_with<T: Scalar>(
     monitor: &dyn Monitor,
 ) -> Result<RegressionAudit> {
     head.check_shape("features", features.dimension(), head.classes())?;
-    let wanted = (head.classes(), features.samples());
-    check_shape("targets", targets.shape(), wanted, "outputs × samples")?;
+    check_targets(targets, (head.classes(), features.samples()))?;
     if features.samples() == 0 {
         return Err(Error::Empty { argument: "features" });
     }
-    check_finite("targets", targets)?;
-    check_training(head, regularization)?;
-    let seen = Seen::new(features, head, monitor)?;
+    let mut sums = RegressionSums::of_targets(targets.clone(), head.clone(), regularization)?;
+    let labels = vec![0; features.samples()];
+    let mut first = 0;
+    features.with_labels(&labels, 1)?.watched_chunks("outputs", monitor, |chunk| {
+        let samples = chunk.labels().len();
+        sums.add(chunk, &targets.columns(first, samples).into_owned())?;
+        first += samples;
+        Ok(())
+    })?;
+    let mut audit = sums.compared()?;
     let principal = head.classes().min(features.dimension());
     let nrc1_error = comparable(nrc1_estimate(features, principal, monitor))?.flatten();
     let nrc2_error = comparable(nrc2_estimate(features, head, monitor))?.flatten();
-    let mut audit = RegressionAudit {
-        nrc1: match &nrc1_error {
-            Some(found) => Some(found.value),
-            None => comparable(nrc1_with(features, principal, monitor))?,
-        },
-        nrc2: match &nrc2_error {
-            Some(found) => Some(found.value),
-            None => comparable(nrc2_with(features, head, monitor))?,
-        },
-        nrc3: None,
-        gamma: None,
-        gram_distances: vec![None; head.depth()],
-        output_distance: None,
-        fit: fit(&seen.outputs, targets),
-        fit_predicted: None,
-        loss: seen.loss(targets, head, regularization)?,
-        loss_optimum: None,
-        standard_errors: BTreeMap::from([
-            ("nrc1", nrc1_error),
-            ("nrc2", nrc2_error),
-            ("fit", fit_estimate(&seen.outputs, targets)),
-        ]),
-        prediction: None,
-        reasons: BTreeMap::new(),
+    audit.nrc1 = match &nrc1_error {
+        Some(found) => Some(found.value),
+        None => comparable(nrc1_with(features, principal, monitor))?,
     };
-    audit.predict(targets, &seen, head, regularization)?;
+    audit.nrc2 = match &nrc2_error {
+        Some(found) => Some(found.value),
+        None => comparable(nrc2_with(features, head, monitor))?,
+    };
+    audit.standard_errors.extend([("nrc1", nrc1_error), ("nrc2", nrc2_error)]);
     audit.give_reasons();
     Ok(audit)
 }
 
+impl RegressionSums {
+    /// The network beside the prediction.
+    ///
+    /// # Errors
+    /// [`Error::SecondPass`] if there were not as many samples as in the statistics, [`Error::Unrepresentable`] if the loss
+    /// overflows.
+    pub fn audit(&self) -> Result<RegressionAudit> {
+        let mut audit = self.compared()?;
+        [audit.nrc1, audit.nrc2] = self.shares_outside();
+        for key in ["standard_errors.nrc1", "standard_errors.nrc2"] {
+            let reason = "it takes a third pass over the samples, which `audit_regression` makes";
+            audit.reasons.insert(key, reason.into());
+        }
+        audit.give_reasons();
+        Ok(audit)
+    }
+
+    /// All but NRC1, NRC2 and the reasons for what is missing.
+    fn compared(&self) -> Result<RegressionAudit> {
+        self.check_complete()?;
+        let Fixed { head, regularization, targets, predicted, .. } = &*self.fixed;
+        let [errors, totals, features, best, best_features] =
+            [0, 1, 2, 3, 4].map(|index| self.of_samples(index));
+        let mut audit = RegressionAudit {
+            nrc1: None,
+            nrc2: None,
+            nrc3: None,
+            gamma: None,
+            gram_distances: vec![None; head.depth()],
+            output_distance: None,
+            fit: fit(&errors, &totals),
+            fit_predicted: None,
+            loss: loss(&errors, &features, head, regularization)?,
+            loss_optimum: None,
+            standard_errors: BTreeMap::from([("fit", fit_estimate(&errors, &totals))]),
+            prediction: None,
+            reasons: BTreeMap::new(),
+        };
+        audit.predict_gamma(targets, head, regularization)?;
+        let decay = regularization.feature_decay();
+        let mut losses = contributions(&errors, &features, decay);
+        let estimate = Estimate::of_influences(audit.loss, losses.clone());
+        audit.standard_errors.insert("loss", estimate);
+        let predicted = match predicted {
+            Ok(predicted) => predicted,
+            Err(reason) => {
+                for key in ["gram_distances", "output_distance", "fit_predicted", "loss_optimum"] {
+                    audit.reasons.insert(key, reason.clone());
+                }
+                return Ok(audit);
+            }
+        };
+        let minimum = &predicted.minimum;
+        let distance = |layers: usize| {
+            comparable(nc2(head, layers, &Prediction::trailing_gram(minimum, layers)?))
+        };
+        audit.gram_distances = (1..=head.depth()).map(distance).collect::<Result<_>>()?;
+        audit.loss_optimum = Some(minimum.loss());
+        if minimum.is_unique() {
+            let RegressionPart { distance, size, .. } = self.part;
+            audit.output_distance = (size > 0.0).then(|| (distance / size).sqrt());
+            audit.fit_predicted = fit(&best, &totals);
+            // The minimum changes with a target as its own term of it does, as layers are at their best.
+            let best = contributions(&best, &best_features, decay);
+            losses.iter_mut().zip(best).for_each(|(loss, best)| *loss -= best);
+            let gap = audit.loss - minimum.loss();
+            audit.standard_errors.insert("loss_gap", Estimate::of_influences(gap, losses));
+        }
+        audit.prediction = Some(Summary::new(minimum)?);
+        Ok(audit)
+    }
+}
+
 impl RegressionAudit {
-    /// Lays the prediction beside what was measured.
-    fn predict(
+    /// NRC3 with the predicted γ.
+    fn predict_gamma(
         &mut self,
         targets: &DMatrix<f64>,
-        Seen { outputs, features_squared }: &Seen,
         head: &LinearHead,
         regularization: &Regularization,
     ) -> Result<()> {
-        let samples = targets.ncols() as u64;
-        if let ([decay], Bias::Unregularized) =
-            (regularization.weight_decays(), regularization.bias())
-        {
-            let gamma = predicted_gamma(samples, *decay, regularization.feature_decay());
-            self.gamma = Some(gamma);
-            self.nrc3 = comparable(nrc3(head, &covariance(targets), gamma))?;
-            let estimate = comparable(nrc3_estimate(targets, head, gamma))?.flatten();
-            self.standard_errors.insert("nrc3", estimate);
-        }
-        let decay = regularization.feature_decay();
-        let mut losses = contributions(&(outputs - targets), features_squared, decay);
-        let estimate = Estimate::of_influences(self.loss, losses.clone());
-        self.standard_errors.insert("loss", estimate);
-        let ufm = Ufm::from_target(targets.clone(), regularization.clone());
-        let minimum = match ufm.and_then(|ufm| ufm.with_widths(&head.widths())?.global_minimum()) {
-            Ok(minimum) => minimum,
-            Err(error @ (Error::NoClosedForm { .. } | Error::Unrepresentable { .. })) => {
-                for key in ["gram_distances", "output_distance", "fit_predicted", "loss_optimum"] {
-                    self.reasons.insert(key, error.to_string());
-                }
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let distance = |layers: usize| {
-            comparable(nc2(head, layers, &Prediction::trailing_gram(&minimum, layers)?))
-        };
-        self.gram_distances = (1..=head.depth()).map(distance).collect::<Result<_>>()?;
-        self.loss_optimum = Some(minimum.loss());
-        if minimum.is_unique() {
-            let point = predicted_point(&minimum)?;
-            let predicted = outputs_of(&point)?;
-            let size = predicted.norm();
-            self.output_distance = (size > 0.0).then(|| (outputs - &predicted).norm() / size);
-            self.fit_predicted = fit(&predicted, targets);
-            // The minimum changes with a target as its own term of it does, as layers are at their best.
-            let best = squares(&point.features()?);
-            let best = contributions(&(predicted - targets), &best, decay);
-            losses.iter_mut().zip(best).for_each(|(loss, best)| *loss -= best);
-            let gap = self.loss - minimum.loss();
-            self.standard_errors.insert("loss_gap", Estimate::of_influences(gap, losses));
-        }
-        self.prediction = Some(Summary::new(&minimum)?);
+        let decays = (regularization.weight_decays(), regularization.bias());
+        let ([decay], Bias::Unregularized) = decays else { return Ok(()) };
+        let gamma = predicted_gamma(targets.ncols() as u64, *decay, regularization.feature_decay());
+        self.gamma = Some(gamma);
+        self.nrc3 = comparable(nrc3(head, &covariance(targets), gamma))?;
+        let estimate = comparable(nrc3_estimate(targets, head, gamma))?.flatten();
+        self.standard_errors.insert("nrc3", estimate);
         Ok(())
     }
 
@@ -262,94 +294,25 @@ impl RegressionAudit {
     }
 }
 
-/// Refuses decays for another head.
-fn check_training(head: &LinearHead, regularization: &Regularization) -> Result<()> {
-    if head.depth() != regularization.depth() {
-        let reason = "one for each layer of the head";
-        return Err(Error::length("weight_decays", regularization.depth(), head.depth(), reason));
-    }
-    let (found, expected) =
-        (usize::from(head.bias().is_some()), usize::from(regularization.bias() != Bias::None));
-    if found != expected {
-        let reason = "a bias of the head where the training has one";
-        return Err(Error::length("bias", found, expected, reason));
-    }
-    Ok(())
-}
-
-/// The minimum with layers that are no wider than the outputs, which changes nothing but the size of the features.
-fn predicted_point(minimum: &GlobalMinimum) -> Result<ExplicitPoint> {
-    let ufm = minimum.problem();
-    let outputs = ufm.classes();
-    let widths = ufm.widths().unwrap_or_default().iter().map(|&width| width.min(outputs));
-    let narrow = ufm.clone().with_widths(&widths.collect::<Vec<_>>())?.global_minimum()?;
-    narrow.explicit(&Basis::Standard)
-}
-
-/// The outputs of a point, K×N.
-fn outputs_of(point: &ExplicitPoint) -> Result<DMatrix<f64>> {
-    let mut predicted = product(&point.head().product()?, &point.features()?);
-    add_bias(&mut predicted, point.head());
-    Ok(predicted)
-}
-
-fn add_bias(outputs: &mut DMatrix<f64>, head: &LinearHead) {
-    if let Some(bias) = head.bias() {
-        outputs.column_iter_mut().for_each(|mut column| column += bias);
-    }
-}
-
-/// What a pass over the samples gives.
-struct Seen {
-    /// W_M⋯W₁H + b1ᵀ, K×N.
-    outputs: DMatrix<f64>,
-    /// ‖h‖² of each sample.
-    features_squared: Vec<f64>,
-}
-
-impl Seen {
-    fn new<T: Scalar>(
-        features: &Features<'_, T>,
-        head: &LinearHead,
-        monitor: &dyn Monitor,
-    ) -> Result<Self> {
-        let labels = vec![0; features.samples()];
-        let data = features.with_labels(&labels, 1)?;
-        let layers = head.product()?;
-        let mut outputs = DMatrix::zeros(head.classes(), features.samples());
-        let (mut first, mut features_squared) = (0, Vec::new());
-        data.watched_chunks("outputs", monitor, |chunk| {
-            let columns = chunk.columns(|_, sample, out| to_f64(sample, out))?;
-            features_squared.extend(squares(&columns));
-            outputs.columns_mut(first, columns.ncols()).copy_from(&product(&layers, &columns));
-            first += columns.ncols();
-            Ok(())
-        })?;
-        add_bias(&mut outputs, head);
-        Ok(Self { outputs, features_squared })
-    }
-
-    /// 1/(2N) ‖W_M⋯W₁H + b1ᵀ − Y‖² and the penalties.
-    fn loss(
-        &self,
-        targets: &DMatrix<f64>,
-        head: &LinearHead,
-        regularization: &Regularization,
-    ) -> Result<f64> {
-        let layers = head.weights().iter().zip(regularization.weight_decays());
-        let weights: f64 = layers.map(|(weight, decay)| decay * weight.norm_squared()).sum();
-        let bias = match (regularization.bias(), head.bias()) {
-            (Bias::Regularized(decay), Some(bias)) => decay * bias.norm_squared(),
-            _ => 0.0,
-        };
-        let features_squared = self.features_squared.iter().sum::<f64>();
-        let features = regularization.feature_decay() * features_squared;
-        let misfit = (&self.outputs - targets).norm_squared() / targets.ncols() as f64;
-        let loss = (misfit + weights + bias + features) / 2.0;
-        match loss.is_finite() {
-            true => Ok(loss),
-            false => Err(Error::Unrepresentable { quantity: "the loss", log10: f64::INFINITY }),
-        }
+/// 1/(2N) ‖W_M⋯W₁H + b1ᵀ − Y‖² and the penalties, from ‖z − y‖² and ‖h‖² of every sample.
+fn loss(
+    errors: &[f64],
+    features_squared: &[f64],
+    head: &LinearHead,
+    regularization: &Regularization,
+) -> Result<f64> {
+    let layers = head.weights().iter().zip(regularization.weight_decays());
+    let weights: f64 = layers.map(|(weight, decay)| decay * weight.norm_squared()).sum();
+    let bias = match (regularization.bias(), head.bias()) {
+        (Bias::Regularized(decay), Some(bias)) => decay * bias.norm_squared(),
+        _ => 0.0,
+    };
+    let features = regularization.feature_decay() * features_squared.iter().sum::<f64>();
+    let misfit = errors.iter().sum::<f64>() / errors.len() as f64;
+    let loss = (misfit + weights + bias + features) / 2.0;
+    match loss.is_finite() {
+        true => Ok(loss),
+        false => Err(Error::Unrepresentable { quantity: "the loss", log10: f64::INFINITY }),
     }
 }
 
@@ -366,31 +329,26 @@ fn covariance(targets: &DMatrix<f64>) -> DMatrix<f64> {
     product(&centered, &transposed(&centered)) / targets.ncols() as f64
 }
 
-/// R²; `None` if the targets do not vary.
-fn fit(outputs: &DMatrix<f64>, targets: &DMatrix<f64>) -> Option<f64> {
-    let fit = 1.0 - (outputs - targets).norm_squared() / centered(targets).norm_squared();
+/// R² from ‖z − y‖² and ‖y − ȳ‖² of every sample; `None` if the targets do not vary.
+fn fit(errors: &[f64], totals: &[f64]) -> Option<f64> {
+    let fit = 1.0 - errors.iter().sum::<f64>() / totals.iter().sum::<f64>();
     fit.is_finite().then_some(fit)
 }
 
 /// R² with its standard error.
-fn fit_estimate(outputs: &DMatrix<f64>, targets: &DMatrix<f64>) -> Option<Estimate> {
-    let (errors, totals) = (squares(&(outputs - targets)), squares(&centered(targets)));
+fn fit_estimate(errors: &[f64], totals: &[f64]) -> Option<Estimate> {
     let mean = |squares: &[f64]| squares.iter().sum::<f64>() / squares.len() as f64;
-    let (error, total) = (mean(&errors), mean(&totals));
-    let influences = errors.iter().zip(&totals);
+    let (error, total) = (mean(errors), mean(totals));
+    let influences = errors.iter().zip(totals);
     let influences = influences.map(|(own, all)| (error / total * all - own) / total).collect();
     Estimate::of_influences(1.0 - error / total, influences)
 }
 
 /// What each sample contributes to the loss, ½ ‖z − y‖² + N λ_H/2 ‖h‖², of which the mean counts.
-fn contributions(residuals: &DMatrix<f64>, features_squared: &[f64], decay: f64) -> Vec<f64> {
-    let factor = decay * residuals.ncols() as f64;
-    let terms = squares(residuals).into_iter().zip(features_squared);
+fn contributions(errors: &[f64], features_squared: &[f64], decay: f64) -> Vec<f64> {
+    let factor = decay * errors.len() as f64;
+    let terms = errors.iter().zip(features_squared);
     terms.map(|(misfit, feature)| (misfit + factor * feature) / 2.0).collect()
-}
-
-fn squares(matrix: &DMatrix<f64>) -> Vec<f64> {
-    matrix.column_iter().map(|column| column.norm_squared()).collect()
 }
 
 #[cfg(test)]

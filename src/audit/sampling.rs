@@ -282,7 +282,7 @@ mod tests {
         let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 3).unwrap();
         let head = LinearHead::new(vec![DMatrix::identity(3, 4)], None).unwrap();
         let options = AuditOptions::default().with_standard_errors(true);
-        let found = measure_with(&data, &head, &options).unwrap();
+        let found = measure_with(&data, &head, &options, &()).unwrap();
         let found = found.without_prediction("nobody knows").unwrap();
         assert!(found.levels.collapsed.unwrap().cosine_deviation.is_some());
         assert!(LEVELS_OF_PAIRS.iter().all(|key| !found.reasons.contains_key(key)));

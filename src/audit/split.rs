@@ -65,7 +65,7 @@ mod tests {
             let objective = TrainingObjective::penalized(loss_function, regularization);
             let options = AuditOptions::default().with_objective(objective).with_balance(false);
             let head = LinearHead::new(weights, None).unwrap();
-            let found = measure_with(&data, &head, &options).unwrap().split.unwrap_err();
+            let found = measure_with(&data, &head, &options, &()).unwrap().split.unwrap_err();
             assert!(found.contains(reason), "{dimension}: {found}");
         }
     }

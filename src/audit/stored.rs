@@ -2,23 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::audit::classes::ClassAudit;
 use crate::audit::comparison::Audit;
 use crate::audit::frames::FrameDistances;
 use crate::audit::layer_ratios::LayerRatio;
+use crate::audit::measurement::Measurement;
 use crate::audit::structure::NetworkStructure;
+use crate::audit::sums::AuditOptions;
 use crate::audit::training::TrainingVerdict;
+use crate::error::{Error, check_not_negative};
 use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::Levels;
-use crate::metrics::{AllMetrics, Nc1};
-use crate::objective::LeastSquaresSplit;
-use crate::prediction::Geometry;
+use crate::metrics::{AllMetrics, Nc1, Nc1Options, Nc4};
+use crate::objective::{LeastSquaresSplit, Objective};
+use crate::prediction::{Geometry, Summary};
+use crate::problem::counts::ClassCounts;
+use crate::problem::training_objective::TrainingObjective;
 
-/// The keys of the object. Numbers that are missing are null, and `reasons` says why.
+/// The keys of the object.
 #[derive(Serialize)]
 struct AuditObject<'a> {
+    #[serde(flatten)]
+    numbers: Numbers<'a>,
+    training_objective: Option<&'a TrainingObjective>,
+    prediction: Option<&'a Summary>,
+}
+
+/// All of them but the prediction. Numbers that are missing are null, and `reasons` says why.
+#[derive(Serialize)]
+struct Numbers<'a> {
+    counts: &'a ClassCounts,
     nc1: Option<f64>,
     nc1_rank: Option<usize>,
     nc1_predicted_rank: Option<Nc1>,
@@ -35,12 +50,14 @@ struct AuditObject<'a> {
     loss_optimum: Option<f64>,
     loss_gap: Option<f64>,
     loss_gap_relative: Option<f64>,
+    objective: Option<Objective>,
     gradient_norm: Option<f64>,
     balancedness: Option<&'a [f64]>,
     least_squares_split: Option<SplitObject>,
     // The key is a contract, whatever the spelling elsewhere.
     #[serde(rename = "relabelled")]
     relabeled: bool,
+    matching: Option<&'a [usize]>,
     distances: Option<&'a FrameDistances>,
     levels: &'a Levels,
     standard_errors: Option<&'a StandardErrors>,
@@ -75,10 +92,18 @@ fn is_empty(ratios: &&[LayerRatio]) -> bool {
     ratios.is_empty()
 }
 
-impl Serialize for Audit {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Audit {
+    /// All numbers of the audit but those of its [`prediction`](Self::prediction), as they are serialised: for a program that
+    /// describes the prediction itself.
+    #[must_use]
+    pub fn numbers(&self) -> impl Serialize + '_ {
+        self.object()
+    }
+
+    fn object(&self) -> Numbers<'_> {
         let measurement = &self.measurement;
-        AuditObject {
+        Numbers {
+            counts: measurement.counts(),
             nc1: measurement.nc1().map(|nc1| nc1.value),
             nc1_rank: measurement.nc1().map(|nc1| nc1.rank),
             nc1_predicted_rank: measurement.nc1_predicted_rank(),
@@ -95,10 +120,12 @@ impl Serialize for Audit {
             loss_optimum: self.loss_optimum(),
             loss_gap: self.loss_gap(),
             loss_gap_relative: self.loss_gap_relative(),
+            objective: measurement.objective(),
             gradient_norm: self.gradient_norm(),
             balancedness: measurement.balancedness(),
             least_squares_split: measurement.least_squares_split().map(SplitObject::new),
             relabeled: self.matching.as_ref().is_some_and(|order| !order.is_sorted()),
+            matching: self.matching.as_deref(),
             distances: self.distances.as_ref(),
             levels: &self.levels,
             standard_errors: self.standard_errors.as_ref(),
@@ -110,6 +137,90 @@ impl Serialize for Audit {
             nc1_layer_ratios: &self.nc1_layer_ratios,
             metrics: measurement.metrics(),
         }
+    }
+}
+
+impl Serialize for Audit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        AuditObject {
+            numbers: self.object(),
+            training_objective: self.measurement.training_objective(),
+            prediction: self.prediction.as_ref(),
+        }
         .serialize(serializer)
+    }
+}
+
+/// What a measurement is written as, beside its head and its class statistics, which can be written by themselves.
+#[derive(Serialize)]
+struct MeasurementObject<'a> {
+    counts: &'a ClassCounts,
+    training_objective: Option<&'a TrainingObjective>,
+    class_mean_norms: &'a [f64],
+    nc1: Option<Nc1>,
+    nc1_predicted_rank: Option<Nc1>,
+    nc1_resolved: Option<Nc1>,
+    nc4: &'a Nc4,
+    objective: Option<Objective>,
+    balancedness: Option<&'a [f64]>,
+    least_squares_split: Option<SplitObject>,
+    feature_energy: Option<f64>,
+    features_squared: f64,
+    metrics: Option<&'a AllMetrics>,
+}
+
+impl Serialize for Measurement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        MeasurementObject {
+            counts: self.counts(),
+            training_objective: self.training_objective(),
+            class_mean_norms: self.class_mean_norms(),
+            nc1: self.nc1(),
+            nc1_predicted_rank: self.nc1_predicted_rank(),
+            nc1_resolved: self.nc1_resolved(),
+            nc4: self.nc4(),
+            objective: self.objective(),
+            balancedness: self.balancedness(),
+            least_squares_split: self.least_squares_split().map(SplitObject::new),
+            feature_energy: self.feature_energy(),
+            features_squared: self.features_squared,
+            metrics: self.metrics(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// [`AuditOptions`] as they are read, before their numbers are looked at.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename = "AuditOptions")]
+pub(super) struct StoredOptions {
+    objective: Option<TrainingObjective>,
+    all_metrics: bool,
+    other_samples: bool,
+    standard_errors: bool,
+    nc1: Nc1Options,
+    features_squared: Option<f64>,
+    predicted_rank: Option<usize>,
+    without_balance: bool,
+}
+
+impl TryFrom<StoredOptions> for AuditOptions {
+    type Error = Error;
+
+    fn try_from(stored: StoredOptions) -> crate::error::Result<Self> {
+        if let Some(squared) = stored.features_squared {
+            check_not_negative("features_squared", squared)?;
+        }
+        check_not_negative("rank_cutoff", stored.nc1.rank_cutoff)?;
+        Ok(Self {
+            objective: stored.objective,
+            all_metrics: stored.all_metrics,
+            other_samples: stored.other_samples,
+            standard_errors: stored.standard_errors,
+            nc1: stored.nc1,
+            features_squared: stored.features_squared,
+            predicted_rank: stored.predicted_rank,
+            without_balance: stored.without_balance,
+        })
     }
 }

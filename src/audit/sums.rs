@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::frames::comparable;
 use crate::audit::measurement::Measurement;
+use crate::audit::refused::classes_of;
 use crate::audit::resolution::Resolution;
 use crate::audit::split::split;
 use crate::error::{Error, Result};
@@ -36,6 +37,8 @@ use crate::problem::training_objective::{LossFunction, TrainingObjective};
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::audit::stored::StoredOptions"))]
 #[non_exhaustive]
 pub struct AuditOptions {
     /// What the network was trained with, for its loss, gradient and balance.
@@ -64,7 +67,8 @@ impl AuditOptions {
     /// What a prediction asks to be measured: the objective that it is the minimum of, and NC1 on its rank.
     ///
     /// # Errors
-    /// Whatever the prediction reports.
+    /// [`Error::NotAnswered`] if the samples of the prediction belong to no classes, naming the function that compares a
+    /// network with it; and whatever the prediction reports.
     ///
     /// ```
     /// use neural_collapse::audit::AuditOptions;
@@ -76,6 +80,7 @@ impl AuditOptions {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn for_prediction(prediction: &dyn Prediction) -> Result<Self> {
+        classes_of(prediction)?;
         let rank = answered(prediction.class_mean_rank())?;
         let options = Self::default().with_objective(prediction.training_objective());
         Ok(options.with_predicted_rank(rank))
@@ -379,7 +384,7 @@ mod tests {
             };
             let head = LinearHead::new(vec![dmatrix![1.0, 0.0; 0.0, 1.0]], None).unwrap();
             let options = AuditOptions::default().with_objective(objective);
-            let found = measure_with(&data, &head, &options).unwrap();
+            let found = measure_with(&data, &head, &options, &()).unwrap();
             assert!(found.objective().is_some());
             assert_eq!(found.balancedness().is_some(), !nonnegative_features);
         }

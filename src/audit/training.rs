@@ -152,15 +152,26 @@ impl TrainingVerdict {
                     Short(gradient)
                 ),
             ),
-            Some(_) => Self::new(
-                Arrival::Unknown,
-                "trained to a stationary point, but there is no prediction to compare it with"
-                    .into(),
-            ),
-            None => Self::new(
-                Arrival::Unknown,
-                "without an objective and a prediction nothing can be said".into(),
-            ),
+            Some(_) => {
+                let what = match evidence.prediction {
+                    Some(_) => "predicted loss",
+                    None => "prediction",
+                };
+                let text = format!(
+                    "trained to a stationary point, but there is no {what} to compare it with"
+                );
+                Self::new(Arrival::Unknown, text)
+            }
+            None => {
+                let text = match evidence.prediction {
+                    Some(_) => {
+                        "there is a prediction, but no loss and no gradient to tell whether training has reached it: nothing \
+                         can be said"
+                    }
+                    None => "without an objective and a prediction nothing can be said",
+                };
+                Self::new(Arrival::Unknown, text.into())
+            }
         }
     }
 
@@ -309,6 +320,18 @@ mod tests {
             shared_directions: 0,
         };
         assert_eq!(TrainingVerdict::of(&nothing).kind, Arrival::Unknown);
+        assert!(
+            TrainingVerdict::of(&nothing).text.starts_with("without an objective and a prediction")
+        );
+        // As for margins, which have no loss.
+        let constraint = Evidence { prediction: Some(&proved), ..nothing };
+        let verdict = TrainingVerdict::of(&constraint);
+        assert_eq!(verdict.kind, Arrival::Unknown);
+        assert!(verdict.text.starts_with("there is a prediction, but no loss"), "{}", verdict.text);
+        let stationary = Evidence { relative_gradient: Some(STATIONARY), ..constraint };
+        let verdict = TrainingVerdict::of(&stationary);
+        assert!(verdict.text.ends_with("no predicted loss to compare it with"), "{}", verdict.text);
+        let nothing = Evidence { prediction: None, ..constraint };
         // Without a prediction the gradient alone tells whether training has ended.
         for (gradient, kind, words) in [
             (0.11, Arrival::NotStationary, "not trained to a stationary point"),

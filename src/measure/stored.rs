@@ -11,6 +11,7 @@ use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::measure::written::{check_finite, check_length};
+use crate::numerics::linalg::{from_triangle, lower_triangle};
 
 /// [`ClassStatistics`]; matrices are stored column by column, so class by class.
 #[derive(Serialize, Deserialize)]
@@ -74,12 +75,11 @@ impl<'de> Deserialize<'de> for ClassStatistics {
 
 impl Serialize for PooledScatter {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let columns = self.scatter.column_iter().enumerate();
         let stored = StoredPooled {
             version: Version,
             statistics: self.statistics.clone(),
             unit: self.unit,
-            scatter: columns.flat_map(|(j, column)| column.as_slice()[j..].to_vec()).collect(),
+            scatter: lower_triangle(&self.scatter),
             squares: self.squares.clone(),
         };
         stored.serialize(serializer)
@@ -103,13 +103,7 @@ impl<'de> Deserialize<'de> for PooledScatter {
         if !(unit.is_normal() && unit.is_sign_positive() && digits == 0) {
             return Err(de::Error::custom(format!("`unit` is {unit}, but must be a power of two")));
         }
-        let mut scatter = DMatrix::zeros(dimension, dimension);
-        let mut entries = triangle.into_iter();
-        for j in 0..dimension {
-            let column = scatter.column_mut(j);
-            let below = column.into_iter().skip(j);
-            below.zip(&mut entries).for_each(|(place, entry)| *place = entry);
-        }
+        let mut scatter = from_triangle(dimension, &triangle);
         scatter.fill_upper_triangle_with_lower_triangle();
         Ok(Self { statistics, unit, scatter, squares })
     }

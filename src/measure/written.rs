@@ -62,6 +62,12 @@ impl<T: Finite> Finite for Vec<T> {
     }
 }
 
+impl<T: Finite, const N: usize> Finite for [T; N] {
+    fn is_finite(&self) -> bool {
+        self.iter().all(T::is_finite)
+    }
+}
+
 impl<T: Finite> Finite for Option<T> {
     fn is_finite(&self) -> bool {
         self.iter().all(T::is_finite)

@@ -186,23 +186,46 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
 
     /// The mean share of the squared length of a deviation that is outside of the span of orthonormal columns.
     pub(super) fn share_outside(&self, basis: &DMatrix<f64>, monitor: &dyn Monitor) -> Result<f64> {
-        let (mut outside, mut count) = (0.0, 0.0);
-        self.for_each_chunk(1.0, monitor, |mut directions| {
-            for mut column in directions.column_iter_mut() {
-                let largest = column.amax();
-                if largest > 0.0 {
-                    column /= largest;
-                    column.normalize_mut();
-                    count += 1.0;
-                }
+        let mut outside = Outside::default();
+        self.for_each_chunk(1.0, monitor, |deviations| outside.add(deviations, basis))?;
+        outside.mean().ok_or(Error::ZeroNorm { argument: "differences between the samples" })
+    }
+}
+
+/// The share of the squared lengths of deviations that is outside of some directions, summed over those that are not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub(crate) struct Outside {
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
+    shares: f64,
+    samples: u64,
+}
+
+impl Outside {
+    /// Adds deviations, as columns, beside orthonormal columns.
+    pub(crate) fn add(&mut self, mut deviations: DMatrix<f64>, basis: &DMatrix<f64>) {
+        for mut column in deviations.column_iter_mut() {
+            let largest = column.amax();
+            if largest > 0.0 {
+                column /= largest;
+                column.normalize_mut();
+                self.samples += 1;
             }
-            subtract_inside(&mut directions, basis);
-            outside += directions.norm_squared();
-        })?;
-        if count == 0.0 {
-            return Err(Error::ZeroNorm { argument: "differences between the samples" });
         }
-        Ok(f64::min(outside / count, 1.0))
+        subtract_inside(&mut deviations, basis);
+        self.shares += deviations.norm_squared();
+    }
+
+    /// Adds those of others.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.shares += other.shares;
+        self.samples = self.samples.saturating_add(other.samples);
+    }
+
+    /// The mean; `None` if all deviations are zero.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        (self.samples > 0).then(|| f64::min(self.shares / self.samples as f64, 1.0))
     }
 }
 

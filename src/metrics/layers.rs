@@ -5,4 +5,4 @@ mod separation;
 mod sums;
 
 pub use separation::{SeparationErrors, SeparationLaw};
-pub use sums::{LayerMetrics, LayerSums, Layers};
+pub use sums::{LayerMetrics, LayerPart, LayerSums, Layers};

@@ -14,6 +14,7 @@ mod column;
 mod curvature;
 pub(crate) mod data;
 mod facts;
+mod label_geometry;
 pub(crate) mod margins;
 mod minimum;
 pub(crate) mod multipliers;

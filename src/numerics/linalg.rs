@@ -11,6 +11,7 @@ mod few_rows;
 mod packed;
 mod product;
 mod reshape;
+mod triangle;
 
 use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
 
@@ -24,6 +25,7 @@ pub(crate) use product::{
     StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,
 };
 pub(crate) use reshape::reshape;
+pub(crate) use triangle::{from_triangle, lower_triangle};
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).
 const TOLERANCE: f64 = 5.0 * f64::EPSILON;

@@ -10,7 +10,7 @@ use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::linalg::{add_product, transposed, zeros};
+use crate::numerics::linalg::{add_product, from_triangle, lower_triangle, transposed, zeros};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::Squares;
 use crate::objective::balance;
@@ -355,22 +355,6 @@ impl ObjectiveSums {
 #[cfg(feature = "serde")]
 fn is_nothing(left_out: &Multiple) -> bool {
     *left_out == Multiple::default()
-}
-
-/// The lower triangle of a square matrix, column by column.
-fn lower_triangle(matrix: &DMatrix<f64>) -> Vec<f64> {
-    let columns = matrix.column_iter().enumerate();
-    columns.flat_map(|(j, column)| column.as_slice()[j..].to_vec()).collect()
-}
-
-/// The matrix with this lower triangle and zeros above.
-fn from_triangle(size: usize, triangle: &[f64]) -> DMatrix<f64> {
-    let mut matrix = DMatrix::zeros(size, size);
-    let mut entries = triangle.iter();
-    for (j, mut column) in matrix.column_iter_mut().enumerate() {
-        column.iter_mut().skip(j).zip(&mut entries).for_each(|(place, entry)| *place = *entry);
-    }
-    matrix
 }
 
 #[cfg(test)]

@@ -149,7 +149,9 @@ types! {
         GlobalMinimum
         GroupedPair
         Landscape
+        LabelGeometry
         LayerMetrics
+        LayerPart
         LayerPeeled
         LayerPeeledMinimum
         Layers
@@ -182,6 +184,8 @@ types! {
         PooledScatter
         PredictedRates
         RegressionAudit
+        RegressionPart
+        RegressionStatistics
         Projection
         Regularization
         ReluCompetitor
@@ -194,6 +198,7 @@ types! {
         SparseLabels
         SmallestLogits
         SoftLabelAudit
+        SoftLabelPart
         StandardErrors
         Summary
         SurvivalLimit
@@ -218,7 +223,9 @@ types! {
         LayerSums<f32>
         MetricSums<f32>
         Nc1Sums<f64>
-        ObjectiveSums;
+        ObjectiveSums
+        RegressionSums
+        SoftLabelSums<f64>;
 }
 
 /// Predictions and monitors are passed as objects.

@@ -14,6 +14,7 @@ use rand::rngs::SmallRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::support::bases::random_basis;
+use crate::support::sent::sent;
 
 const COUNTS: [usize; 3] = [30, 20, 25];
 
@@ -118,7 +119,19 @@ fn batches_and_pieces_add_up() {
         let batch: Vec<_> = rows.iter().map(|rows| labeled(rows, &labels[range.clone()])).collect();
         let mut piece = empty.clone();
         piece.accumulate(&batch).unwrap();
-        merged.merge(&piece).unwrap();
+        merged.merge_part(&sent(piece.part())).unwrap();
+    }
+    // Fewer layers, or other class means, change nothing.
+    let before = merged.part();
+    let moved = ClassStatistics::new(&labeled(&layers[0].map(|x| x + 1.0), &labels)).unwrap();
+    let others = [
+        &statistics[..3],
+        &[moved, statistics[1].clone(), statistics[2].clone(), statistics[3].clone()],
+    ];
+    for other in others {
+        let other = LayerSums::<f64>::new(other).unwrap();
+        assert_eq!(merged.merge(&other), Err(Error::DifferentFirstPass));
+        assert_eq!(merged.part(), before);
     }
     let merged = merged.layers().unwrap();
     for (one, other) in whole.layers.iter().zip(&merged.layers) {

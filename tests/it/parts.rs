@@ -11,6 +11,7 @@ use neural_collapse::{AuditSums, ClassStatistics, Error, Features, LinearHead, R
 use crate::support::samples::{
     CLASSES, DIMENSION, Samples, pooled_metrics, projected_metrics, relative_error,
 };
+use crate::support::sent::sent;
 
 /// Every accumulator of a second pass: parts that are counted apart, sent as text and put together in any order are
 /// the whole; those of another first pass or head are refused and change nothing.
@@ -169,17 +170,6 @@ fn audit_sums_can_be_sent_as_parts() {
             assert_eq!(merged.part(), before);
         }
     }
-}
-
-/// What arrives when something is sent as text.
-#[cfg(feature = "serde")]
-fn sent<P: serde::Serialize + serde::de::DeserializeOwned>(part: P) -> P {
-    serde_json::from_str(&serde_json::to_string(&part).unwrap()).unwrap()
-}
-
-#[cfg(not(feature = "serde"))]
-fn sent<P>(part: P) -> P {
-    part
 }
 
 /// The objective follows from what was minimized: factors scale the data term, budgets leave it alone.

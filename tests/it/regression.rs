@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use nalgebra::{DMatrix, DVector};
-use neural_collapse::audit::{audit_regression, audit_regression_with};
+use neural_collapse::audit::{
+    RegressionAudit, RegressionStatistics, RegressionSums, audit_regression, audit_regression_with,
+};
 use neural_collapse::metrics::{nrc1, nrc1_with, nrc2, nrc2_with, nrc3, predicted_gamma};
 use neural_collapse::{Bias, Error, Features, LinearHead, Progress, Regularization};
 use rand::SeedableRng;
@@ -12,6 +14,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::support::lbfgs::multi_start;
 use crate::support::objective::MseObjective;
+use crate::support::sent::sent;
 
 /// A sample a column.
 fn columns(features: &DMatrix<f64>) -> Features<'_, f64> {
@@ -197,6 +200,154 @@ fn every_layout_gives_the_same_numbers() {
         found,
         audit_regression(&columns(&exact), &targets, &head, &regularization).unwrap()
     );
+}
+
+/// Both passes in pieces, merged in another order, end in the numbers of one call.
+#[test]
+fn pieces_add_up() {
+    let features = normal(5, 14, 2);
+    for (decays, bias, layers) in [
+        (&[0.3][..], Bias::Unregularized, vec![normal(3, 5, 1)]),
+        (&[4e-3], Bias::None, vec![normal(3, 5, 3)]),
+        (&[3e-3, 6e-3], Bias::Unregularized, vec![normal(4, 5, 4), normal(3, 4, 5)]),
+        // A closed form is not known, and nothing is predicted.
+        (&[3e-3], Bias::Regularized(0.1), vec![normal(3, 5, 6)]),
+        // Everything that is predicted is zero.
+        (&[1e6], Bias::None, vec![normal(3, 5, 7)]),
+        (&[1e-2], Bias::None, vec![DMatrix::zeros(3, 5)]),
+    ] {
+        let penalties = Regularization::new(decays, 2e-3).unwrap().with_bias(bias).unwrap();
+        let bias = (bias != Bias::None).then(|| DVector::from_vec(vec![0.3, -0.2, 0.5]));
+        let head = LinearHead::new(layers, bias).unwrap();
+        let whole = audit_regression(&columns(&features), &targets(), &head, &penalties).unwrap();
+        let piece = |range: &std::ops::Range<usize>| {
+            [&features, &targets()].map(|all| all.columns_range(range.clone()).into_owned())
+        };
+        let ranges = [0..4, 4..5, 5..11, 11..14];
+        let statistics = |order: [usize; 4]| {
+            let mut all = RegressionStatistics::empty(5, 3).unwrap();
+            for index in order {
+                let [features, targets] = piece(&ranges[index]);
+                let mut own = RegressionStatistics::empty(5, 3).unwrap();
+                own.accumulate(&columns(&features), &targets).unwrap();
+                all.merge(&sent(own)).unwrap();
+            }
+            assert_eq!(all.samples(), 14);
+            all
+        };
+        let audit = |first: [usize; 4], second: [usize; 4]| {
+            let empty = RegressionSums::new(&statistics(first), head.clone(), &penalties).unwrap();
+            let mut sums = empty.clone();
+            for index in second {
+                assert!(matches!(sums.audit(), Err(Error::SecondPass { .. })));
+                let [features, targets] = piece(&ranges[index]);
+                let mut own = empty.clone();
+                own.accumulate(&columns(&features), &targets).unwrap();
+                sums.merge_part(&sent(own.part())).unwrap();
+            }
+            sums.audit().unwrap()
+        };
+        assert_eq!(audit([0, 1, 2, 3], [3, 0, 2, 1]), audit([0, 1, 2, 3], [3, 0, 2, 1]));
+        for (first, second) in [([0, 1, 2, 3], [0, 1, 2, 3]), ([3, 1, 2, 0], [2, 0, 3, 1])] {
+            same(&audit(first, second), &whole);
+        }
+        // Another first pass, head or decays.
+        let sums = |statistics: &RegressionStatistics, head: &LinearHead, decays| {
+            RegressionSums::new(statistics, head.clone(), decays).unwrap()
+        };
+        let own = sums(&statistics([0, 1, 2, 3]), &head, &penalties);
+        let other = LinearHead::new(vec![normal(3, 5, 9); 1], head.bias().cloned()).unwrap();
+        let other = if head.depth() == 1 { other } else { head.clone() };
+        let decays: Vec<f64> = decays.iter().map(|decay| 2.0 * decay).collect();
+        let changed = Regularization::new(&decays, 2e-3).unwrap();
+        let changed = changed.with_bias(penalties.bias()).unwrap();
+        let mut strangers = vec![
+            sums(&statistics([3, 1, 2, 0]), &head, &penalties),
+            sums(&statistics([0, 1, 2, 3]), &head, &changed),
+        ];
+        if other != head {
+            strangers.push(sums(&statistics([0, 1, 2, 3]), &other, &penalties));
+        }
+        for stranger in strangers {
+            assert_eq!(own.clone().merge(&stranger), Err(Error::DifferentFirstPass));
+        }
+    }
+}
+
+/// The same numbers and reasons to rounding, but for the standard errors that take a third pass.
+#[track_caller]
+fn same(found: &RegressionAudit, whole: &RegressionAudit) {
+    let numbers = |audit: &RegressionAudit| {
+        let mut numbers = vec![
+            audit.nrc1,
+            audit.nrc2,
+            audit.nrc3,
+            audit.gamma,
+            audit.output_distance,
+            audit.fit,
+            audit.fit_predicted,
+            Some(audit.loss),
+            audit.loss_optimum,
+            audit.loss_gap(),
+            audit.loss_gap_relative(),
+        ];
+        numbers.extend(&audit.gram_distances);
+        for name in ["nrc3", "fit", "loss", "loss_gap"] {
+            let error = audit.standard_errors[name].as_ref();
+            numbers.push(error.map(|error| error.standard_error));
+        }
+        numbers
+    };
+    for (index, (one, other)) in numbers(found).into_iter().zip(numbers(whole)).enumerate() {
+        assert_eq!(one.is_some(), other.is_some(), "{index}: {one:?} {other:?}");
+        let (one, other) = (one.unwrap_or(0.0), other.unwrap_or(0.0));
+        assert!((one - other).abs() < 1e-12 * other.abs().max(1.0), "{index}: {one} {other}");
+    }
+    let reasons = |audit: &RegressionAudit| {
+        let mut reasons = audit.reasons.clone();
+        reasons.retain(|key, _| !["standard_errors.nrc1", "standard_errors.nrc2"].contains(key));
+        reasons
+    };
+    assert_eq!(reasons(found), reasons(whole));
+    for key in ["nrc1", "nrc2"] {
+        assert_eq!(found.standard_errors[key], None);
+        assert!(found.reasons[&*format!("standard_errors.{key}")].contains("third pass"));
+    }
+}
+
+#[test]
+fn batches_that_do_not_fit_are_refused() {
+    let mut statistics = RegressionStatistics::empty(4, 3).unwrap();
+    let (features, targets) = (normal(4, 14, 2), targets());
+    assert!(RegressionStatistics::empty(4, 0).is_err());
+    let mut bad = targets.clone();
+    bad[(1, 3)] = f64::INFINITY;
+    for (features, targets) in [
+        (&normal(5, 14, 2), &targets),
+        (&normal(4, 13, 2), &targets),
+        (&features, &normal(2, 14, 2)),
+        (&features, &bad),
+    ] {
+        assert!(statistics.accumulate(&columns(features), targets).is_err());
+    }
+    assert_eq!(statistics, RegressionStatistics::empty(4, 3).unwrap());
+    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let head = LinearHead::new(vec![normal(3, 4, 1)], None).unwrap();
+    let empty = RegressionSums::new(&statistics, head.clone(), &penalties);
+    assert!(matches!(empty, Err(Error::Empty { .. })), "{empty:?}");
+    statistics.accumulate(&columns(&features), &targets).unwrap();
+    assert!(statistics.merge(&RegressionStatistics::empty(4, 2).unwrap()).is_err());
+    assert!(statistics.merge(&RegressionStatistics::empty(5, 3).unwrap()).is_err());
+    let wide = LinearHead::new(vec![normal(3, 5, 1)], None).unwrap();
+    assert!(RegressionSums::new(&statistics, wide, &penalties).is_err());
+    let mut sums = RegressionSums::new(&statistics, head, &penalties).unwrap();
+    let before = sums.part();
+    assert!(sums.accumulate(&columns(&features), &bad).is_err());
+    assert!(sums.accumulate(&columns(&normal(4, 13, 2)), &targets).is_err());
+    let mut wrong = features.clone();
+    wrong[(2, 9)] = f64::NAN;
+    assert!(sums.accumulate(&columns(&wrong), &targets).is_err());
+    assert_eq!(sums.part(), before);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An audit as JSON.
 
 use neural_collapse::Audit;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::prediction::PredictionReport;
 use crate::against::Against;
@@ -23,7 +23,8 @@ pub(crate) struct AuditReport<'a> {
     weight_decays_inferred: Option<&'a [Option<f64>]>,
     assumptions: &'a [String],
     unknown_metadata: Vec<UnknownReport<'a>>,
-    #[serde(flatten)]
+    // Its prediction is described as by `predict`.
+    #[serde(flatten, serialize_with = "numbers")]
     audit: &'a Audit,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<&'a MeasuredLayers>,
@@ -32,6 +33,10 @@ pub(crate) struct AuditReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     against: Option<&'a Against>,
     prediction: Option<PredictionReport>,
+}
+
+fn numbers<S: Serializer>(audit: &&Audit, serializer: S) -> Result<S::Ok, S::Error> {
+    audit.numbers().serialize(serializer)
 }
 
 /// An entry of the metadata that is not understood.

@@ -5,10 +5,12 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::Result;
 use crate::measure::center::Center;
 use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::projected::add_counts;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::errors::Estimate;
 use crate::numerics::linalg::{
-    SymmetricEigen, add_gram, power_of_two, product, symmetric_eigen, transposed, zeros,
+    SymmetricEigen, add_gram, from_triangle, lower_triangle, power_of_two, product,
+    symmetric_eigen, transposed, zeros,
 };
 use crate::numerics::scalar::Scalar;
 
@@ -29,6 +31,17 @@ pub(super) struct CrossScatter {
 struct ScatterPart {
     counts: Vec<u64>,
     scatter: DMatrix<f64>,
+}
+
+/// One part as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub(super) struct StoredScatter {
+    counts: Vec<u64>,
+    /// The lower triangle, column by column.
+    #[cfg_attr(feature = "serde", serde(with = "crate::measure::written::finite"))]
+    scatter: Vec<f64>,
 }
 
 /// Numbers that the scatters of the parts may take, as long as there are enough parts.
@@ -107,11 +120,30 @@ impl CrossScatter {
         Ok(())
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own += other);
-        for (own, other) in self.parts.iter_mut().zip(&other.parts) {
-            own.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own += other);
-            own.scatter += &other.scatter;
+    /// What has been added up so far.
+    pub(super) fn part(&self) -> Vec<StoredScatter> {
+        let stored = |part: &ScatterPart| StoredScatter {
+            counts: part.counts.clone(),
+            scatter: lower_triangle(&part.scatter),
+        };
+        self.parts.iter().map(stored).collect()
+    }
+
+    /// Whether parts have the sizes of these.
+    pub(super) fn fits(&self, other: &[StoredScatter]) -> bool {
+        let (classes, size) = (self.counts.len(), self.means.nrows());
+        let is_whole = |part: &StoredScatter| {
+            part.counts.len() == classes && part.scatter.len() == size * (size + 1) / 2
+        };
+        other.len() == self.parts.len() && other.iter().all(is_whole)
+    }
+
+    /// Adds parts that [fit](Self::fits).
+    pub(super) fn merge_part(&mut self, other: &[StoredScatter]) {
+        for (own, other) in self.parts.iter_mut().zip(other) {
+            add_counts(&mut self.counts, &other.counts);
+            add_counts(&mut own.counts, &other.counts);
+            own.scatter += from_triangle(self.means.nrows(), &other.scatter);
         }
     }
 
@@ -423,11 +455,14 @@ mod tests {
         assert!(scatter.ranks(1).unwrap().is_none());
         // The sums of a copy are as many again.
         let before = scatter.clone();
-        scatter.merge(&before);
+        assert!(scatter.fits(&before.part()));
+        scatter.merge_part(&before.part());
         assert_eq!(scatter.counts, [64, 64]);
         for (own, part) in scatter.parts.iter().zip(&before.parts) {
             assert!(own.counts.iter().zip(&part.counts).all(|(own, part)| *own == 2 * part));
-            assert_eq!(own.scatter, &part.scatter * 2.0);
+            // What is above the diagonal is not kept.
+            let twice = lower_triangle(&(&part.scatter * 2.0));
+            assert_eq!(lower_triangle(&own.scatter), twice);
         }
     }
 }

@@ -7,16 +7,18 @@ use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::center::Center;
 use crate::measure::features::ranges;
 use crate::measure::labeled_features::{LabeledFeatures, chunk_size};
+use crate::measure::projected::Nc1Part;
 use crate::measure::statistics::ClassStatistics;
-use crate::measure::variances::ClassVariances;
+use crate::measure::variances::{ClassVariances, VariancePart};
+use crate::measure::version::Version;
 use crate::metrics::all::{ByCenter, defined};
 use crate::metrics::cdnv::Cdnv;
-use crate::metrics::errors::{Metric, SampleParts, StandardErrors};
-use crate::metrics::layers::cross_scatter::{CrossScatter, Ranks, Similarity};
+use crate::metrics::errors::{Metric, SamplePart, SampleParts, StandardErrors};
+use crate::metrics::layers::cross_scatter::{CrossScatter, Ranks, Similarity, StoredScatter};
 use crate::metrics::layers::separation::{SeparationErrors, SeparationLaw};
 use crate::metrics::nc1::{Nc1, Nc1Options};
 use crate::metrics::nc1_sums::Nc1Sums;
-use crate::metrics::nc4::DecisionCounts;
+use crate::metrics::nc4::{DecisionCounts, DecisionPart};
 use crate::numerics::scalar::Scalar;
 
 /// The metrics of the features after one layer; `None` where one is not defined.
@@ -109,6 +111,28 @@ struct OneLayer<T: Scalar> {
     parts: SampleParts,
 }
 
+/// What [`LayerSums`] have added up: a few dozen times the numbers of the class means of each layer, and D²/2 numbers for
+/// each of the parts of the samples. With the feature `serde` it can be serialised.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct LayerPart {
+    version: Version<1>,
+    layers: Vec<OneLayerPart>,
+    scatter: Vec<StoredScatter>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+struct OneLayerPart {
+    by_samples: Nc1Part,
+    by_classes: Nc1Part,
+    variances: VariancePart,
+    decisions: DecisionPart,
+    parts: SamplePart,
+}
+
 impl<T: Scalar> OneLayer<T> {
     fn new(statistics: &ClassStatistics) -> Result<Self> {
         let options = Nc1Options::default();
@@ -130,12 +154,30 @@ impl<T: Scalar> OneLayer<T> {
         self.parts.accumulate(chunk)
     }
 
-    fn merge(&mut self, other: &Self) -> Result<()> {
-        self.by_samples.merge(&other.by_samples)?;
-        self.by_classes.merge(&other.by_classes)?;
-        self.variances.merge(&other.variances)?;
-        self.decisions.merge(&other.decisions)?;
-        self.parts.merge(&other.parts)
+    fn part(&self) -> OneLayerPart {
+        OneLayerPart {
+            by_samples: self.by_samples.part(),
+            by_classes: self.by_classes.part(),
+            variances: self.variances.part(),
+            decisions: self.decisions.part(),
+            parts: self.parts.part(),
+        }
+    }
+
+    fn fits(&self, other: &OneLayerPart) -> bool {
+        self.by_samples.fits(&other.by_samples)
+            && self.by_classes.fits(&other.by_classes)
+            && self.variances.fits(&other.variances)
+            && self.decisions.fits(&other.decisions)
+            && self.parts.fits(&other.parts)
+    }
+
+    fn merge_part(&mut self, other: &OneLayerPart) -> Result<()> {
+        self.by_samples.merge_part(&other.by_samples)?;
+        self.by_classes.merge_part(&other.by_classes)?;
+        self.variances.merge_part(&other.variances)?;
+        self.decisions.merge_part(&other.decisions)?;
+        self.parts.merge_part(&other.parts)
     }
 
     fn metrics(&self, ranks: Option<Ranks>) -> Result<LayerMetrics> {
@@ -239,18 +281,37 @@ impl<T: Scalar> LayerSums<T> {
     /// Adds the samples of others.
     ///
     /// # Errors
-    /// [`Error::DifferentFirstPass`] if they are for other class means.
+    /// As [`merge_part`](Self::merge_part).
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        if self.layers.len() != other.layers.len() {
+        self.merge_part(&other.part())
+    }
+
+    /// What has been added up so far: what the workers of a cluster send back.
+    #[must_use]
+    pub fn part(&self) -> LayerPart {
+        LayerPart {
+            version: Version,
+            layers: self.layers.iter().map(OneLayer::part).collect(),
+            scatter: self.scatter.part(),
+        }
+    }
+
+    /// Adds what others have added up.
+    ///
+    /// # Errors
+    /// [`Error::DifferentFirstPass`] if that is for other class means or another number of layers; the sums are then as they
+    /// were.
+    pub fn merge_part(&mut self, other: &LayerPart) -> Result<()> {
+        let mut layers = self.layers.iter().zip(&other.layers);
+        let fits = self.layers.len() == other.layers.len()
+            && layers.all(|(own, other)| own.fits(other))
+            && self.scatter.fits(&other.scatter);
+        if !fits {
             return Err(Error::DifferentFirstPass);
         }
-        // Whatever is refused is refused before anything has changed.
-        let mut merged = self.layers.clone();
-        for (own, theirs) in merged.iter_mut().zip(&other.layers) {
-            own.merge(theirs)?;
-        }
-        self.layers = merged;
-        self.scatter.merge(&other.scatter);
+        let mut layers = self.layers.iter_mut().zip(&other.layers);
+        layers.try_for_each(|(own, other)| own.merge_part(other))?;
+        self.scatter.merge_part(&other.scatter);
         Ok(())
     }
 

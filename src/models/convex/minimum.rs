@@ -12,7 +12,9 @@ use crate::models::convex::solver::{Solution, solve};
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{product, transposed};
 use crate::prediction::explicit::{Basis, Copies, ExplicitPoint, FittedVectors, check_matrices};
-use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
+use crate::prediction::{
+    ClassGeometry, Geometry, LabelGeometry, Prediction, SingularValue, Source, Verdict,
+};
 use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::kinds::Kinds;
 use crate::problem::regularization::Bias;
@@ -356,6 +358,10 @@ impl Prediction for ConvexMinimum {
 
     fn counts(&self) -> Option<&ClassCounts> {
         self.kinds.is_some().then(|| self.problem.counts())
+    }
+
+    fn label_geometry(&self) -> Result<LabelGeometry> {
+        self.geometry_of_labels()
     }
 
     fn classes(&self) -> usize {

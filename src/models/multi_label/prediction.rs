@@ -8,9 +8,12 @@ use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::geometry::family::Subset;
 use crate::models::multi_label::minimum::MultiLabelMinimum;
+use crate::numerics::linalg::{check_memory, gram, transposed};
 use crate::prediction::class_runs::written_out;
 use crate::prediction::explicit::{Basis, Copies, ExplicitPoint, FittedVectors, check_matrices};
-use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
+use crate::prediction::{
+    ClassGeometry, Geometry, LabelGeometry, Prediction, SingularValue, Source, Verdict,
+};
 use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::regularization::Bias;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
@@ -65,6 +68,46 @@ impl MultiLabelMinimum {
     }
 }
 
+impl MultiLabelMinimum {
+    /// Features and outputs of every set of tags S of m tags: the outputs are the columns c_S = α_m (1_S − m/K), and the
+    /// inner products of the features √(λ_W/λ_H) c_S·c_T/s. Picking all labels is cross-entropy with the soft labels 1_S/m
+    /// and weights m.
+    fn geometry_of_sets(&self) -> Result<LabelGeometry> {
+        let (problem, classes) = (self.problem(), self.problem().classes());
+        let sets = problem.set_sizes().iter().map(|size| size.sets).sum::<f64>();
+        // A number that is too large becomes the largest one, which memory does not hold.
+        let number = sets as usize;
+        check_memory("sets of tags", sets, number.checked_mul(number.max(classes)))?;
+        let tag_sets: Vec<Vec<usize>> = problem.tag_sets().collect();
+        let mut outputs = DMatrix::zeros(classes, number);
+        for (mut column, tags) in outputs.column_iter_mut().zip(&tag_sets) {
+            let size = self.logit_size(tags.len()).unwrap_or(f64::NAN);
+            column.fill(-(tags.len() as f64) / classes as f64 * size);
+            tags.iter().for_each(|&tag| column[tag] += size);
+        }
+        let features_gram = match self.logit_singular_value() {
+            0.0 => DMatrix::zeros(number, number),
+            value => gram(&transposed(&outputs)) / (value * self.aspect()),
+        };
+        let label = |tags: &Vec<usize>| {
+            let mut label = vec![0.0; classes];
+            tags.iter().for_each(|&tag| label[tag] = (tags.len() as f64).recip());
+            label
+        };
+        Ok(LabelGeometry {
+            counts: self.samples_of_sets()?,
+            training_objective: TrainingObjective::SoftLabels {
+                regularization: problem.regularization().clone(),
+                labels: tag_sets.iter().map(label).collect(),
+                weights: tag_sets.iter().map(|tags| tags.len() as f64).collect(),
+            },
+            tag_sets: Some(tag_sets),
+            features_gram: ClassMatrix::dense(features_gram),
+            outputs,
+        })
+    }
+}
+
 impl Prediction for MultiLabelMinimum {
     fn training_objective(&self) -> TrainingObjective {
         TrainingObjective::Penalized {
@@ -76,6 +119,10 @@ impl Prediction for MultiLabelMinimum {
 
     fn counts(&self) -> Option<&ClassCounts> {
         None
+    }
+
+    fn label_geometry(&self) -> Result<LabelGeometry> {
+        self.geometry_of_sets()
     }
 
     fn classes(&self) -> usize {

@@ -2,6 +2,8 @@
 
 use core::ops::RangeInclusive;
 
+use nalgebra::DMatrix;
+
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::models::soft_labels::certificate::Exactness;
@@ -9,7 +11,9 @@ use crate::models::soft_labels::factors::norms;
 use crate::models::soft_labels::minimum::CenteredSupports;
 use crate::models::soft_labels::smallest::SmallestLogits;
 use crate::prediction::explicit::{Basis, ExplicitPoint};
-use crate::prediction::{ClassGeometry, Geometry, Prediction, SingularValue, Source, Verdict};
+use crate::prediction::{
+    ClassGeometry, Geometry, LabelGeometry, Prediction, SingularValue, Source, Verdict,
+};
 use crate::problem::counts::{ClassCounts, Run};
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
@@ -35,6 +39,16 @@ macro_rules! answers_of_factors {
 
         fn counts(&self) -> Option<&ClassCounts> {
             None
+        }
+
+        fn label_geometry(&self) -> Result<LabelGeometry> {
+            Ok(LabelGeometry {
+                counts: self.problem().samples().clone(),
+                training_objective: self.training_objective(),
+                tag_sets: None,
+                features_gram: self.context_gram()?,
+                outputs: self.logits_of_contexts()?,
+            })
         }
 
         fn classes(&self) -> usize {
@@ -91,6 +105,18 @@ macro_rules! answers_of_factors {
             self.factors().explicit(self.problem(), basis)
         }
     };
+}
+
+impl CenteredSupports {
+    fn logits_of_contexts(&self) -> Result<DMatrix<f64>> {
+        self.problem().centered_supports()
+    }
+}
+
+impl SmallestLogits {
+    fn logits_of_contexts(&self) -> Result<DMatrix<f64>> {
+        Ok(self.logits().clone())
+    }
 }
 
 impl Prediction for CenteredSupports {

@@ -12,6 +12,7 @@ pub mod lbfgs;
 pub mod objective;
 pub mod samples;
 pub mod scrambled;
+pub mod sent;
 pub mod soft;
 pub mod starts;
 pub mod strategies;
