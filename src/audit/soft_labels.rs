@@ -27,7 +27,7 @@ use crate::problem::head::LinearHead;
 ///
 /// Numbers that are not defined are `None`, with the reason in [`reasons`](Self::reasons).
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SoftLabelAudit {
     /// NC1 of the samples with one label, around their mean; `None` if all means are equal or no label has two samples.

@@ -20,11 +20,32 @@ use crate::problem::regularization::{Bias, Regularization, check_bias, checked_d
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Stored"))]
 pub struct PartialRegularization {
     /// Never empty.
     weight_decays: Vec<Option<f64>>,
     feature_decay: Option<f64>,
     bias: Bias,
+}
+
+/// What is read, before its numbers are looked at.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    weight_decays: Vec<Option<f64>>,
+    feature_decay: Option<f64>,
+    bias: Bias,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Stored> for PartialRegularization {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        Self::new(&stored.weight_decays, stored.feature_decay)?.with_bias(stored.bias)
+    }
 }
 
 impl PartialRegularization {
@@ -36,7 +57,7 @@ impl PartialRegularization {
         if weight_decays.is_empty() {
             return Err(Error::Empty { argument: "weight_decays" });
         }
-        checked_depth("weight_decays.len()", weight_decays.len())?;
+        checked_depth("weight_decays", weight_decays.len())?;
         for (layer, decay) in weight_decays.iter().enumerate() {
             check_known(Argument::at("weight_decays", layer), *decay)?;
         }

@@ -11,11 +11,13 @@ use neural_collapse::models::convex::ConvexUfm;
 use neural_collapse::models::multi_label::MultiLabelUfm;
 use neural_collapse::models::soft_labels::SparseLabels;
 use neural_collapse::{
-    Basis, Bias, ClassCounts, ClassStatistics, Error, Features, LinearHead, Prediction,
-    Regularization, Ufm, audit,
+    Bias, ClassCounts, ClassStatistics, Error, Features, LinearHead, Prediction, Regularization,
+    Ufm, audit,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::support::bases::random_basis;
 
 fn decays(bias: Bias) -> Regularization {
     Regularization::new(&[1e-2], 2e-2).unwrap().with_bias(bias).unwrap()
@@ -53,7 +55,7 @@ impl Network {
         let mut rng = SmallRng::seed_from_u64(1);
         let mut moved =
             |matrix: DMatrix<f64>| matrix.map(|x| x + noise * rng.random_range(-1.0..1.0));
-        let point = prediction.explicit(&Basis::Random(2)).unwrap();
+        let point = prediction.explicit(&random_basis(&*prediction, 2)).unwrap();
         let counts = prediction.label_geometry().unwrap().counts;
         let weight = moved(point.head().weights()[0].clone());
         let head = LinearHead::new(vec![weight], point.head().bias().cloned()).unwrap();
@@ -87,7 +89,7 @@ impl Network {
 fn labels_have_the_features_and_outputs_of_the_matrices() {
     for (name, prediction) in predictions() {
         let found = prediction.label_geometry().unwrap();
-        let point = prediction.explicit(&Basis::Random(4)).unwrap();
+        let point = prediction.explicit(&random_basis(&*prediction, 4)).unwrap();
         let all = point.features().unwrap();
         let labels = labels(&found.counts);
         assert_eq!(all.ncols(), labels.len(), "{name}");

@@ -48,13 +48,15 @@ written! {
     "found by a search: read numbers would have to be believed":
         AnyModel CrossEntropyPoint Landscape LowRankMinimum;
     "its reasons or remarks are texts of the library":
-        AuditDifference Layers PredictedRates RegressionAudit;
+        AuditDifference Layers PredictedRates RegressionAudit SoftLabelAudit;
     "the moves of its samples, from which differences follow, are left out":
         Estimate LayerMetrics StandardErrors;
     "it follows from a minimum, which is read":
         Direction LogisticLaw;
     "written with the keys that the program prints, which leave numbers out":
         AllMetrics Audit Metric Shape;
+    "made again from its options, statistics, head and part, which are read":
+        Measurement;
 }
 
 /// Neither problems nor results.
@@ -66,15 +68,17 @@ const NOT_STORED: &[(&str, &[&str])] = &[
             "AuditSums",
             "ClassVariances",
             "DecisionCounts",
+            "LayerSums",
             "MetricSums",
             "Nc1Sums",
             "ObjectiveSums",
+            "RegressionSums",
             "SampleParts",
+            "SoftLabelSums",
         ],
     ),
-    ("sums of a second pass", &["Confusion", "LayerSums"]),
-    ("measured in parts that are stored", &["Measurement"]),
-    ("asked for, not found", &["AuditOptions"]),
+    ("sums of a second pass", &["Confusion"]),
+    ("it follows from a prediction, which is read", &["LabelGeometry"]),
     ("errors and progress", &["Argument", "Error", "Place", "Progress", "Size"]),
 ];
 
@@ -125,6 +129,7 @@ fn problems(read: &mut Read) {
     read.check(&counts.runs().next().unwrap());
     read.check(&counts.sizes().next().unwrap());
     read.check(&regularization(2));
+    read.check(&PartialRegularization::new(&[Some(1e-3), None], None).unwrap());
     read.check(&Bias::Regularized(0.1));
     read.check(&LossFunction::CrossEntropy);
     read.check(&CodedLoss::MeanSquaredError);
@@ -154,6 +159,8 @@ fn closed_forms(read: &mut Read) {
     read.check(&minimum.training_objective());
     read.check(&minimum.singular_values(1..=2).unwrap()[0]);
     read.check(&Summary::new(&minimum).unwrap());
+    read.check(&minimum.target_vectors()[0].1);
+    read.check(&minimum.collapse_factors()[0]);
     let curvature = minimum.curvature().unwrap();
     read.check(&curvature.eigenvalues()[0]);
     read.check(&curvature);
@@ -301,11 +308,32 @@ fn measured(read: &mut Read) {
     let minimum = Ufm::new(counts, regularization(1)).unwrap().global_minimum().unwrap();
     let options = AuditOptions::for_prediction(&minimum).unwrap();
     let options = options.with_standard_errors(true).with_all_metrics(true);
+    read.check(&options);
     let mut sums = AuditSums::new(statistics.clone(), head, &options).unwrap();
     sums.accumulate(&data).unwrap();
     read.check(&sums.part());
     audited(read, &sums.measurement().unwrap().compare(&minimum).unwrap());
     layers(read, &[5, 6, 7].map(self::samples));
+    without_classes(read, &data);
+}
+
+/// Sums over samples with labels that are no classes, and with targets.
+fn without_classes(read: &mut Read, data: &LabeledFeatures<'_, f64>) {
+    let statistics = ClassStatistics::new(data).unwrap();
+    let head = LinearHead::new(vec![statistics.class_means().unwrap().transpose()], None).unwrap();
+    let labels = DMatrix::from_fn(CLASSES, CLASSES, |i, j| if i == j { 0.7 } else { 0.1 });
+    let soft = ConvexUfm::soft_labels(labels.clone(), &[15; CLASSES], regularization(1)).unwrap();
+    let minimum = soft.global_minimum().unwrap();
+    let mut sums = SoftLabelSums::new(statistics, head.clone(), &minimum).unwrap();
+    sums.accumulate(data).unwrap();
+    read.check(&sums.part());
+    let targets = labels.select_columns(data.labels());
+    let mut statistics = RegressionStatistics::empty(data.features().dimension(), CLASSES).unwrap();
+    statistics.accumulate(data.features(), &targets).unwrap();
+    read.check(&statistics);
+    let mut sums = RegressionSums::new(&statistics, head, &regularization(1)).unwrap();
+    sums.accumulate(data.features(), &targets).unwrap();
+    read.check(&sums.part());
 }
 
 fn layers(read: &mut Read, samples: &[Data; 3]) {
@@ -313,6 +341,7 @@ fn layers(read: &mut Read, samples: &[Data; 3]) {
     let statistics = data.each_ref().map(|data| ClassStatistics::new(data).unwrap());
     let mut sums = LayerSums::new(&statistics).unwrap();
     sums.accumulate(&data).unwrap();
+    read.check(&sums.part());
     let layers = sums.layers().unwrap();
     read.check(&layers.separation.unwrap());
     read.check(&layers.separation_standard_errors.unwrap());
@@ -355,14 +384,6 @@ fn of_few_numbers(read: &mut Read) {
     let detection = Detection::of_scores(&[Some(0.9), Some(0.5)], &[Some(0.4), Some(0.1)]).unwrap();
     read.check(&detection.standard_errors);
     read.check(&detection);
-    let labels = dmatrix![0.9, 0.3; 0.1, 0.7];
-    let ufm = ConvexUfm::soft_labels(labels, &[2, 2], regularization(1)).unwrap();
-    let minimum = ufm.global_minimum().unwrap();
-    let network = minimum.explicit(&Basis::Standard).unwrap();
-    let features = network.features().unwrap();
-    let data = Features::from_sample_columns(&features).unwrap();
-    let data = data.with_labels(&[0, 0, 1, 1], 2).unwrap();
-    read.check(&audit_soft_labels(&data, network.head(), &minimum).unwrap());
     // Structures that only long searches find.
     read.check(&LogitStructure::Solid(Solid::SnubDisphenoid));
     read.check(&Solid::SnubDisphenoid);
