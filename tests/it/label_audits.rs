@@ -55,7 +55,7 @@ impl Network {
         let mut rng = SmallRng::seed_from_u64(1);
         let mut moved =
             |matrix: DMatrix<f64>| matrix.map(|x| x + noise * rng.random_range(-1.0..1.0));
-        let point = prediction.explicit(&random_basis(&*prediction, 2)).unwrap();
+        let point = prediction.explicit(&random_basis(prediction, 2)).unwrap();
         let counts = prediction.label_geometry().unwrap().counts;
         let weight = moved(point.head().weights()[0].clone());
         let head = LinearHead::new(vec![weight], point.head().bias().cloned()).unwrap();
