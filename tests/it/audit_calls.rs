@@ -9,8 +9,8 @@ use neural_collapse::audit::{
 };
 use neural_collapse::measure::LabeledFeatures;
 use neural_collapse::{
-    AuditSums, Bias, ClassCounts, ClassStatistics, CrossEntropyUfm, Error, Features, LinearHead,
-    Prediction, Progress, Regularization, Ufm, audit,
+    Bias, ClassCounts, CrossEntropyUfm, Error, Features, LinearHead, Prediction, Progress,
+    Regularization, Ufm, audit,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -147,6 +147,7 @@ mod stored {
     use neural_collapse::audit::AuditPart;
     use neural_collapse::prediction::Summary;
     use neural_collapse::problem::TrainingObjective;
+    use neural_collapse::{AuditSums, ClassStatistics};
 
     /// All that is known of a prediction, and what was measured for it, is in what is written of an audit.
     #[test]

@@ -12,9 +12,17 @@ pub fn random_basis(_: &dyn Prediction, seed: u64) -> Basis {
 #[cfg(not(feature = "random"))]
 pub fn random_basis(prediction: &dyn Prediction, seed: u64) -> Basis {
     use nalgebra::DMatrix;
+    use neural_collapse::problem::TrainingObjective;
     use rand::SeedableRng;
     use rand_distr::{Distribution, StandardNormal};
 
+    let objective = prediction.training_objective();
+    if matches!(
+        objective,
+        TrainingObjective::WeightedCrossEntropy { nonnegative_features: true, .. }
+    ) {
+        return random_nonnegative_basis(prediction, seed);
+    }
     let mut rng = rand::rngs::SmallRng::seed_from_u64(seed);
     let classes = prediction.classes();
     let all = vec![classes; prediction.depth().max(1)];
