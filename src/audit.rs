@@ -112,6 +112,24 @@ pub fn audit<T: Scalar>(
 ///
 /// # Errors
 /// As [`audit`], and [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the work.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use neural_collapse::audit::audit_with;
+/// use neural_collapse::{Basis, ClassCounts, Error, Features, Prediction, Progress, Regularization, Ufm};
+///
+/// let minimum = Ufm::new(ClassCounts::new(&[2, 1])?, Regularization::new(&[1e-2], 1e-2)?)?.global_minimum()?;
+/// let network = minimum.explicit(&Basis::Standard)?;
+/// let features = network.features()?;
+/// let data = Features::from_sample_columns(&features)?.with_labels(&[0, 0, 1], 2)?;
+/// let hasty = |progress: Progress| match progress.stage {
+///     "deviations" => ControlFlow::Break(()),
+///     _ => ControlFlow::Continue(()),
+/// };
+/// assert_eq!(audit_with(&data, network.head(), &minimum, &hasty), Err(Error::Cancelled));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
 pub fn audit_with<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     head: &LinearHead,
@@ -124,18 +142,37 @@ pub fn audit_with<T: Scalar>(
 }
 
 /// Audits a network of which only the product W_M⋯W₁ of its linear layers is known against a prediction of any depth
-/// ([`Measurement::compare_product`]): `head` is the product, or has layers that are multiplied.
+/// ([`Measurement::compare_product`]): `head` is the product, or has layers that are multiplied. Loss and gradient are those of
+/// the product beside a prediction of one layer, and missing beside one of several.
 ///
 /// # Errors
 /// As [`audit`], but for the number of layers.
+///
+/// ```
+/// use neural_collapse::audit::{Arrival, audit_product};
+/// use neural_collapse::{Basis, ClassCounts, Features, Prediction, Regularization, Ufm};
+///
+/// let minimum = Ufm::new(ClassCounts::new(&[4, 2])?, Regularization::new(&[1e-2], 1e-2)?)?.global_minimum()?;
+/// let network = minimum.explicit(&Basis::Standard)?; // stands in for a trained network
+/// let features = network.features()?;
+/// let data = Features::from_sample_columns(&features)?.with_labels(&[0, 0, 0, 0, 1, 1], 2)?;
+/// let audit = audit_product(&data, network.head(), &minimum)?;
+/// assert!(audit.loss_gap().unwrap().abs() < 1e-15);
+/// assert_eq!(audit.verdict.kind, Arrival::GlobalMinimum);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
 pub fn audit_product<T: Scalar>(
     data: &LabeledFeatures<'_, T>,
     head: &LinearHead,
     prediction: &dyn Prediction,
 ) -> Result<Audit> {
-    refused::classes_of(prediction)?;
-    let options = AuditOptions::default().with_predicted_rank(predicted_rank(prediction)?);
-    measure_with(data, head, &options, &())?.compare_product(prediction)
+    let options = AuditOptions::for_prediction(prediction)?;
+    // Penalties of several layers are not those of their product.
+    let options = match prediction.depth() {
+        0 | 1 => options,
+        _ => AuditOptions { objective: None, ..options },
+    };
+    measure_with(data, &head.to_one_layer()?, &options, &())?.compare_product(prediction)
 }
 
 /// Audits a network without any prediction, for a `reason`: NC1, NC4, and distances to the frames that need none.

@@ -8,6 +8,7 @@ mod head_spectrum;
 mod imbalance;
 pub(crate) mod kinds;
 pub(crate) mod labels;
+mod normal_form;
 pub(crate) mod partial_regularization;
 pub(crate) mod probabilities;
 pub(crate) mod regularization;

@@ -81,22 +81,28 @@ impl Measurement {
 }
 
 /// Lays predicted norms beside the measured ones, in the order of the matching; without a scale of their own they get that
-/// of the measured. `product` is the Gram matrix of the rows of W_M⋯W₁ where only that was measured.
+/// of the measured. `product` is given where only W_M⋯W₁ was measured, and is the predicted Gram matrix of its rows if there is
+/// one.
 pub(super) fn predict_classes(
     classes: &mut [ClassAudit],
     prediction: &dyn Prediction,
     matching: Option<&[usize]>,
-    product: Option<&ClassMatrix>,
+    product: Option<&Option<ClassMatrix>>,
 ) -> Result<()> {
     let runs = answered(prediction.class_runs())?.unwrap_or_default();
     let predicted = runs.iter().flat_map(|(run, class)| run.classes().map(move |_| class));
     let size = head_size(&prediction.training_objective());
     for (position, class) in predicted.enumerate() {
-        let measured = matching.and_then(|order| order.get(position)).copied().unwrap_or(position);
-        if let Some(audited) = classes.get_mut(measured) {
+        let measured = match matching {
+            Some(order) => order.get(position).copied(),
+            None => Some(position),
+        };
+        if let Some(audited) = measured.and_then(|measured| classes.get_mut(measured)) {
             audited.predict(class, size);
             if let Some(gram) = product {
-                audited.classifier_norm_squared.predicted = gram.get(position, position);
+                // Not that of W_M.
+                audited.classifier_norm_squared.predicted =
+                    gram.as_ref().and_then(|gram| gram.get(position, position));
             }
         }
     }
@@ -116,11 +122,14 @@ impl ClassAudit {
     }
 }
 
-/// Scales predicted norms so that their sum is that of the measured ones.
+/// Scales predicted norms so that their sum is that of the measured ones of the same classes.
 fn rescale(classes: &mut [ClassAudit], norm: fn(&mut ClassAudit) -> &mut Compared<f64>) {
     let sums = classes.iter_mut().fold((0.0, 0.0), |sums, class| {
         let norm = norm(class);
-        (sums.0 + norm.measured, sums.1 + norm.predicted.unwrap_or(0.0))
+        match norm.predicted {
+            Some(predicted) => (sums.0 + norm.measured, sums.1 + predicted),
+            None => sums,
+        }
     });
     if sums.1 > 0.0 {
         for class in classes {
@@ -149,6 +158,9 @@ mod tests {
     use super::*;
     use crate::audit::measure;
     use crate::measure::features::Features;
+    use crate::models::squared::Ufm;
+    use crate::problem::counts::ClassCounts;
+    use crate::problem::regularization::Regularization;
     use nalgebra::{DMatrix, dvector};
 
     #[test]
@@ -185,7 +197,30 @@ mod tests {
         assert_eq!(log10, 400.0);
     }
 
-    /// 3 + 4 + 5 measured and 2 + ½ predicted: the factor is 12/2.5. Zeros stay.
+    /// The rows of the last layer are not those of the product, of whose norms nothing is predicted without its Gram matrix.
+    #[test]
+    fn norms_of_the_last_layer_are_not_those_of_the_product() {
+        let counts = ClassCounts::balanced(2, 3).unwrap();
+        let ufm = Ufm::new(counts, Regularization::new(&[0.1, 0.1], 0.1).unwrap()).unwrap();
+        let minimum = ufm.global_minimum().unwrap();
+        let class = ClassAudit {
+            count: 3,
+            classifier_norm_squared: super::measured(1.0),
+            feature_norm_squared: super::measured(1.0),
+            collapsed: super::measured(false),
+        };
+        let predicted = |product: Option<&Option<ClassMatrix>>| {
+            let mut classes = [class; 2];
+            predict_classes(&mut classes, &minimum, None, product).unwrap();
+            assert!(classes[1].feature_norm_squared.predicted.is_some());
+            classes[1].classifier_norm_squared.predicted
+        };
+        let gram = Some(ClassMatrix::from_dense(DMatrix::identity(2, 2)).unwrap());
+        assert_eq!([predicted(Some(&None)), predicted(Some(&gram))], [None, Some(1.0)]);
+        assert!(predicted(None).is_some());
+    }
+
+    /// 3 + 4 measured where 2 + ½ are predicted: the factor is 7/2.5. Zeros stay.
     #[test]
     fn predicted_norms_get_the_sum_of_the_measured_ones() {
         let scaled = |norms: &[(f64, Option<f64>)]| {
@@ -200,7 +235,7 @@ mod tests {
             classes.iter().map(|class| class.classifier_norm_squared.predicted).collect::<Vec<_>>()
         };
         let found = scaled(&[(3.0, Some(2.0)), (4.0, Some(0.5)), (5.0, None)]);
-        assert_eq!(found, [Some(2.0 * 4.8), Some(0.5 * 4.8), None]);
+        assert_eq!(found, [Some(2.0 * 2.8), Some(0.5 * 2.8), None]);
         assert_eq!(scaled(&[(3.0, Some(0.0)), (4.0, None)]), [Some(0.0), None]);
     }
 }

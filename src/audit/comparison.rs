@@ -24,6 +24,10 @@ use crate::problem::training_objective::{LossFunction, TrainingObjective};
 /// Two class means whose cosine is above this share a direction.
 const SHARED_DIRECTION: f64 = 0.999;
 
+/// Why loss and gradient are missing where they are not those that are predicted.
+pub(super) const OTHER_OBJECTIVE: &str =
+    "another objective was measured than that which the prediction minimizes";
+
 /// A network beside the prediction of one model, or beside none.
 ///
 /// Distances are those of NC2 and NC3 to the predicted matrices, or to the nearest member of their family;
@@ -105,7 +109,7 @@ impl Audit {
     pub(super) fn no_gradient(&self) -> Option<&'static str> {
         let predicted = self.prediction.as_ref().map(|summary| &summary.training_objective);
         if predicted.is_some_and(|predicted| !self.measurement.is_of(predicted)) {
-            return Some("another objective was measured than that which the prediction minimizes");
+            return Some(OTHER_OBJECTIVE);
         }
         let measured = self.measurement.training_objective()?;
         matches!(measured, TrainingObjective::DataTerm { .. })
@@ -194,7 +198,7 @@ impl Measurement {
             None => None,
         };
         let mut classes = self.classes(head)?;
-        let product = grams.last().filter(|_| lacks_layers).and_then(Option::as_ref);
+        let product = grams.last().filter(|_| lacks_layers);
         predict_classes(&mut classes, prediction, matching.as_deref(), product)?;
         let summary = Summary::new(prediction)?;
         let losses = self.losses(&summary.training_objective, optimum(&summary));
@@ -280,8 +284,10 @@ impl Measurement {
         let losses = prediction.and_then(|(summary, loss)| {
             Some((loss?, optimum(summary).filter(|&optimum| optimum > 0.0)?))
         });
+        let is_own = prediction.is_none_or(|(summary, _)| self.is_of(&summary.training_objective));
         TrainingVerdict::of(&Evidence {
-            relative_gradient: self.relative_gradient(),
+            // That of another objective says nothing of the prediction.
+            relative_gradient: self.relative_gradient().filter(|_| is_own),
             losses,
             prediction: prediction.map(|(summary, _)| &summary.verdict),
             ranks: self.nc1.zip(predicted_rank).map(|(nc1, predicted)| Ranks {
@@ -407,15 +413,38 @@ mod tests {
         let ufm = Ufm::new(counts, decays(1e-3)).unwrap().global_minimum().unwrap();
         let squared =
             |decay| TrainingObjective::penalized(LossFunction::SquaredError, decays(decay));
-        for (objective, is_same) in
-            [(squared(1e-3), true), (squared(2e-3), false), (data_term(), false)]
-        {
-            let found = measured(1, &objective).compare(&ufm).unwrap();
-            let numbers = [found.loss, found.loss_gap(), found.gradient_norm()];
-            assert!(numbers.iter().all(|number| number.is_some() == is_same), "{objective:?}");
-            for key in ["loss_gap", "gradient_norm"] {
-                assert_eq!(found.reasons.contains_key(key), !is_same, "{key}: {objective:?}");
+        let weighted = |class_weights: &[f64], label_smoothing| {
+            let (regularization, class_weights) = (decays(1e-3), class_weights.to_vec());
+            TrainingObjective::WeightedSquaredError {
+                regularization,
+                class_weights,
+                label_smoothing,
             }
+        };
+        let halved = TrainingObjective::Penalized {
+            loss_function: LossFunction::SquaredError,
+            factor: 0.5,
+            regularization: decays(1e-3),
+        };
+        for (objective, is_same) in [
+            (squared(1e-3), true),
+            (weighted(&[1.0; 3], 0.0), true),
+            (squared(2e-3), false),
+            (weighted(&[1.0, 1.0, 2.0], 0.0), false),
+            (weighted(&[], 0.1), false),
+            (halved, false),
+            (data_term(), false),
+        ] {
+            let found = measured(1, &objective).compare(&ufm).unwrap();
+            let gap = found.loss_gap_relative();
+            let numbers = [found.loss, found.loss_gap(), gap, found.gradient_norm()];
+            assert!(numbers.iter().all(|number| number.is_some() == is_same), "{objective:?}");
+            for key in ["loss", "loss_gap", "loss_gap_relative", "gradient_norm"] {
+                let reason = found.reasons.get(key).map(String::as_str);
+                assert_eq!(reason, (!is_same).then_some(OTHER_OBJECTIVE), "{key}: {objective:?}");
+            }
+            let kind = if is_same { Arrival::NotStationary } else { Arrival::Unknown };
+            assert_eq!(found.verdict.kind, kind, "{objective:?}: {}", found.verdict.text);
         }
         let alone = measured(1, &data_term()).without_prediction("").unwrap();
         assert!(alone.loss.is_some() && alone.gradient_norm().is_none());

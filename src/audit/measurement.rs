@@ -27,6 +27,8 @@ pub struct Measurement {
     pub(super) statistics: Arc<ClassStatistics>,
     pub(super) head: Arc<LinearHead>,
     pub(super) training_objective: Option<TrainingObjective>,
+    /// Whether the samples are others than those of the statistics.
+    pub(super) is_of_other_samples: bool,
     pub(super) counts: ClassCounts,
     pub(super) class_means: DMatrix<f64>,
     pub(super) centered_means: DMatrix<f64>,
@@ -130,7 +132,8 @@ impl Measurement {
         self.nc4.overall.head_accuracy
     }
 
-    /// The training objective with its gradient; `None` if it was not given or has no data term.
+    /// The training objective with its gradient; `None` if it was not given or has no data term, and of
+    /// [other samples](crate::audit::AuditOptions::other_samples) than those of the statistics.
     #[must_use]
     pub fn objective(&self) -> Option<Objective> {
         self.objective
@@ -191,17 +194,10 @@ impl Measurement {
         measured.frame_distances(&self.counts)
     }
 
-    /// Whether what was measured is what a model minimizes. Lists that are empty and lists of ones mean the same, so that
-    /// objectives with decays are told apart by these and by their loss functions.
+    /// Whether what was measured is what a model minimizes, however both are written.
     pub(super) fn is_of(&self, objective: &TrainingObjective) -> bool {
-        self.training_objective.as_ref().is_some_and(|measured| {
-            match (measured.regularization(), objective.regularization()) {
-                (Some(own), Some(predicted)) => {
-                    own == predicted && measured.loss_function() == objective.loss_function()
-                }
-                _ => measured == objective,
-            }
-        })
+        let measured = self.training_objective.as_ref();
+        measured.is_some_and(|measured| measured.is_same_as(objective, self.head.classes()))
     }
 
     /// The measured value of what a model minimizes; `None` if something else was measured.
@@ -231,6 +227,23 @@ impl Measurement {
             None => trained.feature_decay()? * self.features_squared.sqrt(),
         };
         (penalties > 0.0).then(|| objective.gradient_norm / penalties)
+    }
+
+    /// Why no objective was evaluated.
+    fn no_objective(&self) -> &'static str {
+        if self.is_of_other_samples {
+            return "these are other samples than those that the network was trained with, of whose features the objective is";
+        }
+        match &self.training_objective {
+            Some(objective) if objective.is_constraint() => {
+                "the objective is the smallest norms under constraints, which have no value for a network"
+            }
+            Some(objective) if objective.loss_function() == LossFunction::SupervisedContrastive => {
+                "the supervised contrastive loss is a sum over all pairs of samples, which a pass over single samples \
+                 does not give"
+            }
+            _ => "no objective with decays is known for these samples",
+        }
     }
 
     /// Why numbers are missing that need no prediction.
@@ -263,20 +276,7 @@ impl Measurement {
             "there is no prediction, or the rank of its class means is zero or not determined",
         );
         if self.objective.is_none() {
-            let is_of_pairs = matches!(
-                self.training_objective,
-                Some(TrainingObjective::UnitVectors {
-                    loss_function: LossFunction::SupervisedContrastive,
-                    ..
-                })
-            );
-            let reason = match is_of_pairs {
-                true => {
-                    "the supervised contrastive loss is a sum over all pairs of samples, which a pass over single samples \
-                     does not give"
-                }
-                false => "no objective with decays is known for these samples",
-            };
+            let reason = self.no_objective();
             for key in ["loss", "gradient_norm", "balancedness"] {
                 reasons.insert(key, reason.into());
             }
@@ -450,6 +450,36 @@ mod tests {
         // λ₁‖W‖ = √2 and λ_H‖H‖ = ½.
         let expected = found.objective().unwrap().gradient_norm / 1.5;
         assert!((found.relative_gradient().unwrap() / expected - 1.0).abs() < 1e-14);
+    }
+
+    /// Of other samples, and of an objective without a value, that is why there is no loss.
+    #[test]
+    fn what_was_not_evaluated_has_its_own_reason() {
+        let reason = |objective, other_samples| {
+            let features = dmatrix![1.0, 2.0, -1.0, -2.0];
+            let data = Features::from_sample_columns(&features).unwrap();
+            let data = data.with_labels(&[0, 0, 1, 1], 2).unwrap();
+            let head = LinearHead::new(vec![dmatrix![1.0; -1.0]], None).unwrap();
+            let options = AuditOptions::default().with_objective(objective);
+            let options = options.with_other_samples(other_samples);
+            let found = measure_with(&data, &head, &options, &()).unwrap();
+            assert_eq!(found.objective(), None);
+            let mut reasons = BTreeMap::new();
+            found.measured_reasons(&mut reasons);
+            assert_eq!(reasons["loss"], reasons["gradient_norm"]);
+            reasons.remove("loss").unwrap()
+        };
+        let decays = Regularization::new(&[1e-3], 1e-3).unwrap();
+        let squared = TrainingObjective::penalized(LossFunction::SquaredError, decays);
+        assert!(reason(squared, true).starts_with("these are other samples"));
+        let margin = TrainingObjective::SmallestNorms { loss_function: LossFunction::Margin };
+        assert!(reason(margin, false).contains("under constraints"));
+        let of_pairs = TrainingObjective::UnitVectors {
+            loss_function: LossFunction::SupervisedContrastive,
+            temperature: 0.5,
+            nonnegative_features: false,
+        };
+        assert!(reason(of_pairs, false).contains("pairs of samples"));
     }
 
     /// The decay of the features is part of the loss behind a fixed head, though the objective has no decays of layers.

@@ -73,7 +73,8 @@ impl Map {
         let svd = svd_thin(&centered(targets, center.as_ref()))?;
         let mut along = product(&point.features()?, &svd.v);
         for (mut column, &value) in along.column_iter_mut().zip(&svd.singular_values) {
-            column *= if value > 0.0 { value.recip() } else { 0.0 };
+            // The reciprocal of a number below the least normal one may be infinite.
+            column *= if value.is_normal() { value.recip() } else { 0.0 };
         }
         Ok(Self {
             features: product(&along, &transposed(&svd.u)),
@@ -100,4 +101,22 @@ fn narrow_point(minimum: &GlobalMinimum) -> Result<ExplicitPoint> {
     let widths = ufm.widths().unwrap_or_default().iter().map(|&width| width.min(outputs));
     let narrow = ufm.clone().with_widths(&widths.collect::<Vec<_>>())?.global_minimum()?;
     narrow.explicit(&Basis::Standard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::dmatrix;
+
+    /// In the second direction targets are too small for features and for a reciprocal.
+    #[test]
+    fn the_least_targets_have_features_of_zero() {
+        let targets = dmatrix![1.0, 0.0; 0.0, 2e-309];
+        let head = LinearHead::new(vec![DMatrix::identity(2, 2)], None).unwrap();
+        let regularization = Regularization::new(&[0.1], 0.1).unwrap();
+        let predicted =
+            PredictedRegression::new(&targets, &head, &regularization).unwrap().unwrap();
+        let (features, outputs) = predicted.features_and_outputs(&targets).unwrap();
+        assert!(features.norm() > 0.1 && features.iter().chain(&outputs).all(|x| x.is_finite()));
+    }
 }

@@ -1,6 +1,6 @@
 //! Why numbers of a comparison are missing.
 
-use crate::audit::comparison::Audit;
+use crate::audit::comparison::{Audit, OTHER_OBJECTIVE};
 
 impl Audit {
     /// Says why distances are missing to what is known: there is nothing but zeros.
@@ -61,14 +61,26 @@ impl Audit {
 
     /// Says why there is no loss to compare beside a prediction.
     pub(super) fn with_loss_reasons(mut self) -> Self {
-        let reason = "the model has no loss, or that of these samples is not known";
-        let missing = [
-            ("loss_optimum", self.loss_optimum().is_none()),
-            ("loss_gap", self.loss_gap().is_none()),
-            ("loss_gap_relative", self.loss_gap_relative().is_none()),
-        ];
-        let missing = missing.into_iter().filter(|(_, is_missing)| *is_missing);
-        self.reasons.extend(missing.map(|(key, _)| (key, reason.to_string())));
+        if self.loss.is_none() && self.measurement.objective().is_some() {
+            self.reasons.insert("loss", OTHER_OBJECTIVE.into());
+        }
+        let optimum = self.loss_optimum();
+        if optimum.is_none() {
+            let reason = "the model minimizes norms under constraints, and has no loss";
+            self.reasons.insert("loss_optimum", reason.into());
+        }
+        if self.loss_gap().is_none() {
+            let of = if optimum.is_none() { "loss_optimum" } else { "loss" };
+            let reason = self.reasons.get(of).cloned();
+            let keys = ["loss_gap", "loss_gap_relative"];
+            self.reasons.extend(
+                keys.into_iter()
+                    .zip([reason.clone(), reason])
+                    .filter_map(|(key, reason)| Some((key, reason?))),
+            );
+        } else if self.loss_gap_relative().is_none() {
+            self.reasons.insert("loss_gap_relative", "the predicted loss is not above zero".into());
+        }
         self
     }
 }

@@ -159,7 +159,7 @@ impl RegressionSums {
     /// The network beside the prediction.
     ///
     /// # Errors
-    /// [`Error::SecondPass`] if there were not as many samples as in the statistics, [`Error::Unrepresentable`] if the loss
+    /// [`Error::Shape`] if there were not as many samples as in the statistics, [`Error::Unrepresentable`] if the loss
     /// overflows.
     pub fn audit(&self) -> Result<RegressionAudit> {
         let mut audit = self.compared()?;
@@ -201,7 +201,15 @@ impl RegressionSums {
         let predicted = match predicted {
             Ok(predicted) => predicted,
             Err(reason) => {
-                for key in ["gram_distances", "output_distance", "fit_predicted", "loss_optimum"] {
+                for key in [
+                    "gram_distances",
+                    "output_distance",
+                    "fit_predicted",
+                    "loss_optimum",
+                    "loss_gap",
+                    "loss_gap_relative",
+                    "prediction",
+                ] {
                     audit.reasons.insert(key, reason.clone());
                 }
                 return Ok(audit);
@@ -247,6 +255,7 @@ impl RegressionAudit {
     }
 
     fn give_reasons(&mut self) {
+        let has_no_relative_gap = self.loss_gap_relative().is_none();
         let mut missing = |key, is_missing: bool, reason: &str| {
             if is_missing {
                 self.reasons.entry(key).or_insert_with(|| reason.into());
@@ -265,6 +274,7 @@ impl RegressionAudit {
         missing("output_distance", self.output_distance.is_none(), family);
         missing("fit_predicted", self.fit_predicted.is_none(), family);
         missing("fit", self.fit.is_none(), "all targets are equal");
+        missing("loss_gap_relative", has_no_relative_gap, "the predicted loss is not above zero");
         missing(
             "standard_errors.gram_distances",
             true,
@@ -377,6 +387,20 @@ mod tests {
             assert!((found.loss - loss).abs() < 1e-14, "{found:?}");
             // 1 − 33/(26/3) for the mean 5/3 of the targets.
             assert!((found.fit.unwrap() - (1.0 - 99.0 / 26.0)).abs() < 1e-14);
+        }
+    }
+
+    /// A penalized bias beside targets of any mean has no closed form, and all that would follow from one says so.
+    #[test]
+    fn what_is_not_predicted_has_its_reason() {
+        let head = LinearHead::new(vec![dmatrix![3.0]], Some(dvector![2.0])).unwrap();
+        let found = audited(&head, &[0.5], Bias::Regularized(0.75)).unwrap();
+        assert_eq!(
+            (&found.prediction, found.loss_gap(), found.loss_gap_relative()),
+            (&None, None, None)
+        );
+        for key in ["prediction", "loss_gap", "loss_gap_relative"] {
+            assert_eq!(found.reasons[key], found.reasons["loss_optimum"], "{key}");
         }
     }
 

@@ -51,8 +51,14 @@ impl TryFrom<StoredRegression> for RegressionStatistics {
 
     fn try_from(stored: StoredRegression) -> Result<Self> {
         let StoredRegression { version, scatter, outputs, targets } = stored;
-        if outputs == 0 || scatter.statistics().classes() != 1 {
-            return Err(Error::out_of_range("outputs", outputs as f64, "at least 1"));
+        if outputs == 0 {
+            return Err(Error::out_of_range("outputs", 0.0, "at least 1"));
+        }
+        let classes = scatter.statistics().classes();
+        if classes != 1 {
+            let reason =
+                "as the samples of a regression belong to no classes and are counted together";
+            return Err(Error::length("counts", classes, 1, reason));
         }
         let samples = scatter.statistics().samples();
         let expected = usize::try_from(samples).unwrap_or(usize::MAX).saturating_mul(outputs);
@@ -389,8 +395,8 @@ impl RegressionSums {
         match found == expected {
             true => Ok(()),
             false => {
-                let (found, expected) = (found as u64, expected as u64);
-                Err(Error::SecondPass { class: 0, found, expected })
+                let reason = "as many as in the first pass over the samples";
+                Err(Error::length("samples", found, expected, reason))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_shape};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
@@ -78,7 +78,8 @@ pub struct SoftLabelPart {
 }
 
 impl<T: Scalar> SoftLabelSums<T> {
-    /// No samples yet; `statistics` are those of all samples, by the number of their label.
+    /// No samples yet; `statistics` are those of all samples, by the number of their label. Several layers are multiplied where
+    /// the prediction is of their product alone, as those of contexts.
     ///
     /// # Errors
     /// [`Error::NotAnswered`] if the samples of the prediction belong to classes or have targets of their own, naming the
@@ -89,8 +90,15 @@ impl<T: Scalar> SoftLabelSums<T> {
         head: impl Into<Arc<LinearHead>>,
         prediction: &dyn Prediction,
     ) -> Result<Self> {
-        let (statistics, head) = (statistics.into(), head.into());
+        let (statistics, mut head) = (statistics.into(), head.into());
         let labels = labels_of(prediction)?;
+        if head.depth() != 1 {
+            if !labels.training_objective.is_of_one_layer() {
+                let reason = "as the model has one layer, whose penalty is not that of several";
+                return Err(Error::length("weights", head.depth(), 1, reason));
+            }
+            head = Arc::new(head.to_one_layer()?);
+        }
         let expected = labels.counts.classes();
         if statistics.classes() != expected {
             let reason = "one for each label of the prediction";
@@ -99,10 +107,7 @@ impl<T: Scalar> SoftLabelSums<T> {
         statistics.class_counts()?.check_predicted(&labels.counts)?;
         let found = (head.classes(), head.feature_dimension());
         let expected = (prediction.classes(), statistics.dimension());
-        if found != expected || head.depth() != 1 {
-            let reason = "outputs × features of one layer";
-            return Err(Error::shape("weights", found, expected, reason));
-        }
+        check_shape("weights", found, expected, "outputs × features")?;
         let objective = match labels.training_objective.is_constraint() {
             true => None,
             false => {

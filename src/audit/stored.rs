@@ -95,6 +95,20 @@ fn is_empty(ratios: &&[LayerRatio]) -> bool {
 impl Audit {
     /// All numbers of the audit but those of its [`prediction`](Self::prediction), as they are serialised: for a program that
     /// describes the prediction itself.
+    ///
+    /// ```
+    /// use neural_collapse::{Basis, ClassCounts, Features, Prediction, Regularization, Ufm, audit};
+    ///
+    /// let minimum = Ufm::new(ClassCounts::new(&[2, 1])?, Regularization::new(&[0.1], 0.1)?)?.global_minimum()?;
+    /// let network = minimum.explicit(&Basis::Standard)?;
+    /// let features = network.features()?;
+    /// let data = Features::from_sample_columns(&features)?.with_labels(&[0, 0, 1], 2)?;
+    /// let audit = audit(&data, network.head(), &minimum)?;
+    /// let numbers = serde_json::to_value(audit.numbers()).unwrap();
+    /// assert_eq!(numbers["accuracy"], 1.0);
+    /// assert!(numbers.get("prediction").is_none());
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     #[must_use]
     pub fn numbers(&self) -> impl Serialize + '_ {
         self.object()

@@ -46,7 +46,8 @@ pub struct AuditOptions {
     /// Whether every metric of the library is wanted.
     pub all_metrics: bool,
     /// Whether the samples are others than those of the statistics: a test set around the class means of its
-    /// training set.
+    /// training set. Of them there is neither a loss nor a gradient nor a balance, whatever the objective: features of other
+    /// samples are not trained.
     pub other_samples: bool,
     /// Whether standard errors are wanted, and what noise alone would leave. Not for other samples than those of the
     /// statistics, as then nothing tells the errors of the class means.
@@ -319,6 +320,7 @@ impl<T: Scalar> AuditSums<T> {
             metrics: self.metrics.as_ref().map(MetricSums::metrics).transpose()?,
             split: split(objective, &self.statistics, &self.head, self.training_objective.as_ref()),
             training_objective: self.training_objective.clone(),
+            is_of_other_samples: self.other_samples,
             statistics: Arc::clone(&self.statistics),
             head: Arc::clone(&self.head),
         })

@@ -123,8 +123,8 @@ impl TrainingVerdict {
         }
     }
 
-    /// Where no gradient tells whether the point is stationary, as with a head that is not trained or with vectors of
-    /// length 1: near a minimum that is proved the loss alone tells that the point is there.
+    /// Where there is no penalty that the gradient could be compared with, as under budgets or with vectors of length 1: near a
+    /// minimum that is proved the loss alone tells that the point is there.
     fn without_gradient(gap: f64, evidence: &Evidence<'_>) -> Self {
         let is_proved = matches!(
             evidence.prediction,
@@ -138,7 +138,8 @@ impl TrainingVerdict {
             return Self::new(Arrival::GlobalMinimum, text);
         }
         let text = format!(
-            "the loss is {percent} above the predicted one; no gradient tells whether training has ended"
+            "the loss is {percent} above the predicted one; there is no penalty to compare the gradient with, so that it \
+             does not tell whether training has ended"
         );
         Self::new(Arrival::Unknown, text)
     }

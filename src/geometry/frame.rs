@@ -223,7 +223,7 @@ mod stored {
             let difference = products.map_or(f64::INFINITY, |difference| difference.amax());
             if difference > ORTHONORMALITY {
                 let expected = "at most 1e-10 (largest entry): the inner products of the vectors";
-                return Err(Error::out_of_range("(gram − vectorsᵀvectors)", difference, expected));
+                return Err(Error::out_of_range("gram", difference, expected));
             }
             Ok(Self { vectors, gram })
         }

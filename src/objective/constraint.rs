@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use nalgebra::DMatrix;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::numerics::squares::{Squares, norm};
+use crate::numerics::unit_length::divide_by_norm;
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::TrainingObjective;
 
@@ -41,8 +42,16 @@ impl Constraint {
     pub(super) fn product<'a>(&self, head: &'a LinearHead) -> Result<Cow<'a, DMatrix<f64>>> {
         let product = head.borrowed_product(head.depth())?;
         let Self::UnitVectors { temperature } = self else { return Ok(product) };
+        // A number below the least normal one has no reciprocal.
+        if !temperature.is_normal() {
+            let log10 = -temperature.log10();
+            return Err(Error::Unrepresentable {
+                quantity: "cosines divided by the temperature",
+                log10,
+            });
+        }
         let mut rows = product.transpose();
-        set_lengths(&mut rows, temperature.recip());
+        divide_by_norms(&mut rows, *temperature);
         Ok(Cow::Owned(rows.transpose()))
     }
 
@@ -59,7 +68,7 @@ impl Constraint {
     /// The features, a column for each sample, that outputs are computed of.
     pub(super) fn adjust_features(&self, features: &mut DMatrix<f64>) {
         if matches!(self, Self::UnitVectors { .. }) {
-            set_lengths(features, 1.0);
+            divide_by_norms(features, 1.0);
         }
     }
 
@@ -170,13 +179,10 @@ impl Multiple {
     }
 }
 
-/// Gives the columns that are not zero a length.
-fn set_lengths(matrix: &mut DMatrix<f64>, length: f64) {
+/// Divides the columns by their norms times a factor.
+fn divide_by_norms(matrix: &mut DMatrix<f64>, factor: f64) {
     for mut column in matrix.column_iter_mut() {
-        let norm = norm(column.as_slice());
-        if norm > 0.0 {
-            column.iter_mut().for_each(|entry| *entry = *entry / norm * length);
-        }
+        divide_by_norm(column.as_mut_slice(), factor);
     }
 }
 
@@ -221,7 +227,7 @@ mod tests {
         assert_eq!(Multiple::remove(&mut gradient, &[0.0, 0.0]), Multiple::default());
         assert_eq!(gradient, [1.0, 2.0]);
         let mut columns = dmatrix![0.0, 3e-200; 0.0, 4e-200];
-        set_lengths(&mut columns, 2.0);
+        divide_by_norms(&mut columns, 0.5);
         assert!((columns - dmatrix![0.0, 1.2; 0.0, 1.6]).amax() < 1e-15);
     }
 }

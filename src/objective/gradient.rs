@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_not_negative, check_positive};
 use crate::measure::deviations::Deviations;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
@@ -144,8 +144,14 @@ impl Problem {
     ) -> Result<Self> {
         let data_term = DataTerm::new(objective, head.classes())?;
         match objective {
-            TrainingObjective::UnitVectors { .. } => check_free_of_bias(head, true)?,
-            TrainingObjective::FixedSimplexHead { .. } => check_free_of_bias(head, false)?,
+            TrainingObjective::UnitVectors { temperature, .. } => {
+                check_positive("temperature", *temperature)?;
+                check_free_of_bias(head, true)?;
+            }
+            TrainingObjective::FixedSimplexHead { feature_decay, .. } => {
+                check_not_negative("feature_decay", *feature_decay)?;
+                check_free_of_bias(head, false)?;
+            }
             _ => objective.regularization().map_or(Ok(()), |decays| check(head, decays))?,
         }
         let factor = match objective {
@@ -386,6 +392,36 @@ mod tests {
     use crate::measure::features::Features;
     use crate::problem::training_objective::LossFunction;
     use nalgebra::{dmatrix, dvector};
+
+    /// They are public, and may be read from a file.
+    #[test]
+    fn numbers_of_an_objective_are_checked() {
+        let features = Features::from_row_major(&[1.0, 2.0], 2, 1).unwrap();
+        let data = features.with_labels(&[0, 1], 2).unwrap();
+        let head = LinearHead::new(vec![dmatrix![1.0; -1.0]], None).unwrap();
+        let found = |objective| Objective::new(&data, &head, &objective).map_err(|e| e.to_string());
+        let unit = |temperature| TrainingObjective::UnitVectors {
+            loss_function: LossFunction::CrossEntropy,
+            temperature,
+            nonnegative_features: false,
+        };
+        let fixed = |feature_decay| TrainingObjective::FixedSimplexHead {
+            classifier_norm_squared: 1.0,
+            feature_decay,
+            label_smoothing: 0.0,
+        };
+        assert!(found(unit(0.5)).is_ok() && found(fixed(0.0)).is_ok());
+        for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let error = found(unit(temperature)).unwrap_err();
+            assert!(error.starts_with("`temperature` is "), "{error}");
+        }
+        let error = found(unit(1e-310)).unwrap_err();
+        assert!(error.contains("cosines divided by the temperature"), "{error}");
+        for decay in [-1.0, f64::NAN, f64::INFINITY] {
+            let error = found(fixed(decay)).unwrap_err();
+            assert!(error.starts_with("`feature_decay` is "), "{error}");
+        }
+    }
 
     /// Half of the loss with half of the decays has half of the gradient.
     #[test]

@@ -78,7 +78,8 @@ impl LinearHead {
     /// ([`normalize_samples`](crate::measure::normalize_samples)). A row of zeros stays as it is.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for several layers and if the temperature is not positive and finite.
+    /// [`Error::OutOfRange`] for several layers and if the temperature is not positive and finite,
+    /// [`Error::Unrepresentable`] if it is so small that the rows overflow.
     ///
     /// ```
     /// use nalgebra::dmatrix;
@@ -104,6 +105,13 @@ impl LinearHead {
         for mut row in weight.row_iter_mut() {
             numbers.iter_mut().zip(row.iter()).for_each(|(number, &entry)| *number = entry);
             divide_by_norm(&mut numbers, temperature);
+            if !numbers.iter().all(|number| number.is_finite()) {
+                let log10 = -temperature.log10();
+                return Err(Error::Unrepresentable {
+                    quantity: "a cosine divided by the temperature",
+                    log10,
+                });
+            }
             row.iter_mut().zip(&numbers).for_each(|(entry, &number)| *entry = number);
         }
         Ok(self)
@@ -207,6 +215,7 @@ mod tests {
         );
         let one = || LinearHead::new(vec![dmatrix![0.0, 0.0; 3e300, 4e300]], None).unwrap();
         assert!(error(one(), 0.0).starts_with("`temperature` is 0"));
+        assert!(error(one(), 1e-310).starts_with("a cosine divided by the temperature"));
         let weight = one().with_unit_rows(2.0).unwrap().weights()[0].clone();
         assert!((weight - dmatrix![0.0, 0.0; 0.3, 0.4]).amax() < 1e-16);
     }

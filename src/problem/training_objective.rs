@@ -209,6 +209,17 @@ impl TrainingObjective {
     }
 
     /// λ_H, where features have a decay: beside those of the layers, or alone in front of a head that is not trained.
+    ///
+    /// ```
+    /// use neural_collapse::Regularization;
+    /// use neural_collapse::problem::{LossFunction, TrainingObjective};
+    ///
+    /// let loss_function = LossFunction::CrossEntropy;
+    /// let decays = Regularization::new(&[1e-3], 1e-5)?;
+    /// assert_eq!(TrainingObjective::penalized(loss_function, decays).feature_decay(), Some(1e-5));
+    /// assert_eq!(TrainingObjective::DataTerm { loss_function }.feature_decay(), None);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     #[must_use]
     pub fn feature_decay(&self) -> Option<f64> {
         match self {

@@ -105,6 +105,23 @@ fn products_are_compared_where_layers_are_not_known() {
     }
 }
 
+/// One layer has its own penalty, so that loss and gradient are there as in an audit of the layer, also where several layers
+/// are multiplied first.
+#[test]
+fn products_beside_one_layer_have_a_loss() {
+    let decays = Regularization::uniform(1, 1e-3, 1e-3).unwrap();
+    let decays = decays.with_bias(Bias::Unregularized).unwrap();
+    let ufm = Ufm::new(ClassCounts::new(&[7, 5, 5, 4]).unwrap(), decays).unwrap();
+    let minimum = ufm.global_minimum().unwrap();
+    let network = Network::new(&[7, 5, 5, 4], true);
+    let product = network.head.to_one_layer().unwrap();
+    let whole = audit(&network.data(), &product, &minimum).unwrap();
+    assert!(whole.loss_gap().is_some() && whole.gradient_norm().is_some());
+    for head in [&product, &network.head] {
+        assert_eq!(audit_product(&network.data(), head, &minimum).unwrap(), whole);
+    }
+}
+
 #[test]
 fn an_audit_without_a_prediction_is_one_call() {
     let network = Network::new(&[5, 4, 3], true);

@@ -196,6 +196,19 @@ fn contexts_are_compared_by_directions() {
     assert!(found.verdict.text.starts_with("there is a prediction"), "{}", found.verdict.text);
 }
 
+/// Of contexts the product of all layers is predicted.
+#[test]
+fn layers_of_contexts_are_multiplied() {
+    for (name, prediction) in predictions().split_off(2) {
+        let network = Network::near(&*prediction, 0.1);
+        // A power of two, so that the product has the same bits.
+        let layers = [network.head.weights()[0].clone(), DMatrix::identity(4, 4) * 4.0];
+        let deep = LinearHead::new(layers.to_vec(), None).unwrap();
+        let found = audit_soft_labels(&network.data(), &deep, &*prediction).unwrap();
+        assert_eq!(found, network.audit(&*prediction), "{name}");
+    }
+}
+
 /// Batches, and pieces merged in any order, have the numbers of the whole; the same pieces have the same bits.
 #[test]
 fn pieces_of_labels_add_up() {
@@ -294,9 +307,12 @@ fn what_is_no_class_names_the_function_for_it() {
     let network = Network::near(&*prediction, 0.1);
     let deep =
         LinearHead::new(vec![network.head.weights()[0].clone(), DMatrix::identity(3, 3)], None);
-    for head in [wide(&network), deep.unwrap()] {
-        let found = audit_soft_labels(&network.data(), &head, &*prediction);
-        assert!(matches!(found, Err(Error::Shape { .. })), "{found:?}");
+    for (head, start) in [
+        (wide(&network), "`weights` has shape 4×"),
+        (deep.unwrap(), "`weights` has shape 2, but must have shape 1, as the model has one layer"),
+    ] {
+        let found = audit_soft_labels(&network.data(), &head, &*prediction).unwrap_err();
+        assert!(found.to_string().starts_with(start), "{found}");
     }
 }
 

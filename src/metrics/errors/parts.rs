@@ -189,7 +189,7 @@ impl SampleParts {
         self.accumulate_with_losses(batch, None)
     }
 
-    /// The same with what each sample contributes to the data term of the loss.
+    /// The same with what each sample contributes to the data term of the loss, where there is one.
     pub(crate) fn accumulate_with_losses<T: Scalar>(
         &mut self,
         batch: &LabeledFeatures<'_, T>,
@@ -197,7 +197,11 @@ impl SampleParts {
     ) -> Result<()> {
         self.deviations.means().check_shape(batch)?;
         batch.features().check()?;
-        let mut losses = losses.unwrap_or_default().iter();
+        let samples = batch.labels().len();
+        if let Some(losses) = losses.filter(|losses| losses.len() != samples) {
+            return Err(Error::length("losses", losses.len(), samples, "one for each sample"));
+        }
+        let mut losses = losses.map(|losses| losses.iter());
         for chunk in batch.chunks() {
             let columns = self.deviations.of(&chunk)?;
             let projected: Vec<_> =
@@ -219,7 +223,9 @@ impl SampleParts {
                 part.squares[class] += sum_of_squares(column.as_slice());
                 let places = part.projected.iter_mut().skip(class).step_by(classes);
                 places.zip(&projected).for_each(|(sum, squares)| *sum += squares[index]);
-                part.losses[class] += losses.next().copied().unwrap_or(0.0);
+                if let Some(loss) = losses.as_mut().and_then(Iterator::next) {
+                    part.losses[class] += loss;
+                }
             }
         }
         Ok(())
@@ -421,6 +427,20 @@ mod tests {
         let mut other = own.clone();
         other.directions[0].image[(0, 0)] += 1.0;
         assert_ne!(own, other);
+    }
+
+    #[test]
+    fn losses_are_of_all_samples() {
+        let features = dmatrix![1.0, 0.0; 0.0, 1.0; 2.0, 0.0];
+        let data = Features::from_sample_rows(&features).unwrap();
+        let data = data.with_labels(&[0, 1, 2], 3).unwrap();
+        let mut parts = whole(None);
+        let before = parts.clone();
+        for losses in [&[1.0; 2][..], &[1.0; 4]] {
+            let error = parts.accumulate_with_losses(&data, Some(losses)).unwrap_err();
+            assert!(error.to_string().starts_with("`losses` has shape"), "{error}");
+            assert_eq!(parts, before);
+        }
     }
 
     #[test]
