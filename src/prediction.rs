@@ -78,6 +78,16 @@ pub trait Prediction: Debug + Send + Sync {
     fn widths(&self) -> Option<&[usize]>;
 
     /// R = min(K, d₁, …, d_M), the largest rank that the widths leave to the outputs without the bias.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassCounts, Prediction, Regularization, Ufm};
+    ///
+    /// let ufm = Ufm::new(ClassCounts::balanced(4, 10)?, Regularization::new(&[1e-3; 2], 1e-3)?)?;
+    /// let rank_limit = |minimum: &dyn Prediction| minimum.rank_limit();
+    /// assert_eq!(rank_limit(&ufm.global_minimum()?), 4);
+    /// assert_eq!(rank_limit(&ufm.with_widths(&[6, 3])?.global_minimum()?), 3);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     fn rank_limit(&self) -> usize {
         self.widths().into_iter().flatten().copied().fold(self.classes(), usize::min)
     }
@@ -181,8 +191,21 @@ pub trait Prediction: Debug + Send + Sync {
     /// [`tag_sets`](crate::models::multi_label::MultiLabelUfm::tag_sets).
     ///
     /// # Errors
-    /// [`Error::NotAnswered`] where samples belong to classes or each has a target of its own, [`Error::OutOfRange`] if the
-    /// J² numbers do not fit into memory.
+    /// [`Error::NotAnswered`] where samples belong to classes or each has a target of its own, [`Error::OutOfRange`] if for J
+    /// labels J² numbers do not fit into memory.
+    ///
+    /// ```
+    /// use neural_collapse::models::multi_label::MultiLabelUfm;
+    /// use neural_collapse::{Prediction, Regularization};
+    ///
+    /// // Four tags: 100 images for each single tag, 10 for each of the six pairs.
+    /// let regularization = Regularization::new(&[5e-4], 1e-5)?;
+    /// let minimum = MultiLabelUfm::new(4, &[(1, 100), (2, 10)], regularization)?.global_minimum()?;
+    /// let labels = minimum.label_geometry()?;
+    /// assert_eq!(labels.outputs.shape(), (4, 10));
+    /// assert_eq!(labels.tag_sets.unwrap()[4], [0, 1]);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     fn label_geometry(&self) -> Result<LabelGeometry> {
         Err(Error::NotAnswered {
             question: "the geometry by labels",

@@ -203,15 +203,20 @@ fn not_inferred(error: Error) -> CliError {
 
 /// Which decays are not stated.
 fn missing_decays(stated: &StatedTraining) -> &'static str {
-    match (stated.weight_decays.is_some(), stated.feature_decay.is_some()) {
-        (false, true) => {
+    match (stated.weight_decays.as_deref(), stated.feature_decay.is_some()) {
+        (None, true) => {
             "the weight decays of the layers are not known (--weight-decay or the metadata `lambda_w`)"
         }
-        (true, _) => {
+        // The balance of the layers tells all decays from one.
+        (Some(decays), _) if decays.iter().all(|decay| decay.given().is_none()) => {
+            "the weight decay of the features is not known (--feature-decay or the metadata `lambda_h`), from which those of \
+             the layers would be inferred"
+        }
+        (Some(_), _) => {
             "the weight decay of the features is not known (--feature-decay or the metadata `lambda_h`; \
              --feature-decay inferred takes it from the balance of the layers)"
         }
-        (false, false) => {
+        (None, false) => {
             "the weight decays are not known (--weight-decay and --feature-decay, or the metadata \
              `lambda_w` and `lambda_h`)"
         }

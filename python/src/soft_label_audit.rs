@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use neural_collapse::Error;
 use neural_collapse::audit::{SoftLabelAudit as Measured, audit_soft_labels_with as measured};
 use pyo3::prelude::*;
 use pythonize::pythonize;
 
 use crate::arrays::{Features, head, labels, of_rows};
-use crate::error::bad_shape;
+use crate::error::{bad_shape, exception};
 use crate::monitor::watched;
 use crate::prediction::Prediction;
 
@@ -149,10 +150,12 @@ pub(crate) fn audit_soft_labels<'py>(
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<SoftLabelAudit> {
     let (head, minimum) = (head(weights, bias)?, prediction.get().minimum());
-    // Where samples belong to classes, the audit says what to use instead.
-    let kinds = minimum
-        .label_geometry()
-        .map_or_else(|_| minimum.classes(), |labels| labels.counts.classes());
+    let kinds = match minimum.label_geometry() {
+        Ok(labels) => labels.counts.classes(),
+        // Where samples belong to classes, the audit says what to use instead.
+        Err(Error::NotAnswered { .. }) => minimum.classes(),
+        Err(error) => return Err(exception(py, &error)),
+    };
     let (features, labels) = (Features::new(features)?, self::labels(labels)?);
     let labels = labels.as_slice()?;
     let (samples, _) = features.shape();

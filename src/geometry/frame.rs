@@ -198,7 +198,7 @@ mod stored {
     use nalgebra::DMatrix;
 
     use super::{Frame, ORTHONORMALITY};
-    use crate::error::{Error, Result, check_shape};
+    use crate::error::{Error, Result, Size, check_shape};
     use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
     use crate::numerics::linalg::check_finite;
 
@@ -218,6 +218,12 @@ mod stored {
             check_finite("vectors", &vectors)?;
             let (dimension, classes) = (vectors.nrows(), gram.classes());
             check_shape("vectors", vectors.shape(), (dimension, classes), FOR_EACH_CLASS)?;
+            // A matrix without rows has any number of columns, whose products need not fit into memory.
+            if dimension < classes {
+                let expected = (Size::AtLeast(classes), classes);
+                let reason = "as many dimensions as vectors";
+                return Err(Error::shape("vectors", vectors.shape(), expected, reason));
+            }
             let products = gram.to_dense().map(|gram| gram - vectors.transpose() * &vectors);
             // Frames have lengths of at most one.
             let difference = products.map_or(f64::INFINITY, |difference| difference.amax());

@@ -33,6 +33,11 @@ mod tests {
             for steps in [-64, -5, -1, 0, 1, 7, 64] {
                 assert_eq!(last_true(moved(last, steps), |x| x <= last), last, "{last}, {steps}");
             }
+            // Farther off it is the nearest number that was looked at.
+            for (steps, left) in [(-70, -6), (-65, -1), (65, 1), (70, 6)] {
+                let found = last_true(moved(last, steps), |x| x <= last);
+                assert_eq!(found, moved(last, left), "{last}, {steps}");
+            }
         }
     }
 }

@@ -49,8 +49,6 @@ impl Matrices {
         head: &LinearHead,
         prediction: &dyn Prediction,
     ) -> Result<Self> {
-        let counts = prediction.counts();
-        let measured = Self::of_network(counts, class_means, head)?;
         if prediction.depth() != head.depth() {
             let reason = "the number of layers of the prediction";
             return Err(Error::length("head", head.depth(), prediction.depth(), reason));
@@ -59,6 +57,8 @@ impl Matrices {
             let reason = "the number of classes of the prediction";
             return Err(Error::length("head", head.classes(), prediction.classes(), reason));
         }
+        let counts = prediction.counts();
+        let measured = Self::of_network(counts, class_means, head)?;
         let mut nearest = Self::with_targets(Some(measured), prediction, counts)?;
         (nearest.head, nearest.class_means) = (None, None);
         let turns = ClassTurns::of(prediction)?;

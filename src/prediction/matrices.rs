@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::numerics::linalg::{check_memory, product, svd_thin, transposed};
 use crate::prediction::explicit::Basis;
@@ -110,6 +110,10 @@ impl Matrices {
         head: &LinearHead,
     ) -> Result<Self> {
         head.check_shape("class_means", class_means.nrows(), class_means.ncols())?;
+        if let Some(counts) = counts.filter(|counts| counts.classes() != head.classes()) {
+            let reason = "the number of classes of the head";
+            return Err(Error::length("counts", counts.classes(), head.classes(), reason));
+        }
         let gram = |layers| {
             let trailing = head.trailing_product(layers)?;
             Ok(Some(product(&trailing, &transposed(&trailing))))

@@ -38,6 +38,12 @@ impl TryFrom<StoredPoint> for ExplicitPoint {
             let (expected, reason) = ((head.feature_dimension(), columns), "for the head");
             return Err(Error::shape("distinct_features", found, expected, reason));
         }
+        if let Copies::Classes(counts) = &copies
+            && counts.classes() != head.classes()
+        {
+            let reason = "the classes of the head";
+            return Err(Error::length("copies", counts.classes(), head.classes(), reason));
+        }
         Ok(Self::new(head, distinct_features, copies))
     }
 }
@@ -86,8 +92,16 @@ impl TryFrom<StoredMatrices> for Matrices {
     }
 }
 
-/// Checks that all matrices are finite, those over the classes K×K with one K, and the class means inputs of the head.
+/// Checks that all matrices are finite, those over the classes K×K with one K, the class means inputs of the head, and that
+/// each of its layers has a Gram matrix or none.
 fn check(matrices: &Matrices) -> Result<()> {
+    if let Some(head) = &matrices.head
+        && matrices.trailing_grams.len() != head.depth()
+    {
+        let (found, reason) =
+            (matrices.trailing_grams.len(), "one for each of the layers of the head");
+        return Err(Error::length("trailing_grams", found, head.depth(), reason));
+    }
     let over_classes = [
         ("class_means_gram", matrices.class_means_gram.as_ref()),
         ("class_outputs", matrices.class_outputs.as_ref()),

@@ -278,6 +278,14 @@ fn what_does_not_fit_together_is_refused() {
     let means = point.class_means().unwrap();
     assert!(Matrices::aligned(means, point.head(), &minimum).is_err());
     assert!(Matrices::aligned(&DMatrix::zeros(3, 3), point.head(), &other).is_err());
+    for sizes in [&[5, 2][..], &[5, 2, 1, 1]] {
+        let prediction = ufm(sizes, &[4], Bias::None).global_minimum().unwrap();
+        let aligned = Matrices::aligned(means, point.head(), &prediction).unwrap_err();
+        assert!(aligned.to_string().contains("number of classes of the prediction"), "{aligned}");
+        let counts = ClassCounts::new(sizes).unwrap();
+        let written = Matrices::of_network(Some(&counts), means, point.head()).unwrap_err();
+        assert!(written.to_string().contains("counts"), "{written}");
+    }
     let many = ClassCounts::balanced(3_000_000_000, 1).unwrap();
     let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
     let huge = Ufm::new(many, regularization).unwrap().global_minimum().unwrap();

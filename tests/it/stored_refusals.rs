@@ -46,6 +46,12 @@ fn invalid_frames_and_groups() {
             ("/vectors", json!({"rows": 2, "columns": 1, "entries": [0.6, 0.0]}), shape),
         ],
     );
+    // A few bytes must not ask for a matrix of 10⁹ × 10⁹.
+    let none = json!({"rows": 0, "columns": 1_000_000_000, "entries": []});
+    let huge = serde_json::to_value(ClassMatrix::orthogonal_frame(1_000_000_000).unwrap()).unwrap();
+    let error =
+        serde_json::from_value::<Frame>(json!({"vectors": none, "gram": huge})).unwrap_err();
+    assert!(error.to_string().contains("as many dimensions as vectors"), "{error}");
     refuses(
         &Projection::star(&DMatrix::identity(4, 4)).unwrap(),
         &[
@@ -91,12 +97,22 @@ fn invalid_matrices_of_predictions() {
             ("/copies", json!({"classes": [[9, 2]]}), "distinct_features"),
         ],
     );
+    // Two columns fit two classes, but not a head of three; they may be two labels that are no classes.
+    let mut two_columns = serde_json::to_value(&point).unwrap();
+    two_columns["distinct_features"] = json!({"rows": 6, "columns": 2, "entries": vec![0.5; 12]});
+    two_columns["copies"] = json!({"kinds": [[9, 2]]});
+    assert!(serde_json::from_value::<ExplicitPoint>(two_columns.clone()).is_ok());
+    two_columns["copies"] = json!({"classes": [[9, 2]]});
+    let error = serde_json::from_value::<ExplicitPoint>(two_columns).unwrap_err().to_string();
+    assert!(error.contains("the classes of the head"), "{error}");
     let matrices = Matrices::of_prediction(&minimum, &Basis::Standard).unwrap();
     refuses(
         &matrices,
         &[
             ("/class_means", two.clone(), "class_means"),
             ("/trailing_grams/1", two.clone(), "trailing_grams"),
+            ("/trailing_grams", json!([null]), "layers of the head"),
+            ("/trailing_grams", json!([null, null, null]), "layers of the head"),
             ("/class_means_gram", two.clone(), "class_means_gram"),
             ("/class_outputs", two.clone(), "class_outputs"),
         ],

@@ -120,9 +120,15 @@ fn predictions_keep_counts_widths_and_depth() {
 #[test]
 fn one_layer_is_a_convex_program() {
     let ufm = CrossEntropyUfm::new(4, 5, decays(1)).unwrap().with_label_smoothing(0.1).unwrap();
-    let convex = ufm.to_convex().unwrap().global_minimum().unwrap();
     let landscape = ufm.landscape().unwrap();
-    assert!((convex.loss() / landscape.loss() - 1.0).abs() < 1e-11);
+    for mean in [LossMean::Samples, LossMean::TwiceSamples] {
+        let ufm = ufm.clone().with_loss_mean(mean);
+        let program = ufm.to_convex().unwrap();
+        let convex = program.global_minimum().unwrap();
+        assert!((convex.loss() / ufm.landscape().unwrap().loss() - 1.0).abs() < 1e-11, "{mean:?}");
+        let factor = program.collapse_factor().unwrap() / ufm.simplex_collapse_factor();
+        assert!((factor - 1.0).abs() < 1e-12, "{mean:?}: {factor}");
+    }
     let values = landscape.best().logit_singular_values();
     assert_eq!(values.iter().map(|value| value.multiplicity).sum::<usize>(), 3);
     // Decays times this factor are where everything is zero.

@@ -154,11 +154,7 @@ fn add_metrics(page: &mut Page, network: &AuditedNetwork) {
     }
     if let Some((prediction, optimum)) = audit.prediction.as_ref().zip(audit.loss_optimum()) {
         let names = LossNames::new(&prediction.verdict);
-        let meaning = match prediction.verdict.is_proved() {
-            true => "proved minimum",
-            false => "lowest known loss",
-        };
-        add(names.optimum.into(), number(Some(optimum), "loss_optimum"), meaning);
+        add(names.optimum.into(), number(Some(optimum), "loss_optimum"), names.meaning);
         let gap = residual(audit.loss_gap_relative(), "loss_gap_relative");
         add(names.gap.into(), gap, "relative gap of the loss");
     }

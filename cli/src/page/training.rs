@@ -235,7 +235,8 @@ fn figures(series: Series<'_>, rates: &Rates, axis: &str) -> Vec<(Picture, Strin
         curve(rates.gap_name(), series(&|row| row.loss_gap_relative)),
         curve("‖∇f‖", series(&|row| row.gradient_norm)),
     ];
-    add("Distance to the minimum", "gap and gradient", gap, &[], true);
+    let distance = rates.names.map_or("Distance to the minimum", |names| names.distance);
+    add(distance, "gap and gradient", gap, &[], true);
     let distances = vec![
         curve("‖W − W*‖/‖W*‖", series(&|row| row.weight_distance)),
         curve("‖H̄ − H̄*‖/‖H̄*‖", series(&|row| row.feature_distance)),

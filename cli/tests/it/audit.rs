@@ -251,6 +251,11 @@ fn without_hyper_parameters_the_rest_is_measured() {
     assert!(table.contains("No prediction: the weight decays are not known"), "{table}");
     let table = audit_text("data/digits_m1.npz --loss mse --weight-decay 1e-4");
     assert!(table.contains("No prediction: the weight decay of the features"), "{table}");
+    // What is advised has an answer.
+    assert!(table.contains("--feature-decay inferred"), "{table}");
+    let table = audit_text("data/digits_m1.npz --loss mse --weight-decay inferred");
+    assert!(table.contains("No prediction: the weight decay of the features"), "{table}");
+    assert!(!table.contains("--feature-decay inferred"), "{table}");
     let table = audit_text("data/digits_m1.npz --loss mse --feature-decay 1e-4");
     assert!(table.contains("No prediction: the weight decays of the layers"), "{table}");
 }

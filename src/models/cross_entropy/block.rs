@@ -133,18 +133,15 @@ impl Block {
     /// The logits of one copy (k×k).
     pub(crate) fn logits(self, sizes: &[f64]) -> DMatrix<f64> {
         let k = self.classes;
-        let size = match self.shape {
-            BlockShape::Origin => return DMatrix::zeros(k, k),
-            _ => sizes[0],
-        };
+        let sized = |logits: DMatrix<f64>| logits * sizes[0];
         match self.shape {
             BlockShape::Origin => DMatrix::zeros(k, k),
             BlockShape::Simplex => {
                 let entry = |same: bool| f64::from(u8::from(same)) - (k as f64).recip();
-                DMatrix::from_fn(k, k, |i, j| size * entry(i == j))
+                sized(DMatrix::from_fn(k, k, |i, j| entry(i == j)))
             }
             BlockShape::Polygon => {
-                DMatrix::from_fn(k, k, |i, j| size * (1.0 - versed_sine(i.abs_diff(j), k)))
+                sized(DMatrix::from_fn(k, k, |i, j| 1.0 - versed_sine(i.abs_diff(j), k)))
             }
             BlockShape::Circulant(_) => DMatrix::from_fn(k, k, |i, j| {
                 let cosine = |f: usize| 1.0 - versed_sine(f * i.abs_diff(j), k);
@@ -154,14 +151,14 @@ impl Block {
                 let pairs: Vec<(usize, usize)> =
                     (0..).flat_map(|b| (0..b).map(move |a| (a, b))).take(k).collect();
                 let shift = 4.0 / triangular_root(k) as f64;
-                DMatrix::from_fn(k, k, |i, j| {
+                sized(DMatrix::from_fn(k, k, |i, j| {
                     let ((a, b), (c, d)) = (pairs[i], pairs[j]);
                     let shared =
                         [a == c, a == d, b == c, b == d].into_iter().filter(|x| *x).count();
-                    size * (shared as f64 - shift)
-                })
+                    shared as f64 - shift
+                }))
             }
-            BlockShape::Code(code) => code.gram() * size,
+            BlockShape::Code(code) => sized(code.gram()),
         }
     }
 

@@ -1,14 +1,18 @@
 //! One layer as the convex problem that it is.
 
-use crate::error::{Error, Result};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
 use crate::models::convex::ConvexUfm;
 use crate::models::cross_entropy::problem::{CrossEntropyUfm, LossMean};
+use crate::numerics::linalg::check_memory;
 
 impl CrossEntropyUfm {
     /// The same problem of one layer as a [`ConvexUfm`], which knows when classes merge and when everything is zero.
     ///
     /// # Errors
-    /// [`Error::NoClosedForm`] for several layers, which are not convex, and for the loss mean 1/(2N).
+    /// [`Error::NoClosedForm`] for several layers, which are not convex, [`Error::OutOfRange`] for the loss mean
+    /// 1/(2N) of more classes than memory holds.
     ///
     /// ```
     /// use neural_collapse::{CrossEntropyUfm, Regularization};
@@ -18,12 +22,16 @@ impl CrossEntropyUfm {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn to_convex(&self) -> Result<ConvexUfm> {
-        if self.loss_mean() != LossMean::Samples {
-            return Err(Error::NoClosedForm {
-                problem: "the loss mean 1/(2N) as a convex problem",
-            });
+        let ufm = ConvexUfm::cross_entropy(self.counts().clone(), self.regularization().clone())?
+            .with_label_smoothing(self.label_smoothing())?;
+        match self.loss_mean() {
+            LossMean::Samples => Ok(ufm),
+            // Half of every sample's loss, over N: 1/(2N).
+            mean @ LossMean::TwiceSamples => {
+                let classes = self.classes();
+                check_memory("classes", classes as f64, Some(classes))?;
+                ufm.with_class_weights(&vec![mean.factor(); classes])
+            }
         }
-        ConvexUfm::cross_entropy(self.counts().clone(), self.regularization().clone())?
-            .with_label_smoothing(self.label_smoothing())
     }
 }

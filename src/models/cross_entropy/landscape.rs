@@ -94,8 +94,9 @@ impl Landscape {
                 }
             }
         }
-        points.sort_by(|a, b| a.loss().total_cmp(&b.loss()));
-        Ok(Self::compare(ufm, points, &simplex_etf, None))
+        // The first of them is the simplex ETF itself.
+        let others = points.split_off(1);
+        Ok(Self::compare(ufm, others, simplex_etf, None))
     }
 
     /// The closed forms beside what a numerical search finds.
@@ -111,24 +112,26 @@ impl Landscape {
             hits: found.hits,
             starts: found.starts,
         };
-        let simplex_etf = ufm.simplex_etf()?;
-        let mut points = closed.points;
-        if points.first().is_none_or(|best| is_lower(result.loss, best.loss())) {
-            points.insert(0, numerical::point(ufm, &found)?);
+        let is_new = is_lower(result.loss, closed.loss());
+        let mut others = closed.points;
+        let simplex_etf = others.remove(closed.simplex_etf);
+        if is_new {
+            others.insert(0, numerical::point(ufm, &found)?);
         }
-        Ok(Self::compare(ufm, points, &simplex_etf, Some(result)))
+        Ok(Self::compare(ufm, others, simplex_etf, Some(result)))
     }
 
-    /// Points in the order of their losses, with a verdict on each.
+    /// The simplex ETF and other points in the order of their losses, with a verdict on each.
     fn compare(
         ufm: &CrossEntropyUfm,
-        mut points: Vec<CrossEntropyPoint>,
-        simplex_etf: &CrossEntropyPoint,
+        others: Vec<CrossEntropyPoint>,
+        simplex_etf: CrossEntropyPoint,
         search: Option<SearchResult>,
     ) -> Self {
+        let mut points = others;
         points.sort_by(|a, b| a.loss().total_cmp(&b.loss()));
-        let same = |point: &CrossEntropyPoint| point.structure() == simplex_etf.structure();
-        let position = points.iter().position(same).unwrap_or(0);
+        let position = points.partition_point(|point| point.loss() < simplex_etf.loss());
+        points.insert(position, simplex_etf);
         let lower_bound = ufm.loss_mean().factor() * lower_bound(ufm);
         let points = compared(points, search.as_ref());
         Self { points, simplex_etf: position, lower_bound, search }

@@ -1,6 +1,7 @@
 //! The unconstrained features model with the cross-entropy loss: what is trained, checked once.
 
 use crate::error::{Error, Result};
+use crate::problem::coded_weights::check_smoothing;
 use crate::problem::counts::ClassCounts;
 use crate::problem::regularization::Regularization;
 use crate::problem::widths::Widths;
@@ -226,14 +227,6 @@ impl CrossEntropyUfm {
     pub(crate) fn mean_decay(&self) -> f64 {
         self.mean_decay
     }
-}
-
-/// What must be true of a label smoothing δ.
-pub(crate) fn check_smoothing(smoothing: f64) -> Result<()> {
-    if (0.0..1.0).contains(&smoothing) {
-        return Ok(());
-    }
-    Err(Error::out_of_range("label_smoothing", smoothing, "at least 0 and below 1"))
 }
 
 #[cfg(test)]

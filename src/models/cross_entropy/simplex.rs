@@ -1,11 +1,12 @@
 //! The scalar problem of the simplex ETF under cross-entropy: its thresholds and its minimizer.
 
 use crate::error::{Error, Result, check_not_negative, check_positive};
-use crate::models::cross_entropy::problem::{CrossEntropyUfm, check_smoothing};
+use crate::models::cross_entropy::problem::CrossEntropyUfm;
 use crate::models::cross_entropy::smoothing::Neighborhood;
 use crate::models::regime::Regime;
 use crate::numerics::bracketed_root::sign_change;
 use crate::numerics::nth_root::root_of_ratio;
+use crate::problem::coded_weights::check_smoothing;
 
 /// Cap on the Newton iterations. Far from the fold 6 are enough; close to it each step halves the
 /// distance until the two stationary points come apart.
@@ -52,6 +53,8 @@ const MAX_STEPS: usize = 80;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct SimplexPotential {
+    /// K.
+    classes: usize,
     /// K − 1.
     others: f64,
     depth: f64,
@@ -105,8 +108,8 @@ impl SimplexPotential {
     /// The potential for checked arguments.
     fn unchecked(classes: usize, depth: usize, smoothing: f64) -> Self {
         let (others, depth) = ((classes - 1) as f64, depth as f64);
-        let bare =
-            Self { others, depth, smoothing, threshold: 0.0, fold: 0.0, tie: 0.0, merger: 0.0 };
+        let [threshold, fold, tie, merger] = [0.0; 4];
+        let bare = Self { classes, others, depth, smoothing, threshold, fold, tie, merger };
         if depth == 1.0 {
             let threshold = (1.0 - smoothing) / (others + 1.0);
             return Self { threshold, fold: threshold, ..bare };
@@ -123,7 +126,7 @@ impl SimplexPotential {
     /// Number of classes K.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.others as usize + 1
+        self.classes
     }
 
     /// Number of layers M.

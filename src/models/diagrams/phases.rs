@@ -260,7 +260,7 @@ fn structures(landscape: &Landscape, monitor: &dyn Monitor) -> Result<PhaseDiagr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::cross_entropy::CrossEntropyUfm;
+    use crate::models::cross_entropy::{CrossEntropyUfm, LossMean};
     use crate::models::squared::Ufm;
 
     fn regularization(depth: usize, factor: f64) -> Regularization {
@@ -401,5 +401,25 @@ mod tests {
             panic!("several layers")
         };
         assert_eq!((depths.len(), depth, strength), (6, 2, landscape.problem().strength()));
+    }
+
+    /// Half the loss has the diagram of all of it with decays that are twice as large.
+    #[test]
+    fn the_mean_over_twice_the_samples_has_its_diagram() {
+        let zero = |factor, mean| {
+            let ufm = CrossEntropyUfm::new(4, 20, regularization(1, factor)).unwrap();
+            let landscape = ufm.with_loss_mean(mean).landscape().unwrap();
+            match PhaseDiagram::new(&AnyModel::CrossEntropy(landscape), &()).unwrap() {
+                PhaseDiagram::Merging { zero, limits, .. } => (zero, limits.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (half, groups) = zero(1.0, LossMean::TwiceSamples);
+        let (whole, expected) = zero(2.0, LossMean::Samples);
+        assert_eq!((groups, half.len()), (expected, whole.len()));
+        for (one, other) in half.iter().zip(&whole) {
+            assert_eq!(one.0, other.0);
+            assert!((one.1 / other.1 - 1.0).abs() < 1e-9, "{one:?}, {other:?}");
+        }
     }
 }

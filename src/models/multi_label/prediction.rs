@@ -77,11 +77,10 @@ impl MultiLabelMinimum {
         let sets = problem.set_sizes().iter().map(|size| size.sets).sum::<f64>();
         // A number that is too large becomes the largest one, which memory does not hold.
         let number = sets as usize;
-        check_memory("sets of tags", sets, number.checked_mul(number.max(classes)))?;
+        check_memory("sets", sets, number.checked_mul(number.max(classes)))?;
         let tag_sets: Vec<Vec<usize>> = problem.tag_sets().collect();
         let mut outputs = DMatrix::zeros(classes, number);
-        for (mut column, tags) in outputs.column_iter_mut().zip(&tag_sets) {
-            let size = self.logit_size(tags.len()).unwrap_or(f64::NAN);
+        for (mut column, (size, tags)) in outputs.column_iter_mut().zip(self.sized_sets()) {
             column.fill(-(tags.len() as f64) / classes as f64 * size);
             tags.iter().for_each(|&tag| column[tag] += size);
         }

@@ -74,7 +74,8 @@ impl NonnegativeUfm {
     ///
     /// Rounding is on the safe side, as for
     /// [`GlobalMinimum::largest_decay_factor`](crate::GlobalMinimum::largest_decay_factor): with the decays multiplied
-    /// by this number all classes survive, with the next larger number one is dead.
+    /// by this number all classes survive, with the next larger number one is dead, unless the factor or the decays that it
+    /// leads to have no f64 (they would be zero, infinite or without all digits).
     ///
     /// ```
     /// use neural_collapse::models::nonnegative::NonnegativeUfm;
@@ -93,13 +94,13 @@ impl NonnegativeUfm {
         let classes = self.counts().classes() as f64;
         let critical = self.weakest() * ((classes - 1.0) / classes).sqrt();
         let estimate = critical / self.root_of_decays();
-        last_true(estimate, |factor| self.survives(factor))
+        let kinds = self.kinds();
+        last_true(estimate, |factor| self.survives(kinds.kinds(), factor))
     }
 
-    /// Whether all classes survive if both decays are multiplied by a factor.
-    fn survives(&self, factor: f64) -> bool {
-        let kinds = self.kinds();
+    /// Whether all classes, which are of these kinds, survive if both decays are multiplied by a factor.
+    fn survives(&self, kinds: &[Kind<1>], factor: f64) -> bool {
         self.with_scaled_decays(factor)
-            .is_ok_and(|scaled| kinds.kinds().iter().all(|kind| margin(&scaled, kind) > 0.0))
+            .is_ok_and(|scaled| kinds.iter().all(|kind| margin(&scaled, kind) > 0.0))
     }
 }

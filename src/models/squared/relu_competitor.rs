@@ -13,7 +13,6 @@ use crate::models::squared::ufm::Ufm;
 use crate::numerics::linalg::check_memory;
 use crate::prediction::explicit::{Copies, ExplicitPoint};
 use crate::prediction::{Prediction, Source, Verdict};
-use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::Bias;
 
@@ -32,8 +31,8 @@ pub struct ReluCompetitor {
     graph: Graph,
     /// How many graphs with classes of their own.
     copies: usize,
+    /// With classes.
     problem: Ufm,
-    counts: ClassCounts,
     /// ln c², c the size of the hidden outputs.
     log_size: f64,
     /// t of the classes in no graph.
@@ -93,7 +92,6 @@ impl GlobalMinimum {
                     graph,
                     copies,
                     problem: problem.clone(),
-                    counts: counts.clone(),
                     log_size,
                     energy: self.direction(0)?.energy(),
                     loss,
@@ -167,7 +165,7 @@ impl ReluCompetitor {
     /// The widths d₁, …, d_M: those of the problem, or as many as are needed.
     #[must_use]
     pub fn widths(&self) -> Vec<usize> {
-        let rest = self.counts.classes() - self.copies * self.graph.classes();
+        let rest = self.problem.classes() - self.copies * self.graph.classes();
         let depth = self.problem.depth();
         let needed = self.graph.widths(depth).into_iter().map(|width| width * self.copies + rest);
         self.problem.widths().map_or_else(|| needed.collect(), <[usize]>::to_vec)
@@ -178,8 +176,8 @@ impl ReluCompetitor {
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) if they do not fit into memory.
     pub fn explicit(&self) -> Result<ExplicitPoint> {
-        let (regularization, classes) = (self.problem.regularization(), self.counts.classes());
-        let samples_per_class = self.counts.largest() as f64;
+        let (regularization, classes) = (self.problem.regularization(), self.problem.classes());
+        let samples_per_class = self.problem.samples() as f64 / classes as f64;
         let widths = self.widths();
         let widest = widths.iter().copied().fold(classes, usize::max);
         check_memory("widths", widest as f64, widest.checked_mul(widest))?;
@@ -197,7 +195,8 @@ impl ReluCompetitor {
         let mut layers: Vec<_> = factors.collect();
         let means = layers.remove(0);
         let head = LinearHead::new(layers, None)?;
-        Ok(ExplicitPoint::new(head, means, Copies::Classes(self.counts.clone())))
+        let copies = self.problem.counts().cloned().map_or(Copies::Samples, Copies::Classes);
+        Ok(ExplicitPoint::new(head, means, copies))
     }
 
     /// The block of every graph, and one entry for each other class, on a diagonal.
@@ -208,7 +207,7 @@ impl ReluCompetitor {
             matrix.view_mut(corner, block.shape()).copy_from(block);
         }
         let corner = (self.copies * block.nrows(), self.copies * block.ncols());
-        for class in 0..self.counts.classes() - self.copies * self.graph.classes() {
+        for class in 0..self.problem.classes() - self.copies * self.graph.classes() {
             matrix[(corner.0 + class, corner.1 + class)] = axis;
         }
         matrix

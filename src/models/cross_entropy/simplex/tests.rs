@@ -126,3 +126,17 @@ fn the_lower_bound_is_a_minimum() {
         assert!((0.0..1e-7).contains(&(lowest - bound + 1e-14)), "{classes}: {bound}, {lowest}");
     }
 }
+
+/// The numbers of classes and layers are those given, also where no f64 has them.
+#[test]
+fn any_number_of_classes_is_kept() {
+    for classes in [2, 1000, (1 << 53) + 2, usize::MAX] {
+        for depth in [1, 3] {
+            let potential = SimplexPotential::new(classes, depth).unwrap();
+            assert_eq!((potential.classes(), potential.depth()), (classes, depth));
+            assert!(potential.threshold() > 0.0 && potential.threshold() <= potential.fold());
+            let smoothed = potential.with_label_smoothing(0.1).unwrap();
+            assert_eq!(smoothed.classes(), classes);
+        }
+    }
+}

@@ -216,8 +216,7 @@ fn nothing_is_known_of_narrow_layers() {
 fn several_graphs_have_blocks_of_their_own() {
     let regularization = Regularization::new(&[2e-4, 5e-4, 1e-3], 3e-4).unwrap();
     let counts = ClassCounts::balanced(23, 3).unwrap();
-    let minimum =
-        Ufm::new(counts.clone(), regularization.clone()).unwrap().global_minimum().unwrap();
+    let minimum = Ufm::new(counts, regularization.clone()).unwrap().global_minimum().unwrap();
     let graph = Graph { vertices: 5, unit_size: 3 };
     let (log_size, of_graph) = graph.best_size(&regularization, 23, 3.0);
     let loss = 2.0 * of_graph + minimum.loss() * 3.0 / 23.0;
@@ -225,7 +224,6 @@ fn several_graphs_have_blocks_of_their_own() {
         graph,
         copies: 2,
         problem: minimum.problem().clone(),
-        counts,
         log_size,
         energy: minimum.direction(0).unwrap().energy(),
         loss,
