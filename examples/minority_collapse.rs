@@ -19,7 +19,7 @@ fn main() -> Result<()> {
         let regularization = Regularization::new(&vec![2e-3; depth], 2e-3)?;
         let (large, small) = (MAJORITY as u64, MINORITY as u64);
         let critical = critical_imbalance_ratio(large, small, MINORITY_SIZE, &regularization)?;
-        println!("M = {depth}: the minority collapses above an imbalance of R* = {critical:.3}");
+        println!("M = {depth}: the minority collapses above an imbalance of ρ* = {critical:.3}");
         for ratio in [1, 2, 5, 10, 20, 50] {
             let minimum = minimum(ratio, &regularization)?;
             let Some(class) = minimum.class(MAJORITY) else { continue };

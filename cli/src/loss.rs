@@ -1,10 +1,10 @@
-//! What is minimised.
+//! What is minimized.
 
 use clap::ValueEnum;
 use neural_collapse::models::AnyModel;
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 
-/// What is minimised.
+/// What is minimized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Loss {
     /// The mean squared error

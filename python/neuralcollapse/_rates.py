@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._core import LogisticLaw, Prediction, Ufm, fitted_rate
+from ._loss_names import loss_names
 from .errors import NotAnsweredError
 
 #: Points of the curve of a law.
@@ -92,7 +93,7 @@ def table(
     found = [
         {"name": "NC1", "predicted": rates.get("nc1"), "fitted": fitted(column(rows, "nc1"))},
         {"name": "NC0", "predicted": rates.get("nc0"), "fitted": fitted(column(rows, "nc0"))},
-        {"name": "(f − f*)/f*", "predicted": None, "fitted": fitted(column(rows, "loss_gap_relative"))},
+        {"name": loss_names(prediction).gap, "predicted": None, "fitted": fitted(column(rows, "loss_gap_relative"))},
     ]
     for law in growth(prediction, rows, step):
         name = f"s² to its limit, {law.name} singular value (logistic law)"

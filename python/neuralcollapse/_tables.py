@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from ._core import Audit, Prediction, RegressionAudit, SoftLabelAudit
+from ._loss_names import loss_names
 
 #: Classes that are shown one by one.
 _MOST_ROWS = 20
@@ -32,7 +33,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _shown(rows: list[list[object]]) -> list[list[object]]:
-    """Equal neighbours as one row, numbered by their classes, and no more than fit."""
+    """Equal neighbors as one row, numbered by their classes, and no more than fit."""
     merged: list[list[object]] = []
     for number, row in enumerate(rows):
         if merged and merged[-1][1:] == row:
@@ -53,7 +54,7 @@ def prediction(prediction: Prediction) -> str:
         ["linear layers M", prediction.depth],
         ["geometry", prediction.geometry],
         ["proof", prediction.proof.replace("_", " ")],
-        ["loss f*", prediction.loss],
+        [loss_names(prediction).loss, prediction.loss],
     ]
     text = f"<p>{escape(prediction.statement)}</p>"
     counts = prediction.counts
@@ -71,6 +72,7 @@ def prediction(prediction: Prediction) -> str:
 
 def audit(audit: Audit) -> str:
     """An audit: the measures, the loss beside the predicted one, the verdict and the classes."""
+    names = loss_names(audit.prediction)
     facts: list[list[object]] = [
         ["NC1", audit.nc1],
         [f"NC2, m = 1, …, {len(audit.nc2)}", audit.nc2],
@@ -79,8 +81,8 @@ def audit(audit: Audit) -> str:
         ["accuracy", audit.accuracy],
         ["measured to", audit.nc2_target],
         ["loss f", audit.loss],
-        ["predicted f*", audit.loss_optimum],
-        ["(f − f*)/f*", audit.loss_gap_relative],
+        [names.predicted, audit.loss_optimum],
+        [names.gap, audit.loss_gap_relative],
         ["‖∇f‖", audit.gradient_norm],
     ]
     rows: list[list[object]] = []
@@ -109,7 +111,7 @@ def regression(audit: RegressionAudit) -> str:
         ["R²", audit.fit],
         ["predicted R²", audit.fit_predicted],
         ["loss f", audit.loss],
-        ["predicted f*", audit.loss_optimum],
+        [loss_names(None).predicted, audit.loss_optimum],
     ]
     notes = [f"<p>{escape(f'{key}: {reason}')}</p>" for key, reason in audit.reasons.items()]
     return table(["regression", ""], facts) + "".join(notes)
@@ -123,7 +125,7 @@ def soft_labels(audit: SoftLabelAudit) -> str:
         ["features", audit.features],
         ["NC3", audit.nc3],
         ["loss f", audit.loss],
-        ["predicted f*", audit.loss_optimum],
+        [loss_names(None).predicted, audit.loss_optimum],
         ["‖∇f‖", audit.gradient_norm],
     ]
     return table(["soft labels", ""], facts) + f"<p>{escape(audit.verdict_text)}</p>"

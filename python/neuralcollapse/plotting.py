@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _rates
 from ._core import Audit, ClassMatrix, Prediction, line_of_rate
+from ._loss_names import loss_names
 from ._pictures.canvas import (
     MATRICES,
     UNITS,
@@ -95,7 +96,8 @@ def prediction(prediction: Prediction) -> Any:
         *in_rows(elsewhere(prediction)),
     ]
     drawn = sheet_of(rows)
-    drawn.suptitle(f"{prediction.geometry.replace('_', ' ')}, f* = {prediction.loss:.4g}")
+    name = loss_names(prediction).loss
+    drawn.suptitle(f"{prediction.geometry.replace('_', ' ')}, {name} = {prediction.loss:.4g}")
     return drawn
 
 
@@ -184,6 +186,7 @@ def tracker(tracker: Tracker, step: float | None = None) -> Any:
     epochs = _rates.column(rows, "epoch")
     model = tracker.audits[-1].prediction if tracker.audits else None
     rates = _rates.predicted(model, step)
+    names = loss_names(model)
 
     def columns(**names: str) -> dict[str, Floats]:
         return {label: _rates.column(rows, name) for name, label in names.items()}
@@ -211,12 +214,12 @@ def tracker(tracker: Tracker, step: float | None = None) -> Any:
             columns(**layers, nc3="NC3", nc3_centered="NC3, centered"),
         ),
         _curves("decisions", "share of samples", epochs, columns(nc4="NC4", accuracy="accuracy"), "linear"),
-        _curves("loss", "loss f", epochs, columns(loss="f, measured", loss_optimum="f*, predicted")),
+        _curves("loss", "loss f", epochs, columns(loss="f, measured", loss_optimum=names.curve)),
         _curves(
             "distance to the minimum",
             "gap and gradient",
             epochs,
-            columns(loss_gap_relative="(f − f*)/f*", gradient_norm="‖∇f‖"),
+            columns(loss_gap_relative=names.gap, gradient_norm="‖∇f‖"),
         ),
         _curves(
             "distance to the nearest minimizer",

@@ -65,4 +65,4 @@ for keywords in (
     {"loss": "ce", "depth": 3},
 ):
     found = nc.predict([100] * 8, **decays, **keywords)
-    print(f"{keywords}: {found.geometry}, f* = {found.loss:.6f}, {found.proof}")
+    print(f"{keywords}: {found.geometry}, loss {found.loss:.6f}, {found.proof}")

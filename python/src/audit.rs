@@ -204,19 +204,19 @@ impl Audit {
         self.audit.measurement.weight_energy().or_raise(py)
     }
 
-    /// The predicted value, f*.
+    /// The predicted value: f* where that is proved to be the global minimum.
     #[getter]
     fn loss_optimum(&self) -> Option<f64> {
         self.audit.loss_optimum()
     }
 
-    /// f − f*.
+    /// `loss` less `loss_optimum`.
     #[getter]
     fn loss_gap(&self) -> Option<f64> {
         self.audit.loss_gap()
     }
 
-    /// (f − f*)/f*.
+    /// `loss_gap` divided by `loss_optimum`.
     #[getter]
     fn loss_gap_relative(&self) -> Option<f64> {
         self.audit.loss_gap_relative()

@@ -101,7 +101,7 @@ impl Ufm {
         Ok(pythonize(py, &collapse)?)
     }
 
-    /// R*: with more than R* times as many samples in the larger classes the smaller ones collapse, their size and the decays
+    /// ρ*: with more than ρ* times as many samples in the larger classes the smaller ones collapse, their size and the decays
     /// as they are. None unless there are two class sizes and no bias.
     ///
     /// Source: Theorem 4.4 of Dang et al. (ICML 2023).

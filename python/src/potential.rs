@@ -97,7 +97,7 @@ impl Potential {
     }
 }
 
-/// R*: with more than R*·n_B samples in each of `majority_classes` classes beside `minority_classes` of
+/// ρ*: with more than ρ*·n_B samples in each of `majority_classes` classes beside `minority_classes` of
 /// n_B = `minority_size`, the minority collapses to zero.
 ///
 /// Source: Theorem 4.4 of Dang et al. (ICML 2023).

@@ -120,7 +120,7 @@ impl Prediction {
         self.geometry_name()
     }
 
-    /// The value of the training objective at the predicted point, f*.
+    /// The value of the training objective at the predicted point: f* where `proof` is "proved".
     #[getter]
     fn loss(&self) -> f64 {
         self.minimum().loss()

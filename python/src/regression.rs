@@ -137,19 +137,19 @@ impl RegressionAudit {
         self.0.loss
     }
 
-    /// The predicted value, f*.
+    /// The predicted value: f* where that is proved to be the global minimum.
     #[getter]
     fn loss_optimum(&self) -> Option<f64> {
         self.0.loss_optimum
     }
 
-    /// f − f*.
+    /// `loss` less `loss_optimum`.
     #[getter]
     fn loss_gap(&self) -> Option<f64> {
         self.0.loss_gap()
     }
 
-    /// (f − f*)/f*.
+    /// `loss_gap` divided by `loss_optimum`.
     #[getter]
     fn loss_gap_relative(&self) -> Option<f64> {
         self.0.loss_gap_relative()

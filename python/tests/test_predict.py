@@ -150,3 +150,21 @@ def test_what_is_shown():
     html = prediction._repr_html_()
     assert "<table>" in html and "<td>2–3</td>" in html and "Theorem" in html
     assert prediction.training_objective["penalized"]["loss_function"] == "mse"
+
+
+def test_only_a_proved_minimum_is_called_f_star():
+    """In the tables, whatever the model."""
+    decays = {"weight_decay": 5e-3, "feature_decay": 5e-3}
+    proofs = set()
+    for counts, keywords in (
+        ([6, 4, 2], {"depth": 2, **decays}),
+        ([100] * 6, {"loss": "ce", **decays}),
+        ([6, 4, 2], {"loss": "ce", **decays}),
+        ([10] * 6, {"loss": "ce", "depth": 2, "weight_decay": 1e-3, "feature_decay": 1e-4, "bias": 0.1}),
+    ):
+        prediction = nc.predict(counts, **keywords)
+        html = prediction._repr_html_()
+        assert ("f*" in html) == (prediction.proof == "proved"), html
+        assert ("loss of the best known point" in html) == (prediction.proof != "proved"), html
+        proofs.add(prediction.proof)
+    assert proofs == {"proved", "proved_within_gap", "best_known"}

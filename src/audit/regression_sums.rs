@@ -182,7 +182,7 @@ struct Shares {
     bases: [Option<DMatrix<f64>>; 2],
 }
 
-/// What [`RegressionSums`] have added up: five numbers for each sample. With the feature `serde` it can be serialised.
+/// What [`RegressionSums`] have added up: five numbers for each sample. With the feature `serde` it can be serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

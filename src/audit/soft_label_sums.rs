@@ -66,7 +66,7 @@ pub(super) struct Predicted {
 }
 
 /// What [`SoftLabelSums`] have added up, without the statistics, the head and the prediction that all pieces share. With the
-/// feature `serde` it can be serialised.
+/// feature `serde` it can be serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

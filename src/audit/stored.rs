@@ -93,7 +93,7 @@ fn is_empty(ratios: &&[LayerRatio]) -> bool {
 }
 
 impl Audit {
-    /// All numbers of the audit but those of its [`prediction`](Self::prediction), as they are serialised: for a program that
+    /// All numbers of the audit but those of its [`prediction`](Self::prediction), as they are serialized: for a program that
     /// describes the prediction itself.
     ///
     /// ```

@@ -37,7 +37,7 @@ pub(crate) struct AuditArguments {
     #[arg(value_name = "FILE", required_unless_present = "features")]
     pub(crate) files: Vec<PathBuf>,
 
-    /// What was minimised [default: the metadata loss_function, else mse]
+    /// What was minimized [default: the metadata loss_function, else mse]
     #[arg(long, value_name = "LOSS", value_enum)]
     pub(crate) loss: Option<Loss>,
 

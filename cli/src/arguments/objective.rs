@@ -1,4 +1,4 @@
-//! Arguments that say what was minimised, for predictions and audits alike.
+//! Arguments that say what was minimized, for predictions and audits alike.
 
 use clap::{Args, ValueEnum};
 use neural_collapse::Bias;

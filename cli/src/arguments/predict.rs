@@ -29,7 +29,7 @@ pub(crate) struct PredictArguments {
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) counts: CountsSource,
 
-    /// What is minimised
+    /// What is minimized
     ///
     /// `mse` and `ce` take the depth and the weight decays, `layer-peeled` the two energies, `uf-svm` nothing
     /// but the counts, margins and scales of the logits.

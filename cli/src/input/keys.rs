@@ -47,7 +47,7 @@ pub(crate) struct Reading {
     pub(crate) ignored_labels: Vec<i64>,
     /// Outputs without samples are left out.
     pub(crate) present_classes: bool,
-    /// Features and classifier are normalised: a cosine classifier, whose cosines are divided by this temperature.
+    /// Features and classifier are normalized: a cosine classifier, whose cosines are divided by this temperature.
     pub(crate) temperature: Option<f64>,
     /// Weights are stored as inputs × outputs.
     pub(crate) transposed: bool,

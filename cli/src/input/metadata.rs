@@ -19,7 +19,7 @@ const NONNEGATIVE: &str = "nonnegative_features";
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const LEARNING_RATE: &str = "learning_rate";
 
-/// Entries that say nothing about what was minimised, or nothing that is needed.
+/// Entries that say nothing about what was minimized, or nothing that is needed.
 const IRRELEVANT: [&str; 4] = ["description", "format", EPOCH, LEARNING_RATE];
 
 /// `given`, completed by the metadata strings `lambda_w`, `lambda_h`, `bias`, `loss_function`, `label_smoothing`,
@@ -103,7 +103,7 @@ pub(super) fn unknown(metadata: &[(String, String)]) -> Vec<UnknownEntry> {
     let is_known = |name: &str, text: &str| {
         known.contains(&name)
             || IRRELEVANT.contains(&name)
-            // The loss that was reached, not what was minimised.
+            // The loss that was reached, not what was minimized.
             || (name == "loss" && text.trim().parse::<f64>().is_ok())
     };
     let unknown = metadata.iter().filter(|(name, text)| !is_known(name, text));

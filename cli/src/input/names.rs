@@ -113,7 +113,7 @@ pub(crate) fn is_bias(key: &str) -> bool {
     ["bias", "b"].contains(&last) || is_letter
 }
 
-/// Whether the array is a part of an optimiser's state, which has the shapes of what is optimised.
+/// Whether the array is a part of an optimizer's state, which has the shapes of what is optimized.
 pub(crate) fn is_optimizer_state(key: &str) -> bool {
     const MOMENTS: [&str; 6] =
         ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "acc_delta"];

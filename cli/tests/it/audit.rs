@@ -37,7 +37,7 @@ fn assert_all_below(limit: f64, values: &[f64], name: &str) {
 /// Theorems 3.1 and 4.1, as figures 2 to 4 of the paper show them: gradient descent on features and weights
 /// ends at the predicted geometry.
 #[test]
-fn direct_optimisation_reaches_the_predicted_geometry() {
+fn direct_optimization_reaches_the_predicted_geometry() {
     for (data, geometry) in
         [("of", "orthogonal_frame"), ("etf", "simplex_etf"), ("gof", "general_orthogonal_frame")]
     {

@@ -124,6 +124,3 @@ def subscript(number: int) -> str:
 
 def product_name(depth: int) -> str:
     return f"W{subscript(depth)}⋯W₁" if depth > 2 else "W₂W₁"
-
-
-# Norms against class sizes.

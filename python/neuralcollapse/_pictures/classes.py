@@ -286,6 +286,3 @@ def predicted_spectra(model: Prediction) -> Panel:
         axes.legend()
 
     return draw
-
-
-# What becomes of a prediction at other decays, class sizes and depths.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Potential, Prediction, Ufm, plane
+from .._core import Potential, Prediction, Ufm
 from ..errors import NoClosedFormError, NotAnsweredError
 from .canvas import CURVE_POINTS, MEASURED, MUTED, Panel, from_zero, hollow_marks, whole_numbers
 
@@ -182,6 +182,3 @@ def elsewhere(model: Prediction) -> list[Panel]:
     if isinstance(model, Ufm):
         panels += [_minority(model), _potential(model)]
     return [panel for panel in panels if panel is not None]
-
-
-# Vectors in a plane.

@@ -218,6 +218,3 @@ def decision_panels(audit: Audit, samples: Any, targets: Any, first_pass: FirstP
         _decisions("head against nearest class mean (NC4)", "nearest class mean", by_mean, classes),
         _decisions("head against label", "label", by_label, classes),
     ]
-
-
-# Whole figures.

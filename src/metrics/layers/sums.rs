@@ -112,7 +112,7 @@ struct OneLayer<T: Scalar> {
 }
 
 /// What [`LayerSums`] have added up: a few dozen times the numbers of the class means of each layer, and D²/2 numbers for
-/// each of the parts of the samples. With the feature `serde` it can be serialised.
+/// each of the parts of the samples. With the feature `serde` it can be serialized.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

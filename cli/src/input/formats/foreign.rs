@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::error::Problem;
 
-/// The bytes at the start of a file that [`recognise`] looks at.
+/// The bytes at the start of a file that [`recognize`] looks at.
 pub(crate) const START: u64 = 512;
 
 /// What a file of PyTorch is converted with.

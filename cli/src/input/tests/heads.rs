@@ -96,7 +96,7 @@ fn heads_of_well_known_libraries_are_found() {
             "transformer.wte.weight",
         ),
         (&[("score.weight", &[3, 4]), ("transformer.wte.weight", &[7, 4])], "score.weight"),
-        // The state of an optimiser has the shapes of what it optimises.
+        // The state of an optimizer has the shapes of what it optimizes.
         (
             &[
                 ("state_dict.fc.weight", &[3, 4]),

@@ -160,7 +160,7 @@ fn damage_beside_a_view_is_found() {
 }
 
 #[test]
-fn normalisation_is_of_features_and_classifier() {
+fn normalization_is_of_features_and_classifier() {
     let folder = Folder::new();
     let file = folder.write("a.safetensors", &safetensors_file(&small_network(), &[]));
     let reading = Reading { temperature: Some(0.1), ..Reading::default() };

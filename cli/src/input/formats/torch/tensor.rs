@@ -47,7 +47,7 @@ impl Tensor {
 
     /// The order of numbers that lie side by side; `None` if they do not.
     fn layout(&self) -> Option<Layout> {
-        // An axis of length 1 has no neighbours, so its stride means nothing.
+        // An axis of length 1 has no neighbors, so its stride means nothing.
         let axes: Vec<_> =
             self.shape.iter().zip(&self.strides).filter(|(size, _)| **size != 1).collect();
         match axes[..] {

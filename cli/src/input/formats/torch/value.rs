@@ -89,7 +89,7 @@ pub(super) struct Tensor {
     pub(super) offset: usize,
     /// Sizes.
     pub(super) shape: Vec<usize>,
-    /// Distance of neighbours along each axis, in numbers.
+    /// Distance of neighbors along each axis, in numbers.
     pub(super) strides: Vec<usize>,
 }
 
