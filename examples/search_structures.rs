@@ -27,15 +27,15 @@ fn main() -> Result<()> {
     for point in landscape.points().iter().take(4) {
         println!("  loss {:.8}  rank {}  {}", point.loss(), point.rank(), point.geometry());
     }
-    show(&landscape)?;
+    show(&landscape, &ClassCounts::balanced(8, 1)?)?;
 
     let counts = ClassCounts::new(&[40, 20, 10, 10])?;
     let regularization = Regularization::uniform(2, 2e-3, 2e-4)?;
-    let found =
-        LowRankProblem::cross_entropy(counts, regularization)?.minimize(&search, &monitor)?;
+    let found = LowRankProblem::cross_entropy(counts.clone(), regularization)?
+        .minimize(&search, &monitor)?;
     let (hits, starts) = found.hits();
     println!("classes of different sizes, two layers: {hits} of {starts} starts ended here");
-    show(&found)?;
+    show(&found, &counts)?;
     println!(
         "the monitor was called {}",
         if steps.into_inner() > 0 { "on the way" } else { "never" }
@@ -44,13 +44,12 @@ fn main() -> Result<()> {
 }
 
 /// What was found, and an audit of a network that is there.
-fn show(prediction: &dyn Prediction) -> Result<()> {
+fn show(prediction: &dyn Prediction, counts: &ClassCounts) -> Result<()> {
     println!("  best: {}, loss {:.8}", prediction.geometry(), prediction.loss());
     println!("  {}", prediction.verdict());
     let network = prediction.explicit(&Basis::Standard)?;
     let features = network.features()?;
-    let counts = prediction.counts().cloned();
-    let labels = counts.map(|counts| counts.labels()).transpose()?.unwrap_or_default();
+    let labels = counts.labels()?;
     let data =
         Features::from_sample_columns(&features)?.with_labels(&labels, prediction.classes())?;
     let audit = audit(&data, network.head(), prediction)?;

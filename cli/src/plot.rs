@@ -172,10 +172,10 @@ pub(crate) fn collapse_of(
     Ok(pictures::collapse(curves, &found.critical, ink))
 }
 
-/// g(x; b) at the slopes of the directions, at the threshold and at the fold.
+/// g(x; β) at the slopes of the directions, at the threshold and at the fold.
 pub(crate) fn potential_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliError> {
     let AnyModel::Squared(minimum) = model else {
-        let reason = "g(x; b) belongs to the squared loss (--loss mse)";
+        let reason = "g(x; β) belongs to the squared loss (--loss mse)";
         return Err(refused("potential", reason.into()));
     };
     let depth = minimum.depth();
@@ -184,7 +184,7 @@ pub(crate) fn potential_of(model: &AnyModel, ink: Ink) -> Result<Picture, CliErr
     for direction in minimum.directions().take(3) {
         let slope = depth as f64 * direction.ratio();
         let target = shortest_number(direction.target_squared());
-        slopes.push((format!("b = {slope:.4} (σ² = {target})"), slope));
+        slopes.push((format!("β = {slope:.4} (σ² = {target})"), slope));
     }
     let of_depth = Potential::<f64>::new(layers)?;
     slopes.push(("threshold".into(), of_depth.slope_threshold()));

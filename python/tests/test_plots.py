@@ -104,13 +104,13 @@ def test_thresholds_and_potential(tmp_path):
         assert curve.tolist() == [list(point) for point in row["points"]]
     lines = [line.get_xdata()[0] for line in shown.lines if line.get_linestyle() == "--"]
     assert lines == collapse["critical"]
-    shown, potential = axes["g(x; b), M = 3"], nc.Potential(3)
+    shown, potential = axes["g(x; β), M = 3"], nc.Potential(3)
     minima = points(shown, "global minimum")
     slopes = [row["slope"] for row in prediction.directions] + [potential.slope_threshold, potential.fold]
     assert minima.tolist() == [[found["x"], found["value"]] for found in map(potential.minimizer, slopes)]
     for x, b in ((curve[10], b) for curve, b in zip((line.get_xydata() for line in shown.lines), slopes, strict=False)):
         assert x[1] == potential.value(x[0], b)
-    assert f"threshold b = {potential.slope_threshold:.4g}, fold b = {potential.fold:.4g}" in shown.get_title()
+    assert f"threshold β = {potential.slope_threshold:.4g}, fold β = {potential.fold:.4g}" in shown.get_title()
     # One layer, cross-entropy: what merges; several layers: structures.
     merging = nc.predict([200, 50, 50], loss="ce", weight_decay=1e-3, feature_decay=1e-3)
     axes = drawn(merging.plot(), tmp_path / "merging.png")

@@ -59,6 +59,9 @@ impl fmt::Display for LossFunction {
 ///
 /// Every prediction carries the objective that it is the minimum of; the loss and the gradient of a measured
 /// network follow from it.
+///
+/// A list of weights or of offsets is empty where all are 1 or 0. That is chosen: nothing has to be stored for each of
+/// many classes, and an `Option` of a list would say the same in two ways, as none and as an empty one.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

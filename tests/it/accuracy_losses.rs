@@ -19,7 +19,7 @@ fn assert_known(found: f64, expected: f64, condition: f64, row: &Row) {
     assert!((found - expected).abs() <= allowed, "{found:e}, {expected:e}: {row:?}");
 }
 
-fn decays(row: &Row) -> Regularization {
+fn regularization(row: &Row) -> Regularization {
     Regularization::new(&[number(row, "weight_decay")], number(row, "feature_decay")).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn margins_of_nonnegative_features() {
     let (mut dead, mut alive) = (0, 0);
     for row in table("nonnegative.csv") {
         let counts = ClassCounts::new(&list::<u64>(&row["sizes"])).unwrap();
-        let minimum = NonnegativeUfm::new(counts, decays(&row))
+        let minimum = NonnegativeUfm::new(counts, regularization(&row))
             .and_then(|ufm| ufm.with_class_weights(&list::<f64>(&row["weights"])))
             .and_then(|ufm| ufm.with_label_smoothing(number(&row, "smoothing")))
             .and_then(|ufm| ufm.global_minimum())
@@ -66,7 +66,7 @@ fn sizes_of_several_tags() {
         let tags = list::<usize>(&row["tags"]);
         let sets: Vec<_> = tags.iter().copied().zip(list::<u64>(&row["samples"])).collect();
         let classes = row["classes"].parse().unwrap();
-        let minimum = MultiLabelUfm::new(classes, &sets, decays(&row));
+        let minimum = MultiLabelUfm::new(classes, &sets, regularization(&row));
         let minimum = minimum.and_then(|ufm| ufm.global_minimum()).unwrap();
         let conditions: Vec<f64> = list(&row["conditions"]);
         for (index, size) in list::<f64>(&row["sizes"]).into_iter().enumerate() {

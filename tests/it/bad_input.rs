@@ -25,6 +25,13 @@ fn assert_names<T: std::fmt::Debug>(result: Result<T>, argument: &str) {
     assert!(error.contains(&format!("`{argument}`")), "{error:?} does not name `{argument}`");
 }
 
+/// The same, and what is asked for instead.
+fn assert_asks<T: std::fmt::Debug>(result: Result<T>, argument: &str, expected: &str) {
+    let error = result.expect_err(argument).to_string();
+    let (named, asked) = (error.contains(&format!("`{argument}`")), error.contains(expected));
+    assert!(named && asked, "{error:?} does not name `{argument}` and {expected}");
+}
+
 fn plain(weight_decays: &[f64], feature_decay: f64) -> Regularization {
     Regularization::new(weight_decays, feature_decay).unwrap()
 }
@@ -40,15 +47,15 @@ fn minimum(counts: &[u64], weight_decays: &[f64], bias: Bias) -> GlobalMinimum {
 
 #[test]
 fn class_counts() {
-    assert_names(ClassCounts::new(&[]), "counts");
+    assert_asks(ClassCounts::new(&[]), "counts", "is empty");
     assert_names(ClassCounts::new(&[3, 0, 2]), "counts");
-    assert_names(ClassCounts::new(&[1, (1 << 53) + 1]), "counts[1]");
-    assert_names(ClassCounts::new(&[1, 2, u64::MAX]), "counts[2]");
-    assert_names(ClassCounts::balanced(0, 3), "counts");
+    assert_asks(ClassCounts::new(&[1, (1 << 53) + 1]), "counts[1]", "at most 2⁵³");
+    assert_asks(ClassCounts::new(&[1, 2, u64::MAX]), "counts[2]", "at most 2⁵³");
+    assert_asks(ClassCounts::balanced(0, 3), "counts", "is empty");
     assert_names(ClassCounts::balanced(3, 0), "counts");
     assert_names(ClassCounts::balanced(usize::MAX, 1 << 53), "counts");
     assert_names(ClassCounts::balanced(1 << 12, 1 << 53), "counts");
-    assert_names(ClassCounts::from_runs([]), "counts");
+    assert_asks(ClassCounts::from_runs([]), "counts", "is empty");
     assert_names(ClassCounts::from_runs([(5, 0)]), "counts");
     assert_names(ClassCounts::from_runs([(1, usize::MAX), (1, usize::MAX)]), "counts");
     let counts = ClassCounts::new(&[1 << 53, 1]).unwrap();
@@ -57,7 +64,7 @@ fn class_counts() {
 }
 
 #[test]
-fn penalties() {
+fn regularizations() {
     assert_names(Regularization::new(&[], 1e-3), "weight_decays");
     for bad in NO_DECAYS {
         assert_names(Regularization::new(&[bad], 1e-3), "weight_decays[0]");
@@ -100,14 +107,14 @@ fn problems() {
 fn layers_of_a_minimum() {
     let minimum = minimum(&[30, 20], &[1e-3; 3], Bias::None);
     for layers in [0..=1, 0..=0, 4..=4, usize::MAX..=usize::MAX] {
-        assert_names(minimum.direction_singular_values(layers), "layers");
+        assert_asks(minimum.direction_singular_values(layers), "layers", "a first layer between");
     }
     #[expect(clippy::reversed_empty_ranges, reason = "the input that is tested")]
     for layers in [1..=4, 3..=2, 2..=0, 1..=usize::MAX] {
-        assert_names(minimum.direction_singular_values(layers), "layers");
+        assert_asks(minimum.direction_singular_values(layers), "layers", "a last layer between");
     }
     for layers in [0, 4, usize::MAX] {
-        assert_names(minimum.trailing_gram(layers), "layers");
+        assert_asks(minimum.trailing_gram(layers), "layers", "between 1 and the depth");
     }
     assert_eq!(minimum.class(2), None);
     assert_eq!(minimum.class(usize::MAX), None);

@@ -121,12 +121,12 @@ fn the_logistic_law_has_its_limits() {
 fn the_law_is_for_one_layer_with_equal_decays() {
     let counts = || ClassCounts::new(&[5, 3]).unwrap();
     let free = Regularization::new(&[1e-3], 1e-3).unwrap().with_bias(Bias::Unregularized).unwrap();
-    for decays in [
+    for regularization in [
         Regularization::new(&[1e-3, 1e-3], 1e-3).unwrap(),
         Regularization::new(&[1e-3], 2e-3).unwrap(),
         free,
     ] {
-        let minimum = Ufm::new(counts(), decays).unwrap().global_minimum().unwrap();
+        let minimum = Ufm::new(counts(), regularization).unwrap().global_minimum().unwrap();
         assert!(matches!(minimum.logistic_law(0, 0.1), Err(Error::NotAnswered { .. })));
     }
     let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();

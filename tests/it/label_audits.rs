@@ -18,16 +18,19 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::support::bases::random_basis;
+use crate::support::sent::sent;
 
-fn decays(bias: Bias) -> Regularization {
+fn regularization(bias: Bias) -> Regularization {
     Regularization::new(&[1e-2], 2e-2).unwrap().with_bias(bias).unwrap()
 }
 
 /// One of each kind of labels that are no classes.
 fn predictions() -> Vec<(&'static str, Box<dyn Prediction>)> {
     let labels = dmatrix![0.9, 0.1, 0.2, 0.0; 0.1, 0.8, 0.3, 0.5; 0.0, 0.1, 0.5, 0.5];
-    let soft = ConvexUfm::soft_labels(labels, &[3, 2, 4, 2], decays(Bias::Unregularized)).unwrap();
-    let tags = MultiLabelUfm::new(4, &[(1, 3), (2, 2), (3, 1)], decays(Bias::None)).unwrap();
+    let soft =
+        ConvexUfm::soft_labels(labels, &[3, 2, 4, 2], regularization(Bias::Unregularized)).unwrap();
+    let tags =
+        MultiLabelUfm::new(4, &[(1, 3), (2, 2), (3, 1)], regularization(Bias::None)).unwrap();
     let supports = [vec![0, 1], vec![2], vec![1, 2, 3], vec![0, 1, 2, 3]];
     let contexts = SparseLabels::new(4, &supports, &[3, 2, 4, 2]).unwrap();
     vec![
@@ -209,7 +212,7 @@ fn layers_of_contexts_are_multiplied() {
     }
 }
 
-/// Batches, and pieces merged in any order, have the numbers of the whole; the same pieces have the same bits.
+/// Batches, and pieces merged in any order, have the numbers of the whole.
 #[test]
 fn pieces_of_labels_add_up() {
     for (name, prediction) in predictions() {
@@ -234,7 +237,6 @@ fn pieces_of_labels_add_up() {
             sums.audit().unwrap()
         };
         let whole = network.audit(&*prediction);
-        assert_eq!(merged([0, 1, 2, 3]), merged([0, 1, 2, 3]));
         for order in [[0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]] {
             let found = merged(order);
             let numbers = |audit: &SoftLabelAudit| {
@@ -267,7 +269,6 @@ fn pieces_of_labels_add_up() {
         let statistics = ClassStatistics::new(&other.data()).unwrap();
         let mut other = SoftLabelSums::new(statistics, network.head.clone(), &*prediction).unwrap();
         assert_eq!(other.merge(&pieces[0]), Err(Error::DifferentFirstPass), "{name}");
-        assert_eq!(other.part(), other.clone().part());
     }
 }
 
@@ -289,7 +290,7 @@ fn what_is_no_class_names_the_function_for_it() {
         assert!(reason(found).contains("`audit_soft_labels`"), "{name}");
     }
     let targets = dmatrix![1.0, -2.0, 0.5, 3.0; 0.3, 1.0, -1.0, 0.2];
-    let regression = Ufm::from_target(targets.clone(), decays(Bias::None)).unwrap();
+    let regression = Ufm::from_target(targets.clone(), regularization(Bias::None)).unwrap();
     let regression = regression.global_minimum().unwrap();
     let data = Features::from_sample_columns(&targets).unwrap();
     let data = data.with_labels(&[0, 0, 1, 1], 2).unwrap();
@@ -298,7 +299,8 @@ fn what_is_no_class_names_the_function_for_it() {
     assert!(reason(found).contains("`audit_regression`"));
     let found = audit_soft_labels(&data, &head, &regression).unwrap_err();
     assert!(reason(found).contains("`audit_regression`"));
-    let classes = Ufm::new(ClassCounts::balanced(2, 2).unwrap(), decays(Bias::None)).unwrap();
+    let classes =
+        Ufm::new(ClassCounts::balanced(2, 2).unwrap(), regularization(Bias::None)).unwrap();
     let classes = classes.global_minimum().unwrap();
     let found = audit_soft_labels(&data, &head, &classes).unwrap_err();
     assert!(reason(found).contains("`audit`"));
@@ -316,7 +318,6 @@ fn what_is_no_class_names_the_function_for_it() {
     }
 }
 
-#[cfg(feature = "serde")]
 #[test]
 fn parts_of_labels_can_be_sent() {
     for (name, prediction) in predictions() {
@@ -326,11 +327,14 @@ fn parts_of_labels_can_be_sent() {
             SoftLabelSums::<f64>::new(statistics, network.head.clone(), &*prediction).unwrap();
         let mut worker = whole.clone();
         worker.accumulate(&network.data()).unwrap();
-        let text = serde_json::to_string(&worker.part()).unwrap();
-        whole.merge_part(&serde_json::from_str(&text).unwrap()).unwrap();
-        assert_eq!(whole.audit().unwrap(), network.audit(&*prediction), "{name}");
-        let written = serde_json::to_value(whole.audit().unwrap()).unwrap();
-        assert_eq!(written["nc3"].as_f64(), whole.audit().unwrap().nc3);
-        assert_eq!(written["prediction"]["loss"].as_f64(), Some(prediction.loss()));
+        whole.merge_part(&sent(worker.part())).unwrap();
+        let whole = whole.audit().unwrap();
+        assert_eq!(whole, network.audit(&*prediction), "{name}");
+        #[cfg(feature = "serde")]
+        {
+            let written = serde_json::to_value(&whole).unwrap();
+            assert_eq!(written["nc3"].as_f64(), whole.nc3);
+            assert_eq!(written["prediction"]["loss"].as_f64(), Some(prediction.loss()));
+        }
     }
 }

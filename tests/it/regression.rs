@@ -216,10 +216,11 @@ fn pieces_add_up() {
         (&[1e6], Bias::None, vec![normal(3, 5, 7)]),
         (&[1e-2], Bias::None, vec![DMatrix::zeros(3, 5)]),
     ] {
-        let penalties = Regularization::new(decays, 2e-3).unwrap().with_bias(bias).unwrap();
+        let regularization = Regularization::new(decays, 2e-3).unwrap().with_bias(bias).unwrap();
         let bias = (bias != Bias::None).then(|| DVector::from_vec(vec![0.3, -0.2, 0.5]));
         let head = LinearHead::new(layers, bias).unwrap();
-        let whole = audit_regression(&columns(&features), &targets(), &head, &penalties).unwrap();
+        let whole =
+            audit_regression(&columns(&features), &targets(), &head, &regularization).unwrap();
         let piece = |range: &std::ops::Range<usize>| {
             [&features, &targets()].map(|all| all.columns_range(range.clone()).into_owned())
         };
@@ -236,7 +237,8 @@ fn pieces_add_up() {
             all
         };
         let audit = |first: [usize; 4], second: [usize; 4]| {
-            let empty = RegressionSums::new(&statistics(first), head.clone(), &penalties).unwrap();
+            let empty =
+                RegressionSums::new(&statistics(first), head.clone(), &regularization).unwrap();
             let mut sums = empty.clone();
             for index in second {
                 let error = sums.audit().unwrap_err().to_string();
@@ -248,7 +250,6 @@ fn pieces_add_up() {
             }
             sums.audit().unwrap()
         };
-        assert_eq!(audit([0, 1, 2, 3], [3, 0, 2, 1]), audit([0, 1, 2, 3], [3, 0, 2, 1]));
         for (first, second) in [([0, 1, 2, 3], [0, 1, 2, 3]), ([3, 1, 2, 0], [2, 0, 3, 1])] {
             same(&audit(first, second), &whole);
         }
@@ -256,18 +257,18 @@ fn pieces_add_up() {
         let sums = |statistics: &RegressionStatistics, head: &LinearHead, decays| {
             RegressionSums::new(statistics, head.clone(), decays).unwrap()
         };
-        let own = sums(&statistics([0, 1, 2, 3]), &head, &penalties);
+        let own = sums(&statistics([0, 1, 2, 3]), &head, &regularization);
         let other = LinearHead::new(vec![normal(3, 5, 9); 1], head.bias().cloned()).unwrap();
         let other = if head.depth() == 1 { other } else { head.clone() };
         let decays: Vec<f64> = decays.iter().map(|decay| 2.0 * decay).collect();
         let changed = Regularization::new(&decays, 2e-3).unwrap();
-        let changed = changed.with_bias(penalties.bias()).unwrap();
+        let changed = changed.with_bias(regularization.bias()).unwrap();
         let mut strangers = vec![
-            sums(&statistics([3, 1, 2, 0]), &head, &penalties),
+            sums(&statistics([3, 1, 2, 0]), &head, &regularization),
             sums(&statistics([0, 1, 2, 3]), &head, &changed),
         ];
         if other != head {
-            strangers.push(sums(&statistics([0, 1, 2, 3]), &other, &penalties));
+            strangers.push(sums(&statistics([0, 1, 2, 3]), &other, &regularization));
         }
         for stranger in strangers {
             assert_eq!(own.clone().merge(&stranger), Err(Error::DifferentFirstPass));
@@ -332,16 +333,16 @@ fn batches_that_do_not_fit_are_refused() {
         assert!(statistics.accumulate(&columns(features), targets).is_err());
     }
     assert_eq!(statistics, RegressionStatistics::empty(4, 3).unwrap());
-    let penalties = Regularization::new(&[1e-2], 1e-2).unwrap();
+    let regularization = Regularization::new(&[1e-2], 1e-2).unwrap();
     let head = LinearHead::new(vec![normal(3, 4, 1)], None).unwrap();
-    let empty = RegressionSums::new(&statistics, head.clone(), &penalties);
+    let empty = RegressionSums::new(&statistics, head.clone(), &regularization);
     assert!(matches!(empty, Err(Error::Empty { .. })), "{empty:?}");
     statistics.accumulate(&columns(&features), &targets).unwrap();
     assert!(statistics.merge(&RegressionStatistics::empty(4, 2).unwrap()).is_err());
     assert!(statistics.merge(&RegressionStatistics::empty(5, 3).unwrap()).is_err());
     let wide = LinearHead::new(vec![normal(3, 5, 1)], None).unwrap();
-    assert!(RegressionSums::new(&statistics, wide, &penalties).is_err());
-    let mut sums = RegressionSums::new(&statistics, head, &penalties).unwrap();
+    assert!(RegressionSums::new(&statistics, wide, &regularization).is_err());
+    let mut sums = RegressionSums::new(&statistics, head, &regularization).unwrap();
     let before = sums.part();
     assert!(sums.accumulate(&columns(&features), &bad).is_err());
     assert!(sums.accumulate(&columns(&normal(4, 13, 2)), &targets).is_err());

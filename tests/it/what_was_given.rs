@@ -18,32 +18,32 @@ fn counts() -> ClassCounts {
     ClassCounts::new(&[6, 4, 4]).unwrap()
 }
 
-fn decays(depth: usize) -> Regularization {
+fn regularization(depth: usize) -> Regularization {
     Regularization::new(&vec![2e-3; depth], 3e-3).unwrap()
 }
 
 #[test]
 fn problems_say_what_they_were_made_of() {
-    let ufm = ConvexUfm::cross_entropy(counts(), decays(1)).unwrap();
+    let ufm = ConvexUfm::cross_entropy(counts(), regularization(1)).unwrap();
     assert_eq!((ufm.label_smoothing(), ufm.logit_offsets()), (0.0, None));
     let ufm = ufm.with_label_smoothing(0.2).unwrap();
     let ufm = ufm.with_logit_offsets(&[0.5, 0.0, -1.0]).unwrap().with_widths(&[7]).unwrap();
     assert_eq!((ufm.label_smoothing(), ufm.widths()), (0.2, Some(&[7][..])));
     assert_eq!(ufm.logit_offsets(), Some(&[0.5, 0.0, -1.0][..]));
     assert_eq!((ufm.loss_function(), ufm.counts()), (LossFunction::CrossEntropy, &counts()));
-    let squared = ConvexUfm::squared_error(counts(), decays(1)).unwrap();
+    let squared = ConvexUfm::squared_error(counts(), regularization(1)).unwrap();
     assert_eq!(squared.loss_function(), LossFunction::SquaredError);
 
-    let ufm = CrossEntropyUfm::new(3, 5, decays(2)).unwrap();
+    let ufm = CrossEntropyUfm::new(3, 5, regularization(2)).unwrap();
     assert_eq!((ufm.label_smoothing(), ufm.loss_mean()), (0.0, LossMean::Samples));
     let ufm = ufm.with_label_smoothing(0.2).unwrap().with_loss_mean(LossMean::TwiceSamples);
     assert_eq!((ufm.label_smoothing(), ufm.loss_mean()), (0.2, LossMean::TwiceSamples));
     assert_eq!(ufm.simplex_potential().label_smoothing(), 0.2);
 
-    let problem = LowRankProblem::cross_entropy(counts(), decays(2)).unwrap();
+    let problem = LowRankProblem::cross_entropy(counts(), regularization(2)).unwrap();
     assert_eq!(problem.label_smoothing(), 0.0);
     assert_eq!(problem.with_label_smoothing(0.2).unwrap().label_smoothing(), 0.2);
-    let ufm = NonnegativeUfm::new(counts(), decays(1)).unwrap();
+    let ufm = NonnegativeUfm::new(counts(), regularization(1)).unwrap();
     assert_eq!(ufm.label_smoothing(), 0.0);
     assert_eq!(ufm.with_label_smoothing(0.2).unwrap().label_smoothing(), 0.2);
     let model = UnitFeatures::spherical_cross_entropy(counts(), 0.3).unwrap();
@@ -80,7 +80,7 @@ fn predictions_keep_counts_widths_and_depth() {
     let search = Search::default().with_starts(2);
     for widths in [None, Some(&[9, 8][..])] {
         let one = widths.map(|widths| &widths[..1]);
-        let objective = |loss, depth| TrainingObjective::penalized(loss, decays(depth));
+        let objective = |loss, depth| TrainingObjective::penalized(loss, regularization(depth));
         let (entropy, squared) = (LossFunction::CrossEntropy, LossFunction::SquaredError);
         let balanced = ClassCounts::balanced(3, 4).unwrap();
         for (name, objective, counts, widths) in [
@@ -95,8 +95,8 @@ fn predictions_keep_counts_widths_and_depth() {
             assert_eq!(model.prediction().counts(), Some(&counts), "{name}");
             assert_eq!(model.prediction().training_objective(), objective, "{name}");
         }
-        let mut ufm = NonnegativeUfm::new(counts(), decays(1)).unwrap();
-        let mut labels = MultiLabelUfm::new(5, &[(1, 3), (2, 4)], decays(1)).unwrap();
+        let mut ufm = NonnegativeUfm::new(counts(), regularization(1)).unwrap();
+        let mut labels = MultiLabelUfm::new(5, &[(1, 3), (2, 4)], regularization(1)).unwrap();
         if let Some(one) = one {
             ufm = ufm.with_widths(one).unwrap();
             labels = labels.with_widths(one).unwrap();
@@ -107,7 +107,7 @@ fn predictions_keep_counts_widths_and_depth() {
         assert_eq!(minimum.living_classes(), 3);
         check("multi-label", &labels.global_minimum().unwrap(), one);
     }
-    let free = decays(2).with_bias(Bias::Unregularized).unwrap();
+    let free = regularization(2).with_bias(Bias::Unregularized).unwrap();
     let minimum = Ufm::new(counts(), free).unwrap().global_minimum().unwrap();
     let bias = minimum.bias().unwrap();
     for (class, &entry) in bias.iter().enumerate() {
@@ -119,7 +119,8 @@ fn predictions_keep_counts_widths_and_depth() {
 /// The convex program of balanced classes has the landscape's minimum.
 #[test]
 fn one_layer_is_a_convex_program() {
-    let ufm = CrossEntropyUfm::new(4, 5, decays(1)).unwrap().with_label_smoothing(0.1).unwrap();
+    let ufm =
+        CrossEntropyUfm::new(4, 5, regularization(1)).unwrap().with_label_smoothing(0.1).unwrap();
     let landscape = ufm.landscape().unwrap();
     for mean in [LossMean::Samples, LossMean::TwiceSamples] {
         let ufm = ufm.clone().with_loss_mean(mean);
@@ -146,7 +147,7 @@ fn one_layer_is_a_convex_program() {
 /// The eigenvalues of the Hessian by which it is called well conditioned, and the largest stable step.
 #[test]
 fn condition_numbers_are_quotients_of_eigenvalues() {
-    let curvature = Ufm::new(counts(), decays(2)).unwrap().global_minimum().unwrap();
+    let curvature = Ufm::new(counts(), regularization(2)).unwrap().global_minimum().unwrap();
     let curvature = curvature.curvature().unwrap();
     let positive = curvature.eigenvalues().iter().map(|eigenvalue| eigenvalue.value);
     let positive = positive.filter(|&value| value > 0.0);
@@ -161,7 +162,7 @@ fn condition_numbers_are_quotients_of_eigenvalues() {
 #[test]
 fn norms_of_a_size_are_those_of_its_classes() {
     for depth in [1, 3] {
-        let minimum = Ufm::new(counts(), decays(depth)).unwrap().global_minimum().unwrap();
+        let minimum = Ufm::new(counts(), regularization(depth)).unwrap().global_minimum().unwrap();
         for (run, class) in minimum.class_runs().unwrap() {
             let (w, h) = minimum.norms_of_size(run.size as f64).unwrap();
             let expected =
@@ -170,7 +171,8 @@ fn norms_of_a_size_are_those_of_its_classes() {
             assert!((h / expected.1 - 1.0).abs() < 1e-13, "{h} {expected:?}");
         }
     }
-    let convex = ConvexUfm::cross_entropy(counts(), decays(1)).unwrap().global_minimum().unwrap();
+    let convex =
+        ConvexUfm::cross_entropy(counts(), regularization(1)).unwrap().global_minimum().unwrap();
     assert!((1..30).contains(&convex.steps()), "{}", convex.steps());
 }
 
@@ -184,7 +186,7 @@ fn options_are_kept() {
         .with_largest_rank(2);
     assert_eq!((nc1.center, nc1.divide_by_classes), (Center::Classes, false));
     assert_eq!((nc1.rank_cutoff, nc1.largest_rank), (1e-3, Some(2)));
-    let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, decays(1));
+    let objective = TrainingObjective::penalized(LossFunction::CrossEntropy, regularization(1));
     let options = AuditOptions::default()
         .with_objective(objective.clone())
         .with_all_metrics(true)

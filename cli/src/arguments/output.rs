@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Phase,
     /// Norms of the classes over the imbalance
     Collapse,
-    /// The function g(x; b) whose minimum decides the size of a direction
+    /// The function g(x; β) whose minimum decides the size of a direction
     Potential,
     /// All of it in one HTML page
     Report,

@@ -12,7 +12,7 @@ const POINTS: u32 = 480;
 /// Curves of steep slopes end here: g is 1 at x = 0, and lower where a direction survives.
 const HIGHEST: f64 = 1.6;
 
-/// g(x; b) = 1/(x^M + 1) + b x for these slopes, each with a name, with its stationary points.
+/// g(x; β) = 1/(x^M + 1) + β x for these slopes, each with a name, with its stationary points.
 pub(crate) fn potential(depth: u32, slopes: &[(String, f64)], ink: Ink) -> Result<Picture, Error> {
     let potential = Potential::<f64>::new(depth)?;
     let largest = slopes.iter().filter_map(|(_, slope)| {
@@ -46,10 +46,10 @@ pub(crate) fn potential(depth: u32, slopes: &[(String, f64)], ink: Ink) -> Resul
     plots.push(marks.with_size(3.5).with_legend("global minimum").into());
     let (threshold, fold) = (potential.slope_threshold(), potential.fold());
     let description = format!(
-        "g(x; b) = 1/(x^M + 1) + b x for M = {depth}; a direction collapses for slopes b above {threshold:.4}, and \
+        "g(x; β) = 1/(x^M + 1) + β x for M = {depth}; a direction collapses for slopes β above {threshold:.4}, and \
          stationary points exist up to the fold {fold:.4}."
     );
-    let title = format!("g(x; b), M = {depth}: threshold b = {threshold:.4}, fold b = {fold:.4}");
-    let picture = Picture::new(title, description, plots, ["x", "g(x; b)"], ink);
+    let title = format!("g(x; β), M = {depth}: threshold β = {threshold:.4}, fold β = {fold:.4}");
+    let picture = Picture::new(title, description, plots, ["x", "g(x; β)"], ink);
     Ok(picture.with_layout(|layout| layout.with_y_axis_min(0.0).with_y_axis_max(HIGHEST)))
 }

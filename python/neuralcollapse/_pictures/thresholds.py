@@ -14,7 +14,7 @@ from .canvas import CURVE_POINTS, MEASURED, MUTED, Panel, from_zero, hollow_mark
 #: Curves of one picture of thresholds, and directions whose potential is drawn.
 _MOST_CURVES, _MOST_DIRECTIONS = 6, 3
 
-#: g(x; b) is 1 at x = 0, and lower where a direction survives; curves of steep slopes end here.
+#: g(x; β) is 1 at x = 0, and lower where a direction survives; curves of steep slopes end here.
 _HIGHEST_POTENTIAL = 1.6
 
 #: Structures that have a color of their own.
@@ -137,13 +137,13 @@ def _minority(model: Ufm) -> Panel | None:
 
 
 def _potential(model: Ufm) -> Panel | None:
-    """g(x; b) at the slopes of the directions, at the threshold and at the fold, with its stationary points."""
+    """g(x; β) at the slopes of the directions, at the threshold and at the fold, with its stationary points."""
     directions = model.directions
     if not directions:
         return None
     potential = Potential(model.depth)
     slopes = [
-        (f"b = {row['slope']:.4g} (σ² = {row['target_squared']:.4g})", row["slope"])
+        (f"β = {row['slope']:.4g} (σ² = {row['target_squared']:.4g})", row["slope"])
         for row in directions[:_MOST_DIRECTIONS]
     ]
     slopes.append(("threshold", potential.slope_threshold))
@@ -168,9 +168,9 @@ def _potential(model: Ufm) -> Panel | None:
         if marks:
             axes.plot(*np.array(marks).T, "D", **hollow_marks(0, label="stationary"))
         axes.plot(*np.array(minima).T, ".", color=MEASURED, markersize=9, label="global minimum")
-        fold = f", fold b = {potential.fold:.4g}" if model.depth > 1 else ""
-        axes.set_title(f"g(x; b), M = {model.depth}\n(threshold b = {potential.slope_threshold:.4g}{fold})")
-        axes.set(xlabel="x", ylabel="g(x; b)", ylim=(0, _HIGHEST_POTENTIAL))
+        fold = f", fold β = {potential.fold:.4g}" if model.depth > 1 else ""
+        axes.set_title(f"g(x; β), M = {model.depth}\n(threshold β = {potential.slope_threshold:.4g}{fold})")
+        axes.set(xlabel="x", ylabel="g(x; β)", ylim=(0, _HIGHEST_POTENTIAL))
         axes.legend(fontsize=8)
 
     return draw

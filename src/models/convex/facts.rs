@@ -238,7 +238,7 @@ mod tests {
     use crate::problem::counts::ClassCounts;
     use crate::problem::regularization::Regularization;
 
-    fn penalties(decays: [f64; 2], bias: Bias) -> Regularization {
+    fn regularization(decays: [f64; 2], bias: Bias) -> Regularization {
         Regularization::new(&[decays[0]], decays[1]).unwrap().with_bias(bias).unwrap()
     }
 
@@ -249,7 +249,8 @@ mod tests {
     /// ω²n is 4 twice, by other sizes and weights, so that it is the largest eigenvalue of C diag(4, 4, 1) C.
     #[test]
     fn kinds_of_one_level_count_as_one() {
-        let ufm = ConvexUfm::cross_entropy(counts(&[4, 1, 1]), penalties([1e-3; 2], Bias::None));
+        let ufm =
+            ConvexUfm::cross_entropy(counts(&[4, 1, 1]), regularization([1e-3; 2], Bias::None));
         let ufm = ufm.unwrap().with_class_weights(&[1.0, 2.0, 1.0]).unwrap();
         assert_eq!(levels(ufm.kinds().unwrap().kinds()), [(4.0, 2.0), (1.0, 1.0)]);
         assert!((ufm.critical_decay_product().unwrap() - 4.0 / 36.0).abs() < 1e-16);
@@ -269,8 +270,10 @@ mod tests {
             ([9, 4, 4, 30, 30, 30], [1.0, 0.5, 0.5, 1.5, 1.5, 1.5]),
             ([50, 4, 4, 4, 2, 2], [0.5, 1.0, 1.0, 1.0, 3.0, 3.0]),
         ] {
-            let ufm =
-                ConvexUfm::cross_entropy(counts(&sizes), penalties([1e-3; 2], Bias::Unregularized));
+            let ufm = ConvexUfm::cross_entropy(
+                counts(&sizes),
+                regularization([1e-3; 2], Bias::Unregularized),
+            );
             let ufm = ufm.unwrap().with_class_weights(&weights).unwrap();
             let masses = [0, 1, 2, 3, 4, 5].map(|k| weights[k] * sizes[k] as f64);
             let total: f64 = masses.iter().sum();
@@ -290,8 +293,9 @@ mod tests {
     fn pytorch_merges_siblings_where_the_closed_form_says() {
         let (sizes, weights) = ([30, 30, 9, 9, 2, 2], [1.0, 1.0, 0.5, 0.5, 1.0, 1.0]);
         for smoothing in [0.0, 0.2] {
-            let penalties = penalties([0.02, 0.03], Bias::Unregularized);
-            let ufm = ConvexUfm::pytorch(counts(&sizes), &weights, smoothing, penalties).unwrap();
+            let regularization = regularization([0.02, 0.03], Bias::Unregularized);
+            let ufm =
+                ConvexUfm::pytorch(counts(&sizes), &weights, smoothing, regularization).unwrap();
             let minimum = ufm.global_minimum().unwrap();
             let (outputs, bias) = (minimum.outputs(), minimum.bias().unwrap());
             let mut are_positive = [false; 3];
@@ -313,7 +317,7 @@ mod tests {
 
     #[test]
     fn facts_that_are_not_there_say_why() {
-        let tiny = penalties([1e-200; 2], Bias::None);
+        let tiny = regularization([1e-200; 2], Bias::None);
         let ufm = ConvexUfm::cross_entropy(counts(&[3, 2]), tiny.clone()).unwrap();
         let Err(Error::Unrepresentable { quantity, log10 }) = ufm.merging_count(0.5) else {
             panic!("it is (5/0.5)² 10⁻⁴⁰⁰")
@@ -326,9 +330,11 @@ mod tests {
         assert_eq!(soft.critical_decay_product(), Err(refused));
         assert_eq!(soft.probability_gap(0), None);
         for bias in [Bias::None, Bias::Unregularized, Bias::Regularized(0.1)] {
-            let squared = ConvexUfm::squared_error(counts(&[3, 2]), penalties([0.1; 2], bias));
-            assert!(squared.unwrap().critical_decay_product().is_err());
-            let ufm = ConvexUfm::cross_entropy(counts(&[3, 2]), penalties([0.1; 2], bias)).unwrap();
+            let squared = ConvexUfm::squared_error(counts(&[3, 2]), regularization([0.1; 2], bias));
+            let refused = squared.unwrap().critical_decay_product().unwrap_err().to_string();
+            assert!(refused.contains("total collapse of the squared loss"), "{refused}");
+            let ufm =
+                ConvexUfm::cross_entropy(counts(&[3, 2]), regularization([0.1; 2], bias)).unwrap();
             let is_penalized = matches!(bias, Bias::Regularized(_));
             assert_eq!(ufm.critical_decay_product().is_err(), is_penalized);
             let offset = ufm.with_logit_offsets(&[0.0, 1.0]).unwrap();

@@ -35,7 +35,7 @@ fn decay() -> impl Strategy<Value = f64> {
     (-4.0..-2.0).prop_map(|exponent| 10_f64.powf(exponent))
 }
 
-fn decays(
+fn regularization(
     depths: RangeInclusive<usize>,
     bias: impl Strategy<Value = Bias>,
 ) -> impl Strategy<Value = Regularization> {
@@ -71,8 +71,8 @@ fn smoothing() -> impl Strategy<Value = f64> {
 pub fn squared() -> impl Strategy<Value = Ufm> {
     let penalized = (0.05..2.0).prop_map(Bias::Regularized);
     let classes = prop_oneof![
-        (counts().boxed(), decays(1..=3, free_bias()).boxed()),
-        (balanced().boxed(), decays(1..=3, penalized).boxed()),
+        (counts().boxed(), regularization(1..=3, free_bias()).boxed()),
+        (balanced().boxed(), regularization(1..=3, penalized).boxed()),
     ];
     let problem = classes.prop_flat_map(|(counts, regularization)| {
         let widths = widths(regularization.depth(), 1..=8);
@@ -94,14 +94,14 @@ pub fn target() -> impl Strategy<Value = (DMatrix<f64>, Ufm)> {
         vec(-1.0..1.0, rows * columns)
             .prop_map(move |entries| DMatrix::from_vec(rows, columns, entries))
     });
-    (target, decays(1..=3, free_bias())).prop_map(|(target, regularization)| {
+    (target, regularization(1..=3, free_bias())).prop_map(|(target, regularization)| {
         (target.clone(), Ufm::from_target(target, regularization).unwrap())
     })
 }
 
 pub fn cross_entropy() -> impl Strategy<Value = CrossEntropyUfm> {
     let mean = prop_oneof![Just(LossMean::Samples), Just(LossMean::TwiceSamples)];
-    let problem = (balanced(), decays(1..=3, any_bias()), smoothing(), mean);
+    let problem = (balanced(), regularization(1..=3, any_bias()), smoothing(), mean);
     let wide = problem.prop_flat_map(|(counts, regularization, smoothing, mean)| {
         let (classes, layers) = (counts.classes(), regularization.depth());
         let widths = widths(layers, classes - 1..=classes + 2);
@@ -124,7 +124,7 @@ pub fn convex() -> impl Strategy<Value = ConvexUfm> {
         let classes = counts.classes();
         (
             Just(counts),
-            decays(1..=1, any_bias()),
+            regularization(1..=1, any_bias()),
             option::of(numbers(classes, 0.5..2.5)),
             smoothing(),
             option::of(numbers(classes, -1.0..1.0)),
@@ -153,7 +153,7 @@ pub fn soft_labels() -> impl Strategy<Value = ConvexUfm> {
     (2..=5_usize, 1..=6_usize).prop_flat_map(|(classes, labels)| {
         let entries = numbers(classes * labels, 0.01..1.0);
         let weights = option::of(numbers(labels, 0.5..2.5));
-        (entries, vec(1..=9_u64, labels), decays(1..=1, any_bias()), weights).prop_map(
+        (entries, vec(1..=9_u64, labels), regularization(1..=1, any_bias()), weights).prop_map(
             move |(entries, samples, regularization, weights)| {
                 let mut probabilities = DMatrix::from_vec(classes, labels, entries);
                 probabilities.column_iter_mut().for_each(|mut column| column /= column.sum());
@@ -166,8 +166,8 @@ pub fn soft_labels() -> impl Strategy<Value = ConvexUfm> {
 
 pub fn nonnegative() -> impl Strategy<Value = NonnegativeUfm> {
     let classes = prop_oneof![
-        (counts().boxed(), decays(1..=1, Just(Bias::None)).boxed()),
-        (balanced().boxed(), decays(1..=1, any_bias()).boxed()),
+        (counts().boxed(), regularization(1..=1, Just(Bias::None)).boxed()),
+        (balanced().boxed(), regularization(1..=1, any_bias()).boxed()),
     ];
     let problem = classes.prop_flat_map(|(counts, regularization)| {
         let classes = counts.classes();
@@ -206,7 +206,7 @@ pub fn seli() -> impl Strategy<Value = Seli> {
 
 /// Any number of layers and any widths.
 pub fn searched() -> impl Strategy<Value = LowRankProblem> {
-    let problem = (counts(), decays(1..=3, any_bias()), smoothing(), any::<bool>());
+    let problem = (counts(), regularization(1..=3, any_bias()), smoothing(), any::<bool>());
     let problem = problem.prop_flat_map(|(counts, regularization, smoothing, is_squared)| {
         let weights = option::of(numbers(counts.classes(), 0.5..2.5));
         let widths = widths(regularization.depth(), 1..=6);
@@ -256,7 +256,7 @@ pub fn contrastive() -> impl Strategy<Value = UnitFeatures> {
 pub fn multi_label() -> impl Strategy<Value = MultiLabelUfm> {
     (2..=5_usize).prop_flat_map(|classes| {
         let tags = subsequence((1..=classes).collect::<Vec<_>>(), 1..=classes);
-        (tags, vec(1..=6_u64, classes), decays(1..=1, any_bias())).prop_map(
+        (tags, vec(1..=6_u64, classes), regularization(1..=1, any_bias())).prop_map(
             move |(tags, samples, regularization)| {
                 let sets: Vec<_> = tags.into_iter().zip(samples).collect();
                 MultiLabelUfm::new(classes, &sets, regularization).unwrap()

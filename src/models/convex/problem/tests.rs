@@ -4,7 +4,7 @@ use nalgebra::dmatrix;
 
 use super::*;
 
-fn penalties() -> Regularization {
+fn regularization() -> Regularization {
     Regularization::new(&[0.02], 0.05).unwrap()
 }
 
@@ -16,11 +16,11 @@ fn counts() -> ClassCounts {
 #[test]
 fn labels_are_made_to_sum_to_one() {
     let labels = dmatrix![0.25, 1.0 - 9e-10; 0.75 + 9e-10, 0.0; 0.0, 0.0];
-    let ufm = ConvexUfm::soft_labels(labels, &[5, 3], penalties()).unwrap();
+    let ufm = ConvexUfm::soft_labels(labels, &[5, 3], regularization()).unwrap();
     let Labels::Soft { labels, .. } = ufm.labels() else { panic!("{ufm:?}") };
     assert!(labels.column_iter().all(|label| (label.sum() - 1.0).abs() < 1e-15), "{labels}");
     let refused = |labels: DMatrix<f64>| {
-        ConvexUfm::soft_labels(labels, &[5, 3], penalties()).unwrap_err().to_string()
+        ConvexUfm::soft_labels(labels, &[5, 3], regularization()).unwrap_err().to_string()
     };
     let far = dmatrix![1.0, 0.5; 0.0, 0.5 + 2e-9; 0.0, 0.0];
     assert!(refused(far).starts_with("`labels[1]` is 1.000000002"));
@@ -31,9 +31,9 @@ fn labels_are_made_to_sum_to_one() {
 /// What was given can be asked for, and beside soft labels or PyTorch's there are no other weights.
 #[test]
 fn problems_keep_what_they_were_given() {
-    let classes = ConvexUfm::cross_entropy(counts(), penalties()).unwrap();
+    let classes = ConvexUfm::cross_entropy(counts(), regularization()).unwrap();
     assert_eq!((classes.class_weights(), classes.label_smoothing()), (None, 0.0));
-    assert_eq!((classes.weight_decay(), classes.regularization()), (0.02, &penalties()));
+    assert_eq!((classes.weight_decay(), classes.regularization()), (0.02, &regularization()));
     assert!((classes.price() - 1e-3_f64.sqrt()).abs() < 1e-17);
     let weighted = classes.with_class_weights(&[1.0, 2.0, 3.0]).unwrap();
     let weighted = weighted.with_label_smoothing(0.25).unwrap();
@@ -43,10 +43,11 @@ fn problems_keep_what_they_were_given() {
     assert_eq!(weighted.logit_offsets(), Some(&[0.5, -1.0, 0.0][..]));
     assert_eq!((weighted.kinds().unwrap().kinds().len(), weighted.counts()), (3, &counts()));
 
-    let torch = ConvexUfm::pytorch(counts(), &[1.0, 2.0, 3.0], 0.5, penalties()).unwrap();
+    let torch = ConvexUfm::pytorch(counts(), &[1.0, 2.0, 3.0], 0.5, regularization()).unwrap();
     assert_eq!(torch.class_weights(), Some(&[1.0, 2.0, 3.0][..]));
     assert_eq!((torch.label_smoothing(), torch.classes()), (0.5, 3));
-    let soft = ConvexUfm::soft_labels(DMatrix::identity(4, 3), &[5, 3, 3], penalties()).unwrap();
+    let soft =
+        ConvexUfm::soft_labels(DMatrix::identity(4, 3), &[5, 3, 3], regularization()).unwrap();
     assert_eq!((soft.class_weights(), soft.label_smoothing(), soft.classes()), (None, 0.0, 4));
     assert!(soft.kinds().is_none());
     let problem = "class weights or smoothing beside labels that have them already";
