@@ -167,12 +167,12 @@ pub fn audit_product<T: Scalar>(
     prediction: &dyn Prediction,
 ) -> Result<Audit> {
     let options = AuditOptions::for_prediction(prediction)?;
-    // Penalties of several layers are not those of their product.
-    let options = match prediction.depth() {
-        0 | 1 => options,
-        _ => AuditOptions { objective: None, ..options },
+    let measured = match prediction.depth() {
+        0 | 1 => measure_with(data, &head.to_one_layer()?, &options, &()),
+        // Penalties of several layers are not those of their product.
+        _ => measure_with(data, head, &AuditOptions { objective: None, ..options }, &()),
     };
-    measure_with(data, &head.to_one_layer()?, &options, &())?.compare_product(prediction)
+    measured?.compare_product(prediction)
 }
 
 /// Audits a network without any prediction, for a `reason`: NC1, NC4, and distances to the frames that need none.

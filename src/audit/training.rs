@@ -301,10 +301,10 @@ mod tests {
             assert_eq!(verdict.kind, Arrival::LocalMinimum, "{}", verdict.text);
             assert!(verdict.text.contains(words), "{}", verdict.text);
         }
-        // Without a gradient a proved minimum can be told by the loss, and nothing else can.
+        // Without a penalty to compare the gradient with, a proved minimum can be told by the loss, and nothing else can.
         for (loss, verdict, kind, words) in [
             (1.0 + 1e-7, &proved, Arrival::GlobalMinimum, "at the global minimum"),
-            (1.0 + 1e-7, &known, Arrival::Unknown, "no gradient"),
+            (1.0 + 1e-7, &known, Arrival::Unknown, "no penalty"),
             (1.2, &proved, Arrival::Unknown, "20 % above the predicted one"),
             (0.9, &proved, Arrival::Unknown, "below a proved minimum"),
         ] {
