@@ -63,14 +63,17 @@ impl LossNames {
 
 #[cfg(test)]
 mod tests {
-    use neural_collapse::prediction::Source;
+    use neural_collapse::{ClassCounts, Prediction, Regularization, Ufm};
 
     use super::*;
 
     /// Every verdict has words of its own, and f* stands for a proved minimum alone.
     #[test]
     fn each_verdict_has_its_name() {
-        let source = || Source::new("a theorem", "a paper");
+        let (counts, decays) = (ClassCounts::new(&[2, 1]), Regularization::uniform(1, 0.1, 0.1));
+        let minimum = Ufm::new(counts.unwrap(), decays.unwrap()).unwrap().global_minimum().unwrap();
+        let Verdict::Proved(source) = minimum.verdict() else { panic!("{:?}", minimum.verdict()) };
+        let source = || source.clone();
         let verdicts = [
             Verdict::Proved(source()),
             Verdict::ProvedWithinGap { lower_bound: 1.0, source: source() },
