@@ -55,8 +55,8 @@ DECAYS = {"weight_decay": 1e-3, "feature_decay": 1e-3}
             lambda: nc.audit([[1.0], [2.0]], [0, 1], [[1.0], [0.0]], None, nc.predict([2, 2], **DECAYS)),
             "MismatchError",
             None,
-            None,
-            None,
+            (0,),
+            1,
         ),
     ],
 )
