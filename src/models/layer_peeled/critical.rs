@@ -28,15 +28,15 @@ impl LayerPeeled {
     }
 }
 
-/// The critical imbalance ratio R* of the layer-peeled model: `majority_classes` classes of R·n
+/// The critical imbalance ratio ρ* of the layer-peeled model: `majority_classes` classes of R·n
 /// samples beside `minority_classes` classes of n samples collapse the minority, whose classifiers
-/// become one vector, iff R ≥ R*.
+/// become one vector, iff R ≥ ρ*.
 ///
 /// It depends on the product E_W E_H of the budgets only, is above 1 and grows with it.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] if there is no majority class, less than two minority classes, or more than
-/// 2⁵³ of either, or if a budget is not positive and finite; [`Error::Unrepresentable`] if R* or
+/// 2⁵³ of either, or if a budget is not positive and finite; [`Error::Unrepresentable`] if ρ* or
 /// K√(E_W E_H) is out of the range of `f64`.
 ///
 /// ```

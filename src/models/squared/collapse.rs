@@ -86,10 +86,10 @@ impl GlobalMinimum {
     }
 }
 
-/// The critical imbalance ratio R* of `majority_classes` classes with R·n_B samples beside
+/// The critical imbalance ratio ρ* of `majority_classes` classes with R·n_B samples beside
 /// `minority_classes` classes with n_B = `minority_size`: above it the minority collapses to zero.
 ///
-/// R* = (N*/n_B − K_B)/K_A with the number of samples N* = (τ_M n_B P^(−1/M))^(M/(M+1)) at which the
+/// ρ* = (N*/n_B − K_B)/K_A with the number of samples N* = (τ_M n_B P^(−1/M))^(M/(M+1)) at which the
 /// minority reaches the threshold. A value below 1 means that the minority collapses even when the
 /// classes are balanced.
 ///
