@@ -98,14 +98,18 @@ pub(crate) fn for_each<I, S>(
 {
     let queue = Mutex::new(items);
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let run = || {
+    on_threads(threads(operations), &|| {
         let mut scratch = scratch();
         while let Some(item) = next() {
             work(&mut scratch, item);
         }
-    };
+    });
+}
+
+/// Runs `run` on so many threads, this one among them. Not generic: threads are compiled once, not for every kind of work.
+fn on_threads(threads: usize, run: &(dyn Fn() + Sync)) {
     thread::scope(|scope| {
-        for _ in 1..threads(operations) {
+        for _ in 1..threads {
             // Without another thread this one does all the work.
             if thread::Builder::new().spawn_scoped(scope, run).is_err() {
                 break;
