@@ -223,23 +223,25 @@ pub(crate) fn check_shape(
 }
 
 /// What must be true of a positive parameter such as a decay.
-pub(crate) fn check_positive<T: Float>(argument: impl Into<Argument>, value: T) -> Result<()> {
+pub(crate) fn check_positive<T: Float + Into<f64>>(
+    argument: impl Into<Argument>,
+    value: T,
+) -> Result<()> {
     if value > T::zero() && value.is_finite() {
         return Ok(());
     }
-    Err(Error::out_of_range(argument, to_f64(value), POSITIVE))
+    Err(Error::out_of_range(argument, value.into(), POSITIVE))
 }
 
 /// What must be true of a parameter that may be zero.
-pub(crate) fn check_not_negative<T: Float>(argument: impl Into<Argument>, value: T) -> Result<()> {
+pub(crate) fn check_not_negative<T: Float + Into<f64>>(
+    argument: impl Into<Argument>,
+    value: T,
+) -> Result<()> {
     if value >= T::zero() && value.is_finite() {
         return Ok(());
     }
-    Err(Error::out_of_range(argument, to_f64(value), "finite and not negative"))
-}
-
-fn to_f64<T: Float>(value: T) -> f64 {
-    value.to_f64().unwrap_or(f64::NAN)
+    Err(Error::out_of_range(argument, value.into(), "finite and not negative"))
 }
 
 /// The range of a positive parameter in words.

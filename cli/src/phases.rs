@@ -17,7 +17,8 @@ pub(crate) fn phase_of(
 ) -> Result<Picture, CliError> {
     match PhaseDiagram::new(model, progress) {
         Ok(PhaseDiagram::Survival { limits, imbalance }) => {
-            let named = limits.into_iter().map(|limit| (surviving(limit.surviving), limit.points));
+            let named = limits.into_iter();
+            let named = named.map(|limit| (surviving(limit.surviving_directions), limit.points));
             Ok(pictures::thresholds(
                 Thresholds {
                     title: "Which classes collapse",

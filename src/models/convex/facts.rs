@@ -169,7 +169,9 @@ impl ConvexUfm {
             let within = largest.map(|group| group.size as f64);
             let between = secular_pairs(&self.counts().repeated_sizes(), Centering::Weighted);
             let between = between.first().map(|pair| pair.eigenvalue);
-            return Ok(within.or(between).unwrap_or(0.0) * (first * first));
+            // One class alone would have neither.
+            let alone = || Error::out_of_range("classes", 1.0, "at least 2");
+            return Ok(within.or(between).ok_or_else(alone)? * (first * first));
         }
         // The square of the largest singular value of D^½(I − 1 pᵀ), D of the levels and p of the shares: products
         // would cancel where one class has nearly all samples.

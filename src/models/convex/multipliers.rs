@@ -38,32 +38,33 @@ pub(crate) struct MarginProgram {
 impl MarginProgram {
     /// Begins at X (K×J), for the supports of its columns and their numbers of samples; ρ has the size of
     /// 1/`unit`.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if a support is empty: no logits have margins to nothing.
     pub(crate) fn new(
         point: DMatrix<f64>,
         supports: Vec<Vec<usize>>,
         samples: &[f64],
         unit: f64,
-    ) -> Self {
+    ) -> Result<Self> {
         let stiffness = unit.recip();
-        let columns = supports.iter().zip(samples).map(|(support, samples)| Column {
-            weight: stiffness * samples,
-            members: 1.0,
-            scale: samples.sqrt(),
-            anchor: support.first().copied().unwrap_or(0),
-            own: 1.0,
-            deficit: 0.0,
-        });
+        let column = |(support, samples): (&Vec<usize>, &f64)| {
+            let anchor = *support.first().ok_or(Error::Empty { argument: "supports" })?;
+            let (weight, scale) = (stiffness * samples, samples.sqrt());
+            Ok(Column { weight, members: 1.0, scale, anchor, own: 1.0, deficit: 0.0 })
+        };
+        let columns = supports.iter().zip(samples).map(column).collect::<Result<_>>()?;
         let labels = DMatrix::zeros(point.nrows(), point.ncols());
         let rows = vec![1.0; point.nrows()];
-        let plain = Data::new(Fidelity::Margins, rows, columns.collect(), labels, Bias::None);
+        let plain = Data::new(Fidelity::Margins, rows, columns, labels, Bias::None);
         let point = point.resize_horizontally(plain.columns.len(), 0.0);
-        Self {
+        Ok(Self {
             data: Data { supports, ..plain },
             roots: samples.iter().map(|samples| samples.sqrt()).collect(),
             point,
             stiffness,
             stiffest: RANGE * stiffness,
-        }
+        })
     }
 
     /// Makes one round: X (K×J), and a matrix near the subdifferential of the norm there that is a multiplier of the
@@ -96,7 +97,10 @@ mod tests {
     #[test]
     fn rounds_keep_the_multipliers() {
         let supports = vec![vec![0], vec![1, 2]];
-        let mut program = MarginProgram::new(DMatrix::zeros(3, 2), supports, &[4.0, 9.0], 0.5);
+        let begin = |supports| MarginProgram::new(DMatrix::zeros(3, 2), supports, &[4.0, 9.0], 0.5);
+        let nothing = begin(vec![vec![0], vec![]]).err();
+        assert_eq!(nothing, Some(Error::Empty { argument: "supports" }));
+        let mut program = begin(supports).unwrap();
         assert_eq!((program.stiffness, program.stiffest), (2.0, 2e4));
         for stiffness in [2.0, 8.0, 32.0, 128.0, 512.0, 2048.0, 8192.0, 2e4, 2e4_f64] {
             let weights = [0, 1].map(|index| program.data.columns[index].weight);

@@ -35,7 +35,7 @@ const SAME: f64 = 1e-9;
 /// let PhaseDiagram::Survival { limits, imbalance } = diagram else { unreachable!() };
 /// assert_eq!(imbalance, 5.0);
 /// // The smallest class collapses first, and two directions survive it.
-/// let surviving: Vec<usize> = limits.iter().map(|limit| limit.surviving).collect();
+/// let surviving: Vec<usize> = limits.iter().map(|limit| limit.surviving_directions).collect();
 /// assert_eq!(surviving, [2, 0]);
 /// # Ok::<(), neural_collapse::Error>(())
 /// ```
@@ -81,8 +81,9 @@ pub enum PhaseDiagram {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SurvivalLimit {
-    /// How many directions survive above it.
-    pub surviving: usize,
+    /// How many directions survive above it; `surviving` where it is stored.
+    #[cfg_attr(feature = "serde", serde(rename = "surviving"))]
+    pub surviving_directions: usize,
     /// Pairs of imbalance and factor.
     pub points: Vec<(f64, f64)>,
 }
@@ -151,8 +152,9 @@ fn survival(minimum: &GlobalMinimum, monitor: &dyn Monitor) -> Result<PhaseDiagr
         Ok(())
     })?;
     let limits = limits.into_iter().rev();
+    let limit = |(surviving_directions, points)| SurvivalLimit { surviving_directions, points };
     Ok(PhaseDiagram::Survival {
-        limits: limits.map(|(surviving, points)| SurvivalLimit { surviving, points }).collect(),
+        limits: limits.map(limit).collect(),
         imbalance: counts.imbalance(),
     })
 }

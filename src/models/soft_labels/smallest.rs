@@ -113,7 +113,7 @@ impl SparseLabels {
         let supports = self.distinct.iter().map(|distinct| distinct.support.clone()).collect();
         // The size of a singular value: the norm and the distance are then of one size.
         let unit = best.norm / decomposition.factors.values.len().max(1) as f64;
-        let mut program = MarginProgram::new(decomposition.x.clone(), supports, &samples, unit);
+        let mut program = MarginProgram::new(decomposition.x.clone(), supports, &samples, unit)?;
         let mut rounds = 0;
         let mut idle = 0;
         while !best.is_enough() && rounds < MAX_ROUNDS && idle < 2 {

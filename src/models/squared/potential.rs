@@ -19,7 +19,7 @@ use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_rat
 /// Making one costs a few roots (some 200 ns), each question to it much less: make it once for a depth and
 /// reuse it. [`tau`], [`beta`] and [`minimize_g`] are for single numbers.
 ///
-/// The type is generic over [`num_traits::Float`]. The minimizer, the stationary
+/// The type is generic over [`num_traits::Float`], of numbers that errors can show as `f64`. The minimizer, the stationary
 /// points and the thresholds are within 2 ulp of the exact value for the given b in `f64` and within 1 ulp in
 /// `f32`; the tables of the project's `docs/accuracy.md` show the largest errors found.
 ///
@@ -44,7 +44,10 @@ use crate::numerics::nth_root::{double_double_root, from_u32, power, root_of_rat
 #[doc(alias = "g")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "u32", into = "u32", bound = "T: Float"))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "u32", into = "u32", bound = "T: Float + Into<f64>")
+)]
 pub struct Potential<T> {
     depth: u32,
     threshold: T,
@@ -53,7 +56,7 @@ pub struct Potential<T> {
     solver: Solver<T>,
 }
 
-impl<T: Float> Potential<T> {
+impl<T: Float + Into<f64>> Potential<T> {
     /// The potential of a head of `depth` M ≥ 1 linear layers.
     ///
     /// # Errors
@@ -226,13 +229,13 @@ impl<T: Float> Potential<T> {
 }
 
 /// The depth, as which a potential is stored.
-impl<T: Float> From<Potential<T>> for u32 {
+impl<T: Float + Into<f64>> From<Potential<T>> for u32 {
     fn from(potential: Potential<T>) -> Self {
         potential.depth()
     }
 }
 
-impl<T: Float> TryFrom<u32> for Potential<T> {
+impl<T: Float + Into<f64>> TryFrom<u32> for Potential<T> {
     type Error = Error;
 
     /// As [`Potential::new`].

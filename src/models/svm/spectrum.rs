@@ -115,12 +115,7 @@ impl Spectrum {
 
     /// The entry of f(Π A Π) on the diagonal for a class of a kind.
     pub(crate) fn diagonal(&self, f: impl Fn(f64) -> f64, kind: usize) -> f64 {
-        let (Some(of_kind), Some(cluster)) = (
-            self.kinds.kinds().get(kind),
-            self.cluster_of.get(kind).map(|&own| self.clusters[own]),
-        ) else {
-            return f64::NAN;
-        };
+        let (of_kind, cluster) = (&self.kinds.kinds()[kind], self.clusters[self.cluster_of[kind]]);
         let share = entry(of_kind).powi(2) / cluster.weight;
         let within = if cluster.classes == 1 { 0.0 } else { (1.0 - share) * f(cluster.value) };
         let between = self.between.iter().map(|pair| {

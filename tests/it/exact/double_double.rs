@@ -155,6 +155,12 @@ impl ToPrimitive for DoubleDouble {
     }
 }
 
+impl From<DoubleDouble> for f64 {
+    fn from(number: DoubleDouble) -> Self {
+        number.nearest()
+    }
+}
+
 impl NumCast for DoubleDouble {
     fn from<N: ToPrimitive>(number: N) -> Option<Self> {
         <TwoFloat as NumCast>::from(number).map(Self)

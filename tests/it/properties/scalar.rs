@@ -13,7 +13,7 @@ pub fn check(depth: u32, b: f64, x: f64) {
     check_type::<f32>(depth, b as f32, x as f32);
 }
 
-fn check_type<T: Float + Debug>(depth: u32, b: T, x: T) {
+fn check_type<T: Float + Into<f64> + Debug>(depth: u32, b: T, x: T) {
     let Ok(potential) = Potential::<T>::new(depth) else {
         let single = T::epsilon() > T::from(f64::EPSILON).unwrap();
         assert!(depth == 0 || (single && depth > 1 << 17), "M = {depth}");
@@ -48,7 +48,11 @@ fn few_ulp<T: Float>() -> T {
     T::epsilon() * T::from(8).unwrap()
 }
 
-fn check_minimizer<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: &Minimizer<T>) {
+fn check_minimizer<T: Float + Into<f64> + Debug>(
+    potential: &Potential<T>,
+    b: T,
+    minimizer: &Minimizer<T>,
+) {
     let input = (potential.depth(), b, minimizer);
     let (x, power) = (minimizer.x(), minimizer.power());
     let regime = match b.partial_cmp(&potential.slope_threshold()).unwrap() {
@@ -73,7 +77,11 @@ fn check_minimizer<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: 
 }
 
 /// No other x is better, and x falls as b grows.
-fn check_neighbors<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: &Minimizer<T>) {
+fn check_neighbors<T: Float + Into<f64> + Debug>(
+    potential: &Potential<T>,
+    b: T,
+    minimizer: &Minimizer<T>,
+) {
     let input = (potential.depth(), b, minimizer);
     let value = minimizer.value();
     for factor in [0.5, 0.999, 1.001, 2.0] {
@@ -97,7 +105,7 @@ fn check_neighbors<T: Float + Debug>(potential: &Potential<T>, b: T, minimizer: 
     }
 }
 
-fn check_stationary_points<T: Float + Debug>(
+fn check_stationary_points<T: Float + Into<f64> + Debug>(
     potential: &Potential<T>,
     b: T,
     minimizer: &Minimizer<T>,
