@@ -200,8 +200,8 @@ fn of_this_crate(quantity: &str, m: &Measured<'_>) -> Option<Call> {
             m.etf().distance(&(means.transpose() * means)).unwrap()
         }),
         "nc3" => ("`nc3`, `class_means`", m.nc3(&m.statistics.class_means().unwrap())),
-        "nc3 centred" => ("`nc3`, centred means", m.nc3(&m.centered(Samples))),
-        "nc3 centred classes" => ("`nc3`, means centred at `Center::Classes`", m.nc3(&m.centered(Classes))),
+        "nc3 centered" => ("`nc3`, centered means", m.nc3(&m.centered(Samples))),
+        "nc3 centered classes" => ("`nc3`, means centered at `Center::Classes`", m.nc3(&m.centered(Classes))),
         "self-duality" => ("`self_duality`", m.self_duality(Samples)),
         "self-duality classes" => ("`self_duality`, `Center::Classes`", m.self_duality(Classes)),
         "self-duality squared" => ("`self_duality`², `Center::Classes`", m.self_duality(Classes).powi(2)),
@@ -226,7 +226,7 @@ fn of_this_crate(quantity: &str, m: &Measured<'_>) -> Option<Call> {
             m.agreement(&LinearHead::new(weights, None).unwrap())
         }),
         "nc5" => ("`nc5`", m.nc5(None)),
-        "nc5 centred" => ("`nc5` of centred vectors", m.nc5(Some(Samples))),
+        "nc5 centered" => ("`nc5` of centered vectors", m.nc5(Some(Samples))),
         "neco" => ("`Neco::new`", neco(&m.network.rows, &m.network.labels, &OUTSIDE)),
         "neco scaled" => ("`Neco::new` of scaled features", m.scaled_neco()),
         "nci" => ("`nci_scores`", {

@@ -38,11 +38,11 @@ def read():
 
 
 def scatters(h, y, centre):
-    """Class means, Σ_W divided by N, Σ_B divided by K, and the centred means in rows."""
+    """Class means, Σ_W divided by N, Σ_B divided by K, and the centered means in rows."""
     means = np.array([h[y == c].mean(axis=0) for c in range(y.max() + 1)])
     deviations = h - means[y]
-    centred = means - (h.mean(axis=0) if centre == "samples" else means.mean(axis=0))
-    return means, deviations.T @ deviations / len(h), centred.T @ centred / len(means), centred
+    centered = means - (h.mean(axis=0) if centre == "samples" else means.mean(axis=0))
+    return means, deviations.T @ deviations / len(h), centered.T @ centered / len(means), centered
 
 
 def inverse(matrix, rank):
@@ -65,12 +65,12 @@ def unit(v):
 def within_between(h, y):
     k = y.max() + 1
     _, within, by_samples, _ = scatters(h, y, "samples")
-    _, _, by_classes, centred = scatters(h, y, "classes")
+    _, _, by_classes, centered = scatters(h, y, "classes")
     trace = lambda between: np.trace(within @ inverse(between, k - 1))
-    yield "nc1", "centred at the mean of all samples, divided by K", f"{DANG}; {ZHU}", trace(by_samples) / k
-    yield "nc1 undivided", "centred at the mean of all samples, not divided", "", trace(by_samples)
-    yield "nc1 classes", "centred at the mean of the class means, divided by K", WU, trace(by_classes) / k
-    yield "nc1 classes undivided", "centred at the mean of the class means, not divided", PAPYAN, trace(by_classes)
+    yield "nc1", "centered at the mean of all samples, divided by K", f"{DANG}; {ZHU}", trace(by_samples) / k
+    yield "nc1 undivided", "centered at the mean of all samples, not divided", "", trace(by_samples)
+    yield "nc1 classes", "centered at the mean of the class means, divided by K", WU, trace(by_classes) / k
+    yield "nc1 classes undivided", "centered at the mean of the class means, not divided", PAPYAN, trace(by_classes)
     yield "nc1 dimension", "divided by the dimension d instead of K", SEEN, trace(by_samples) / h.shape[1]
     yield "nc1 lost factor", "FAULT: Σ_B without its 1/K, and divided by K all the same", SEEN, np.trace(
         within @ inverse(k * by_samples, k - 1)) / k
@@ -82,8 +82,8 @@ def within_between(h, y):
     yield "nc1 twins pinv", "FAULT: those means, and the default cut-off of numpy.linalg.pinv", SEEN, np.trace(
         twin_within @ np.linalg.pinv(twin_between)) / k
     quotient = np.trace(within) / np.trace(by_samples)
-    yield "quotient", "tr Σ_W / tr Σ_B, centred at the mean of all samples", "Tirer & Bruna 2022", quotient
-    yield "quotient classes", "tr Σ_W / tr Σ_B, centred at the mean of the class means", WU, np.trace(within) / np.trace(by_classes)
+    yield "quotient", "tr Σ_W / tr Σ_B, centered at the mean of all samples", "Tirer & Bruna 2022", quotient
+    yield "quotient classes", "tr Σ_W / tr Σ_B, centered at the mean of the class means", WU, np.trace(within) / np.trace(by_classes)
     yield "quotient total", "tr Σ_W / (tr Σ_W + tr Σ_B)", f"Rangamani et al. 2023, {TOOLBOX}", quotient / (1 + quotient)
 
 
@@ -101,25 +101,25 @@ def cdnv(h, y):
 
 def structure(h, y, first, last):
     k, product = len(last), last @ first
-    means, _, _, centred = scatters(h, y, "samples")
-    centred_at_means = scatters(h, y, "classes")[3]
+    means, _, _, centered = scatters(h, y, "samples")
+    centered_at_means = scatters(h, y, "classes")[3]
     etf, of = np.eye(k) - 1 / k, np.eye(k)
     yield "nc2 etf 1", "m = 1: the last layer's W_M W_Mᵀ, target ETF", f"{DANG}; {ZHU}", distance(last @ last.T, etf)
     yield "nc2 etf 2", "m = 2: all of W₂W₁, target ETF", DANG, distance(product @ product.T, etf)
     yield "nc2 of 2", "m = 2, target OF", DANG, distance(product @ product.T, of)
     yield "nc2 etf 2 squared", "m = 2, target ETF, squared", SEEN, distance(product @ product.T, etf) ** 2
-    yield "nc2 means", "of class means centred at their mean, target ETF", WU, distance(
-        centred_at_means @ centred_at_means.T, etf)
-    yield "nc3", "H̄ not centred, target ETF", DANG, distance(product @ means.T, etf)
-    yield "nc3 centred", "H̄ centred at the mean of all samples", f"{BALANCED_CODE}; {ZHU}", distance(
-        product @ centred.T, etf)
-    yield "nc3 centred classes", "H̄ centred at the mean of the class means", WU, distance(
-        product @ centred_at_means.T, etf)
-    inputs = centred @ first.T  # what W_M takes
-    yield "self-duality", "‖W/‖W‖ − H̄ᵀ/‖H̄‖‖, H̄ centred at the mean of all samples", TOOLBOX, distance(last, inputs)
-    inputs_at_means = centred_at_means @ first.T
-    yield "self-duality classes", "H̄ centred at the mean of the class means", "", distance(last, inputs_at_means)
-    yield "self-duality squared", "H̄ centred at the mean of the class means, squared", PAPYAN, distance(last, inputs_at_means) ** 2
+    yield "nc2 means", "of class means centered at their mean, target ETF", WU, distance(
+        centered_at_means @ centered_at_means.T, etf)
+    yield "nc3", "H̄ not centered, target ETF", DANG, distance(product @ means.T, etf)
+    yield "nc3 centered", "H̄ centered at the mean of all samples", f"{BALANCED_CODE}; {ZHU}", distance(
+        product @ centered.T, etf)
+    yield "nc3 centered classes", "H̄ centered at the mean of the class means", WU, distance(
+        product @ centered_at_means.T, etf)
+    inputs = centered @ first.T  # what W_M takes
+    yield "self-duality", "‖W/‖W‖ − H̄ᵀ/‖H̄‖‖, H̄ centered at the mean of all samples", TOOLBOX, distance(last, inputs)
+    inputs_at_means = centered_at_means @ first.T
+    yield "self-duality classes", "H̄ centered at the mean of the class means", "", distance(last, inputs_at_means)
+    yield "self-duality squared", "H̄ centered at the mean of the class means, squared", PAPYAN, distance(last, inputs_at_means) ** 2
     cosines = unit(last) @ unit(inputs).T
     own = np.diag(cosines)
     yield "duality cosine", "mean of cos(w_k, h_k − h_G)", "", own.mean()
@@ -132,23 +132,23 @@ def structure(h, y, first, last):
 
 def shape(h, y):
     k = y.max() + 1
-    _, _, _, centred = scatters(h, y, "samples")
-    centred_at_means = scatters(h, y, "classes")[3]
-    norms, norms_at_means = (np.linalg.norm(v, axis=1) for v in (centred, centred_at_means))
-    yield "norms", "deviation/mean, divisor K, centred at the mean of all samples", "", norms.std() / norms.mean()
-    yield "norms classes", "deviation/mean, divisor K, centred at the mean of the class means", "", norms_at_means.std() / norms_at_means.mean()
-    yield "norms sample", "deviation/mean, divisor K − 1 (torch.std), centred at the mean of the class means", PAPYAN, (
+    _, _, _, centered = scatters(h, y, "samples")
+    centered_at_means = scatters(h, y, "classes")[3]
+    norms, norms_at_means = (np.linalg.norm(v, axis=1) for v in (centered, centered_at_means))
+    yield "norms", "deviation/mean, divisor K, centered at the mean of all samples", "", norms.std() / norms.mean()
+    yield "norms classes", "deviation/mean, divisor K, centered at the mean of the class means", "", norms_at_means.std() / norms_at_means.mean()
+    yield "norms sample", "deviation/mean, divisor K − 1 (torch.std), centered at the mean of the class means", PAPYAN, (
         norms_at_means.std(ddof=1) / norms_at_means.mean())
-    cosines = pairs(unit(centred) @ unit(centred).T)
-    yield "cosines", "standard deviation of the cosines, centred at the mean of all samples", "", cosines.std()
-    yield "etf deviation", "mean of │cos + 1/(K−1)│, centred at the mean of all samples", "Papyan et al. 2020", np.abs(cosines + 1 / (k - 1)).mean()
-    at_means = pairs(unit(centred_at_means) @ unit(centred_at_means).T)
-    yield "etf deviation classes", "mean of │cos + 1/(K−1)│, centred at the mean of the class means", PAPYAN, np.abs(at_means + 1 / (k - 1)).mean()
+    cosines = pairs(unit(centered) @ unit(centered).T)
+    yield "cosines", "standard deviation of the cosines, centered at the mean of all samples", "", cosines.std()
+    yield "etf deviation", "mean of │cos + 1/(K−1)│, centered at the mean of all samples", "Papyan et al. 2020", np.abs(cosines + 1 / (k - 1)).mean()
+    at_means = pairs(unit(centered_at_means) @ unit(centered_at_means).T)
+    yield "etf deviation classes", "mean of │cos + 1/(K−1)│, centered at the mean of the class means", PAPYAN, np.abs(at_means + 1 / (k - 1)).mean()
     yield "etf deviation signed", "mean of cos + 1/(K−1), with its sign", TOOLBOX, (cosines + 1 / (k - 1)).mean()
-    energy = pairs(-np.log(np.linalg.norm(unit(centred)[:, None] - unit(centred)[None], axis=2) + np.eye(k)))
-    yield "energy", "mean of ln 1/‖u_i − u_j‖, centred at the mean of all samples", "Liu et al. 2023", energy.mean()
-    yield "energy variance", "variance over the pairs, centred at the mean of the class means", WU, pairs(-np.log(
-        np.linalg.norm(unit(centred_at_means)[:, None] - unit(centred_at_means)[None], axis=2) + np.eye(k))).var()
+    energy = pairs(-np.log(np.linalg.norm(unit(centered)[:, None] - unit(centered)[None], axis=2) + np.eye(k)))
+    yield "energy", "mean of ln 1/‖u_i − u_j‖, centered at the mean of all samples", "Liu et al. 2023", energy.mean()
+    yield "energy variance", "variance over the pairs, centered at the mean of the class means", WU, pairs(-np.log(
+        np.linalg.norm(unit(centered_at_means)[:, None] - unit(centered_at_means)[None], axis=2) + np.eye(k))).var()
 
 
 def decisions(h, y, product, bias):
@@ -170,8 +170,8 @@ def outside(h, y, product, bias):
     means, *_ = scatters(h, y, "samples")
     mean = h.mean(axis=0)
     cosine = lambda a, b: abs(a @ b) / np.linalg.norm(a) / np.linalg.norm(b)
-    yield "nc5", "not centred", AMMAR, np.mean([cosine(m, OUTSIDE) for m in means])
-    yield "nc5 centred", "all centred at the mean of all samples", None, np.mean(
+    yield "nc5", "not centered", AMMAR, np.mean([cosine(m, OUTSIDE) for m in means])
+    yield "nc5 centered", "all centered at the mean of all samples", None, np.mean(
         [cosine(m - mean, OUTSIDE - mean) for m in means])
 
     def neco(h, x):
@@ -179,7 +179,7 @@ def outside(h, y, product, bias):
         x = x - h.mean(axis=0)
         return np.linalg.norm(vectors @ x) / np.linalg.norm(x)
 
-    yield "neco", "two principal directions, features centred", AMMAR, neco(h, OUTSIDE)
+    yield "neco", "two principal directions, features centered", AMMAR, neco(h, OUTSIDE)
     scale = h.std(axis=0)
     yield "neco scaled", "each feature divided by its standard deviation", AMMAR + ", their code", neco(
         h / scale, OUTSIDE / scale)
@@ -192,12 +192,12 @@ def outside(h, y, product, bias):
         u = h / np.linalg.norm(h, axis=1)[:, None]
         return np.mean(np.linalg.norm(u - u @ basis.T @ basis, axis=1) ** 2)
 
-    centred = h - mean
-    yield "nrc1", "two principal directions, features centred", "Andriopoulos et al. 2024", outside_of(
-        np.linalg.svd(centred)[2][:2], centred)
-    yield "nrc1 uncentred", "features not centred", SEEN, outside_of(np.linalg.svd(h)[2][:2], h)
+    centered = h - mean
+    yield "nrc1", "two principal directions, features centered", "Andriopoulos et al. 2024", outside_of(
+        np.linalg.svd(centered)[2][:2], centered)
+    yield "nrc1 uncentered", "features not centered", SEEN, outside_of(np.linalg.svd(h)[2][:2], h)
     rows = np.linalg.svd(product)[2][:3]
-    yield "nrc2", "rows of W₂W₁, features centred", "Andriopoulos et al. 2024", outside_of(rows, centred)
+    yield "nrc2", "rows of W₂W₁, features centered", "Andriopoulos et al. 2024", outside_of(rows, centered)
 
 
 def regression():
