@@ -1,9 +1,9 @@
 //! Arguments that say what was minimized, for predictions and audits alike.
 
 use clap::{Args, ValueEnum};
-use neural_collapse::Bias;
 use neural_collapse::models::low_rank::Search;
 use neural_collapse::problem::CodedLoss;
+use neural_collapse::{Bias, Error};
 
 use crate::label_treatment::LabelTreatment;
 use crate::loss::Loss;
@@ -156,15 +156,11 @@ fn smoothing(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a number of at least 0 and below 1 is expected".into())
 }
 
-/// The range of a decay is not checked here: a bad number is not bad usage.
+/// A decay out of range is refused later, by the problem: a bad number is not bad usage.
 pub(super) fn bias(text: &str) -> Result<Bias, String> {
-    match text {
-        "none" => Ok(Bias::None),
-        "unregularized" => Ok(Bias::Unregularized),
-        _ => match text.trim().parse() {
-            Ok(decay) => Ok(Bias::Regularized(decay)),
-            Err(_) => Err(format!("{BIAS_SYNTAX} is expected")),
-        },
+    match text.trim().parse() {
+        Err(Error::OutOfRange { value, .. }) => Ok(Bias::Regularized(value)),
+        parsed => parsed.map_err(|_| format!("{BIAS_SYNTAX} is expected")),
     }
 }
 
@@ -177,6 +173,7 @@ mod tests {
         assert_eq!(bias("none"), Ok(Bias::None));
         assert_eq!(bias("unregularized"), Ok(Bias::Unregularized));
         assert_eq!(bias("5e-4"), Ok(Bias::Regularized(5e-4)));
+        assert_eq!(bias("-1"), Ok(Bias::Regularized(-1.0)), "refused later");
         assert!(bias("yes").is_err() && bias("").is_err());
     }
 }
