@@ -20,26 +20,16 @@ pub(super) fn lengths(
         _ => None,
     };
     let threshold = minimum.and_then(collapse_threshold);
-    let curve = |norm| minimum.map_or_else(Vec::new, |minimum| curve(minimum, norm));
-    let [measured_classifier, measured_means] = measured;
-    let [predicted_classifier, predicted_means] = predicted;
-    let classifier = Norms {
-        symbol: "‖wₖ‖²",
-        name: "Squared norms of the classifier",
-        measured: measured_classifier,
-        predicted: predicted_classifier,
-        curve: curve(|norms| norms.0),
-        threshold,
-    };
-    let means = Norms {
-        symbol: "‖hₖ‖²",
-        name: "Squared norms of the class means",
-        measured: measured_means,
-        predicted: predicted_means,
-        curve: curve(|norms| norms.1),
-        threshold,
-    };
-    [classifier, means]
+    let figure =
+        |symbol, name, of: fn((f64, f64)) -> f64, [measured, predicted]: [Vec<Norm>; 2]| {
+            let curve = minimum.map_or_else(Vec::new, |minimum| curve(minimum, of));
+            Norms { symbol, name, measured, predicted, curve, threshold }
+        };
+    let ([w, h], [predicted_w, predicted_h]) = (measured, predicted);
+    [
+        figure("‖wₖ‖²", "Squared norms of the classifier", |norms| norms.0, [w, predicted_w]),
+        figure("‖hₖ‖²", "Squared norms of the class means", |norms| norms.1, [h, predicted_h]),
+    ]
 }
 
 /// The class size below which classes collapse.
