@@ -92,25 +92,25 @@ impl<T: Scalar> AuditSums<T> {
     }
 
     fn fits(&self, other: &AuditPart) -> bool {
-        let objective = match (&self.objective, &other.objective) {
-            (Some(own), Some(other)) => own.fits(other),
-            (own, other) => own.is_none() && other.is_none(),
-        };
-        let metrics = match (&self.metrics, &other.metrics) {
-            (Some(own), Some(other)) => own.fits(other),
-            (own, other) => own.is_none() && other.is_none(),
-        };
-        let parts = match (&self.parts, &other.parts) {
-            (Some(own), Some(other)) => own.fits(other),
-            (own, other) => own.is_none() && other.is_none(),
-        };
-        objective
-            && metrics
-            && parts
+        both_fit(&self.objective, &other.objective, ObjectiveSums::fits)
+            && both_fit(&self.metrics, &other.metrics, MetricSums::fits)
+            && both_fit(&self.parts, &other.parts, SampleParts::fits)
             && self.nc1.fits(&other.nc1)
             && self.resolved.fits(&other.resolved)
             && self.predicted.fits(&other.predicted)
             && self.decisions.fits(&other.decisions)
+    }
+}
+
+/// Whether a part that not every audit has is in both and fits, or in neither.
+pub(super) fn both_fit<S, P>(
+    own: &Option<S>,
+    other: &Option<P>,
+    fits: impl Fn(&S, &P) -> bool,
+) -> bool {
+    match (own, other) {
+        (Some(own), Some(other)) => fits(own, other),
+        (own, other) => own.is_none() && other.is_none(),
     }
 }
 
@@ -155,6 +155,7 @@ mod tests {
         let pairs = [
             ("objective", &full, AuditOptions { objective: None, ..full.clone() }, 1.0),
             ("decays", &full, full.clone().with_objective(objective(1e-2)), 1.0),
+            ("balance", &full, full.clone().with_balance(false), 1.0),
             ("metrics", &full, full.clone().with_all_metrics(false), 1.0),
             ("errors", &full, full.clone().with_standard_errors(false), 1.0),
             ("rank", &plain, plain.clone().with_predicted_rank(Some(1)), 1.0),

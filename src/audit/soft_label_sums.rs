@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::audit::part::both_fit;
 use crate::error::{Error, Result, check_shape};
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::measure::energy::FeatureEnergy;
@@ -170,10 +171,7 @@ impl<T: Scalar> SoftLabelSums<T> {
     /// [`Error::DifferentFirstPass`] if that is from other statistics, another head or objective; the sums are then as they
     /// were.
     pub fn merge_part(&mut self, other: &SoftLabelPart) -> Result<()> {
-        let fits = match (&self.objective, &other.objective) {
-            (Some(own), Some(other)) => own.fits(other),
-            (own, other) => own.is_none() && other.is_none(),
-        };
+        let fits = both_fit(&self.objective, &other.objective, ObjectiveSums::fits);
         if !fits || !self.nc1.fits(&other.nc1) {
             return Err(Error::DifferentFirstPass);
         }

@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrix;
 use neural_collapse::audit::{AuditOptions, Measurement};
-use neural_collapse::measure::{Center, ClassVariances, FeatureEnergy, PooledScatter};
-use neural_collapse::metrics::{AllMetrics, MetricSums, Nc1Options, cdnv};
+use neural_collapse::measure::{ClassVariances, FeatureEnergy, PooledScatter};
+use neural_collapse::metrics::{AllMetrics, MetricSums, cdnv};
 use neural_collapse::objective::{Objective, ObjectiveSums};
 use neural_collapse::problem::{LossFunction, TrainingObjective};
 use neural_collapse::{AuditSums, ClassStatistics, Error, Features, LinearHead, Regularization};
@@ -109,8 +109,7 @@ fn a_whole_audit_can_be_computed_in_parts() {
     assert_eq!((metric_sums, objective_sums.part()), before);
 }
 
-/// The parts of a whole audit, in any order and with an empty one; those of other options are refused and change
-/// nothing.
+/// The parts of a whole audit, in any order and with an empty one.
 #[test]
 fn audit_sums_can_be_sent_as_parts() {
     let samples = Samples::new(5, 300, 0.2, 0.5);
@@ -155,19 +154,6 @@ fn audit_sums_can_be_sent_as_parts() {
         for (found, expected) in numbers(&found).into_iter().zip(numbers(&expected)) {
             assert_eq!(found.is_some(), expected.is_some());
             assert!(relative_error(found.unwrap_or(1.0), expected.unwrap_or(1.0)) < 1e-13);
-        }
-        let before = merged.part();
-        let others = [
-            &plain,
-            &full,
-            &full.clone().with_balance(false),
-            &full.clone().with_all_metrics(false),
-            &full.clone().with_features_squared(1e9 * squares),
-            &full.clone().with_nc1(Nc1Options::default().with_center(Center::Classes)),
-        ];
-        for other in others.into_iter().filter(|other| *other != options) {
-            assert_eq!(merged.merge_part(&sums(other).part()), Err(Error::DifferentFirstPass));
-            assert_eq!(merged.part(), before);
         }
     }
 }
