@@ -255,6 +255,8 @@ fn diagrams(read: &mut Read) {
     read.check(&survival);
     let PhaseDiagram::Survival { limits, .. } = &survival else { panic!("{survival:?}") };
     read.check(&limits[0]);
+    let written = serde_json::to_value(&limits[0]).unwrap();
+    assert_eq!(written["surviving"], limits[0].surviving_directions, "the key that programs read");
     let convex = ConvexUfm::cross_entropy(counts(), regularization(1)).unwrap();
     let merging = AnyModel::Convex(convex.global_minimum().unwrap());
     let merging = PhaseDiagram::new(&merging, &()).unwrap();

@@ -81,7 +81,7 @@ pub enum PhaseDiagram {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SurvivalLimit {
-    /// How many directions survive above it; `surviving` where it is stored.
+    /// How many directions survive above it; stored as `surviving`.
     #[cfg_attr(feature = "serde", serde(rename = "surviving"))]
     pub surviving_directions: usize,
     /// Pairs of imbalance and factor.
