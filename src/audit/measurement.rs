@@ -163,7 +163,7 @@ impl Measurement {
     /// 1/K ‖W_M⋯W₁‖², the measured budget E_W of the layer-peeled model ([`LinearHead::weight_energy`]).
     ///
     /// # Errors
-    /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if the product overflows.
+    /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if the product or its squared norm overflows.
     pub fn weight_energy(&self) -> Result<f64> {
         self.head.weight_energy()
     }

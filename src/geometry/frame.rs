@@ -113,9 +113,12 @@ impl Frame {
         check_memory("lengths", classes as f64, classes.checked_mul(classes))?;
         // Dividing by the largest length first keeps the squares in range.
         let largest = lengths.iter().copied().fold(0.0, f64::max);
-        let norm = lengths.iter().map(|a| (a / largest).powi(2)).sum::<f64>().sqrt();
+        let square = |length: &f64| (length / largest).powi(2);
+        let total = lengths.iter().map(square).sum::<f64>();
+        let norm = total.sqrt();
+        // As the orthogonal frame has it where all are equal: 1/√K and 1/K.
         let diagonal: Vec<f64> = lengths.iter().map(|a| a / largest / norm).collect();
-        let squares: Vec<f64> = diagonal.iter().map(|a| a * a).collect();
+        let squares: Vec<f64> = lengths.iter().map(|a| square(a) / total).collect();
         let gram = ClassMatrix::unique(Grouped::diagonal_matrix(&squares));
         Ok(Self { vectors: DMatrix::from_diagonal(&DVector::from_vec(diagonal)), gram })
     }
@@ -259,6 +262,14 @@ mod tests {
         }
         for none in [Frame::orthogonal(0), Frame::simplex(0), Frame::simplex(1)] {
             assert!(matches!(none, Err(Error::OutOfRange { .. })));
+        }
+    }
+
+    #[test]
+    fn equal_lengths_are_the_orthogonal_frame() {
+        for (classes, length) in (1..=64).flat_map(|k| [(k, 1.0), (k, 0.1), (k, 3e200)]) {
+            let general = Frame::general_orthogonal(&vec![length; classes]).unwrap();
+            assert_eq!(general, Frame::orthogonal(classes).unwrap(), "{classes}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use nalgebra::{DVectorView, Dim, Matrix, Storage};
 
+use crate::error::{Error, Result};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::vectorized;
 
@@ -102,6 +103,20 @@ impl Squares {
         }
         let root = self.root();
         factor * root * root
+    }
+
+    /// `factor` · Σ x² where it is a floating-point number.
+    ///
+    /// # Errors
+    /// [`Error::Unrepresentable`], naming the `quantity`, if it is too large.
+    pub(crate) fn representable(&self, factor: f64, quantity: &'static str) -> Result<f64> {
+        match self.times(factor) {
+            value if value.is_finite() => Ok(value),
+            _ => {
+                let log10 = 2.0 * self.root().log10() + factor.log10();
+                Err(Error::Unrepresentable { quantity, log10 })
+            }
+        }
     }
 
     /// √(Σ x²).

@@ -1,6 +1,6 @@
 //! The objective of samples that come in batches.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, Dyn};
 
 use crate::error::{Error, Result, check_shape};
 use crate::measure::class_means::check_second_pass;
@@ -326,12 +326,8 @@ impl ObjectiveSums {
     /// # Errors
     /// [`Error::Unrepresentable`] if one is too large for a floating-point number.
     pub fn weight_norms_squared(&self) -> Result<Vec<f64>> {
-        let square = |weight: &DMatrix<f64>| match Squares::of(weight).times(1.0) {
-            square if square.is_finite() => Ok(square),
-            _ => {
-                let log10 = 2.0 * Squares::of(weight).root().log10();
-                Err(Error::Unrepresentable { quantity: "the squared norm of a layer", log10 })
-            }
+        let square = |weight| {
+            Squares::of::<Dyn, Dyn, _>(weight).representable(1.0, "the squared norm of a layer")
         };
         self.problem.head.weights().iter().map(square).collect()
     }

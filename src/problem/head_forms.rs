@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Argument, Error, Result, check_positive};
+use crate::numerics::squares::Squares;
 use crate::numerics::unit_length::divide_by_norm;
 use crate::problem::head::{LinearHead, check_bias};
 
@@ -153,7 +154,7 @@ impl LinearHead {
     /// that the head uses.
     ///
     /// # Errors
-    /// [`Error::Unrepresentable`] if the product overflows.
+    /// [`Error::Unrepresentable`] if the product or its squared norm overflows.
     ///
     /// ```
     /// use nalgebra::dmatrix;
@@ -166,7 +167,8 @@ impl LinearHead {
     ///
     /// Source: Fang et al. (PNAS 2021).
     pub fn weight_energy(&self) -> Result<f64> {
-        Ok(self.product()?.norm_squared() / self.classes as f64)
+        let squares = Squares::of(&self.product()?);
+        squares.representable((self.classes as f64).recip(), "1/K ‖W_M⋯W₁‖²")
     }
 }
 
@@ -178,6 +180,24 @@ mod tests {
     fn head() -> LinearHead {
         let layers = vec![dmatrix![2.0], dmatrix![1.0; 2.0; 3.0]];
         LinearHead::new(layers, Some(dvector![4.0, 5.0, 6.0])).unwrap()
+    }
+
+    #[test]
+    fn energies_out_of_range_are_refused() {
+        let energy = |entry: f64| {
+            LinearHead::new(vec![DMatrix::from_diagonal_element(2, 2, entry)], None)?
+                .weight_energy()
+        };
+        assert_eq!(energy(1e200), {
+            let quantity = "1/K ‖W_M⋯W₁‖²";
+            Err(Error::Unrepresentable { quantity, log10: 400.0 })
+        });
+        assert!((energy(1e-150).unwrap() / 1e-300 - 1.0).abs() < 1e-15);
+        assert_eq!(energy(1e-170), Ok(0.0));
+        // 5e307 in each row.
+        assert!((energy(5e307_f64.sqrt()).unwrap() / 5e307 - 1.0).abs() < 1e-15);
+        // The sum over the rows would overflow, its mean does not.
+        assert!((energy(1.2e308_f64.sqrt()).unwrap() / 1.2e308 - 1.0).abs() < 1e-15);
     }
 
     #[test]

@@ -123,6 +123,17 @@ pub(crate) fn check_list(name: &'static str, list: &[f64], classes: usize) -> Re
     check_positive_list(name, list, classes, "one number for each class")
 }
 
+/// A list with a positive finite number for each class, or `None` if all are 1, which is as good as no list: problems that
+/// are equal compare so.
+pub(crate) fn list_of_classes(
+    name: &'static str,
+    list: &[f64],
+    classes: usize,
+) -> Result<Option<Vec<f64>>> {
+    check_list(name, list, classes)?;
+    Ok(list.iter().any(|&number| number != 1.0).then(|| list.to_vec()))
+}
+
 /// Refuses a list of another length, for the `reason`, or with a number that is not positive and finite.
 pub(crate) fn check_positive_list(
     name: &'static str,

@@ -22,6 +22,29 @@ fn regularization(depth: usize) -> Regularization {
     Regularization::new(&vec![2e-3; depth], 3e-3).unwrap()
 }
 
+/// Weights, margins and scales of 1 are those of a problem without a list, which is what they are compared with.
+#[test]
+fn lists_of_ones_are_no_lists() {
+    let (ones, other) = ([1.0; 3], [1.0, 1.0, 2.0]);
+    let convex = ConvexUfm::cross_entropy(counts(), regularization(1)).unwrap();
+    assert_eq!(convex.clone().with_class_weights(&ones).unwrap(), convex);
+    assert_ne!(convex.clone().with_class_weights(&other).unwrap(), convex);
+    let nonnegative = NonnegativeUfm::new(counts(), regularization(1)).unwrap();
+    assert_eq!(nonnegative.clone().with_class_weights(&ones).unwrap(), nonnegative);
+    assert_ne!(nonnegative.clone().with_class_weights(&other).unwrap(), nonnegative);
+    let low_rank = LowRankProblem::cross_entropy(counts(), regularization(2)).unwrap();
+    assert_eq!(low_rank.clone().with_class_weights(&ones).unwrap(), low_rank);
+    assert_ne!(low_rank.clone().with_class_weights(&other).unwrap(), low_rank);
+    let seli = Seli::new(counts()).unwrap();
+    for list in [Seli::with_margins, Seli::with_logit_scales] {
+        assert_eq!(list(seli.clone(), &ones).unwrap(), seli);
+        assert_ne!(list(seli.clone(), &other).unwrap(), seli);
+    }
+    // The last list counts.
+    let weighted = convex.clone().with_class_weights(&other).unwrap();
+    assert_eq!(weighted.with_class_weights(&ones).unwrap(), convex);
+}
+
 #[test]
 fn problems_say_what_they_were_made_of() {
     let ufm = ConvexUfm::cross_entropy(counts(), regularization(1)).unwrap();

@@ -1,8 +1,9 @@
 //! Problems without a closed form: what is trained, checked once.
 
-use crate::error::{Argument, Error, Result, check_positive};
+use crate::error::{Error, Result};
 use crate::models::low_rank::objective::{DataTerm, Objective};
 use crate::problem::counts::ClassCounts;
+use crate::problem::kinds::list_of_classes;
 use crate::problem::regularization::Regularization;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 use crate::problem::widths::Widths;
@@ -109,15 +110,8 @@ impl LowRankProblem {
     /// [`Error::Shape`] unless there is a weight for each class, [`Error::OutOfRange`] if one is not positive and
     /// finite.
     pub fn with_class_weights(mut self, weights: &[f64]) -> Result<Self> {
-        if weights.len() != self.counts.classes() {
-            let reason = "one weight for each class";
-            let classes = self.counts.classes();
-            return Err(Error::length("class_weights", weights.len(), classes, reason));
-        }
-        for (class, &weight) in weights.iter().enumerate() {
-            check_positive(Argument::at("class_weights", class), weight)?;
-        }
-        self.class_weights = weights.to_vec();
+        let weights = list_of_classes("class_weights", weights, self.counts.classes())?;
+        self.class_weights = weights.unwrap_or_default();
         Ok(self)
     }
 

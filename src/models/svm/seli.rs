@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::models::svm::spectrum::{Spectrum, reach};
 use crate::prediction::{ClassGeometry, SingularValue};
 use crate::problem::counts::ClassCounts;
-use crate::problem::kinds::{Kinds, check_list};
+use crate::problem::kinds::{Kinds, list_of_classes};
 
 /// The simplex-encoded-labels interpolation (SELI): the geometry of classifier and features at every
 /// global minimum of the support vector machine on unconstrained features (UF-SVM),
@@ -110,8 +110,8 @@ impl Seli {
     /// [`Error::Shape`] unless there are K margins, [`Error::OutOfRange`] if one is not positive and finite,
     /// [`Error::Unrepresentable`] if n m²/δ² of a class is out of the range of `f64`.
     pub fn with_margins(self, margins: &[f64]) -> Result<Self> {
-        check_list("margins", margins, self.counts.classes())?;
-        Self { margins: Some(margins.to_vec()), ..self }.decomposed()
+        let margins = list_of_classes("margins", margins, self.counts.classes())?;
+        Self { margins, ..self }.decomposed()
     }
 
     /// The same classes with the scale δ_k for the logits of class k.
@@ -131,8 +131,8 @@ impl Seli {
     /// [`Error::Shape`] unless there are K scales, [`Error::OutOfRange`] if one is not positive and finite,
     /// [`Error::Unrepresentable`] if n m²/δ² or 1/δ² of a class is out of the range of `f64`.
     pub fn with_logit_scales(self, logit_scales: &[f64]) -> Result<Self> {
-        check_list("logit_scales", logit_scales, self.counts.classes())?;
-        Self { logit_scales: Some(logit_scales.to_vec()), ..self }.decomposed()
+        let logit_scales = list_of_classes("logit_scales", logit_scales, self.counts.classes())?;
+        Self { logit_scales, ..self }.decomposed()
     }
 
     fn decomposed(mut self) -> Result<Self> {
