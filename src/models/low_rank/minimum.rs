@@ -165,15 +165,15 @@ impl LowRankMinimum {
     }
 }
 
-/// What an exchange of classes must keep: size, weight and bias.
+/// What an exchange of classes must keep: the size, and weight and bias where there are some.
 fn kinds(problem: &LowRankProblem, found: &Found) -> Vec<Vec<f64>> {
     let largest = found.outputs.amax().max(f64::MIN_POSITIVE);
     let sizes = problem.class_sizes().into_iter().enumerate();
     sizes
         .map(|(class, size)| {
-            let weight = problem.class_weights().get(class).copied().unwrap_or(1.0);
-            let bias = found.bias.get(class).copied().unwrap_or(0.0);
-            vec![size * largest, weight * largest, bias]
+            let weight = problem.class_weights().get(class).map(|weight| weight * largest);
+            let bias = found.bias.get(class).copied();
+            core::iter::once(size * largest).chain(weight).chain(bias).collect()
         })
         .collect()
 }

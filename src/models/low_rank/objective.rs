@@ -11,6 +11,8 @@
 //! S^((M−1)/2) c dᵀ, where S = (‖c‖² + ‖d‖²)/2 is the *energy* of a term, the penalty is (M+1)/2 · u · ΣS: the
 //! objective is smooth at every depth, also where a term vanishes, and it needs no decomposition.
 
+use nalgebra::DMatrix;
+
 use crate::numerics::lbfgs::{Smooth, add_scaled, dot};
 use crate::numerics::simd::vectorized;
 use crate::problem::regularization::Bias;
@@ -130,6 +132,18 @@ impl Objective {
             value += self.weights[class] * self.loss(column, class);
         }
         value
+    }
+
+    /// Z of Z diag(ν).
+    pub(crate) fn unscale(&self, product: &mut DMatrix<f64>) {
+        for (mut column, scale) in product.column_iter_mut().zip(&self.scales) {
+            column /= *scale;
+        }
+    }
+
+    /// What is added to the outputs: zeros where there is no bias.
+    pub(crate) fn shift(&self, bias: &[f64]) -> Vec<f64> {
+        if bias.is_empty() { vec![0.0; self.classes] } else { bias.to_vec() }
     }
 
     /// λ_b/2 ‖b‖².

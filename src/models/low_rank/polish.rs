@@ -2,7 +2,6 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::models::low_rank::objective::Terms;
 use crate::numerics::lbfgs::{Descent, Smooth, largest};
 use crate::numerics::linalg::solve_positive_definite;
 
@@ -17,14 +16,17 @@ const FLAT: f64 = 1e-8;
 const DAMPINGS: [f64; 3] = [30.0, 1e3, 3e4];
 
 /// Sharpens a point. The second result is whether no direction has negative curvature, `None` if there are
-/// too many parameters to tell.
-pub(crate) fn polish(terms: &mut Terms<'_>, mut here: Descent) -> (Descent, Option<bool>) {
+/// too many parameters, or values that are no numbers, to tell.
+pub(crate) fn polish(function: &mut impl Smooth, mut here: Descent) -> (Descent, Option<bool>) {
     if here.point.is_empty() || here.point.len() > MOST_PARAMETERS {
         return (here, None);
     }
     let mut is_minimum = None;
     for _ in 0..MOST_STEPS {
-        let hessian = hessian(terms, &here.point);
+        let hessian = hessian(function, &here.point);
+        if hessian.iter().any(|entry| entry.is_nan()) {
+            break;
+        }
         let flat = FLAT * hessian.amax();
         let Some(step) = newton_step(&hessian, &here, flat) else {
             return (here, Some(false));
@@ -34,7 +36,7 @@ pub(crate) fn polish(terms: &mut Terms<'_>, mut here: Descent) -> (Descent, Opti
         let damped =
             DAMPINGS.iter().filter_map(|damping| newton_step(&hessian, &here, damping * flat));
         let mut steps = core::iter::once(step).chain(damped);
-        let Some(there) = steps.find_map(|step| taken(terms, &here, &step)) else { break };
+        let Some(there) = steps.find_map(|step| taken(function, &here, &step)) else { break };
         here = there;
     }
     (here, is_minimum)
@@ -47,10 +49,10 @@ fn newton_step(hessian: &DMatrix<f64>, here: &Descent, damping: f64) -> Option<D
 }
 
 /// The point after a step, if the gradient is much smaller there and the value no higher.
-fn taken(terms: &mut Terms<'_>, here: &Descent, step: &DVector<f64>) -> Option<Descent> {
+fn taken(function: &mut impl Smooth, here: &Descent, step: &DVector<f64>) -> Option<Descent> {
     let point: Vec<f64> = here.point.iter().zip(step.iter()).map(|(x, s)| x - s).collect();
     let mut gradient = vec![0.0; point.len()];
-    let value = terms.evaluate(&point, &mut gradient);
+    let value = function.evaluate(&point, &mut gradient);
     let risen = value - here.value > 1e-13 * here.value.abs();
     let smaller = largest(&gradient) < 0.5 * largest(&here.gradient);
     (!value.is_nan() && !risen && smaller).then_some(Descent { point, gradient, value })
@@ -58,7 +60,7 @@ fn taken(terms: &mut Terms<'_>, here: &Descent, step: &DVector<f64>) -> Option<D
 
 /// The Hessian by differences of the gradient of fourth order: with logits of 30 and many layers the third derivatives
 /// are so large that those of second order would make negative curvature of a flat direction.
-fn hessian(terms: &mut Terms<'_>, point: &[f64]) -> DMatrix<f64> {
+fn hessian(function: &mut impl Smooth, point: &[f64]) -> DMatrix<f64> {
     let length = point.len();
     let step = 1e-5 * largest(point).max(1e-3);
     let mut moved = point.to_vec();
@@ -68,7 +70,7 @@ fn hessian(terms: &mut Terms<'_>, point: &[f64]) -> DMatrix<f64> {
     for (index, &at) in point.iter().enumerate() {
         for (gradient, steps) in gradients.iter_mut().zip([1.0, -1.0, 2.0, -2.0]) {
             moved[index] = at + steps * step;
-            terms.evaluate(&moved, gradient);
+            function.evaluate(&moved, gradient);
         }
         moved[index] = at;
         let [above, below, far_above, far_below] = &gradients;
@@ -86,7 +88,7 @@ mod tests {
     use nalgebra::{dmatrix, dvector};
 
     use super::*;
-    use crate::models::low_rank::objective::{DataTerm, Objective};
+    use crate::models::low_rank::objective::{DataTerm, Objective, Terms};
     use crate::numerics::lbfgs::{Stop, descend};
     use crate::problem::regularization::Bias;
 
@@ -228,6 +230,23 @@ mod tests {
         let moved = end.point.iter().zip(&least.point).zip(&turn).map(|((a, b), t)| (a - b) * t);
         let along = moved.sum::<f64>() / 4.0;
         assert!((along / 1e-4 + 1.0).abs() < 1e-3, "{along}");
+    }
+
+    /// √x has no slope left of zero, which is no negative curvature.
+    #[test]
+    fn what_has_no_curvature_is_not_judged() {
+        struct Root;
+        impl Smooth for Root {
+            fn evaluate(&mut self, point: &[f64], gradient: &mut [f64]) -> f64 {
+                gradient[0] = 0.5 / point[0].sqrt();
+                point[0].sqrt()
+            }
+        }
+        for (point, expected) in [(1e-9, None), (1.0, Some(false))] {
+            let here = Descent { point: vec![point], gradient: vec![1.0], value: 1.0 };
+            let (there, is_minimum) = polish(&mut Root, here);
+            assert!(there.point == [point] && is_minimum == expected);
+        }
     }
 
     /// More parameters than a Hessian is made of are left as they are.

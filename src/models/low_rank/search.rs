@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
+use crate::models::low_rank::factors::{Factors, sides};
 use crate::models::low_rank::objective::{Objective, Terms};
 use crate::models::low_rank::polish::polish;
 use crate::models::low_rank::starts::start;
 use crate::monitor::Monitor;
-use crate::numerics::lbfgs::{Descent, Stop, descend, largest};
-use crate::numerics::linalg::svd_thin;
+use crate::numerics::lbfgs::{Descent, Smooth, Stop, descend, largest};
+use crate::numerics::linalg::{Svd, svd_thin};
 use crate::numerics::parallel;
 
 /// Ranks up to this one all have starts; beyond it only some, and the largest.
@@ -22,6 +23,8 @@ const ROUGH: Stop = Stop { iterations: 600, gradient: 1e-5, decrease: 1e-7 };
 const SCREEN: Stop = Stop { iterations: 0, gradient: 1e-3, decrease: 1e-5 };
 /// A descent as far as it goes.
 const FINE: Stop = Stop { iterations: 4000, gradient: 1e-13, decrease: 0.0 };
+/// A gradient that asks for no further digits.
+const SHARP: Stop = Stop { iterations: 0, gradient: 1e-10, decrease: 0.0 };
 /// Relative difference of losses of one minimum after rough descents, for counting them, and for choosing those
 /// that are looked at more closely.
 const COUNTED: f64 = 1e-5;
@@ -37,7 +40,7 @@ const OPERATIONS: usize = 100_000;
 /// The golden section (√5 − 1)/2, whose multiples have no structure.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Escapes from saddle points.
-const MOST_ESCAPES: usize = 3;
+const MOST_ESCAPES: usize = 4;
 
 /// How a numerical search is done: from how many starts, at which ranks, with which random numbers.
 ///
@@ -145,16 +148,9 @@ pub(crate) struct Found {
 impl Found {
     /// The rank and the parameters, as a start for another strength.
     pub(crate) fn parameters(&self, objective: &Objective) -> (usize, Vec<f64>) {
-        let rank = self.singular_values.len();
-        let mut point = Vec::with_capacity(objective.parameters(rank));
-        for side in [&self.left, &self.right] {
-            for (column, &value) in side.column_iter().zip(&self.singular_values) {
-                let root = objective.energy(value).sqrt();
-                point.extend(column.iter().map(|entry| entry * root));
-            }
-        }
-        point.extend_from_slice(&self.bias);
-        (rank, point)
+        let sides = [&self.left, &self.right];
+        let length = |value| objective.energy(value).sqrt();
+        (self.singular_values.len(), joined(sides, &self.singular_values, length, &self.bias))
     }
 }
 
@@ -301,33 +297,71 @@ pub(crate) fn screened(
 pub(crate) fn followed(objective: &Objective, rank: usize, point: Vec<f64>) -> Result<Found> {
     let fine = stop(objective, FINE);
     let descent = descend(&mut Terms::new(objective, rank), point, &fine);
-    let (rank, point) = without_dead_terms(objective, rank, &descent)?;
-    let mut terms = Terms::new(objective, rank);
-    let descent = descend(&mut terms, point, &fine);
-    let (descent, is_minimum) = polish(&mut terms, descent);
+    let (rank, descent, is_minimum) = settled(objective, rank, &descent)?;
     found(objective, rank, &descent, is_minimum)
 }
 
 /// Follows a rough end as far as it goes: to a minimum, without the terms that have vanished.
 fn finish(objective: &Objective, end: &End) -> Result<Found> {
     let fine = stop(objective, FINE);
-    let mut terms = Terms::new(objective, end.rank);
-    let mut descent = descend(&mut terms, end.descent.point.clone(), &fine);
-    let mut is_minimum = None;
-    let mut rank = end.rank;
-    for _ in 0..=MOST_ESCAPES {
-        let reduced = without_dead_terms(objective, rank, &descent)?;
-        rank = reduced.0;
-        terms = Terms::new(objective, rank);
-        descent = descend(&mut terms, reduced.1, &fine);
-        (descent, is_minimum) = polish(&mut terms, descent);
+    let from = |rank: usize, point| descend(&mut Terms::new(objective, rank), point, &fine);
+    let descent = from(end.rank, end.descent.point.clone());
+    let (mut rank, mut descent, mut is_minimum) = settled(objective, end.rank, &descent)?;
+    for _ in 0..MOST_ESCAPES {
         if is_minimum != Some(false) {
             break;
         }
-        let nudged = nudged(&descent.point);
-        descent = descend(&mut terms, nudged, &fine);
+        let escaped = from(rank, nudged(&descent.point));
+        (rank, descent, is_minimum) = settled(objective, rank, &escaped)?;
     }
     found(objective, rank, &descent, is_minimum)
+}
+
+/// The stationary point of a descent, without the terms that have vanished, and whether it is a minimum.
+fn settled(
+    objective: &Objective,
+    rank: usize,
+    descent: &Descent,
+) -> Result<(usize, Descent, Option<bool>)> {
+    let (rank, point) = without_dead_terms(objective, rank, descent)?;
+    let mut terms = Terms::new(objective, rank);
+    let descent = descend(&mut terms, point, &stop(objective, FINE));
+    let (descent, is_minimum) = polish(&mut terms, descent);
+    if is_minimum != Some(true) {
+        return Ok((rank, descent, is_minimum));
+    }
+    let (descent, is_minimum) = sharpened(objective, rank, descent)?;
+    Ok((rank, descent, is_minimum))
+}
+
+/// A minimum of terms at whose decomposition the gradient vanishes. Singular values that are nearly equal make of a little
+/// slope of the terms a larger one there.
+fn sharpened(
+    objective: &Objective,
+    rank: usize,
+    descent: Descent,
+) -> Result<(Descent, Option<bool>)> {
+    let mut terms = Terms::new(objective, rank);
+    let bias = &descent.point[2 * rank * objective.classes..];
+    let svd = svd_thin(&product(objective, rank, &descent.point))?;
+    let decomposed = evaluated(&mut terms, terms_of(objective, &svd, rank, bias));
+    if largest(&decomposed.gradient) <= stop(objective, SHARP).gradient {
+        return Ok((descent, Some(true)));
+    }
+    let mut factors = Factors::new(objective, rank);
+    let values = &svd.singular_values.as_slice()[..rank];
+    let point = joined([&svd.u, &svd.v], values, f64::sqrt, bias);
+    let start = evaluated(&mut factors, point);
+    let (end, is_minimum) = polish(&mut factors, start);
+    let (left, right, bias) = sides(objective, rank, &end.point);
+    let svd = svd_thin(&(left * right.transpose()))?;
+    Ok((evaluated(&mut terms, terms_of(objective, &svd, rank, bias)), is_minimum))
+}
+
+fn evaluated(function: &mut impl Smooth, point: Vec<f64>) -> Descent {
+    let mut gradient = vec![0.0; point.len()];
+    let value = function.evaluate(&point, &mut gradient);
+    Descent { point, gradient, value }
 }
 
 /// The point moved a little, in a direction without structure.
@@ -360,15 +394,31 @@ fn without_dead_terms(
     let svd = svd_thin(&product(objective, rank, &descent.point))?;
     let least = DEAD * svd.singular_values.iter().copied().fold(0.0, f64::max);
     let alive = svd.singular_values.iter().take(rank).filter(|&&value| value > least).count();
-    let mut point = Vec::with_capacity(objective.parameters(alive));
-    for side in [&svd.u, &svd.v] {
-        for (column, &value) in side.column_iter().zip(svd.singular_values.iter()).take(alive) {
-            let root = objective.energy(value).sqrt();
-            point.extend(column.iter().map(|entry| entry * root));
+    Ok((alive, terms_of(objective, &svd, alive, &descent.point[2 * rank * classes..])))
+}
+
+/// The parameters of the first terms of a decomposition.
+fn terms_of(objective: &Objective, svd: &Svd, rank: usize, bias: &[f64]) -> Vec<f64> {
+    let values = &svd.singular_values.as_slice()[..rank];
+    joined([&svd.u, &svd.v], values, |value| objective.energy(value).sqrt(), bias)
+}
+
+/// The columns of both sides, which are of a length for each singular value, and the bias.
+fn joined(
+    sides: [&DMatrix<f64>; 2],
+    singular_values: &[f64],
+    length: impl Fn(f64) -> f64,
+    bias: &[f64],
+) -> Vec<f64> {
+    let mut point = Vec::new();
+    for side in sides {
+        for (column, &value) in side.column_iter().zip(singular_values) {
+            let length = length(value);
+            point.extend(column.iter().map(|entry| entry * length));
         }
     }
-    point.extend_from_slice(&descent.point[2 * rank * classes..]);
-    Ok((alive, point))
+    point.extend_from_slice(bias);
+    point
 }
 
 /// What is wanted of a point.
@@ -378,24 +428,21 @@ fn found(
     descent: &Descent,
     is_minimum: Option<bool>,
 ) -> Result<Found> {
-    let classes = objective.classes;
     let svd = svd_thin(&product(objective, rank, &descent.point))?;
+    let bias = descent.point[2 * rank * objective.classes..].to_vec();
+    let point = terms_of(objective, &svd, rank, &bias);
+    let gradient = largest(&evaluated(&mut Terms::new(objective, rank), point).gradient);
     let left = svd.u.columns(0, rank).into_owned();
     let right = svd.v.columns(0, rank).into_owned();
     let singular_values: Vec<f64> = svd.singular_values.iter().take(rank).copied().collect();
     let diagonal = DMatrix::from_diagonal(&svd.singular_values.rows(0, rank).into_owned());
     let mut outputs = &left * diagonal * right.transpose();
-    for (mut column, scale) in outputs.column_iter_mut().zip(&objective.scales) {
-        column /= *scale;
-    }
-    let bias = descent.point[2 * rank * classes..].to_vec();
+    objective.unscale(&mut outputs);
     let mut scratch = outputs.as_slice().to_vec();
     let energy: f64 = singular_values.iter().map(|&value| objective.energy(value)).sum();
-    let shift = if bias.is_empty() { vec![0.0; classes] } else { bias.clone() };
-    let value = objective.data_term(&mut scratch, &shift)
+    let value = objective.data_term(&mut scratch, &objective.shift(&bias))
         + objective.price() * energy
         + objective.bias_penalty(&bias);
-    let gradient = largest(&descent.gradient) / objective.unit();
     Ok(Found {
         outputs,
         left,
@@ -403,7 +450,7 @@ fn found(
         right,
         bias,
         value,
-        gradient,
+        gradient: gradient / objective.unit(),
         is_minimum,
         hits: 0,
         starts: 0,

@@ -135,7 +135,9 @@ impl DataTerm {
                     ratios.filter(|&(c, _)| c != k).map(|(_, ratio)| ratio).sum::<f64>()
                 };
                 let others: Vec<f64> = (0..column.len()).map(others).collect();
-                let losses = target.iter().zip(&others).map(|(y, others)| y * others.ln_1p());
+                // Logits may lie so far apart that the sum is infinite; where y is zero it is no matter.
+                let losses = target.iter().zip(&others).filter(|&(&y, _)| y != 0.0);
+                let losses = losses.map(|(y, others)| y * others.ln_1p());
                 value += weight * losses.sum::<f64>();
                 let mass = target.sum();
                 let shares = others.iter().map(|others| mass / (1.0 + others));
