@@ -306,18 +306,18 @@ fn finish(objective: &Objective, end: &End) -> Result<Found> {
     let fine = stop(objective, FINE);
     let from = |rank: usize, point| descend(&mut Terms::new(objective, rank), point, &fine);
     let descent = from(end.rank, end.descent.point.clone());
-    let (mut rank, mut descent, mut is_minimum) = settled(objective, end.rank, &descent)?;
+    let (mut rank, mut descent, mut is_minimum) = sharpened(objective, end.rank, &descent)?;
     for _ in 0..MOST_ESCAPES {
         if is_minimum != Some(false) {
             break;
         }
         let escaped = from(rank, nudged(&descent.point));
-        (rank, descent, is_minimum) = settled(objective, rank, &escaped)?;
+        (rank, descent, is_minimum) = sharpened(objective, rank, &escaped)?;
     }
     found(objective, rank, &descent, is_minimum)
 }
 
-/// The stationary point of a descent, without the terms that have vanished, and whether it is a minimum.
+/// The end of a descent, without the terms that have vanished, and whether it is a minimum.
 fn settled(
     objective: &Objective,
     rank: usize,
@@ -327,26 +327,26 @@ fn settled(
     let mut terms = Terms::new(objective, rank);
     let descent = descend(&mut terms, point, &stop(objective, FINE));
     let (descent, is_minimum) = polish(&mut terms, descent);
-    if is_minimum != Some(true) {
-        return Ok((rank, descent, is_minimum));
-    }
-    let (descent, is_minimum) = sharpened(objective, rank, descent)?;
     Ok((rank, descent, is_minimum))
 }
 
-/// A minimum of terms at whose decomposition the gradient vanishes. Singular values that are nearly equal make of a little
-/// slope of the terms a larger one there.
+/// What [`settled`] gives, at whose decomposition the gradient of a minimum vanishes. Singular values that are nearly equal
+/// make of a little slope of the terms a larger one there.
 fn sharpened(
     objective: &Objective,
     rank: usize,
-    descent: Descent,
-) -> Result<(Descent, Option<bool>)> {
+    descent: &Descent,
+) -> Result<(usize, Descent, Option<bool>)> {
+    let (rank, descent, is_minimum) = settled(objective, rank, descent)?;
+    if is_minimum != Some(true) {
+        return Ok((rank, descent, is_minimum));
+    }
     let mut terms = Terms::new(objective, rank);
     let bias = &descent.point[2 * rank * objective.classes..];
     let svd = svd_thin(&product(objective, rank, &descent.point))?;
     let decomposed = evaluated(&mut terms, terms_of(objective, &svd, rank, bias));
     if largest(&decomposed.gradient) <= stop(objective, SHARP).gradient {
-        return Ok((descent, Some(true)));
+        return Ok((rank, descent, is_minimum));
     }
     let mut factors = Factors::new(objective, rank);
     let values = &svd.singular_values.as_slice()[..rank];
@@ -355,7 +355,7 @@ fn sharpened(
     let (end, is_minimum) = polish(&mut factors, start);
     let (left, right, bias) = sides(objective, rank, &end.point);
     let svd = svd_thin(&(left * right.transpose()))?;
-    Ok((evaluated(&mut terms, terms_of(objective, &svd, rank, bias)), is_minimum))
+    Ok((rank, evaluated(&mut terms, terms_of(objective, &svd, rank, bias)), is_minimum))
 }
 
 fn evaluated(function: &mut impl Smooth, point: Vec<f64>) -> Descent {
