@@ -116,7 +116,7 @@ impl PartialRegularization {
     ///
     /// let one = PartialRegularization::new(&[Some(1e-3), Some(2e-3)], None)?;
     /// let two = one.with_bias(Bias::Regularized(1e-4))?.of_two_outputs()?;
-    /// assert_eq!(two.weight_decays(), [Some(1e-3), Some(4e-3)]);
+    /// assert_eq!((two.weight_decays(), two.feature_decay()), (&[Some(1e-3), Some(4e-3)][..], None));
     /// assert_eq!(two.bias(), Bias::Regularized(2e-4));
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
@@ -242,7 +242,9 @@ mod tests {
         let decays = [0.3 / squares[0], 0.3 / squares[1], 0.3 / squares[2]];
         for known in 0..3 {
             let given = |index: usize| (index == known).then_some(decays[index]);
-            let found = inferred(&head, squares[2], &[given(0), given(1)], given(2)).unwrap();
+            let partial = PartialRegularization::new(&[given(0), given(1)], given(2)).unwrap();
+            assert_eq!(partial.feature_decay(), given(2));
+            let found = partial.inferred(&head, squares[2]).unwrap();
             let all = found.weight_decays().iter().copied().chain([found.feature_decay()]);
             for (found, expected) in all.zip(decays) {
                 assert!((found - expected).abs() <= 4.0 * f64::EPSILON * expected);

@@ -6,7 +6,6 @@ use neural_collapse::error::Error;
 use neural_collapse::models::AnyModel;
 use neural_collapse::models::cross_entropy::CrossEntropyPoint;
 use neural_collapse::models::squared::TargetVector;
-use neural_collapse::prediction::SingularValue;
 use neural_collapse::{Prediction, Seli};
 use serde::{Serialize, Serializer};
 
@@ -37,7 +36,7 @@ impl Directions {
         Ok(match model {
             AnyModel::Squared(minimum) => Self::Squared(minimum.target_vectors()),
             AnyModel::CrossEntropy(landscape) => Self::Logits(logit_directions(landscape.best())?),
-            AnyModel::SupportVectors(seli) => Self::Logits(label_directions(seli)),
+            AnyModel::SupportVectors(seli) => Self::Logits(label_directions(seli)?),
             _ => Self::None,
         })
     }
@@ -99,9 +98,11 @@ fn logit_directions(point: &CrossEntropyPoint) -> Result<Vec<(usize, LogitDirect
 }
 
 /// The directions of the encoded labels of the support vector machine, without decays: t is σ itself.
-fn label_directions(seli: &Seli) -> Vec<(usize, LogitDirection)> {
-    let direction = |SingularValue { value, multiplicity, .. }: SingularValue| {
-        (multiplicity, LogitDirection { logit: value, energy: value, s: value.sqrt() })
-    };
-    seli.logit_singular_values().into_iter().map(direction).collect()
+fn label_directions(seli: &Seli) -> Result<Vec<(usize, LogitDirection)>, Error> {
+    let first = Prediction::singular_values(seli, 1..=1)?;
+    let directions = seli.logit_singular_values().into_iter().zip(first).map(|(logit, first)| {
+        let (energy, s) = (logit.value, first.value);
+        (logit.multiplicity, LogitDirection { logit: logit.value, energy, s })
+    });
+    Ok(directions.collect())
 }
