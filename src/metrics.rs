@@ -30,7 +30,7 @@ pub use crate::measure::projected::Nc1Part;
 pub use all::{AllMetrics, ByCenter, MetricPart, MetricSums, all_metrics};
 pub use cdnv::{Cdnv, cdnv};
 pub(crate) use common_mean::Outside;
-pub use confusion::{Confused, Confusion};
+pub use confusion::{Confused, Confusion, ConfusionPart};
 pub use detection::{Detection, DetectionErrors};
 pub use duality::{duality_cosines, self_duality};
 pub use nc0::{nc0, nc0_factor};

@@ -87,8 +87,8 @@ pub(crate) fn confusion<'py>(
     let head = head(weights, bias)?;
     let samples = Samples::new(features, labels, Some(head.classes()), statistics)?;
     let confusion = Confusion::new(samples.statistics(), &head).or_raise(py)?;
-    let confusion = samples.added_to(py, confusion, progress)?;
-    Ok(pythonize(py, &confusion.entries().collect::<Vec<_>>())?)
+    let confusion = samples.added_to(py, confusion.of_other_samples(), progress)?;
+    Ok(pythonize(py, &confusion.entries().or_raise(py)?.collect::<Vec<_>>())?)
 }
 
 /// CDNV, the class-distance normalized variance over all pairs of classes: a dictionary with `mean`, `largest` and

@@ -45,7 +45,7 @@ use crate::problem::head::LinearHead;
 /// Source: Ammar et al., *NECO: NEural Collapse Based Out-of-distribution detection* (ICLR 2024).
 pub fn nc5(class_means: &ClassVectors<'_>, outside_mean: &DVector<f64>) -> Result<f64> {
     let expected = (class_means.dimension(), 1);
-    check_shape("outside_mean", outside_mean.shape(), expected, "a feature a row")?;
+    check_shape("outside_mean", outside_mean.shape(), expected, "one number for each feature")?;
     check_finite("outside_mean", outside_mean)?;
     let largest = outside_mean.amax();
     if largest == 0.0 {

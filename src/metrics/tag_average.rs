@@ -63,7 +63,7 @@ pub fn tag_average_residuals(
     }
     let expected = (Size::Exactly(single.nrows()), Size::Exactly(sets.len()));
     if set_means.shape() != (single.nrows(), sets.len()) {
-        let reason = "a feature a row, a set a column";
+        let reason = "features × sets";
         return Err(Error::shape("set_means", set_means.shape(), expected, reason));
     }
     check_finite("single", single)?;

@@ -128,6 +128,7 @@ types! {
         ClassNorms
         CodedClassWeights
         ClassStatistics
+        ConfusionPart
         ConvexMinimum
         ConvexUfm
         CrossEntropyPoint

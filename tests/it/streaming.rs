@@ -3,7 +3,7 @@
 use neural_collapse::audit::AuditOptions;
 use neural_collapse::measure::{Center, PooledScatter};
 use neural_collapse::metrics::{
-    AllMetrics, DecisionCounts, MetricSums, Nc1Options, Nc1Sums, all_metrics, nc1,
+    AllMetrics, Confusion, DecisionCounts, MetricSums, Nc1Options, Nc1Sums, all_metrics, nc1,
     nc1_trace_quotient,
 };
 use neural_collapse::objective::{Objective, ObjectiveSums};
@@ -269,6 +269,9 @@ fn an_incomplete_second_pass_is_refused() {
     let mut decisions = DecisionCounts::new(&statistics, &head).unwrap();
     decisions.accumulate(&half.data()).unwrap();
     refused(decisions.nc4().unwrap_err());
+    let mut confusion = Confusion::new(&statistics, &head).unwrap();
+    confusion.accumulate(&half.data()).unwrap();
+    refused(confusion.entries().map(|_| ()).unwrap_err());
     let mut metrics = MetricSums::new(&statistics, &head).unwrap();
     metrics.accumulate(&half.data()).unwrap();
     refused(metrics.metrics().unwrap_err());
@@ -286,6 +289,10 @@ fn an_incomplete_second_pass_is_refused() {
     assert!(relative_error(nc1(&other), nc1(&expected)) < 1e-13);
     assert_eq!((other.cdnv, expected.cdnv), (None, None)); // half of the classes have no sample
     assert_eq!(other.nc4, expected.nc4);
+    let confusion = confusion.of_other_samples();
+    let agreeing = confusion.entries().unwrap().filter(|entry| entry.head == entry.nearest_mean);
+    let share = agreeing.map(|entry| entry.samples).sum::<u64>() as f64 / 200.0;
+    assert_eq!(share, expected.nc4.overall.agreement);
 }
 
 /// An audit in batches is that of all samples at once.

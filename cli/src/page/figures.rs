@@ -286,7 +286,7 @@ pub(super) fn decision_figures(network: &AuditedNetwork, seen: &Seen) -> Figures
     let classes = network.audit.measurement.head().classes();
     let mut by_mean: BTreeMap<(usize, usize), u64> = BTreeMap::new();
     let mut by_label: BTreeMap<(usize, usize), u64> = BTreeMap::new();
-    for entry in seen.confusion.entries() {
+    for entry in &seen.confusion {
         *by_mean.entry((entry.nearest_mean, entry.head)).or_default() += entry.samples;
         *by_label.entry((entry.label, entry.head)).or_default() += entry.samples;
     }
