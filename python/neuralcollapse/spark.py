@@ -22,7 +22,7 @@ __all__ = ["audit"]
 
 
 def _stacked(column: Any, dimension: int) -> npt.NDArray[Any]:
-    """Features of a batch, an array a row."""
+    """Features of a batch, one array for each row."""
     rows = [np.asarray(row) for row in column]
     return np.stack(rows) if rows else np.zeros((0, dimension))
 

@@ -3,13 +3,14 @@
 use nalgebra::{DMatrix, dmatrix};
 use neural_collapse::geometry::{ClassGroups, Frame, GroupedPair, Projection};
 use neural_collapse::measure::PooledScatter;
-use neural_collapse::metrics::Neco;
+use neural_collapse::metrics::{Confusion, Neco};
 use neural_collapse::models::cross_entropy::SimplexPotential;
 use neural_collapse::models::fixed_head::FixedSimplexHead;
 use neural_collapse::models::squared::ReluCompetitor;
 use neural_collapse::prediction::{Matrices, OutputDirections};
 use neural_collapse::{
-    Basis, ClassCounts, ClassMatrix, ExplicitPoint, Features, Prediction, Regularization, Ufm,
+    Basis, ClassCounts, ClassMatrix, ClassStatistics, ExplicitPoint, Features, LinearHead,
+    Prediction, Regularization, Ufm,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -160,6 +161,29 @@ fn invalid_problems_and_scores() {
             ("/directions/entries/0", json!(0.0), "orthonormal"),
             ("/mean", json!([0.0]), "directions"),
             ("/directions", json!({"rows": 2, "columns": 0, "entries": []}), "directions"),
+        ],
+    );
+}
+
+#[test]
+fn invalid_counts_of_decisions() {
+    let rows = dmatrix![1.0; 0.9; -1.0; 0.1];
+    let data = Features::from_sample_rows(&rows).unwrap().with_labels(&[0, 0, 1, 1], 2).unwrap();
+    let head = LinearHead::new(vec![dmatrix![1.0; -1.0]], None).unwrap();
+    let mut confusion = Confusion::new(&ClassStatistics::new(&data).unwrap(), &head).unwrap();
+    confusion.accumulate(&data).unwrap();
+    let entry = |label, head, samples| json!({"label": label, "head": head, "nearest_mean": head, "samples": samples});
+    let both = json!([entry(1, 1, 1), entry(0, 0, 2)]);
+    let twice = json!([entry(0, 0, 1), entry(0, 0, 1)]);
+    refuses(
+        &confusion.part(),
+        &[
+            ("/version", json!(2), "version 2"),
+            ("/classes", json!(1), "classes"),
+            ("/entries/0/head", json!(2), "classes"),
+            ("/entries/0/samples", json!(0), "no samples"),
+            ("/entries", both, "order"),
+            ("/entries", twice, "order"),
         ],
     );
 }

@@ -9,6 +9,7 @@ use neural_collapse::{
 
 use super::subject::Subject;
 use super::unanswered::answered;
+use super::{invariances, labels};
 
 /// All answers of a prediction that has matrices; that none is missing `unanswered` has checked.
 pub fn check(subject: &Subject<'_>, point: &ExplicitPoint) {
@@ -26,6 +27,8 @@ pub fn check(subject: &Subject<'_>, point: &ExplicitPoint) {
         }
     }
     check_bound(name, prediction);
+    labels::check(subject, point);
+    invariances::check_scale(subject, point);
     let Some(means) = subject.means(point) else { return };
     let outputs = head.product().unwrap() * &means;
     check_class_means(name, prediction, &means);
@@ -35,6 +38,7 @@ pub fn check(subject: &Subject<'_>, point: &ExplicitPoint) {
     if let Some(counts) = prediction.counts() {
         check_classes(name, prediction, head.weights().last(), &means);
         check_words(name, prediction, counts, &outputs);
+        invariances::check_order(subject, point, &outputs);
     }
 }
 
@@ -60,7 +64,7 @@ fn affine_rank(means: &DMatrix<f64>) -> usize {
 }
 
 /// The matrix, or of a family the nearest member.
-fn assert_same(name: &str, predicted: &ClassMatrix, found: &DMatrix<f64>) {
+pub fn assert_same(name: &str, predicted: &ClassMatrix, found: &DMatrix<f64>) {
     let nearest = predicted.nearest_member(found).unwrap();
     let size = found.amax().max(nearest.amax()).max(1e-300);
     let difference = (&nearest - found).amax();
@@ -163,8 +167,8 @@ fn are_exchangeable(outputs: &DMatrix<f64>, counts: &ClassCounts) -> bool {
     })
 }
 
-/// Whether weights, margins or constants tell classes of one size apart.
-fn treats_differently(objective: &TrainingObjective, counts: &ClassCounts) -> bool {
+/// Pairs of classes of one size that no weights, margins or constants tell apart.
+pub fn alike_pairs(objective: &TrainingObjective, counts: &ClassCounts) -> Vec<(usize, usize)> {
     let lists: [&[f64]; 2] = match objective {
         TrainingObjective::WeightedCrossEntropy { class_weights, logit_offsets, .. } => {
             [class_weights, logit_offsets]
@@ -174,7 +178,12 @@ fn treats_differently(objective: &TrainingObjective, counts: &ClassCounts) -> bo
         TrainingObjective::ScaledMargins { margins, logit_scales } => [margins, logit_scales],
         _ => [&[], &[]],
     };
-    pairs(counts).any(|(i, j)| lists.iter().any(|list| list.get(i) != list.get(j)))
+    pairs(counts).filter(|&(i, j)| lists.iter().all(|list| list.get(i) == list.get(j))).collect()
+}
+
+/// Whether weights, margins or constants tell classes of one size apart.
+fn treats_differently(objective: &TrainingObjective, counts: &ClassCounts) -> bool {
+    alike_pairs(objective, counts).len() < pairs(counts).count()
 }
 
 /// Pairs of classes of one size.

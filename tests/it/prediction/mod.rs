@@ -5,6 +5,8 @@
 mod answers;
 mod data_term;
 mod first_order;
+mod invariances;
+mod labels;
 mod margins;
 mod problems;
 mod subject;
@@ -91,6 +93,8 @@ fn check_contrastive(minimum: &UnitMinimum) {
     unanswered::check(kind, name, prediction);
     check_model(&subject);
     answers::check_bound(name, prediction);
+    let objective = prediction.training_objective();
+    assert!(prediction.has_scale() && invariances::fixes_lengths(&objective), "{name}");
     let means = minimum.class_means(&random_nonnegative_basis(prediction, 7)).unwrap();
     answers::check_classes(name, prediction, None, &means);
     let Held::Labels(labels) = &subject.held else { panic!("{name} has classes") };
@@ -115,6 +119,7 @@ fn check_sparse_labels(problem: &SparseLabels) {
     let support = |context: usize| problem.supports()[context].clone();
     let held = Held::Sets(contexts.into_iter().map(support).collect());
     let centered = problem.global_minimum().unwrap();
+    assert_eq!(centered.label_geometry().unwrap().counts, *problem.samples());
     check(&Subject::new("CenteredSupports", &centered, held.clone()));
     let smallest = problem.smallest_logits().unwrap();
     let mut subject = Subject::new("SmallestLogits", &smallest, held);
