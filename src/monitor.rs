@@ -1,6 +1,7 @@
 //! Watching and cancelling long work.
 
 use core::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -65,9 +66,69 @@ impl dyn Monitor + '_ {
     }
 }
 
+/// Steps of one stage that several threads take, counted for a monitor that may end them.
+pub(crate) struct Steps<'a> {
+    monitor: &'a dyn Monitor,
+    stage: &'static str,
+    total: u64,
+    begun: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl<'a> Steps<'a> {
+    pub(crate) fn new(monitor: &'a dyn Monitor, stage: &'static str, total: usize) -> Self {
+        let (begun, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { monitor, stage, total: total as u64, begun, ended }
+    }
+
+    /// Another step begins.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the work shall end.
+    pub(crate) fn step(&self) -> Result<()> {
+        self.report(self.begun.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The same where no further step of the count begins.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.report(self.begun.load(Ordering::Relaxed))
+    }
+
+    fn report(&self, done: u64) -> Result<()> {
+        // Once the work is ended the monitor is not asked again.
+        if self.ended.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        let goes_on = self.monitor.report(self.stage, done, Some(self.total));
+        if goes_on.is_err() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        goes_on
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_counted_until_they_are_ended() {
+        let heard = AtomicU64::new(0);
+        let patience = |progress: Progress| {
+            heard.fetch_add(1, Ordering::Relaxed);
+            assert_eq!((progress.stage, progress.total), ("steps", Some(9)));
+            match progress.done {
+                ..3 => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        };
+        let steps = Steps::new(&patience, "steps", 9);
+        let cancelled = Err(Error::Cancelled);
+        assert_eq!([steps.step(), steps.check(), steps.step()], [Ok(()), Ok(()), Ok(())]);
+        assert_eq!([steps.step(), steps.step()], [Ok(()), cancelled.clone()]);
+        assert_eq!([steps.check(), steps.step()], [cancelled.clone(), cancelled]);
+        assert_eq!(heard.load(Ordering::Relaxed), 5);
+    }
 
     #[test]
     fn a_break_cancels() {

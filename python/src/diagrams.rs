@@ -1,7 +1,7 @@
 //! What becomes of a prediction at other decays, class sizes and depths.
 
 use neural_collapse::models::cross_entropy::{
-    Phase, phase_diagram as known_phases, searched_phase_diagram,
+    Phase, phase_diagram_with as known_phases, searched_phase_diagram,
 };
 use neural_collapse::models::diagrams::{MinorityCollapse, PhaseDiagram};
 use neural_collapse::models::low_rank::Search;
@@ -138,7 +138,7 @@ pub(crate) fn phase_diagram<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let bias = bias_named(py, bias)?;
     let phases = watched(py, progress, |monitor| match starts {
-        None => known_phases(classes, depth, bias, label_smoothing),
+        None => known_phases(classes, depth, bias, label_smoothing, monitor),
         Some(starts) => {
             let search = Search::default().with_seed(seed).with_starts(starts);
             searched_phase_diagram(classes, depth, bias, label_smoothing, &search, monitor)

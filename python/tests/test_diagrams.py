@@ -87,6 +87,12 @@ def test_structures():
     heard = []
     searched = nc.phase_diagram(3, 2, starts=2, progress=lambda *progress: heard.append(progress))
     assert searched[0]["structure"] == "simplex ETF" and searched[-1]["to"] == np.inf
+
+    def interrupt(*_progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nc.phase_diagram(10, 4, progress=interrupt)
     with pytest.raises(errors.ArgumentError):
         nc.phase_diagram(1, 2)
     with pytest.raises(errors.NotAnsweredError):

@@ -29,7 +29,7 @@ mod verdict;
 pub use block::{Block, BlockShape};
 pub use codes::SphericalCode;
 pub use landscape::{Landscape, SearchResult};
-pub use phases::{Phase, phase_diagram, searched_phase_diagram};
+pub use phases::{Phase, phase_diagram, phase_diagram_with, searched_phase_diagram};
 pub use point::CrossEntropyPoint;
 pub use problem::{CrossEntropyUfm, LossMean};
 pub use simplex::{SimplexMinimizer, SimplexPotential};

@@ -9,7 +9,7 @@ use crate::models::cross_entropy::reduced::Penalty;
 use crate::models::cross_entropy::simplex::SimplexPotential;
 use crate::models::cross_entropy::structure::{LogitStructure, NumericalStructure};
 use crate::models::low_rank::search::{Found, Search, followed, search};
-use crate::monitor::{Monitor, Progress};
+use crate::monitor::{Monitor, Progress, Steps};
 use crate::numerics::parallel;
 use crate::problem::regularization::Bias;
 
@@ -91,7 +91,35 @@ pub fn phase_diagram(
     bias: Bias,
     label_smoothing: f64,
 ) -> Result<Vec<Phase>> {
-    Diagram::new(classes, depth, bias, label_smoothing, None)?.phases(CLOSED)
+    phase_diagram_with(classes, depth, bias, label_smoothing, &())
+}
+
+/// [`phase_diagram`] under the eyes of a monitor, which may end it.
+///
+/// # Errors
+/// As [`phase_diagram`], and [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends the work.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use neural_collapse::models::cross_entropy::phase_diagram_with;
+/// use neural_collapse::{Bias, Error, Progress};
+///
+/// let hasty = |progress: Progress| match progress.done {
+///     ..20 => ControlFlow::Continue(()),
+///     _ => ControlFlow::Break(()),
+/// };
+/// assert_eq!(phase_diagram_with(4, 2, Bias::None, 0.0, &hasty), Err(Error::Cancelled));
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn phase_diagram_with(
+    classes: usize,
+    depth: usize,
+    bias: Bias,
+    label_smoothing: f64,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Phase>> {
+    Diagram::new(classes, depth, bias, label_smoothing, None, monitor)?.phases(CLOSED)
 }
 
 /// The [`phase_diagram`] with a numerical search at every strength of the grid beside the closed forms.
@@ -125,8 +153,7 @@ pub fn searched_phase_diagram(
     options: &Search,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Phase>> {
-    let search = Some((options, monitor));
-    Diagram::new(classes, depth, bias, label_smoothing, search)?.phases(SEARCHED)
+    Diagram::new(classes, depth, bias, label_smoothing, Some(options), monitor)?.phases(SEARCHED)
 }
 
 /// Strengths that are looked at.
@@ -155,7 +182,8 @@ struct Diagram<'a> {
     /// Made ready once for all strengths.
     competitors: Competitors,
     solids: Solids,
-    search: Option<(&'a Search, &'a dyn Monitor)>,
+    search: Option<&'a Search>,
+    monitor: &'a dyn Monitor,
 }
 
 impl<'a> Diagram<'a> {
@@ -164,7 +192,8 @@ impl<'a> Diagram<'a> {
         depth: usize,
         bias: Bias,
         label_smoothing: f64,
-        search: Option<(&'a Search, &'a dyn Monitor)>,
+        search: Option<&'a Search>,
+        monitor: &'a dyn Monitor,
     ) -> Result<Self> {
         if let Bias::Regularized(decay) = bias {
             check_positive("bias_decay", decay)?;
@@ -172,7 +201,7 @@ impl<'a> Diagram<'a> {
         let potential = SimplexPotential::new(classes, depth)?;
         let potential = potential.with_label_smoothing(label_smoothing)?;
         let (competitors, solids) = (Competitors::new(classes, bias), Solids::new(classes, bias));
-        Ok(Self { potential, classes, depth, bias, competitors, solids, search })
+        Ok(Self { potential, classes, depth, bias, competitors, solids, search, monitor })
     }
 
     fn phases(&self, grid: Grid) -> Result<Vec<Phase>> {
@@ -181,7 +210,7 @@ impl<'a> Diagram<'a> {
         let strengths = self.strengths(grid);
         let total = strengths.len() as u64;
         let mut before: Option<Branch> = None;
-        for (index, closed) in self.closed_winners(&strengths).into_iter().enumerate() {
+        for (index, closed) in self.closed_winners(&strengths)?.into_iter().enumerate() {
             let progress = Progress {
                 stage: "comparing structures at every strength",
                 done: index as u64,
@@ -225,27 +254,34 @@ impl<'a> Diagram<'a> {
     }
 
     /// The lowest closed forms at all strengths, on all cores.
-    fn closed_winners(&self, strengths: &[f64]) -> Vec<Branch> {
+    fn closed_winners(&self, strengths: &[f64]) -> Result<Vec<Branch>> {
+        let steps = Steps::new(self.monitor, "closed forms at every strength", strengths.len());
         let operations = strengths.len().saturating_mul(self.classes).saturating_mul(OPERATIONS);
-        parallel::map(
+        let winners = parallel::map(
             strengths.len(),
             operations,
             || (),
-            |(), index| self.closed_winner(strengths[index]),
-        )
+            |(), index| {
+                steps.step()?;
+                Ok(self.closed_winner(strengths[index]))
+            },
+        );
+        winners.into_iter().collect()
     }
 
     /// The lowest structure at the strength of the lowest closed form; a search starts from the structure of the
     /// strength before, too.
     fn lower(&self, closed: Branch, before: Option<&Branch>, progress: Progress) -> Result<Branch> {
+        let Progress { stage, done, total } = progress;
+        self.monitor.report(stage, done, total)?;
         let strength = closed.strength;
-        let Some((options, monitor)) = self.search.filter(|_| self.has_competitors()) else {
+        let Some(options) = self.search.filter(|_| self.has_competitors()) else {
             return Ok(closed);
         };
         let objective = objective(self.classes, &self.penalty(strength));
         let given: Vec<(usize, Vec<f64>)> =
             before.and_then(|before| before.numbers.clone()).into_iter().collect();
-        let forward = |_: Progress| monitor.progress(progress);
+        let forward = |_: Progress| self.monitor.progress(progress);
         let found = search(&objective, self.classes - 1, &given, options, &forward)?;
         if !is_lower(found.value, closed.value) {
             return Ok(closed);
@@ -361,7 +397,7 @@ mod tests {
     /// The grid rises by one ratio from the smallest strength to one at which everything is zero by proof.
     #[test]
     fn strengths_rise_by_one_ratio() {
-        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None).unwrap();
+        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None, &()).unwrap();
         let grid = Grid { smallest: 1e-4, per_decade: 7.0 };
         let strengths = diagram.strengths(grid);
         let last = *strengths.last().unwrap();
@@ -379,7 +415,7 @@ mod tests {
     /// Breakpoints of one cell of a grid are found inside of each other, as far as they may be nested.
     #[test]
     fn a_coarse_grid_has_the_same_breakpoints() {
-        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None).unwrap();
+        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None, &()).unwrap();
         let coarse = diagram.phases(Grid { smallest: 1e-4, per_decade: 0.25 }).unwrap();
         assert_eq!(diagram.strengths(Grid { smallest: 1e-4, per_decade: 0.25 }).len(), 2);
         let fine = phase_diagram(4, 2, Bias::None, 0.0).unwrap();
@@ -403,7 +439,7 @@ mod tests {
     #[test]
     fn a_diagram_has_the_penalties_that_were_given() {
         let bias = Bias::Regularized(0.2);
-        let diagram = Diagram::new(4, 3, bias, 0.1, None).unwrap();
+        let diagram = Diagram::new(4, 3, bias, 0.1, None, &()).unwrap();
         let expected = Penalty { depth: 3, strength: 0.05, bias, smoothing: 0.1 };
         assert_eq!(diagram.penalty(0.05), expected);
         let one_layer = phase_diagram(4, 1, Bias::None, 0.1).unwrap();
@@ -413,7 +449,7 @@ mod tests {
     /// From however many starts it was found.
     #[test]
     fn a_structure_is_the_same_at_every_strength() {
-        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None).unwrap();
+        let diagram = Diagram::new(4, 2, Bias::None, 0.0, None, &()).unwrap();
         let solids = diagram.solids.minima(&diagram.penalty(0.16), f64::INFINITY);
         let (_, found) = &solids[0];
         let often = Found { hits: 7, starts: 90, ..found.clone() };

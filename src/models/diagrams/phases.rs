@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::models::any::AnyModel;
 use crate::models::convex::ConvexUfm;
-use crate::models::cross_entropy::{Landscape, Phase, phase_diagram};
+use crate::models::cross_entropy::{Landscape, Phase, phase_diagram_with};
 use crate::models::diagrams::stretching::Stretching;
 use crate::models::squared::GlobalMinimum;
 use crate::monitor::Monitor;
@@ -103,7 +103,7 @@ pub struct MergingLimit {
     pub points: Vec<(f64, f64)>,
 }
 
-/// The [phases](phase_diagram) of one depth.
+/// The [phases](crate::models::cross_entropy::phase_diagram) of one depth.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -252,7 +252,7 @@ fn structures(landscape: &Landscape, monitor: &dyn Monitor) -> Result<PhaseDiagr
     let mut columns = Vec::new();
     for (done, depth) in (1..).zip(depths) {
         let bias = problem.regularization().bias();
-        let phases = phase_diagram(classes, depth, bias, problem.label_smoothing())?;
+        let phases = phase_diagram_with(classes, depth, bias, problem.label_smoothing(), monitor)?;
         columns.push(DepthPhases { depth, phases });
         monitor.report("depths", done, Some(total))?;
     }

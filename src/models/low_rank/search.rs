@@ -1,7 +1,5 @@
 //! The search for the lowest minimum, from many starts at every rank.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
@@ -9,7 +7,7 @@ use crate::models::low_rank::factors::{Factors, sides};
 use crate::models::low_rank::objective::{Objective, Terms};
 use crate::models::low_rank::polish::polish;
 use crate::models::low_rank::starts::start;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Steps};
 use crate::numerics::lbfgs::{Descent, Smooth, Stop, descend, largest};
 use crate::numerics::linalg::{Svd, svd_thin};
 use crate::numerics::parallel;
@@ -185,29 +183,29 @@ pub(crate) fn search(
     let random =
         ranks.iter().flat_map(|&rank| (0..options.starts).map(move |number| (rank, number)));
     let tasks: Vec<(usize, usize)> = core::iter::once((0, 0)).chain(random).collect();
-    let total = (tasks.len() + given.len()) as u64;
-    let progress =
-        Progress { monitor, total, done: AtomicU64::new(0), ended: AtomicBool::new(false) };
+    let starts = tasks.len() + given.len();
+    let steps = Steps::new(monitor, "searching for a lower minimum", starts);
     let operations =
         tasks.len().saturating_mul(objective.classes.pow(2)).saturating_mul(OPERATIONS);
     let rough = stop(objective, ROUGH);
     let ends = parallel::map(
-        tasks.len() + given.len(),
+        starts,
         operations,
         || (),
         |(), index| {
-            progress.step()?;
-            let (rank, point) = match (tasks.get(index), index.checked_sub(tasks.len())) {
-                (Some(&(rank, number)), _) => (rank, start(objective, rank, number, options.seed)),
-                (None, further) => given.get(further?).cloned()?,
+            steps.step()?;
+            let random = |&(rank, number): &(usize, usize)| {
+                (rank, start(objective, rank, number, options.seed))
+            };
+            let further = || given.get(index.checked_sub(tasks.len())?).cloned();
+            let Some((rank, point)) = tasks.get(index).map(random).or_else(further) else {
+                return Ok(None);
             };
             let descent = descend(&mut Terms::new(objective, rank), point, &rough);
-            Some(End { rank, descent })
+            Ok(Some(End { rank, descent }))
         },
     );
-    if progress.ended.load(Ordering::Relaxed) {
-        return Err(Error::Cancelled);
-    }
+    let ends = ends.into_iter().collect::<Result<Vec<_>>>()?;
     let mut ends: Vec<End> = ends.into_iter().flatten().collect();
     ends.retain(|end| end.descent.value.is_finite());
     // A stable sort: equal values keep the order of the starts.
@@ -218,14 +216,11 @@ pub(crate) fn search(
         operations,
         || (),
         |(), index| {
-            progress.check()?;
-            Some(finish(objective, &ends[chosen[index]]))
+            steps.check()?;
+            finish(objective, &ends[chosen[index]])
         },
     );
-    if progress.ended.load(Ordering::Relaxed) {
-        return Err(Error::Cancelled);
-    }
-    let polished: Vec<Found> = polished.into_iter().flatten().collect::<Result<_>>()?;
+    let polished: Vec<Found> = polished.into_iter().collect::<Result<_>>()?;
     let best = polished.into_iter().min_by(|a, b| a.value.total_cmp(&b.value));
     let no_convergence =
         Error::NoConvergence { algorithm: "search for a minimum", iterations: ends.len() };
@@ -234,35 +229,6 @@ pub(crate) fn search(
     best.hits = ends.iter().filter(|end| end.descent.value <= level).count().max(1);
     best.starts = ends.len();
     Ok(best)
-}
-
-/// Counts the starts that are done, for a monitor that may end the work.
-struct Progress<'a> {
-    monitor: &'a dyn Monitor,
-    total: u64,
-    done: AtomicU64,
-    ended: AtomicBool,
-}
-
-impl Progress<'_> {
-    /// Another start begins; `None` if the work shall end.
-    fn step(&self) -> Option<()> {
-        let done = self.done.fetch_add(1, Ordering::Relaxed);
-        self.report(done)
-    }
-
-    fn check(&self) -> Option<()> {
-        self.report(self.done.load(Ordering::Relaxed))
-    }
-
-    fn report(&self, done: u64) -> Option<()> {
-        if !self.ended.load(Ordering::Relaxed)
-            && self.monitor.report("searching for a lower minimum", done, Some(self.total)).is_err()
-        {
-            self.ended.store(true, Ordering::Relaxed);
-        }
-        (!self.ended.load(Ordering::Relaxed)).then_some(())
-    }
 }
 
 /// The lowest ends that differ from each other, by index.
