@@ -138,7 +138,7 @@ pub fn audit_with<T: Scalar>(
 ) -> Result<Audit> {
     let options = AuditOptions::for_prediction(prediction)?;
     refused::check_layers(prediction, head)?;
-    measure_with(data, head, &options, monitor)?.compare(prediction)
+    measure_with(data, head, &options, monitor)?.compare_with(prediction, monitor)
 }
 
 /// Audits a network of which only the product W_M⋯W₁ of its linear layers is known against a prediction of any depth

@@ -78,8 +78,8 @@ impl AuditedNetwork {
         let name = data.name();
         let in_file = CliError::in_file(&name);
         let audit = match &model {
-            Ok(model) => measurement.compare(model.prediction()),
-            Err(reason) => measurement.without_prediction(reason),
+            Ok(model) => measurement.compare_with(model.prediction(), progress),
+            Err(reason) => measurement.without_prediction_with(reason, progress),
         };
         let (mut audit, model) = (audit.map_err(in_file)?, model.ok());
         let mut outside_reasons = BTreeMap::new();

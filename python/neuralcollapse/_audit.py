@@ -101,4 +101,4 @@ def audit(
         dtype=samples.dtype.name,
     )
     sums.add(samples, targets, progress)
-    return sums.audit(model, reason)
+    return sums.audit(model, reason, progress)

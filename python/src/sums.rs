@@ -14,6 +14,7 @@ use crate::arrays::{Features, head, labels};
 use crate::audit::Audit;
 use crate::error::{OrRaise, bad_argument, bad_shape};
 use crate::first_pass::FirstPass;
+use crate::monitor::watched;
 use crate::passes::{Accumulate, Listener, Piece};
 use crate::prediction::Prediction;
 use crate::samples::nc1_options;
@@ -274,32 +275,34 @@ impl AuditSums {
         self.sums.merge_part(&part).or_raise(py)
     }
 
-    /// The audit: what was measured beside a prediction, or without one for a reason.
+    /// The audit: what was measured beside a prediction, or without one for a reason. `progress(stage, done, total)` is
+    /// called meanwhile.
     ///
     /// Raises MismatchError if not all samples of the first pass were added, or the prediction is for other counts.
-    #[pyo3(signature = (prediction = None, reason = None))]
+    #[pyo3(signature = (prediction = None, reason = None, progress = None))]
     fn audit(
         &self,
         py: Python<'_>,
         prediction: Option<&Bound<'_, Prediction>>,
         reason: Option<String>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Audit> {
         let model = prediction.map(|prediction| prediction.get().minimum());
-        let audit = py.detach(|| {
+        let audit = watched(py, progress, |monitor| {
             let measurement = match &self.sums {
                 Typed::Single(sums) => sums.measurement(),
                 Typed::Double(sums) => sums.measurement(),
             }?;
             match model {
-                Some(model) => measurement.compare(model),
+                Some(model) => measurement.compare_with(model, monitor),
                 None => {
                     let reason = reason.unwrap_or_else(|| "none was asked for".into());
-                    measurement.without_prediction(reason)
+                    measurement.without_prediction_with(reason, monitor)
                 }
             }
-        });
+        })?;
         let prediction = prediction.map(|prediction| prediction.clone().unbind());
-        Ok(Audit::new(audit.or_raise(py)?, prediction))
+        Ok(Audit::new(audit, prediction))
     }
 
     /// The precision of the features, "float32" or "float64".

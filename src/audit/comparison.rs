@@ -17,6 +17,7 @@ use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::errors::StandardErrors;
 use crate::metrics::levels::Levels;
 use crate::metrics::{nc2, nc3};
+use crate::monitor::Monitor;
 use crate::prediction::{Geometry, Prediction, Summary, answered};
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
@@ -128,10 +129,19 @@ impl Measurement {
     /// other class counts, [`Error::NotAnswered`] if its samples belong to no classes, naming the function that compares a
     /// network with it, [`Error::Unrepresentable`] if a number overflows.
     pub fn compare(self, prediction: &dyn Prediction) -> Result<Audit> {
+        self.compare_with(prediction, &())
+    }
+
+    /// [`compare`](Self::compare) under the eyes of a monitor, which may end it: levels and standard errors of all metrics of
+    /// many classes take long.
+    ///
+    /// # Errors
+    /// As [`compare`](Self::compare), and [`Error::Cancelled`] if the monitor ends the work.
+    pub fn compare_with(self, prediction: &dyn Prediction, monitor: &dyn Monitor) -> Result<Audit> {
         self.check_counts(prediction)?;
         check_layers(prediction, self.head())?;
         let one_layer = prediction.training_objective().is_of_one_layer();
-        self.beside(prediction, one_layer, false)
+        self.beside(prediction, (one_layer, false), monitor)
     }
 
     /// The product of the layers beside a prediction of any depth: what can be compared where the layers of a deep head are
@@ -160,15 +170,15 @@ impl Measurement {
     /// ```
     pub fn compare_product(self, prediction: &dyn Prediction) -> Result<Audit> {
         self.check_counts(prediction)?;
-        self.beside(prediction, true, prediction.depth() > 1)
+        self.beside(prediction, (true, prediction.depth() > 1), &())
     }
 
     /// The network, or the product of its layers, beside a prediction; `lacks_layers` if the prediction has more of them.
     fn beside(
         self,
         prediction: &dyn Prediction,
-        is_product: bool,
-        lacks_layers: bool,
+        (is_product, lacks_layers): (bool, bool),
+        monitor: &dyn Monitor,
     ) -> Result<Audit> {
         let one_layer = is_product.then(|| self.head().to_one_layer()).transpose()?;
         let head = one_layer.as_ref().unwrap_or(self.head());
@@ -215,7 +225,8 @@ impl Measurement {
             outputs: in_order(outputs.as_ref(), matching.as_deref()),
             class_means: in_order(class_means_gram.as_ref(), matching.as_deref()),
         };
-        let (levels, standard_errors) = self.sampling(head, &targets, losses, &mut reasons)?;
+        let (levels, standard_errors) =
+            self.sampling(head, &targets, losses, &mut reasons, monitor)?;
         let rank = answered(prediction.class_mean_rank())?;
         let mut verdict = self.training_verdict(Some((&summary, loss)), outputs.as_ref(), rank);
         let structure = match verdict.kind {

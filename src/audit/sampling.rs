@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
 use crate::metrics::errors::{Metric, StandardErrors};
 use crate::metrics::levels::{Collapsed, Levels, Unstructured, looks_at_pairs};
+use crate::monitor::Monitor;
 use crate::prediction::Geometry;
 use crate::problem::counts::ClassCounts;
 use crate::problem::head::LinearHead;
@@ -77,7 +78,9 @@ impl Measurement {
         targets: &Targets,
         losses: Option<Losses>,
         reasons: &mut BTreeMap<&'static str, String>,
+        monitor: &dyn Monitor,
     ) -> Result<(Levels, Option<StandardErrors>)> {
+        monitor.report("levels without structure", 0, None)?;
         let mut unstructured =
             Unstructured::of_network(self.counts(), head)?.with_targets(head, &targets.grams)?;
         if let Some(target) = &targets.class_means {
@@ -87,14 +90,14 @@ impl Measurement {
         }
         level_reasons(&unstructured, self.counts(), head.feature_dimension(), targets, reasons);
         let collapsed = match &self.parts {
-            Some(parts) => Collapsed::new(parts, head)?,
+            Some(parts) => Collapsed::watched(parts, head, monitor)?,
             None => None,
         };
         if collapsed.is_some() && !looks_at_pairs(self.counts().classes()) {
             let reason = "all pairs of so many classes would take too long";
             reasons.extend(LEVELS_OF_PAIRS.map(|key| (key, reason.to_string())));
         }
-        let errors = self.standard_errors(head, targets, losses)?;
+        let errors = self.standard_errors(head, targets, losses, monitor)?;
         self.error_reasons(errors.as_ref(), reasons);
         if errors.is_none() {
             let reason = match self.parts.is_some() {
@@ -116,13 +119,11 @@ impl Measurement {
         head: &LinearHead,
         targets: &Targets,
         losses: Option<Losses>,
+        monitor: &dyn Monitor,
     ) -> Result<Option<StandardErrors>> {
         let Some(parts) = &self.parts else { return Ok(None) };
-        let target = targets.outputs.as_ref();
-        let errors = match self.metrics() {
-            Some(_) => StandardErrors::of_all_metrics(parts, head, target)?,
-            None => StandardErrors::new(parts, head, target)?,
-        };
+        let (target, all) = (targets.outputs.as_ref(), self.metrics().is_some());
+        let errors = StandardErrors::watched(parts, head, target, all, monitor)?;
         let Some(errors) = errors else { return Ok(None) };
         let mut errors = errors.with_decisions(self.nc4(), self.statistics().counts());
         for (metric, nc1) in [
@@ -137,7 +138,7 @@ impl Measurement {
             errors = errors.with_loss(parts, (measured, feature_decay), optimum)?;
         }
         match &targets.class_means {
-            Some(target) => errors.with_nc2_class_means(parts, target).map(Some),
+            Some(target) => errors.with_watched_nc2_class_means(parts, target, monitor).map(Some),
             None => Ok(Some(errors)),
         }
     }

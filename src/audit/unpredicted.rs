@@ -6,6 +6,7 @@ use crate::audit::comparison::Audit;
 use crate::audit::measurement::Measurement;
 use crate::audit::sampling::Targets;
 use crate::error::Result;
+use crate::monitor::Monitor;
 use crate::prediction::Geometry;
 use crate::problem::training_objective::LossFunction;
 
@@ -15,6 +16,40 @@ impl Measurement {
     /// # Errors
     /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a number overflows.
     pub fn without_prediction(self, reason: impl Into<String>) -> Result<Audit> {
+        self.without_prediction_with(reason, &())
+    }
+
+    /// [`without_prediction`](Self::without_prediction) under the eyes of a monitor, which may end it.
+    ///
+    /// # Errors
+    /// As [`without_prediction`](Self::without_prediction), and [`Error::Cancelled`](crate::Error::Cancelled) if the monitor ends
+    /// the work.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::audit::{AuditOptions, measure_with};
+    /// use neural_collapse::{Error, Features, LinearHead, Progress};
+    ///
+    /// let features = [1.9_f32, 0.1, 2.1, -0.1, 0.0, 1.9, 0.0, 2.1]; // four samples in two dimensions
+    /// let data = Features::from_row_major(&features, 4, 2)?.with_labels(&[0, 0, 1, 1], 2)?;
+    /// let head = LinearHead::new(vec![dmatrix![0.5, 0.0; 0.0, 0.5]], None)?;
+    /// let options = AuditOptions::default().with_standard_errors(true);
+    /// let measured = measure_with(&data, &head, &options, &())?;
+    /// let hasty = |progress: Progress| match progress.stage {
+    ///     "standard errors" => ControlFlow::Break(()),
+    ///     _ => ControlFlow::Continue(()),
+    /// };
+    /// let audit = measured.without_prediction_with("the decays are not known", &hasty);
+    /// assert_eq!(audit, Err(Error::Cancelled));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn without_prediction_with(
+        self,
+        reason: impl Into<String>,
+        monitor: &dyn Monitor,
+    ) -> Result<Audit> {
         let reason = reason.into();
         let distances = self.frame_distances()?;
         let head = self.head();
@@ -44,7 +79,8 @@ impl Measurement {
         }
         let targets = Targets::of_frame(target.as_ref(), head)?;
         let losses = self.training_objective().and_then(|objective| self.losses(objective, None));
-        let (levels, standard_errors) = self.sampling(head, &targets, losses, &mut reasons)?;
+        let (levels, standard_errors) =
+            self.sampling(head, &targets, losses, &mut reasons, monitor)?;
         let loss = self.training_objective().and_then(|objective| self.loss_of(objective));
         let audit = Audit {
             nc2: distance

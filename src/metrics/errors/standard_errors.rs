@@ -13,6 +13,7 @@ use crate::metrics::errors::moved::Moved;
 use crate::metrics::errors::nc1::Nc1Change;
 use crate::metrics::errors::parts::{Part, SampleParts};
 use crate::metrics::nc4::{DecisionShares, Nc4};
+use crate::monitor::{Monitor, Steps};
 use crate::problem::head::LinearHead;
 
 /// Metrics with their standard errors, from the samples that the metrics were measured on.
@@ -54,7 +55,7 @@ impl StandardErrors {
         head: &LinearHead,
         target: Option<&ClassMatrix>,
     ) -> Result<Option<Self>> {
-        Self::build(parts, head, target, false)
+        Self::watched(parts, head, target, false, &())
     }
 
     /// Those of [`new`](Self::new) and of all other metrics of class means and variances: CDNV, quotient of traces,
@@ -67,22 +68,24 @@ impl StandardErrors {
         head: &LinearHead,
         target: Option<&ClassMatrix>,
     ) -> Result<Option<Self>> {
-        Self::build(parts, head, target, true)
+        Self::watched(parts, head, target, true, &())
     }
 
-    fn build(
+    /// Those of [`of_all_metrics`](Self::of_all_metrics) for `all`, else of [`new`](Self::new), under the eyes of a monitor.
+    pub(crate) fn watched(
         parts: &SampleParts,
         head: &LinearHead,
         target: Option<&ClassMatrix>,
         all: bool,
+        monitor: &dyn Monitor,
     ) -> Result<Option<Self>> {
         let (dimension, classes) = parts.means().shape();
         head.check_shape("statistics", dimension, classes)?;
         let measure = |moved: &Moved| moved.values(parts, head, target, all);
-        let Some(estimates) = estimates(parts, measure)? else { return Ok(None) };
+        let Some(estimates) = estimates(parts, measure, monitor)? else { return Ok(None) };
         let errors = Self { estimates, reasons: BTreeMap::new() }.with_nc1(parts)?;
         let largest = |moved: &Moved| moved.largest(parts);
-        if all { errors.without_ties(parts, largest).map(Some) } else { Ok(Some(errors)) }
+        if all { errors.without_ties(parts, largest, monitor).map(Some) } else { Ok(Some(errors)) }
     }
 
     /// Those of features without a head, as [`LayerMetrics`](crate::metrics::layers::LayerMetrics) has them: NC1, quotient of
@@ -98,9 +101,9 @@ impl StandardErrors {
             moved.insert_variances(parts, &mut values)?;
             Ok(values)
         };
-        let Some(estimates) = estimates(parts, measure)? else { return Ok(None) };
+        let Some(estimates) = estimates(parts, measure, &())? else { return Ok(None) };
         let errors = Self { estimates, reasons: BTreeMap::new() }.with_nc1(parts)?;
-        errors.without_ties(parts, |moved| moved.largest_cdnv(parts)).map(Some)
+        errors.without_ties(parts, |moved| moved.largest_cdnv(parts), &()).map(Some)
     }
 
     /// Takes away the errors of the largest of all pairs where others come near enough to take its place: the largest of
@@ -112,6 +115,7 @@ impl StandardErrors {
         mut self,
         parts: &SampleParts,
         measure: impl Fn(&Moved) -> Result<BTreeMap<Metric, Option<f64>>>,
+        monitor: &dyn Monitor,
     ) -> Result<Self> {
         const PARTS: usize = 8;
         const LARGEST_BIAS: f64 = 0.25;
@@ -122,8 +126,11 @@ impl StandardErrors {
         let still = measure(&Moved::nowhere(parts))?;
         let mut sums: BTreeMap<Metric, f64> = BTreeMap::new();
         let every = (moves.len() / PARTS).max(1);
+        let steps =
+            Steps::new(monitor, "largest of all pairs", 2 * moves.len().div_ceil(every).min(PARTS));
         for (part, moves) in moves.iter().enumerate().step_by(every).take(PARTS) {
             for factor in [size, -size] {
+                steps.step()?;
                 let moved = Moved::by(parts, part, moves, &corrections, factor);
                 for (metric, value) in measure(&moved)? {
                     let change = value.zip(still[&metric]).map(|(moved, still)| moved - still);
@@ -199,16 +206,22 @@ impl StandardErrors {
     /// # Errors
     /// [`Error::SecondPass`](crate::Error::SecondPass) if a class has not had as many samples as in the statistics,
     /// [`Error::Shape`](crate::Error::Shape) if the target is for another number of classes.
-    pub fn with_nc2_class_means(
+    pub fn with_nc2_class_means(self, parts: &SampleParts, target: &ClassMatrix) -> Result<Self> {
+        self.with_watched_nc2_class_means(parts, target, &())
+    }
+
+    /// The same under the eyes of a monitor.
+    pub(crate) fn with_watched_nc2_class_means(
         mut self,
         parts: &SampleParts,
         target: &ClassMatrix,
+        monitor: &dyn Monitor,
     ) -> Result<Self> {
         let measure = |moved: &Moved| {
             let distance = defined(target.distance_to_gram(&moved.means.transpose()))?;
             Ok(BTreeMap::from([(Metric::Nc2ClassMeans, distance)]))
         };
-        self.estimates.extend(estimates(parts, measure)?.unwrap_or_default());
+        self.estimates.extend(estimates(parts, measure, monitor)?.unwrap_or_default());
         Ok(self)
     }
 
@@ -271,13 +284,16 @@ impl StandardErrors {
 fn estimates(
     parts: &SampleParts,
     measure: impl Fn(&Moved) -> Result<BTreeMap<Metric, Option<f64>>>,
+    monitor: &dyn Monitor,
 ) -> Result<Option<BTreeMap<Metric, Option<Estimate>>>> {
     let Some(moves) = parts.moves()? else { return Ok(None) };
     let Some(corrections) = parts.corrections()? else { return Ok(None) };
     let still = measure(&Moved::nowhere(parts))?;
     let mut changes: BTreeMap<Metric, Option<Vec<f64>>> =
         still.keys().map(|&metric| (metric, Some(Vec::new()))).collect();
+    let steps = Steps::new(monitor, "standard errors", moves.len());
     for (part, moves) in moves.iter().enumerate() {
+        steps.step()?;
         let moved = measure(&Moved::by(parts, part, moves, &corrections, 1.0))?;
         for (metric, changes) in &mut changes {
             let change = moved[metric].zip(still[metric]).map(|(moved, still)| moved - still);
@@ -375,7 +391,7 @@ mod tests {
             let estimate = Estimate::new(1.0, bias / share);
             let estimates = metrics.map(|metric| (metric, Some(estimate.clone()))).into();
             let errors = StandardErrors { estimates, reasons: BTreeMap::new() };
-            let found = errors.without_ties(&parts, measure).unwrap();
+            let found = errors.without_ties(&parts, measure, &()).unwrap();
             assert_eq!(found.get(metrics[0]), Some(&estimate));
             for metric in &metrics[1..] {
                 assert_eq!(found.get(*metric), is_kept.then_some(&estimate), "{share}");

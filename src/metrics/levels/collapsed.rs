@@ -5,6 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::Result;
 use crate::measure::center::Center;
 use crate::metrics::errors::SampleParts;
+use crate::monitor::{Monitor, Steps};
 use crate::numerics::linalg::{power_of_two, product, transposed};
 use crate::problem::head::LinearHead;
 
@@ -79,6 +80,15 @@ impl Collapsed {
     /// [`Error::Shape`](crate::Error::Shape) if the head is for other features or classes,
     /// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if a product of layers overflows.
     pub fn new(parts: &SampleParts, head: &LinearHead) -> Result<Option<Self>> {
+        Self::watched(parts, head, &())
+    }
+
+    /// The same under the eyes of a monitor.
+    pub(crate) fn watched(
+        parts: &SampleParts,
+        head: &LinearHead,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Self>> {
         let (dimension, classes) = parts.means().shape();
         head.check_shape("statistics", dimension, classes)?;
         let Some(moves) = parts.moves()? else { return Ok(None) };
@@ -90,22 +100,31 @@ impl Collapsed {
             scaled(parts.means().matrix().clone()),
             scaled(parts.means().centered(Center::Samples)),
         );
-        let through = |layers: &DMatrix<f64>, means: &DMatrix<f64>, moves: &[DMatrix<f64>]| {
-            relative(&(layers * means), moves.iter().map(|moves| layers * moves))
-        };
         let few = looks_at_pairs(classes);
-        let grams = few.then(|| gram_levels((&means, &own), (&moves, &centered_moves)));
+        // All levels but that of the norms take a product of matrices for each part.
+        let levels = if few { 5 } else { 3 };
+        let steps = Steps::new(monitor, "levels of a collapsed network", levels * moves.len());
+        let through = |layers: &DMatrix<f64>, means: &DMatrix<f64>, moves: &[DMatrix<f64>]| {
+            relative(&(layers * means), moves.iter().map(|moves| layers * moves), &steps)
+        };
+        let (grams, cosine_deviation) = match few {
+            true => (
+                gram_levels((&means, &own), (&moves, &centered_moves), &steps)?,
+                cosine_level(&own, &centered_moves, &steps)?,
+            ),
+            false => ([None; 2], None),
+        };
         Ok(Some(Self {
-            nc3: through(&all, &means, &moves),
-            nc3_centered: through(&all, &own, &centered_moves),
-            nc2_class_means: grams.and_then(|[centered, _]| centered),
-            nc2_class_means_as_they_are: grams.and_then(|[_, as_they_are]| as_they_are),
+            nc3: through(&all, &means, &moves)?,
+            nc3_centered: through(&all, &own, &centered_moves)?,
+            nc2_class_means: grams[0],
+            nc2_class_means_as_they_are: grams[1],
             self_duality: match head.depth() {
-                1 => relative(&own, centered_moves.iter().cloned()),
-                depth => through(&unit(head.leading_product(depth - 1)?), &own, &centered_moves),
+                1 => relative(&own, centered_moves.iter().cloned(), &steps)?,
+                depth => through(&unit(head.leading_product(depth - 1)?), &own, &centered_moves)?,
             },
             norm_variation: norm_level(&own, &centered_moves),
-            cosine_deviation: few.then(|| cosine_level(&own, &centered_moves)).flatten(),
+            cosine_deviation,
         }))
     }
 }
@@ -117,10 +136,17 @@ fn centered(parts: &SampleParts, moves: &DMatrix<f64>) -> DMatrix<f64> {
 }
 
 /// √(Σ ‖X⊥Y‖²)/‖Y‖ over the changes X; `None` if Y is zero.
-fn relative(matrix: &DMatrix<f64>, changes: impl IntoIterator<Item = DMatrix<f64>>) -> Option<f64> {
+fn relative(
+    matrix: &DMatrix<f64>,
+    changes: impl IntoIterator<Item = DMatrix<f64>>,
+    steps: &Steps<'_>,
+) -> Result<Option<f64>> {
     let mut across = Across::of(matrix.clone());
-    changes.into_iter().for_each(|change| across.add(&change));
-    across.level()
+    for change in changes {
+        steps.step()?;
+        across.add(&change);
+    }
+    Ok(across.level())
 }
 
 /// Sums up [`relative`].
@@ -150,13 +176,15 @@ impl Across {
 fn gram_levels(
     (means, centered): (&DMatrix<f64>, &DMatrix<f64>),
     (moves, centered_moves): (&[DMatrix<f64>], &[DMatrix<f64>]),
-) -> [Option<f64>; 2] {
+    steps: &Steps<'_>,
+) -> Result<[Option<f64>; 2]> {
     let gram = |means: &DMatrix<f64>| product(&transposed(means), means);
     let difference =
         |all: &DMatrix<f64>, centered: &DMatrix<f64>| all.column(0) - centered.column(0);
     let mean = difference(means, centered);
     let (mut own, mut all) = (Across::of(gram(centered)), Across::of(gram(means)));
     for (moves, centered_moves) in moves.iter().zip(centered_moves) {
+        steps.step()?;
         let shift = difference(moves, centered_moves);
         let mut half = product(&transposed(centered), centered_moves);
         own.add(&(&half + half.transpose()));
@@ -167,7 +195,7 @@ fn gram_levels(
         }
         all.add(&(&half + half.transpose()));
     }
-    [own.level(), all.level()]
+    Ok([own.level(), all.level()])
 }
 
 fn norm_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
@@ -183,12 +211,17 @@ fn norm_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
 }
 
 /// With u the directions, δu_k = (ε_k − ⟨u_k, ε_k⟩u_k)/‖m_k‖ and δcos = ⟨u_i, δu_j⟩ + ⟨u_j, δu_i⟩.
-fn cosine_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
+fn cosine_level(
+    means: &DMatrix<f64>,
+    moves: &[DMatrix<f64>],
+    steps: &Steps<'_>,
+) -> Result<Option<f64>> {
     let classes = means.ncols();
     let mut directions = means.clone();
     let norms: Vec<f64> =
         directions.column_iter_mut().map(|mut mean| mean.normalize_mut()).collect();
     let change = |moves: &DMatrix<f64>| {
+        steps.step()?;
         let mut turns = moves.clone();
         for (index, mut turn) in turns.column_iter_mut().enumerate() {
             let along = directions.column(index).dot(&turn);
@@ -197,9 +230,9 @@ fn cosine_level(means: &DMatrix<f64>, moves: &[DMatrix<f64>]) -> Option<f64> {
         }
         let half = product(&transposed(&directions), &turns);
         let pairs = (0..classes).flat_map(|j| (0..j).map(move |i| (i, j)));
-        variance(pairs.map(|(i, j)| half[(i, j)] + half[(j, i)]))
+        Ok(variance(pairs.map(|(i, j)| half[(i, j)] + half[(j, i)])))
     };
-    finite(moves.iter().map(change).sum::<f64>().sqrt())
+    Ok(finite(moves.iter().map(change).sum::<Result<f64>>()?.sqrt()))
 }
 
 /// The variance of some numbers.
@@ -326,6 +359,7 @@ mod tests {
         assert!(looks_at_pairs(1024) && !looks_at_pairs(1025));
         // Of a class alone there are none.
         let one = matrix(3, 1, 0);
-        assert_eq!(cosine_level(&one, std::slice::from_ref(&one)), None);
+        let steps = Steps::new(&(), "pairs", 1);
+        assert_eq!(cosine_level(&one, std::slice::from_ref(&one), &steps), Ok(None));
     }
 }
