@@ -138,7 +138,7 @@ fn an_audit_without_a_prediction_is_one_call() {
     assert_eq!(found.measurement.accuracy(), hits.count() as f64 / 12.0);
 }
 
-/// A monitor hears of every sample of both passes and changes nothing.
+/// A monitor hears of every sample of both passes and of the comparison, and changes nothing.
 #[test]
 fn audits_are_watched_and_cancelled() {
     let (network, prediction) = (Network::new(&[7, 5, 5, 4], true), squared());
@@ -152,7 +152,9 @@ fn audits_are_watched_and_cancelled() {
     assert_eq!(found, audit(&data, head, &*prediction).unwrap());
     let all = Some(21);
     let stages = ["class means", "lengths of the features", "deviations"];
-    assert_eq!(*heard.lock().unwrap(), stages.map(|stage| (stage, 21, all)));
+    let mut expected = stages.map(|stage| (stage, 21, all)).to_vec();
+    expected.push(("levels without structure", 0, None));
+    assert_eq!(*heard.lock().unwrap(), expected);
     for last in stages {
         let ends = |progress: Progress| match progress.stage == last {
             true => ControlFlow::Break(()),
