@@ -124,7 +124,12 @@ pub trait Prediction: Debug + Send + Sync {
     /// Whether classes that the problem treats alike have different places in the structure, so that their order in it
     /// is arbitrary and a measured network has to be matched to it ([`ClassMatrix::matching`]).
     fn has_arbitrary_order(&self) -> bool {
-        !self.is_symmetric()
+        let some_are_alike = |counts| {
+            let mut kinds = self.training_objective().class_kinds(counts);
+            kinds.sort_unstable();
+            kinds.windows(2).any(|pair| pair[0] == pair[1])
+        };
+        !self.is_symmetric() && self.counts().is_none_or(some_are_alike)
     }
 
     /// The runs of neighboring classes that are alike, with what becomes of them, in the order of the classes.

@@ -125,7 +125,7 @@ pub(crate) fn check_list(name: &'static str, list: &[f64], classes: usize) -> Re
 
 /// A list with a positive finite number for each class, or `None` if all are 1, which is as good as no list: problems that
 /// are equal compare so.
-pub(crate) fn list_of_classes(
+pub(crate) fn list_unless_ones(
     name: &'static str,
     list: &[f64],
     classes: usize,

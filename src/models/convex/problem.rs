@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::{Argument, Error, Result};
 use crate::problem::coded_weights::{CodedClassWeights, check_smoothing};
 use crate::problem::counts::ClassCounts;
-use crate::problem::kinds::{Kinds, check_list, check_positive_list, list_of_classes};
+use crate::problem::kinds::{Kinds, check_list, check_positive_list, list_unless_ones};
 use crate::problem::probabilities::{ROUNDING, sum_of_probabilities};
 use crate::problem::regularization::{Bias, Regularization};
 use crate::problem::training_objective::LossFunction;
@@ -220,7 +220,7 @@ impl ConvexUfm {
     /// [`Error::Shape`] unless there are K weights, [`Error::OutOfRange`] if one is not positive and finite,
     /// [`Error::NoClosedForm`] for labels that are not classes.
     pub fn with_class_weights(mut self, class_weights: &[f64]) -> Result<Self> {
-        let weights = list_of_classes("class_weights", class_weights, self.counts.classes())?;
+        let weights = list_unless_ones("class_weights", class_weights, self.counts.classes())?;
         *self.class_labels()?.0 = weights;
         Ok(self)
     }

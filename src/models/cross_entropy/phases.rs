@@ -110,7 +110,6 @@ pub fn phase_diagram(
 ///     _ => ControlFlow::Break(()),
 /// };
 /// assert_eq!(phase_diagram_with(4, 2, Bias::None, 0.0, &hasty), Err(Error::Cancelled));
-/// # Ok::<(), neural_collapse::Error>(())
 /// ```
 pub fn phase_diagram_with(
     classes: usize,

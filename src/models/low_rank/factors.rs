@@ -80,66 +80,38 @@ impl Smooth for Factors<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::low_rank::objective::{DataTerm, Terms};
+    use crate::models::low_rank::objective::Terms;
+    use crate::models::low_rank::objective::tests::{assert_is_gradient, objectives};
 
     /// Two terms whose vectors are orthogonal, and the factors of the same outputs, whose columns are as long as the root of
     /// the singular value: the value is that of the terms, and the gradient that of central differences.
     #[test]
     fn factors_are_worth_what_terms_are() {
-        for data_term in [DataTerm::CrossEntropy, DataTerm::Squared] {
-            for (depth, bias) in [
-                (1, Bias::None),
-                (2, Bias::Unregularized),
-                (3, Bias::Regularized(0.3)),
-                (6, Bias::None),
-            ] {
-                let objective = Objective {
-                    data_term,
-                    classes: 4,
-                    weights: vec![0.1, 0.4, 0.2, 0.3],
-                    scales: vec![0.7, 1.1, 1.6, 0.9],
-                    sharpness: 0.9,
-                    depth,
-                    strength: 0.07,
-                    bias,
-                };
-                let vectors = [
-                    [0.5, 0.5, -0.5, -0.5],
-                    [0.5, -0.5, 0.5, -0.5],
-                    [0.6, 0.8, 0.0, 0.0],
-                    [0.0, 0.0, 0.8, -0.6],
-                ];
-                let point = |root: &dyn Fn(f64) -> f64| -> Vec<f64> {
-                    let roots = [1.7, 0.6, 1.7, 0.6].map(root);
-                    let sides = vectors.iter().zip(roots);
-                    let sides = sides.flat_map(|(side, root)| side.map(|entry| entry * root));
-                    let length = objective.parameters(2) - 16;
-                    sides.chain([0.2, -0.5, 0.1, 0.4].into_iter().take(length)).collect()
-                };
-                let terms = point(&|sigma| objective.energy(sigma).sqrt());
-                let mut gradient = vec![0.0; terms.len()];
-                let expected = Terms::new(&objective, 2).evaluate(&terms, &mut gradient);
-                let mut factors = Factors::new(&objective, 2);
-                let mut here = point(&f64::sqrt);
-                let value = factors.evaluate(&here, &mut gradient);
-                assert!((value / expected - 1.0).abs() < 1e-13, "{depth}: {value} {expected}");
-                // Columns that are neither orthogonal nor of one length.
-                here[3] += 0.3;
-                here[9] -= 0.4;
-                factors.evaluate(&here, &mut gradient);
-                let mut unused = gradient.clone();
-                for index in 0..here.len() {
-                    let mut at = |shift: f64| {
-                        let mut moved = here.clone();
-                        moved[index] += shift;
-                        factors.evaluate(&moved, &mut unused)
-                    };
-                    let numerical = (at(1e-5) - at(-1e-5)) / 2e-5;
-                    let error = (numerical - gradient[index]).abs();
-                    let size = objective.unit().max(numerical.abs());
-                    assert!(error < 1e-8 * size, "{depth} {bias:?}: {error:e}");
-                }
-            }
+        let vectors = [
+            [0.5, 0.5, -0.5, -0.5],
+            [0.5, -0.5, 0.5, -0.5],
+            [0.6, 0.8, 0.0, 0.0],
+            [0.0, 0.0, 0.8, -0.6],
+        ];
+        for objective in objectives(&[0.1, 0.4, 0.2, 0.3], &[0.7, 1.1, 1.6, 0.9]) {
+            let point = |root: &dyn Fn(f64) -> f64| -> Vec<f64> {
+                let roots = [1.7, 0.6, 1.7, 0.6].map(root);
+                let sides = vectors.iter().zip(roots);
+                let sides = sides.flat_map(|(side, root)| side.map(|entry| entry * root));
+                let length = objective.parameters(2) - 16;
+                sides.chain([0.2, -0.5, 0.1, 0.4].into_iter().take(length)).collect()
+            };
+            let terms = point(&|sigma| objective.energy(sigma).sqrt());
+            let mut gradient = vec![0.0; terms.len()];
+            let expected = Terms::new(&objective, 2).evaluate(&terms, &mut gradient);
+            let mut factors = Factors::new(&objective, 2);
+            let mut here = point(&f64::sqrt);
+            let value = factors.evaluate(&here, &mut gradient);
+            assert!((value / expected - 1.0).abs() < 1e-13, "{objective:?}: {value} {expected}");
+            // Columns that are neither orthogonal nor of one length.
+            here[3] += 0.3;
+            here[9] -= 0.4;
+            assert_is_gradient(&mut factors, &here, objective.unit());
         }
     }
 }

@@ -244,13 +244,6 @@ impl Prediction for LowRankMinimum {
         self.classes_are_alike()
     }
 
-    /// False where class weights and sizes tell all classes apart.
-    fn has_arbitrary_order(&self) -> bool {
-        let mut kinds = self.training_objective().class_kinds(self.problem.counts());
-        kinds.sort_unstable();
-        !self.is_symmetric() && kinds.windows(2).any(|pair| pair[0] == pair[1])
-    }
-
     fn class_runs(&self) -> Result<Vec<(Run, ClassGeometry)>> {
         let grams = [self.trailing_gram(1)?, self.class_means_gram()?];
         Ok(ClassGeometry::runs(self.problem.counts(), self.is_symmetric(), &grams))

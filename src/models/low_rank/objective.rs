@@ -243,7 +243,7 @@ impl Smooth for Terms<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Numbers without structure.
@@ -312,8 +312,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_gradient_agrees_with_central_differences() {
+    /// Objectives of both losses, of some depths with every bias.
+    pub(crate) fn objectives(weights: &[f64], scales: &[f64]) -> Vec<Objective> {
+        let mut objectives = Vec::new();
         for data_term in [DataTerm::CrossEntropy, DataTerm::Squared] {
             for (depth, bias) in [
                 (1, Bias::None),
@@ -321,37 +322,44 @@ mod tests {
                 (3, Bias::Regularized(0.3)),
                 (6, Bias::None),
             ] {
-                let classes = 5;
-                let objective = Objective {
+                objectives.push(Objective {
                     data_term,
-                    classes,
-                    weights: (0..classes).map(|k| 0.1 + 0.05 * k as f64).collect(),
-                    scales: (0..classes).map(|k| 0.7 + 0.2 * k as f64).collect(),
+                    classes: weights.len(),
+                    weights: weights.to_vec(),
+                    scales: scales.to_vec(),
                     sharpness: 0.9,
                     depth,
                     strength: 0.07,
                     bias,
-                };
-                let mut terms = Terms::new(&objective, 3);
-                let length = objective.parameters(3);
-                let point: Vec<f64> = (0..length).map(wild).collect();
-                let mut gradient = vec![0.0; length];
-                terms.evaluate(&point, &mut gradient);
-                let mut unused = gradient.clone();
-                for index in 0..length {
-                    let mut at = |shift: f64| {
-                        let mut moved = point.clone();
-                        moved[index] += shift;
-                        terms.evaluate(&moved, &mut unused)
-                    };
-                    let numerical = (at(1e-5) - at(-1e-5)) / 2e-5;
-                    let error = (numerical - gradient[index]).abs();
-                    assert!(
-                        error < 1e-8 * objective.unit().max(numerical.abs()),
-                        "{depth} {bias:?}: {error:e}"
-                    );
-                }
+                });
             }
+        }
+        objectives
+    }
+
+    /// Checks a gradient, whose entries are of the size of `unit`, against central differences.
+    pub(crate) fn assert_is_gradient(function: &mut impl Smooth, point: &[f64], unit: f64) {
+        let mut gradient = vec![0.0; point.len()];
+        function.evaluate(point, &mut gradient);
+        let mut unused = gradient.clone();
+        for (index, entry) in gradient.iter().enumerate() {
+            let mut at = |shift: f64| {
+                let mut moved = point.to_vec();
+                moved[index] += shift;
+                function.evaluate(&moved, &mut unused)
+            };
+            let numerical = (at(1e-5) - at(-1e-5)) / 2e-5;
+            let error = (numerical - entry).abs();
+            assert!(error < 1e-8 * unit.max(numerical.abs()), "{index}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_agrees_with_central_differences() {
+        let list = |first: f64, step: f64| [0.0, 1.0, 2.0, 3.0, 4.0].map(|k| first + step * k);
+        for objective in objectives(&list(0.1, 0.05), &list(0.7, 0.2)) {
+            let point: Vec<f64> = (0..objective.parameters(3)).map(wild).collect();
+            assert_is_gradient(&mut Terms::new(&objective, 3), &point, objective.unit());
         }
     }
 }

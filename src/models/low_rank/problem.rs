@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::models::low_rank::objective::{DataTerm, Objective};
 use crate::problem::counts::ClassCounts;
-use crate::problem::kinds::list_of_classes;
+use crate::problem::kinds::list_unless_ones;
 use crate::problem::regularization::Regularization;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 use crate::problem::widths::Widths;
@@ -110,7 +110,7 @@ impl LowRankProblem {
     /// [`Error::Shape`] unless there is a weight for each class, [`Error::OutOfRange`] if one is not positive and
     /// finite.
     pub fn with_class_weights(mut self, weights: &[f64]) -> Result<Self> {
-        let weights = list_of_classes("class_weights", weights, self.counts.classes())?;
+        let weights = list_unless_ones("class_weights", weights, self.counts.classes())?;
         self.class_weights = weights.unwrap_or_default();
         Ok(self)
     }

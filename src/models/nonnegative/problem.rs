@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::problem::counts::ClassCounts;
-use crate::problem::kinds::{Kinds, list_of_classes};
+use crate::problem::kinds::{Kinds, list_unless_ones};
 use crate::problem::regularization::{Bias, Regularization};
 use crate::problem::widths::Widths;
 
@@ -75,7 +75,7 @@ impl NonnegativeUfm {
     /// [`Error::Shape`] unless there are K weights, [`Error::OutOfRange`] if one is not positive and finite.
     pub fn with_class_weights(mut self, class_weights: &[f64]) -> Result<Self> {
         self.class_weights =
-            list_of_classes("class_weights", class_weights, self.counts.classes())?;
+            list_unless_ones("class_weights", class_weights, self.counts.classes())?;
         Ok(self)
     }
 

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::models::svm::spectrum::{Spectrum, reach};
 use crate::prediction::{ClassGeometry, SingularValue};
 use crate::problem::counts::ClassCounts;
-use crate::problem::kinds::{Kinds, list_of_classes};
+use crate::problem::kinds::{Kinds, list_unless_ones};
 
 /// The simplex-encoded-labels interpolation (SELI): the geometry of classifier and features at every
 /// global minimum of the support vector machine on unconstrained features (UF-SVM),
@@ -110,7 +110,7 @@ impl Seli {
     /// [`Error::Shape`] unless there are K margins, [`Error::OutOfRange`] if one is not positive and finite,
     /// [`Error::Unrepresentable`] if n m²/δ² of a class is out of the range of `f64`.
     pub fn with_margins(self, margins: &[f64]) -> Result<Self> {
-        let margins = list_of_classes("margins", margins, self.counts.classes())?;
+        let margins = list_unless_ones("margins", margins, self.counts.classes())?;
         Self { margins, ..self }.decomposed()
     }
 
@@ -131,7 +131,7 @@ impl Seli {
     /// [`Error::Shape`] unless there are K scales, [`Error::OutOfRange`] if one is not positive and finite,
     /// [`Error::Unrepresentable`] if n m²/δ² or 1/δ² of a class is out of the range of `f64`.
     pub fn with_logit_scales(self, logit_scales: &[f64]) -> Result<Self> {
-        let logit_scales = list_of_classes("logit_scales", logit_scales, self.counts.classes())?;
+        let logit_scales = list_unless_ones("logit_scales", logit_scales, self.counts.classes())?;
         Self { logit_scales, ..self }.decomposed()
     }
 
