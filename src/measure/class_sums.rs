@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nalgebra::DMatrix;
 
 use crate::error::Result;
+use crate::measure::groups::NEIGHBORS;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::compensated::{TOGETHER, add_samples, add_sums, quotient};
 use crate::numerics::linalg::zeros;
@@ -16,9 +17,6 @@ const PIECES: usize = 16;
 
 /// Numbers of sums that all pieces of samples may have together.
 const CACHED: usize = 1 << 18;
-
-/// Samples that are summed class by class while they are in a cache.
-const NEIGHBORS: usize = 512;
 
 /// The sum of the samples of each class.
 #[derive(Debug, Clone, PartialEq)]

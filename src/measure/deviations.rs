@@ -7,10 +7,12 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::measure::class_means::ClassMeans;
+use crate::measure::features::ranges;
+use crate::measure::groups::NEIGHBORS;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::split_mean::SplitMean;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{Block, Factor, Packed, TOGETHER, add_gram, zeros};
+use crate::numerics::linalg::{Block, Factor, FewRows, Packed, TOGETHER, add_gram, zeros};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, largest_magnitude};
 use crate::numerics::simd::vectorized;
@@ -127,9 +129,14 @@ impl Deviations {
         mut add: impl FnMut(usize, f64),
     ) -> Result<()> {
         self.means.check_shape(batch)?;
-        let blocks: Vec<_> = batch.features().blocks().collect();
-        let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
+        let few_rows = factor.and_then(|factor| factor.few_rows.as_ref());
+        let few_rows = few_rows.filter(|_| SplitMean::<T>::can_be_scaled(self.scale));
         let rows = factor.map_or(0, Factor::rows);
+        let blocks: Vec<_> = match few_rows {
+            Some(_) => ranges(batch.labels().len(), NEIGHBORS).collect(),
+            None => batch.features().blocks().collect(),
+        };
+        let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
         let operations = rows.saturating_add(2).saturating_mul(self.means.shape().0);
         for part in blocks.chunks(PART.div_ceil(size)) {
             let samples = part.iter().map(ExactSizeIterator::len).sum();
@@ -139,7 +146,10 @@ impl Deviations {
             let operations = operations.saturating_mul(samples);
             parallel::for_each(work, operations, Scratch::new, |scratch, block| {
                 let ((range, squares), result) = block;
-                *result = self.squares(batch, range, factor, scratch, squares);
+                *result = match few_rows {
+                    Some(rows) => self.squares_in_few_rows(batch, range, rows, scratch, squares),
+                    None => self.squares(batch, range, factor, scratch, squares),
+                };
             });
             results.into_iter().collect::<Result<()>>()?;
             let first = part.first().map_or(0, |range| range.start);
@@ -149,7 +159,31 @@ impl Deviations {
         Ok(())
     }
 
-    /// ‖F x‖² for the deviations of a range of samples.
+    /// ‖F x‖² for the deviations of a range of samples, while these are read.
+    fn squares_in_few_rows<T: Scalar>(
+        &self,
+        data: &LabeledFeatures<'_, T>,
+        range: Range<usize>,
+        rows: &FewRows<T>,
+        scratch: &mut Scratch<T>,
+        squares: &mut [f64],
+    ) -> Result<()> {
+        let (first, mean) = (range.start, &mut scratch.mean);
+        data.for_each_group_by_class::<TOGETHER>(range, |class, group| {
+            mean.split(class, self.mean(class));
+            let found = rows.squares(&mean.subtracted(group, self.scale));
+            for (index, square) in group.indices.iter().zip(found.squares) {
+                squares[index - first] = square;
+            }
+            match found.squares.iter().all(|square| square.is_finite()) {
+                true => found.largest.magnitude(),
+                // A number that is not finite, or the square of one.
+                false => largest_of(group.samples),
+            }
+        })
+    }
+
+    /// ‖F x‖² for the deviations of a range of samples, which are written down first.
     fn squares<T: Scalar>(
         &self,
         data: &LabeledFeatures<'_, T>,
@@ -158,22 +192,6 @@ impl Deviations {
         scratch: &mut Scratch<T>,
         squares: &mut [f64],
     ) -> Result<()> {
-        let few_rows = factor.and_then(|factor| factor.few_rows.as_ref());
-        if let (Some(rows), true) = (few_rows, SplitMean::<T>::can_be_scaled(self.scale)) {
-            let (first, mean) = (range.start, &mut scratch.mean);
-            return data.for_each_group_by_class::<TOGETHER>(range, |class, group| {
-                mean.split(class, self.mean(class));
-                let found = rows.squares(&mean.subtracted(group, self.scale));
-                for (index, square) in group.indices.iter().zip(found.squares) {
-                    squares[index - first] = square;
-                }
-                match found.squares.iter().all(|square| square.is_finite()) {
-                    true => found.largest.magnitude(),
-                    // A number that is not finite, or the square of one.
-                    false => largest_of(group.samples),
-                }
-            });
-        }
         self.fill_block(data, range, &mut scratch.deviations)?;
         scratch.squares(factor.map(|factor| &factor.packed), squares);
         Ok(())

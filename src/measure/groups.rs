@@ -6,6 +6,9 @@ use crate::error::Result;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::scalar::Scalar;
 
+/// Samples that are visited class by class at a time: enough for groups to be full, few enough for all threads to have some.
+pub(crate) const NEIGHBORS: usize = 512;
+
 /// Samples of one class.
 pub(crate) struct Group<'g, T> {
     /// Which they are.

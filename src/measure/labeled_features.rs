@@ -95,8 +95,20 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
 
     /// The samples of a range, class by class.
     pub(crate) fn by_class(&self, range: Range<usize>) -> Vec<usize> {
-        let mut order: Vec<usize> = range.collect();
-        order.sort_by_key(|&index| self.labels[index]);
+        if range.len() < self.classes {
+            let mut order: Vec<usize> = range.collect();
+            order.sort_by_key(|&index| self.labels[index]);
+            return order;
+        }
+        let mut places = vec![0; self.classes + 1];
+        self.labels[range.clone()].iter().for_each(|&label| places[label + 1] += 1);
+        (1..self.classes).for_each(|class| places[class] += places[class - 1]);
+        let mut order = vec![0; range.len()];
+        for index in range {
+            let place = &mut places[self.labels[index]];
+            order[*place] = index;
+            *place += 1;
+        }
         order
     }
 

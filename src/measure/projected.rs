@@ -1,5 +1,7 @@
 //! Deviations projected onto the directions in which the class means differ.
 
+use std::ops::Add;
+
 use crate::error::{Error, Result};
 use crate::measure::class_means::Visited;
 use crate::measure::deviations::Deviations;
@@ -105,11 +107,15 @@ impl<T: Scalar> ProjectedScatter<T> {
         let mut added = Sums::new(self.sums.counts.len());
         match &self.projector {
             Some(projector) => {
+                // Several sums in turn: one would have to wait for itself.
+                let (mut sums, mut turn) = ([DoubleDouble::from(0.0); 4], 0);
                 let add = |label: usize, square: f64| {
                     added.counts[label] = added.counts[label].saturating_add(1);
-                    added.projected = added.projected.plus(square);
+                    sums[turn] = sums[turn].plus(square);
+                    turn = (turn + 1) % sums.len();
                 };
                 self.deviations.for_each_square(batch, Some(projector), add)?;
+                added.projected = sums.into_iter().fold(added.projected, DoubleDouble::add);
             }
             // There is nothing to project on, but who asks shall learn that, and not of a missing pass.
             None => {

@@ -52,7 +52,7 @@ impl<T: Scalar> SplitMean<T> {
             vectors: group.samples,
             high: &self.high,
             low: &self.low,
-            factor: T::rounded(scale.recip()),
+            factor: scale.recip(),
             next: group.next,
         }
     }

@@ -1,80 +1,55 @@
 //! Sums that carry along what rounding loses.
 
 use crate::numerics::scalar::Scalar;
-use crate::numerics::simd::{LINE, Prefetch, vectorized};
+#[cfg(not(feature = "simd"))]
+use general::add_few;
+#[cfg(feature = "simd")]
+use vectors::add_few;
 
-/// Numbers that are added up in registers.
-const CHUNK: usize = 16;
+#[cfg(any(test, not(feature = "simd")))]
+mod general;
+#[cfg(feature = "simd")]
+mod vectors;
 
 /// Samples that share one pass over the sums.
-pub(crate) const TOGETHER: usize = 4;
+pub(crate) const TOGETHER: usize = 8;
 
-/// Adds samples, one after the other, to sums with their corrections, and returns their largest magnitude. Meanwhile it
-/// asks for the numbers of those in `next`.
+/// Sums with what rounding has lost of each.
+struct Sums<'a> {
+    rounded: &'a mut [f64],
+    corrections: &'a mut [f64],
+}
+
+/// Adds samples to sums with their corrections, and returns their largest magnitude. Meanwhile it asks for the numbers of
+/// those in `next`.
+///
+/// What rounding loses of a sum is in its correction. Numbers in `f32` that share a pass are first added to each other in
+/// `f64`: that is exact unless one is 2²⁶ times as large as another, and never loses more than 7·2⁻⁵³ of the sum of their
+/// magnitudes.
 pub(crate) fn add_samples<T: Scalar>(
     sums: &mut [f64],
     corrections: &mut [f64],
     samples: &[&[T]],
     next: &[&[T]],
 ) -> T::Magnitude {
-    let prefetch = Prefetch::new();
+    let mut sums = Sums { rounded: sums, corrections };
+    let mut next = next.iter();
+    // Where nothing is wanted next, what is there already.
+    let mut wanted = |sample| next.next().copied().unwrap_or(sample);
     // Loops of a known length do not end in a branch that the processor has to guess.
-    let (fours, rest) = samples.as_chunks::<TOGETHER>();
-    let mut next = next;
+    let (eights, rest) = samples.as_chunks::<TOGETHER>();
+    let (twos, rest) = rest.as_chunks::<2>();
     let mut largest = T::Magnitude::default();
-    for four in fours {
-        largest =
-            largest.max(add_few(sums, corrections, four, std::mem::take(&mut next), prefetch));
+    for eight in eights {
+        largest = largest.max(add_few(&mut sums, eight, &eight.map(&mut wanted)));
     }
-    for one in rest {
-        largest =
-            largest.max(add_few(sums, corrections, &[*one], std::mem::take(&mut next), prefetch));
+    for two in twos {
+        largest = largest.max(add_few(&mut sums, two, &two.map(&mut wanted)));
+    }
+    for &one in rest {
+        largest = largest.max(add_few(&mut sums, &[one], &[wanted(one)]));
     }
     largest
-}
-
-fn add_few<T: Scalar, const N: usize>(
-    sums: &mut [f64],
-    corrections: &mut [f64],
-    samples: &[&[T]; N],
-    next: &[&[T]],
-    prefetch: Prefetch,
-) -> T::Magnitude {
-    vectorized(
-        #[inline(always)]
-        || {
-            let mut largest = [T::Magnitude::default(); CHUNK];
-            let (sums, last_sums) = sums.as_chunks_mut::<CHUNK>();
-            let (corrections, last_corrections) = corrections.as_chunks_mut::<CHUNK>();
-            let chunks = samples.map(|sample| sample.as_chunks::<CHUNK>().0);
-            for ((index, sums), corrections) in sums.iter_mut().enumerate().zip(corrections) {
-                let (mut own_sums, mut own_corrections) = (*sums, *corrections);
-                for chunks in chunks {
-                    let features = &chunks[index];
-                    for i in 0..CHUNK {
-                        largest[i] = largest[i].max(features[i].magnitude());
-                        add(&mut own_sums[i], &mut own_corrections[i], features[i].into());
-                    }
-                }
-                (*sums, *corrections) = (own_sums, own_corrections);
-                for sample in next {
-                    for place in (index * CHUNK..(index + 1) * CHUNK).step_by(LINE / size_of::<T>())
-                    {
-                        prefetch.ask(sample, place);
-                    }
-                }
-            }
-            for sample in samples {
-                let rest = sample.as_chunks::<CHUNK>().1;
-                let rest = last_sums.iter_mut().zip(&mut *last_corrections).zip(rest);
-                for ((sum, correction), &feature) in rest {
-                    largest[0] = largest[0].max(feature.magnitude());
-                    add(sum, correction, feature.into());
-                }
-            }
-            largest.into_iter().max().unwrap_or_default()
-        },
-    )
 }
 
 /// Adds sums with their corrections to others.
@@ -105,10 +80,10 @@ pub(crate) fn quotient(sum: f64, correction: f64, count: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Whole numbers of 53 digits, whose sums have more: for whole and broken chunks and for samples by four and by one.
+    /// Whole numbers of 53 digits, whose sums have more: for whole and broken vectors and for samples by eight, two and one.
     #[test]
     fn corrections_hold_what_sums_lose() {
-        for (dimension, count) in [(1, 1), (16, 4), (19, 6), (40, 9)] {
+        for (dimension, count) in [(1, 1), (16, 8), (19, 6), (40, 11)] {
             let number = |sample: usize, j: usize| {
                 let size = 2.0_f64.powi(((sample * 5 + j * 3) % 54) as i32);
                 (size * ((sample + 2 * j) as f64).sin()).round()
@@ -132,6 +107,66 @@ mod tests {
                 assert_eq!(whole(twice[j], rests[j]), 2 * whole(sums[j], corrections[j]));
             }
         }
+    }
+
+    fn both_ways<T: Scalar, const N: usize>(samples: &[Vec<T>; N]) {
+        let dimension = samples[0].len();
+        let samples: [&[T]; N] = std::array::from_fn(|n| &samples[n][..]);
+        let start: Vec<f64> = (0..dimension).map(|j| (j as f64).cos() * 1e9).collect();
+        let [(mut sums, mut corrections), (mut plain_sums, mut plain_corrections)] =
+            [0, 1].map(|_| (start.clone(), vec![0.1; dimension]));
+        let mut plain = Sums { rounded: &mut plain_sums, corrections: &mut plain_corrections };
+        let largest = general::add_few(&mut plain, &samples, &samples);
+        let mut own = Sums { rounded: &mut sums, corrections: &mut corrections };
+        assert!(add_few(&mut own, &samples, &samples) == largest);
+        assert_eq!((sums, corrections), (plain_sums, plain_corrections));
+    }
+
+    /// Not only are both right: the machine changes no bit.
+    #[test]
+    fn vectors_and_plain_loops_give_the_same_bits() {
+        for dimension in [1, 7, 8, 16, 17, 40, 65] {
+            let number =
+                |n: usize, j: usize| ((n * 7 + j * 3) as f64).sin() * 10_f64.powi((j % 9) as i32);
+            both_ways::<f64, 8>(&std::array::from_fn(|n| {
+                (0..dimension).map(|j| number(n, j)).collect()
+            }));
+            both_ways::<f32, 8>(&std::array::from_fn(|n| {
+                (0..dimension).map(|j| number(n, j) as f32).collect()
+            }));
+            both_ways::<f32, 2>(&std::array::from_fn(|n| {
+                (0..dimension).map(|j| number(n, j) as f32).collect()
+            }));
+        }
+    }
+
+    /// In whole vectors and after them, whatever comes later.
+    #[test]
+    fn what_is_no_number_is_the_largest() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (place, sample) in [(0, 0), (5, 7), (17, 3), (38, 0), (38, 7)] {
+                let mut samples = vec![vec![1.0_f32; 39]; 8];
+                samples[sample][place] = bad;
+                let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
+                let (mut sums, mut corrections) = (vec![0.0; 39], vec![0.0; 39]);
+                let largest = add_samples(&mut sums, &mut corrections, &samples, &[]);
+                assert!(largest >= f32::INFINITY.magnitude(), "{bad} {place} {sample}");
+            }
+        }
+    }
+
+    /// The largest and the smallest of eight may be 2²⁶ apart.
+    #[test]
+    fn eight_numbers_in_single_precision_are_added_exactly() {
+        let numbers = [1.0_f32, 67_108_864.0, -3.0, 5.5, 33_554_430.0, -0.125, 7.0, 16_777_215.0];
+        let samples = numbers.map(|number| [number; 3]);
+        let samples: Vec<&[f32]> = samples.iter().map(|sample| &sample[..]).collect();
+        let (mut sums, mut corrections) = ([0.1; 3], [0.0; 3]);
+        add_samples(&mut sums, &mut corrections, &samples, &[]);
+        let exact = 1.0 + 67_108_864.0 - 3.0 + 5.5 + 33_554_430.0 - 0.125 + 7.0 + 16_777_215.0;
+        let mut expected = (0.1, 0.0);
+        add(&mut expected.0, &mut expected.1, exact);
+        assert_eq!((sums[0], corrections[0]), expected);
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub trait Lanes: RealField + Copy {
     /// Whole vectors, and the numbers that are left.
     fn split<S: Simd>(numbers: &[Self]) -> (&[Self::Vector<S>], &[Self]);
 
+    /// The same, to be changed.
+    fn split_mut<S: Simd>(numbers: &mut [Self]) -> (&mut [Self::Vector<S>], &mut [Self]);
+
+    /// As many numbers in `f64` as fit into a register.
+    fn widened<S: Simd>(simd: S, numbers: &[Self]) -> S::f64s;
+
     /// A vector of equal numbers.
     fn repeated<S: Simd>(simd: S, number: Self) -> Self::Vector<S>;
 
@@ -27,9 +33,6 @@ pub trait Lanes: RealField + Copy {
 
     /// a − b.
     fn subtract<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-
-    /// a·b.
-    fn multiply<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
 
     /// |a|.
     fn magnitudes<S: Simd>(simd: S, a: Self::Vector<S>) -> Self::Vector<S>;
@@ -76,6 +79,25 @@ impl Lanes for f32 {
     }
 
     #[inline(always)]
+    fn split_mut<S: Simd>(numbers: &mut [Self]) -> (&mut [S::f32s], &mut [Self]) {
+        S::as_mut_simd_f32s(numbers)
+    }
+
+    #[inline(always)]
+    fn widened<S: Simd>(simd: S, numbers: &[Self]) -> S::f64s {
+        /// Lanes at most.
+        const LANES: usize = 8;
+        let mut wide = [0.0; LANES];
+        for (wide, &number) in wide.iter_mut().zip(numbers) {
+            *wide = f64::from(number);
+        }
+        match S::as_simd_f64s(&wide) {
+            ([first, ..], _) => *first,
+            _ => simd.splat_f64s(0.0),
+        }
+    }
+
+    #[inline(always)]
     fn repeated<S: Simd>(simd: S, number: Self) -> S::f32s {
         simd.splat_f32s(number)
     }
@@ -88,11 +110,6 @@ impl Lanes for f32 {
     #[inline(always)]
     fn subtract<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
         simd.sub_f32s(a, b)
-    }
-
-    #[inline(always)]
-    fn multiply<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
-        simd.mul_f32s(a, b)
     }
 
     #[inline(always)]
@@ -142,6 +159,19 @@ impl Lanes for f64 {
     }
 
     #[inline(always)]
+    fn split_mut<S: Simd>(numbers: &mut [Self]) -> (&mut [S::f64s], &mut [Self]) {
+        S::as_mut_simd_f64s(numbers)
+    }
+
+    #[inline(always)]
+    fn widened<S: Simd>(simd: S, numbers: &[Self]) -> S::f64s {
+        match Self::split::<S>(numbers) {
+            ([first, ..], _) => *first,
+            _ => simd.splat_f64s(0.0),
+        }
+    }
+
+    #[inline(always)]
     fn repeated<S: Simd>(simd: S, number: Self) -> S::f64s {
         simd.splat_f64s(number)
     }
@@ -154,11 +184,6 @@ impl Lanes for f64 {
     #[inline(always)]
     fn subtract<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
         simd.sub_f64s(a, b)
-    }
-
-    #[inline(always)]
-    fn multiply<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
-        simd.mul_f64s(a, b)
     }
 
     #[inline(always)]

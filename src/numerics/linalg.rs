@@ -19,7 +19,7 @@ use crate::error::{Argument, Error, Result};
 use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
 pub(crate) use cholesky::inverse_cholesky;
-pub(crate) use few_rows::{Centered, Factor, TOGETHER};
+pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
 pub(crate) use packed::{Block, Columns, Packed};
 pub(crate) use product::{
     StridedView, add_gram, add_product, gram, multiply, product, times_in_place, transposed,

@@ -14,6 +14,10 @@ pub trait Scalar: RealField + Copy + Into<f64> + Lanes + sealed::Sealed {
     #[doc(hidden)]
     const LARGEST: Self;
 
+    /// Whether sums of a few numbers are, but for extremes, exact in `f64`.
+    #[doc(hidden)]
+    const IS_SINGLE: bool;
+
     /// What is expected of a feature.
     #[doc(hidden)]
     const EXPECTED: &'static str;
@@ -32,6 +36,7 @@ pub trait Scalar: RealField + Copy + Into<f64> + Lanes + sealed::Sealed {
 
 impl Scalar for f32 {
     const LARGEST: Self = 1e38;
+    const IS_SINGLE: bool = true;
     const EXPECTED: &'static str = "finite and at most 1e38 in magnitude";
     type Magnitude = u32;
 
@@ -48,6 +53,7 @@ impl Scalar for f32 {
 
 impl Scalar for f64 {
     const LARGEST: Self = 1e140;
+    const IS_SINGLE: bool = false;
     const EXPECTED: &'static str = "finite and at most 1e140 in magnitude";
     type Magnitude = u64;
 

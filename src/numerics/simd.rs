@@ -47,9 +47,9 @@ impl Prefetch {
         let number = numbers.as_ptr().wrapping_add(place);
         #[cfg(all(feature = "simd", target_arch = "x86_64"))]
         {
-            /// Into the nearest cache.
-            const NEAREST: i32 = 3;
-            asking.sse._mm_prefetch::<NEAREST>(number.cast());
+            /// Into the second cache: what is being computed needs the nearest one for itself.
+            const SECOND: i32 = 2;
+            asking.sse._mm_prefetch::<SECOND>(number.cast());
         }
         #[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
         match (asking, number) {}

@@ -1,15 +1,15 @@
 //! Vectors around a center, and what is found of them.
 
 /// Vectors that share one pass over the rows.
-pub(crate) const TOGETHER: usize = 2;
+pub(crate) const TOGETHER: usize = 3;
 
-/// One or [two](TOGETHER) vectors of which a center is subtracted: (x − `high` − `low`) · `factor`.
+/// Up to [three](TOGETHER) vectors of which a center is subtracted: (x − `high` − `low`) · `factor`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Centered<'a, T> {
     pub(crate) vectors: &'a [&'a [T]],
     pub(crate) high: &'a [T],
     pub(crate) low: &'a [T],
-    pub(crate) factor: T,
+    pub(crate) factor: f64,
     /// Vectors that are wanted next.
     pub(crate) next: &'a [&'a [T]],
 }

@@ -41,10 +41,10 @@ impl<T: Scalar> FewRows<T> {
             let means = high.iter().zip(low);
             for ((&number, (&high, &low)), column) in vector.iter().zip(means).zip(&self.columns) {
                 found.largest = found.largest.max(number.abs());
-                let centered = (number - high - low) * factor;
+                let centered = number - high - low;
                 sums.iter_mut().zip(column).for_each(|(sum, &entry)| *sum += entry * centered);
             }
-            *square = sums.iter().map(|&sum| sum.into() * sum.into()).sum();
+            *square = sums.iter().map(|&sum| (sum.into() * factor).powi(2)).sum();
         }
         found
     }

@@ -26,7 +26,7 @@ fn check<T: Scalar>(tolerance: f64) {
         let vector = |n: usize| -> Vec<T> {
             (0..depth).map(|j| T::rounded(mean(j) + ((j + n) as f64).sin() / 8.0)).collect()
         };
-        let (first, second, factor) = (vector(1), vector(5), T::rounded(4.0));
+        let (first, second, third, factor) = (vector(1), vector(5), vector(9), 4.0);
         for rows in [0, 1, 4, 9] {
             let matrix = DMatrix::from_fn(rows, depth, |i, j| ((i * 7 + j * 3) as f64).sin());
             let expected = |vector: &[T]| {
@@ -34,7 +34,8 @@ fn check<T: Scalar>(tolerance: f64) {
                 let product = |i| (0..depth).map(|j| matrix[(i, j)] * entry(j)).sum::<f64>();
                 (0..rows).map(|i| product(i).powi(2)).sum::<f64>()
             };
-            for vectors in [&[&first[..], &second[..]][..], &[&first[..]], &[]] {
+            let all = [&first[..], &second[..], &third[..]];
+            for vectors in (0..=all.len()).map(|count| &all[..count]) {
                 let next = &[&second[..]][..];
                 let centered = Centered { vectors, high: &high, low: &low, factor, next };
                 for found in found(&matrix, &centered) {

@@ -10,7 +10,7 @@ use crate::numerics::linalg::packed::{Numbers, Operand};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::{LINE, Prefetch};
 
-/// Rows at most: of 32 registers there is one for each inner product of two vectors with them.
+/// Rows at most: of 32 registers there is one for each inner product of [three](TOGETHER) vectors with them.
 const ROWS: usize = 9;
 
 /// A matrix F of at most [`ROWS`] rows.
@@ -78,25 +78,38 @@ impl<T: Scalar> WithSimd for Squares<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Found<T> {
-        match (self.centered.vectors, S::REGISTER_COUNT) {
-            (&[first, second], 32..) => self.together(simd, [first, second]),
-            (&[first, second], _) => {
-                let (first, second) = (self.together(simd, [first]), self.together(simd, [second]));
-                let squares = [first.squares[0], second.squares[0]];
-                Found { squares, largest: first.largest.max(second.largest) }
-            }
-            (&[first, ..], _) => self.together(simd, [first]),
-            (&[], _) => Found { squares: [0.0; TOGETHER], largest: T::zero() },
+        let Centered { vectors, next, .. } = *self.centered;
+        match (vectors, S::REGISTER_COUNT) {
+            (&[first, second, third], 32..) => self.together(simd, [first, second, third], next),
+            (&[first, second], 32..) => self.together(simd, [first, second], next),
+            _ => self.one_by_one(simd),
         }
     }
 }
 
 impl<T: Scalar> Squares<'_, T> {
     #[inline(always)]
-    fn together<S: Simd, const N: usize>(&self, simd: S, vectors: [&[T]; N]) -> Found<T> {
-        let Centered { high, low, factor, next, .. } = *self.centered;
-        let (prefetch, factor) = (Prefetch::new(), T::repeated(simd, factor));
-        let zero = T::repeated(simd, T::zero());
+    fn one_by_one<S: Simd>(&self, simd: S) -> Found<T> {
+        let Centered { vectors, next, .. } = *self.centered;
+        let mut found = Found { squares: [0.0; TOGETHER], largest: T::zero() };
+        for (n, vector) in vectors.iter().enumerate() {
+            let one = self.together(simd, [vector], &next[n.min(next.len())..]);
+            found.squares[n] = one.squares[0];
+            found.largest = found.largest.max(one.largest);
+        }
+        found
+    }
+
+    /// Asks for the vectors in `next` meanwhile.
+    #[inline(always)]
+    fn together<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        vectors: [&[T]; N],
+        next: &[&[T]],
+    ) -> Found<T> {
+        let Centered { high, low, factor, .. } = *self.centered;
+        let (prefetch, zero) = (Prefetch::new(), T::repeated(simd, T::zero()));
         let (mut sums, mut largest) = ([[zero; ROWS]; N], zero);
         let ((highs, last_high), (lows, last_low)) = (T::split::<S>(high), T::split::<S>(low));
         let lows = &lows[..highs.len()];
@@ -118,8 +131,7 @@ impl<T: Scalar> Squares<'_, T> {
             }
             for n in 0..N {
                 largest = T::larger(simd, T::magnitudes(simd, own[n][i]), largest);
-                let rest = T::subtract(simd, T::subtract(simd, own[n][i], highs[i]), lows[i]);
-                numbers[n] = T::multiply(simd, rest, factor);
+                numbers[n] = T::subtract(simd, T::subtract(simd, own[n][i], highs[i]), lows[i]);
             }
             for r in 0..ROWS {
                 for n in 0..N {
@@ -132,20 +144,33 @@ impl<T: Scalar> Squares<'_, T> {
             for n in 0..N {
                 let own = T::partial(simd, last[n]);
                 largest = T::larger(simd, T::magnitudes(simd, own), largest);
-                let rest = T::subtract(simd, T::subtract(simd, own, high), low);
-                let numbers = T::multiply(simd, rest, factor);
+                let numbers = T::subtract(simd, T::subtract(simd, own, high), low);
                 for r in 0..ROWS {
                     sums[n][r] = T::multiply_add(simd, rows[r], numbers, sums[n][r]);
                 }
             }
         }
+        // One by one: in a loop the compiler would keep the sums in memory from the beginning.
+        const { assert!(N <= 3 && N <= TOGETHER) };
         let mut squares = [0.0; TOGETHER];
-        for n in 0..N {
-            for sum in sums[n] {
-                let product: f64 = T::total(simd, sum).into();
-                squares[n] += product * product;
-            }
+        squares[0] = squared_norm::<T, S>(simd, &sums[0], factor);
+        if N > 1 {
+            squares[1] = squared_norm::<T, S>(simd, &sums[1], factor);
+        }
+        if N > 2 {
+            squares[2] = squared_norm::<T, S>(simd, &sums[2], factor);
         }
         Found { squares, largest: T::largest(simd, largest) }
     }
+}
+
+/// Σ (total · factor)² for the totals of some vectors.
+#[inline(always)]
+fn squared_norm<T: Scalar, S: Simd>(simd: S, sums: &[T::Vector<S>; ROWS], factor: f64) -> f64 {
+    let mut square = 0.0;
+    for r in 0..ROWS {
+        let product = T::total(simd, sums[r]).into() * factor;
+        square += product * product;
+    }
+    square
 }
