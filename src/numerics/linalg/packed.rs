@@ -5,7 +5,7 @@
 //! each call, here the left one is arranged once for all the columns that it meets, and these are read where they
 //! are. Without the feature the product is nalgebra's.
 
-use nalgebra::{DMatrix, DMatrixView, Dyn, U1};
+use nalgebra::{DMatrix, DMatrixView, Dyn, RealField, U1};
 
 use self::operand::convert;
 use super::reshape::reshape;
@@ -93,6 +93,16 @@ impl<T: Lanes> Block<T> {
 }
 
 impl<T: Lanes> Packed<T> {
+    /// What `number` makes of the entries of a matrix.
+    pub(crate) fn new<U: RealField + Copy>(
+        matrix: &Operand<U, impl Numbers<U>>,
+        number: impl Fn(U) -> T + Sync,
+    ) -> Self {
+        let mut packed = Self::empty();
+        packed.fill(matrix, number);
+        packed
+    }
+
     /// `products` = this matrix times others, on this thread.
     pub(crate) fn multiply(&self, right: &Block<T>, products: &mut DMatrix<T>) {
         let shape = (self.rows(), right.shape.1);

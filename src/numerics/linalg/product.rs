@@ -74,13 +74,32 @@ pub(crate) fn multiply<T: Lanes>(
     });
 }
 
-/// Replaces A by A B for a square B, in blocks of rows, so that no second A is needed.
+/// Replaces A by A B for a square B, in blocks of rows, which make room for the result once they are packed.
 pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
+    /// Rows of a block.
     const ROWS: usize = 512;
-    for first in (0..matrix.nrows()).step_by(ROWS) {
-        let count = ROWS.min(matrix.nrows() - first);
-        let block = product(&matrix.rows(first, count), factor);
-        matrix.rows_mut(first, count).copy_from(&block);
+    /// Numbers of B that a thread copies at a time.
+    const COPIED: usize = 1 << 17;
+    let (height, columns) = matrix.shape();
+    if is_small([height, columns, columns]) {
+        *matrix = product(matrix, factor);
+        return;
+    }
+    let width = (COPIED / columns).min(columns.div_ceil(4)).clamp(1, WIDTH);
+    let width = width.next_multiple_of(TOGETHER);
+    let mut packed = Packed::empty();
+    for first in (0..height).step_by(ROWS) {
+        let count = ROWS.min(height - first);
+        packed.fill(&matrix.rows(first, count), |entry| entry);
+        let pieces = matrix.as_mut_slice().chunks_mut(height * width).enumerate();
+        let operations = count.saturating_mul(columns).saturating_mul(columns) / AT_ONCE;
+        parallel::for_each(pieces, operations, Block::new, |block, (index, piece)| {
+            for column in piece.chunks_mut(height) {
+                column[first..first + count].fill(0.0);
+            }
+            block.copy(&factor.columns(index * width, piece.len() / height));
+            packed.add_products(block.as_columns(), 0, &mut piece[first..], height);
+        });
     }
 }
 
@@ -88,16 +107,49 @@ pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
 pub(crate) fn gram(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix<f64> {
     let mut result = DMatrix::zeros(matrix.nrows(), matrix.nrows());
     add_gram(&mut result, matrix);
-    result.fill_upper_triangle_with_lower_triangle();
+    mirror(&mut result);
     result
 }
 
-/// `sum` += A Aᵀ, of which only the lower triangle is computed.
-pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Numbers<f64>>) {
-    if is_small([matrix.nrows(), matrix.ncols(), matrix.nrows()]) {
-        return gemm(sum, 1.0, matrix, &matrix.transpose());
+/// A Aᵀ for an upper triangular A. Entry i, j has no terms before the larger of both: a sixth of the whole product is left.
+pub(crate) fn gram_of_upper(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix<f64> {
+    /// Columns of A that are taken together, with the rows that are not all zeros in them.
+    const DEPTH: usize = 256;
+    let size = matrix.nrows();
+    let mut result = DMatrix::zeros(size, size);
+    for first in (0..size).step_by(DEPTH) {
+        let end = size.min(first + DEPTH);
+        add_gram(&mut result, &matrix.view((0, first), (end, end - first)));
     }
-    add_blocks(sum, 1.0, matrix, Rows::FromDiagonal, |depth, columns, copy| {
+    mirror(&mut result);
+    result
+}
+
+/// Copies the lower triangle to the upper one, block by block: whole rows would miss the cache at each number.
+fn mirror(matrix: &mut DMatrix<f64>) {
+    const SIZE: usize = 32;
+    let count = matrix.nrows();
+    for first_column in (0..count).step_by(SIZE) {
+        for first_row in (first_column..count).step_by(SIZE) {
+            for column in first_column..count.min(first_column + SIZE) {
+                for row in first_row.max(column + 1)..count.min(first_row + SIZE) {
+                    matrix[(column, row)] = matrix[(row, column)];
+                }
+            }
+        }
+    }
+}
+
+/// `sum` += A Aᵀ, of which only the lower triangle is computed; a `sum` of more rows and columns has A Aᵀ as its corner.
+pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Numbers<f64>>) {
+    let rows = matrix.nrows();
+    if is_small([rows, matrix.ncols(), rows]) {
+        let product = matrix * matrix.transpose();
+        let mut corner = sum.view_mut((0, 0), (rows, rows));
+        corner += product;
+        return;
+    }
+    add_blocks((sum, rows), 1.0, matrix, Rows::FromDiagonal, |depth, columns, copy| {
         copy.copy_transpose(&block_of(matrix, &columns, &depth));
     });
 }
@@ -112,7 +164,8 @@ pub(crate) fn add_product<T: Lanes>(
     if is_small([left.nrows(), left.ncols(), right.ncols()]) {
         return gemm(result, factor, left, right);
     }
-    add_blocks(result, factor, left, Rows::All, |depth, columns, copy| {
+    let columns = right.ncols();
+    add_blocks((result, columns), factor, left, Rows::All, |depth, columns, copy| {
         copy.copy(&block_of(right, &depth, &columns));
     });
 }
@@ -150,24 +203,28 @@ fn gemm<T: RealField + Copy>(
     }
 }
 
-/// `result` += `factor` · A B, where `copy` makes a block the given rows and columns of B.
+/// The first rows and `columns` of `result` += `factor` · A B, where `copy` makes a block the given rows and columns of B.
 fn add_blocks<T: Lanes>(
-    result: &mut DMatrix<T>,
+    (result, columns): (&mut DMatrix<T>, usize),
     factor: T,
     left: &Operand<T, impl Numbers<T>>,
     wanted: Rows,
     copy: impl Fn(Range<usize>, Range<usize>, &mut Block<T>) + Sync,
 ) {
-    let (height, columns) = result.shape();
+    let height = result.nrows();
+    let result = &mut result.as_mut_slice()[..height * columns];
+    // Half as many where a piece begins at the diagonal: what it computes beyond that is wasted.
+    let most = if wanted == Rows::All { WIDTH } else { WIDTH / 2 };
     // A few pieces where there are columns for them, so that all threads have something to do.
-    let width = columns.div_ceil(4).min(WIDTH).next_multiple_of(TOGETHER);
-    for first in (0..height).step_by(BLOCK.0) {
-        let rows = first..height.min(first + BLOCK.0);
+    let width = columns.div_ceil(4).min(most).next_multiple_of(TOGETHER);
+    let mut packed = Packed::empty();
+    for first in (0..left.nrows()).step_by(BLOCK.0) {
+        let rows = first..left.nrows().min(first + BLOCK.0);
         for start in (0..left.ncols()).step_by(BLOCK.1) {
             let depth = start..left.ncols().min(start + BLOCK.1);
             let block = block_of(left, &rows, &depth);
-            let packed = Packed::new(&block, |entry| factor * entry);
-            let pieces = result.as_mut_slice().chunks_mut(height * width).enumerate();
+            packed.fill(&block, |entry| factor * entry);
+            let pieces = result.chunks_mut(height * width).enumerate();
             let operations =
                 rows.len().saturating_mul(columns).saturating_mul(depth.len()) / AT_ONCE;
             parallel::for_each(pieces, operations, Block::new, |block, (index, piece)| {
@@ -221,6 +278,10 @@ mod tests {
         let expected = (&sum + &left * left.transpose()).lower_triangle();
         add_gram(&mut sum, &left);
         check(&sum.lower_triangle(), &expected);
+        for size in [1, 9, 255, 257, 530] {
+            let upper = numbers(size, size).upper_triangle();
+            check(&gram_of_upper(&upper), &(&upper * upper.transpose()));
+        }
         assert_eq!(product(&numbers(5, 0), &numbers(0, 9)), DMatrix::zeros(5, 9));
         assert_eq!(gram(&numbers(5, 0)), DMatrix::zeros(5, 5));
         for (rows, columns) in [(0, 0), (0, 3), (3, 0)] {
@@ -228,13 +289,16 @@ mod tests {
         }
     }
 
+    /// Of small numbers in eighths, which no order of the sums rounds.
     #[test]
     fn products_in_place_are_products() {
-        let matrix = DMatrix::from_fn(1300, 3, |i, j| ((i * 3 + j) % 17) as f64 - 8.0);
-        let factor =
-            DMatrix::from_row_slice(3, 3, &[1.0, 2.0, -1.0, 0.5, 0.0, 3.0, -2.0, 1.0, 1.0]);
-        let mut changed = matrix.clone();
-        times_in_place(&mut changed, &factor);
-        assert_eq!(changed, &matrix * &factor);
+        for (rows, columns) in [(1300, 3), (1300, 41), (513, 150), (5, 9), (0, 9), (600, 8)] {
+            let number = |i: usize, j: usize| ((i * 3 + j * 5) % 17) as f64 / 8.0 - 1.0;
+            let matrix = DMatrix::from_fn(rows, columns, number);
+            let factor = DMatrix::from_fn(columns, columns, |i, j| number(j + 1, i));
+            let mut changed = matrix.clone();
+            times_in_place(&mut changed, &factor);
+            assert_eq!(changed, &matrix * &factor, "{rows}×{columns}");
+        }
     }
 }

@@ -9,12 +9,18 @@ use super::operand::{Columns, Numbers, Operand};
 pub(crate) struct Packed<T>(DMatrix<T>);
 
 impl<T: RealField + Copy> Packed<T> {
-    /// What `number` makes of the entries of a matrix.
-    pub(crate) fn new<U: RealField + Copy>(
+    /// A matrix of no rows, to be filled.
+    pub(crate) fn empty() -> Self {
+        Self(DMatrix::zeros(0, 0))
+    }
+
+    /// Becomes what `number` makes of the entries of a matrix.
+    pub(crate) fn fill<U: RealField + Copy>(
+        &mut self,
         matrix: &Operand<U, impl Numbers<U>>,
         number: impl Fn(U) -> T + Sync,
-    ) -> Self {
-        Self(matrix.map(number))
+    ) {
+        self.0 = matrix.map(number);
     }
 
     /// The number of rows.

@@ -1,7 +1,9 @@
 //! The product by the vector units of the machine.
 //!
 //! A tile of the result is computed in the registers: V vectors of neighboring rows times C columns. For each number of
-//! a column there is one multiplication by V vectors of the matrix, which lie one after the other in memory.
+//! a column there is one multiplication by V vectors of the matrix, which lie one after the other in memory. A few rows
+//! that are left at the end would leave most of a vector empty: their products with the columns are inner ones instead,
+//! along the columns.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -22,8 +24,15 @@ const WIDTH: usize = 128;
 /// Bytes to which panels are aligned: a vector at most.
 const ALIGNMENT: usize = 64;
 
+/// Rows of which inner products are computed at a time.
+const LAST: usize = 4;
+
+/// Columns that they are computed with at a time.
+const PAIR: usize = 2;
+
 /// A matrix to multiply columns by: pieces of [`DEPTH`] columns, of these panels of as many rows as a tile has, and of
-/// these the columns, filled up with zeros to whole vectors.
+/// these the columns, filled up with zeros to whole vectors. The [last](Tile::last) rows follow as they are, filled up
+/// to a multiple of [`LAST`].
 #[derive(Debug, Clone)]
 pub(crate) struct Packed<T> {
     rows: usize,
@@ -32,6 +41,15 @@ pub(crate) struct Packed<T> {
     numbers: Vec<T>,
     /// Of the first panel in `numbers`.
     start: usize,
+}
+
+impl Tile {
+    /// How many of so many rows are left at the end, if they are so few that inner products take less time than a
+    /// vector that is mostly empty.
+    fn last(self, rows: usize) -> usize {
+        let left = rows % self.lanes;
+        if left.next_multiple_of(LAST) <= self.lanes / 2 { left } else { 0 }
+    }
 }
 
 /// The rows of a tile.
@@ -53,19 +71,30 @@ struct Panel {
 }
 
 impl<T: Lanes> Packed<T> {
-    /// What `number` makes of the entries of a matrix.
-    pub(crate) fn new<U: RealField + Copy>(
+    /// A matrix of no rows, to be filled.
+    pub(crate) fn empty() -> Self {
+        let tile = Arch::new().dispatch(TileOf(PhantomData::<T>));
+        Self { rows: 0, depth: 0, tile, numbers: Vec::new(), start: 0 }
+    }
+
+    /// Becomes what `number` makes of the entries of a matrix.
+    pub(crate) fn fill<U: RealField + Copy>(
+        &mut self,
         matrix: &Operand<U, impl Numbers<U>>,
         number: impl Fn(U) -> T + Sync,
-    ) -> Self {
-        let tile = Arch::new().dispatch(TileOf(PhantomData::<T>));
+    ) {
         let (rows, depth) = matrix.shape();
-        let length = rows.next_multiple_of(tile.lanes) * depth;
-        let mut numbers = vec![T::zero(); length + ALIGNMENT / size_of::<T>()];
+        let tile = self.tile;
+        let last = tile.last(rows);
+        let before = (rows - last).next_multiple_of(tile.lanes) * depth;
+        let length = before + last.next_multiple_of(LAST) * depth;
+        // What is left of another matrix in the rows that fill up vectors meets no row of a result.
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.resize(length + ALIGNMENT / size_of::<T>(), T::zero());
         let start = numbers.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT / size_of::<T>());
-        let mut packed = Self { rows, depth, tile, numbers: Vec::new(), start };
+        (self.rows, self.depth, self.start) = (rows, depth, start);
         let mut rest = &mut numbers[start..];
-        let panels = packed.panels().map(|panel| {
+        let panels = self.panels().map(|panel| {
             let (own, others) = std::mem::take(&mut rest).split_at_mut(panel.length);
             rest = others;
             (panel, own)
@@ -80,8 +109,11 @@ impl<T: Lanes> Packed<T> {
                 convert(&part, own, (1, panel.vectors * tile.lanes), &number);
             },
         );
-        packed.numbers = numbers;
-        packed
+        if last > 0 {
+            let rows = matrix.rows_range(rows - last..);
+            convert(&rows, &mut numbers[start + before..], (depth, 1), &number);
+        }
+        self.numbers = numbers;
     }
 
     /// The number of rows.
@@ -115,7 +147,8 @@ impl<T: Lanes> Packed<T> {
 
     /// All panels, in their order.
     fn panels(&self) -> impl Iterator<Item = Panel> + Send + use<T> {
-        let (rows, depth, Tile { lanes, vectors }) = (self.rows, self.depth, self.tile);
+        let (depth, Tile { lanes, vectors }) = (self.depth, self.tile);
+        let rows = self.rows - self.tile.last(self.rows);
         let height = lanes * vectors;
         let padded = rows.next_multiple_of(lanes);
         let blocks = (0..depth).step_by(DEPTH).map(move |first| first..depth.min(first + DEPTH));
@@ -175,6 +208,62 @@ impl<T: Lanes> Product<'_, T> {
                 2 => self.strip::<S, 2, C>(simd, &panel),
                 _ => self.strip::<S, 1, C>(simd, &panel),
             }
+        }
+        let Packed { rows, depth, tile, start, .. } = *self.packed;
+        let last = tile.last(rows);
+        let mut numbers =
+            &self.packed.numbers[start + (rows - last).next_multiple_of(tile.lanes) * depth..];
+        for first in (rows - last..rows).step_by(LAST) {
+            for from in (0..depth).step_by(DEPTH) {
+                let part = from..depth.min(from + DEPTH);
+                for column in (0..self.columns.count).step_by(PAIR) {
+                    self.inner_products(simd, (numbers, part.clone()), first, column);
+                }
+            }
+            numbers = &numbers[LAST * depth..];
+        }
+    }
+
+    /// Of [`LAST`] rows, for some numbers of each, with [`PAIR`] columns, or with the last one twice.
+    #[inline(always)]
+    fn inner_products<S: Simd>(
+        &mut self,
+        simd: S,
+        (rows, part): (&[T], Range<usize>),
+        first_row: usize,
+        first: usize,
+    ) {
+        let Packed { depth, rows: height, .. } = *self.packed;
+        let count = PAIR.min(self.columns.count - first);
+        let (mut own, mut own_rest) = ([&[][..]; LAST], [&[][..]; LAST]);
+        for r in 0..LAST {
+            (own[r], own_rest[r]) = T::split::<S>(&rows[r * depth..][part.clone()]);
+        }
+        let (mut columns, mut rest) = ([&[][..]; PAIR], [&[][..]; PAIR]);
+        for c in 0..PAIR {
+            let column = &self.columns.numbers[(first + c.min(count - 1)) * self.columns.stride..];
+            (columns[c], rest[c]) = T::split::<S>(&column[part.clone()]);
+        }
+        let mut sums = [[T::repeated(simd, T::zero()); LAST]; PAIR];
+        for i in 0..columns[0].len() {
+            for c in 0..PAIR {
+                for r in 0..LAST {
+                    sums[c][r] = T::multiply_add(simd, own[r][i], columns[c][i], sums[c][r]);
+                }
+            }
+        }
+        let mut totals = [[T::zero(); LAST]; PAIR];
+        for c in 0..PAIR {
+            let column = T::partial(simd, rest[c]);
+            for r in 0..LAST {
+                let row = T::partial(simd, own_rest[r]);
+                totals[c][r] = T::total(simd, T::multiply_add(simd, row, column, sums[c][r]));
+            }
+        }
+        for (c, totals) in totals.into_iter().enumerate().take(count) {
+            let start = (first + c) * self.stride + first_row;
+            let result = &mut self.result[start..][..LAST.min(height - first_row)];
+            result.iter_mut().zip(totals).for_each(|(entry, total)| *entry += total);
         }
     }
 
