@@ -43,7 +43,7 @@ impl ClassMatrix {
     /// ```
     pub fn distance_to_gram(&self, rows: &DMatrix<f64>) -> Result<f64> {
         check_left(rows, self.classes())?;
-        let rows = unit_scale(rows)?;
+        let rows = unit_scale("left", rows)?;
         self.distance_to(&Product::of_rows(&rows))
     }
 
@@ -60,8 +60,7 @@ impl ClassMatrix {
             let expected = (left.ncols(), self.classes());
             return Err(Error::shape("right", right.shape(), expected, "to follow `left`"));
         }
-        check_finite("right", right)?;
-        let (left, right) = (unit_scale(left)?, unit_scale(right)?);
+        let (left, right) = (unit_scale("left", left)?, unit_scale("right", right)?);
         self.distance_to(&Product::new(&left, &right))
     }
 
@@ -83,15 +82,18 @@ fn check_left(left: &DMatrix<f64>, classes: usize) -> Result<()> {
         let expected = (classes, Size::Any);
         return Err(Error::shape("left", left.shape(), expected, FOR_EACH_CLASS));
     }
-    check_finite("left", left)
+    Ok(())
 }
 
 /// The matrix itself, or divided by its largest entry if products could overflow or vanish: the distance
 /// does not depend on the scale.
-fn unit_scale(matrix: &DMatrix<f64>) -> Result<Cow<'_, DMatrix<f64>>> {
+fn unit_scale<'a>(name: &'static str, matrix: &'a DMatrix<f64>) -> Result<Cow<'a, DMatrix<f64>>> {
     let largest = largest(matrix.as_slice());
     if largest == 0.0 {
         return Err(Error::ZeroNorm { argument: "measured" });
+    }
+    if !largest.is_finite() {
+        check_finite(name, matrix)?;
     }
     Ok(if is_comfortable(largest) { Cow::Borrowed(matrix) } else { Cow::Owned(matrix / largest) })
 }
@@ -125,7 +127,9 @@ impl<'a> Product<'a> {
     /// The distance by its definition, entry by entry.
     fn direct_distance(&self, target: &Grouped) -> Result<f64> {
         let dense = self.to_dense();
-        let (norm, target_norm) = (positive(dense.norm())?, target_norm(target)?);
+        let squares = parallel::map_slice(dense.as_slice(), sum_of_squares);
+        let norm = positive(squares.into_iter().sum::<f64>().sqrt())?;
+        let target_norm = target_norm(target)?;
         let columns = DenseColumns { target, norm, target_norm };
         let squares =
             parallel::map(dense.ncols(), dense.len(), Residual::default, |residual, j| {

@@ -31,7 +31,9 @@ pub(crate) fn center_of(means: &DMatrix<f64>, counts: &[u64], center: Center) ->
     let first = means.column(0);
     let total = counts.iter().map(|&count| count as f64).sum::<f64>();
     let mut origin = first.into_owned();
-    for (mean, &count) in means.column_iter().zip(counts) {
+    // Slices, for the compiler vectorizes no loop over the columns of a matrix.
+    let (first, out) = (first.as_slice(), origin.as_mut_slice());
+    for (mean, &count) in means.as_slice().chunks(first.len().max(1)).zip(counts) {
         let weight = match center {
             Center::Samples => count as f64 / total,
             Center::Classes => 1.0 / counts.len() as f64,
@@ -39,7 +41,7 @@ pub(crate) fn center_of(means: &DMatrix<f64>, counts: &[u64], center: Center) ->
         vectorized(
             #[inline(always)]
             || {
-                for ((origin, mean), first) in origin.iter_mut().zip(&mean).zip(&first) {
+                for ((origin, mean), first) in out.iter_mut().zip(mean).zip(first) {
                     *origin += (mean - first) * weight;
                 }
             },

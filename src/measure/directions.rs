@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::numerics::linalg::{
-    Svd, SymmetricEigen, gram, inverse_cholesky, left_svd, power_of_two, power_of_two_below,
-    product, symmetric_eigen, times_in_place, transposed,
+    Svd, SymmetricEigen, gram, gram_of_upper, inverse_cholesky, left_svd, power_of_two,
+    power_of_two_below, product, symmetric_eigen, times_in_place, transposed,
 };
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel::{self, NEW_NUMBER};
@@ -116,7 +116,10 @@ struct InverseFactor {
 impl Differences {
     /// Those of the features; `None` if there are none.
     fn new(means: &ClassMeans, center: Center) -> Option<Self> {
-        let size = Squares::of_numbers(means.matrix().as_slice()).root();
+        let mut squares = Squares::default();
+        let pieces = parallel::map_slice(means.matrix().as_slice(), Squares::of_numbers);
+        pieces.iter().for_each(|piece| squares.merge(piece));
+        let size = squares.root();
         Self::of(means, center, (means.matrix(), &means.center(center)), size)
     }
 
@@ -195,7 +198,7 @@ impl Differences {
         let InverseFactor { matrix: inverse, accurate } = inverse;
         let mut q = self.matrix;
         if accurate {
-            let inverse_gram = gram(&transposed(&inverse));
+            let inverse_gram = gram_of_upper(&transposed(&inverse));
             drop(inverse);
             times_in_place(&mut q, &inverse_gram);
             return Ok(q);
@@ -305,12 +308,12 @@ fn null_vector(counts: &[u64], center: Center) -> DVector<f64> {
 
 /// The largest entry of the columns less `origin`.
 fn largest_difference_from(columns: &DMatrix<f64>, origin: &DVector<f64>) -> f64 {
-    let mut differences = origin.clone();
-    let of_column = |column: &[f64]| {
-        subtract(column, origin, 1.0, differences.as_mut_slice());
+    let of_column = |differences: &mut DVector<f64>, column: usize| {
+        subtract(columns.column(column).as_slice(), origin, 1.0, differences.as_mut_slice());
         largest(differences.as_slice())
     };
-    columns.as_slice().chunks(origin.len().max(1)).map(of_column).fold(0.0, f64::max)
+    let largest = parallel::map(columns.ncols(), columns.len(), || origin.clone(), of_column);
+    largest.into_iter().fold(0.0, f64::max)
 }
 
 /// The columns but the last of B H, where H = I − 2wwᵀ is the reflection that maps the null vector v to

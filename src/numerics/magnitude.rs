@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use crate::numerics::parallel;
 use crate::numerics::scalar::largest_magnitude;
 
 /// Products of numbers between this and its inverse are far from over- and underflow.
@@ -9,7 +10,8 @@ const COMFORTABLE: f64 = 1e70;
 
 /// The largest |x|, or NaN if a number is.
 pub(crate) fn largest(numbers: &[f64]) -> f64 {
-    f64::from_bits(largest_magnitude(numbers))
+    let pieces = parallel::map_slice(numbers, largest_magnitude);
+    f64::from_bits(pieces.into_iter().max().unwrap_or_default())
 }
 
 /// A matrix divided by its largest |entry|, so that squares of its entries are in range, and that entry; `None` if there

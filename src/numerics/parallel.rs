@@ -133,6 +133,18 @@ pub(crate) fn map<S, R: Send>(
     results.into_iter().flatten().collect()
 }
 
+/// Numbers that one piece of a long slice has.
+const PIECE: usize = 1 << 16;
+
+/// What `work` finds of a slice piece by piece, in their order; a short one is one piece.
+pub(crate) fn map_slice<T: Sync, R: Send>(
+    numbers: &[T],
+    work: impl Fn(&[T]) -> R + Sync,
+) -> Vec<R> {
+    let piece = |index: usize| &numbers[index * PIECE..numbers.len().min((index + 1) * PIECE)];
+    map(numbers.len().div_ceil(PIECE), numbers.len(), || (), |(), index| work(piece(index)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +159,15 @@ mod tests {
         }
         limit_threads(None);
         assert!(map(0, usize::MAX, || (), |(), piece| piece).is_empty());
+    }
+
+    #[test]
+    fn slices_are_cut_into_pieces() {
+        for length in [0, 1, PIECE, PIECE + 1, 20 * PIECE - 3] {
+            let numbers: Vec<usize> = (0..length).collect();
+            assert_eq!(map_slice(&numbers, <[usize]>::to_vec).concat(), numbers);
+        }
+        assert_eq!(map_slice(&[0; PIECE], <[i32]>::len), [PIECE]);
     }
 
     #[test]
