@@ -19,7 +19,8 @@ use crate::problem::counts::ClassCounts;
 /// It can be fed batch by batch, in any order, and pieces computed elsewhere can be
 /// [merged](Self::merge). Sums are compensated (every rounding error is carried along in a second
 /// number), so the means are correct to the last digit or two however many samples there are, in
-/// whatever order, and however large their common mean is. It takes 2dK numbers. Once something is measured
+/// whatever order, and however large their common mean is. Up to eight samples in `f32` are added in `f64` first, which
+/// is exact unless their numbers are 2²⁶ times apart. It takes 2dK numbers. Once something is measured
 /// around the class means, these are another dK, which everything made from the same statistics shares.
 ///
 /// ```

@@ -144,7 +144,8 @@ fn mirror(matrix: &mut DMatrix<f64>) {
 pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Numbers<f64>>) {
     let rows = matrix.nrows();
     if is_small([rows, matrix.ncols(), rows]) {
-        let product = matrix * matrix.transpose();
+        let mut product = DMatrix::zeros(rows, rows);
+        gemm(&mut product, 1.0, matrix, &matrix.transpose());
         let mut corner = sum.view_mut((0, 0), (rows, rows));
         corner += product;
         return;
