@@ -12,7 +12,7 @@ use crate::measure::groups::NEIGHBORS;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::split_mean::SplitMean;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{Block, Factor, FewRows, Packed, TOGETHER, add_gram, zeros};
+use crate::numerics::linalg::{Block, Factor, FewRows, Packed, TOGETHER, add_gram, mirror, zeros};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, largest_magnitude};
 use crate::numerics::simd::vectorized;
@@ -63,7 +63,7 @@ pub fn within_class_covariance<T: Scalar>(
     for chunk in data.chunks() {
         add_gram(&mut sum, &deviations.of(&chunk)?);
     }
-    sum.fill_upper_triangle_with_lower_triangle();
+    mirror(&mut sum);
     Ok(sum / samples as f64)
 }
 

@@ -7,7 +7,7 @@ use crate::measure::deviations::Deviations;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::variances::VariancesAndMeans;
-use crate::numerics::linalg::{add_gram, power_of_two, zeros};
+use crate::numerics::linalg::{add_gram, mirror, power_of_two, zeros};
 use crate::numerics::scalar::Scalar;
 
 /// Class statistics with the within-class scatter Σ (h − h_k)(h − h_k)ᵀ pooled over the classes, in one
@@ -140,7 +140,7 @@ impl PooledScatter {
             }
             self.add_columns(differences, classes.iter().copied());
         }
-        self.scatter.fill_upper_triangle_with_lower_triangle();
+        mirror(&mut self.scatter);
         self.statistics.merge_classes(other, classes);
     }
 
@@ -156,7 +156,7 @@ impl PooledScatter {
             let labels = chunk.labels().iter().map(|&label| classes[label]);
             self.add_columns(deviations.of(&chunk)?, labels);
         }
-        self.scatter.fill_upper_triangle_with_lower_triangle();
+        mirror(&mut self.scatter);
         Ok(())
     }
 

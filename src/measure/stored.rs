@@ -11,7 +11,7 @@ use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::measure::written::{check_finite, check_length};
-use crate::numerics::linalg::{from_triangle, lower_triangle};
+use crate::numerics::linalg::{from_triangle, lower_triangle, mirror};
 
 /// [`ClassStatistics`]; matrices are stored column by column, so class by class.
 #[derive(Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for PooledScatter {
             return Err(de::Error::custom(format!("`unit` is {unit}, but must be a power of two")));
         }
         let mut scatter = from_triangle(dimension, &triangle);
-        scatter.fill_upper_triangle_with_lower_triangle();
+        mirror(&mut scatter);
         Ok(Self { statistics, unit, scatter, squares })
     }
 }

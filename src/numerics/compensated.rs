@@ -3,22 +3,18 @@
 use crate::numerics::scalar::Scalar;
 #[cfg(not(feature = "simd"))]
 use general::add_few;
+use two_sum::Sums;
 #[cfg(feature = "simd")]
 use vectors::add_few;
 
 #[cfg(any(test, not(feature = "simd")))]
 mod general;
+mod two_sum;
 #[cfg(feature = "simd")]
 mod vectors;
 
 /// Samples that share one pass over the sums.
 pub(crate) const TOGETHER: usize = 8;
-
-/// Sums with what rounding has lost of each.
-struct Sums<'a> {
-    rounded: &'a mut [f64],
-    corrections: &'a mut [f64],
-}
 
 /// Adds samples to sums with their corrections, and returns their largest magnitude. Meanwhile it asks for the numbers of
 /// those in `next`.
@@ -58,15 +54,6 @@ pub(crate) fn add_sums(sums: &mut [f64], corrections: &mut [f64], terms: &[f64],
     corrections.iter_mut().zip(rests).for_each(|(correction, rest)| *correction += rest);
 }
 
-/// Adds a term to a sum and what rounding loses to the correction (Knuth's two-sum).
-#[inline(always)]
-fn add(sum: &mut f64, correction: &mut f64, term: f64) {
-    let rounded = *sum + term;
-    let added = rounded - *sum;
-    *correction += (*sum - (rounded - added)) + (term - added);
-    *sum = rounded;
-}
-
 /// (sum + correction)/count, correctly rounded but for rare ties, so that the mean of equal samples
 /// is equal to them.
 #[inline(always)]
@@ -78,6 +65,7 @@ pub(crate) fn quotient(sum: f64, correction: f64, count: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::two_sum::add;
     use super::*;
 
     /// Whole numbers of 53 digits, whose sums have more: for whole and broken vectors and for samples by eight, two and one.

@@ -26,7 +26,7 @@ pub(crate) use product::{
     transposed,
 };
 pub(crate) use reshape::reshape;
-pub(crate) use triangle::{from_triangle, lower_triangle};
+pub(crate) use triangle::{from_triangle, lower_triangle, mirror};
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).
 const TOLERANCE: f64 = 5.0 * f64::EPSILON;

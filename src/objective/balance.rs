@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::measure::features::Features;
 use crate::monitor::Monitor;
-use crate::numerics::linalg::{Block, add_gram, gram, transposed, zeros};
+use crate::numerics::linalg::{Block, add_gram, gram, mirror, transposed, zeros};
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
@@ -100,7 +100,7 @@ fn features_gram<T: Scalar>(
         add_gram(&mut gram, &block.as_view());
         monitor.report("products of features", done, Some(features.samples() as u64))?;
     }
-    gram.fill_upper_triangle_with_lower_triangle();
+    mirror(&mut gram);
     Ok(gram)
 }
 

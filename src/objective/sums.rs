@@ -10,7 +10,9 @@ use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::linalg::{add_product, from_triangle, lower_triangle, transposed, zeros};
+use crate::numerics::linalg::{
+    add_product, from_triangle, lower_triangle, mirror, transposed, zeros,
+};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::Squares;
 use crate::objective::balance;
@@ -304,7 +306,7 @@ impl ObjectiveSums {
         let Some(gram) = &self.totals.features_gram else { return Ok(None) };
         self.check_complete()?;
         let mut gram = gram.clone();
-        gram.fill_upper_triangle_with_lower_triangle();
+        mirror(&mut gram);
         Ok(Some(gram))
     }
 

@@ -9,7 +9,7 @@ use crate::measure::projected::add_counts;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::errors::Estimate;
 use crate::numerics::linalg::{
-    SymmetricEigen, add_gram, from_triangle, lower_triangle, power_of_two, product,
+    SymmetricEigen, add_gram, from_triangle, lower_triangle, mirror, power_of_two, product,
     symmetric_eigen, transposed, zeros,
 };
 use crate::numerics::scalar::Scalar;
@@ -163,7 +163,7 @@ impl CrossScatter {
         let ((row, rows), (column, columns)) = (self.rows(m), self.rows(l));
         let mut block = part.scatter.view((row, column), (rows, columns)).into_owned();
         if l == m {
-            block.fill_upper_triangle_with_lower_triangle();
+            mirror(&mut block);
         }
         block
     }

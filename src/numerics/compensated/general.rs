@@ -1,6 +1,6 @@
 //! Sums by plain loops.
 
-use super::{Sums, add};
+use super::two_sum::{Sums, add};
 use crate::numerics::scalar::Scalar;
 
 /// Adds a few samples to sums of as many numbers; the largest magnitude of theirs.

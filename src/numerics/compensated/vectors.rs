@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Sums, add};
+use super::two_sum::{Sums, add};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::{LINE, Prefetch};

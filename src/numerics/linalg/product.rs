@@ -9,6 +9,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DMatrixView, Dyn, RealField};
 
 use super::packed::{Block, Numbers, Operand, Packed};
+use super::triangle::mirror;
 use crate::numerics::lanes::Lanes;
 use crate::numerics::parallel;
 
@@ -123,21 +124,6 @@ pub(crate) fn gram_of_upper(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix
     }
     mirror(&mut result);
     result
-}
-
-/// Copies the lower triangle to the upper one, block by block: whole rows would miss the cache at each number.
-fn mirror(matrix: &mut DMatrix<f64>) {
-    const SIZE: usize = 32;
-    let count = matrix.nrows();
-    for first_column in (0..count).step_by(SIZE) {
-        for first_row in (first_column..count).step_by(SIZE) {
-            for column in first_column..count.min(first_column + SIZE) {
-                for row in first_row.max(column + 1)..count.min(first_row + SIZE) {
-                    matrix[(column, row)] = matrix[(row, column)];
-                }
-            }
-        }
-    }
 }
 
 /// `sum` += A Aᵀ, of which only the lower triangle is computed; a `sum` of more rows and columns has A Aᵀ as its corner.
