@@ -21,6 +21,9 @@ use crate::numerics::squares::sum_of_squares;
 /// Samples whose squared deviations are kept before they are added up.
 const PART: usize = 1 << 18;
 
+/// Numbers of a block of deviations that stays in the second cache.
+const BLOCK: usize = 1 << 17;
+
 /// Samples whose means are subtracted at a time.
 const COLUMNS: usize = 128;
 
@@ -134,7 +137,9 @@ impl Deviations {
         let rows = factor.map_or(0, Factor::rows);
         let blocks: Vec<_> = match few_rows {
             Some(_) => ranges(batch.labels().len(), NEIGHBORS).collect(),
-            None => batch.features().blocks().collect(),
+            None => {
+                ranges(batch.labels().len(), block_samples(self.means.shape().0, rows)).collect()
+            }
         };
         let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
         let operations = rows.saturating_add(2).saturating_mul(self.means.shape().0);
@@ -226,6 +231,12 @@ impl Deviations {
         let dimension = self.means.shape().0;
         &self.means.matrix().as_slice()[class * dimension..][..dimension]
     }
+}
+
+/// Samples of a block: more of them for a factor of many rows, which each block reads from farther away.
+fn block_samples(dimension: usize, rows: usize) -> usize {
+    let samples = (BLOCK / dimension).max(rows / 8);
+    samples.clamp(16, COLUMNS).next_multiple_of(16)
 }
 
 /// The largest magnitude in some samples.
