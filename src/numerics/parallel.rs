@@ -167,7 +167,7 @@ mod tests {
             let numbers: Vec<usize> = (0..length).collect();
             assert_eq!(map_slice(&numbers, <[usize]>::to_vec).concat(), numbers);
         }
-        assert_eq!(map_slice(&[0; PIECE], <[i32]>::len), [PIECE]);
+        assert_eq!(map_slice(&vec![0; PIECE], <[i32]>::len), [PIECE]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl<T: Scalar, const N: usize> WithSimd for Few<'_, '_, T, N> {
                 let place = index * step + v * lanes;
                 let (mut sum, mut correction, mut group) = (sums[v], corrections[v], zero);
                 for n in 0..N {
-                    if v * lanes * size_of::<T>() % LINE == 0 {
+                    if (v * lanes * size_of::<T>()).is_multiple_of(LINE) {
                         prefetch.ask(self.next[n], place);
                     }
                     let numbers = T::widened(simd, &own[n][place..][..lanes]);
@@ -73,8 +73,8 @@ impl<T: Scalar, const N: usize> WithSimd for Few<'_, '_, T, N> {
             }
         }
         let mut all = zero;
-        for n in 0..N {
-            all = f64::larger(simd, largest[n], all);
+        for largest in largest {
+            all = f64::larger(simd, largest, all);
         }
         let mut found = f64::largest(simd, all) + f64::total(simd, finite);
         let last = last_rounded.iter_mut().zip(last_corrections);

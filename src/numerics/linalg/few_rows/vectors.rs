@@ -168,8 +168,8 @@ impl<T: Scalar> Squares<'_, T> {
 #[inline(always)]
 fn squared_norm<T: Scalar, S: Simd>(simd: S, sums: &[T::Vector<S>; ROWS], factor: f64) -> f64 {
     let mut square = 0.0;
-    for r in 0..ROWS {
-        let product = T::total(simd, sums[r]).into() * factor;
+    for &sum in sums {
+        let product = T::total(simd, sum).into() * factor;
         square += product * product;
     }
     square
