@@ -22,8 +22,8 @@ pub(crate) use cholesky::inverse_cholesky;
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
 pub(crate) use packed::{Block, Columns, Packed};
 pub(crate) use product::{
-    StridedView, add_gram, add_product, gram, gram_of_upper, multiply, product, times_in_place,
-    transposed,
+    StridedView, add_gram, add_gram_in, add_product, gram, gram_of_upper, multiply, product,
+    times_in_place, transposed,
 };
 pub(crate) use reshape::reshape;
 pub(crate) use triangle::{from_triangle, lower_triangle, mirror};

@@ -7,7 +7,7 @@ use crate::measure::deviations::Deviations;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::linalg::{
-    Columns, Packed, add_gram, add_product, product, reshape, transposed,
+    Columns, Packed, add_gram_in, add_product, product, reshape, transposed,
 };
 use crate::numerics::magnitude::{index_of_largest, is_comfortable, largest};
 use crate::numerics::parallel;
@@ -78,6 +78,7 @@ pub(crate) struct Workspace {
     features: DMatrix<f64>,
     /// K×B.
     residuals: DMatrix<f64>,
+    packed: Packed<f64>,
 }
 
 /// What is found of each sample of a chunk on the way.
@@ -99,7 +100,11 @@ struct Found {
 
 impl Workspace {
     pub(crate) fn new() -> Self {
-        Self { features: DMatrix::zeros(0, 0), residuals: DMatrix::zeros(0, 0) }
+        Self {
+            features: DMatrix::zeros(0, 0),
+            residuals: DMatrix::zeros(0, 0),
+            packed: Packed::empty(),
+        }
     }
 }
 
@@ -207,7 +212,7 @@ impl Problem {
         chunk: &LabeledFeatures<'_, T>,
         workspace: &mut Workspace,
     ) -> Result<SampleFindings> {
-        let Workspace { features: block, residuals } = workspace;
+        let Workspace { features: block, residuals, packed } = workspace;
         chunk.fill_columns(block, |_, sample, out| to_f64(sample, out))?;
         self.constraint.adjust_features(block);
         reshape(residuals, (self.head.classes(), chunk.labels().len()));
@@ -226,9 +231,9 @@ impl Problem {
         match (&mut totals.features_gram, &self.deviations) {
             (Some(gram), Some(deviations)) => {
                 deviations.subtract_from(block, chunk.labels());
-                add_gram(gram, block);
+                add_gram_in(packed, gram, block);
             }
-            (Some(gram), None) => add_gram(gram, block),
+            (Some(gram), None) => add_gram_in(packed, gram, block),
             (None, _) => {}
         }
         let share = self.factor / self.data_term.divisor(self.samples);

@@ -44,7 +44,10 @@ impl<T: Lanes> Block<T> {
     /// Takes another shape; the entries are whatever they were.
     pub(crate) fn reshape(&mut self, rows: usize, columns: usize) {
         self.shape = (rows, columns);
-        self.numbers.resize(self.stride() * columns, T::zero());
+        let room = self.stride() * columns;
+        if self.numbers.len() < room {
+            self.numbers = vec![T::zero(); room];
+        }
     }
 
     pub(crate) fn column(&self, index: usize) -> &[T] {

@@ -128,6 +128,15 @@ pub(crate) fn gram_of_upper(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix
 
 /// `sum` += A Aᵀ, of which only the lower triangle is computed; a `sum` of more rows and columns has A Aᵀ as its corner.
 pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Numbers<f64>>) {
+    add_gram_in(&mut Packed::empty(), sum, matrix);
+}
+
+/// The same in memory that several sums use one after the other.
+pub(crate) fn add_gram_in(
+    packed: &mut Packed<f64>,
+    sum: &mut DMatrix<f64>,
+    matrix: &Operand<f64, impl Numbers<f64>>,
+) {
     let rows = matrix.nrows();
     if is_small([rows, matrix.ncols(), rows]) {
         let mut product = DMatrix::zeros(rows, rows);
@@ -136,7 +145,7 @@ pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Number
         corner += product;
         return;
     }
-    add_blocks((sum, rows), 1.0, matrix, Rows::FromDiagonal, |depth, columns, copy| {
+    add_blocks(packed, (sum, rows), 1.0, matrix, Rows::FromDiagonal, |depth, columns, copy| {
         copy.copy_transpose(&block_of(matrix, &columns, &depth));
     });
 }
@@ -152,7 +161,8 @@ pub(crate) fn add_product<T: Lanes>(
         return gemm(result, factor, left, right);
     }
     let columns = right.ncols();
-    add_blocks((result, columns), factor, left, Rows::All, |depth, columns, copy| {
+    let packed = &mut Packed::empty();
+    add_blocks(packed, (result, columns), factor, left, Rows::All, |depth, columns, copy| {
         copy.copy(&block_of(right, &depth, &columns));
     });
 }
@@ -192,6 +202,7 @@ fn gemm<T: RealField + Copy>(
 
 /// The first rows and `columns` of `result` += `factor` · A B, where `copy` makes a block the given rows and columns of B.
 fn add_blocks<T: Lanes>(
+    packed: &mut Packed<T>,
     (result, columns): (&mut DMatrix<T>, usize),
     factor: T,
     left: &Operand<T, impl Numbers<T>>,
@@ -204,13 +215,13 @@ fn add_blocks<T: Lanes>(
     let most = if wanted == Rows::All { WIDTH } else { WIDTH / 2 };
     // A few pieces where there are columns for them, so that all threads have something to do.
     let width = columns.div_ceil(4).min(most).next_multiple_of(TOGETHER);
-    let mut packed = Packed::empty();
     for first in (0..left.nrows()).step_by(BLOCK.0) {
         let rows = first..left.nrows().min(first + BLOCK.0);
         for start in (0..left.ncols()).step_by(BLOCK.1) {
             let depth = start..left.ncols().min(start + BLOCK.1);
             let block = block_of(left, &rows, &depth);
             packed.fill(&block, |entry| factor * entry);
+            let packed = &*packed;
             let pieces = result.chunks_mut(height * width).enumerate();
             let operations =
                 rows.len().saturating_mul(columns).saturating_mul(depth.len()) / AT_ONCE;

@@ -90,7 +90,11 @@ impl<T: Lanes> Packed<T> {
         let length = before + last.next_multiple_of(LAST) * depth;
         // What is left of another matrix in the rows that fill up vectors meets no row of a result.
         let mut numbers = std::mem::take(&mut self.numbers);
-        numbers.resize(length + ALIGNMENT / size_of::<T>(), T::zero());
+        let room = length + ALIGNMENT / size_of::<T>();
+        if numbers.len() < room {
+            // Memory that is zero as the system hands it out, page by page on the threads that write to it.
+            numbers = vec![T::zero(); room];
+        }
         let start = numbers.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT / size_of::<T>());
         (self.rows, self.depth, self.start) = (rows, depth, start);
         let mut rest = &mut numbers[start..];
