@@ -288,6 +288,6 @@ pub fn measure_with<T: Scalar>(
     data.watched_chunks("lengths of the features", monitor, |chunk| energy.accumulate(chunk))?;
     let options = options.clone().with_features_squared(energy.total());
     let mut sums = AuditSums::new(statistics, head, &options)?;
-    data.watched_chunks("deviations", monitor, |chunk| sums.accumulate(chunk))?;
+    sums.accumulate_watched(data, monitor)?;
     sums.measurement()
 }

@@ -15,6 +15,7 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::errors::{Metric, SampleParts};
 use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
+use crate::monitor::Monitor;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
 use crate::objective::ObjectiveSums;
@@ -248,6 +249,19 @@ impl<T: Scalar> AuditSums<T> {
             self.add(&chunk, &mut workspace)?;
         }
         Ok(())
+    }
+
+    /// The same chunk by chunk, each of which is checked when it is read: on an error those before have been added.
+    pub(crate) fn accumulate_watched(
+        &mut self,
+        data: &LabeledFeatures<'_, T>,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let mut workspace = Workspace::new();
+        data.watched_chunks("deviations", monitor, |chunk| {
+            chunk.features().check()?;
+            self.add(chunk, &mut workspace)
+        })
     }
 
     /// Adds a chunk of the right shape whose numbers were looked at.
