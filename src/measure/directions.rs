@@ -7,7 +7,7 @@ use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::numerics::linalg::{
     Svd, SymmetricEigen, gram, gram_of_upper, inverse_cholesky, left_svd, power_of_two,
-    power_of_two_below, product, symmetric_eigen, times_in_place, transposed,
+    power_of_two_below, product, symmetric_eigen, times_in_place, transposed, zeroed,
 };
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel::{self, NEW_NUMBER};
@@ -326,7 +326,7 @@ fn without_null_vector(
     let (dimension, last) = (columns.nrows(), columns.ncols() - 1);
     let mut last_column = DVector::zeros(dimension);
     subtract(columns.column(last).as_slice(), origin, divisor, last_column.as_mut_slice());
-    let mut matrix = DMatrix::zeros(dimension, last);
+    let mut matrix = zeroed(dimension, last);
     let outs = matrix.as_mut_slice().chunks_mut(dimension.max(1)).enumerate();
     parallel::for_each(
         outs,

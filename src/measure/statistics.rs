@@ -9,6 +9,7 @@ use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::measure::class_sums::ClassSums;
 use crate::measure::labeled_features::LabeledFeatures;
+use crate::numerics::linalg::zeroed;
 use crate::numerics::parallel::{self, NEW_NUMBER};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::vectorized;
@@ -207,7 +208,7 @@ impl ClassStatistics {
     }
 
     fn compute_means(&self) -> DMatrix<f64> {
-        let mut means = DMatrix::zeros(self.dimension(), self.classes());
+        let mut means = zeroed(self.dimension(), self.classes());
         let operations = NEW_NUMBER.saturating_mul(means.len());
         let columns = means.as_mut_slice().chunks_mut(self.dimension()).enumerate();
         parallel::for_each(

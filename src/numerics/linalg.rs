@@ -25,7 +25,7 @@ pub(crate) use product::{
     StridedView, add_gram, add_gram_in, add_product, gram, gram_of_upper, multiply, product,
     times_in_place, transposed,
 };
-pub(crate) use reshape::reshape;
+pub(crate) use reshape::{reshape, zeroed};
 pub(crate) use triangle::{from_triangle, lower_triangle, mirror};
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).
