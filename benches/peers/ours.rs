@@ -60,9 +60,12 @@ fn two_reads<T: Scalar>(numbers: &[T]) -> f64 {
     let cores = std::thread::available_parallelism().unwrap().get();
     let start = Instant::now();
     std::thread::scope(|scope| {
-        for part in numbers.chunks(numbers.len().div_ceil(cores)) {
+        // This thread takes its share, as it does in ours.
+        let (own, others) = numbers.split_at(numbers.len() / cores);
+        for part in others.chunks(numbers.len().div_ceil(cores)) {
             scope.spawn(move || sum(part));
         }
+        sum(own);
     });
     2.0 * start.elapsed().as_secs_f64()
 }
