@@ -283,6 +283,13 @@ mod tests {
     use crate::measure::features::Features;
     use nalgebra::dmatrix;
 
+    #[test]
+    fn blocks_have_more_samples_for_a_large_factor() {
+        let sizes = [(2048, 99), (2048, 999), (10, 5), (1 << 20, 5), (2048, usize::MAX)];
+        let found = sizes.map(|(dimension, rows)| block_samples(dimension, rows));
+        assert_eq!(found, [64, 128, 128, 16, 128]);
+    }
+
     /// Sample by sample or in place, over several pieces and with a scale.
     #[test]
     fn means_are_subtracted_from_every_sample() {

@@ -43,6 +43,14 @@ pub(crate) struct Packed<T> {
     start: usize,
 }
 
+/// The rows of a tile.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Tile {
+    /// Numbers in a vector.
+    lanes: usize,
+    vectors: usize,
+}
+
 impl Tile {
     /// How many of so many rows are left at the end, if they are so few that inner products take less time than a
     /// vector that is mostly empty.
@@ -50,14 +58,6 @@ impl Tile {
         let left = rows % self.lanes;
         if left.next_multiple_of(LAST) <= self.lanes / 2 { left } else { 0 }
     }
-}
-
-/// The rows of a tile.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Tile {
-    /// Numbers in a vector.
-    lanes: usize,
-    vectors: usize,
 }
 
 /// Neighboring rows of the matrix, for some of its columns.
@@ -213,11 +213,17 @@ impl<T: Lanes> Product<'_, T> {
                 _ => self.strip::<S, 1, C>(simd, &panel),
             }
         }
+        self.last_rows(simd);
+    }
+
+    /// Those that no panel has.
+    #[inline(always)]
+    fn last_rows<S: Simd>(&mut self, simd: S) {
         let Packed { rows, depth, tile, start, .. } = *self.packed;
-        let last = tile.last(rows);
-        let mut numbers =
-            &self.packed.numbers[start + (rows - last).next_multiple_of(tile.lanes) * depth..];
-        for first in (rows - last..rows).step_by(LAST) {
+        let first = rows - tile.last(rows);
+        let start = start + first.next_multiple_of(tile.lanes) * depth;
+        let mut numbers = &self.packed.numbers[start..];
+        for first in (first..rows).step_by(LAST) {
             for from in (0..depth).step_by(DEPTH) {
                 let part = from..depth.min(from + DEPTH);
                 for column in (0..self.columns.count).step_by(PAIR) {
@@ -228,7 +234,7 @@ impl<T: Lanes> Product<'_, T> {
         }
     }
 
-    /// Of [`LAST`] rows, for some numbers of each, with [`PAIR`] columns, or with the last one twice.
+    /// Those of [`LAST`] rows, for some numbers of each, with [`PAIR`] columns or with the last one twice.
     #[inline(always)]
     fn inner_products<S: Simd>(
         &mut self,
