@@ -117,10 +117,11 @@ pub(crate) fn gram_of_upper(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix
     /// Columns of A that are taken together, with the rows that are not all zeros in them.
     const DEPTH: usize = 256;
     let size = matrix.nrows();
-    let mut result = DMatrix::zeros(size, size);
+    let (mut result, mut packed) = (DMatrix::zeros(size, size), Packed::empty());
     for first in (0..size).step_by(DEPTH) {
         let end = size.min(first + DEPTH);
-        add_gram(&mut result, &matrix.view((0, first), (end, end - first)));
+        let part = matrix.view((0, first), (end, end - first));
+        add_gram_in(&mut packed, &mut result, &part);
     }
     mirror(&mut result);
     result
