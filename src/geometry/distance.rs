@@ -7,7 +7,9 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result, Size};
 use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
 use crate::geometry::structure::Grouped;
-use crate::numerics::linalg::{StridedView, check_finite, gram, multiply, product, transposed};
+use crate::numerics::linalg::{
+    Operand, Strided, check_finite, gram, multiply, product, transposed,
+};
 use crate::numerics::magnitude::{is_comfortable, largest};
 use crate::numerics::parallel;
 use crate::numerics::simd::vectorized;
@@ -100,10 +102,10 @@ fn unit_scale<'a>(name: &'static str, matrix: &'a DMatrix<f64>) -> Result<Cow<'a
 
 /// A K×K matrix of low rank: A B for a K×d and a d×K matrix.
 struct Product<'a> {
-    left: StridedView<'a, f64>,
-    right: StridedView<'a, f64>,
+    left: Strided<'a, f64>,
+    right: Strided<'a, f64>,
     /// Aᵀ.
-    left_columns: StridedView<'a, f64>,
+    left_columns: Strided<'a, f64>,
     /// Whether B = Aᵀ.
     symmetric: bool,
 }
@@ -111,13 +113,13 @@ struct Product<'a> {
 impl<'a> Product<'a> {
     fn new(left: &'a DMatrix<f64>, right: &'a DMatrix<f64>) -> Self {
         let (left_columns, symmetric) = (transposed(left), false);
-        Self { left: left.as_view(), right: right.as_view(), left_columns, symmetric }
+        Self { left: left.strided(), right: right.strided(), left_columns, symmetric }
     }
 
     /// A Aᵀ.
     fn of_rows(left: &'a DMatrix<f64>) -> Self {
         let right = transposed(left);
-        Self { left: left.as_view(), right, left_columns: right, symmetric: true }
+        Self { left: left.strided(), right, left_columns: right, symmetric: true }
     }
 
     fn to_dense(&self) -> DMatrix<f64> {
@@ -164,8 +166,8 @@ impl<'a> Product<'a> {
         let mut on_diagonal = 0.0;
         for first in (0..groups.len()).step_by(TILE) {
             let classes = first..groups.len().min(first + TILE);
-            let left = self.left_columns.columns_range(classes.clone());
-            let right = self.right.columns_range(classes.clone());
+            let left = self.left_columns.columns(classes.clone()).as_view();
+            let right = self.right.columns(classes.clone()).as_view();
             for ((class, a), b) in classes.zip(left.column_iter()).zip(right.column_iter()) {
                 on_diagonal += a.dot(&b) * diagonal[groups[class]];
                 if size > 0 {
@@ -193,8 +195,8 @@ impl<'a> Product<'a> {
             if tile.shape() != (rows.len(), columns.len()) {
                 *tile = DMatrix::zeros(rows.len(), columns.len());
             }
-            let right = self.right.columns_range(columns.clone());
-            multiply(tile, &self.left.rows_range(rows.clone()), &right);
+            let right = self.right.columns(columns.clone());
+            multiply(tile, &self.left.rows(rows.clone()), &right);
             let mut sum = 0.0;
             for (j, column) in columns.zip(tile.column_iter()) {
                 for (i, entry) in rows.clone().zip(column.iter()) {

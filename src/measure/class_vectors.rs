@@ -8,7 +8,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::numerics::linalg::{
-    Block, Packed, StridedView, check_finite, gram, power_of_two, transposed,
+    Block, Operand, Packed, Strided, check_finite, gram, power_of_two, transposed,
 };
 use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
@@ -281,7 +281,7 @@ impl<'a> ClassVectors<'a> {
 
     /// ‖a/s − b/t‖² for the vectors a and b of two classes, from the differences of their entries.
     pub(crate) fn squared_distance(&self, (i, s): (usize, f64), (j, t): (usize, f64)) -> f64 {
-        let columns = self.as_columns();
+        let columns = self.as_columns().as_view();
         let (left, right) = (columns.column(i), columns.column(j));
         left.iter().zip(right.iter()).map(|(a, b)| (a / s - b / t).powi(2)).sum()
     }
@@ -296,7 +296,7 @@ impl<'a> ClassVectors<'a> {
         merge: impl Fn(&mut A, A),
     ) -> A {
         let copy = |block: &mut Block<f64>, classes: Range<usize>| {
-            block.copy(&self.as_columns().columns_range(classes));
+            block.copy(&self.as_columns().columns(classes));
         };
         let folded = match wanted {
             Wanted::InnerProducts => self.fold_tiles(copy, start, visit),
@@ -348,10 +348,10 @@ impl<'a> ClassVectors<'a> {
     }
 
     /// The vectors as columns, d×K.
-    pub(crate) fn as_columns(&self) -> StridedView<'_, f64> {
+    pub(crate) fn as_columns(&self) -> Strided<'_, f64> {
         match self.axis {
-            Axis::Column => self.matrix.as_view(),
-            Axis::Row => transposed(&self.matrix),
+            Axis::Column => self.matrix.strided(),
+            Axis::Row => transposed(&*self.matrix),
         }
     }
 }
@@ -388,7 +388,7 @@ impl<T: Scalar> Tile<T> {
             Some((classes, packed)) if classes == *left => packed,
             _ => {
                 fill(&mut self.right, left.clone());
-                let rows = self.right.as_view().transpose();
+                let rows = transposed(&self.right);
                 parallel::with_threads(NonZeroUsize::MIN, || Packed::new(&rows, |entry| entry))
             }
         };

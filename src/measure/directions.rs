@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::numerics::linalg::{
-    Svd, SymmetricEigen, gram, gram_of_upper, inverse_cholesky, left_svd, power_of_two,
+    Operand, Svd, SymmetricEigen, gram, gram_of_upper, inverse_cholesky, left_svd, power_of_two,
     power_of_two_below, product, symmetric_eigen, times_in_place, transposed, zeroed,
 };
 use crate::numerics::magnitude::largest;
@@ -257,9 +257,9 @@ impl Differences {
         if rank == 0 || may_miss || values[rank - 1] < SMALLEST_SHARE * values[0] {
             return Ok(None);
         }
-        let vectors = vectors.columns(0, rank);
+        let vectors = vectors.strided().columns(0..rank);
         Ok(Some(match many_classes {
-            true => divided(vectors.into_owned(), &values),
+            true => divided(vectors.as_view().into_owned(), &values),
             false => divided(product(&self.matrix, &vectors), &squares),
         }))
     }

@@ -13,8 +13,8 @@ use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
 use crate::monitor::Monitor;
 use crate::numerics::linalg::{
-    add_product, left_svd, orthonormal_columns, power_of_two, product, symmetric_eigen, transposed,
-    zeros,
+    Operand, add_product, left_svd, orthonormal_columns, power_of_two, product, symmetric_eigen,
+    transposed, zeros,
 };
 use crate::numerics::scalar::Scalar;
 
@@ -152,7 +152,12 @@ impl<'a, T: Scalar> CommonMean<'a, T> {
         let mut first = 0;
         for chunk in self.data.chunks() {
             let rest = self.remainder(&chunk, basis, unit)?;
-            add_product(&mut sums, 1.0, &rest, &coefficients.rows(first, rest.ncols()));
+            add_product(
+                &mut sums,
+                1.0,
+                &rest,
+                &coefficients.strided().rows(first..first + rest.ncols()),
+            );
             first += rest.ncols();
         }
         Ok(sums)

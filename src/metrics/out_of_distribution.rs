@@ -157,7 +157,7 @@ impl Neco {
         let deviations = Deviations { mean: &self.mean, samples };
         let mut scores = Vec::with_capacity(samples.samples());
         deviations.for_each_block(|block, norms| {
-            let inside = product(&transposed(&self.directions), &block.as_view());
+            let inside = product(&transposed(&self.directions), block);
             let shares = inside.column_iter().zip(norms);
             scores.extend(
                 shares.map(|(inside, &norm)| (norm > 0.0).then(|| (inside.norm() / norm).min(1.0))),
@@ -212,7 +212,7 @@ pub fn nci_scores<T: Scalar>(
     let mut scores = Vec::with_capacity(samples.samples());
     let deviations = Deviations { mean: &mean, samples };
     deviations.for_each_block(|block, norms| {
-        let products = product(&weights, &block.as_view());
+        let products = product(&weights, block);
         for ((product, deviation), &norm) in products.column_iter().zip(block.columns()).zip(norms)
         {
             let decided = (product + &outputs_of_mean).argmax().0;

@@ -11,6 +11,7 @@ mod few_rows;
 mod packed;
 mod product;
 mod reshape;
+mod strided;
 mod triangle;
 
 use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
@@ -18,14 +19,14 @@ use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
 use crate::error::{Argument, Error, Result};
 use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
-pub(crate) use cholesky::inverse_cholesky;
+pub(crate) use cholesky::{Cholesky, inverse_cholesky};
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
-pub(crate) use packed::{Block, Columns, Packed};
+pub(crate) use packed::{Block, Packed, Wanted};
 pub(crate) use product::{
-    StridedView, add_gram, add_gram_in, add_product, gram, gram_of_upper, multiply, product,
-    times_in_place, transposed,
+    add_gram, add_gram_in, add_product, gram, gram_of_upper, multiply, product, times_in_place,
 };
 pub(crate) use reshape::{reshape, zeroed};
+pub(crate) use strided::{Columns, Operand, Strided, StridedView, transposed};
 pub(crate) use triangle::{from_triangle, lower_triangle, mirror};
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).

@@ -5,10 +5,9 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::measure::features::Features;
 use crate::monitor::Monitor;
-use crate::numerics::linalg::{Block, add_gram, gram, mirror, transposed, zeros};
-use crate::numerics::magnitude::largest;
+use crate::numerics::linalg::{Block, Operand, add_gram, transposed, zeros};
 use crate::numerics::parallel;
-use crate::numerics::scalar::{Scalar, to_f64};
+use crate::numerics::scalar::{Scalar, largest_magnitude, to_f64};
 use crate::numerics::simd::vectorized;
 use crate::numerics::squares::sum_of_squares;
 use crate::objective::check::check_depth;
@@ -68,7 +67,7 @@ pub fn balancedness_with<T: Scalar>(
     residuals(features_gram(features, monitor)?, head, regularization)
 }
 
-/// The residuals for HHᵀ = `features_gram`.
+/// The residuals for HHᵀ = `features_gram`, of which the lower triangle is read.
 pub(super) fn residuals(
     features_gram: DMatrix<f64>,
     head: &LinearHead,
@@ -78,16 +77,25 @@ pub(super) fn residuals(
     let mut found = Vec::with_capacity(head.depth());
     let mut layers = head.weights().iter().zip(regularization.weight_decays()).peekable();
     while let Some((weight, &decay)) = layers.next() {
-        let above = gram(&transposed(weight)) * decay;
+        let above = scaled_gram(&transposed(weight), decay);
         found.push(relative_distance(&above, &below)?);
         if layers.peek().is_some() {
-            below = gram(weight) * decay;
+            below = scaled_gram(weight, decay);
         }
     }
     Ok(found)
 }
 
-/// HHᵀ, d×d.
+/// The lower triangle of A Aᵀ times a factor.
+fn scaled_gram(matrix: &impl Operand<f64>, factor: f64) -> DMatrix<f64> {
+    let size = matrix.strided().nrows();
+    let mut gram = DMatrix::zeros(size, size);
+    add_gram(&mut gram, matrix);
+    gram *= factor;
+    gram
+}
+
+/// The lower triangle of HHᵀ, d×d.
 fn features_gram<T: Scalar>(
     features: &Features<'_, T>,
     monitor: &dyn Monitor,
@@ -97,22 +105,33 @@ fn features_gram<T: Scalar>(
     for range in features.blocks() {
         let done = range.end as u64;
         features.fill_block(range, &mut block, |_, sample, out| to_f64(sample, out))?;
-        add_gram(&mut gram, &block.as_view());
+        add_gram(&mut gram, &block);
         monitor.report("products of features", done, Some(features.samples() as u64))?;
     }
-    mirror(&mut gram);
     Ok(gram)
 }
 
-/// ‖A − B‖/max(‖A‖, ‖B‖), 0 if both are zero.
+/// ‖A − B‖/max(‖A‖, ‖B‖) for symmetric matrices, of which the lower triangles are read; 0 if both are zero.
 fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
-    let largest = largest(a.as_slice()).max(largest(b.as_slice()));
+    // A column from the diagonal on.
+    let columns = |index: usize| {
+        [a, b].map(|matrix| &matrix.as_slice()[index * a.nrows()..][index..a.nrows()])
+    };
+    let sizes = parallel::map(
+        a.ncols(),
+        a.len(),
+        || (),
+        |(), index| columns(index).map(largest_magnitude).into_iter().max(),
+    );
+    let largest = sizes.into_iter().flatten().max().map_or(0.0, f64::from_bits);
     if largest == 0.0 {
         return Ok(0.0);
     }
-    let columns = parallel::map(a.ncols(), a.len(), Vec::new, |scaled, column| {
-        let [a, b] = [a, b].map(|matrix| matrix.column(column));
-        scaled_squares(a.as_slice(), b.as_slice(), largest, scaled)
+    let columns = parallel::map(a.ncols(), a.len(), Vec::new, |scaled, index| {
+        let [a, b] = columns(index);
+        let diagonal = scaled_squares(&a[..1], &b[..1], largest, scaled);
+        let below = scaled_squares(&a[1..], &b[1..], largest, scaled);
+        std::array::from_fn::<_, 3, _>(|part| diagonal[part] + 2.0 * below[part])
     });
     let sum = |part: usize| columns.iter().map(|squares| squares[part]).sum::<f64>();
     let distance = (sum(2) / sum(0).max(sum(1))).sqrt();

@@ -7,7 +7,7 @@ use crate::measure::deviations::Deviations;
 use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::linalg::{
-    Columns, Packed, add_gram_in, add_product, product, reshape, transposed,
+    Columns, Packed, Wanted, add_gram_in, add_product, product, reshape, transposed,
 };
 use crate::numerics::magnitude::{index_of_largest, is_comfortable, largest};
 use crate::numerics::parallel;
@@ -272,7 +272,12 @@ impl Problem {
     /// W_M⋯W₁H + b1ᵀ of a block of samples, added to zeros.
     fn outputs(&self, features: &[f64], outputs: &mut [f64]) {
         let classes = self.head.classes();
-        self.forward.add_products(columns(features, self.backward.rows()), 0, outputs, classes);
+        self.forward.add_products(
+            columns(features, self.backward.rows()),
+            Wanted::All,
+            outputs,
+            classes,
+        );
         if let Some(bias) = self.head.bias() {
             for output in outputs.chunks_mut(classes) {
                 output.iter_mut().zip(bias.iter()).for_each(|(output, bias)| *output += bias);
@@ -286,7 +291,7 @@ impl Problem {
         gradient.clear();
         gradient.extend(features.iter().map(|feature| feature * decay));
         let columns = columns(residuals, self.head.classes());
-        self.backward.add_products(columns, 0, gradient, self.backward.rows());
+        self.backward.add_products(columns, Wanted::All, gradient, self.backward.rows());
         if self.nonnegative_features {
             project_at_zero(gradient, features);
         }

@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{inverse_cholesky, product, transposed};
+use crate::numerics::linalg::{Cholesky, add_gram, product};
 use crate::objective::check::check;
 use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
@@ -123,8 +123,6 @@ struct Moments {
     within: DMatrix<f64>,
     /// The decay of each entry of a row of the head.
     decays: Vec<f64>,
-    /// HHᵀ/N plus the decays on its diagonal.
-    penalized: DMatrix<f64>,
 }
 
 impl Moments {
@@ -149,24 +147,40 @@ impl Moments {
             within = within.insert_row(dimension, 0.0).insert_column(dimension, 0.0);
             decays.push(decay);
         }
-        let mut weighted = means.clone();
-        weighted.column_iter_mut().zip(&shares).for_each(|(mut mean, share)| mean *= *share);
-        let mut penalized = product(&weighted, &transposed(&means)) + &within;
-        for (index, decay) in decays.iter().enumerate() {
-            penalized[(index, index)] += decay;
-        }
-        Ok(Self { has_bias: bias_decay.is_some(), shares, means, within, decays, penalized })
+        Ok(Self { has_bias: bias_decay.is_some(), shares, means, within, decays })
     }
 
     /// W_LS = [n_k/N e_k h_kᵀ] (HHᵀ/N + decays)⁻¹.
     fn best_head(&self) -> Result<DMatrix<f64>> {
-        let inverse = inverse_cholesky(self.penalized.clone()).ok_or(Error::NotAnswered {
+        let mut penalized = self.within.clone();
+        add_gram(&mut penalized, &self.weighted_means(f64::sqrt));
+        for (index, decay) in self.decays.iter().enumerate() {
+            penalized[(index, index)] += decay;
+        }
+        let factor = Cholesky::new(penalized).ok_or(Error::NotAnswered {
             question: "the best head for the features",
             reason: "the weight decay is below the rounding errors of the features' second moments",
         })?;
-        let mut right = product(&inverse, &self.means);
-        right.column_iter_mut().zip(&self.shares).for_each(|(mut mean, share)| mean *= *share);
-        Ok(product(&transposed(&right), &inverse))
+        Ok(factor.solve(self.weighted_means(|share| share)).transpose())
+    }
+
+    /// The class means times a function of their shares.
+    fn weighted_means(&self, factor: fn(f64) -> f64) -> DMatrix<f64> {
+        let mut means = self.means.clone();
+        let columns = means.column_iter_mut().zip(&self.shares);
+        columns.for_each(|(mut mean, &share)| mean *= factor(share));
+        means
+    }
+
+    /// Twice what a head pays for deviations, for `outputs` of the class means, and for decays.
+    fn square(&self, head: &DMatrix<f64>, outputs: &DMatrix<f64>) -> [f64; 3] {
+        let columns = outputs.column_iter().zip(&self.shares);
+        let decays = head.column_iter().zip(&self.decays);
+        [
+            product(head, &self.within).dot(head),
+            columns.map(|(column, share)| share * column.norm_squared()).sum(),
+            decays.map(|(column, decay)| decay * column.norm_squared()).sum(),
+        ]
     }
 
     fn split(&self, best: &DMatrix<f64>, head: &DMatrix<f64>) -> Result<LeastSquaresSplit> {
@@ -174,9 +188,9 @@ impl Moments {
         for class in 0..residuals.ncols() {
             residuals[(class, class)] -= 1.0;
         }
-        let errors = residuals.column_iter().zip(&self.shares);
-        let columns = best.column_iter().zip(&self.decays);
         let difference = head - best;
+        let [within, errors, decays] = self.square(best, &residuals);
+        let distance = self.square(&difference, &product(&difference, &self.means));
         let (weights, bias) = match self.has_bias {
             true => {
                 let last = best.ncols() - 1;
@@ -185,12 +199,10 @@ impl Moments {
             false => (best.clone(), None),
         };
         Ok(LeastSquaresSplit {
-            within_classes: product(best, &self.within).dot(best) / 2.0,
-            class_means: errors.map(|(error, share)| share * error.norm_squared()).sum::<f64>()
-                / 2.0,
-            penalty: columns.map(|(column, decay)| decay * column.norm_squared()).sum::<f64>()
-                / 2.0,
-            head_distance: product(&difference, &self.penalized).dot(&difference) / 2.0,
+            within_classes: within / 2.0,
+            class_means: errors / 2.0,
+            penalty: decays / 2.0,
+            head_distance: distance.iter().sum::<f64>() / 2.0,
             best_head: LinearHead::new(vec![weights], bias)?,
         })
     }

@@ -10,9 +10,7 @@ use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::numerics::linalg::{
-    add_product, from_triangle, lower_triangle, mirror, transposed, zeros,
-};
+use crate::numerics::linalg::{add_gram, from_triangle, lower_triangle, mirror, zeros};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::Squares;
 use crate::objective::balance;
@@ -290,24 +288,16 @@ impl ObjectiveSums {
     /// [`Error::SecondPass`] if a class had not as many samples as in the statistics,
     /// [`Error::Unrepresentable`] if a matrix has entries too large for floating-point numbers.
     pub fn balancedness(&self) -> Result<Option<Vec<f64>>> {
-        let Some(mut gram) = self.gram()? else { return Ok(None) };
+        let Some(mut gram) = self.totals.features_gram.clone() else { return Ok(None) };
+        self.check_complete()?;
         if let Some(deviations) = &self.problem.deviations {
             let mut means = deviations.means().matrix().clone();
             for (mut mean, &count) in means.column_iter_mut().zip(&self.counts) {
                 mean *= (count as f64).sqrt();
             }
-            add_product(&mut gram, 1.0, &means, &transposed(&means));
+            add_gram(&mut gram, &means);
         }
         balance::residuals(gram, &self.problem.head, self.decays()?).map(Some)
-    }
-
-    /// The sum of squares, both triangles of it.
-    fn gram(&self) -> Result<Option<DMatrix<f64>>> {
-        let Some(gram) = &self.totals.features_gram else { return Ok(None) };
-        self.check_complete()?;
-        let mut gram = gram.clone();
-        mirror(&mut gram);
-        Ok(Some(gram))
     }
 
     /// The parts of the squared loss; `None` without the [scatter](Self::with_scatter).
@@ -315,10 +305,13 @@ impl ObjectiveSums {
         &self,
         statistics: &ClassStatistics,
     ) -> Result<Option<LeastSquaresSplit>> {
-        let (Some(scatter), Some(_)) = (self.gram()?, &self.problem.deviations) else {
+        let (Some(scatter), Some(_)) = (&self.totals.features_gram, &self.problem.deviations)
+        else {
             return Ok(None);
         };
-        let within = scatter / statistics.samples() as f64;
+        self.check_complete()?;
+        let mut within = scatter / statistics.samples() as f64;
+        mirror(&mut within);
         LeastSquaresSplit::of_moments(statistics, within, &self.problem.head, self.decays()?)
             .map(Some)
     }

@@ -52,7 +52,7 @@ impl ClassTurns {
             return network.bases(cores);
         }
         let outputs = product(&head.product()?, class_means);
-        let measured = self.inside(&(&outputs + transposed(&outputs)));
+        let measured = self.inside(&(&outputs + outputs.transpose()));
         let own = cores.layers.last().map_or_else(
             || measured.clone(),
             |last| self.inside(&product(last, &transposed(last))),

@@ -13,7 +13,7 @@
 
 use nalgebra::DMatrix;
 
-use crate::numerics::linalg::{Svd, product, transposed};
+use crate::numerics::linalg::{Operand, Svd, product, transposed};
 
 /// The singular vectors and values of a point.
 #[derive(Debug, Clone)]
@@ -109,14 +109,14 @@ impl Frame {
     pub(super) fn expand(&self, step: &Tangent) -> DMatrix<f64> {
         let (rank, size) = (self.rank(), self.left.ncols());
         let mut rows = DMatrix::zeros(size, self.right.nrows());
-        let upper = product(&step.core.rows(0, rank), &transposed(&self.right));
+        let upper = product(&step.core.strided().rows(0..rank), &transposed(&self.right));
         rows.rows_mut(0, rank).copy_from(&upper);
         if self.is_wide() {
             let mut upper = rows.rows_mut(0, rank);
             upper += &step.wide;
         }
-        let first = self.right.columns(0, rank).into_owned();
-        let lower = product(&step.core.view((rank, 0), (size - rank, rank)), &transposed(&first));
+        let first = self.right.strided().columns(0..rank);
+        let lower = product(&step.core.strided().part(rank..size, 0..rank), &transposed(&first));
         rows.rows_mut(rank, size - rank).copy_from(&lower);
         product(&self.left, &rows)
     }
@@ -128,13 +128,13 @@ impl Frame {
         for (mut column, value) in below.column_iter_mut().zip(&self.values) {
             column /= *value;
         }
-        let beside = step.core.view((0, rank), (rank, size - rank)).into_owned();
-        let last = self.right.columns(rank, size - rank).into_owned();
+        let beside = step.core.strided().part(0..rank, rank..size);
+        let last = self.right.strided().columns(rank..size);
         let mut beside = product(&beside, &transposed(&last));
         if self.is_wide() {
             beside += &step.wide;
         }
-        product(&product(&self.left.columns(rank, size - rank), &below), &beside)
+        product(&product(&self.left.strided().columns(rank..size), &below), &beside)
     }
 
     /// The part of a matrix like X along the steps.
@@ -142,9 +142,10 @@ impl Frame {
         let (rank, size) = (self.rank(), self.left.ncols());
         let rows = product(&transposed(&self.left), matrix);
         let mut core = DMatrix::zeros(size, size);
-        let upper = product(&rows.rows(0, rank), &self.right);
+        let upper = product(&rows.strided().rows(0..rank), &self.right);
         core.rows_mut(0, rank).copy_from(&upper);
-        let lower = product(&rows.rows(rank, size - rank), &self.right.columns(0, rank));
+        let lower =
+            product(&rows.strided().rows(rank..size), &self.right.strided().columns(0..rank));
         core.view_mut((rank, 0), (size - rank, rank)).copy_from(&lower);
         let wide = if self.is_wide() {
             rows.rows(0, rank) - product(&upper, &transposed(&self.right))

@@ -1,8 +1,11 @@
-//! The inverse of a Cholesky factor, at the speed of matrix products.
+//! Cholesky factors and their inverses, at the speed of matrix products.
 
-use nalgebra::{Cholesky, DMatrix, DMatrixViewMut};
+use std::ops::Range;
 
-use super::product::{gram, product, transposed};
+use nalgebra::{DMatrix, DMatrixViewMut};
+
+use super::product::{add_product, gram, product};
+use super::strided::{Operand, transposed};
 
 /// Matrices up to this size are not divided further.
 const SMALL: usize = 48;
@@ -20,14 +23,14 @@ pub(crate) fn inverse_cholesky(mut matrix: DMatrix<f64>) -> Option<DMatrix<f64>>
 fn invert(matrix: &mut DMatrixViewMut<'_, f64>) -> Option<()> {
     let size = matrix.nrows();
     if size <= SMALL {
-        let factor = Cholesky::new(matrix.clone_owned())?.unpack();
+        let factor = nalgebra::Cholesky::new(matrix.clone_owned())?.unpack();
         matrix.fill_with_identity();
         return factor.solve_lower_triangular_mut(matrix).then_some(());
     }
     let (half, rest) = (size / 2, size - size / 2);
     invert(&mut matrix.view_mut((0, 0), (half, half)))?;
     let first = matrix.view((0, 0), (half, half)).into_owned();
-    let below = product(&matrix.view((half, 0), (rest, half)), &transposed(&first));
+    let below = product(&matrix.view((half, 0), (rest, half)).into_owned(), &transposed(&first));
     let mut complement = matrix.view_mut((half, half), (rest, rest));
     complement -= gram(&below);
     invert(&mut complement)?;
@@ -35,6 +38,78 @@ fn invert(matrix: &mut DMatrixViewMut<'_, f64>) -> Option<()> {
     matrix.view_mut((half, 0), (rest, half)).copy_from(&-corner);
     matrix.view_mut((0, half), (half, rest)).fill(0.0);
     Some(())
+}
+
+/// Rows and columns that are factored at a time.
+const BLOCK: usize = 256;
+
+/// The Cholesky factor L of a positive definite matrix LLᵀ, to solve equations with it.
+pub(crate) struct Cholesky {
+    /// L below the blocks on its diagonal; what lies above is left over.
+    factor: DMatrix<f64>,
+    /// The inverses of these blocks.
+    inverses: Vec<DMatrix<f64>>,
+}
+
+impl Cholesky {
+    /// Of a matrix of which only the lower triangle is read, in its memory; `None` if it is not positive definite.
+    pub(crate) fn new(mut matrix: DMatrix<f64>) -> Option<Self> {
+        let size = matrix.nrows();
+        let mut inverses = Vec::new();
+        for block in blocks(size) {
+            // L_jj L_jjᵀ and L_ij L_jjᵀ are what products of the blocks before leave.
+            let (first, rest) = (block.start, block.start..size);
+            let mut column = matrix.view((first, first), (rest.len(), block.len())).into_owned();
+            let before = matrix.strided().columns(0..first);
+            let right = before.rows(block.clone());
+            add_product(&mut column, -1.0, &before.rows(rest), &transposed(&right));
+            let inverse = inverse_cholesky(column.rows(0, block.len()).into_owned())?;
+            let below =
+                product(&column.strided().rows(block.len()..size - first), &transposed(&inverse));
+            matrix.view_mut((block.end, first), below.shape()).copy_from(&below);
+            inverses.push(inverse);
+        }
+        Some(Self { factor: matrix, inverses })
+    }
+
+    /// The solution X of LLᵀX = B, in the memory of B.
+    pub(crate) fn solve(&self, mut right: DMatrix<f64>) -> DMatrix<f64> {
+        let size = self.factor.nrows();
+        let factor = self.factor.strided();
+        for (block, inverse) in blocks(size).zip(&self.inverses) {
+            let before = factor.part(block.clone(), 0..block.start);
+            eliminate(&mut right, block.clone(), &before, 0..block.start);
+            solve_block(&mut right, block, inverse);
+        }
+        let backwards: Vec<_> = blocks(size).zip(&self.inverses).collect();
+        for (block, inverse) in backwards.into_iter().rev() {
+            let below = factor.part(block.end..size, block.clone());
+            eliminate(&mut right, block.clone(), &transposed(&below), block.end..size);
+            solve_block(&mut right, block, &transposed(inverse));
+        }
+        right
+    }
+}
+
+fn blocks(size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..size).step_by(BLOCK).map(move |first| first..size.min(first + BLOCK))
+}
+
+/// Subtracts from a block of rows what known ones contribute.
+fn eliminate(
+    right: &mut DMatrix<f64>,
+    block: Range<usize>,
+    factor: &impl Operand<f64>,
+    known: Range<usize>,
+) {
+    let mut own = right.rows_range(block.clone()).into_owned();
+    add_product(&mut own, -1.0, factor, &right.strided().rows(known));
+    right.rows_range_mut(block).copy_from(&own);
+}
+
+fn solve_block(right: &mut DMatrix<f64>, block: Range<usize>, inverse: &impl Operand<f64>) {
+    let solved = product(inverse, &right.strided().rows(block.clone()));
+    right.rows_range_mut(block).copy_from(&solved);
 }
 
 #[cfg(test)]
@@ -55,13 +130,29 @@ mod tests {
     }
 
     #[test]
+    fn equations_are_solved() {
+        for (size, columns) in [(0, 2), (1, 1), (5, 3), (256, 2), (257, 10), (600, 30)] {
+            let root = DMatrix::from_fn(size, size, |i, j| ((i * i + 3 * j) as f64).sin())
+                + DMatrix::identity(size, size) * 20.0;
+            let matrix = gram(&root);
+            let solution = DMatrix::from_fn(size, columns, |i, j| ((i * 5 + j) as f64).cos());
+            let right = &matrix * &solution;
+            // Only the lower triangle counts.
+            let found = Cholesky::new(matrix.lower_triangle()).unwrap().solve(right);
+            assert!((found - &solution).norm() <= 1e-12 * solution.norm(), "{size}");
+        }
+    }
+
+    #[test]
     fn only_positive_definite_matrices_have_one() {
-        for size in [3, 100] {
+        for size in [3, 100, 300] {
             let mut matrix = DMatrix::identity(size, size);
             matrix[(size - 1, size - 1)] = -1.0;
             assert!(inverse_cholesky(matrix.clone()).is_none());
+            assert!(Cholesky::new(matrix.clone()).is_none());
             matrix[(size - 1, size - 1)] = f64::NAN;
             assert!(inverse_cholesky(matrix.clone()).is_none());
+            assert!(Cholesky::new(matrix.clone()).is_none());
         }
     }
 }

@@ -4,7 +4,8 @@
 //! reading them again takes longer than to multiply them. Here a vector is read once, and its inner products with all
 //! rows are added up in registers.
 
-use super::packed::{Numbers, Operand, Packed};
+use super::packed::Packed;
+use super::strided::Operand;
 use crate::numerics::scalar::Scalar;
 
 pub(crate) use centered::{Centered, TOGETHER};
@@ -32,10 +33,7 @@ pub(crate) struct Factor<T> {
 
 impl<T: Scalar> Factor<T> {
     /// What `number` makes of the entries of a matrix.
-    pub(crate) fn new<U: Scalar>(
-        matrix: &Operand<U, impl Numbers<U>>,
-        number: impl Fn(U) -> T + Sync,
-    ) -> Self {
+    pub(crate) fn new<U: Scalar>(matrix: &impl Operand<U>, number: impl Fn(U) -> T + Sync) -> Self {
         let few_rows = FewRows::new(matrix, &number);
         Self { packed: Packed::new(matrix, number), few_rows }
     }

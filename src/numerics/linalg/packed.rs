@@ -5,26 +5,32 @@
 //! each call, here the left one is arranged once for all the columns that it meets, and these are read where they
 //! are. Without the feature the product is nalgebra's.
 
-use nalgebra::{DMatrix, DMatrixView, Dyn, RealField, U1};
+use nalgebra::DMatrix;
 
-use self::operand::convert;
 use super::reshape::reshape;
+use super::strided::{Columns, Operand, Strided, convert, transposed};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::simd::LINE;
 
 #[cfg(not(feature = "simd"))]
 pub(crate) use general::Packed;
-pub(crate) use operand::{Columns, Numbers, Operand};
 #[cfg(feature = "simd")]
 pub(crate) use vectors::Packed;
 
 #[cfg(any(test, not(feature = "simd")))]
 mod general;
-mod operand;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "simd")]
 mod vectors;
+
+/// Which entries of a product are wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Wanted {
+    All,
+    /// Those in row i and column j with i ≥ j plus this number; others may be left out.
+    FromDiagonal(isize),
+}
 
 /// A block of columns to be multiplied.
 ///
@@ -64,17 +70,16 @@ impl<T: Lanes> Block<T> {
     }
 
     /// Becomes a copy of a matrix.
-    pub(crate) fn copy(&mut self, matrix: &Operand<T, impl Numbers<T>>) {
+    pub(crate) fn copy(&mut self, matrix: &impl Operand<T>) {
+        let matrix = matrix.strided();
         self.reshape(matrix.nrows(), matrix.ncols());
         let stride = self.stride();
-        convert(matrix, &mut self.numbers, (1, stride), |entry| entry);
+        convert(matrix, &mut self.numbers, stride, |entry| entry);
     }
 
     /// Becomes a copy of the transpose of a matrix.
-    pub(crate) fn copy_transpose(&mut self, matrix: &Operand<T, impl Numbers<T>>) {
-        self.reshape(matrix.ncols(), matrix.nrows());
-        let stride = self.stride();
-        convert(matrix, &mut self.numbers, (stride, 1), |entry| entry);
+    pub(crate) fn copy_transpose(&mut self, matrix: &impl Operand<T>) {
+        self.copy(&transposed(matrix));
     }
 
     /// From the beginning of one column to that of the next.
@@ -83,24 +88,21 @@ impl<T: Lanes> Block<T> {
         (lines | 1) * LINE / size_of::<T>()
     }
 
-    pub(crate) fn as_view(&self) -> DMatrixView<'_, T, U1, Dyn> {
-        let ((rows, columns), stride) = (self.shape, Dyn(self.stride()));
-        let (rows, columns) = (Dyn(rows), Dyn(columns));
-        DMatrixView::from_slice_with_strides_generic(&self.numbers, rows, columns, U1, stride)
-    }
-
     /// What the product reads.
     pub(crate) fn as_columns(&self) -> Columns<'_, T> {
         Columns { numbers: &self.numbers, stride: self.stride(), count: self.shape.1 }
     }
 }
 
+impl<T: Lanes> Operand<T> for Block<T> {
+    fn strided(&self) -> Strided<'_, T> {
+        self.as_columns().of_length(self.shape.0)
+    }
+}
+
 impl<T: Lanes> Packed<T> {
     /// What `number` makes of the entries of a matrix.
-    pub(crate) fn new<U: RealField + Copy>(
-        matrix: &Operand<U, impl Numbers<U>>,
-        number: impl Fn(U) -> T + Sync,
-    ) -> Self {
+    pub(crate) fn new<U: Lanes>(matrix: &impl Operand<U>, number: impl Fn(U) -> T + Sync) -> Self {
         let mut packed = Self::empty();
         packed.fill(matrix, number);
         packed
@@ -112,6 +114,6 @@ impl<T: Lanes> Packed<T> {
         reshape(products, shape);
         // The compiler knows how to clear a slice at once, unlike a matrix.
         products.as_mut_slice().fill(T::zero());
-        self.add_products(right.as_columns(), 0, products.as_mut_slice(), shape.0);
+        self.add_products(right.as_columns(), Wanted::All, products.as_mut_slice(), shape.0);
     }
 }

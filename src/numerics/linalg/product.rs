@@ -6,9 +6,10 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, Dyn, RealField};
+use nalgebra::{DMatrix, RealField};
 
-use super::packed::{Block, Numbers, Operand, Packed};
+use super::packed::{Block, Packed, Wanted};
+use super::strided::{Operand, Strided, transposed};
 use super::triangle::mirror;
 use crate::numerics::lanes::Lanes;
 use crate::numerics::parallel;
@@ -25,9 +26,6 @@ const BLOCK: (usize, usize) = (2048, 512);
 /// Multiplications that the vector units make in the time of one operation.
 const AT_ONCE: usize = 16;
 
-/// A matrix view with any strides.
-pub(crate) type StridedView<'a, T> = DMatrixView<'a, T, Dyn, Dyn>;
-
 /// Products with a dimension below this are done by nalgebra itself.
 const SMALL: usize = 8;
 
@@ -39,26 +37,10 @@ enum Rows {
     FromDiagonal,
 }
 
-/// The transpose of a matrix, as a view.
-pub(crate) fn transposed<T: RealField + Copy>(matrix: &DMatrix<T>) -> StridedView<'_, T> {
-    let (rows, columns) = matrix.shape();
-    // Without entries a stride must be zero, for nalgebra to believe that all of them are there.
-    let strides = if columns == 0 { (Dyn(1), Dyn(0)) } else { (Dyn(rows), Dyn(1)) };
-    StridedView::from_slice_with_strides_generic(
-        matrix.as_slice(),
-        Dyn(columns),
-        Dyn(rows),
-        strides.0,
-        strides.1,
-    )
-}
-
 /// A B.
-pub(crate) fn product<T: Lanes>(
-    left: &Operand<T, impl Numbers<T>>,
-    right: &Operand<T, impl Numbers<T>>,
-) -> DMatrix<T> {
-    let mut result = DMatrix::zeros(left.nrows(), right.ncols());
+pub(crate) fn product<T: Lanes>(left: &impl Operand<T>, right: &impl Operand<T>) -> DMatrix<T> {
+    let (rows, columns) = (left.strided().nrows(), right.strided().ncols());
+    let mut result = DMatrix::zeros(rows, columns);
     add_product(&mut result, T::one(), left, right);
     result
 }
@@ -66,8 +48,8 @@ pub(crate) fn product<T: Lanes>(
 /// `result` = A B on this thread.
 pub(crate) fn multiply<T: Lanes>(
     result: &mut DMatrix<T>,
-    left: &Operand<T, impl Numbers<T>>,
-    right: &Operand<T, impl Numbers<T>>,
+    left: &impl Operand<T>,
+    right: &impl Operand<T>,
 ) {
     result.fill(T::zero());
     parallel::with_threads(NonZeroUsize::MIN, || {
@@ -91,36 +73,39 @@ pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
     let mut packed = Packed::empty();
     for first in (0..height).step_by(ROWS) {
         let count = ROWS.min(height - first);
-        packed.fill(&matrix.rows(first, count), |entry| entry);
+        packed.fill(&matrix.strided().rows(first..first + count), |entry| entry);
         let pieces = matrix.as_mut_slice().chunks_mut(height * width).enumerate();
         let operations = count.saturating_mul(columns).saturating_mul(columns) / AT_ONCE;
         parallel::for_each(pieces, operations, Block::new, |block, (index, piece)| {
             for column in piece.chunks_mut(height) {
                 column[first..first + count].fill(0.0);
             }
-            block.copy(&factor.columns(index * width, piece.len() / height));
-            packed.add_products(block.as_columns(), 0, &mut piece[first..], height);
+            let own = index * width..index * width + piece.len() / height;
+            block.copy(&factor.strided().columns(own));
+            packed.add_products(block.as_columns(), Wanted::All, &mut piece[first..], height);
         });
     }
 }
 
 /// A Aᵀ, of which half is computed.
-pub(crate) fn gram(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix<f64> {
-    let mut result = DMatrix::zeros(matrix.nrows(), matrix.nrows());
+pub(crate) fn gram(matrix: &impl Operand<f64>) -> DMatrix<f64> {
+    let size = matrix.strided().nrows();
+    let mut result = DMatrix::zeros(size, size);
     add_gram(&mut result, matrix);
     mirror(&mut result);
     result
 }
 
 /// A Aᵀ for an upper triangular A. Entry i, j has no terms before the larger of both: a sixth of the whole product is left.
-pub(crate) fn gram_of_upper(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix<f64> {
+pub(crate) fn gram_of_upper(matrix: &impl Operand<f64>) -> DMatrix<f64> {
     /// Columns of A that are taken together, with the rows that are not all zeros in them.
     const DEPTH: usize = 256;
+    let matrix = matrix.strided();
     let size = matrix.nrows();
     let (mut result, mut packed) = (DMatrix::zeros(size, size), Packed::empty());
     for first in (0..size).step_by(DEPTH) {
         let end = size.min(first + DEPTH);
-        let part = matrix.view((0, first), (end, end - first));
+        let part = matrix.part(0..end, first..end);
         add_gram_in(&mut packed, &mut result, &part);
     }
     mirror(&mut result);
@@ -128,7 +113,7 @@ pub(crate) fn gram_of_upper(matrix: &Operand<f64, impl Numbers<f64>>) -> DMatrix
 }
 
 /// `sum` += A Aᵀ, of which only the lower triangle is computed; a `sum` of more rows and columns has A Aᵀ as its corner.
-pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Numbers<f64>>) {
+pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &impl Operand<f64>) {
     add_gram_in(&mut Packed::empty(), sum, matrix);
 }
 
@@ -136,18 +121,19 @@ pub(crate) fn add_gram(sum: &mut DMatrix<f64>, matrix: &Operand<f64, impl Number
 pub(crate) fn add_gram_in(
     packed: &mut Packed<f64>,
     sum: &mut DMatrix<f64>,
-    matrix: &Operand<f64, impl Numbers<f64>>,
+    matrix: &impl Operand<f64>,
 ) {
+    let matrix = matrix.strided();
     let rows = matrix.nrows();
     if is_small([rows, matrix.ncols(), rows]) {
         let mut product = DMatrix::zeros(rows, rows);
-        gemm(&mut product, 1.0, matrix, &matrix.transpose());
+        gemm(&mut product, 1.0, matrix, transposed(&matrix));
         let mut corner = sum.view_mut((0, 0), (rows, rows));
         corner += product;
         return;
     }
     add_blocks(packed, (sum, rows), 1.0, matrix, Rows::FromDiagonal, |depth, columns, copy| {
-        copy.copy_transpose(&block_of(matrix, &columns, &depth));
+        copy.copy_transpose(&matrix.part(columns, depth));
     });
 }
 
@@ -155,26 +141,18 @@ pub(crate) fn add_gram_in(
 pub(crate) fn add_product<T: Lanes>(
     result: &mut DMatrix<T>,
     factor: T,
-    left: &Operand<T, impl Numbers<T>>,
-    right: &Operand<T, impl Numbers<T>>,
+    left: &impl Operand<T>,
+    right: &impl Operand<T>,
 ) {
+    let (left, right) = (left.strided(), right.strided());
     if is_small([left.nrows(), left.ncols(), right.ncols()]) {
         return gemm(result, factor, left, right);
     }
     let columns = right.ncols();
     let packed = &mut Packed::empty();
     add_blocks(packed, (result, columns), factor, left, Rows::All, |depth, columns, copy| {
-        copy.copy(&block_of(right, &depth, &columns));
+        copy.copy(&right.part(depth, columns));
     });
-}
-
-/// Some rows and columns.
-fn block_of<'a, T: RealField + Copy, S: Numbers<T>>(
-    matrix: &'a Operand<T, S>,
-    rows: &Range<usize>,
-    columns: &Range<usize>,
-) -> DMatrixView<'a, T, S::RStride, S::CStride> {
-    matrix.view((rows.start, columns.start), (rows.len(), columns.len()))
 }
 
 fn is_small(sizes: [usize; 3]) -> bool {
@@ -189,15 +167,16 @@ fn is_small(sizes: [usize; 3]) -> bool {
 fn gemm<T: RealField + Copy>(
     result: &mut DMatrix<T>,
     alpha: T,
-    left: &Operand<T, impl Numbers<T>>,
-    right: &Operand<T, impl Numbers<T>>,
+    left: Strided<'_, T>,
+    right: Strided<'_, T>,
 ) {
     if left.ncols() == 0 {
         return;
     }
+    let (left, right) = (left.as_view(), right.as_view());
     match left.strides().0 {
-        1 => result.gemm(alpha, left, right, T::one()),
-        _ => result.gemm(alpha, &left.clone_owned(), right, T::one()),
+        1 => result.gemm(alpha, &left, &right, T::one()),
+        _ => result.gemm(alpha, &left.clone_owned(), &right, T::one()),
     }
 }
 
@@ -206,7 +185,7 @@ fn add_blocks<T: Lanes>(
     packed: &mut Packed<T>,
     (result, columns): (&mut DMatrix<T>, usize),
     factor: T,
-    left: &Operand<T, impl Numbers<T>>,
+    left: Strided<'_, T>,
     wanted: Rows,
     copy: impl Fn(Range<usize>, Range<usize>, &mut Block<T>) + Sync,
 ) {
@@ -220,22 +199,21 @@ fn add_blocks<T: Lanes>(
         let rows = first..left.nrows().min(first + BLOCK.0);
         for start in (0..left.ncols()).step_by(BLOCK.1) {
             let depth = start..left.ncols().min(start + BLOCK.1);
-            let block = block_of(left, &rows, &depth);
-            packed.fill(&block, |entry| factor * entry);
+            packed.fill(&left.part(rows.clone(), depth.clone()), |entry| factor * entry);
             let packed = &*packed;
             let pieces = result.chunks_mut(height * width).enumerate();
             let operations =
                 rows.len().saturating_mul(columns).saturating_mul(depth.len()) / AT_ONCE;
             parallel::for_each(pieces, operations, Block::new, |block, (index, piece)| {
                 let own = index * width..index * width + piece.len() / height;
-                let from = match wanted {
-                    Rows::All => 0,
-                    Rows::FromDiagonal => own.start.saturating_sub(first),
+                let (start, piece) = (own.start as isize, &mut piece[first..]);
+                let wanted = match wanted {
+                    Rows::FromDiagonal if own.start >= rows.end => return,
+                    Rows::FromDiagonal => Wanted::FromDiagonal(start - first as isize),
+                    Rows::All => Wanted::All,
                 };
-                if from < rows.len() {
-                    copy(depth.clone(), own, block);
-                    packed.add_products(block.as_columns(), from, &mut piece[first..], height);
-                }
+                copy(depth.clone(), own, block);
+                packed.add_products(block.as_columns(), wanted, piece, height);
             });
         }
     }

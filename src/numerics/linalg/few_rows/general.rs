@@ -1,7 +1,7 @@
 //! Inner products with few rows by plain loops.
 
 use super::centered::{Centered, Found, TOGETHER};
-use crate::numerics::linalg::packed::{Numbers, Operand};
+use crate::numerics::linalg::strided::Operand;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::Prefetch;
 
@@ -18,12 +18,13 @@ pub(crate) struct FewRows<T> {
 impl<T: Scalar> FewRows<T> {
     /// What `number` makes of the entries of a matrix; `None` if it has too many rows.
     pub(crate) fn new<U: Scalar>(
-        matrix: &Operand<U, impl Numbers<U>>,
+        matrix: &impl Operand<U>,
         number: impl Fn(U) -> T,
     ) -> Option<Self> {
         let column = |entries: &mut dyn Iterator<Item = T>| {
             std::array::from_fn(|_| entries.next().unwrap_or_else(T::zero))
         };
+        let matrix = matrix.strided().as_view();
         let columns = matrix.column_iter();
         let columns =
             columns.map(|entries| column(&mut entries.iter().map(|&entry| number(entry))));

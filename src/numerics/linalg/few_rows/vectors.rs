@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::centered::{Centered, Found, TOGETHER};
 use crate::numerics::lanes::Lanes;
-use crate::numerics::linalg::packed::{Numbers, Operand};
+use crate::numerics::linalg::strided::Operand;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::{LINE, Prefetch};
 
@@ -25,9 +25,10 @@ pub(crate) struct FewRows<T> {
 impl<T: Scalar> FewRows<T> {
     /// What `number` makes of the entries of a matrix; `None` if it has too many rows.
     pub(crate) fn new<U: Scalar>(
-        matrix: &Operand<U, impl Numbers<U>>,
+        matrix: &impl Operand<U>,
         number: impl Fn(U) -> T,
     ) -> Option<Self> {
+        let matrix = matrix.strided().as_view();
         let (rows, depth) = matrix.shape();
         if rows > ROWS {
             return None;

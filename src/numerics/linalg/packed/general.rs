@@ -1,8 +1,9 @@
 //! The matrix product of nalgebra, which is that of the crate `matrixmultiply`.
 
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, RealField};
+use nalgebra::{DMatrix, DMatrixViewMut, Dyn, RealField};
 
-use super::operand::{Columns, Numbers, Operand};
+use super::Wanted;
+use crate::numerics::linalg::strided::{Columns, Operand};
 
 /// A matrix to multiply columns by.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,10 +18,10 @@ impl<T: RealField + Copy> Packed<T> {
     /// Becomes what `number` makes of the entries of a matrix.
     pub(crate) fn fill<U: RealField + Copy>(
         &mut self,
-        matrix: &Operand<U, impl Numbers<U>>,
+        matrix: &impl Operand<U>,
         number: impl Fn(U) -> T + Sync,
     ) {
-        self.0 = matrix.map(number);
+        self.0 = matrix.strided().as_view().map(number);
     }
 
     /// The number of rows.
@@ -28,32 +29,27 @@ impl<T: RealField + Copy> Packed<T> {
         self.0.nrows()
     }
 
-    /// Adds the products with columns to those of `result`, which are `stride` numbers apart; rows before `first_row`
-    /// may be left out.
+    /// Adds the products with columns to those of `result`, which are `stride` numbers apart.
     pub(crate) fn add_products(
         &self,
         columns: Columns<'_, T>,
-        first_row: usize,
+        wanted: Wanted,
         result: &mut [T],
         stride: usize,
     ) {
         let (rows, depth) = self.0.shape();
+        let first_row = match wanted {
+            Wanted::All => 0,
+            Wanted::FromDiagonal(first) => usize::try_from(first).unwrap_or(0),
+        };
         if rows <= first_row || depth == 0 || columns.count == 0 {
             return;
         }
-        let strides = (Dyn(1), Dyn(columns.stride));
-        let shape = (Dyn(depth), Dyn(columns.count));
-        let right: DMatrixView<'_, T, Dyn, Dyn> = DMatrixView::from_slice_with_strides_generic(
-            columns.numbers,
-            shape.0,
-            shape.1,
-            strides.0,
-            strides.1,
-        );
+        let right = columns.of_length(depth).as_view();
         let mut result = DMatrixViewMut::from_slice_with_strides_generic(
             &mut result[first_row..],
             Dyn(rows - first_row),
-            shape.1,
+            Dyn(columns.count),
             Dyn(1),
             Dyn(stride),
         );

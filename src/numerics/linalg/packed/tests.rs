@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, RealField};
 
-use super::{Block, Columns, LINE, Packed, general};
+use super::{Block, Columns, LINE, Packed, Wanted, general};
 
 /// Sizes on both sides of every border: vectors, tiles, pieces of columns, blocks of columns.
 const SIZES: [(usize, usize, usize); 16] = [
@@ -30,22 +30,30 @@ fn number<T: From<f32>>(i: usize, j: usize) -> T {
 
 fn check<T: RealField + Copy + From<f32> + Into<f64>>(
     epsilon: f64,
-    add: impl Fn(&DMatrix<T>, T, &DMatrix<T>, usize, &mut DMatrix<T>),
+    add: impl Fn(&DMatrix<T>, T, &DMatrix<T>, Wanted, &mut DMatrix<T>),
 ) {
     for (rows, depth, columns) in SIZES {
         let left = DMatrix::from_fn(rows, depth, number::<T>);
         let right = DMatrix::from_fn(depth, columns, |i, j| number::<T>(j + 1, i));
-        for first_row in [0, rows / 3, rows] {
+        let diagonals = [0, rows / 3, rows].map(|row| row as isize);
+        let below = diagonals.into_iter().chain([-5]).map(Wanted::FromDiagonal);
+        for wanted in below.chain([Wanted::All]) {
             let mut result = DMatrix::from_element(rows, columns, T::one());
-            add(&left, T::from(2.0), &right, first_row, &mut result);
+            add(&left, T::from(2.0), &right, wanted, &mut result);
             let (left, right) = (left.map(Into::into), right.map(Into::into));
             let expected: DMatrix<f64> = (&left * &right * 2.0).add_scalar(1.0);
             // Rounding errors of sums of so many terms, which add up as a random walk does.
             let walk = epsilon * (depth as f64 + 1.0).sqrt();
             let bounds = (left.abs() * right.abs() * 2.0).add_scalar(1.0) * walk;
             let error = (result.map(Into::<f64>::into) - expected).abs();
-            let wrong = error.zip_map(&bounds, |error, bound| error > bound);
-            assert!(!wrong.rows_range(first_row..).iter().any(|&w| w), "{rows}×{depth}×{columns}");
+            for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                let counts = match wanted {
+                    Wanted::All => true,
+                    Wanted::FromDiagonal(first) => i as isize >= j as isize + first,
+                };
+                let is_right = error[(i, j)] <= bounds[(i, j)];
+                assert!(is_right || !counts, "{rows}×{depth}×{columns} {wanted:?}: {i}, {j}");
+            }
         }
     }
 }
@@ -57,17 +65,17 @@ fn columns_of<T>(matrix: &DMatrix<T>) -> Columns<'_, T> {
 
 #[test]
 fn products_are_those_of_nalgebra() {
-    check::<f64>(f64::EPSILON, |left, factor, right, first, result| {
+    check::<f64>(f64::EPSILON, |left, factor, right, wanted, result| {
         let rows = left.nrows();
         let packed = Packed::new(left, |entry| factor * entry);
         assert_eq!(packed.rows(), rows);
-        packed.add_products(columns_of(right), first, result.as_mut_slice(), rows);
+        packed.add_products(columns_of(right), wanted, result.as_mut_slice(), rows);
     });
-    check::<f32>(f32::EPSILON.into(), |left, factor, right, first, result| {
+    check::<f32>(f32::EPSILON.into(), |left, factor, right, wanted, result| {
         let rows = left.nrows();
         Packed::new(left, |entry| factor * entry).add_products(
             columns_of(right),
-            first,
+            wanted,
             result.as_mut_slice(),
             rows,
         );
@@ -83,9 +91,9 @@ fn what_was_packed_before_is_forgotten() {
         let right = DMatrix::from_fn(depth, 5, number::<f32>);
         packed.fill(&left, |entry| if rows == 70 { f32::NAN } else { entry });
         let (mut found, mut expected) = (DMatrix::zeros(rows, 5), DMatrix::zeros(rows, 5));
-        packed.add_products(columns_of(&right), 0, found.as_mut_slice(), rows);
+        packed.add_products(columns_of(&right), Wanted::All, found.as_mut_slice(), rows);
         let fresh = Packed::new(&left, |entry| entry);
-        fresh.add_products(columns_of(&right), 0, expected.as_mut_slice(), rows);
+        fresh.add_products(columns_of(&right), Wanted::All, expected.as_mut_slice(), rows);
         assert!(if rows == 70 { found.iter().all(|x| x.is_nan()) } else { found == expected });
     }
 }
@@ -93,12 +101,12 @@ fn what_was_packed_before_is_forgotten() {
 /// What builds without the feature `simd` use.
 #[test]
 fn so_are_those_without_vector_units() {
-    check::<f64>(f64::EPSILON, |left, factor, right, first, result| {
+    check::<f64>(f64::EPSILON, |left, factor, right, wanted, result| {
         let rows = left.nrows();
         let mut packed = general::Packed::empty();
         packed.fill(left, |entry| factor * entry);
         assert_eq!(packed.rows(), rows);
-        packed.add_products(columns_of(right), first, result.as_mut_slice(), rows);
+        packed.add_products(columns_of(right), wanted, result.as_mut_slice(), rows);
     });
 }
 
@@ -109,7 +117,7 @@ fn numbers_between_the_columns_are_left_alone() {
     let right = DMatrix::from_fn(12, 5, number::<f64>);
     let mut result = vec![7.0; 25 * 5];
     let part = Columns { numbers: &right.as_slice()[1..], stride: 12, count: 5 };
-    Packed::new(&left, |entry| entry).add_products(part, 0, &mut result, 25);
+    Packed::new(&left, |entry| entry).add_products(part, Wanted::All, &mut result, 25);
     let expected = &left * right.rows(1, 10);
     for (j, column) in result.chunks(25).enumerate() {
         for (i, &entry) in column.iter().enumerate() {
@@ -128,7 +136,7 @@ fn columns_do_not_depend_on_their_neighbors() {
     let mut whole = DMatrix::zeros(101, 150);
     Packed::new(&left, |entry| entry).add_products(
         columns_of(&right),
-        0,
+        Wanted::All,
         whole.as_mut_slice(),
         101,
     );
@@ -136,7 +144,7 @@ fn columns_do_not_depend_on_their_neighbors() {
         let part = right.columns(column, count).into_owned();
         let mut result = DMatrix::zeros(101, count);
         let packed = Packed::new(&left, |entry| entry);
-        packed.add_products(columns_of(&part), 0, result.as_mut_slice(), 101);
+        packed.add_products(columns_of(&part), Wanted::All, result.as_mut_slice(), 101);
         assert_eq!(result, whole.columns(column, count).into_owned());
     }
 }

@@ -1,0 +1,185 @@
+//! Where the numbers of a matrix lie in memory.
+
+use std::ops::Range;
+
+use nalgebra::{DMatrix, DMatrixView, Dyn, RealField};
+
+/// A view of nalgebra with any strides.
+pub(crate) type StridedView<'a, T> = DMatrixView<'a, T, Dyn, Dyn>;
+
+/// A matrix whose columns, or whose rows, each lie in one piece at equal distances.
+///
+/// nalgebra's views do not show the memory that they are of, and number by number a copy takes several times as long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strided<'a, T> {
+    pieces: Columns<'a, T>,
+    /// Numbers in a piece.
+    length: usize,
+    /// Whether the pieces are rows.
+    by_rows: bool,
+}
+
+/// Columns at equal distances in memory, each of which lies in one piece.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Columns<'a, T> {
+    pub(crate) numbers: &'a [T],
+    /// From the beginning of one column to that of the next.
+    pub(crate) stride: usize,
+    pub(crate) count: usize,
+}
+
+/// What products are made of.
+pub(crate) trait Operand<T> {
+    fn strided(&self) -> Strided<'_, T>;
+}
+
+impl<T: RealField + Copy> Operand<T> for DMatrix<T> {
+    fn strided(&self) -> Strided<'_, T> {
+        let (length, count) = self.shape();
+        let pieces = Columns { numbers: self.as_slice(), stride: length, count };
+        Strided { pieces, length, by_rows: false }
+    }
+}
+
+impl<T> Operand<T> for Strided<'_, T> {
+    fn strided(&self) -> Strided<'_, T> {
+        Strided { pieces: Columns { ..self.pieces }, ..*self }
+    }
+}
+
+/// The transpose of a matrix, where it lies.
+pub(crate) fn transposed<T>(matrix: &impl Operand<T>) -> Strided<'_, T> {
+    let matrix = matrix.strided();
+    Strided { by_rows: !matrix.by_rows, ..matrix }
+}
+
+impl<'a, T> Columns<'a, T> {
+    /// As a matrix whose columns have so many numbers.
+    pub(crate) fn of_length(self, length: usize) -> Strided<'a, T> {
+        Strided { pieces: self, length, by_rows: false }
+    }
+
+    fn part(self, first: usize, range: Range<usize>) -> Self {
+        let start = (range.start * self.stride + first).min(self.numbers.len());
+        Self { numbers: &self.numbers[start..], count: range.len(), ..self }
+    }
+}
+
+impl<'a, T> Strided<'a, T> {
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        match self.by_rows {
+            true => (self.pieces.count, self.length),
+            false => (self.length, self.pieces.count),
+        }
+    }
+
+    pub(crate) fn nrows(&self) -> usize {
+        self.shape().0
+    }
+
+    pub(crate) fn ncols(&self) -> usize {
+        self.shape().1
+    }
+
+    pub(crate) fn is_by_rows(&self) -> bool {
+        self.by_rows
+    }
+
+    /// The part in some rows and columns.
+    pub(crate) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        let (inside, pieces) = if self.by_rows { (columns, rows) } else { (rows, columns) };
+        let length = inside.len();
+        Self { pieces: self.pieces.part(inside.start, pieces), length, ..self }
+    }
+
+    pub(crate) fn rows(self, range: Range<usize>) -> Self {
+        let columns = 0..self.ncols();
+        self.part(range, columns)
+    }
+
+    pub(crate) fn columns(self, range: Range<usize>) -> Self {
+        let rows = 0..self.nrows();
+        self.part(rows, range)
+    }
+
+    /// The columns, or the rows, one after the other.
+    pub(crate) fn pieces(self) -> impl Iterator<Item = &'a [T]> {
+        let Self { pieces: Columns { numbers, stride, count }, length, .. } = self;
+        (0..count).map(move |index| &numbers[index * stride..][..length])
+    }
+}
+
+impl<'a, T: RealField + Copy> Strided<'a, T> {
+    pub(crate) fn as_view(&self) -> StridedView<'a, T> {
+        let (rows, columns) = self.shape();
+        let stride = self.pieces.stride;
+        let strides = match (rows * columns, self.by_rows) {
+            // By these nalgebra believes that all entries are there, none.
+            (0, _) => (usize::from(rows == 0), usize::from(columns == 0)),
+            (_, true) => (stride, 1),
+            (_, false) => (1, stride),
+        };
+        StridedView::from_slice_with_strides_generic(
+            self.pieces.numbers,
+            Dyn(rows),
+            Dyn(columns),
+            Dyn(strides.0),
+            Dyn(strides.1),
+        )
+    }
+}
+
+/// Writes what `number` makes of the entries of a matrix to columns that are `stride` numbers apart.
+pub(crate) fn convert<T: Copy, U: Copy>(
+    matrix: Strided<'_, U>,
+    out: &mut [T],
+    stride: usize,
+    number: impl Fn(U) -> T,
+) {
+    if !matrix.is_by_rows() {
+        for (column, out) in matrix.pieces().zip(out.chunks_mut(stride.max(1))) {
+            out.iter_mut().zip(column).for_each(|(out, &entry)| *out = number(entry));
+        }
+        return;
+    }
+    let mut rows = matrix.pieces();
+    for first in (0..matrix.nrows()).step_by(TILE) {
+        let out = &mut out[first..];
+        if first + TILE <= matrix.nrows() {
+            let tile = std::array::from_fn(|_| rows.next().unwrap_or_default());
+            write_rows(tile, out, stride, &number);
+            continue;
+        }
+        for (row, entries) in rows.by_ref().enumerate() {
+            let out = out[row..].iter_mut().step_by(stride.max(1));
+            out.zip(entries).for_each(|(out, &entry)| *out = number(entry));
+        }
+    }
+}
+
+/// Rows and columns that are transposed at a time.
+const TILE: usize = 8;
+
+/// Writes rows to the same numbers of columns that are `stride` numbers apart.
+fn write_rows<T: Copy, U: Copy>(
+    rows: [&[U]; TILE],
+    out: &mut [T],
+    stride: usize,
+    number: impl Fn(U) -> T,
+) {
+    let pieces = rows.map(|row| row.as_chunks::<TILE>());
+    let whole = pieces[0].0.len();
+    for tile in 0..whole {
+        let tile_rows = pieces.map(|(tiles, _)| &tiles[tile]);
+        for column in 0..TILE {
+            let out = &mut out[(tile * TILE + column) * stride..][..TILE];
+            for (out, row) in out.iter_mut().zip(tile_rows) {
+                *out = number(row[column]);
+            }
+        }
+    }
+    for column in whole * TILE..rows[0].len() {
+        let out = &mut out[column * stride..][..TILE];
+        out.iter_mut().zip(rows).for_each(|(out, row)| *out = number(row[column]));
+    }
+}
