@@ -4,25 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
 #![allow(clippy::print_stdout, reason = "its result is what it prints")]
 
+mod machine;
+
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nalgebra::DMatrix;
 use neural_collapse::measure::Scalar;
 use neural_collapse::metrics::{Nc1Options, nc1, nc2, nc3};
 use neural_collapse::{ClassMatrix, ClassStatistics, Features, LinearHead};
 
-/// Name, samples N, dimension d, classes K; as in `peers.py`.
-const SIZES: [(&str, usize, usize, usize); 3] =
-    [("A", 50_000, 512, 10), ("B", 10_000, 2048, 100), ("C", 20_000, 2048, 1000)];
-
-/// Each measurement is repeated for so long, and the fastest counts.
-const DURATION: Duration = Duration::from_secs(6);
-
-fn read<const N: usize, T>(path: &Path, number: fn([u8; N]) -> T) -> Vec<T> {
-    let bytes = std::fs::read(path).unwrap();
-    bytes.as_chunks().0.iter().map(|&chunk| number(chunk)).collect()
-}
+use machine::{DURATION, SIZES, cores, one_read, read};
 
 /// A field of /proc/self/status, in MB; 0 where there is none.
 fn memory(field: &str) -> f64 {
@@ -46,30 +38,6 @@ fn measure<T: Scalar>(
     Ok([nc1, nc2(head, 1, &etf)?, nc3(&statistics.class_means()?, head, &etf)?])
 }
 
-/// The time in which all cores read all numbers twice.
-fn two_reads<T: Scalar>(numbers: &[T]) -> f64 {
-    /// As many sums as fill the registers of any machine.
-    const LANES: usize = 32;
-    let sum = |part: &[T]| {
-        let mut sums = [T::zero(); LANES];
-        for chunk in part.as_chunks::<LANES>().0 {
-            sums.iter_mut().zip(chunk).for_each(|(sum, &number)| *sum += number);
-        }
-        std::hint::black_box(sums);
-    };
-    let cores = std::thread::available_parallelism().unwrap().get();
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        // This thread takes its share, as it does in ours.
-        let (own, others) = numbers.split_at(numbers.len() / cores);
-        for part in others.chunks(numbers.len().div_ceil(cores)) {
-            scope.spawn(move || sum(part));
-        }
-        sum(own);
-    });
-    2.0 * start.elapsed().as_secs_f64()
-}
-
 fn report<T: Scalar>(folder: &Path, name: &str, numbers: &[T]) {
     let size = name.split('/').next().unwrap();
     let &(_, samples, dimension, classes) = SIZES.iter().find(|row| row.0 == size).unwrap();
@@ -85,7 +53,7 @@ fn report<T: Scalar>(folder: &Path, name: &str, numbers: &[T]) {
     let (mut fastest, mut values, mut runs) = (f64::INFINITY, [0.0; 3], 0);
     let mut reads = f64::INFINITY;
     while runs < 3 || start.elapsed() < DURATION {
-        reads = reads.min(two_reads(numbers));
+        reads = reads.min(2.0 * one_read(numbers, cores()));
         let start = Instant::now();
         values = run();
         fastest = fastest.min(start.elapsed().as_secs_f64());

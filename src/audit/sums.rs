@@ -251,17 +251,14 @@ impl<T: Scalar> AuditSums<T> {
         Ok(())
     }
 
-    /// The same chunk by chunk, each of which is checked when it is read: on an error those before have been added.
+    /// The same for samples that the statistics are of, which have been checked.
     pub(crate) fn accumulate_watched(
         &mut self,
         data: &LabeledFeatures<'_, T>,
         monitor: &dyn Monitor,
     ) -> Result<()> {
         let mut workspace = Workspace::new();
-        data.watched_chunks("deviations", monitor, |chunk| {
-            chunk.features().check()?;
-            self.add(chunk, &mut workspace)
-        })
+        data.watched_chunks("deviations", monitor, |chunk| self.add(chunk, &mut workspace))
     }
 
     /// Adds a chunk of the right shape whose numbers were looked at.
@@ -269,15 +266,13 @@ impl<T: Scalar> AuditSums<T> {
         self.nc1.accumulate(chunk)?;
         self.resolved.accumulate(chunk)?;
         self.predicted.accumulate(chunk)?;
-        let found = match &mut self.objective {
-            Some(objective) => Some(objective.add(chunk, workspace)?),
-            None => {
-                self.energy.accumulate(chunk)?;
-                None
-            }
-        };
+        let objective = self.objective.as_mut();
+        let found = objective.map(|objective| objective.add(chunk, workspace)).transpose()?;
         let of_head = found.as_ref().map(|found| &found.decisions[..]);
-        self.decisions.accumulate_decided(chunk, of_head)?;
+        let squares = self.decisions.add(chunk, of_head)?;
+        if found.is_none() {
+            self.energy.add(chunk.labels(), squares);
+        }
         if let Some(metrics) = &mut self.metrics {
             metrics.accumulate(chunk)?;
         }

@@ -8,7 +8,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::numerics::linalg::{
-    Block, Operand, Packed, Strided, check_finite, gram, power_of_two, transposed,
+    Block, Entries, Operand, Packed, Strided, check_finite, gram, power_of_two, transposed,
 };
 use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
@@ -393,7 +393,7 @@ impl<T: Scalar> Tile<T> {
             }
         };
         fill(&mut self.right, right.clone());
-        packed.multiply(&self.right, &mut self.products);
+        packed.multiply(&self.right, Entries::All, &mut self.products);
         self.left = Some((left.clone(), packed));
     }
 }

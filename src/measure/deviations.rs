@@ -12,7 +12,9 @@ use crate::measure::groups::NEIGHBORS;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::split_mean::SplitMean;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{Block, Factor, FewRows, Packed, TOGETHER, add_gram, mirror, zeros};
+use crate::numerics::linalg::{
+    Block, Entries, Factor, FewRows, Packed, TOGETHER, add_gram, mirror, zeros,
+};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, largest_magnitude};
 use crate::numerics::simd::vectorized;
@@ -270,7 +272,7 @@ impl<T: Scalar> Scratch<T> {
             let columns = squares.iter_mut().zip(self.deviations.columns());
             return columns.for_each(|(square, column)| *square = sum_of_squares(column));
         };
-        factor.multiply(&self.deviations, &mut self.products);
+        factor.multiply(&self.deviations, Entries::All, &mut self.products);
         for (square, column) in squares.iter_mut().zip(self.products.column_iter()) {
             *square = sum_of_squares(column.as_slice());
         }

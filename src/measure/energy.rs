@@ -118,11 +118,16 @@ impl FeatureEnergy {
             },
         );
         let squares = squares.into_iter().collect::<Result<Vec<_>>>()?;
-        for (&label, square) in batch.labels().iter().zip(squares.into_iter().flatten()) {
+        self.add(batch.labels(), squares.into_iter().flatten());
+        Ok(())
+    }
+
+    /// Adds samples of which the squared lengths are known.
+    pub(crate) fn add(&mut self, labels: &[usize], squares: impl IntoIterator<Item = f64>) {
+        for (&label, square) in labels.iter().zip(squares) {
             self.counts[label] = self.counts[label].saturating_add(1);
             self.squares[label] = self.squares[label].plus(square);
         }
-        Ok(())
     }
 
     /// Adds the samples of another one.

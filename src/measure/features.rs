@@ -257,7 +257,7 @@ impl<'a, T: Scalar> Features<'a, T> {
         &self,
         range: Range<usize>,
         block: &mut Block<U>,
-        write: impl Fn(usize, &[T], &mut [U]),
+        mut write: impl FnMut(usize, &[T], &mut [U]),
     ) -> Result<()> {
         block.reshape(self.dimension(), range.len());
         let first = range.start;

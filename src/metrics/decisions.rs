@@ -11,10 +11,11 @@ use crate::measure::class_means::ClassMeans;
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::{Block, Packed, power_of_two, transposed};
+use crate::numerics::linalg::{Block, Entries, Packed, power_of_two, transposed};
 use crate::numerics::magnitude::index_of_largest;
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
+use crate::numerics::squares::sum_of_squares;
 use crate::problem::head::LinearHead;
 
 /// What both rules decide for a sample.
@@ -24,6 +25,8 @@ pub(super) struct Decision {
     pub(super) head: usize,
     /// The class with the nearest mean.
     pub(super) nearest_mean: usize,
+    /// ‖h‖² of the sample.
+    pub(super) square: f64,
 }
 
 /// The two rules. Ties go to the lowest class.
@@ -31,28 +34,34 @@ pub(super) struct Decision {
 pub(super) struct Rules {
     means: Arc<ClassMeans>,
     of_head: Fingerprint,
-    /// `None` if it is that of the nearest mean.
-    head: Option<Rule>,
-    nearest_mean: Rule,
+    /// Linear functions of the features: those of the nearest mean, which decides by the largest of them, and after them
+    /// those of the head, unless its rule is the same.
+    weights: Packed<f64>,
+    /// What is added to each.
+    offsets: Vec<f64>,
 }
 
 impl Rules {
     /// Those of a head and of the class means of `statistics`.
     pub(super) fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
         head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
+        let means = statistics.shared_means()?;
+        let functions = Functions::of_nearest_mean(&means).with_head(head)?;
         let bias = head.bias().into_iter().flatten();
-        Ok(Self {
-            head: Some(Rule::of_head(head)?),
-            of_head: Fingerprint::new().layers(head.weights()).numbers(bias),
-            ..Self::without_head(statistics)?
-        })
+        let of_head = Fingerprint::new().layers(head.weights()).numbers(bias);
+        Ok(Self::of(means, of_head, functions))
     }
 
     /// For features without a head: both rules are that of the nearest class mean.
     pub(super) fn without_head(statistics: &ClassStatistics) -> Result<Self> {
         let means = statistics.shared_means()?;
-        let nearest_mean = Rule::of_nearest_mean(&means);
-        Ok(Self { means, of_head: Fingerprint::new(), head: None, nearest_mean })
+        let functions = Functions::of_nearest_mean(&means);
+        Ok(Self::of(means, Fingerprint::new(), functions))
+    }
+
+    fn of(means: Arc<ClassMeans>, of_head: Fingerprint, functions: Functions) -> Self {
+        let weights = Packed::new(&transposed(&functions.weights), |weight| weight);
+        Self { means, of_head, weights, offsets: functions.offsets }
     }
 
     /// Of the class means and the head.
@@ -94,68 +103,76 @@ impl Rules {
         of_head: Option<&[Option<usize>]>,
         scratch: &mut Scratch,
     ) -> Result<Vec<Decision>> {
-        let write = |_: usize, sample: &[T], out: &mut [f64]| to_f64(sample, out);
-        batch.features().fill_block(range, &mut scratch.samples, write)?;
-        let means = self.nearest_mean.decide(scratch);
+        let first = range.start;
+        let mut squares = vec![0.0; range.len()];
+        batch.features().fill_block(range, &mut scratch.samples, |index, sample, out| {
+            to_f64(sample, out);
+            squares[index - first] = sum_of_squares(sample);
+        })?;
         // Where one is not known the whole block is decided.
-        let known = of_head.and_then(|of_head| of_head.iter().copied().collect());
-        let heads: Vec<usize> = match (known, &self.head) {
-            (Some(known), _) => known,
-            (None, Some(rule)) => rule.decide(scratch),
-            (None, None) => means.clone(),
+        let known: Option<Vec<usize>> =
+            of_head.and_then(|of_head| of_head.iter().copied().collect());
+        let classes = self.means.classes();
+        let wanted = if known.is_some() { Entries::FirstRows(classes) } else { Entries::All };
+        self.weights.multiply(&scratch.samples, wanted, &mut scratch.scores);
+        let decide = |(index, scores): (usize, DVectorView<'_, f64>)| {
+            let rows = self.offsets.len() - classes..self.offsets.len();
+            let head = || self.largest(scores.as_slice(), rows);
+            let head = known.as_ref().map_or_else(head, |known| known[index]);
+            let nearest_mean = self.largest(scores.as_slice(), 0..classes);
+            Decision { head, nearest_mean, square: squares[index] }
         };
-        let both = heads.into_iter().zip(means);
-        Ok(both.map(|(head, nearest_mean)| Decision { head, nearest_mean }).collect())
+        Ok(scratch.scores.column_iter().enumerate().map(decide).collect())
+    }
+
+    /// The first class with the largest score in some rows.
+    fn largest(&self, scores: &[f64], rows: Range<usize>) -> usize {
+        let scores = scores[rows.clone()].iter().zip(&self.offsets[rows]);
+        index_of_largest(scores.map(|(score, offset)| score + offset))
     }
 }
 
-/// The decision for the largest of K linear functions of the features.
-#[derive(Debug, Clone)]
-struct Rule {
-    /// K×d, of size 1.
-    weights: Packed<f64>,
+/// Linear functions of the features, of each K the largest of which decides.
+struct Functions {
+    /// A column for each; those of a rule are of size 1.
+    weights: DMatrix<f64>,
     /// In the unit of the features.
     offsets: Vec<f64>,
 }
 
-impl Rule {
-    /// Largest output, divided by a number, which does not change which is the largest.
-    fn of_head(head: &LinearHead) -> Result<Self> {
-        let product = head.product()?;
-        let size = power_of_two(&product);
-        let bias = head.bias().cloned().unwrap_or_else(|| DVector::zeros(head.classes()));
-        let offsets: Vec<f64> = bias.iter().map(|bias| bias / size).collect();
-        if offsets.iter().all(|offset| offset.is_finite()) {
-            let weights = Packed::new(&product, |weight| weight / size);
-            return Ok(Self { weights, offsets });
-        }
-        let log10 = bias.amax().log10() - size.log10();
-        Err(Error::Unrepresentable { quantity: "the bias relative to the other outputs", log10 })
-    }
-
+impl Functions {
     /// Smallest distance, which is the largest of ⟨h, m_k⟩ − ⟨h_G, m_k⟩ − ‖m_k‖²/2 with
     /// m_k = h_k − h_G: products of numbers as small as the differences.
     fn of_nearest_mean(means: &ClassMeans) -> Self {
         let center = means.center(Center::Classes);
-        let means = means.centered(Center::Classes);
-        let size = power_of_two(&means);
-        let weights = &means / size;
-        let offset = |(weight, mean): (DVectorView<'_, f64>, DVectorView<'_, f64>)| {
-            -weight.dot(&center) - weight.dot(&mean) / 2.0
+        let mut weights = means.centered(Center::Classes);
+        let size = power_of_two(&weights);
+        weights /= size;
+        let offset = |weight: DVectorView<'_, f64>| {
+            -weight.dot(&center) - weight.norm_squared() * size / 2.0
         };
-        let offsets = weights.column_iter().zip(means.column_iter()).map(offset).collect();
-        Self { weights: Packed::new(&transposed(&weights), |weight| weight), offsets }
+        let offsets = weights.column_iter().map(offset).collect();
+        Self { weights, offsets }
     }
 
-    /// The class decided for, for each column of a block.
-    fn decide(&self, Scratch { samples: block, scores }: &mut Scratch) -> Vec<usize> {
-        self.weights.multiply(block, scores);
-        scores.column_iter().map(|column| self.largest(column.as_slice())).collect()
-    }
-
-    /// The first class with the largest score.
-    fn largest(&self, scores: &[f64]) -> usize {
-        index_of_largest(scores.iter().zip(&self.offsets).map(|(score, offset)| score + offset))
+    /// And after these the outputs of a head, divided by a number, which does not change which is the largest.
+    fn with_head(mut self, head: &LinearHead) -> Result<Self> {
+        let product = head.product()?;
+        let size = power_of_two(&product);
+        let bias = head.bias().cloned().unwrap_or_else(|| DVector::zeros(head.classes()));
+        self.offsets.extend(bias.iter().map(|bias| bias / size));
+        if self.offsets.iter().any(|offset| !offset.is_finite()) {
+            let quantity = "the bias relative to the other outputs";
+            let log10 = bias.amax().log10() - size.log10();
+            return Err(Error::Unrepresentable { quantity, log10 });
+        }
+        let before = self.weights.ncols();
+        self.weights = self.weights.resize_horizontally(before + product.nrows(), 0.0);
+        let columns = self.weights.column_iter_mut().skip(before);
+        for (mut column, row) in columns.zip(product.row_iter()) {
+            column.iter_mut().zip(row.iter()).for_each(|(out, weight)| *out = weight / size);
+        }
+        Ok(self)
     }
 }
 

@@ -156,19 +156,22 @@ impl DecisionCounts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        self.accumulate_decided(batch, None)
+        self.add(batch, None).map(drop)
     }
 
-    /// The same where it may be known already what the head decides for some samples.
-    pub(crate) fn accumulate_decided<T: Scalar>(
+    /// The same where it may be known already what the head decides for some samples. Returns the squared length of each
+    /// sample, which is found on the way.
+    pub(crate) fn add<T: Scalar>(
         &mut self,
         batch: &LabeledFeatures<'_, T>,
         of_head: Option<&[Option<usize>]>,
-    ) -> Result<()> {
-        for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch, of_head)?) {
+    ) -> Result<Vec<f64>> {
+        let decisions = self.rules.decide(batch, of_head)?;
+        let count = |(&label, decision): (&usize, Decision)| {
             self.classes[label].count(label, decision);
-        }
-        Ok(())
+            decision.square
+        };
+        Ok(batch.labels().iter().zip(decisions).map(count).collect())
     }
 
     /// Adds the samples of others.
@@ -262,7 +265,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, label: usize, Decision { head, nearest_mean }: Decision) {
+    fn count(&mut self, label: usize, Decision { head, nearest_mean, .. }: Decision) {
         self.samples += 1;
         self.agreements += u64::from(head == nearest_mean);
         self.head_right += u64::from(head == label);

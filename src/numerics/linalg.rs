@@ -21,9 +21,10 @@ use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
 pub(crate) use cholesky::{Cholesky, inverse_cholesky};
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
-pub(crate) use packed::{Block, Packed, Wanted};
+pub(crate) use packed::{Block, Entries, Packed};
 pub(crate) use product::{
-    add_gram, add_gram_in, add_product, gram, gram_of_upper, multiply, product, times_in_place,
+    add_gram, add_gram_in, add_product, add_product_in, gram, gram_of_upper, multiply, product,
+    times_in_place,
 };
 pub(crate) use reshape::{reshape, zeroed};
 pub(crate) use strided::{Columns, Operand, Strided, StridedView, transposed};

@@ -26,10 +26,12 @@ mod vectors;
 
 /// Which entries of a product are wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Wanted {
+pub(crate) enum Entries {
     All,
     /// Those in row i and column j with i ≥ j plus this number; others may be left out.
     FromDiagonal(isize),
+    /// Those of so many rows.
+    FirstRows(usize),
 }
 
 /// A block of columns to be multiplied.
@@ -108,12 +110,12 @@ impl<T: Lanes> Packed<T> {
         packed
     }
 
-    /// `products` = this matrix times others, on this thread.
-    pub(crate) fn multiply(&self, right: &Block<T>, products: &mut DMatrix<T>) {
+    /// `products` = this matrix times others, on this thread; entries that are not wanted may be zero.
+    pub(crate) fn multiply(&self, right: &Block<T>, wanted: Entries, products: &mut DMatrix<T>) {
         let shape = (self.rows(), right.shape.1);
         reshape(products, shape);
         // The compiler knows how to clear a slice at once, unlike a matrix.
         products.as_mut_slice().fill(T::zero());
-        self.add_products(right.as_columns(), Wanted::All, products.as_mut_slice(), shape.0);
+        self.add_products(right.as_columns(), wanted, products.as_mut_slice(), shape.0);
     }
 }

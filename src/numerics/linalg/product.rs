@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, RealField};
 
-use super::packed::{Block, Packed, Wanted};
+use super::packed::{Block, Entries, Packed};
 use super::strided::{Operand, Strided, transposed};
 use super::triangle::mirror;
 use crate::numerics::lanes::Lanes;
@@ -82,7 +82,7 @@ pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
             }
             let own = index * width..index * width + piece.len() / height;
             block.copy(&factor.strided().columns(own));
-            packed.add_products(block.as_columns(), Wanted::All, &mut piece[first..], height);
+            packed.add_products(block.as_columns(), Entries::All, &mut piece[first..], height);
         });
     }
 }
@@ -144,12 +144,21 @@ pub(crate) fn add_product<T: Lanes>(
     left: &impl Operand<T>,
     right: &impl Operand<T>,
 ) {
+    add_product_in(&mut Packed::empty(), result, factor, (left, right));
+}
+
+/// The same in memory that several sums use one after the other.
+pub(crate) fn add_product_in<T: Lanes>(
+    packed: &mut Packed<T>,
+    result: &mut DMatrix<T>,
+    factor: T,
+    (left, right): (&impl Operand<T>, &impl Operand<T>),
+) {
     let (left, right) = (left.strided(), right.strided());
     if is_small([left.nrows(), left.ncols(), right.ncols()]) {
         return gemm(result, factor, left, right);
     }
     let columns = right.ncols();
-    let packed = &mut Packed::empty();
     add_blocks(packed, (result, columns), factor, left, Rows::All, |depth, columns, copy| {
         copy.copy(&right.part(depth, columns));
     });
@@ -209,8 +218,8 @@ fn add_blocks<T: Lanes>(
                 let (start, piece) = (own.start as isize, &mut piece[first..]);
                 let wanted = match wanted {
                     Rows::FromDiagonal if own.start >= rows.end => return,
-                    Rows::FromDiagonal => Wanted::FromDiagonal(start - first as isize),
-                    Rows::All => Wanted::All,
+                    Rows::FromDiagonal => Entries::FromDiagonal(start - first as isize),
+                    Rows::All => Entries::All,
                 };
                 copy(depth.clone(), own, block);
                 packed.add_products(block.as_columns(), wanted, piece, height);

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DMatrixViewMut, Dyn, RealField};
 
-use super::Wanted;
+use super::Entries;
 use crate::numerics::linalg::strided::{Columns, Operand};
 
 /// A matrix to multiply columns by.
@@ -33,26 +33,27 @@ impl<T: RealField + Copy> Packed<T> {
     pub(crate) fn add_products(
         &self,
         columns: Columns<'_, T>,
-        wanted: Wanted,
+        wanted: Entries,
         result: &mut [T],
         stride: usize,
     ) {
         let (rows, depth) = self.0.shape();
-        let first_row = match wanted {
-            Wanted::All => 0,
-            Wanted::FromDiagonal(first) => usize::try_from(first).unwrap_or(0),
+        let range = match wanted {
+            Entries::All => 0..rows,
+            Entries::FromDiagonal(first) => usize::try_from(first).unwrap_or(0)..rows,
+            Entries::FirstRows(count) => 0..rows.min(count),
         };
-        if rows <= first_row || depth == 0 || columns.count == 0 {
+        if range.is_empty() || depth == 0 || columns.count == 0 {
             return;
         }
         let right = columns.of_length(depth).as_view();
         let mut result = DMatrixViewMut::from_slice_with_strides_generic(
-            &mut result[first_row..],
-            Dyn(rows - first_row),
+            &mut result[range.start..],
+            Dyn(range.len()),
             Dyn(columns.count),
             Dyn(1),
             Dyn(stride),
         );
-        result.gemm(T::one(), &self.0.rows_range(first_row..), &right, T::one());
+        result.gemm(T::one(), &self.0.rows_range(range), &right, T::one());
     }
 }

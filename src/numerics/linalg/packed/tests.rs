@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, RealField};
 
-use super::{Block, Columns, LINE, Packed, Wanted, general};
+use super::{Block, Columns, Entries, LINE, Packed, general};
 
 /// Sizes on both sides of every border: vectors, tiles, pieces of columns, blocks of columns.
 const SIZES: [(usize, usize, usize); 16] = [
@@ -30,14 +30,15 @@ fn number<T: From<f32>>(i: usize, j: usize) -> T {
 
 fn check<T: RealField + Copy + From<f32> + Into<f64>>(
     epsilon: f64,
-    add: impl Fn(&DMatrix<T>, T, &DMatrix<T>, Wanted, &mut DMatrix<T>),
+    add: impl Fn(&DMatrix<T>, T, &DMatrix<T>, Entries, &mut DMatrix<T>),
 ) {
     for (rows, depth, columns) in SIZES {
         let left = DMatrix::from_fn(rows, depth, number::<T>);
         let right = DMatrix::from_fn(depth, columns, |i, j| number::<T>(j + 1, i));
         let diagonals = [0, rows / 3, rows].map(|row| row as isize);
-        let below = diagonals.into_iter().chain([-5]).map(Wanted::FromDiagonal);
-        for wanted in below.chain([Wanted::All]) {
+        let below = diagonals.into_iter().chain([-5]).map(Entries::FromDiagonal);
+        let parts = below.chain([0, rows / 2, rows].map(Entries::FirstRows));
+        for wanted in parts.chain([Entries::All]) {
             let mut result = DMatrix::from_element(rows, columns, T::one());
             add(&left, T::from(2.0), &right, wanted, &mut result);
             let (left, right) = (left.map(Into::into), right.map(Into::into));
@@ -48,8 +49,9 @@ fn check<T: RealField + Copy + From<f32> + Into<f64>>(
             let error = (result.map(Into::<f64>::into) - expected).abs();
             for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
                 let counts = match wanted {
-                    Wanted::All => true,
-                    Wanted::FromDiagonal(first) => i as isize >= j as isize + first,
+                    Entries::All => true,
+                    Entries::FromDiagonal(first) => i as isize >= j as isize + first,
+                    Entries::FirstRows(count) => i < count,
                 };
                 let is_right = error[(i, j)] <= bounds[(i, j)];
                 assert!(is_right || !counts, "{rows}×{depth}×{columns} {wanted:?}: {i}, {j}");
@@ -91,9 +93,9 @@ fn what_was_packed_before_is_forgotten() {
         let right = DMatrix::from_fn(depth, 5, number::<f32>);
         packed.fill(&left, |entry| if rows == 70 { f32::NAN } else { entry });
         let (mut found, mut expected) = (DMatrix::zeros(rows, 5), DMatrix::zeros(rows, 5));
-        packed.add_products(columns_of(&right), Wanted::All, found.as_mut_slice(), rows);
+        packed.add_products(columns_of(&right), Entries::All, found.as_mut_slice(), rows);
         let fresh = Packed::new(&left, |entry| entry);
-        fresh.add_products(columns_of(&right), Wanted::All, expected.as_mut_slice(), rows);
+        fresh.add_products(columns_of(&right), Entries::All, expected.as_mut_slice(), rows);
         assert!(if rows == 70 { found.iter().all(|x| x.is_nan()) } else { found == expected });
     }
 }
@@ -117,7 +119,7 @@ fn numbers_between_the_columns_are_left_alone() {
     let right = DMatrix::from_fn(12, 5, number::<f64>);
     let mut result = vec![7.0; 25 * 5];
     let part = Columns { numbers: &right.as_slice()[1..], stride: 12, count: 5 };
-    Packed::new(&left, |entry| entry).add_products(part, Wanted::All, &mut result, 25);
+    Packed::new(&left, |entry| entry).add_products(part, Entries::All, &mut result, 25);
     let expected = &left * right.rows(1, 10);
     for (j, column) in result.chunks(25).enumerate() {
         for (i, &entry) in column.iter().enumerate() {
@@ -136,7 +138,7 @@ fn columns_do_not_depend_on_their_neighbors() {
     let mut whole = DMatrix::zeros(101, 150);
     Packed::new(&left, |entry| entry).add_products(
         columns_of(&right),
-        Wanted::All,
+        Entries::All,
         whole.as_mut_slice(),
         101,
     );
@@ -144,7 +146,7 @@ fn columns_do_not_depend_on_their_neighbors() {
         let part = right.columns(column, count).into_owned();
         let mut result = DMatrix::zeros(101, count);
         let packed = Packed::new(&left, |entry| entry);
-        packed.add_products(columns_of(&part), Wanted::All, result.as_mut_slice(), 101);
+        packed.add_products(columns_of(&part), Entries::All, result.as_mut_slice(), 101);
         assert_eq!(result, whole.columns(column, count).into_owned());
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Wanted;
+use super::Entries;
 
 use crate::numerics::lanes::Lanes;
 use crate::numerics::linalg::strided::{Columns, Operand, convert, transposed};
@@ -44,21 +44,22 @@ pub(crate) struct Packed<T> {
     start: usize,
 }
 
-impl Wanted {
-    /// How many columns have a wanted entry before a row.
+impl Entries {
+    /// How many columns have a wanted entry in some rows.
     #[inline(always)]
-    fn columns_before(self, row: usize, columns: usize) -> usize {
+    fn columns(self, rows: &Range<usize>, columns: usize) -> usize {
         match self {
-            Self::All => columns,
-            Self::FromDiagonal(first) => columns.min(row.saturating_add_signed(-first)),
+            Self::FromDiagonal(first) => columns.min(rows.end.saturating_add_signed(-first)),
+            Self::FirstRows(count) if rows.start >= count => 0,
+            Self::All | Self::FirstRows(_) => columns,
         }
     }
 
     /// The same for the columns after some of them.
     fn after(self, columns: usize) -> Self {
         match self {
-            Self::All => Self::All,
             Self::FromDiagonal(first) => Self::FromDiagonal(first.saturating_add_unsigned(columns)),
+            Self::All | Self::FirstRows(_) => self,
         }
     }
 }
@@ -180,7 +181,7 @@ impl<T: Lanes> Packed<T> {
     pub(crate) fn add_products(
         &self,
         columns: Columns<'_, T>,
-        wanted: Wanted,
+        wanted: Entries,
         result: &mut [T],
         stride: usize,
     ) {
@@ -234,7 +235,7 @@ impl<T: Lanes> WithSimd for TileOf<T> {
 struct Product<'a, T> {
     packed: &'a Packed<T>,
     columns: Columns<'a, T>,
-    wanted: Wanted,
+    wanted: Entries,
     result: &'a mut [T],
     stride: usize,
 }
@@ -258,7 +259,7 @@ impl<T: Lanes> Product<'_, T> {
         let columns = self.columns.count;
         for panel in self.packed.panels() {
             // No tile is left half empty for the diagonal.
-            let count = self.wanted.columns_before(panel.rows.end, columns).next_multiple_of(C);
+            let count = self.wanted.columns(&panel.rows, columns).next_multiple_of(C);
             let count = count.min(columns);
             match panel.vectors {
                 3 => self.strip::<S, 3, C>(simd, &panel, count),
@@ -276,6 +277,9 @@ impl<T: Lanes> Product<'_, T> {
         let first = rows - tile.last(rows);
         let start = start + first.next_multiple_of(tile.lanes) * depth;
         let mut numbers = &self.packed.numbers[start..];
+        if self.wanted.columns(&(first..rows), self.columns.count) == 0 {
+            return;
+        }
         for first in (first..rows).step_by(LAST) {
             for from in (0..depth).step_by(DEPTH) {
                 let part = from..depth.min(from + DEPTH);
