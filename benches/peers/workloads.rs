@@ -142,7 +142,7 @@ fn report_prediction() {
                     scope.spawn(|| {
                         for index in 1..=share {
                             let slope = threshold * index as f64 / share as f64;
-                            black_box(potential.minimizer(black_box(slope)));
+                            black_box(potential.minimizer(black_box(slope))).unwrap();
                         }
                     });
                 }
