@@ -5,11 +5,16 @@
     python peers.py torch FOLDER NAME    measure one: the usual way
     python peers.py python FOLDER NAME   measure one: this library through the package neuralcollapse
     python peers.py limit FOLDER NAME    measure what the machine allows: the product alone; ours.rs measures two reads
+    python peers.py rates                measure the rate of large products, with as many threads as OpenBLAS is told
+    python peers.py program FOLDER PROGRAM  measure audits of files by the program at the path PROGRAM
     python peers.py table FOLDER         print all results as a table
+    python peers.py workloads FOLDER     print the results for whole workloads as a table
 """
 
 import json
+import os
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -103,13 +108,24 @@ def fastest(run):
     return min(times)
 
 
+def product_rate(dtype):
+    """Operations per second."""
+    square = np.ones((2048, 2048), dtype)  # a shape at which libraries reach their full rate
+    return 2 * 2048**3 / fastest(lambda: square @ square)
+
+
+def rates():
+    threads = int(os.environ.get("OPENBLAS_NUM_THREADS", len(os.sched_getaffinity(0))))
+    found = {kind: product_rate(dtype) for kind, dtype in DTYPES.items()}
+    print(json.dumps({"way": "rates", "cores": threads, **found}))
+
+
 def limit(folder, name):
     """What no way can be faster than: every sample is multiplied by K vectors, here at the rate of a large square
     product. (It is also read twice, for the means and for the deviations: how long that takes is measured by ours.rs, in
     turn with the rest and from the same memory.)"""
     h, _, w, _ = read_data(folder, name)
-    square = np.ones((2048, 2048), h.dtype)  # a shape at which libraries reach their full rate
-    rate = 2 * 2048**3 / fastest(lambda: square @ square)
+    rate = product_rate(h.dtype)
     product = 2 * h.size * len(w) / rate
     print(json.dumps({"way": "limit", "name": name, "seconds": product, "bytes": h.nbytes, "GF/s": rate / 1e9}))
 
@@ -195,9 +211,97 @@ def table(folder):
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 
+def write_safetensors(path, arrays):
+    """The arrays one after the other, behind a header in JSON."""
+    header, end = {}, 0
+    kinds = {"float32": "F32", "float64": "F64", "int64": "I64"}
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": kinds[array.dtype.name], "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(array.data)
+
+
+def run_program(name, arguments, least):
+    """The fastest of three runs of a command, its processor time and its memory."""
+    best = None
+    for _ in range(3):
+        start = time.perf_counter()
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        assert status == 0, arguments
+        if best is None or seconds < best[0]:
+            best = seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+    seconds, processor, megabytes = best
+    found = {"way": "workload", "name": name, "seconds": seconds, "cores": len(os.sched_getaffinity(0))}
+    print(json.dumps({**found, **least, "processor": processor, "megabytes": megabytes}))
+
+
+def program(folder, path):
+    """Audits of files, which the program reads in blocks and measures in double precision, and all pairs of 50 000 classes."""
+    cases = [("streamed", 720_000, 512, 100, True), ("10 000 classes", 20_000, 768, 10_000, False)]
+    for case, n, d, k, with_penalties in cases:
+        rng = np.random.default_rng(1)
+        means = rng.uniform(-1, 1, (k, d)).astype("<f4")
+        labels = np.arange(n) % k
+        features = rng.uniform(-0.1, 0.1, (n, d)).astype("<f4")
+        features += means[labels]
+        file = folder / "workload.safetensors"
+        write_safetensors(file, {"features": features, "labels": labels, "classifier.weight": means})
+        size = features.nbytes
+        del features
+        decays = ["--weight-decay", "5e-4", "--feature-decay", "5e-4", "--bias", "none"] if with_penalties else []
+        # Outputs of the head, of the nearest class means and NC1; with penalties both gradients and half of the scatter.
+        products, scatter = (5, n * d * d + d**3 / 3) if with_penalties else (3, 0)
+        least = {"bytes": 2 * size, "f64": 2 * products * n * d * k + scatter, "f32": 0, "least": 0}
+        for flags in [], ["--metrics", "all"]:
+            name = " ".join([f"program: {case}", *flags])
+            run_program(name, [path, "audit", file, *decays, "--no-standard-errors", *flags], least)
+        file.unlink()
+    example = pathlib.Path(path).parent / "examples" / "language_model"
+    k, d = 50_000, 1024
+    # One single-precision product of half of all pairs.
+    run_program("all metrics of 50 000 classes", [example], {"bytes": 0, "f64": 0, "f32": k * k * d, "least": 0})
+
+
+def workloads(folder):
+    results = [json.loads(line) for line in open(folder / "results")]
+    reads = {r["cores"]: r["bytes/s"] for r in results if r["way"] == "reads"}
+    rates = {r["cores"]: r for r in results if r["way"] == "rates"}
+    print("| cores | reads | product `f64` | product `f32` |\n|---|---|---|---|")
+    for cores, rate in rates.items():
+        cells = [f"{reads[cores] / 1e9:.0f} GB/s", *(f"{rate[kind] / 1e9:.0f} GF/s" for kind in ("f64", "f32"))]
+        print(f"| {cores} | " + " | ".join(cells) + " |")
+    print("\n| | reads | products | limit | ours | ours/limit | MB |\n|---|---|---|---|---|---|---|")
+    for result in (r for r in results if r["way"] == "workload"):
+        rate = rates[result["cores"]]
+        read = result["bytes"] / reads[result["cores"]]
+        product = sum(result[kind] / rate[kind] for kind in ("f64", "f32"))
+        limit = max(read, product, result["least"])
+        cells = [duration(s) if s else "" for s in (read, product, limit, result["seconds"])]
+        megabytes = f"{result['megabytes']:.0f}" if "megabytes" in result else ""
+        print(f"| {result['name']} | " + " | ".join([*cells, f"{result['seconds'] / limit:.2f}", megabytes]) + " |")
+
+
+def duration(seconds):
+    unit, factor = next(pair for pair in (("s", 1), ("ms", 1e3), ("µs", 1e6)) if seconds * pair[1] >= 1)
+    return f"{seconds * factor:.3g} {unit}"
+
+
 if __name__ == "__main__":
-    what, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    if what == "data":
+    what = sys.argv[1]
+    folder = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    if what == "rates":
+        rates()
+    elif what == "program":
+        program(folder, sys.argv[3])
+    elif what == "workloads":
+        workloads(folder)
+    elif what == "data":
         write_data(folder)
     elif what == "table":
         table(folder)

@@ -7,6 +7,7 @@
 
 mod bidiagonal;
 mod cholesky;
+mod entries;
 mod few_rows;
 mod packed;
 mod product;
@@ -20,8 +21,9 @@ use crate::error::{Argument, Error, Result};
 use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
 pub(crate) use cholesky::{Cholesky, inverse_cholesky};
+pub(crate) use entries::Entries;
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
-pub(crate) use packed::{Block, Entries, Packed};
+pub(crate) use packed::{Block, Packed};
 pub(crate) use product::{
     add_gram, add_gram_in, add_product, add_product_in, gram, gram_of_upper, multiply, product,
     times_in_place,

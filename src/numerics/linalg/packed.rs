@@ -7,6 +7,7 @@
 
 use nalgebra::DMatrix;
 
+use super::entries::Entries;
 use super::reshape::reshape;
 use super::strided::{Columns, Operand, Strided, convert, transposed};
 use crate::numerics::lanes::Lanes;
@@ -23,16 +24,6 @@ mod general;
 mod tests;
 #[cfg(feature = "simd")]
 mod vectors;
-
-/// Which entries of a product are wanted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Entries {
-    All,
-    /// Those in row i and column j with i ≥ j plus this number; others may be left out.
-    FromDiagonal(isize),
-    /// Those of so many rows.
-    FirstRows(usize),
-}
 
 /// A block of columns to be multiplied.
 ///

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, RealField};
 
-use super::packed::{Block, Entries, Packed};
+use super::entries::Entries;
+use super::packed::{Block, Packed};
 use super::strided::{Operand, Strided, transposed};
 use super::triangle::mirror;
 use crate::numerics::lanes::Lanes;

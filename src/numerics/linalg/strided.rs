@@ -41,9 +41,9 @@ impl<T: RealField + Copy> Operand<T> for DMatrix<T> {
     }
 }
 
-impl<T> Operand<T> for Strided<'_, T> {
+impl<T: Copy> Operand<T> for Strided<'_, T> {
     fn strided(&self) -> Strided<'_, T> {
-        Strided { pieces: Columns { ..self.pieces }, ..*self }
+        *self
     }
 }
 
@@ -136,6 +136,9 @@ pub(crate) fn convert<T: Copy, U: Copy>(
     stride: usize,
     number: impl Fn(U) -> T,
 ) {
+    if matrix.ncols() == 0 {
+        return;
+    }
     if !matrix.is_by_rows() {
         for (column, out) in matrix.pieces().zip(out.chunks_mut(stride.max(1))) {
             out.iter_mut().zip(column).for_each(|(out, &entry)| *out = number(entry));
@@ -181,5 +184,49 @@ fn write_rows<T: Copy, U: Copy>(
     for column in whole * TILE..rows[0].len() {
         let out = &mut out[column * stride..][..TILE];
         out.iter_mut().zip(rows).for_each(|(out, row)| *out = number(row[column]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(rows: usize, columns: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| (i * 100 + j) as f64)
+    }
+
+    #[test]
+    fn parts_are_those_of_nalgebra() {
+        let matrix = numbers(7, 11);
+        let transpose = matrix.transpose();
+        for (rows, columns) in [(0..7, 0..11), (2..5, 3..4), (7..7, 1..3), (1..6, 11..11)] {
+            let expected = matrix.view((rows.start, columns.start), (rows.len(), columns.len()));
+            let across = transposed(&transpose);
+            for whole in [matrix.strided(), across, across.part(0..7, 0..11)] {
+                assert_eq!(whole.part(rows.clone(), columns.clone()).as_view(), expected);
+                let part = whole.columns(columns.clone());
+                assert_eq!(part.rows(rows.clone()).as_view(), expected);
+                let turned = transposed(&part);
+                assert_eq!(turned.as_view(), part.as_view().transpose());
+            }
+        }
+    }
+
+    /// Whole tiles, what is left of them, and nothing.
+    #[test]
+    fn numbers_are_written_as_columns() {
+        for (rows, columns) in [(16, 24), (19, 13), (8, 3), (3, 8), (0, 4), (4, 0)] {
+            let matrix = numbers(rows, columns);
+            let transpose = matrix.transpose();
+            for strided in [matrix.strided(), transposed(&transpose)] {
+                let stride = rows + 2;
+                let mut out = vec![-1.0_f32; stride * columns];
+                convert(strided, &mut out, stride, |entry| entry as f32 / 2.0);
+                for (column, out) in matrix.column_iter().zip(out.chunks(stride)) {
+                    assert!(column.iter().zip(out).all(|(&x, &y)| x as f32 / 2.0 == y));
+                    assert_eq!(out[rows..], [-1.0; 2]);
+                }
+            }
+        }
     }
 }

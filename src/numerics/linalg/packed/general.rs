@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DMatrixViewMut, Dyn, RealField};
 
-use super::Entries;
+use crate::numerics::linalg::entries::Entries;
 use crate::numerics::linalg::strided::{Columns, Operand};
 
 /// A matrix to multiply columns by.

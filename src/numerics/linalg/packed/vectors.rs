@@ -10,9 +10,8 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Entries;
-
 use crate::numerics::lanes::Lanes;
+use crate::numerics::linalg::entries::Entries;
 use crate::numerics::linalg::strided::{Columns, Operand, convert, transposed};
 use crate::numerics::parallel;
 
@@ -42,26 +41,6 @@ pub(crate) struct Packed<T> {
     numbers: Vec<T>,
     /// Of the first panel in `numbers`.
     start: usize,
-}
-
-impl Entries {
-    /// How many columns have a wanted entry in some rows.
-    #[inline(always)]
-    fn columns(self, rows: &Range<usize>, columns: usize) -> usize {
-        match self {
-            Self::FromDiagonal(first) => columns.min(rows.end.saturating_add_signed(-first)),
-            Self::FirstRows(count) if rows.start >= count => 0,
-            Self::All | Self::FirstRows(_) => columns,
-        }
-    }
-
-    /// The same for the columns after some of them.
-    fn after(self, columns: usize) -> Self {
-        match self {
-            Self::FromDiagonal(first) => Self::FromDiagonal(first.saturating_add_unsigned(columns)),
-            Self::All | Self::FirstRows(_) => self,
-        }
-    }
 }
 
 /// The rows of a tile.
