@@ -237,7 +237,7 @@ def run_program(name, arguments, least):
 
 
 def program(folder, path):
-    """Audits of files, which the program reads in blocks and measures in double precision, and all pairs of 50 000 classes."""
+    """Audits of files of up to 1.5 GB, which the program reads in blocks and measures in double precision, and all pairs of 50 000 classes."""
     cases = [("streamed", 720_000, 512, 100, True), ("10 000 classes", 20_000, 768, 10_000, False)]
     for case, n, d, k, with_penalties in cases:
         rng = np.random.default_rng(1)
@@ -275,18 +275,19 @@ def workloads(folder):
     for cores, rate in rates.items():
         cells = [f"{reads[cores] / 1e9:.0f} GB/s", *(f"{rate[kind] / 1e9:.0f} GF/s" for kind in ("f64", "f32"))]
         print(f"| {cores} | " + " | ".join(cells) + " |")
-    print("\n| | reads | products | ours | ours/limit |\n|---|---|---|---|---|")
+    print("\n| | reads | products | alone | ours | ours/limit |\n|---|---|---|---|---|---|")
     for result in (r for r in results if r["way"] == "workload"):
         rate = rates[result["cores"]]
         read = result["bytes"] / reads[result["cores"]]
         product = sum(result[kind] / rate[kind] for kind in ("f64", "f32"))
         limit = max(read, product, result["least"])
-        cells = [duration(s) if s else "–" for s in (read, product, result["seconds"])]
+        cells = [duration(s) if s else "–" for s in (read, product, result["least"], result["seconds"])]
         print(f"| {result['name']} | " + " | ".join([*cells, f"{result['seconds'] / limit:.2f}"]) + " |")
 
 
 def duration(seconds):
-    unit, factor = next(pair for pair in (("s", 1), ("ms", 1e3), ("µs", 1e6)) if seconds * pair[1] >= 1)
+    units = (("s", 1), ("ms", 1e3), ("µs", 1e6))
+    unit, factor = next((pair for pair in units if seconds * pair[1] >= 1), units[-1])
     return f"{seconds * factor:.3g} {unit}"
 
 

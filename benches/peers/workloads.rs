@@ -134,7 +134,7 @@ fn report_prediction() {
     let regularization = Regularization::new(&[1e-6; DEPTH], 1e-6).unwrap();
     let potential = Potential::<f64>::new(DEPTH as u32).unwrap();
     let threshold = potential.slope_threshold();
-    let share = CLASSES as usize / cores();
+    let share = (CLASSES as usize).div_ceil(cores());
     let least = Least {
         seconds: fastest(|| {
             std::thread::scope(|scope| {

@@ -24,7 +24,7 @@ pub(super) enum Resolution<T: Scalar> {
     /// None.
     Nothing,
     /// Some.
-    Some(Nc1Sums<T>),
+    Some(Box<Nc1Sums<T>>),
 }
 
 /// What a [`Resolution`] has added up.
@@ -50,7 +50,10 @@ impl<T: Scalar> Resolution<T> {
             None => Self::Unknown,
             Some(0) => Self::Nothing,
             Some(rank) if rank >= all => Self::All,
-            Some(rank) => Self::Some(Nc1Sums::new(statistics, &options.with_largest_rank(rank))?),
+            Some(rank) => {
+                let options = options.with_largest_rank(rank);
+                Self::Some(Box::new(Nc1Sums::new(statistics, &options)?))
+            }
         })
     }
 
@@ -72,7 +75,7 @@ impl<T: Scalar> Resolution<T> {
         Ok(if noise <= options.rank_cutoff {
             Self::All
         } else if noise < 1.0 {
-            Self::Some(Nc1Sums::new(statistics, &options.with_rank_cutoff(noise))?)
+            Self::Some(Box::new(Nc1Sums::new(statistics, &options.with_rank_cutoff(noise))?))
         } else {
             Self::Nothing
         })
@@ -80,7 +83,7 @@ impl<T: Scalar> Resolution<T> {
 
     pub(super) fn of_other_samples(self) -> Self {
         match self {
-            Self::Some(sums) => Self::Some(sums.of_other_samples()),
+            Self::Some(sums) => Self::Some(Box::new(sums.of_other_samples())),
             other => other,
         }
     }

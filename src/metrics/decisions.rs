@@ -60,7 +60,7 @@ impl Rules {
     }
 
     fn of(means: Arc<ClassMeans>, of_head: Fingerprint, functions: Functions) -> Self {
-        let weights = Packed::new(&transposed(&functions.weights), |weight| weight);
+        let weights = Packed::of_equal_rows(&transposed(&functions.weights));
         Self { means, of_head, weights, offsets: functions.offsets }
     }
 
@@ -116,10 +116,12 @@ impl Rules {
         let wanted = if known.is_some() { Entries::FirstRows(classes) } else { Entries::All };
         self.weights.multiply(&scratch.samples, wanted, &mut scratch.scores);
         let decide = |(index, scores): (usize, DVectorView<'_, f64>)| {
-            let rows = self.offsets.len() - classes..self.offsets.len();
-            let head = || self.largest(scores.as_slice(), rows);
-            let head = known.as_ref().map_or_else(head, |known| known[index]);
             let nearest_mean = self.largest(scores.as_slice(), 0..classes);
+            let head = match &known {
+                Some(known) => known[index],
+                None if self.offsets.len() == classes => nearest_mean,
+                None => self.largest(scores.as_slice(), classes..self.offsets.len()),
+            };
             Decision { head, nearest_mean, square: squares[index] }
         };
         Ok(scratch.scores.column_iter().enumerate().map(decide).collect())

@@ -114,21 +114,21 @@ fn features_gram<T: Scalar>(
 /// ‖A − B‖/max(‖A‖, ‖B‖) for symmetric matrices, of which the lower triangles are read; 0 if both are zero.
 fn relative_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     // A column from the diagonal on.
-    let columns = |index: usize| {
+    let from_diagonal = |index: usize| {
         [a, b].map(|matrix| &matrix.as_slice()[index * a.nrows()..][index..a.nrows()])
     };
     let sizes = parallel::map(
         a.ncols(),
         a.len(),
         || (),
-        |(), index| columns(index).map(largest_magnitude).into_iter().max(),
+        |(), index| from_diagonal(index).map(largest_magnitude).into_iter().max(),
     );
     let largest = sizes.into_iter().flatten().max().map_or(0.0, f64::from_bits);
     if largest == 0.0 {
         return Ok(0.0);
     }
     let columns = parallel::map(a.ncols(), a.len(), Vec::new, |scaled, index| {
-        let [a, b] = columns(index);
+        let [a, b] = from_diagonal(index);
         let diagonal = scaled_squares(&a[..1], &b[..1], largest, scaled);
         let below = scaled_squares(&a[1..], &b[1..], largest, scaled);
         std::array::from_fn::<_, 3, _>(|part| diagonal[part] + 2.0 * below[part])

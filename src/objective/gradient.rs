@@ -175,7 +175,8 @@ impl Problem {
         let constraint = Constraint::new(objective, counts);
         let product = constraint.product(head)?;
         let share = factor / samples as f64;
-        let forward = Packed::new(&*product, |weight| weight);
+        // As the rule of NC4 multiplies them, so that both decide alike.
+        let forward = Packed::of_equal_rows(&*product);
         let backward = Packed::new(&transposed(&*product), |weight| share * weight);
         Ok(Self {
             forward,

@@ -41,7 +41,8 @@ fn measured<T: Scalar>(numbers: &[T], labels: &[usize], head: &LinearHead) -> St
     let scatters = (projected.nc1(), variances.cdnv(), pooled.nc1(&Nc1Options::default()));
     let shape = (cosine_spread(&vectors), equiangularity(&vectors), log_energy(&vectors));
     let energy = FeatureEnergy::new(&data).unwrap().class_energies();
-    let sums = (audit.objective(), audit.balancedness(), energy);
+    let split = audit.least_squares_split();
+    let sums = (audit.objective(), audit.balancedness(), split, energy);
     format!("{:?} {:?} {:?} {:?} {:?}", audit.nc1(), audit.nc4(), sums, scatters, shape)
 }
 
@@ -61,6 +62,30 @@ fn pairs_do_not_depend_on_the_number_of_threads() {
         });
         assert!(results.iter().all(|result| *result == results[0]), "{classes} classes");
     }
+}
+
+/// So many features that the factor of their second moments is made block by block.
+#[test]
+fn splits_of_the_loss_do_not_depend_on_the_number_of_threads() {
+    let (samples, dimension, classes) = (900, 600, 12);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+    let rows = DMatrix::from_fn(samples, dimension, |_, _| rng.random_range(-1.0..1.0));
+    let labels: Vec<usize> = (0..samples).map(|sample| sample % classes).collect();
+    let weights = DMatrix::from_fn(classes, dimension, |_, _| rng.random_range(-0.1..0.1));
+    let head = LinearHead::new(vec![weights], None).unwrap();
+    let features = Features::from_sample_rows(&rows).unwrap();
+    let data = features.with_labels(&labels, classes).unwrap();
+    let counts = ClassCounts::of_labels(&labels, classes).unwrap();
+    let regularization = Regularization::new(&[1e-3], 1e-3).unwrap();
+    let prediction = Ufm::new(counts, regularization).unwrap().global_minimum().unwrap();
+    let results = [1, 2, 3, 8].map(|limit| {
+        with_threads(NonZeroUsize::new(limit).unwrap(), || {
+            let measurement = audit(&data, &head, &prediction).unwrap().measurement;
+            assert!(measurement.least_squares_split().is_some());
+            format!("{:?} {:?}", measurement.least_squares_split(), measurement.balancedness())
+        })
+    });
+    assert!(results.iter().all(|result| *result == results[0]));
 }
 
 #[test]

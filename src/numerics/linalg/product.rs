@@ -30,14 +30,6 @@ const AT_ONCE: usize = 16;
 /// Products with a dimension below this are done by nalgebra itself.
 const SMALL: usize = 8;
 
-/// Which rows of the result are wanted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Rows {
-    All,
-    /// Those from the diagonal on.
-    FromDiagonal,
-}
-
 /// A B.
 pub(crate) fn product<T: Lanes>(left: &impl Operand<T>, right: &impl Operand<T>) -> DMatrix<T> {
     let (rows, columns) = (left.strided().nrows(), right.strided().ncols());
@@ -133,9 +125,16 @@ pub(crate) fn add_gram_in(
         corner += product;
         return;
     }
-    add_blocks(packed, (sum, rows), 1.0, matrix, Rows::FromDiagonal, |depth, columns, copy| {
-        copy.copy_transpose(&matrix.part(columns, depth));
-    });
+    add_blocks(
+        packed,
+        (sum, rows),
+        1.0,
+        matrix,
+        Entries::FromDiagonal(0),
+        |depth, columns, copy| {
+            copy.copy_transpose(&matrix.part(columns, depth));
+        },
+    );
 }
 
 /// `result` += `factor` · A B.
@@ -156,11 +155,13 @@ pub(crate) fn add_product_in<T: Lanes>(
     (left, right): (&impl Operand<T>, &impl Operand<T>),
 ) {
     let (left, right) = (left.strided(), right.strided());
+    debug_assert_eq!(left.ncols(), right.nrows());
+    debug_assert_eq!(result.shape(), (left.nrows(), right.ncols()));
     if is_small([left.nrows(), left.ncols(), right.ncols()]) {
         return gemm(result, factor, left, right);
     }
     let columns = right.ncols();
-    add_blocks(packed, (result, columns), factor, left, Rows::All, |depth, columns, copy| {
+    add_blocks(packed, (result, columns), factor, left, Entries::All, |depth, columns, copy| {
         copy.copy(&right.part(depth, columns));
     });
 }
@@ -196,15 +197,16 @@ fn add_blocks<T: Lanes>(
     (result, columns): (&mut DMatrix<T>, usize),
     factor: T,
     left: Strided<'_, T>,
-    wanted: Rows,
+    wanted: Entries,
     copy: impl Fn(Range<usize>, Range<usize>, &mut Block<T>) + Sync,
 ) {
     let height = result.nrows();
     let result = &mut result.as_mut_slice()[..height * columns];
-    // Half as many where a piece begins at the diagonal: what it computes beyond that is wasted.
-    let most = if wanted == Rows::All { WIDTH } else { WIDTH / 2 };
+    // Half as many where a piece begins at the diagonal, as the first ones have more to do than the last.
+    let most = if wanted == Entries::All { WIDTH } else { WIDTH / 2 };
     // A few pieces where there are columns for them, so that all threads have something to do.
-    let width = columns.div_ceil(4).min(most).next_multiple_of(TOGETHER);
+    let tiles = (columns.div_ceil(4).min(most) + TOGETHER / 2) / TOGETHER;
+    let width = tiles.max(1) * TOGETHER;
     for first in (0..left.nrows()).step_by(BLOCK.0) {
         let rows = first..left.nrows().min(first + BLOCK.0);
         for start in (0..left.ncols()).step_by(BLOCK.1) {
@@ -216,12 +218,14 @@ fn add_blocks<T: Lanes>(
                 rows.len().saturating_mul(columns).saturating_mul(depth.len()) / AT_ONCE;
             parallel::for_each(pieces, operations, Block::new, |block, (index, piece)| {
                 let own = index * width..index * width + piece.len() / height;
-                let (start, piece) = (own.start as isize, &mut piece[first..]);
                 let wanted = match wanted {
-                    Rows::FromDiagonal if own.start >= rows.end => return,
-                    Rows::FromDiagonal => Entries::FromDiagonal(start - first as isize),
-                    Rows::All => Entries::All,
+                    Entries::FromDiagonal(_) if own.start >= rows.end => return,
+                    Entries::FromDiagonal(diagonal) => {
+                        Entries::FromDiagonal(diagonal + own.start as isize - first as isize)
+                    }
+                    others => others,
                 };
+                let piece = &mut piece[first..];
                 copy(depth.clone(), own, block);
                 packed.add_products(block.as_columns(), wanted, piece, height);
             });

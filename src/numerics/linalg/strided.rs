@@ -9,7 +9,7 @@ pub(crate) type StridedView<'a, T> = DMatrixView<'a, T, Dyn, Dyn>;
 
 /// A matrix whose columns, or whose rows, each lie in one piece at equal distances.
 ///
-/// nalgebra's views do not show the memory that they are of, and number by number a copy takes several times as long.
+/// nalgebra's views with any strides do not hand out whole pieces, and number by number a copy takes several times as long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Strided<'a, T> {
     pieces: Columns<'a, T>,
@@ -88,6 +88,7 @@ impl<'a, T> Strided<'a, T> {
     /// The part in some rows and columns.
     pub(crate) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
         let (inside, pieces) = if self.by_rows { (columns, rows) } else { (rows, columns) };
+        debug_assert!(inside.end <= self.length && pieces.end <= self.pieces.count);
         let length = inside.len();
         Self { pieces: self.pieces.part(inside.start, pieces), length, ..self }
     }
@@ -114,7 +115,7 @@ impl<'a, T: RealField + Copy> Strided<'a, T> {
         let (rows, columns) = self.shape();
         let stride = self.pieces.stride;
         let strides = match (rows * columns, self.by_rows) {
-            // By these nalgebra believes that all entries are there, none.
+            // nalgebra asks for length + strides > rows · row stride + columns · column stride.
             (0, _) => (usize::from(rows == 0), usize::from(columns == 0)),
             (_, true) => (stride, 1),
             (_, false) => (1, stride),

@@ -15,6 +15,12 @@ impl<T: RealField + Copy> Packed<T> {
         Self(DMatrix::zeros(0, 0))
     }
 
+    /// A matrix whose rows are all multiplied in the same way, as they always are.
+    #[cfg(not(feature = "simd"))]
+    pub(crate) fn of_equal_rows(matrix: &impl Operand<T>) -> Self {
+        Self(matrix.strided().as_view().into_owned())
+    }
+
     /// Becomes what `number` makes of the entries of a matrix.
     pub(crate) fn fill<U: RealField + Copy>(
         &mut self,

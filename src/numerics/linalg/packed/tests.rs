@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, RealField};
 use super::{Block, Columns, Entries, LINE, Packed, general};
 
 /// Sizes on both sides of every border: vectors, tiles, pieces of columns, blocks of columns.
-const SIZES: [(usize, usize, usize); 16] = [
+const SIZES: [(usize, usize, usize); 17] = [
     (1, 1, 1),
     (3, 2, 2),
     (16, 4, 4),
@@ -19,6 +19,7 @@ const SIZES: [(usize, usize, usize); 16] = [
     (23, 40, 3),
     (51, 1030, 9),
     (72, 700, 131),
+    (200, 20, 180),
     (2, 0, 3),
     (0, 40, 3),
     (3, 40, 0),
@@ -165,4 +166,50 @@ fn columns_are_an_odd_number_of_cache_lines_apart() {
         }
         assert_eq!((block.0.column(2).len(), block.1.columns().count()), (rows, 3));
     }
+}
+
+/// No tile is computed that has no wanted entry.
+#[cfg(feature = "simd")]
+#[test]
+fn what_is_not_wanted_is_left_alone() {
+    /// Rows and columns of a tile at most.
+    const TILE: (isize, isize) = (48, 8);
+    let left = DMatrix::from_element(200, 20, 1.0_f32);
+    let right = DMatrix::from_element(20, 180, 1.0_f32);
+    let packed = Packed::new(&left, |entry| entry);
+    for wanted in
+        [-150, 0, 90].map(Entries::FromDiagonal).into_iter().chain([Entries::FirstRows(10)])
+    {
+        let mut result = DMatrix::zeros(200, 180);
+        packed.add_products(columns_of(&right), wanted, result.as_mut_slice(), 200);
+        for (i, j) in (0..200).flat_map(|i| (0..180).map(move |j| (i, j))) {
+            let (is_wanted, is_far) = match wanted {
+                Entries::FromDiagonal(first) => {
+                    let above = j as isize + first - i as isize;
+                    (above <= 0, above >= TILE.0 + TILE.1)
+                }
+                _ => (i < 10, i as isize >= 10 + TILE.0),
+            };
+            let found: f32 = result[(i, j)];
+            assert!(if is_wanted { found == 20.0 } else { !is_far || found == 0.0 }, "{i} {j}");
+        }
+    }
+}
+
+/// The same bits, whatever stands beside a row.
+#[test]
+fn equal_rows_have_equal_products() {
+    let left = DMatrix::from_fn(10, 700, number::<f64>);
+    let both = DMatrix::from_fn(20, 700, |i, j| number(i % 10, j));
+    let right = DMatrix::from_fn(700, 13, number::<f64>);
+    let products = |left: &DMatrix<f64>| {
+        let mut result = DMatrix::zeros(left.nrows(), 13);
+        let rows = left.nrows();
+        let packed = Packed::of_equal_rows(left);
+        packed.add_products(columns_of(&right), Entries::All, result.as_mut_slice(), rows);
+        result
+    };
+    let (alone, beside) = (products(&left), products(&both));
+    assert_eq!(alone, beside.rows(0, 10));
+    assert_eq!(alone, beside.rows(10, 10));
 }

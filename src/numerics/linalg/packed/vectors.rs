@@ -49,6 +49,8 @@ struct Tile {
     /// Numbers in a vector.
     lanes: usize,
     vectors: usize,
+    /// Whether the last rows may be computed in another way.
+    has_last: bool,
 }
 
 impl Tile {
@@ -56,7 +58,7 @@ impl Tile {
     /// vector that is mostly empty.
     fn last(self, rows: usize) -> usize {
         let left = rows % self.lanes;
-        if left.next_multiple_of(LAST) <= self.lanes / 2 { left } else { 0 }
+        if self.has_last && left.next_multiple_of(LAST) <= self.lanes / 2 { left } else { 0 }
     }
 }
 
@@ -84,6 +86,14 @@ impl<T: Lanes> Packed<T> {
     pub(crate) fn empty() -> Self {
         let tile = Arch::new().dispatch(TileOf(PhantomData::<T>));
         Self { rows: 0, depth: 0, tile, numbers: Vec::new(), start: 0 }
+    }
+
+    /// A matrix whose rows are all multiplied in the same way: the products of one do not depend on those beside it.
+    pub(crate) fn of_equal_rows(matrix: &impl Operand<T>) -> Self {
+        let mut packed = Self::empty();
+        packed.tile.has_last = false;
+        packed.fill(matrix, |entry| entry);
+        packed
     }
 
     /// Becomes what `number` makes of the entries of a matrix.
@@ -126,13 +136,14 @@ impl<T: Lanes> Packed<T> {
     }
 
     /// The panels, in pieces that are filled one after the other. Of a matrix that lies row by row a piece is a panel. Of one
-    /// that lies column by column it is all panels of a few columns: these stay in the nearest cache until all of their rows
-    /// are read, which takes less than half of the time.
+    /// that lies column by column it is all panels of a few columns: panel by panel each column would be looked up in the memory
+    /// anew, which takes more than twice as long.
     fn pieces<'a>(&self, numbers: &'a mut [T], by_rows: bool) -> Vec<Vec<Part<'a, T>>> {
         /// Columns of a piece.
         const COLUMNS: usize = 8;
         let mut rest = numbers;
-        let mut pieces: Vec<_> = (0..self.depth.div_ceil(COLUMNS)).map(|_| Vec::new()).collect();
+        let columns = if by_rows { 0 } else { self.depth.div_ceil(COLUMNS) };
+        let mut pieces: Vec<_> = (0..columns).map(|_| Vec::new()).collect();
         for Panel { rows, depth, vectors, length, .. } in self.panels() {
             let (own, others) = std::mem::take(&mut rest).split_at_mut(length);
             rest = others;
@@ -181,7 +192,7 @@ impl<T: Lanes> Packed<T> {
 
     /// All panels, in their order.
     fn panels(&self) -> impl Iterator<Item = Panel> + Send + use<T> {
-        let (depth, Tile { lanes, vectors }) = (self.depth, self.tile);
+        let (depth, Tile { lanes, vectors, .. }) = (self.depth, self.tile);
         let rows = self.rows - self.tile.last(self.rows);
         let height = lanes * vectors;
         let padded = rows.next_multiple_of(lanes);
@@ -206,7 +217,8 @@ impl<T: Lanes> WithSimd for TileOf<T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Tile {
-        Tile { lanes: T::lanes::<S>(), vectors: if S::REGISTER_COUNT < 32 { 2 } else { 3 } }
+        let vectors = if S::REGISTER_COUNT < 32 { 2 } else { 3 };
+        Tile { lanes: T::lanes::<S>(), vectors, has_last: true }
     }
 }
 
