@@ -295,12 +295,32 @@ impl Tally {
 #[allow(clippy::float_cmp, reason = "shares of a few samples are compared exactly")]
 mod tests {
     use super::*;
+    use crate::measure::energy::FeatureEnergy;
     use crate::measure::features::Features;
     use nalgebra::{DMatrix, dmatrix, dvector};
 
     fn measured(rows: &DMatrix<f64>, labels: &[usize], head: &LinearHead) -> Result<Nc4> {
         let data = Features::from_sample_rows(rows)?.with_labels(labels, head.classes())?;
         nc4(&data, &ClassStatistics::new(&data)?, head)
+    }
+
+    /// To the last bit those of the pass for lengths, in one piece or not.
+    #[test]
+    fn lengths_are_those_of_the_features() {
+        let rows = DMatrix::from_fn(300, 37, |i, j| ((i * 7 + j * 13) as f32).sin());
+        let columns = rows.transpose();
+        let labels: Vec<usize> = (0..300).map(|sample| sample % 4).collect();
+        let weights = DMatrix::from_fn(4, 37, |i, j| ((i * 3 + j) as f64).cos());
+        let head = LinearHead::new(vec![weights], None).unwrap();
+        for features in [Features::from_sample_rows(&rows), Features::from_sample_columns(&columns)]
+        {
+            let data = features.unwrap().with_labels(&labels, 4).unwrap();
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let mut counts = DecisionCounts::new(&statistics, &head).unwrap();
+            let mut energy = FeatureEnergy::empty(37, 4).unwrap();
+            energy.add(&labels, counts.add(&data, None).unwrap());
+            assert_eq!(energy, FeatureEnergy::new(&data).unwrap());
+        }
     }
 
     #[test]
