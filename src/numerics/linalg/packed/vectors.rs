@@ -117,14 +117,16 @@ impl<T: Lanes> Packed<T> {
         }
         let start = numbers.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT / size_of::<T>());
         (self.rows, self.depth, self.start) = (rows, depth, start);
-        let pieces = self.pieces(&mut numbers[start..], matrix.is_by_rows());
+        let by_rows = matrix.is_by_rows();
+        let mut parts = self.parts(&mut numbers[start..], by_rows);
+        let together = if by_rows { 1 } else { self.panels_beside() };
         parallel::for_each(
-            pieces.into_iter(),
+            parts.chunks_mut(together.max(1)),
             rows * depth,
             || (),
             |(), piece| {
                 for Part { rows, depth, numbers, stride } in piece {
-                    convert(matrix.part(rows, depth), numbers, stride, &number);
+                    convert(matrix.part(rows.clone(), depth.clone()), numbers, *stride, &number);
                 }
             },
         );
@@ -135,31 +137,35 @@ impl<T: Lanes> Packed<T> {
         self.numbers = numbers;
     }
 
-    /// The panels, in pieces that are filled one after the other. Of a matrix that lies row by row a piece is a panel. Of one
-    /// that lies column by column it is all panels of a few columns: panel by panel each column would be looked up in the memory
-    /// anew, which takes more than twice as long.
-    fn pieces<'a>(&self, numbers: &'a mut [T], by_rows: bool) -> Vec<Vec<Part<'a, T>>> {
-        /// Columns of a piece.
+    /// The panels in the order in which they are filled. Of a matrix that lies row by row they follow each other. Of one that
+    /// lies column by column all of them follow with a few columns at a time: panel by panel each column would be looked up in
+    /// the memory anew, which takes more than twice as long.
+    fn parts<'a>(&self, numbers: &'a mut [T], by_rows: bool) -> Vec<Part<'a, T>> {
+        /// Columns of a part.
         const COLUMNS: usize = 8;
         let mut rest = numbers;
-        let columns = if by_rows { 0 } else { self.depth.div_ceil(COLUMNS) };
-        let mut pieces: Vec<_> = (0..columns).map(|_| Vec::new()).collect();
+        let mut parts = Vec::new();
         for Panel { rows, depth, vectors, length, .. } in self.panels() {
             let (own, others) = std::mem::take(&mut rest).split_at_mut(length);
             rest = others;
             let stride = vectors * self.tile.lanes;
-            if by_rows {
-                pieces.push(vec![Part { rows, depth, numbers: own, stride }]);
-                continue;
-            }
-            for (first, numbers) in
-                depth.clone().step_by(COLUMNS).zip(own.chunks_mut(COLUMNS * stride))
-            {
-                let depth = first..depth.end.min(first + COLUMNS);
-                pieces[first / COLUMNS].push(Part { rows: rows.clone(), depth, numbers, stride });
-            }
+            let columns = if by_rows { depth.len().max(1) } else { COLUMNS };
+            let pieces = depth.clone().step_by(columns).zip(own.chunks_mut(columns * stride));
+            parts.extend(pieces.map(|(first, numbers)| {
+                let depth = first..depth.end.min(first + columns);
+                Part { rows: rows.clone(), depth, numbers, stride }
+            }));
         }
-        pieces
+        if !by_rows {
+            parts.sort_by_key(|part| part.depth.start);
+        }
+        parts
+    }
+
+    /// How many panels there are for the same columns.
+    fn panels_beside(&self) -> usize {
+        let rows = self.rows - self.tile.last(self.rows);
+        rows.div_ceil(self.tile.lanes * self.tile.vectors)
     }
 
     /// The number of rows.
