@@ -201,13 +201,15 @@ impl<T: Scalar> AuditSums<T> {
         let sums = objective.filter(|_| !other).map(|objective| {
             objective_sums(&statistics, &head, objective, !options.without_balance)
         });
-        let metrics =
-            options.all_metrics.then(|| MetricSums::new(&statistics, &head)).transpose()?;
         let wants_errors = options.standard_errors && !other;
         let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
         let resolved = Resolution::of_noise(&statistics, &options.nc1, options.features_squared)?;
         let predicted = Resolution::of_rank(&statistics, &options.nc1, options.predicted_rank)?;
         let decisions = DecisionCounts::new(&statistics, &head)?;
+        let metrics = options
+            .all_metrics
+            .then(|| MetricSums::beside(&statistics, &head, &nc1, decisions.clone()));
+        let metrics = metrics.transpose()?;
         let mut parts =
             wants_errors.then(|| SampleParts::new(&statistics, &options.nc1)).transpose()?;
         for (metric, directions) in
@@ -263,18 +265,22 @@ impl<T: Scalar> AuditSums<T> {
 
     /// Adds a chunk of the right shape whose numbers were looked at.
     fn add(&mut self, chunk: &LabeledFeatures<'_, T>, workspace: &mut Workspace) -> Result<()> {
-        self.nc1.accumulate(chunk)?;
+        let nc1 = self.nc1.find(chunk)?;
+        self.nc1.add(chunk, &nc1)?;
         self.resolved.accumulate(chunk)?;
         self.predicted.accumulate(chunk)?;
         let objective = self.objective.as_mut();
         let found = objective.map(|objective| objective.add(chunk, workspace)).transpose()?;
         let of_head = found.as_ref().map(|found| &found.decisions[..]);
-        let squares = self.decisions.add(chunk, of_head)?;
-        if found.is_none() {
-            self.energy.add(chunk.labels(), squares);
+        let decisions = self.decisions.decide(chunk, of_head)?;
+        self.decisions.count(chunk.labels(), &decisions);
+        let squares = decisions.iter().map(|decision| decision.square);
+        match &mut self.objective {
+            Some(objective) => objective.add_energy(chunk.labels(), squares),
+            None => self.energy.add(chunk.labels(), squares),
         }
         if let Some(metrics) = &mut self.metrics {
-            metrics.accumulate(chunk)?;
+            metrics.add(chunk, &nc1, &decisions)?;
         }
         if let Some(parts) = &mut self.parts {
             parts.accumulate_with_losses(chunk, found.as_ref().map(|found| &found.losses[..]))?;

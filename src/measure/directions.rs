@@ -48,6 +48,21 @@ pub(crate) struct Directions {
     pub(crate) largest_rank: Option<usize>,
 }
 
+impl Directions {
+    /// The same for classes of these sizes, with one name for both centers where these are the same to the last bit.
+    pub(crate) fn for_counts(self, counts: &[u64]) -> Self {
+        let balanced = counts.iter().all(|count| *count == counts[0]);
+        let center = if balanced { Center::Samples } else { self.center };
+        Self { center, ..self }
+    }
+
+    /// What tells these from others.
+    pub(crate) fn words(self) -> [u64; 3] {
+        let most = self.largest_rank.map_or(u64::MAX, |rank| rank as u64);
+        [self.center as u64, self.rank_cutoff.to_bits(), most]
+    }
+}
+
 /// A matrix D with ‖B†x‖ = ‖Dᵀx‖/`scale` for every x, where B = \[h_k − h_G\]/√K: B†ᵀ up to an
 /// orthogonal matrix from the right.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::error::Result;
 use crate::measure::fingerprint::Fingerprint;
-use crate::numerics::linalg::power_of_two;
+use crate::numerics::linalg::{power_of_two, shortened};
 use crate::problem::head::LinearHead;
 
 /// The product of the first layers of a head, or what measures the same.
@@ -22,15 +22,14 @@ impl FirstLayers {
     /// W_m⋯W₁ for m = `layers`.
     ///
     /// Outputs of many classes are longer than the features: K class means of K numbers each need K² numbers and K³
-    /// operations. Lengths and inner products after QR are those after R if the columns of Q are orthonormal, and R
-    /// is no longer than the features.
+    /// operations. So these are turned into something shorter, which leaves lengths and inner products as they are.
     pub(crate) fn new(head: &LinearHead, layers: usize) -> Result<Self> {
         let product = head.leading_product(layers)?;
         // Of size 1, as squares of others could overflow on the way.
         let size = power_of_two(&product);
         let product = product / size;
         let matrix = match product.nrows() > product.ncols() {
-            true => product.qr().unpack_r(),
+            true => shortened(product),
             false => product,
         };
         let rest = power_of_two(&matrix);

@@ -1,6 +1,7 @@
 //! Deviations projected onto the directions in which the class means differ.
 
 use std::ops::Add;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::measure::class_means::Visited;
@@ -25,7 +26,7 @@ use crate::problem::head::LinearHead;
 pub(crate) struct ProjectedScatter<T: Scalar> {
     deviations: Deviations,
     /// Dᵀ of the [`Projector`]; `None` if the class means do not differ.
-    projector: Option<Factor<T>>,
+    projector: Option<Arc<Factor<T>>>,
     /// Of what the projector is made of, but for the class means.
     options: Fingerprint,
     visited: Visited,
@@ -37,6 +38,13 @@ pub(crate) struct ProjectedScatter<T: Scalar> {
 struct Sums {
     counts: Vec<u64>,
     projected: DoubleDouble<f64>,
+}
+
+/// What was found in a batch, for all whose samples are projected by the same.
+#[derive(Debug)]
+pub(crate) struct Found<T> {
+    projector: Option<Arc<Factor<T>>>,
+    sums: Sums,
 }
 
 /// What a [`Nc1Sums`](crate::metrics::Nc1Sums) has added up.
@@ -80,19 +88,37 @@ impl<T: Scalar> ProjectedScatter<T> {
         let projector = Projector::new(&means, directions, layers.as_ref().map(|l| &l.matrix))?;
         let (projector, scale) = match projector {
             Some(Projector { directions, scale, .. }) => {
-                (Some(Factor::new(&transposed(&directions), T::rounded)), scale)
+                (Some(Arc::new(Factor::new(&transposed(&directions), T::rounded))), scale)
             }
             None => (None, 1.0),
         };
-        let center = directions.center as u64;
         let options = layers.map_or(Fingerprint::new(), |layers| layers.fingerprint);
-        let most = directions.largest_rank.map_or(u64::MAX, |rank| rank as u64);
         Ok(Self {
             deviations: Deviations::new(means, scale),
             projector,
-            options: options.words([center, directions.rank_cutoff.to_bits(), most]),
+            options: options.words(directions.words()),
             visited: Visited::default(),
             sums: Sums::new(statistics.classes()),
+        })
+    }
+
+    /// No samples yet, for other directions of the features as they are, while these are for `own` ones. What samples are
+    /// projected by is shared where it is the same.
+    pub(crate) fn beside(
+        &self,
+        statistics: &ClassStatistics,
+        own: Directions,
+        directions: Directions,
+    ) -> Result<Self> {
+        let counts = self.deviations.means().counts();
+        if own.for_counts(counts) != directions.for_counts(counts) {
+            return Self::new(statistics, directions);
+        }
+        Ok(Self {
+            options: Fingerprint::new().words(directions.words()),
+            visited: Visited::default(),
+            sums: Sums::new(counts.len()),
+            ..self.clone()
         })
     }
 
@@ -104,28 +130,45 @@ impl<T: Scalar> ProjectedScatter<T> {
 
     /// Adds the samples of a batch; on an error all is as it was.
     pub(crate) fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        let mut added = Sums::new(self.sums.counts.len());
-        match &self.projector {
+        let found = self.find(batch)?;
+        self.add(&found);
+        Ok(())
+    }
+
+    /// What the samples of a batch add.
+    pub(crate) fn find(&self, batch: &LabeledFeatures<'_, T>) -> Result<Found<T>> {
+        let mut found = Sums::new(self.sums.counts.len());
+        match self.projector.as_deref() {
             Some(projector) => {
                 // Several sums in turn: one would have to wait for itself.
                 let (mut sums, mut turn) = ([DoubleDouble::from(0.0); 4], 0);
                 let add = |label: usize, square: f64| {
-                    added.counts[label] = added.counts[label].saturating_add(1);
+                    found.counts[label] = found.counts[label].saturating_add(1);
                     sums[turn] = sums[turn].plus(square);
                     turn = (turn + 1) % sums.len();
                 };
                 self.deviations.for_each_square(batch, Some(projector), add)?;
-                added.projected = sums.into_iter().fold(added.projected, DoubleDouble::add);
+                found.projected = sums.into_iter().fold(found.projected, DoubleDouble::add);
             }
             // There is nothing to project on, but who asks shall learn that, and not of a missing pass.
             None => {
                 self.deviations.means().check_shape(batch)?;
                 batch.features().check()?;
-                batch.labels().iter().for_each(|&label| added.counts[label] += 1);
+                batch.labels().iter().for_each(|&label| found.counts[label] += 1);
             }
         }
-        self.sums.merge(&added.counts, added.projected);
-        Ok(())
+        Ok(Found { projector: self.projector.clone(), sums: found })
+    }
+
+    /// Whether this is what it would find itself.
+    pub(crate) fn would_find(&self, found: &Found<T>) -> bool {
+        let projectors = self.projector.as_ref().zip(found.projector.as_ref());
+        projectors.is_some_and(|(own, other)| Arc::ptr_eq(own, other))
+    }
+
+    /// Adds what was found in a batch.
+    pub(crate) fn add(&mut self, found: &Found<T>) {
+        self.sums.merge(&found.sums.counts, found.sums.projected);
     }
 
     /// What has been added up so far.

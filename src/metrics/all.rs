@@ -9,11 +9,12 @@ use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::measure::class_vectors::ClassVectors;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::measure::projected::Nc1Part;
+use crate::measure::projected::{Found, Nc1Part};
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::variances::{ClassVariances, VariancePart};
 use crate::measure::version::Version;
 use crate::metrics::cdnv::Cdnv;
+use crate::metrics::decisions::Decision;
 use crate::metrics::duality::{duality_cosines, self_duality};
 use crate::metrics::nc1::{Nc1, Nc1Options};
 use crate::metrics::nc1_sums::Nc1Sums;
@@ -158,14 +159,27 @@ impl<T: Scalar> MetricSums<T> {
     /// [`Error::EmptyClass`] if a class has no mean, [`Error::Unrepresentable`] if the bias is too large
     /// beside the weights.
     pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
+        let decisions = DecisionCounts::new(statistics, head)?;
+        let nc1 = Nc1Sums::new(statistics, &Nc1Options::default())?;
+        Self::beside(statistics, head, &nc1, decisions)
+    }
+
+    /// The same beside sums without samples for NC1 and NC4 of this head: what these find need not be found again.
+    pub(crate) fn beside(
+        statistics: &ClassStatistics,
+        head: &LinearHead,
+        nc1: &Nc1Sums<T>,
+        decisions: DecisionCounts,
+    ) -> Result<Self> {
         let options = Nc1Options::default();
+        let around = |center| nc1.beside(statistics, &options.with_center(center));
         let after = |layers| defined(Nc1Sums::after_layers(statistics, head, layers, &options));
         Ok(Self {
-            decisions: DecisionCounts::new(statistics, head)?,
+            decisions,
             means: statistics.shared_means()?,
             head: head.clone(),
-            by_samples: Nc1Sums::new(statistics, &options.with_center(Center::Samples))?,
-            by_classes: Nc1Sums::new(statistics, &options.with_center(Center::Classes))?,
+            by_samples: around(Center::Samples)?,
+            by_classes: around(Center::Classes)?,
             after_layers: (1..=head.depth()).map(after).collect::<Result<_>>()?,
             variances: ClassVariances::new(statistics)?,
         })
@@ -195,14 +209,23 @@ impl<T: Scalar> MetricSums<T> {
     pub fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
         self.means.check_shape(batch)?;
         batch.features().check()?;
-        batch.chunks().try_for_each(|chunk| self.add(&chunk))
+        batch.chunks().try_for_each(|chunk| {
+            let decisions = self.decisions.decide(&chunk, None)?;
+            let nc1 = self.by_samples.find(&chunk)?;
+            self.add(&chunk, &nc1, &decisions)
+        })
     }
 
-    /// Adds a chunk of checked samples of the right shape.
-    pub(crate) fn add(&mut self, chunk: &LabeledFeatures<'_, T>) -> Result<()> {
-        self.decisions.accumulate(chunk)?;
+    /// Adds a chunk of checked samples of the right shape, of which it is known what is decided and what is found for one NC1.
+    pub(crate) fn add(
+        &mut self,
+        chunk: &LabeledFeatures<'_, T>,
+        nc1: &Found<T>,
+        decisions: &[Decision],
+    ) -> Result<()> {
+        self.decisions.count(chunk.labels(), decisions);
         self.variances.accumulate(chunk)?;
-        self.nc1_mut().try_for_each(|sums| sums.accumulate(chunk))
+        self.nc1_mut().try_for_each(|sums| sums.add(chunk, nc1))
     }
 
     fn nc1_mut(&mut self) -> impl Iterator<Item = &mut Nc1Sums<T>> {

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::measure::directions::{Directions, Projector};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::pooled::PooledScatter;
-use crate::measure::projected::{Nc1Part, ProjectedScatter};
+use crate::measure::projected::{Found, Nc1Part, ProjectedScatter};
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::nc1::{Nc1, Nc1Options};
 use crate::numerics::linalg::product;
@@ -144,6 +144,32 @@ impl<T: Scalar> Nc1Sums<T> {
         let directions = options.directions();
         let scatter = ProjectedScatter::after_layers(statistics, head, layers, directions)?;
         Ok(Self { scatter, options: *options })
+    }
+
+    /// No samples yet, with other options, while these are for the features as they are. Both find the same in a batch where
+    /// these options make no difference.
+    pub(crate) fn beside(
+        &self,
+        statistics: &ClassStatistics,
+        options: &Nc1Options,
+    ) -> Result<Self> {
+        let (own, directions) = (self.options.directions(), options.directions());
+        let scatter = self.scatter.beside(statistics, own, directions)?;
+        Ok(Self { scatter, options: *options })
+    }
+
+    /// What the samples of a batch add.
+    pub(crate) fn find(&self, batch: &LabeledFeatures<'_, T>) -> Result<Found<T>> {
+        self.scatter.find(batch)
+    }
+
+    /// Adds the samples of a batch, in which that much was found already, by these sums or by others.
+    pub(crate) fn add(&mut self, batch: &LabeledFeatures<'_, T>, found: &Found<T>) -> Result<()> {
+        if !self.scatter.would_find(found) {
+            return self.accumulate(batch);
+        }
+        self.scatter.add(found);
+        Ok(())
     }
 
     /// The same for samples that are not those of the statistics, such as a test set around the class means of a

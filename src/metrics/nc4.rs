@@ -1,5 +1,7 @@
 //! NC4: the classifier decides as the nearest class mean does.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::measure::class_means::Visited;
 use crate::measure::labeled_features::LabeledFeatures;
@@ -101,7 +103,7 @@ pub fn nc4<T: Scalar>(
 /// ```
 #[derive(Debug, Clone)]
 pub struct DecisionCounts {
-    rules: Rules,
+    rules: Arc<Rules>,
     visited: Visited,
     classes: Vec<Tally>,
 }
@@ -126,7 +128,7 @@ impl DecisionCounts {
     /// beside the weights.
     pub fn new(statistics: &ClassStatistics, head: &LinearHead) -> Result<Self> {
         Ok(Self {
-            rules: Rules::new(statistics, head)?,
+            rules: Arc::new(Rules::new(statistics, head)?),
             visited: Visited::default(),
             classes: vec![Tally::default(); head.classes()],
         })
@@ -135,7 +137,7 @@ impl DecisionCounts {
     /// For features without a head: both rules are that of the nearest class mean.
     pub(crate) fn without_head(statistics: &ClassStatistics) -> Result<Self> {
         Ok(Self {
-            rules: Rules::without_head(statistics)?,
+            rules: Arc::new(Rules::without_head(statistics)?),
             classes: vec![Tally::default(); statistics.classes()],
             visited: Visited::default(),
         })
@@ -156,22 +158,25 @@ impl DecisionCounts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        self.add(batch, None).map(drop)
+        let decisions = self.decide(batch, None)?;
+        self.count(batch.labels(), &decisions);
+        Ok(())
     }
 
-    /// The same where it may be known already what the head decides for some samples. Returns the squared length of each
-    /// sample, which is found on the way.
-    pub(crate) fn add<T: Scalar>(
-        &mut self,
+    /// The decisions for the samples of a batch; those of the head may be known already for some.
+    pub(crate) fn decide<T: Scalar>(
+        &self,
         batch: &LabeledFeatures<'_, T>,
         of_head: Option<&[Option<usize>]>,
-    ) -> Result<Vec<f64>> {
-        let decisions = self.rules.decide(batch, of_head)?;
-        let count = |(&label, decision): (&usize, Decision)| {
+    ) -> Result<Vec<Decision>> {
+        self.rules.decide(batch, of_head)
+    }
+
+    /// Counts the decisions for samples of these classes.
+    pub(crate) fn count(&mut self, labels: &[usize], decisions: &[Decision]) {
+        for (&label, &decision) in labels.iter().zip(decisions) {
             self.classes[label].count(label, decision);
-            decision.square
-        };
-        Ok(batch.labels().iter().zip(decisions).map(count).collect())
+        }
     }
 
     /// Adds the samples of others.
@@ -316,9 +321,10 @@ mod tests {
         {
             let data = features.unwrap().with_labels(&labels, 4).unwrap();
             let statistics = ClassStatistics::new(&data).unwrap();
-            let mut counts = DecisionCounts::new(&statistics, &head).unwrap();
+            let counts = DecisionCounts::new(&statistics, &head).unwrap();
             let mut energy = FeatureEnergy::empty(37, 4).unwrap();
-            energy.add(&labels, counts.add(&data, None).unwrap());
+            let decisions = counts.decide(&data, None).unwrap();
+            energy.add(&labels, decisions.iter().map(|decision| decision.square));
             assert_eq!(energy, FeatureEnergy::new(&data).unwrap());
         }
     }

@@ -20,7 +20,7 @@ use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
 use crate::error::{Argument, Error, Result};
 use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
-pub(crate) use cholesky::{Cholesky, inverse_cholesky};
+pub(crate) use cholesky::{Cholesky, inverse_cholesky, shortened};
 pub(crate) use entries::Entries;
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
 pub(crate) use packed::{Block, Packed};
@@ -29,7 +29,7 @@ pub(crate) use product::{
     times_in_place,
 };
 pub(crate) use reshape::{reshape, zeroed};
-pub(crate) use strided::{Columns, Operand, Strided, StridedView, transposed};
+pub(crate) use strided::{Columns, Operand, Strided, StridedView, convert, transposed};
 pub(crate) use triangle::{from_triangle, lower_triangle, mirror};
 
 /// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).

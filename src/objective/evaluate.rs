@@ -30,7 +30,7 @@ impl Objective {
         let shape = (data.features().dimension(), data.classes());
         let mut sums = ObjectiveSums::of_counts(shape, counts, head, objective)?;
         let mut workspace = Workspace::new();
-        data.chunks().try_for_each(|chunk| sums.add(&chunk, &mut workspace).map(drop))?;
+        data.chunks().try_for_each(|chunk| sums.add_whole(&chunk, &mut workspace).map(drop))?;
         sums.objective()
     }
 

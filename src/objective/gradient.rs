@@ -206,7 +206,7 @@ impl Problem {
         words
     }
 
-    /// Adds a chunk of samples, and returns what was found of each of them.
+    /// Adds a chunk of samples but for their energy, and returns what was found of each of them.
     pub(super) fn add<T: Scalar>(
         &self,
         totals: &mut Totals,
@@ -225,7 +225,6 @@ impl Problem {
             totals.add_feature_gradient(&found.gradient, &found.left_out);
         }
         totals.loss += all.losses.iter().sum::<f64>();
-        totals.energy.accumulate(chunk)?;
         totals.mean_residual += residuals.column_sum() / self.samples;
         let sum = &mut totals.feature_residual_product;
         add_product_in(packed, sum, self.samples.recip(), (block, &transposed(residuals)));

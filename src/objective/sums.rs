@@ -176,16 +176,32 @@ impl ObjectiveSums {
         check_shape("features", found, expected, "features × classes of the statistics")?;
         batch.features().check()?;
         let mut workspace = Workspace::new();
-        batch.chunks().try_for_each(|chunk| self.add(&chunk, &mut workspace).map(drop))
+        batch.chunks().try_for_each(|chunk| self.add_whole(&chunk, &mut workspace).map(drop))
     }
 
     /// Adds a chunk of the right shape, and returns what was found of each sample.
+    pub(super) fn add_whole<T: Scalar>(
+        &mut self,
+        chunk: &LabeledFeatures<'_, T>,
+        workspace: &mut Workspace,
+    ) -> Result<SampleFindings> {
+        let found = self.add(chunk, workspace)?;
+        self.totals.energy.accumulate(chunk)?;
+        Ok(found)
+    }
+
+    /// The same for who adds the [energy](Self::add_energy) of the samples, too.
     pub(crate) fn add<T: Scalar>(
         &mut self,
         chunk: &LabeledFeatures<'_, T>,
         workspace: &mut Workspace,
     ) -> Result<SampleFindings> {
         self.problem.add(&mut self.totals, chunk, workspace)
+    }
+
+    /// Adds the squared lengths of samples of these classes.
+    pub(crate) fn add_energy(&mut self, labels: &[usize], squares: impl Iterator<Item = f64>) {
+        self.totals.energy.add(labels, squares);
     }
 
     /// Adds the samples of others. The order and the grouping of merges change the result by
@@ -374,7 +390,7 @@ mod tests {
             let objective =
                 TrainingObjective::Penalized { loss_function, factor: 0.25, regularization };
             let mut sums = ObjectiveSums::new(&statistics, &head, &objective).unwrap();
-            let found = sums.add(&data, &mut Workspace::new()).unwrap();
+            let found = sums.add_whole(&data, &mut Workspace::new()).unwrap();
             assert_eq!(found.decisions, [Some(1); 3]);
             let (sum, whole) = (found.losses.iter().sum::<f64>(), sums.objective().unwrap());
             assert!((sum / whole.data_term - 1.0).abs() < 1e-14, "{sum}");

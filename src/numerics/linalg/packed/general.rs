@@ -30,6 +30,12 @@ impl<T: RealField + Copy> Packed<T> {
         self.0 = matrix.strided().as_view().map(number);
     }
 
+    /// How many roundings a term of a product goes through at most, its own included.
+    #[cfg(not(feature = "simd"))]
+    pub(crate) fn roundings(depth: usize) -> usize {
+        depth + 1
+    }
+
     /// The number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.0.nrows()

@@ -168,6 +168,15 @@ impl<T: Lanes> Packed<T> {
         rows.div_ceil(self.tile.lanes * self.tile.vectors)
     }
 
+    /// How many roundings a term of a product goes through at most, its own included: in a tile those of the sum over a piece
+    /// of a column and of the pieces, in an inner product those of a lane, of which there are two times [`LAST`] at least, and of
+    /// the lanes.
+    pub(crate) fn roundings(depth: usize) -> usize {
+        let in_tile = depth.min(DEPTH) + depth.div_ceil(DEPTH);
+        let of_last = depth.div_ceil(2 * LAST) + ALIGNMENT / size_of::<T>();
+        in_tile.max(of_last) + 1
+    }
+
     /// The number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows

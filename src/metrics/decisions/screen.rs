@@ -1,0 +1,235 @@
+//! Decisions in single precision, where these are certain.
+
+use std::ops::Range;
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::Result;
+use crate::measure::center::Center;
+use crate::measure::class_means::ClassMeans;
+use crate::measure::features::Features;
+use crate::metrics::decisions::functions::Functions;
+use crate::numerics::linalg::{Block, Entries, Packed, transposed};
+use crate::numerics::scalar::Scalar;
+use crate::numerics::simd::vectorized;
+use crate::numerics::squares::sum_of_squares;
+
+/// Half the distance from 1 to the next number, in `f32` and in `f64`.
+const SINGLE: f64 = f32::EPSILON as f64 / 2.0;
+const DOUBLE: f64 = f64::EPSILON / 2.0;
+
+/// Nothing overflows in `f32` for samples and offsets up to this length and size.
+const LARGEST: f64 = 1e15;
+
+/// Scores whose largest is noted.
+const PIECE: usize = 64;
+
+/// Scores that are compared side by side.
+const LANES: usize = 16;
+
+/// The scores of all classes in `f32`, twice as fast as in `f64`, and how far they may be from the true ones: what is larger
+/// than all others by more than that is the largest.
+///
+/// Features are taken less the mean of the class means, in `f64`, and divided by a unit, so that a large common mean costs
+/// nothing and nothing is out of range.
+#[derive(Debug, Clone)]
+pub(super) struct Screen {
+    weights: Packed<f32>,
+    /// What is added to each score.
+    offsets: Vec<f32>,
+    center: DVector<f64>,
+    /// 1/unit.
+    scale: f64,
+    /// That of the nearest class mean and, if there is another one, that of the head.
+    rules: Vec<Rule>,
+}
+
+/// The scores of one rule.
+#[derive(Debug, Clone)]
+struct Rule {
+    rows: Range<usize>,
+    /// The largest ‖w_k‖.
+    weight: f64,
+    /// The largest |o_k|.
+    offset: f64,
+}
+
+/// What is certain of a sample.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Screened {
+    pub(super) nearest_mean: Option<usize>,
+    /// `None` also if it was not asked for.
+    pub(super) head: Option<usize>,
+    /// ‖h‖².
+    pub(super) square: f64,
+}
+
+/// Memory for a block of samples.
+pub(super) struct Scratch {
+    samples: Block<f32>,
+    scores: DMatrix<f32>,
+    largest: Vec<f32>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { samples: Block::new(), scores: DMatrix::zeros(0, 0), largest: Vec::new() }
+    }
+}
+
+impl Screen {
+    pub(super) fn new(functions: &Functions, means: &ClassMeans) -> Self {
+        let Functions { weights, offsets, size } = functions;
+        let center = means.center(Center::Classes);
+        let of_center = weights.tr_mul(&center);
+        let mut exact: Vec<f64> =
+            offsets.iter().zip(&of_center).map(|(offset, score)| (offset + score) / size).collect();
+        let classes = means.classes();
+        let rules = (0..exact.len()).step_by(classes).map(|first| {
+            let rows = first..first + classes;
+            // A number that all scores of a rule have in common does not count.
+            let offset = center_at_zero(&mut exact[rows.clone()]);
+            let squares = weights.columns_range(rows.clone());
+            let squares = squares.column_iter().map(|weight| weight.norm_squared());
+            Rule { rows, weight: squares.fold(0.0, f64::max).sqrt(), offset }
+        });
+        let rules = rules.collect();
+        Self {
+            weights: Packed::new(&transposed(weights), |weight| weight as f32),
+            offsets: exact.into_iter().map(|offset| offset as f32).collect(),
+            center,
+            scale: size.recip(),
+            rules,
+        }
+    }
+
+    /// What is certain of some samples; of the head only if it is asked for.
+    pub(super) fn screen<T: Scalar>(
+        &self,
+        features: &Features<'_, T>,
+        range: Range<usize>,
+        wants_head: bool,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Screened>> {
+        let Scratch { samples, scores, largest } = scratch;
+        let mut squares = Vec::with_capacity(range.len());
+        features.fill_block(range, samples, |_, sample, out| {
+            squares.push(sum_of_squares(sample));
+            self.write(sample, out);
+        })?;
+        let rules = if wants_head { &self.rules[..] } else { &self.rules[..1] };
+        let rows = rules.last().map_or(0, |rule| rule.rows.end);
+        self.weights.multiply(samples, Entries::FirstRows(rows), scores);
+        let columns = samples.columns().zip(scores.column_iter()).zip(squares);
+        Ok(columns
+            .map(|((sample, scores), square)| {
+                let length = sum_of_squares(sample).sqrt();
+                let mut decided = rules.iter().map(|rule| {
+                    let margin = self.margin(rule, length, square.sqrt())?;
+                    let (scores, offsets) =
+                        (&scores.as_slice()[rule.rows.clone()], &self.offsets[rule.rows.clone()]);
+                    only_candidate(scores, offsets, margin, largest)
+                });
+                let nearest_mean = decided.next().flatten();
+                Screened { nearest_mean, head: decided.next().flatten(), square }
+            })
+            .collect())
+    }
+
+    /// (h − center)/unit.
+    fn write<T: Scalar>(&self, sample: &[T], out: &mut [f32]) {
+        let (center, scale) = (self.center.as_slice(), self.scale);
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((out, &feature), center) in out.iter_mut().zip(sample).zip(center) {
+                    let feature: f64 = feature.into();
+                    *out = ((feature - center) * scale) as f32;
+                }
+            },
+        );
+    }
+
+    /// By how much two scores of a sample of so much `length` in `f32` and `whole` length in `f64` have to differ, so that
+    /// the larger one is larger in truth, and in `f64`: twice a bound on the error of either. `None` if something may be out of range.
+    ///
+    /// A product of n roundings has an error of γ‖w‖‖x‖ with γ = nu/(1 − nu) (Higham, *Accuracy and stability of numerical
+    /// algorithms*, section 3.1). Subtracting the center and the products in `f64` that would be compared otherwise have
+    /// errors relative to the whole lengths.
+    fn margin(&self, rule: &Rule, length: f64, whole: f64) -> Option<f64> {
+        // Of both factors, of the sum with the offset and of what is compared, beside those of the product.
+        let roundings = (Packed::<f32>::roundings(self.center.len()) + 6) as f64 * SINGLE;
+        let in_double = 2.0 * (self.center.len() + 6) as f64 * DOUBLE;
+        let whole = (whole + self.center.norm()) * self.scale;
+        let relative = roundings / (1.0 - roundings) * length + in_double * whole;
+        let underflow = self.center.len() as f64 * f64::from(f32::MIN_POSITIVE);
+        let error = rule.weight * relative + 5.0 * SINGLE * rule.offset + underflow;
+        let in_range = length < LARGEST && rule.offset < LARGEST && roundings < 0.5;
+        (in_range && error.is_finite()).then_some(2.0 * error)
+    }
+}
+
+/// Subtracts half the sum of the largest and the smallest number, and returns the largest magnitude then.
+fn center_at_zero(numbers: &mut [f64]) -> f64 {
+    let (smallest, largest) =
+        numbers.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(smallest, largest), &number| {
+            (number.min(smallest), number.max(largest))
+        });
+    let middle = smallest / 2.0 + largest / 2.0;
+    numbers.iter_mut().for_each(|number| *number -= middle);
+    largest / 2.0 - smallest / 2.0
+}
+
+/// The one class whose score and offset are at most `margin` less than the largest, if it is only one.
+fn only_candidate(
+    scores: &[f32],
+    offsets: &[f32],
+    margin: f64,
+    largest: &mut Vec<f32>,
+) -> Option<usize> {
+    largest.clear();
+    vectorized(
+        #[inline(always)]
+        || {
+            for (scores, offsets) in scores.chunks(PIECE).zip(offsets.chunks(PIECE)) {
+                largest.push(largest_sum(scores, offsets));
+            }
+        },
+    );
+    let most = largest.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let least = f64::from(most) - margin;
+    let mut candidates = largest
+        .iter()
+        .enumerate()
+        .filter(|&(_, &most)| f64::from(most) >= least)
+        .flat_map(|(piece, _)| piece * PIECE..scores.len().min((piece + 1) * PIECE))
+        .filter(|&class| f64::from(scores[class] + offsets[class]) >= least);
+    candidates.next().filter(|_| candidates.next().is_none())
+}
+
+/// The largest score with its offset.
+#[inline(always)]
+fn largest_sum(scores: &[f32], offsets: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (scores, rest) = scores.as_chunks::<LANES>();
+    let (offsets, offsets_rest) = offsets.as_chunks::<LANES>();
+    for (scores, offsets) in scores.iter().zip(offsets) {
+        for lane in 0..LANES {
+            lanes[lane] = larger(lanes[lane], scores[lane] + offsets[lane]);
+        }
+    }
+    for (lane, (score, offset)) in rest.iter().zip(offsets_rest).enumerate() {
+        lanes[lane] = larger(lanes[lane], score + offset);
+    }
+    let mut most = lanes[0];
+    for &lane in &lanes[1..] {
+        most = larger(most, lane);
+    }
+    most
+}
+
+/// The larger of two numbers that are not NaN, in one instruction.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}

@@ -1,0 +1,113 @@
+use super::*;
+use nalgebra::{DMatrix, DVector, dmatrix};
+
+/// Numbers in −1..1 that look random.
+fn numbers(rows: usize, columns: usize, seed: f64) -> DMatrix<f64> {
+    DMatrix::from_fn(rows, columns, |i, j| {
+        let phase = (i as f64 * 12.9898 + j as f64 * 78.233 + seed).sin() * 43_758.545;
+        2.0 * (phase - phase.floor()) - 1.0
+    })
+}
+
+struct Case {
+    samples: DMatrix<f64>,
+    labels: Vec<usize>,
+    head: LinearHead,
+}
+
+impl Case {
+    /// Samples around the class means `means`, d×K.
+    fn new(means: &DMatrix<f64>, noise: f64, weights: DMatrix<f64>, bias: f64) -> Self {
+        let (dimension, classes) = means.shape();
+        let labels: Vec<usize> = (0..5 * classes).map(|sample| sample % classes).collect();
+        let mut samples = numbers(dimension, labels.len(), 0.3) * noise;
+        for (mut sample, &label) in samples.column_iter_mut().zip(&labels) {
+            sample += means.column(label);
+        }
+        let bias = DVector::from_fn(classes, |k, _| bias * (k as f64).cos());
+        Self { samples, labels, head: LinearHead::new(vec![weights], Some(bias)).unwrap() }
+    }
+
+    /// Both rules for these samples: what is certain, and what is decided in `f64`.
+    fn decided(&self) -> (Vec<Screened>, Vec<(usize, Option<usize>)>) {
+        let features = Features::from_sample_columns(&self.samples).unwrap();
+        let data = features.with_labels(&self.labels, self.head.classes()).unwrap();
+        let rules = Rules::new(&ClassStatistics::new(&data).unwrap(), &self.head).unwrap();
+        let all = 0..self.labels.len();
+        let mut scratch = screen::Scratch::default();
+        let features = data.features();
+        let certain = rules.screen.screen(features, all.clone(), true, &mut scratch).unwrap();
+        let (exact, all): (_, Vec<usize>) = (rules.exact().unwrap(), all.collect());
+        let decided = exact.decide(features, &all, true, &mut exact::Scratch::default());
+        for (decision, exact) in rules.decide(&data, None).unwrap().iter().zip(&decided) {
+            assert_eq!((decision.nearest_mean, Some(decision.head)), *exact);
+        }
+        (certain, decided)
+    }
+
+    /// How many decisions are certain, all of which have to be right.
+    fn certain(&self) -> usize {
+        let (certain, decided) = self.decided();
+        let mut number = 0;
+        for (found, (nearest_mean, head)) in certain.iter().zip(decided) {
+            for (found, expected) in [(found.nearest_mean, Some(nearest_mean)), (found.head, head)]
+            {
+                assert!(found.is_none() || found == expected, "{found:?} {expected:?}");
+                number += usize::from(found.is_some());
+            }
+        }
+        number
+    }
+}
+
+/// Classes that differ by as much as single precision tells apart, and by less; a common mean and a bias that are
+/// much larger, and scales out of its range.
+#[test]
+fn what_is_certain_is_right() {
+    let (classes, dimension) = (60, 40);
+    let all = 2 * 5 * classes;
+    let separate = numbers(dimension, classes, 1.7);
+    let common = DMatrix::from_element(dimension, classes, 1e6);
+    for scale in [1e-30, 1.0, 1e30, 1e100] {
+        for (differences, shift, bias, certain) in [
+            (1.0, 0.0, 0.0, all..all + 1),
+            (1.0, 1.0, 0.0, all - 20..all + 1),
+            (1e-5, 0.0, 0.0, 1..all),
+            (1e-7, 0.0, 0.0, 0..all / 2),
+            (1.0, 0.0, 1e20, 0..all + 1),
+        ] {
+            // Neighbors in pairs that differ by little.
+            let pairs = DMatrix::from_fn(dimension, classes, |i, k| separate[(i, k / 2 * 2)]);
+            let means = &pairs * (1.0 - differences) + &separate * differences + &common * shift;
+            let weights = (&means - &common * shift).transpose();
+            let case = Case::new(&(means * scale), 0.01 * scale, weights, bias * scale);
+            let number = case.certain();
+            assert!(certain.contains(&number), "{scale:e} {differences:e} {shift} {bias} {number}");
+        }
+    }
+}
+
+/// Beside them others are 10⁶⁰ times as large, as in a test set that has gone wrong.
+#[test]
+fn samples_out_of_range_are_decided_too() {
+    let means = numbers(8, 5, 0.9);
+    let mut case = Case::new(&means, 0.1, means.transpose(), 0.0);
+    for factor in [1e20, 1e60, 1e-60] {
+        let mut far = case.samples.columns_range_mut(0..3);
+        far *= factor;
+        case.certain();
+    }
+}
+
+/// Ties are never certain.
+#[test]
+fn equal_classes_are_decided_exactly() {
+    let means = dmatrix![1.0, 1.0, -1.0; 0.0, 0.0, 2.0];
+    let weights = dmatrix![1.0, 0.5; 1.0, 0.5; -3.0, 0.0];
+    let case = Case::new(&means, 0.0, weights, 0.0);
+    let (certain, decided) = case.decided();
+    let found: Vec<_> = certain.iter().map(|found| (found.nearest_mean, found.head)).collect();
+    assert_eq!(&found[..2], [(None, None); 2]);
+    assert_eq!(found[2], (Some(2), Some(2)));
+    assert_eq!(&decided[..3], [(0, Some(0)), (0, Some(0)), (2, Some(2))]);
+}
