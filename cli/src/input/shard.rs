@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 use std::time::SystemTime;
 
 use neural_collapse::error::Place;
@@ -134,6 +136,62 @@ impl FeatureFile {
         Ok(numbers)
     }
 
+    /// Reads all rows, `size` at a time. `take` gives back memory for another block, or `None` to end it.
+    fn read(
+        &self,
+        size: usize,
+        mut take: impl FnMut(Block) -> Result<Option<Vec<f64>>, InputError>,
+    ) -> Result<(), InputError> {
+        let in_file = |problem: Problem| problem.in_file(&self.file);
+        let mut container = open_container(&self.file).map_err(in_file)?;
+        let array = container.find(&self.key, FEATURES).and_then(|array| self.check(array));
+        let (mut array, mut memory) = (array.map_err(in_file)?, Vec::new());
+        for first in (0..self.stored.samples).step_by(size) {
+            let samples = size.min(self.stored.samples - first);
+            let numbers = self.read_block(&mut array, first, samples, memory).map_err(in_file)?;
+            memory = match take(Block { first, numbers })? {
+                Some(memory) => memory,
+                None => return Ok(()),
+            };
+        }
+        // Since the file was opened first, the pass over it included.
+        match stamp(&self.file).map_err(|error| in_file(error.into()))? == self.stamp {
+            true => Ok(()),
+            false => Err(in_file(self.has_changed())),
+        }
+    }
+
+    /// The same by another thread, which reads a block while the one before is shown. The memory of two blocks goes round.
+    fn read_ahead(
+        &self,
+        size: usize,
+        show: &mut dyn FnMut(Block) -> Result<Vec<f64>, InputError>,
+    ) -> Result<(), InputError> {
+        thread::scope(|scope| {
+            let (sender, blocks) = mpsc::sync_channel(0);
+            let (returned, spare) = mpsc::channel();
+            let run = move || {
+                self.read(size, |block| {
+                    let is_wanted = sender.send(block).is_ok();
+                    Ok(is_wanted.then(|| spare.try_recv().unwrap_or_default()))
+                })
+            };
+            let Ok(reader) = thread::Builder::new().spawn_scoped(scope, run) else {
+                // Without another thread this one does both.
+                return self.read(size, |block| show(block).map(Some));
+            };
+            let shown = blocks.iter().try_for_each(|block| {
+                // The reader may have ended.
+                let _ = returned.send(show(block)?);
+                Ok(())
+            });
+            // Whoever still sends a block learns that nobody wants it.
+            drop(blocks);
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            shown.and(read)
+        })
+    }
+
     /// An error of the library about a batch whose samples are these `rows`, with the file and, for a refused
     /// number, its key, row and column in it.
     fn refused(&self, error: Error, rows: &Rows<'_>) -> InputError {
@@ -149,6 +207,13 @@ impl FeatureFile {
         };
         problem.in_file(&self.file)
     }
+}
+
+/// Rows of the file, before those that do not count are left out.
+struct Block {
+    /// The first row in the file.
+    first: usize,
+    numbers: Vec<f64>,
 }
 
 /// The rows of a block.
@@ -180,40 +245,33 @@ impl Rows<'_> {
 }
 
 impl Shard {
-    /// Reads the features block by block, and shows each block to `visit`.
+    /// Reads the features block by block, and shows each block to `visit`, while the next one is read by another thread.
     pub(super) fn for_each_batch(
         &self,
         classes: usize,
         block_bytes: usize,
         visit: &mut dyn FnMut(&Batch<'_>) -> Result<(), Error>,
     ) -> Result<(), InputError> {
-        let (file, stored) = (&self.features, &self.features.stored);
-        let in_file = |problem: Problem| problem.in_file(&file.file);
-        let mut container = open_container(&file.file).map_err(in_file)?;
-        let array = container.find(&file.key, FEATURES).and_then(|array| file.check(array));
-        let mut array = array.map_err(in_file)?;
-        let size = stored.block_samples(block_bytes);
-        let (mut numbers, mut labels): (Vec<f64>, _) = (Vec::new(), &self.labels.classes[..]);
-        for first in (0..stored.samples).step_by(size) {
-            let samples = size.min(stored.samples - first);
-            numbers = file.read_block(&mut array, first, samples, numbers).map_err(in_file)?;
+        let (file, width) = (&self.features, self.features.stored.width);
+        let (size, mut labels) = (file.stored.block_samples(block_bytes), &self.labels.classes[..]);
+        let mut show = |Block { first, mut numbers }: Block| {
             let counts = self.labels.counts.as_ref();
-            let rows =
-                Rows { first, counts: counts.and_then(|rows| rows.get(first..first + samples)) };
-            rows.keep(&mut numbers, stored.width);
-            let (these, others) = labels.split_at(numbers.len() / stored.width);
+            let end = first + numbers.len() / width;
+            let rows = Rows { first, counts: counts.and_then(|rows| rows.get(first..end)) };
+            rows.keep(&mut numbers, width);
+            let (these, others) = labels.split_at(numbers.len() / width);
             labels = others;
             if self.is_normalized {
-                normalize_samples(&mut numbers, stored.width);
+                normalize_samples(&mut numbers, width);
             }
             self.visit(&numbers, these, classes, visit)
                 .map_err(|error| file.refused(error, &rows))?;
+            Ok(numbers)
+        };
+        if file.stored.samples <= size {
+            return file.read(size, |block| show(block).map(Some));
         }
-        // Since the file was opened first, the pass over it included.
-        match stamp(&file.file).map_err(|error| in_file(error.into()))? == file.stamp {
-            true => Ok(()),
-            false => Err(in_file(file.has_changed())),
-        }
+        file.read_ahead(size, &mut show)
     }
 
     fn visit(
