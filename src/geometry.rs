@@ -2,13 +2,14 @@
 
 pub use class_groups::{ClassGroups, GroupedPair, class_pairs, cosines};
 pub use class_matrix::ClassMatrix;
+pub use class_product::ClassProduct;
 pub use frame::Frame;
 pub use projection::Projection;
 
 mod alignment;
 mod class_groups;
 pub(crate) mod class_matrix;
-pub(crate) mod distance;
+pub(crate) mod class_product;
 pub(crate) mod family;
 pub(crate) mod frame;
 mod matching;

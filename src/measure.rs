@@ -15,6 +15,7 @@ pub use variances::{ClassVariances, VariancePart};
 
 pub(crate) mod center;
 pub(crate) mod class_means;
+pub(crate) mod class_pairs;
 pub(crate) mod class_sums;
 pub(crate) mod class_vectors;
 pub(crate) mod deviations;

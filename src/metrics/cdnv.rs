@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::measure::center::{Center, subtract_center};
-use crate::measure::class_vectors::{ClassVectors, Wanted};
+use crate::measure::class_pairs::Wanted;
+use crate::measure::class_vectors::ClassVectors;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::pooled::PooledScatter;
 use crate::measure::statistics::ClassStatistics;

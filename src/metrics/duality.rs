@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::measure::class_vectors::ClassVectors;
+use crate::numerics::simd::vectorized;
+use crate::numerics::squares::sum_of_pairs;
 
 /// NC3 as self-duality: the distance between classifier and class means, each divided by its norm.
 ///
@@ -38,11 +40,13 @@ pub fn self_duality(means: &ClassVectors<'_>, classifier: &ClassVectors<'_>) -> 
         if norm > 0.0 { Ok(norm) } else { Err(Error::ZeroNorm { argument }) }
     };
     let norms = (norm(classifier, "classifier")?, norm(means, "means")?);
-    let squares = classifier.blocks().map(|range| {
-        let difference = classifier.block(range.clone()) / norms.0 - means.block(range) / norms.1;
-        difference.norm_squared()
+    let squares = classifier.map_beside(means, |_, weights, mean| {
+        vectorized(
+            #[inline(always)]
+            || sum_of_pairs(weights, mean, |w, m| (w / norms.0 - m / norms.1).powi(2)),
+        )
     });
-    Ok(squares.sum::<f64>().sqrt())
+    Ok(squares.into_iter().sum::<f64>().sqrt())
 }
 
 /// NC3 class by class: the cosine between the classifier and the mean of each class.
@@ -80,13 +84,13 @@ pub fn duality_cosines(
 ) -> Result<Vec<f64>> {
     check(classifier, means)?;
     let norms = (classifier.positive_norms()?, means.positive_norms()?);
-    let mut cosines = Vec::with_capacity(classifier.classes());
-    for range in classifier.blocks() {
-        let left = classifier.directions(range.clone(), &norms.0);
-        let right = means.directions(range, &norms.1);
-        cosines.extend(left.column_iter().zip(right.column_iter()).map(|(w, m)| w.dot(&m)));
-    }
-    Ok(cosines)
+    Ok(classifier.map_beside(means, |class, weights, mean| {
+        let norms = (norms.0[class], norms.1[class]);
+        vectorized(
+            #[inline(always)]
+            || sum_of_pairs(weights, mean, |w, m| (w / norms.0) * (m / norms.1)),
+        )
+    }))
 }
 
 fn check(classifier: &ClassVectors<'_>, means: &ClassVectors<'_>) -> Result<()> {

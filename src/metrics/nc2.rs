@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::geometry::class_matrix::ClassMatrix;
+use crate::geometry::class_product::ClassProduct;
 use crate::problem::head::LinearHead;
 
 /// NC2ₘ: the normalized distance of the Gram matrix of the last m = `layers` layers to a target,
@@ -35,4 +36,29 @@ use crate::problem::head::LinearHead;
 /// in the spectral geometry the target is the Gram matrix that the theory predicts there.
 pub fn nc2(head: &LinearHead, layers: usize, target: &ClassMatrix) -> Result<f64> {
     target.distance_to_gram(&*head.borrowed_product(layers)?)
+}
+
+/// LLᵀ for L = W_M⋯W_(M−m+1), what [`nc2`] measures of the last m = `layers` layers: its
+/// [`distance`](ClassProduct::distance) to each of several targets is NC2ₘ, and what does not depend on the target is
+/// computed once.
+///
+/// # Errors
+/// [`Error::OutOfRange`](crate::Error::OutOfRange) unless 1 ≤ m ≤ M,
+/// [`Error::Unrepresentable`](crate::Error::Unrepresentable) if an entry of L is too large for a floating-point number,
+/// [`Error::ZeroNorm`](crate::Error::ZeroNorm) if L is zero.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::{ClassMatrix, LinearHead};
+/// use neural_collapse::metrics::{nc2, trailing_gram};
+///
+/// let head = LinearHead::new(vec![dmatrix![3.0, 1.0; 0.0, 3.0]], None)?;
+/// let gram = trailing_gram(&head, 1)?;
+/// for target in [ClassMatrix::orthogonal_frame(2)?, ClassMatrix::simplex_etf(2)?] {
+///     assert_eq!(gram.distance(&target)?, nc2(&head, 1, &target)?);
+/// }
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+pub fn trailing_gram(head: &LinearHead, layers: usize) -> Result<ClassProduct<'_>> {
+    ClassProduct::of(head.borrowed_product(layers)?, None)
 }

@@ -1,6 +1,7 @@
 //! What the cosines of all pairs of vectors add up to.
 
-use crate::measure::class_vectors::{ClassVectors, Strip, Wanted};
+use crate::measure::class_pairs::{Strip, Wanted};
+use crate::measure::class_vectors::ClassVectors;
 use crate::metrics::spread::{Moments, Spread};
 use crate::numerics::logarithm::ln;
 use crate::numerics::simd::vectorized;

@@ -3,6 +3,8 @@
 use core::ops::ControlFlow;
 use std::collections::VecDeque;
 
+use crate::numerics::squares::dot;
+
 /// Pairs of steps and gradient differences that are remembered.
 const MEMORY: usize = 12;
 /// Sufficient decrease and curvature: the constants of the weak Wolfe conditions.
@@ -172,20 +174,6 @@ pub(crate) fn largest(numbers: &[f64]) -> f64 {
     numbers.iter().fold(0.0, |largest: f64, number| largest.max(number.abs()))
 }
 
-/// The inner product, summed in four lanes.
-#[inline(always)]
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; 4];
-    let (fours, others) = (a.chunks_exact(4), b.chunks_exact(4));
-    let rest: f64 = fours.remainder().iter().zip(others.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in fours.zip(others) {
-        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
-            *lane += x * y;
-        }
-    }
-    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
-}
-
 /// a + factor·b, in place.
 #[inline(always)]
 pub(crate) fn add_scaled(a: &mut [f64], factor: f64, b: &[f64]) {
@@ -227,15 +215,6 @@ mod tests {
         let stop = Stop { iterations: 500, gradient: 1e-12, decrease: 0.0 };
         let end = descend(&mut Valleys, vec![-1.2, 1.0, 0.3, -2.0], &stop);
         assert!(end.point.iter().all(|x| (x - 1.0).abs() < 1e-11), "{end:?}");
-    }
-
-    #[test]
-    fn inner_products_of_every_length() {
-        for length in 0..12_usize {
-            let numbers: Vec<f64> = (1..=length).map(|n| n as f64).collect();
-            let expected = length * (length + 1) * (2 * length + 1) / 6;
-            assert_eq!(dot(&numbers, &numbers), expected as f64);
-        }
     }
 
     /// A function that counts how often it is evaluated.

@@ -1,4 +1,4 @@
-//! Sums of squares, and of squares that would over- or underflow.
+//! Inner products, sums of squares, and of squares that would over- or underflow.
 
 use nalgebra::{DVectorView, Dim, Matrix, Storage};
 
@@ -32,6 +32,37 @@ fn lanes_of_squares<T: Scalar>(numbers: &[T]) -> [f64; LANES] {
     }
     sums.iter_mut().zip(rest).for_each(add);
     sums
+}
+
+/// Σ f(x, y) over pairs of numbers, in lanes; `f` has to be inlined.
+#[inline(always)]
+pub(crate) fn sum_of_pairs(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut sums = [0.0; LANES];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += f(a[lane], b[lane]);
+        }
+    }
+    for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        sums[lane] += f(a, b);
+    }
+    sums.iter().sum()
+}
+
+/// The inner product, summed in four lanes.
+#[inline(always)]
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (fours, others) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f64 = fours.remainder().iter().zip(others.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in fours.zip(others) {
+        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            *lane += x * y;
+        }
+    }
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
 }
 
 /// Magnitudes between this and its inverse have squares that can be summed as they are.
@@ -170,6 +201,15 @@ pub(crate) fn norm(vector: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use nalgebra::dmatrix;
+
+    #[test]
+    fn inner_products_of_every_length() {
+        for length in 0..12_usize {
+            let numbers: Vec<f64> = (1..=length).map(|n| n as f64).collect();
+            let expected = length * (length + 1) * (2 * length + 1) / 6;
+            assert_eq!(dot(&numbers, &numbers), expected as f64);
+        }
+    }
 
     #[test]
     fn squares_of_every_magnitude() {

@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::numerics::lbfgs::{Smooth, Stop, add_scaled, descend, dot};
+use crate::numerics::lbfgs::{Smooth, Stop, add_scaled, descend};
+use crate::numerics::squares::dot;
 
 /// Powers of the distance by which points repel each other: with a high one the nearest neighbors decide.
 const POWERS: [f64; 2] = [2.0, 8.0];

@@ -13,8 +13,9 @@
 
 use nalgebra::DMatrix;
 
-use crate::numerics::lbfgs::{Smooth, add_scaled, dot};
+use crate::numerics::lbfgs::{Smooth, add_scaled};
 use crate::numerics::simd::vectorized;
+use crate::numerics::squares::dot;
 use crate::problem::regularization::Bias;
 
 /// How outputs are held against targets.

@@ -7,7 +7,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::models::low_rank::objective::Objective;
-use crate::numerics::lbfgs::{add_scaled, dot};
+use crate::numerics::lbfgs::add_scaled;
+use crate::numerics::squares::dot;
 
 /// Noise on structured starts: without it a descent keeps their symmetry, and may end at a saddle.
 const NOISE: f64 = 0.03;

@@ -1,6 +1,9 @@
-//! Normalized distances of matrix products to class matrices, without K×K matrices where K is large.
+//! K×K matrices that are measured as products, and their normalized distances to class matrices, without K×K matrices where K
+//! is large.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 use nalgebra::DMatrix;
 
@@ -8,12 +11,12 @@ use crate::error::{Error, Result, Size};
 use crate::geometry::class_matrix::{ClassMatrix, FOR_EACH_CLASS};
 use crate::geometry::structure::Grouped;
 use crate::numerics::linalg::{
-    Operand, Strided, check_finite, gram, multiply, product, transposed,
+    Block, Operand, Strided, check_finite, gram, multiply, product, transposed,
 };
 use crate::numerics::magnitude::{is_comfortable, largest};
 use crate::numerics::parallel;
 use crate::numerics::simd::vectorized;
-use crate::numerics::squares::sum_of_squares;
+use crate::numerics::squares::{dot, sum_of_squares};
 
 /// Up to this many classes, K×K matrices are small and the direct way is the accurate one.
 const FEW_CLASSES: usize = 1024;
@@ -24,6 +27,10 @@ const SMALL_DISTANCE: f64 = 1e-5;
 
 /// Rows and columns of a tile of the residual.
 const TILE: usize = 512;
+
+/// Coordinates of which inner products are added up at a time, for so many classes.
+const COORDINATES: usize = 64;
+const CLASSES: usize = 256;
 
 impl ClassMatrix {
     /// The normalized [`distance`](Self::distance) between the Gram matrix V Vᵀ of the rows of V (K×d)
@@ -44,9 +51,9 @@ impl ClassMatrix {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn distance_to_gram(&self, rows: &DMatrix<f64>) -> Result<f64> {
-        check_left(rows, self.classes())?;
-        let rows = unit_scale("left", rows)?;
-        self.distance_to(&Product::of_rows(&rows))
+        // A target for other classes is found out before rows without numbers.
+        check_rows(rows, self.classes())?;
+        ClassProduct::gram(rows)?.distance(self)
     }
 
     /// The normalized [`distance`](Self::distance) between the product A B of a K×d and a d×K matrix
@@ -57,29 +64,12 @@ impl ClassMatrix {
     /// # Errors
     /// As [`distance`](Self::distance), and [`Error::Shape`] if the shapes do not agree.
     pub fn distance_to_product(&self, left: &DMatrix<f64>, right: &DMatrix<f64>) -> Result<f64> {
-        check_left(left, self.classes())?;
-        if right.shape() != (left.ncols(), self.classes()) {
-            let expected = (left.ncols(), self.classes());
-            return Err(Error::shape("right", right.shape(), expected, "to follow `left`"));
-        }
-        let (left, right) = (unit_scale("left", left)?, unit_scale("right", right)?);
-        self.distance_to(&Product::new(&left, &right))
-    }
-
-    fn distance_to(&self, product: &Product<'_>) -> Result<f64> {
-        let Some(target) = self.as_grouped() else {
-            return self.distance(&product.to_dense());
-        };
-        let target = &target.unit_scale().ok_or(Error::ZeroNorm { argument: "target" })?;
-        if self.classes() > FEW_CLASSES.max(product.left.ncols()) {
-            product.structured_distance(target)
-        } else {
-            product.direct_distance(target)
-        }
+        check_rows(left, self.classes())?;
+        ClassProduct::new(left, right)?.distance(self)
     }
 }
 
-fn check_left(left: &DMatrix<f64>, classes: usize) -> Result<()> {
+fn check_rows(left: &DMatrix<f64>, classes: usize) -> Result<()> {
     if left.nrows() != classes {
         let expected = (classes, Size::Any);
         return Err(Error::shape("left", left.shape(), expected, FOR_EACH_CLASS));
@@ -89,48 +79,125 @@ fn check_left(left: &DMatrix<f64>, classes: usize) -> Result<()> {
 
 /// The matrix itself, or divided by its largest entry if products could overflow or vanish: the distance
 /// does not depend on the scale.
-fn unit_scale<'a>(name: &'static str, matrix: &'a DMatrix<f64>) -> Result<Cow<'a, DMatrix<f64>>> {
+fn unit_scale<'a>(
+    name: &'static str,
+    matrix: Cow<'a, DMatrix<f64>>,
+) -> Result<Cow<'a, DMatrix<f64>>> {
     let largest = largest(matrix.as_slice());
     if largest == 0.0 {
         return Err(Error::ZeroNorm { argument: "measured" });
     }
     if !largest.is_finite() {
-        check_finite(name, matrix)?;
+        check_finite(name, &matrix)?;
     }
-    Ok(if is_comfortable(largest) { Cow::Borrowed(matrix) } else { Cow::Owned(matrix / largest) })
+    Ok(if is_comfortable(largest) { matrix } else { Cow::Owned(matrix.into_owned() / largest) })
 }
 
-/// A K×K matrix of low rank: A B for a K×d and a d×K matrix.
-struct Product<'a> {
-    left: Strided<'a, f64>,
-    right: Strided<'a, f64>,
+/// A K×K matrix that was measured as a product: the Gram matrix V Vᵀ of the vectors of K classes, or A B for a K×d and a d×K
+/// matrix, such as the outputs of a head for the class means.
+///
+/// It may be held against any number of targets: what does not depend on the target is computed with the first one.
+///
+/// ```
+/// use nalgebra::dmatrix;
+/// use neural_collapse::ClassMatrix;
+/// use neural_collapse::geometry::ClassProduct;
+///
+/// let weights = dmatrix![1.0, 0.0, 0.0; 0.0, 0.0, -1.0];
+/// let gram = ClassProduct::gram(&weights)?;
+/// assert!(gram.distance(&ClassMatrix::orthogonal_frame(2)?)? < 1e-15);
+/// assert!(gram.distance(&ClassMatrix::simplex_etf(2)?)? > 0.5);
+/// # Ok::<(), neural_collapse::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ClassProduct<'a> {
+    left: Cow<'a, DMatrix<f64>>,
+    /// `None` for the transpose of the left one.
+    right: Option<Cow<'a, DMatrix<f64>>>,
+    /// ‖A B‖.
+    norm: OnceLock<f64>,
+    /// A B itself, for few classes.
+    dense: OnceLock<DMatrix<f64>>,
+}
+
+impl<'a> ClassProduct<'a> {
+    /// The Gram matrix V Vᵀ of the rows of V, K×d.
+    ///
+    /// # Errors
+    /// [`Error::ZeroNorm`] if all numbers are zero or there are none, [`Error::OutOfRange`] if one is not finite.
+    pub fn gram(rows: &'a DMatrix<f64>) -> Result<Self> {
+        Self::of(Cow::Borrowed(rows), None)
+    }
+
+    /// A B for A, K×d, and B, d×K.
+    ///
+    /// # Errors
+    /// As [`gram`](Self::gram), and [`Error::Shape`] if the shapes do not agree.
+    pub fn new(left: &'a DMatrix<f64>, right: &'a DMatrix<f64>) -> Result<Self> {
+        Self::of(Cow::Borrowed(left), Some(Cow::Borrowed(right)))
+    }
+
+    /// A B, or A Aᵀ without a B.
+    pub(crate) fn of(
+        left: Cow<'a, DMatrix<f64>>,
+        right: Option<Cow<'a, DMatrix<f64>>>,
+    ) -> Result<Self> {
+        let expected = (left.ncols(), left.nrows());
+        if let Some(right) = right.as_ref().filter(|right| right.shape() != expected) {
+            return Err(Error::shape("right", right.shape(), expected, "to follow `left`"));
+        }
+        let left = unit_scale("left", left)?;
+        let right = right.map(|right| unit_scale("right", right)).transpose()?;
+        Ok(Self { left, right, norm: OnceLock::new(), dense: OnceLock::new() })
+    }
+
+    /// Number of classes K.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.left.nrows()
+    }
+
+    /// The normalized distance to a target: see [`ClassMatrix::distance`], and [`ClassMatrix::distance_to_gram`] for the cost.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the target is for another number of classes, [`Error::ZeroNorm`] if it or this product is zero.
+    pub fn distance(&self, target: &ClassMatrix) -> Result<f64> {
+        check_rows(&self.left, target.classes())?;
+        let Some(grouped) = target.as_grouped() else {
+            return target.distance(self.dense());
+        };
+        let grouped = &grouped.unit_scale().ok_or(Error::ZeroNorm { argument: "target" })?;
+        if self.classes() > FEW_CLASSES.max(self.left.ncols()) {
+            self.structured_distance(grouped)
+        } else {
+            self.direct_distance(grouped)
+        }
+    }
+
     /// Aᵀ.
-    left_columns: Strided<'a, f64>,
-    /// Whether B = Aᵀ.
-    symmetric: bool,
-}
-
-impl<'a> Product<'a> {
-    fn new(left: &'a DMatrix<f64>, right: &'a DMatrix<f64>) -> Self {
-        let (left_columns, symmetric) = (transposed(left), false);
-        Self { left: left.strided(), right: right.strided(), left_columns, symmetric }
+    fn left_columns(&self) -> Strided<'_, f64> {
+        transposed(&*self.left)
     }
 
-    /// A Aᵀ.
-    fn of_rows(left: &'a DMatrix<f64>) -> Self {
-        let right = transposed(left);
-        Self { left: left.strided(), right, left_columns: right, symmetric: true }
+    /// B.
+    fn right_columns(&self) -> Strided<'_, f64> {
+        self.right.as_ref().map_or_else(|| self.left_columns(), |right| right.strided())
     }
 
-    fn to_dense(&self) -> DMatrix<f64> {
-        if self.symmetric { gram(&self.left) } else { product(&self.left, &self.right) }
+    fn dense(&self) -> &DMatrix<f64> {
+        self.dense.get_or_init(|| match &self.right {
+            Some(right) => product(&*self.left, &**right),
+            None => gram(&*self.left),
+        })
     }
 
     /// The distance by its definition, entry by entry.
     fn direct_distance(&self, target: &Grouped) -> Result<f64> {
-        let dense = self.to_dense();
-        let squares = parallel::map_slice(dense.as_slice(), sum_of_squares);
-        let norm = positive(squares.into_iter().sum::<f64>().sqrt())?;
+        let dense = self.dense();
+        let norm = positive(*self.norm.get_or_init(|| {
+            let squares = parallel::map_slice(dense.as_slice(), sum_of_squares);
+            squares.into_iter().sum::<f64>().sqrt()
+        }))?;
         let target_norm = target_norm(target)?;
         let columns = DenseColumns { target, norm, target_norm };
         let squares =
@@ -153,32 +220,54 @@ impl<'a> Product<'a> {
 
     /// ‖A B‖² = ⟨AᵀA, B Bᵀ⟩.
     fn norm(&self) -> f64 {
-        let right = gram(&self.right);
-        let left = if self.symmetric { right.clone() } else { gram(&self.left_columns) };
-        left.dot(&right).sqrt()
+        *self.norm.get_or_init(|| {
+            let left = gram(&self.left_columns());
+            let right = self.right.as_ref().map(|right| gram(&**right));
+            left.dot(right.as_ref().unwrap_or(&left)).sqrt()
+        })
     }
 
-    /// ⟨A B, diag(q) + block constants⟩ = Σ q_k a_k·b_k + Σ c_gh (Σ_{i∈g} a_i)·(Σ_{j∈h} b_j).
+    /// ⟨A B, diag(q) + block constants⟩, some coordinates of the vectors after the other.
     fn inner_product(&self, target: &Grouped) -> f64 {
+        let dimension = self.left.ncols();
+        let ranges = dimension.div_ceil(COORDINATES);
+        let operations = self.classes().saturating_mul(dimension);
+        let parts = parallel::map(ranges, operations, Blocks::new, |blocks, index| {
+            let coordinates = index * COORDINATES..dimension.min((index + 1) * COORDINATES);
+            self.inner_product_of(coordinates, target, blocks)
+        });
+        parts.into_iter().sum()
+    }
+
+    /// Σ q_k a_k·b_k + Σ c_gh (Σ_{i∈g} a_i)·(Σ_{j∈h} b_j), of some coordinates.
+    fn inner_product_of(
+        &self,
+        coordinates: Range<usize>,
+        target: &Grouped,
+        Blocks { left, right }: &mut Blocks,
+    ) -> f64 {
         let (groups, diagonal) = (target.class_groups(), target.diagonal());
         let size = target.coupling().map_or(0, DMatrix::ncols);
-        let mut sums = [(); 2].map(|()| DMatrix::zeros(self.right.nrows(), size));
+        let mut sums = [(); 2].map(|()| DMatrix::zeros(coordinates.len(), size));
         let mut on_diagonal = 0.0;
-        for first in (0..groups.len()).step_by(TILE) {
-            let classes = first..groups.len().min(first + TILE);
-            let left = self.left_columns.columns(classes.clone()).as_view();
-            let right = self.right.columns(classes.clone()).as_view();
-            for ((class, a), b) in classes.zip(left.column_iter()).zip(right.column_iter()) {
-                on_diagonal += a.dot(&b) * diagonal[groups[class]];
+        for first in (0..groups.len()).step_by(CLASSES) {
+            let classes = first..groups.len().min(first + CLASSES);
+            left.copy(&self.left_columns().part(coordinates.clone(), classes.clone()));
+            right.copy(&self.right_columns().part(coordinates.clone(), classes.clone()));
+            for ((class, a), b) in classes.zip(left.columns()).zip(right.columns()) {
+                on_diagonal += vectorized(
+                    #[inline(always)]
+                    || dot(a, b),
+                ) * diagonal[groups[class]];
                 if size > 0 {
-                    let [mut left, mut right] =
-                        sums.each_mut().map(|s| s.column_mut(groups[class]));
-                    left += a;
-                    right += b;
+                    for (sums, entries) in sums.iter_mut().zip([a, b]) {
+                        let mut sum = sums.column_mut(groups[class]);
+                        sum.iter_mut().zip(entries).for_each(|(sum, entry)| *sum += entry);
+                    }
                 }
             }
         }
-        let coupled = |coupling| (sums[0].transpose() * &sums[1]).dot(coupling);
+        let coupled = |coupling: &DMatrix<f64>| product(&sums[0], coupling).dot(&sums[1]);
         on_diagonal + target.coupling().map_or(0.0, coupled)
     }
 
@@ -188,15 +277,15 @@ impl<'a> Product<'a> {
         let classes = groups.len();
         let blocks = classes.div_ceil(TILE);
         let block = |index: usize| index * TILE..classes.min((index + 1) * TILE);
-        let operations = classes.saturating_mul(classes).saturating_mul(self.right.nrows());
+        let operations = classes.saturating_mul(classes).saturating_mul(self.left.ncols());
+        let (left, right) = (self.left.strided(), self.right_columns());
         let empty = || DMatrix::zeros(0, 0);
         let squares = parallel::map(blocks * blocks, operations, empty, |tile, index| {
             let (rows, columns) = (block(index % blocks), block(index / blocks));
             if tile.shape() != (rows.len(), columns.len()) {
                 *tile = DMatrix::zeros(rows.len(), columns.len());
             }
-            let right = self.right.columns(columns.clone());
-            multiply(tile, &self.left.rows(rows.clone()), &right);
+            multiply(tile, &left.rows(rows.clone()), &right.columns(columns.clone()));
             let mut sum = 0.0;
             for (j, column) in columns.zip(tile.column_iter()) {
                 for (i, entry) in rows.clone().zip(column.iter()) {
@@ -207,6 +296,18 @@ impl<'a> Product<'a> {
             sum
         });
         squares.into_iter().sum::<f64>().sqrt()
+    }
+}
+
+/// Some coordinates of the vectors of some classes.
+struct Blocks {
+    left: Block<f64>,
+    right: Block<f64>,
+}
+
+impl Blocks {
+    fn new() -> Self {
+        Self { left: Block::new(), right: Block::new() }
     }
 }
 
@@ -271,7 +372,7 @@ mod tests {
 
     fn structured(target: &ClassMatrix, left: &DMatrix<f64>, right: &DMatrix<f64>) -> f64 {
         let target = target.as_grouped().unwrap().unit_scale().unwrap();
-        Product::new(left, right).structured_distance(&target).unwrap()
+        ClassProduct::new(left, right).unwrap().structured_distance(&target).unwrap()
     }
 
     #[test]
@@ -315,7 +416,7 @@ mod tests {
         let left = DMatrix::from_fn(classes, 2, |i, g| coupling[(group(i), g)])
             + pseudo_random(classes, 2, 1.1) * 1e-6;
         let right = DMatrix::from_fn(2, classes, |g, j| if g == group(j) { 1.0 } else { 0.0 });
-        let direct = Product::new(&left, &right).direct_distance(&target).unwrap();
+        let direct = ClassProduct::new(&left, &right).unwrap().direct_distance(&target).unwrap();
         let target = ClassMatrix::unique(target);
         let expected = target.distance(&(&left * &right)).unwrap();
         let got = structured(&target, &left, &right);
@@ -357,7 +458,7 @@ mod tests {
         let right = DMatrix::from_row_slice(2, 2, &[0., 0., 1., 1.]);
         named(target.distance_to_product(&across, &right), "measured");
         let grouped = target.as_grouped().unwrap();
-        named(Product::new(&across, &right).structured_distance(grouped), "measured");
+        named(ClassProduct::new(&across, &right).unwrap().structured_distance(grouped), "measured");
         // I − 11ᵀ/K is zero for one class.
         let nothing = ClassMatrix::simplex_etf(1).unwrap();
         let one = DMatrix::identity(1, 1);
