@@ -4,10 +4,10 @@
 use crate::error::Result;
 use crate::measure::directions::largest_difference;
 use crate::measure::labeled_features::LabeledFeatures;
-use crate::measure::projected::Nc1Part;
+use crate::measure::projected::{Found, Nc1Part};
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::errors::{Metric, SampleParts};
-use crate::metrics::{Nc1, Nc1Options, Nc1Sums};
+use crate::metrics::{Nc1, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 
 /// On which directions NC1 is measured beside that on all.
@@ -42,7 +42,7 @@ impl<T: Scalar> Resolution<T> {
     /// The `rank` directions in which class means differ most, if that is known.
     pub(super) fn of_rank(
         statistics: &ClassStatistics,
-        options: &Nc1Options,
+        nc1: &Nc1Sums<T>,
         rank: Option<usize>,
     ) -> Result<Self> {
         let all = statistics.dimension().min(statistics.classes().saturating_sub(1));
@@ -51,8 +51,8 @@ impl<T: Scalar> Resolution<T> {
             Some(0) => Self::Nothing,
             Some(rank) if rank >= all => Self::All,
             Some(rank) => {
-                let options = options.with_largest_rank(rank);
-                Self::Some(Box::new(Nc1Sums::new(statistics, &options)?))
+                let options = nc1.options().with_largest_rank(rank);
+                Self::Some(Box::new(nc1.beside(statistics, &options)?))
             }
         })
     }
@@ -60,9 +60,10 @@ impl<T: Scalar> Resolution<T> {
     /// Those that stand out, with ‖H‖², if it is known.
     pub(super) fn of_noise(
         statistics: &ClassStatistics,
-        options: &Nc1Options,
+        nc1: &Nc1Sums<T>,
         features_squared: Option<f64>,
     ) -> Result<Self> {
+        let options = nc1.options();
         let Some(features_squared) = features_squared else { return Ok(Self::Unknown) };
         let means = statistics.shared_means()?;
         let counts = statistics.counts().iter().map(|&count| count as f64);
@@ -75,7 +76,7 @@ impl<T: Scalar> Resolution<T> {
         Ok(if noise <= options.rank_cutoff {
             Self::All
         } else if noise < 1.0 {
-            Self::Some(Box::new(Nc1Sums::new(statistics, &options.with_rank_cutoff(noise))?))
+            Self::Some(Box::new(nc1.beside(statistics, &options.with_rank_cutoff(noise))?))
         } else {
             Self::Nothing
         })
@@ -88,9 +89,10 @@ impl<T: Scalar> Resolution<T> {
         }
     }
 
-    pub(super) fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+    /// Adds the samples of a batch, in which that much was found for all directions.
+    pub(super) fn add(&mut self, batch: &LabeledFeatures<'_, T>, found: &Found<T>) -> Result<()> {
         match self {
-            Self::Some(sums) => sums.accumulate(batch),
+            Self::Some(sums) => sums.add(batch, found),
             Self::Unknown | Self::All | Self::Nothing => Ok(()),
         }
     }
@@ -144,6 +146,7 @@ mod tests {
     use super::*;
     use crate::audit::measure;
     use crate::measure::features::Features;
+    use crate::metrics::Nc1Options;
     use crate::problem::head::LinearHead;
     use nalgebra::DMatrix;
     use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -210,8 +213,8 @@ mod tests {
         let center = rows.row_mean().transpose();
         let between = [0, 1].map(|class| (means.column(class) - &center).norm_squared() / 2.0);
         let expected = within * (1.0 / 3.0 + 1.0 / 5.0) / 2.0 / (between[0] + between[1]);
-        let options = Nc1Options::default();
-        let found = Resolution::of_noise(&statistics, &options, Some(rows.norm_squared()));
+        let nc1 = Nc1Sums::new(&statistics, &Nc1Options::default()).unwrap();
+        let found = Resolution::of_noise(&statistics, &nc1, Some(rows.norm_squared()));
         let Resolution::<f64>::Some(sums) = found.unwrap() else { panic!("the means stand out") };
         assert!((sums.options().rank_cutoff / expected.sqrt() - 1.0).abs() < 1e-9);
     }
@@ -222,8 +225,9 @@ mod tests {
         let rows = DMatrix::from_fn(4, 2, |i, j| ((i * i + 5 * j) as f64).sin());
         let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 4).unwrap();
         let statistics = ClassStatistics::new(&data).unwrap();
+        let nc1 = Nc1Sums::<f64>::new(&statistics, &Nc1Options::default()).unwrap();
         let found = [None, Some(0), Some(1), Some(2), Some(3)].map(|rank| {
-            let found = Resolution::<f64>::of_rank(&statistics, &Nc1Options::default(), rank);
+            let found = Resolution::of_rank(&statistics, &nc1, rank);
             match found.unwrap() {
                 Resolution::Unknown => "unknown",
                 Resolution::Nothing => "nothing",

@@ -203,8 +203,8 @@ impl<T: Scalar> AuditSums<T> {
         });
         let wants_errors = options.standard_errors && !other;
         let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
-        let resolved = Resolution::of_noise(&statistics, &options.nc1, options.features_squared)?;
-        let predicted = Resolution::of_rank(&statistics, &options.nc1, options.predicted_rank)?;
+        let resolved = Resolution::of_noise(&statistics, &nc1, options.features_squared)?;
+        let predicted = Resolution::of_rank(&statistics, &nc1, options.predicted_rank)?;
         let decisions = DecisionCounts::new(&statistics, &head)?;
         let metrics = options
             .all_metrics
@@ -267,8 +267,8 @@ impl<T: Scalar> AuditSums<T> {
     fn add(&mut self, chunk: &LabeledFeatures<'_, T>, workspace: &mut Workspace) -> Result<()> {
         let nc1 = self.nc1.find(chunk)?;
         self.nc1.add(chunk, &nc1)?;
-        self.resolved.accumulate(chunk)?;
-        self.predicted.accumulate(chunk)?;
+        self.resolved.add(chunk, &nc1)?;
+        self.predicted.add(chunk, &nc1)?;
         let objective = self.objective.as_mut();
         let found = objective.map(|objective| objective.add(chunk, workspace)).transpose()?;
         let of_head = found.as_ref().map(|found| &found.decisions[..]);

@@ -103,7 +103,7 @@ impl<T: Scalar> ProjectedScatter<T> {
     }
 
     /// No samples yet, for other directions of the features as they are, while these are for `own` ones. What samples are
-    /// projected by is shared where it is the same.
+    /// projected by is shared where it is the same: as many directions around the same center are the same ones.
     pub(crate) fn beside(
         &self,
         statistics: &ClassStatistics,
@@ -111,8 +111,15 @@ impl<T: Scalar> ProjectedScatter<T> {
         directions: Directions,
     ) -> Result<Self> {
         let counts = self.deviations.means().counts();
-        if own.for_counts(counts) != directions.for_counts(counts) {
+        let (same, other) = (own.for_counts(counts), directions.for_counts(counts));
+        if same.center != other.center {
             return Self::new(statistics, directions);
+        }
+        if same != other {
+            let found = Self::new(statistics, directions)?;
+            if found.rank() != self.rank() {
+                return Ok(found);
+            }
         }
         Ok(Self {
             options: Fingerprint::new().words(directions.words()),
@@ -120,6 +127,11 @@ impl<T: Scalar> ProjectedScatter<T> {
             sums: Sums::new(counts.len()),
             ..self.clone()
         })
+    }
+
+    /// How many directions count.
+    fn rank(&self) -> usize {
+        self.projector.as_ref().map_or(0, |projector| projector.rows())
     }
 
     /// The same for samples that are not those of the class means.
@@ -271,6 +283,45 @@ mod tests {
         let equal = scatter(&[1.0, 3.0, 0.0, 4.0], all());
         assert_eq!(equal.counts(), [2, 2]);
         assert!(matches!(equal.trace(), Err(Error::ZeroNorm { .. })));
+    }
+
+    /// Three classes of which the means differ in one direction much, in another by a hundredth: what they find in a batch is
+    /// shared where the directions are the same, and what each of them has in the end is what it would have found alone.
+    #[test]
+    fn sums_beside_others_are_those_alone() {
+        for (labels, is_balanced) in [([0, 1, 2, 0, 1, 2], true), ([0, 1, 2, 0, 1, 1], false)] {
+            let rows = DMatrix::from_fn(6, 3, |i, j| {
+                let means = [[4.0, 0.01, 0.0], [-4.0, 0.01, 0.0], [0.0, -0.02, 0.0]];
+                means[labels[i]][j] + ((i * 5 + j * j) as f64).sin() * 1e-3
+            });
+            let features = Features::from_sample_rows(&rows).unwrap();
+            let data = features.with_labels(&labels, 3).unwrap();
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let own = ProjectedScatter::<f64>::new(&statistics, all()).unwrap();
+            let found = own.find(&data).unwrap();
+            for (directions, is_same) in [
+                (all(), true),
+                (Directions { center: Center::Classes, ..all() }, is_balanced),
+                (Directions { rank_cutoff: 1e-4, ..all() }, true),
+                (Directions { rank_cutoff: 0.1, ..all() }, false),
+                (Directions { largest_rank: Some(1), ..all() }, false),
+                (Directions { largest_rank: Some(2), ..all() }, true),
+            ] {
+                let mut beside = own.beside(&statistics, all(), directions).unwrap();
+                assert_eq!(beside.would_find(&found), is_same, "{directions:?}");
+                let mut alone = ProjectedScatter::new(&statistics, directions).unwrap();
+                alone.accumulate(&data).unwrap();
+                match is_same {
+                    true => beside.add(&found),
+                    false => beside.accumulate(&data).unwrap(),
+                }
+                assert_eq!(alone.fingerprint(), beside.fingerprint());
+                let ((found, rank), (expected, other)) =
+                    (beside.trace().unwrap(), alone.trace().unwrap());
+                assert!((found / expected - 1.0).abs() < 1e-12, "{directions:?} {found}");
+                assert_eq!((rank, beside.counts()), (other, alone.counts()));
+            }
+        }
     }
 
     /// Parts with other options, of another first pass or of another length.

@@ -216,6 +216,7 @@ types! {
         AnyModel
         AuditSums<f64>
         ClassVariances<f32>
+        ClassProduct<'static>
         ClassVectors<'static>
         Confusion
         DecisionCounts

@@ -38,6 +38,7 @@ pub(super) struct Screen {
     /// What is added to each score.
     offsets: Vec<f32>,
     center: DVector<f64>,
+    center_norm: f64,
     /// 1/unit.
     scale: f64,
     /// That of the nearest class mean and, if there is another one, that of the head.
@@ -97,6 +98,7 @@ impl Screen {
         Self {
             weights: Packed::new(&transposed(weights), |weight| weight as f32),
             offsets: exact.into_iter().map(|offset| offset as f32).collect(),
+            center_norm: center.norm(),
             center,
             scale: size.recip(),
             rules,
@@ -114,18 +116,17 @@ impl Screen {
         let Scratch { samples, scores, largest } = scratch;
         let mut squares = Vec::with_capacity(range.len());
         features.fill_block(range, samples, |_, sample, out| {
-            squares.push(sum_of_squares(sample));
-            self.write(sample, out);
+            squares.push((sum_of_squares(sample), self.write(sample, out)));
         })?;
         let rules = if wants_head { &self.rules[..] } else { &self.rules[..1] };
         let rows = rules.last().map_or(0, |rule| rule.rows.end);
         self.weights.multiply(samples, Entries::FirstRows(rows), scores);
-        let columns = samples.columns().zip(scores.column_iter()).zip(squares);
-        Ok(columns
-            .map(|((sample, scores), square)| {
-                let length = sum_of_squares(sample).sqrt();
+        Ok(scores
+            .column_iter()
+            .zip(squares)
+            .map(|(scores, (square, around_center))| {
                 let mut decided = rules.iter().map(|rule| {
-                    let margin = self.margin(rule, length, square.sqrt())?;
+                    let margin = self.margin(rule, around_center.sqrt(), square.sqrt())?;
                     let (scores, offsets) =
                         (&scores.as_slice()[rule.rows.clone()], &self.offsets[rule.rows.clone()]);
                     only_candidate(scores, offsets, margin, largest)
@@ -136,8 +137,8 @@ impl Screen {
             .collect())
     }
 
-    /// (h − center)/unit.
-    fn write<T: Scalar>(&self, sample: &[T], out: &mut [f32]) {
+    /// x = (h − center)/unit; returns ‖x‖². Sums beside what is written would not be compiled for the vector units.
+    fn write<T: Scalar>(&self, sample: &[T], out: &mut [f32]) -> f64 {
         let (center, scale) = (self.center.as_slice(), self.scale);
         vectorized(
             #[inline(always)]
@@ -148,6 +149,7 @@ impl Screen {
                 }
             },
         );
+        sum_of_squares(out)
     }
 
     /// By how much two scores of a sample of so much `length` in `f32` and `whole` length in `f64` have to differ, so that
@@ -160,7 +162,7 @@ impl Screen {
         // Of both factors, of the sum with the offset and of what is compared, beside those of the product.
         let roundings = (Packed::<f32>::roundings(self.center.len()) + 6) as f64 * SINGLE;
         let in_double = 2.0 * (self.center.len() + 6) as f64 * DOUBLE;
-        let whole = (whole + self.center.norm()) * self.scale;
+        let whole = (whole + self.center_norm) * self.scale;
         let relative = roundings / (1.0 - roundings) * length + in_double * whole;
         let underflow = self.center.len() as f64 * f64::from(f32::MIN_POSITIVE);
         let error = rule.weight * relative + 5.0 * SINGLE * rule.offset + underflow;
