@@ -108,6 +108,9 @@ pub(crate) fn for_each<I, S>(
 
 /// Runs `run` on so many threads, this one among them. Not generic: threads are compiled once, not for every kind of work.
 fn on_threads(threads: usize, run: &(dyn Fn() + Sync)) {
+    if threads <= 1 {
+        return run();
+    }
     thread::scope(|scope| {
         for _ in 1..threads {
             // Without another thread this one does all the work.

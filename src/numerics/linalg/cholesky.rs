@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixViewMut};
+use nalgebra::{DMatrix, DMatrixViewMut, Dyn};
 
 use super::product::{add_product, gram, product, times_in_place};
 use super::strided::{Operand, transposed};
@@ -74,17 +74,44 @@ fn columns_by_products(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
 /// Rows and columns that are factored at a time.
 const BLOCK: usize = 256;
 
+/// Up to this size, blocks cost more than they save.
+const WITHOUT_BLOCKS: usize = 96;
+
 /// The Cholesky factor L of a positive definite matrix LLᵀ, to solve equations with it.
-pub(crate) struct Cholesky {
+pub(crate) enum Cholesky {
+    Small(nalgebra::Cholesky<f64, Dyn>),
+    Large(Blocks),
+}
+
+impl Cholesky {
+    /// Of a matrix of which only the lower triangle is read, in its memory; `None` if it is not positive definite.
+    pub(crate) fn new(matrix: DMatrix<f64>) -> Option<Self> {
+        match matrix.nrows() {
+            ..=WITHOUT_BLOCKS => nalgebra::Cholesky::new(matrix).map(Self::Small),
+            _ => Blocks::new(matrix).map(Self::Large),
+        }
+    }
+
+    /// The solution X of LLᵀX = B, in the memory of B.
+    pub(crate) fn solve(&self, mut right: DMatrix<f64>) -> DMatrix<f64> {
+        match self {
+            Self::Small(factor) => factor.solve_mut(&mut right),
+            Self::Large(blocks) => blocks.solve(&mut right),
+        }
+        right
+    }
+}
+
+/// The factor of a large matrix.
+pub(crate) struct Blocks {
     /// L below the blocks on its diagonal; what lies above is left over.
     factor: DMatrix<f64>,
     /// The inverses of these blocks.
     inverses: Vec<DMatrix<f64>>,
 }
 
-impl Cholesky {
-    /// Of a matrix of which only the lower triangle is read, in its memory; `None` if it is not positive definite.
-    pub(crate) fn new(mut matrix: DMatrix<f64>) -> Option<Self> {
+impl Blocks {
+    fn new(mut matrix: DMatrix<f64>) -> Option<Self> {
         let size = matrix.nrows();
         let mut inverses = Vec::new();
         for block in blocks(size) {
@@ -103,21 +130,19 @@ impl Cholesky {
         Some(Self { factor: matrix, inverses })
     }
 
-    /// The solution X of LLᵀX = B, in the memory of B.
-    pub(crate) fn solve(&self, mut right: DMatrix<f64>) -> DMatrix<f64> {
+    fn solve(&self, right: &mut DMatrix<f64>) {
         let size = self.factor.nrows();
         let factor = self.factor.strided();
         for (block, inverse) in blocks(size).zip(&self.inverses) {
             let before = factor.part(block.clone(), 0..block.start);
-            eliminate(&mut right, block.clone(), &before, 0..block.start);
-            solve_block(&mut right, block, inverse);
+            eliminate(right, block.clone(), &before, 0..block.start);
+            solve_block(right, block, inverse);
         }
         for (block, inverse) in blocks(size).zip(&self.inverses).rev() {
             let below = factor.part(block.end..size, block.clone());
-            eliminate(&mut right, block.clone(), &transposed(&below), block.end..size);
-            solve_block(&mut right, block, &transposed(inverse));
+            eliminate(right, block.clone(), &transposed(&below), block.end..size);
+            solve_block(right, block, &transposed(inverse));
         }
-        right
     }
 }
 
@@ -161,7 +186,7 @@ mod tests {
 
     #[test]
     fn equations_are_solved() {
-        for (size, columns) in [(0, 2), (1, 1), (5, 3), (256, 2), (257, 10), (600, 30)] {
+        for (size, columns) in [(0, 2), (1, 1), (96, 3), (97, 3), (256, 2), (257, 10), (600, 30)] {
             let root = DMatrix::from_fn(size, size, |i, j| ((i * i + 3 * j) as f64).sin())
                 + DMatrix::identity(size, size) * 20.0;
             let matrix = gram(&root);
