@@ -63,55 +63,55 @@ impl Measured<'_> {
     pub(super) fn frame_distances(&self, counts: &ClassCounts) -> Result<FrameDistances> {
         let classes = counts.classes();
         let narrowest = self.head.widths().into_iter().fold(usize::MAX, usize::min);
-        let products = self.products()?;
-        let to = |room: bool, gram: &ClassMatrix, outputs: &ClassMatrix| {
-            room.then(|| products.distance(gram, outputs)).transpose()
-        };
+        let wide = narrowest.saturating_add(1) >= classes && classes > 1;
         let orthogonal = ClassMatrix::orthogonal_frame(classes)?;
         let simplex = ClassMatrix::simplex_etf(classes)?;
-        let wide = narrowest.saturating_add(1) >= classes && classes > 1;
         let seli =
             (wide && !counts.is_balanced()).then(|| Seli::new(counts.clone())).transpose()?;
-        Ok(FrameDistances {
-            orthogonal_frame: to(narrowest >= classes, &orthogonal, &orthogonal)?,
-            simplex_etf: to(wide, &simplex, &simplex)?,
-            seli: match seli {
-                Some(seli) => to(true, &seli.trailing_gram(1)?, &seli.class_outputs()?)?,
-                None => None,
-            },
-        })
+        let seli = seli.map(|seli| Ok::<_, Error>((seli.trailing_gram(1)?, seli.class_outputs()?)));
+        let seli = seli.transpose()?;
+        let [orthogonal_frame, simplex_etf, seli] = self.distances([
+            (narrowest >= classes).then_some((&orthogonal, &orthogonal)),
+            wide.then_some((&simplex, &simplex)),
+            seli.as_ref().map(|(gram, outputs)| (gram, outputs)),
+        ])?;
+        Ok(FrameDistances { orthogonal_frame, simplex_etf, seli })
     }
 
-    fn products(&self) -> Result<Products<'_>> {
-        let grams = (1..=self.head.depth()).map(|layers| trailing_gram(self.head, layers));
-        Ok(Products {
-            grams: grams.map(comparable).collect::<Result<_>>()?,
-            outputs: comparable(class_outputs(self.class_means, self.head))?,
-            outputs_centered: comparable(class_outputs(self.centered_means, self.head))?,
-        })
-    }
-}
-
-/// What is held against every frame; `None` where there is nothing but zeros, or a product of layers is out of range.
-struct Products<'a> {
-    /// Of the last 1, …, M layers.
-    grams: Vec<Option<ClassProduct<'a>>>,
-    outputs: Option<ClassProduct<'a>>,
-    outputs_centered: Option<ClassProduct<'a>>,
-}
-
-impl Products<'_> {
-    /// NC2 of every number of layers to one Gram matrix, NC3 to outputs.
-    fn distance(&self, gram: &ClassMatrix, outputs: &ClassMatrix) -> Result<FrameDistance> {
-        let distance = |product: &Option<ClassProduct<'_>>, target| {
-            product.as_ref().map_or(Ok(None), |product| comparable(product.distance(target)))
+    /// NC2 of every number of layers to Gram matrices and NC3 to outputs, product by product, as each of them may keep K²
+    /// numbers.
+    fn distances<const N: usize>(
+        &self,
+        frames: [Option<(&ClassMatrix, &ClassMatrix)>; N],
+    ) -> Result<[Option<FrameDistance>; N]> {
+        let grams = frames.map(|frame| frame.map(|(gram, _)| gram));
+        let outputs = frames.map(|frame| frame.map(|(_, outputs)| outputs));
+        let nc2 = (1..=self.head.depth())
+            .map(|layers| held_against(trailing_gram(self.head, layers), grams))
+            .collect::<Result<Vec<_>>>()?;
+        let nc3 = held_against(class_outputs(self.class_means, self.head), outputs)?;
+        let nc3_centered = held_against(class_outputs(self.centered_means, self.head), outputs)?;
+        let distance = |place: usize| FrameDistance {
+            nc2: nc2.iter().map(|distances| distances[place]).collect(),
+            nc3: nc3[place],
+            nc3_centered: nc3_centered[place],
         };
-        Ok(FrameDistance {
-            nc2: self.grams.iter().map(|own| distance(own, gram)).collect::<Result<_>>()?,
-            nc3: distance(&self.outputs, outputs)?,
-            nc3_centered: distance(&self.outputs_centered, outputs)?,
-        })
+        Ok(std::array::from_fn(|place| frames[place].map(|_| distance(place))))
     }
+}
+
+/// The distances of a product to targets.
+fn held_against<const N: usize>(
+    product: Result<ClassProduct<'_>>,
+    targets: [Option<&ClassMatrix>; N],
+) -> Result<[Option<f64>; N]> {
+    let (product, mut found) = (comparable(product)?, [None; N]);
+    for (found, target) in found.iter_mut().zip(targets) {
+        if let (Some(product), Some(target)) = (&product, target) {
+            *found = comparable(product.distance(target))?;
+        }
+    }
+    Ok(found)
 }
 
 /// `None` where there is nothing but zeros to measure, or the target is out of range.

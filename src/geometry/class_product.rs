@@ -116,7 +116,7 @@ pub struct ClassProduct<'a> {
     right: Option<Cow<'a, DMatrix<f64>>>,
     /// ‖A B‖.
     norm: OnceLock<f64>,
-    /// A B itself, for few classes.
+    /// A B itself, for few classes or a target without structure.
     dense: OnceLock<DMatrix<f64>>,
 }
 
@@ -125,6 +125,15 @@ impl<'a> ClassProduct<'a> {
     ///
     /// # Errors
     /// [`Error::ZeroNorm`] if all numbers are zero or there are none, [`Error::OutOfRange`] if one is not finite.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::geometry::ClassProduct;
+    ///
+    /// assert_eq!(ClassProduct::gram(&dmatrix![1.0, 0.0; 0.0, 2.0; 0.0, 0.0])?.classes(), 3);
+    /// assert!(ClassProduct::gram(&dmatrix![0.0, 0.0; 0.0, 0.0]).is_err());
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     pub fn gram(rows: &'a DMatrix<f64>) -> Result<Self> {
         Self::of(Cow::Borrowed(rows), None)
     }
@@ -133,6 +142,17 @@ impl<'a> ClassProduct<'a> {
     ///
     /// # Errors
     /// As [`gram`](Self::gram), and [`Error::Shape`] if the shapes do not agree.
+    ///
+    /// ```
+    /// use nalgebra::dmatrix;
+    /// use neural_collapse::ClassMatrix;
+    /// use neural_collapse::geometry::ClassProduct;
+    ///
+    /// let (classifier, means) = (dmatrix![2.0, 0.0; 0.0, 1.0], dmatrix![1.0, 0.0; 0.0, 2.0]);
+    /// let outputs = ClassProduct::new(&classifier, &means)?;
+    /// assert!(outputs.distance(&ClassMatrix::orthogonal_frame(2)?)? < 1e-15);
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
     pub fn new(left: &'a DMatrix<f64>, right: &'a DMatrix<f64>) -> Result<Self> {
         Self::of(Cow::Borrowed(left), Some(Cow::Borrowed(right)))
     }
@@ -157,7 +177,8 @@ impl<'a> ClassProduct<'a> {
         self.left.nrows()
     }
 
-    /// The normalized distance to a target: see [`ClassMatrix::distance`], and [`ClassMatrix::distance_to_gram`] for the cost.
+    /// The normalized distance ‖ P/‖P‖ − Θ/‖Θ‖ ‖ (Frobenius norms) of this product P to a target Θ: see
+    /// [`ClassMatrix::distance`], and [`ClassMatrix::distance_to_gram`] for the cost.
     ///
     /// # Errors
     /// [`Error::Shape`] if the target is for another number of classes, [`Error::ZeroNorm`] if it or this product is zero.
@@ -267,8 +288,10 @@ impl<'a> ClassProduct<'a> {
                 }
             }
         }
-        let coupled = |coupling: &DMatrix<f64>| product(&sums[0], coupling).dot(&sums[1]);
-        on_diagonal + target.coupling().map_or(0.0, coupled)
+        let Some(coupling) = target.coupling() else { return on_diagonal };
+        let mut coupled = DMatrix::zeros(coordinates.len(), size);
+        multiply(&mut coupled, &sums[0], coupling);
+        on_diagonal + coupled.dot(&sums[1])
     }
 
     /// ‖A B/‖A B‖ − T/‖T‖‖ in tiles.

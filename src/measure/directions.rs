@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::measure::center::Center;
 use crate::measure::class_means::ClassMeans;
 use crate::numerics::linalg::{
-    Operand, Svd, SymmetricEigen, gram, gram_of_upper, inverse_cholesky, left_svd, power_of_two,
-    power_of_two_below, product, symmetric_eigen, times_in_place, transposed, zeroed,
+    LARGEST_CONDITION, Operand, Svd, SymmetricEigen, gram, gram_of_upper, inverse_cholesky,
+    left_svd, power_of_two, power_of_two_below, product, symmetric_eigen, times_in_place,
+    transposed, zeroed,
 };
 use crate::numerics::magnitude::largest;
 use crate::numerics::parallel::{self, NEW_NUMBER};
@@ -20,10 +21,7 @@ const ROUNDING: f64 = 8.0 * f64::EPSILON;
 /// Below this, singular values cannot be divided by.
 const SMALLEST: f64 = 1e-290;
 
-/// A Gram matrix squares the condition number. Up to this one, factorizing it twice is accurate.
-const LARGEST_CONDITION: f64 = 1e6;
-
-/// Up to this condition number, factorizing it once is accurate: to 1e4·ε.
+/// A Gram matrix squares the condition number. Up to this one, factorizing it once is accurate: to 1e4·ε.
 const GOOD_CONDITION: f64 = 100.0;
 
 /// Up to so many directions, singular values cost little.

@@ -27,8 +27,9 @@ pub(crate) struct ProjectedScatter<T: Scalar> {
     deviations: Deviations,
     /// Dᵀ of the [`Projector`]; `None` if the class means do not differ.
     projector: Option<Arc<Factor<T>>>,
-    /// Of what the projector is made of, but for the class means.
-    options: Fingerprint,
+    /// Of the layers before which the features are, if there are some.
+    layers: Option<Fingerprint>,
+    directions: Directions,
     visited: Visited,
     sums: Sums,
 }
@@ -92,37 +93,36 @@ impl<T: Scalar> ProjectedScatter<T> {
             }
             None => (None, 1.0),
         };
-        let options = layers.map_or(Fingerprint::new(), |layers| layers.fingerprint);
         Ok(Self {
             deviations: Deviations::new(means, scale),
             projector,
-            options: options.words(directions.words()),
+            layers: layers.map(|layers| layers.fingerprint),
+            directions,
             visited: Visited::default(),
             sums: Sums::new(statistics.classes()),
         })
     }
 
-    /// No samples yet, for other directions of the features as they are, while these are for `own` ones. What samples are
-    /// projected by is shared where it is the same: as many directions around the same center are the same ones.
+    /// No samples yet, for these directions of the features as they are. What samples are projected by is shared where it is
+    /// the same: as many directions around the same center are the same ones.
     pub(crate) fn beside(
         &self,
         statistics: &ClassStatistics,
-        own: Directions,
         directions: Directions,
     ) -> Result<Self> {
         let counts = self.deviations.means().counts();
-        let (same, other) = (own.for_counts(counts), directions.for_counts(counts));
-        if same.center != other.center {
+        let (own, other) = (self.directions.for_counts(counts), directions.for_counts(counts));
+        if self.layers.is_some() || own.center != other.center {
             return Self::new(statistics, directions);
         }
-        if same != other {
+        if own != other {
             let found = Self::new(statistics, directions)?;
             if found.rank() != self.rank() {
                 return Ok(found);
             }
         }
         Ok(Self {
-            options: Fingerprint::new().words(directions.words()),
+            directions,
             visited: Visited::default(),
             sums: Sums::new(counts.len()),
             ..self.clone()
@@ -206,7 +206,8 @@ impl<T: Scalar> ProjectedScatter<T> {
     }
 
     fn fingerprint(&self) -> u64 {
-        self.options.words([self.deviations.means().fingerprint()]).value()
+        let options = self.layers.unwrap_or(Fingerprint::new()).words(self.directions.words());
+        options.words([self.deviations.means().fingerprint()]).value()
     }
 
     /// Number of samples of each class in the second pass.
@@ -307,7 +308,7 @@ mod tests {
                 (Directions { largest_rank: Some(1), ..all() }, false),
                 (Directions { largest_rank: Some(2), ..all() }, true),
             ] {
-                let mut beside = own.beside(&statistics, all(), directions).unwrap();
+                let mut beside = own.beside(&statistics, directions).unwrap();
                 assert_eq!(beside.would_find(&found), is_same, "{directions:?}");
                 let mut alone = ProjectedScatter::new(&statistics, directions).unwrap();
                 alone.accumulate(&data).unwrap();

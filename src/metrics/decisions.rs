@@ -75,7 +75,7 @@ impl Rules {
         &self.means
     }
 
-    /// The decisions for the samples of a batch, in their order; some of the head's may be known.
+    /// The decisions for the samples of a batch, in their order; those of the head may be known.
     pub(super) fn decide<T: Scalar>(
         &self,
         batch: &LabeledFeatures<'_, T>,

@@ -146,15 +146,14 @@ impl<T: Scalar> Nc1Sums<T> {
         Ok(Self { scatter, options: *options })
     }
 
-    /// No samples yet, with other options, while these are for the features as they are. Both find the same in a batch where
-    /// these options make no difference.
+    /// No samples yet, for the features as they are with other options. Both find the same in a batch where these make no
+    /// difference.
     pub(crate) fn beside(
         &self,
         statistics: &ClassStatistics,
         options: &Nc1Options,
     ) -> Result<Self> {
-        let (own, directions) = (self.options.directions(), options.directions());
-        let scatter = self.scatter.beside(statistics, own, directions)?;
+        let scatter = self.scatter.beside(statistics, options.directions())?;
         Ok(Self { scatter, options: *options })
     }
 

@@ -46,8 +46,9 @@ pub struct Nc4 {
 ///
 /// The bias is part of the decision. On a tie both rules decide for the class with the lowest number,
 /// as NumPy and PyTorch do; so two classes with equal means and equal weights count as agreeing.
-/// Everything is computed in `f64`; distances are compared without forming the large squares that
-/// a common mean of all features would give.
+/// Decisions are those of scores in `f64`. Most of them are certain from scores in `f32`, of which it is known how far off they
+/// may be, and only for the other samples those in `f64` are computed. Distances are compared without forming the large squares
+/// that a common mean of all features would give.
 ///
 /// # Errors
 /// [`Error::Shape`] if `statistics` or `head` are for another dimension or number of classes,

@@ -20,7 +20,7 @@ use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
 use crate::error::{Argument, Error, Result};
 use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
-pub(crate) use cholesky::{Cholesky, inverse_cholesky, shortened};
+pub(crate) use cholesky::{Cholesky, LARGEST_CONDITION, inverse_cholesky, shortened};
 pub(crate) use entries::Entries;
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
 pub(crate) use packed::{Block, Packed};

@@ -5,7 +5,7 @@ use neural_collapse::Error;
 use super::error::InputError;
 use super::shard::{Batch, Shard};
 
-/// Bytes of the features that are in memory at a time: enough for threads to share, little beside any model.
+/// Bytes of a block of features, of which two are in memory at a time: enough for threads to share, little beside any model.
 const BLOCK_BYTES: usize = 16 << 20;
 
 /// The samples of all files, in their order.
@@ -14,7 +14,7 @@ pub(crate) struct DataSet {
     shards: Vec<Shard>,
     labels_key: String,
     classes: usize,
-    /// Bytes of the features that are in memory at a time.
+    /// Bytes of a block of features.
     pub(crate) block_bytes: usize,
 }
 

@@ -16,7 +16,8 @@ struct Rows {
 }
 
 /// Passes once over the samples of several data sets, which are the same after different layers, and shows to `visit` the
-/// features of some samples after every layer. Each data set is read by a thread of its own, one block ahead.
+/// features of some samples after every layer. Each data set is read by threads of its own, up to two
+/// blocks ahead.
 pub(crate) fn for_each_batch_of_layers(
     layers: &[&DataSet],
     mut visit: impl FnMut(&[LabeledFeatures<'_, f64>]) -> Result<(), Error>,

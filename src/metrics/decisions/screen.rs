@@ -10,9 +10,10 @@ use crate::measure::class_means::ClassMeans;
 use crate::measure::features::Features;
 use crate::metrics::decisions::functions::Functions;
 use crate::numerics::linalg::{Block, Entries, Packed, transposed};
+use crate::numerics::magnitude;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::vectorized;
-use crate::numerics::squares::sum_of_squares;
+use crate::numerics::squares::{norm, sum_of_squares};
 
 /// Half the distance from 1 to the next number, in `f32` and in `f64`.
 const SINGLE: f64 = f32::EPSILON as f64 / 2.0;
@@ -53,6 +54,8 @@ struct Rule {
     weight: f64,
     /// The largest |o_k|.
     offset: f64,
+    /// The same before what all have in common was subtracted.
+    whole_offset: f64,
 }
 
 /// What is certain of a sample.
@@ -88,17 +91,18 @@ impl Screen {
         let classes = means.classes();
         let rules = (0..exact.len()).step_by(classes).map(|first| {
             let rows = first..first + classes;
+            let whole_offset = magnitude::largest(&offsets[rows.clone()]) / size;
             // A number that all scores of a rule have in common does not count.
             let offset = center_at_zero(&mut exact[rows.clone()]);
             let squares = weights.columns_range(rows.clone());
             let squares = squares.column_iter().map(|weight| weight.norm_squared());
-            Rule { rows, weight: squares.fold(0.0, f64::max).sqrt(), offset }
+            Rule { rows, weight: squares.fold(0.0, f64::max).sqrt(), offset, whole_offset }
         });
         let rules = rules.collect();
         Self {
             weights: Packed::new(&transposed(weights), |weight| weight as f32),
             offsets: exact.into_iter().map(|offset| offset as f32).collect(),
-            center_norm: center.norm(),
+            center_norm: norm(center.as_slice()),
             center,
             scale: size.recip(),
             rules,
@@ -126,7 +130,7 @@ impl Screen {
             .zip(squares)
             .map(|(scores, (square, around_center))| {
                 let mut decided = rules.iter().map(|rule| {
-                    let margin = self.margin(rule, around_center.sqrt(), square.sqrt())?;
+                    let margin = self.margin(rule, around_center.sqrt())?;
                     let (scores, offsets) =
                         (&scores.as_slice()[rule.rows.clone()], &self.offsets[rule.rows.clone()]);
                     only_candidate(scores, offsets, margin, largest)
@@ -152,20 +156,22 @@ impl Screen {
         sum_of_squares(out)
     }
 
-    /// By how much two scores of a sample of so much `length` in `f32` and `whole` length in `f64` have to differ, so that
-    /// the larger one is larger in truth, and in `f64`: twice a bound on the error of either. `None` if something may be out of range.
+    /// By how much two scores of a sample x of this `length` have to differ, so that the larger one is larger in truth, and in
+    /// `f64`: twice a bound on the error of either. `None` if something may be out of range.
     ///
     /// A product of n roundings has an error of γ‖w‖‖x‖ with γ = nu/(1 − nu) (Higham, *Accuracy and stability of numerical
-    /// algorithms*, section 3.1). Subtracting the center and the products in `f64` that would be compared otherwise have
-    /// errors relative to the whole lengths.
-    fn margin(&self, rule: &Rule, length: f64, whole: f64) -> Option<f64> {
+    /// algorithms*, section 3.1). The products in `f64` that would be compared otherwise, and that of the center in the
+    /// offsets, have errors relative to the whole lengths.
+    fn margin(&self, rule: &Rule, length: f64) -> Option<f64> {
         // Of both factors, of the sum with the offset and of what is compared, beside those of the product.
         let roundings = (Packed::<f32>::roundings(self.center.len()) + 6) as f64 * SINGLE;
         let in_double = 2.0 * (self.center.len() + 6) as f64 * DOUBLE;
-        let whole = (whole + self.center_norm) * self.scale;
+        // ‖h‖ and that of the center.
+        let whole = length + 2.0 * self.center_norm * self.scale;
         let relative = roundings / (1.0 - roundings) * length + in_double * whole;
         let underflow = self.center.len() as f64 * f64::from(f32::MIN_POSITIVE);
-        let error = rule.weight * relative + 5.0 * SINGLE * rule.offset + underflow;
+        let of_offsets = 5.0 * SINGLE * rule.offset + 4.0 * DOUBLE * rule.whole_offset;
+        let error = rule.weight * relative + of_offsets + underflow;
         let in_range = length < LARGEST && rule.offset < LARGEST && roundings < 0.5;
         (in_range && error.is_finite()).then_some(2.0 * error)
     }

@@ -9,6 +9,9 @@ fn numbers(rows: usize, columns: usize, seed: f64) -> DMatrix<f64> {
     })
 }
 
+/// What the biases of all classes have in common, and what they differ by.
+struct Bias(f64, f64);
+
 struct Case {
     samples: DMatrix<f64>,
     labels: Vec<usize>,
@@ -17,14 +20,14 @@ struct Case {
 
 impl Case {
     /// Samples around the class means `means`, d×K.
-    fn new(means: &DMatrix<f64>, noise: f64, weights: DMatrix<f64>, bias: f64) -> Self {
+    fn new(means: &DMatrix<f64>, noise: f64, weights: DMatrix<f64>, bias: Bias) -> Self {
         let (dimension, classes) = means.shape();
         let labels: Vec<usize> = (0..5 * classes).map(|sample| sample % classes).collect();
         let mut samples = numbers(dimension, labels.len(), 0.3) * noise;
         for (mut sample, &label) in samples.column_iter_mut().zip(&labels) {
             sample += means.column(label);
         }
-        let bias = DVector::from_fn(classes, |k, _| bias * (k as f64).cos());
+        let bias = DVector::from_fn(classes, |k, _| bias.0 + bias.1 * (k as f64).cos());
         Self { samples, labels, head: LinearHead::new(vec![weights], Some(bias)).unwrap() }
     }
 
@@ -70,19 +73,30 @@ fn what_is_certain_is_right() {
     let common = DMatrix::from_element(dimension, classes, 1e6);
     for scale in [1e-30, 1.0, 1e30, 1e100] {
         for (differences, shift, bias, certain) in [
-            (1.0, 0.0, 0.0, all..all + 1),
-            (1.0, 1.0, 0.0, all - 20..all + 1),
-            (1e-5, 0.0, 0.0, 1..all),
-            (1e-7, 0.0, 0.0, 0..all / 2),
-            (1.0, 0.0, 1e20, 0..all + 1),
+            (1.0, 0.0, [0.0, 0.0], all..all + 1),
+            (1.0, 1.0, [0.0, 0.0], all - 20..all + 1),
+            (1e-5, 0.0, [0.0, 0.0], 1..all),
+            (1e-7, 0.0, [0.0, 0.0], 0..all / 2),
+            (1.0, 0.0, [0.0, 1e20], 0..all + 1),
+            (1.0, 0.0, [1e8, 0.0], all..all + 1),
+            // Beside so much nothing else counts.
+            (1.0, 0.0, [1e17, 0.0], all / 2..all / 2 + 1),
         ] {
             // Neighbors in pairs that differ by little.
             let pairs = DMatrix::from_fn(dimension, classes, |i, k| separate[(i, k / 2 * 2)]);
             let means = &pairs * (1.0 - differences) + &separate * differences + &common * shift;
             let weights = (&means - &common * shift).transpose();
-            let case = Case::new(&(means * scale), 0.01 * scale, weights, bias * scale);
+            let case = Case::new(
+                &(means * scale),
+                0.01 * scale,
+                weights,
+                Bias(bias[0] * scale, bias[1] * scale),
+            );
             let number = case.certain();
-            assert!(certain.contains(&number), "{scale:e} {differences:e} {shift} {bias} {number}");
+            assert!(
+                certain.contains(&number),
+                "{scale:e} {differences:e} {shift} {bias:?} {number}"
+            );
         }
     }
 }
@@ -91,7 +105,7 @@ fn what_is_certain_is_right() {
 #[test]
 fn samples_out_of_range_are_decided_too() {
     let means = numbers(8, 5, 0.9);
-    let mut case = Case::new(&means, 0.1, means.transpose(), 0.0);
+    let mut case = Case::new(&means, 0.1, means.transpose(), Bias(0.0, 0.0));
     for factor in [1e20, 1e60, 1e-60] {
         let mut far = case.samples.columns_range_mut(0..3);
         far *= factor;
@@ -104,7 +118,7 @@ fn samples_out_of_range_are_decided_too() {
 fn equal_classes_are_decided_exactly() {
     let means = dmatrix![1.0, 1.0, -1.0; 0.0, 0.0, 2.0];
     let weights = dmatrix![1.0, 0.5; 1.0, 0.5; -3.0, 0.0];
-    let case = Case::new(&means, 0.0, weights, 0.0);
+    let case = Case::new(&means, 0.0, weights, Bias(0.0, 0.0));
     let (certain, decided) = case.decided();
     let found: Vec<_> = certain.iter().map(|found| (found.nearest_mean, found.head)).collect();
     assert_eq!(&found[..2], [(None, None); 2]);

@@ -41,7 +41,7 @@ fn invert(matrix: &mut DMatrixViewMut<'_, f64>) -> Option<()> {
 }
 
 /// Up to this condition number, two factorizations make columns orthonormal: the first one leaves 10⁻⁴.
-const LARGEST_CONDITION: f64 = 1e6;
+pub(crate) const LARGEST_CONDITION: f64 = 1e6;
 
 /// A matrix of no more rows than columns with the same inner products of its columns: BᵀB = AᵀA, for A with at least as many
 /// rows as columns.

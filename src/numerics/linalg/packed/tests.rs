@@ -213,3 +213,31 @@ fn equal_rows_have_equal_products() {
     assert_eq!(alone, beside.rows(0, 10));
     assert_eq!(alone, beside.rows(10, 10));
 }
+
+/// One and then less than half of the last digit, which is lost each time it is added: what is lost comes close to what so
+/// many roundings may take, and no more is lost.
+#[test]
+fn sums_have_no_more_roundings_than_is_said() {
+    for depth in [1, 300, 512, 700, 1500] {
+        for rows in [1, 3, 16, 33, 50] {
+            let left = DMatrix::from_element(rows, depth, 1.0_f32);
+            let lost = 0.49 * f32::EPSILON;
+            let right = DMatrix::from_fn(depth, 2, |i, _| if i == 0 { 1.0 } else { lost });
+            let mut result = DMatrix::zeros(rows, 2);
+            let packed = Packed::new(&left, |entry| entry);
+            packed.add_products(columns_of(&right), Entries::All, result.as_mut_slice(), rows);
+            let exact: f64 = right.column(0).iter().map(|&entry| f64::from(entry)).sum();
+            let unit = f64::from(f32::EPSILON) / 2.0;
+            let allowed = Packed::<f32>::roundings(depth) as f64 * unit * exact;
+            let error =
+                result.iter().map(|&sum| (f64::from(sum) - exact).abs()).fold(0.0, f64::max);
+            assert!(error <= allowed, "{depth} {rows}: {error:e} {allowed:e}");
+            // Whole vectors add one number after the other.
+            let is_close = !cfg!(feature = "simd") || rows < 16 || depth < 300;
+            assert!(
+                is_close || error > 0.7 * allowed.min(512.0 * unit),
+                "{depth} {rows}: {error:e}"
+            );
+        }
+    }
+}
