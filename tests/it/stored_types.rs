@@ -61,7 +61,7 @@ written! {
 
 /// Neither problems nor results.
 const NOT_STORED: &[(&str, &[&str])] = &[
-    ("it borrows data", &["ClassVectors", "Features", "LabeledFeatures"]),
+    ("it borrows data", &["ClassProduct", "ClassVectors", "Features", "LabeledFeatures"]),
     (
         "sums of a second pass, whose parts are stored",
         &[
