@@ -67,7 +67,8 @@ impl Case {
 /// much larger, and scales out of its range.
 #[test]
 fn what_is_certain_is_right() {
-    let (classes, dimension) = (60, 40);
+    // More classes than are looked at together, and some that fill no vector.
+    let (classes, dimension) = (150, 40);
     let all = 2 * 5 * classes;
     let separate = numbers(dimension, classes, 1.7);
     let common = DMatrix::from_element(dimension, classes, 1e6);
