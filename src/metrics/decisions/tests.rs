@@ -72,10 +72,12 @@ fn what_is_certain_is_right() {
     let all = 2 * 5 * classes;
     let separate = numbers(dimension, classes, 1.7);
     let common = DMatrix::from_element(dimension, classes, 1e6);
-    for scale in [1e-30, 1.0, 1e30, 1e100] {
+    for scale in [1e-170, 1e-30, 1.0, 1e30, 1e100] {
         for (differences, shift, bias, certain) in [
             (1.0, 0.0, [0.0, 0.0], all..all + 1),
             (1.0, 1.0, [0.0, 0.0], all - 20..all + 1),
+            // A common mean that leaves five digits of the differences in `f64`, fewer than in `f32`.
+            (1.0, 1e5, [0.0, 0.0], 0..all + 1),
             (1e-5, 0.0, [0.0, 0.0], 1..all),
             (1e-7, 0.0, [0.0, 0.0], 0..all / 2),
             (1.0, 0.0, [0.0, 1e20], 0..all + 1),
