@@ -7,7 +7,7 @@ use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::projected::{Found, Nc1Part};
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::errors::{Metric, SampleParts};
-use crate::metrics::{Nc1, Nc1Sums};
+use crate::metrics::{Nc1, Nc1Options, Nc1Sums};
 use crate::numerics::scalar::Scalar;
 
 /// On which directions NC1 is measured beside that on all.
@@ -15,55 +15,48 @@ use crate::numerics::scalar::Scalar;
 /// Which stand out: a class mean of n samples is off by a variance of tr Σ_W/n, so that errors alone give tr Σ_B the size
 /// tr Σ_W · 1/K Σ 1/n_k. A direction counts as resolved if its eigenvalue of Σ_B is above that, which errors cannot
 /// reach on average even if all of them lie in one direction.
-#[derive(Debug, Clone)]
-pub(super) enum Resolution<T: Scalar> {
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub(super) enum Resolution<S> {
     /// What tells the directions is not known before the second pass.
     Unknown,
     /// All that NC1 counts.
     All,
     /// None.
     Nothing,
-    /// Some.
-    Some(Box<Nc1Sums<T>>),
+    /// Some, and what is to be found of them.
+    Some(S),
 }
 
-/// What a [`Resolution`] has added up.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub(super) enum ResolutionPart {
-    Unknown,
-    All,
-    Nothing,
-    Some(Nc1Part),
-}
+/// NC1 on these directions.
+pub(super) type ResolvedSums<T> = Resolution<Box<Nc1Sums<T>>>;
 
-impl<T: Scalar> Resolution<T> {
-    /// The `rank` directions in which class means differ most, if that is known.
+/// What [`ResolvedSums`] have added up.
+pub(super) type ResolutionPart = Resolution<Nc1Part>;
+
+impl Resolution<Nc1Options> {
+    /// The `rank` directions in which class means differ most, if that is known, for NC1 with these options.
     pub(super) fn of_rank(
         statistics: &ClassStatistics,
-        nc1: &Nc1Sums<T>,
+        options: &Nc1Options,
         rank: Option<usize>,
-    ) -> Result<Self> {
+    ) -> Self {
         let all = statistics.dimension().min(statistics.classes().saturating_sub(1));
-        Ok(match rank {
+        match rank {
             None => Self::Unknown,
             Some(0) => Self::Nothing,
             Some(rank) if rank >= all => Self::All,
-            Some(rank) => {
-                let options = nc1.options().with_largest_rank(rank);
-                Self::Some(Box::new(nc1.beside(statistics, &options)?))
-            }
-        })
+            Some(rank) => Self::Some(options.with_largest_rank(rank)),
+        }
     }
 
     /// Those that stand out, with ‖H‖², if it is known.
     pub(super) fn of_noise(
         statistics: &ClassStatistics,
-        nc1: &Nc1Sums<T>,
+        options: &Nc1Options,
         features_squared: Option<f64>,
     ) -> Result<Self> {
-        let options = nc1.options();
         let Some(features_squared) = features_squared else { return Ok(Self::Unknown) };
         let means = statistics.shared_means()?;
         let counts = statistics.counts().iter().map(|&count| count as f64);
@@ -76,17 +69,46 @@ impl<T: Scalar> Resolution<T> {
         Ok(if noise <= options.rank_cutoff {
             Self::All
         } else if noise < 1.0 {
-            Self::Some(Box::new(nc1.beside(statistics, &options.with_rank_cutoff(noise))?))
+            Self::Some(options.with_rank_cutoff(noise))
         } else {
             Self::Nothing
         })
     }
+}
 
-    pub(super) fn of_other_samples(self) -> Self {
+impl<S> Resolution<S> {
+    /// With what is made of that which is to be found.
+    pub(super) fn try_map<R>(self, make: impl FnOnce(S) -> Result<R>) -> Result<Resolution<R>> {
+        Ok(match self {
+            Self::Unknown => Resolution::Unknown,
+            Self::All => Resolution::All,
+            Self::Nothing => Resolution::Nothing,
+            Self::Some(own) => Resolution::Some(make(own)?),
+        })
+    }
+
+    /// The same for what cannot fail.
+    fn map<R>(self, make: impl FnOnce(S) -> R) -> Resolution<R> {
         match self {
-            Self::Some(sums) => Self::Some(Box::new(sums.of_other_samples())),
-            other => other,
+            Self::Unknown => Resolution::Unknown,
+            Self::All => Resolution::All,
+            Self::Nothing => Resolution::Nothing,
+            Self::Some(own) => Resolution::Some(make(own)),
         }
+    }
+
+    /// What is to be found.
+    pub(super) fn some(&self) -> Option<&S> {
+        match self {
+            Self::Some(own) => Some(own),
+            Self::Unknown | Self::All | Self::Nothing => None,
+        }
+    }
+}
+
+impl<T: Scalar> ResolvedSums<T> {
+    pub(super) fn of_other_samples(self) -> Self {
+        self.map(|sums| Box::new(sums.of_other_samples()))
     }
 
     /// Adds the samples of a batch, in which that much was found for all directions.
@@ -99,26 +121,21 @@ impl<T: Scalar> Resolution<T> {
 
     /// With what the error of NC1 on these directions needs, unless they are all.
     pub(super) fn with_parts(&self, parts: SampleParts, metric: Metric) -> Result<SampleParts> {
-        match self {
-            Self::Some(sums) => parts.with_nc1(metric, sums.options()),
-            Self::Unknown | Self::All | Self::Nothing => Ok(parts),
+        match self.some() {
+            Some(sums) => parts.with_nc1(metric, sums.options()),
+            None => Ok(parts),
         }
     }
 
     /// What has been added up so far.
     pub(super) fn part(&self) -> ResolutionPart {
-        match self {
-            Self::Unknown => ResolutionPart::Unknown,
-            Self::All => ResolutionPart::All,
-            Self::Nothing => ResolutionPart::Nothing,
-            Self::Some(sums) => ResolutionPart::Some(sums.part()),
-        }
+        self.clone().map(|sums| sums.part())
     }
 
     /// Adds a part that [fits](Self::fits).
     pub(super) fn merge_part(&mut self, other: &ResolutionPart) -> Result<()> {
         match (self, other) {
-            (Self::Some(own), ResolutionPart::Some(other)) => own.merge_part(other),
+            (Self::Some(own), Resolution::Some(other)) => own.merge_part(other),
             _ => Ok(()),
         }
     }
@@ -126,7 +143,7 @@ impl<T: Scalar> Resolution<T> {
     /// Whether a part is of the same directions.
     pub(super) fn fits(&self, other: &ResolutionPart) -> bool {
         match (self, other) {
-            (Self::Some(own), ResolutionPart::Some(other)) => own.fits(other),
+            (Self::Some(own), Resolution::Some(other)) => own.fits(other),
             (own, other) => own.part() == *other,
         }
     }
@@ -146,7 +163,6 @@ mod tests {
     use super::*;
     use crate::audit::measure;
     use crate::measure::features::Features;
-    use crate::metrics::Nc1Options;
     use crate::problem::head::LinearHead;
     use nalgebra::DMatrix;
     use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -213,10 +229,9 @@ mod tests {
         let center = rows.row_mean().transpose();
         let between = [0, 1].map(|class| (means.column(class) - &center).norm_squared() / 2.0);
         let expected = within * (1.0 / 3.0 + 1.0 / 5.0) / 2.0 / (between[0] + between[1]);
-        let nc1 = Nc1Sums::new(&statistics, &Nc1Options::default()).unwrap();
-        let found = Resolution::of_noise(&statistics, &nc1, Some(rows.norm_squared()));
-        let Resolution::<f64>::Some(sums) = found.unwrap() else { panic!("the means stand out") };
-        assert!((sums.options().rank_cutoff / expected.sqrt() - 1.0).abs() < 1e-9);
+        let squares = Some(rows.norm_squared());
+        let found = Resolution::of_noise(&statistics, &Nc1Options::default(), squares).unwrap();
+        assert!((found.some().unwrap().rank_cutoff / expected.sqrt() - 1.0).abs() < 1e-9);
     }
 
     #[test]
@@ -225,16 +240,15 @@ mod tests {
         let rows = DMatrix::from_fn(4, 2, |i, j| ((i * i + 5 * j) as f64).sin());
         let data = Features::from_sample_rows(&rows).unwrap().with_labels(&labels, 4).unwrap();
         let statistics = ClassStatistics::new(&data).unwrap();
-        let nc1 = Nc1Sums::<f64>::new(&statistics, &Nc1Options::default()).unwrap();
-        let found = [None, Some(0), Some(1), Some(2), Some(3)].map(|rank| {
-            let found = Resolution::of_rank(&statistics, &nc1, rank);
-            match found.unwrap() {
-                Resolution::Unknown => "unknown",
-                Resolution::Nothing => "nothing",
-                Resolution::Some(_) => "some",
-                Resolution::All => "all",
-            }
-        });
+        let found =
+            [None, Some(0), Some(1), Some(2), Some(3)].map(|rank| {
+                match Resolution::of_rank(&statistics, &Nc1Options::default(), rank) {
+                    Resolution::Unknown => "unknown",
+                    Resolution::Nothing => "nothing",
+                    Resolution::Some(_) => "some",
+                    Resolution::All => "all",
+                }
+            });
         assert_eq!(found, ["unknown", "nothing", "some", "all", "all"]);
     }
 }

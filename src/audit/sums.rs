@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::audit::frames::comparable;
 use crate::audit::measurement::Measurement;
 use crate::audit::refused::classes_of;
-use crate::audit::resolution::Resolution;
+use crate::audit::resolution::{Resolution, ResolvedSums};
 use crate::audit::split::split;
 use crate::error::{Error, Result};
 use crate::measure::center::Center;
@@ -174,8 +174,8 @@ pub struct AuditSums<T: Scalar> {
     head: Arc<LinearHead>,
     training_objective: Option<TrainingObjective>,
     pub(super) nc1: Nc1Sums<T>,
-    pub(super) resolved: Resolution<T>,
-    pub(super) predicted: Resolution<T>,
+    pub(super) resolved: ResolvedSums<T>,
+    pub(super) predicted: ResolvedSums<T>,
     pub(super) decisions: DecisionCounts,
     pub(super) energy: FeatureEnergy,
     pub(super) objective: Option<ObjectiveSums>,
@@ -202,9 +202,13 @@ impl<T: Scalar> AuditSums<T> {
             objective_sums(&statistics, &head, objective, !options.without_balance)
         });
         let wants_errors = options.standard_errors && !other;
-        let nc1 = Nc1Sums::new(&statistics, &options.nc1)?;
-        let resolved = Resolution::of_noise(&statistics, &nc1, options.features_squared)?;
-        let predicted = Resolution::of_rank(&statistics, &nc1, options.predicted_rank)?;
+        let resolved = Resolution::of_noise(&statistics, &options.nc1, options.features_squared)?;
+        let predicted = Resolution::of_rank(&statistics, &options.nc1, options.predicted_rank);
+        let fewer = [&resolved, &predicted].into_iter().filter_map(Resolution::some);
+        let nc1 = Nc1Sums::for_others(&statistics, &options.nc1, fewer)?;
+        let [resolved, predicted] = [resolved, predicted]
+            .map(|fewer| fewer.try_map(|options| nc1.beside(&statistics, &options).map(Box::new)));
+        let (resolved, predicted) = (resolved?, predicted?);
         let decisions = DecisionCounts::new(&statistics, &head)?;
         let metrics = options
             .all_metrics
@@ -223,8 +227,8 @@ impl<T: Scalar> AuditSums<T> {
         Ok(Self {
             objective: sums.transpose()?.flatten(),
             nc1: of_other(nc1, Nc1Sums::of_other_samples, other),
-            resolved: of_other(resolved, Resolution::of_other_samples, other),
-            predicted: of_other(predicted, Resolution::of_other_samples, other),
+            resolved: of_other(resolved, ResolvedSums::of_other_samples, other),
+            predicted: of_other(predicted, ResolvedSums::of_other_samples, other),
             decisions: of_other(decisions, DecisionCounts::of_other_samples, other),
             energy: FeatureEnergy::empty(statistics.dimension(), statistics.classes())?,
             metrics: metrics.map(|metrics| of_other(metrics, MetricSums::of_other_samples, other)),
@@ -265,7 +269,12 @@ impl<T: Scalar> AuditSums<T> {
 
     /// Adds a chunk of the right shape whose numbers were looked at.
     fn add(&mut self, chunk: &LabeledFeatures<'_, T>, workspace: &mut Workspace) -> Result<()> {
-        let nc1 = self.nc1.find(chunk)?;
+        let fewer: Vec<&Nc1Sums<T>> = [&self.resolved, &self.predicted]
+            .into_iter()
+            .filter_map(Resolution::some)
+            .map(Box::as_ref)
+            .collect();
+        let nc1 = self.nc1.find(chunk, &fewer)?;
         self.nc1.add(chunk, &nc1)?;
         self.resolved.add(chunk, &nc1)?;
         self.predicted.add(chunk, &nc1)?;
@@ -313,7 +322,7 @@ impl<T: Scalar> AuditSums<T> {
         let class_means = self.statistics.class_means()?;
         let repeated = self.statistics.counts().iter().any(|&count| count > 1);
         let nc1 = if repeated { comparable(self.nc1.nc1())? } else { None };
-        let on = |directions: &Resolution<T>| match repeated {
+        let on = |directions: &ResolvedSums<T>| match repeated {
             true => Ok(comparable(directions.nc1(nc1))?.flatten()),
             false => Ok::<_, Error>(None),
         };

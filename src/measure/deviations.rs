@@ -133,10 +133,26 @@ impl Deviations {
         factor: Option<&Factor<T>>,
         mut add: impl FnMut(usize, f64),
     ) -> Result<()> {
-        self.means.check_shape(batch)?;
-        let few_rows = factor.and_then(|factor| factor.few_rows.as_ref());
-        let few_rows = few_rows.filter(|_| SplitMean::<T>::can_be_scaled(self.scale));
         let rows = factor.map_or(0, Factor::rows);
+        self.for_each_square_of_first_rows(batch, factor, &[rows], |label, squares| {
+            add(label, squares[0]);
+        })
+    }
+
+    /// The same for several F at once that are the first rows of one: as many as the rising `ranks` say.
+    pub(crate) fn for_each_square_of_first_rows<T: Scalar>(
+        &self,
+        batch: &LabeledFeatures<'_, T>,
+        factor: Option<&Factor<T>>,
+        ranks: &[usize],
+        mut add: impl FnMut(usize, &[f64]),
+    ) -> Result<()> {
+        self.means.check_shape(batch)?;
+        let few_rows =
+            factor.and_then(|factor| factor.few_rows.as_ref().filter(|_| ranks == [factor.rows()]));
+        let few_rows = few_rows.filter(|_| SplitMean::<T>::can_be_scaled(self.scale));
+        let rows = ranks.last().copied().unwrap_or_default();
+        let each = ranks.len().max(1);
         let blocks: Vec<_> = match few_rows {
             Some(_) => ranges(batch.labels().len(), NEIGHBORS).collect(),
             None => {
@@ -147,21 +163,24 @@ impl Deviations {
         let operations = rows.saturating_add(2).saturating_mul(self.means.shape().0);
         for part in blocks.chunks(PART.div_ceil(size)) {
             let samples = part.iter().map(ExactSizeIterator::len).sum();
-            let mut squares = vec![0.0; samples];
+            let mut squares = vec![0.0; samples * each];
             let mut results = vec![Ok(()); part.len()];
-            let work = part.iter().cloned().zip(squares.chunks_mut(size)).zip(&mut results);
+            let work = part.iter().cloned().zip(squares.chunks_mut(size * each)).zip(&mut results);
             let operations = operations.saturating_mul(samples);
             parallel::for_each(work, operations, Scratch::new, |scratch, block| {
                 let ((range, squares), result) = block;
                 *result = match few_rows {
                     Some(rows) => self.squares_in_few_rows(batch, range, rows, scratch, squares),
-                    None => self.squares(batch, range, factor, scratch, squares),
+                    None => self.fill_block(batch, range, &mut scratch.deviations).map(|()| {
+                        scratch.squares(factor.map(|factor| (&factor.packed, ranks)), squares);
+                    }),
                 };
             });
             results.into_iter().collect::<Result<()>>()?;
             let first = part.first().map_or(0, |range| range.start);
             let labels = &batch.labels()[first..first + samples];
-            labels.iter().zip(squares).for_each(|(&label, square)| add(label, square));
+            let squares = squares.chunks(each);
+            labels.iter().zip(squares).for_each(|(&label, squares)| add(label, squares));
         }
         Ok(())
     }
@@ -188,20 +207,6 @@ impl Deviations {
                 false => largest_of(group.samples),
             }
         })
-    }
-
-    /// ‖F x‖² for the deviations of a range of samples, which are written down first.
-    fn squares<T: Scalar>(
-        &self,
-        data: &LabeledFeatures<'_, T>,
-        range: Range<usize>,
-        factor: Option<&Factor<T>>,
-        scratch: &mut Scratch<T>,
-        squares: &mut [f64],
-    ) -> Result<()> {
-        self.fill_block(data, range, &mut scratch.deviations)?;
-        scratch.squares(factor.map(|factor| &factor.packed), squares);
-        Ok(())
     }
 
     /// Fills the columns of a d×B block with the deviations of a range of samples, subtracted in `f64`
@@ -266,15 +271,21 @@ impl<T: Scalar> Scratch<T> {
         Self { deviations: Block::new(), products: DMatrix::zeros(0, 0), mean: SplitMean::new() }
     }
 
-    /// ‖F x‖² for each deviation x of the block.
-    fn squares(&mut self, factor: Option<&Packed<T>>, squares: &mut [f64]) {
-        let Some(factor) = factor else {
+    /// ‖F x‖² for each deviation x of the block, for each F that are some of the first rows of a factor.
+    fn squares(&mut self, factor: Option<(&Packed<T>, &[usize])>, squares: &mut [f64]) {
+        let Some((factor, ranks)) = factor else {
             let columns = squares.iter_mut().zip(self.deviations.columns());
             return columns.for_each(|(square, column)| *square = sum_of_squares(column));
         };
-        factor.multiply(&self.deviations, Entries::All, &mut self.products);
-        for (square, column) in squares.iter_mut().zip(self.products.column_iter()) {
-            *square = sum_of_squares(column.as_slice());
+        let rows = ranks.last().copied().unwrap_or_default();
+        factor.multiply(&self.deviations, Entries::FirstRows(rows), &mut self.products);
+        let columns = self.products.column_iter();
+        for (squares, column) in squares.chunks_mut(ranks.len().max(1)).zip(columns) {
+            let (mut sum, mut first) = (0.0, 0);
+            for (square, &rank) in squares.iter_mut().zip(ranks) {
+                sum += sum_of_squares(&column.as_slice()[first..rank]);
+                (*square, first) = (sum, rank);
+            }
         }
     }
 }

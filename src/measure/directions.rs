@@ -31,6 +31,10 @@ const FEW_DIRECTIONS: usize = 128;
 /// smaller by this, nine digits are left.
 const SMALLEST_SHARE: f64 = 1e-3;
 
+/// Vectors that make a Gram matrix diagonal leave columns of the matrix itself orthogonal to ε times the square of its
+/// condition number: up to this one close enough for a second factorization.
+const ORDERED_CONDITION: f64 = 1e6;
+
 /// Steps of the power iteration that estimates the condition number.
 const POWER_STEPS: usize = 5;
 
@@ -106,6 +110,50 @@ impl Projector {
             },
             None => Self { directions, behind_layers: None, scale },
         }))
+    }
+
+    /// The projector with its directions in the order of how much the class means differ in them, so that those of each of
+    /// `others`, which are around the same center, are the first ones. `None` where that is cheaper or more accurate to find
+    /// for each alone.
+    pub(crate) fn in_order(
+        means: &ClassMeans,
+        directions: Directions,
+        others: &[Directions],
+    ) -> Result<Option<(Self, Order)>> {
+        if others.is_empty() || directions.largest_rank.is_some() {
+            return Ok(None);
+        }
+        let Some(differences) = Differences::new(means, directions.center) else { return Ok(None) };
+        let all = differences.matrix.nrows().min(differences.matrix.ncols());
+        if all <= FEW_DIRECTIONS || !differences.have_fewer(others, all) {
+            return Ok(None);
+        }
+        let Differences { scale, absolute_cutoff, .. } = differences;
+        let found = differences.ordered_directions(directions.rank_cutoff)?;
+        Ok(found.map(|(values, directions)| {
+            let projector = Self { directions, behind_layers: None, scale };
+            (projector, Order { values, absolute_cutoff })
+        }))
+    }
+}
+
+/// By how much class means differ in directions that are in the order of that.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// The singular values of B/`scale`, by falling size.
+    values: DVector<f64>,
+    /// Up to this they count as zero.
+    absolute_cutoff: f64,
+}
+
+impl Order {
+    /// How many directions, from the first one, are these; `None` if that is not certain.
+    pub(crate) fn rank(&self, directions: Directions) -> Option<usize> {
+        let cutoff = (directions.rank_cutoff * self.values[0]).max(self.absolute_cutoff);
+        let kept = self.values.iter().take_while(|&&value| value > cutoff).count();
+        let rank = directions.largest_rank.unwrap_or(kept).min(kept);
+        let last = self.values.get(rank.checked_sub(1)?)?;
+        (*last >= SMALLEST_SHARE * self.values[0]).then_some(rank)
     }
 }
 
@@ -211,9 +259,7 @@ impl Differences {
         let InverseFactor { matrix: inverse, accurate } = inverse;
         let mut q = self.matrix;
         if accurate {
-            let inverse_gram = gram_of_upper(&transposed(&inverse));
-            drop(inverse);
-            times_in_place(&mut q, &inverse_gram);
+            times_inverse_gram(&mut q, inverse);
             return Ok(q);
         }
         times_in_place(&mut q, &inverse.transpose());
@@ -277,11 +323,51 @@ impl Differences {
         }))
     }
 
+    /// Whether some of these do not keep all directions for certain.
+    fn have_fewer(&self, others: &[Directions], all: usize) -> bool {
+        let (gram, _) = self.smaller_gram();
+        others.iter().any(|other| {
+            other.largest_rank.is_some_and(|rank| rank < all)
+                || self.inverse_factor(gram.clone(), other.rank_cutoff).is_none()
+        })
+    }
+
+    /// All singular values and D = W(WᵀW)⁻¹ for W = BV, where BᵀB = VΣ²Vᵀ: UΣ⁻¹ without the loss of digits in small
+    /// values. `None` if these are not all far enough from zero.
+    fn ordered_directions(&self, rank_cutoff: f64) -> Result<Option<(DVector<f64>, DMatrix<f64>)>> {
+        let (smaller_gram, many_classes) = self.smaller_gram();
+        let SymmetricEigen { values: squares, vectors } = symmetric_eigen(&smaller_gram)?;
+        let values = squares.map(|square| square.max(0.0).sqrt());
+        let largest_condition = if many_classes { GOOD_CONDITION } else { ORDERED_CONDITION };
+        let smallest = values[values.len() - 1];
+        if self.rank(&values, rank_cutoff) < values.len()
+            || values[0] > largest_condition * smallest
+        {
+            return Ok(None);
+        }
+        if many_classes {
+            let directions = divided(vectors, &values);
+            return Ok(Some((values, directions)));
+        }
+        let mut columns = divided(product(&self.matrix, &vectors), &values);
+        let Some(inverse) = inverse_cholesky(gram(&transposed(&columns))) else { return Ok(None) };
+        times_inverse_gram(&mut columns, inverse);
+        let directions = divided(columns, &values);
+        Ok(Some((values, directions)))
+    }
+
     /// How many singular values, by falling size, are kept.
     fn rank(&self, values: &DVector<f64>, rank_cutoff: f64) -> usize {
         let cutoff = (rank_cutoff * values.amax()).max(self.absolute_cutoff);
         values.iter().take_while(|&&value| value > cutoff).count()
     }
+}
+
+/// Q(QᵀQ)⁻¹ in place of Q, with L⁻¹ for QᵀQ = LLᵀ.
+fn times_inverse_gram(columns: &mut DMatrix<f64>, inverse: DMatrix<f64>) {
+    let inverse_gram = gram_of_upper(&transposed(&inverse));
+    drop(inverse);
+    times_in_place(columns, &inverse_gram);
 }
 
 /// The columns, each divided by a number.

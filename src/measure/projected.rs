@@ -4,9 +4,9 @@ use std::ops::Add;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::measure::class_means::Visited;
+use crate::measure::class_means::{ClassMeans, Visited};
 use crate::measure::deviations::Deviations;
-use crate::measure::directions::{Directions, Projector};
+use crate::measure::directions::{Directions, Order, Projector};
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::layers::FirstLayers;
@@ -25,13 +25,24 @@ use crate::problem::head::LinearHead;
 #[derive(Debug, Clone)]
 pub(crate) struct ProjectedScatter<T: Scalar> {
     deviations: Deviations,
-    /// Dᵀ of the [`Projector`]; `None` if the class means do not differ.
-    projector: Option<Arc<Factor<T>>>,
+    /// `None` if the class means do not differ.
+    projection: Option<Arc<Projection<T>>>,
+    /// How many of its rows count, from the first one.
+    rank: usize,
     /// Of the layers before which the features are, if there are some.
     layers: Option<Fingerprint>,
     directions: Directions,
     visited: Visited,
     sums: Sums,
+}
+
+/// What deviations are projected by.
+#[derive(Debug)]
+struct Projection<T> {
+    /// Dᵀ of the [`Projector`].
+    factor: Factor<T>,
+    /// If the rows have one.
+    order: Option<Order>,
 }
 
 /// What has been added up.
@@ -41,11 +52,13 @@ struct Sums {
     projected: DoubleDouble<f64>,
 }
 
-/// What was found in a batch, for all whose samples are projected by the same.
+/// What was found in a batch, for some whose samples are projected by the same.
 #[derive(Debug)]
 pub(crate) struct Found<T> {
-    projector: Option<Arc<Factor<T>>>,
-    sums: Sums,
+    projection: Option<Arc<Projection<T>>>,
+    counts: Vec<u64>,
+    /// Σ ‖B†(h − h_k)‖² on so many of the first directions.
+    projected: Vec<(usize, DoubleDouble<f64>)>,
 }
 
 /// What a [`Nc1Sums`](crate::metrics::Nc1Sums) has added up.
@@ -87,20 +100,42 @@ impl<T: Scalar> ProjectedScatter<T> {
     ) -> Result<Self> {
         let means = statistics.shared_means()?;
         let projector = Projector::new(&means, directions, layers.as_ref().map(|l| &l.matrix))?;
-        let (projector, scale) = match projector {
-            Some(Projector { directions, scale, .. }) => {
-                (Some(Arc::new(Factor::new(&transposed(&directions), T::rounded))), scale)
+        let own = Self::of(means, directions, projector.map(|projector| (projector, None)));
+        Ok(Self { layers: layers.map(|layers| layers.fingerprint), ..own })
+    }
+
+    fn of(
+        means: Arc<ClassMeans>,
+        directions: Directions,
+        found: Option<(Projector, Option<Order>)>,
+    ) -> Self {
+        let (scale, rank) = found
+            .as_ref()
+            .map_or((1.0, 0), |(projector, _)| (projector.scale, projector.directions.ncols()));
+        let projection = found.map(|(projector, order)| {
+            let factor = Factor::new(&transposed(&projector.directions), T::rounded);
+            Arc::new(Projection { factor, order })
+        });
+        let sums = Sums::new(means.classes());
+        let deviations = Deviations::new(means, scale);
+        let visited = Visited::default();
+        Self { deviations, projection, rank, layers: None, directions, visited, sums }
+    }
+
+    /// No samples yet, for sums [`beside`](Self::beside) which there will be those for each of `others`, which are some of
+    /// the directions: where there are many, samples are projected by the same for all of them.
+    pub(crate) fn for_others(
+        statistics: &ClassStatistics,
+        directions: Directions,
+        others: &[Directions],
+    ) -> Result<Self> {
+        let means = statistics.shared_means()?;
+        match Projector::in_order(&means, directions, others)? {
+            Some((projector, order)) => {
+                Ok(Self::of(means, directions, Some((projector, Some(order)))))
             }
-            None => (None, 1.0),
-        };
-        Ok(Self {
-            deviations: Deviations::new(means, scale),
-            projector,
-            layers: layers.map(|layers| layers.fingerprint),
-            directions,
-            visited: Visited::default(),
-            sums: Sums::new(statistics.classes()),
-        })
+            None => Self::new(statistics, directions),
+        }
     }
 
     /// No samples yet, for these directions of the features as they are. What samples are projected by is shared where it is
@@ -115,23 +150,20 @@ impl<T: Scalar> ProjectedScatter<T> {
         if self.layers.is_some() || own.center != other.center {
             return Self::new(statistics, directions);
         }
-        if own != other {
-            let found = Self::new(statistics, directions)?;
-            if found.rank() != self.rank() {
-                return Ok(found);
+        let order = self.projection.as_ref().and_then(|projection| projection.order.as_ref());
+        let rank = match order {
+            _ if own == other => self.rank,
+            Some(order) if let Some(rank) = order.rank(other) => rank,
+            _ => {
+                let found = Self::new(statistics, directions)?;
+                if found.rank != self.rank {
+                    return Ok(found);
+                }
+                self.rank
             }
-        }
-        Ok(Self {
-            directions,
-            visited: Visited::default(),
-            sums: Sums::new(counts.len()),
-            ..self.clone()
-        })
-    }
-
-    /// How many directions count.
-    fn rank(&self) -> usize {
-        self.projector.as_ref().map_or(0, |projector| projector.rows())
+        };
+        let (visited, sums) = (Visited::default(), Sums::new(counts.len()));
+        Ok(Self { directions, rank, visited, sums, ..self.clone() })
     }
 
     /// The same for samples that are not those of the class means.
@@ -142,45 +174,67 @@ impl<T: Scalar> ProjectedScatter<T> {
 
     /// Adds the samples of a batch; on an error all is as it was.
     pub(crate) fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        let found = self.find(batch)?;
+        let found = self.find(batch, &[])?;
         self.add(&found);
         Ok(())
     }
 
-    /// What the samples of a batch add.
-    pub(crate) fn find(&self, batch: &LabeledFeatures<'_, T>) -> Result<Found<T>> {
-        let mut found = Sums::new(self.sums.counts.len());
-        match self.projector.as_deref() {
-            Some(projector) => {
-                // Several sums in turn: one would have to wait for itself.
-                let (mut sums, mut turn) = ([DoubleDouble::from(0.0); 4], 0);
-                let add = |label: usize, square: f64| {
-                    found.counts[label] = found.counts[label].saturating_add(1);
-                    sums[turn] = sums[turn].plus(square);
-                    turn = (turn + 1) % sums.len();
-                };
-                self.deviations.for_each_square(batch, Some(projector), add)?;
-                found.projected = sums.into_iter().fold(found.projected, DoubleDouble::add);
-            }
+    /// What the samples of a batch add, here and to others that are projected by the same.
+    pub(crate) fn find(
+        &self,
+        batch: &LabeledFeatures<'_, T>,
+        others: &[&Self],
+    ) -> Result<Found<T>> {
+        let mut counts = vec![0; self.sums.counts.len()];
+        let Some(projection) = self.projection.clone() else {
             // There is nothing to project on, but who asks shall learn that, and not of a missing pass.
-            None => {
-                self.deviations.means().check_shape(batch)?;
-                batch.features().check()?;
-                batch.labels().iter().for_each(|&label| found.counts[label] += 1);
+            self.deviations.means().check_shape(batch)?;
+            batch.features().check()?;
+            batch.labels().iter().for_each(|&label| counts[label] += 1);
+            return Ok(Found { projection: None, counts, projected: Vec::new() });
+        };
+        let others = others.iter().filter(|other| other.is_projected_by(&projection));
+        let mut ranks: Vec<usize> = others.map(|other| other.rank).chain([self.rank]).collect();
+        ranks.sort_unstable();
+        ranks.dedup();
+        // Several sums in turn: one would have to wait for itself.
+        let (mut sums, mut turn) = (vec![[DoubleDouble::from(0.0); 4]; ranks.len()], 0);
+        let add = |label: usize, squares: &[f64]| {
+            counts[label] += 1;
+            for (sums, &square) in sums.iter_mut().zip(squares) {
+                sums[turn] = sums[turn].plus(square);
             }
+            turn = (turn + 1) % 4;
+        };
+        self.deviations.for_each_square_of_first_rows(
+            batch,
+            Some(&projection.factor),
+            &ranks,
+            add,
+        )?;
+        let sums =
+            sums.into_iter().map(|sums| sums.into_iter().fold(0.0.into(), DoubleDouble::add));
+        let projected = ranks.into_iter().zip(sums).collect();
+        Ok(Found { projection: Some(projection), counts, projected })
+    }
+
+    fn is_projected_by(&self, projection: &Arc<Projection<T>>) -> bool {
+        self.projection.as_ref().is_some_and(|own| Arc::ptr_eq(own, projection))
+    }
+
+    /// Adds what was found in a batch, if it is what this would find itself; whether it is.
+    pub(crate) fn add(&mut self, found: &Found<T>) -> bool {
+        let projected = match &found.projection {
+            None => self.projection.is_none().then(|| DoubleDouble::from(0.0)),
+            Some(projection) => {
+                let mut ranks = found.projected.iter().filter(|_| self.is_projected_by(projection));
+                ranks.find(|of_rank| of_rank.0 == self.rank).map(|of_rank| of_rank.1)
+            }
+        };
+        if let Some(projected) = projected {
+            self.sums.merge(&found.counts, projected);
         }
-        Ok(Found { projector: self.projector.clone(), sums: found })
-    }
-
-    /// Whether this is what it would find itself.
-    pub(crate) fn would_find(&self, found: &Found<T>) -> bool {
-        let projectors = self.projector.as_ref().zip(found.projector.as_ref());
-        projectors.is_some_and(|(own, other)| Arc::ptr_eq(own, other))
-    }
-
-    /// Adds what was found in a batch.
-    pub(crate) fn add(&mut self, found: &Found<T>) {
-        self.sums.merge(&found.sums.counts, found.sums.projected);
+        projected.is_some()
     }
 
     /// What has been added up so far.
@@ -219,13 +273,13 @@ impl<T: Scalar> ProjectedScatter<T> {
     pub(crate) fn trace(&self) -> Result<(f64, usize)> {
         let counts = &self.sums.counts;
         self.visited.check(self.deviations.means().counts(), counts)?;
-        let Some(projector) = &self.projector else {
+        if self.projection.is_none() {
             return Err(Error::ZeroNorm { argument: "differences between the class means" });
-        };
+        }
         let samples = counts.iter().fold(0, |total: u64, &count| total.saturating_add(count));
         let trace = self.sums.projected.value() / samples as f64;
         match trace.is_finite() {
-            true => Ok((trace, projector.rows())),
+            true => Ok((trace, self.rank)),
             // The deviations are too large beside what the class means differ by.
             false => Err(Error::Unrepresentable { quantity: "NC1", log10: f64::INFINITY }),
         }
@@ -299,7 +353,7 @@ mod tests {
             let data = features.with_labels(&labels, 3).unwrap();
             let statistics = ClassStatistics::new(&data).unwrap();
             let own = ProjectedScatter::<f64>::new(&statistics, all()).unwrap();
-            let found = own.find(&data).unwrap();
+            let found = own.find(&data, &[]).unwrap();
             for (directions, is_same) in [
                 (all(), true),
                 (Directions { center: Center::Classes, ..all() }, is_balanced),
@@ -309,18 +363,63 @@ mod tests {
                 (Directions { largest_rank: Some(2), ..all() }, true),
             ] {
                 let mut beside = own.beside(&statistics, directions).unwrap();
-                assert_eq!(beside.would_find(&found), is_same, "{directions:?}");
                 let mut alone = ProjectedScatter::new(&statistics, directions).unwrap();
                 alone.accumulate(&data).unwrap();
-                match is_same {
-                    true => beside.add(&found),
-                    false => beside.accumulate(&data).unwrap(),
+                assert_eq!(beside.add(&found), is_same, "{directions:?}");
+                if !is_same {
+                    beside.accumulate(&data).unwrap();
                 }
                 assert_eq!(alone.fingerprint(), beside.fingerprint());
                 let ((found, rank), (expected, other)) =
                     (beside.trace().unwrap(), alone.trace().unwrap());
                 assert!((found / expected - 1.0).abs() < 1e-12, "{directions:?} {found}");
                 assert_eq!((rank, beside.counts()), (other, alone.counts()));
+            }
+        }
+    }
+
+    /// Class means that differ in 149 or 140 directions by less and less: of these some are found along with all.
+    #[test]
+    fn many_directions_are_found_together() {
+        for (dimension, classes, share) in [(200, 150, 0.96), (140, 400, 0.99)] {
+            let labels: Vec<usize> = (0..2 * classes).map(|sample| sample / 2).collect();
+            let columns = DMatrix::from_fn(dimension, labels.len(), |i, j| {
+                let mean = ((i * i * 7 + labels[j] * (i + 3) * 13) as f64).sin();
+                f64::powi(share, i as i32) * (mean + 1e-2 * ((i * 5 + j * j) as f64).cos())
+            });
+            let features = Features::from_sample_columns(&columns).unwrap();
+            let data = features.with_labels(&labels, classes).unwrap();
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let fewer = [
+                Directions { rank_cutoff: 0.2, ..all() },
+                Directions { largest_rank: Some(5), ..all() },
+                Directions { largest_rank: Some(40), ..all() },
+            ];
+            let mut together =
+                vec![ProjectedScatter::<f64>::for_others(&statistics, all(), &fewer).unwrap()];
+            for directions in fewer {
+                together.push(together[0].beside(&statistics, directions).unwrap());
+            }
+            let found = together[0].find(&data, &together.iter().collect::<Vec<_>>()).unwrap();
+            assert_eq!(found.projected.len(), 4);
+            for sums in &mut together {
+                let mut alone = ProjectedScatter::new(&statistics, sums.directions).unwrap();
+                alone.accumulate(&data).unwrap();
+                let mut by_itself = sums.clone();
+                by_itself.accumulate(&data).unwrap();
+                assert!(sums.add(&found));
+                let [(own, rank), (other, expected), (again, _)] =
+                    [&*sums, &alone, &by_itself].map(|sums| sums.trace().unwrap());
+                assert_eq!(rank, expected);
+                assert!((own / other - 1.0).abs() < 1e-10, "{rank}: {own} {other}");
+                assert!((again / own - 1.0).abs() < 1e-13);
+            }
+            // One that is certain to keep all of them is found alone, and so are few of few.
+            let same = Directions { rank_cutoff: 1e-9, ..all() };
+            for (others, is_in_order) in [(&fewer[..1], true), (&[same], false), (&[], false)] {
+                let found =
+                    ProjectedScatter::<f64>::for_others(&statistics, all(), others).unwrap();
+                assert_eq!(found.projection.unwrap().order.is_some(), is_in_order);
             }
         }
     }

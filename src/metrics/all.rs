@@ -211,7 +211,7 @@ impl<T: Scalar> MetricSums<T> {
         batch.features().check()?;
         batch.chunks().try_for_each(|chunk| {
             let decisions = self.decisions.decide(&chunk, None)?;
-            let nc1 = self.by_samples.find(&chunk)?;
+            let nc1 = self.by_samples.find(&chunk, &[])?;
             self.add(&chunk, &nc1, &decisions)
         })
     }

@@ -157,18 +157,34 @@ impl<T: Scalar> Nc1Sums<T> {
         Ok(Self { scatter, options: *options })
     }
 
-    /// What the samples of a batch add.
-    pub(crate) fn find(&self, batch: &LabeledFeatures<'_, T>) -> Result<Found<T>> {
-        self.scatter.find(batch)
+    /// No samples yet, for sums [`beside`](Self::beside) which there will be those with other options, which keep only some
+    /// of the directions.
+    pub(crate) fn for_others<'a>(
+        statistics: &ClassStatistics,
+        options: &Nc1Options,
+        others: impl Iterator<Item = &'a Nc1Options>,
+    ) -> Result<Self> {
+        let others: Vec<_> = others.map(Nc1Options::directions).collect();
+        let scatter = ProjectedScatter::for_others(statistics, options.directions(), &others)?;
+        Ok(Self { scatter, options: *options })
+    }
+
+    /// What the samples of a batch add, also to others where that is found along with it.
+    pub(crate) fn find(
+        &self,
+        batch: &LabeledFeatures<'_, T>,
+        others: &[&Self],
+    ) -> Result<Found<T>> {
+        let others: Vec<_> = others.iter().map(|other| &other.scatter).collect();
+        self.scatter.find(batch, &others)
     }
 
     /// Adds the samples of a batch, in which that much was found already, by these sums or by others.
     pub(crate) fn add(&mut self, batch: &LabeledFeatures<'_, T>, found: &Found<T>) -> Result<()> {
-        if !self.scatter.would_find(found) {
-            return self.accumulate(batch);
+        match self.scatter.add(found) {
+            true => Ok(()),
+            false => self.accumulate(batch),
         }
-        self.scatter.add(found);
-        Ok(())
     }
 
     /// The same for samples that are not those of the statistics, such as a test set around the class means of a
