@@ -264,7 +264,7 @@ pub fn measure<T: Scalar>(data: &LabeledFeatures<'_, T>, head: &LinearHead) -> R
 /// let head = LinearHead::new(vec![dmatrix![0.5, 0.0; 0.0, 0.5]], None)?;
 /// let options = AuditOptions::default().with_all_metrics(true);
 /// let patient = |progress: Progress| match progress.stage {
-///     "class means" | "lengths of the features" | "deviations" => ControlFlow::Continue(()),
+///     "class means" | "deviations" => ControlFlow::Continue(()),
 ///     _ => ControlFlow::Break(()),
 /// };
 /// let measured = measure_with(&data, &head, &options, &patient)?;
@@ -282,10 +282,11 @@ pub fn measure_with<T: Scalar>(
     let one_layer = needs_one_layer.then(|| head.to_one_layer()).transpose()?;
     let head = one_layer.unwrap_or_else(|| head.clone());
     // All at once, so that the means do not depend on the cuts between chunks.
-    let statistics = ClassStatistics::new(data)?;
+    let (dimension, classes) = (data.features().dimension(), data.classes());
+    let mut statistics = ClassStatistics::empty(dimension, classes)?;
+    let mut energy = FeatureEnergy::empty(dimension, classes)?;
+    energy.accumulate_with(&mut statistics, data)?;
     monitor.report("class means", statistics.samples(), Some(statistics.samples()))?;
-    let mut energy = FeatureEnergy::empty(statistics.dimension(), statistics.classes())?;
-    data.watched_chunks("lengths of the features", monitor, |chunk| energy.accumulate(chunk))?;
     let options = options.clone().with_features_squared(energy.total());
     let mut sums = AuditSums::new(statistics, head, &options)?;
     sums.accumulate_watched(data, monitor)?;

@@ -221,8 +221,7 @@ fn first_pass(data: &DataSet, progress: &Progress) -> Result<FirstPass, CliError
     let mut negatives = Negatives::new(width);
     pass(data, progress, |batch| {
         negatives.count(batch.numbers);
-        statistics.accumulate(&batch.samples)?;
-        energy.accumulate(&batch.samples)
+        energy.accumulate_with(&mut statistics, &batch.samples)
     })?;
     refuse_empty_classes(&statistics, data)?;
     Ok(FirstPass { statistics, energy, negatives })

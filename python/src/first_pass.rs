@@ -70,8 +70,10 @@ impl FirstPass {
 impl<T: Scalar> Accumulate<T> for FirstPass {
     fn add(&mut self, piece: Piece<'_, T>) -> neural_collapse::Result<()> {
         let batch = piece.batch()?;
-        self.statistics.accumulate(&batch)?;
-        self.energy.as_mut().map_or(Ok(()), |energy| energy.accumulate(&batch))
+        match &mut self.energy {
+            Some(energy) => energy.accumulate_with(&mut self.statistics, &batch),
+            None => self.statistics.accumulate(&batch),
+        }
     }
 }
 

@@ -24,6 +24,9 @@ use crate::prediction::{Prediction, answered};
 use crate::problem::head::LinearHead;
 use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
+/// Chunks that are looked at together where no copy of their features is made.
+const WITHOUT_COPIES: usize = 4;
+
 /// What an audit shall measure beyond NC1 to NC4.
 ///
 /// ```
@@ -250,11 +253,7 @@ impl<T: Scalar> AuditSums<T> {
         let (dimension, classes) = (batch.features().dimension(), batch.classes());
         self.statistics.check_shape("features", dimension, classes)?;
         batch.features().check()?;
-        let mut workspace = Workspace::new();
-        for chunk in batch.chunks() {
-            self.add(&chunk, &mut workspace)?;
-        }
-        Ok(())
+        self.accumulate_watched(batch, &())
     }
 
     /// The same for samples that the statistics are of, which have been checked.
@@ -264,7 +263,12 @@ impl<T: Scalar> AuditSums<T> {
         monitor: &dyn Monitor,
     ) -> Result<()> {
         let mut workspace = Workspace::new();
-        data.watched_chunks("deviations", monitor, |chunk| self.add(chunk, &mut workspace))
+        // Where no copy of the features is made, fewer chunks: for each of them threads start anew.
+        let copies = self.objective.is_some() || self.metrics.is_some() || self.parts.is_some();
+        let together = if copies { 1 } else { WITHOUT_COPIES };
+        data.watched_chunks_of(together, "deviations", monitor, |chunk| {
+            self.add(chunk, &mut workspace)
+        })
     }
 
     /// Adds a chunk of the right shape whose numbers were looked at.

@@ -61,17 +61,19 @@ impl ClassSums {
         self.rounded.shape()
     }
 
-    /// Adds a batch of this shape; on an error all is as it was. `are_empty` tells that these are sums of no samples.
+    /// Adds a batch of this shape; on an error all is as it was. `are_empty` tells that these are sums of no samples. Each
+    /// sample is handed on while it is in the nearest cache, on whichever thread has added it.
     pub(crate) fn accumulate<T: Scalar>(
         &mut self,
         batch: &LabeledFeatures<'_, T>,
         are_empty: bool,
+        hand_on: impl Fn(usize, &[T]) + Sync,
     ) -> Result<()> {
         match self.division(batch.features().samples()) {
-            Division::Samples { pieces } => self.add_by_sample(batch, pieces),
+            Division::Samples { pieces } => self.add_by_sample(batch, pieces, hand_on),
             Division::Classes if are_empty => {
                 // Zeros can be gone back to, so samples need not be read twice.
-                let added = self.add_by_class(batch);
+                let added = self.add_by_class(batch, hand_on);
                 if added.is_err() {
                     self.rounded.fill(0.0);
                     self.corrections.fill(0.0);
@@ -81,7 +83,7 @@ impl ClassSums {
             Division::Classes => {
                 // There is no second copy of the sums to go back to.
                 batch.features().check()?;
-                self.add_by_class(batch)
+                self.add_by_class(batch, hand_on)
             }
         }
     }
@@ -98,6 +100,7 @@ impl ClassSums {
         &mut self,
         batch: &LabeledFeatures<'_, T>,
         pieces: usize,
+        hand_on: impl Fn(usize, &[T]) + Sync,
     ) -> Result<()> {
         let (dimension, samples) = (self.rounded.nrows(), batch.features().samples());
         let size = samples.div_ceil(pieces);
@@ -115,7 +118,9 @@ impl ClassSums {
                     batch.for_each_group_by_class::<TOGETHER>(neighbors, |class, group| {
                         let own = class * dimension..(class + 1) * dimension;
                         let (sums, corrections) = (&mut sums[own.clone()], &mut corrections[own]);
-                        add_samples(sums, corrections, group.samples, group.next)
+                        let largest = add_samples(sums, corrections, group.samples, group.next);
+                        group.each().for_each(|(index, sample)| hand_on(index, sample));
+                        largest
                     })?;
                 }
                 Ok((sums, corrections))
@@ -130,7 +135,11 @@ impl ClassSums {
     }
 
     /// On an error some samples have been added.
-    fn add_by_class<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+    fn add_by_class<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        hand_on: impl Fn(usize, &[T]) + Sync,
+    ) -> Result<()> {
         let refused = AtomicBool::new(false);
         let (dimension, classes) = self.rounded.shape();
         let operations = batch.features().samples().saturating_mul(4).saturating_mul(dimension);
@@ -151,7 +160,9 @@ impl ClassSums {
                 let added = batch.for_each_group::<TOGETHER>(&samples, |class, group| {
                     let own = (class - first) * dimension..(class - first + 1) * dimension;
                     let (sums, corrections) = (&mut sums[own.clone()], &mut corrections[own]);
-                    add_samples(sums, corrections, group.samples, group.next)
+                    let largest = add_samples(sums, corrections, group.samples, group.next);
+                    group.each().for_each(|(index, sample)| hand_on(index, sample));
+                    largest
                 });
                 refused.fetch_or(added.is_err(), Ordering::Relaxed);
             },
@@ -221,9 +232,15 @@ mod tests {
             let features = Features::from_row_major(&numbers, samples, dimension).unwrap();
             let data = features.with_labels(&labels, classes).unwrap();
             let mut sums = ClassSums::new(dimension, classes).unwrap();
-            sums.accumulate(&data, true).unwrap();
+            let seen = std::sync::Mutex::new(vec![0; samples]);
+            let see = |index: usize, sample: &[f64]| {
+                assert_eq!(sample, &numbers[index * dimension..][..dimension]);
+                seen.lock().unwrap()[index] += 1;
+            };
+            sums.accumulate(&data, true, see).unwrap();
             assert_eq!(sums.rounded, expected);
-            sums.accumulate(&data, false).unwrap();
+            sums.accumulate(&data, false, see).unwrap();
+            assert_eq!(seen.into_inner().unwrap(), vec![2; samples]);
             assert_eq!(sums.rounded, &expected * 2.0);
             let mean: Vec<f64> = sums.mean(classes - 1, 4).collect();
             assert_eq!(mean, (expected.column(classes - 1) / 2.0).as_slice());

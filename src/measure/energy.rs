@@ -1,8 +1,11 @@
 //! The mean squared length of the features of each class.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::error::{Error, Result, check_shape};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::projected::add_counts;
+use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::parallel;
@@ -122,6 +125,39 @@ impl FeatureEnergy {
         Ok(())
     }
 
+    /// Adds the samples of a batch here and to class statistics, in one pass over them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch or the statistics are of another dimension or number of classes,
+    /// [`Error::OutOfRange`] naming a number that is not finite or too large; both are then as they were.
+    ///
+    /// ```
+    /// use neural_collapse::{ClassStatistics, Features};
+    /// use neural_collapse::measure::FeatureEnergy;
+    ///
+    /// let batch = Features::from_row_major(&[3.0, 4.0, 0.0, 1.0], 2, 2)?.with_labels(&[0, 1], 2)?;
+    /// let mut statistics = ClassStatistics::empty(2, 2)?;
+    /// let mut energy = FeatureEnergy::empty(2, 2)?;
+    /// energy.accumulate_with(&mut statistics, &batch)?;
+    /// assert_eq!((energy.total(), statistics.samples()), (26.0, 2));
+    /// # Ok::<(), neural_collapse::Error>(())
+    /// ```
+    pub fn accumulate_with<T: Scalar>(
+        &mut self,
+        statistics: &mut ClassStatistics,
+        batch: &LabeledFeatures<'_, T>,
+    ) -> Result<()> {
+        self.check_shape("statistics", (statistics.dimension(), statistics.classes()))?;
+        // Whole numbers that threads can write to: the bits of the squares.
+        let squares: Vec<AtomicU64> = batch.labels().iter().map(|_| AtomicU64::new(0)).collect();
+        statistics.accumulate_and(batch, |index, sample| {
+            squares[index].store(sum_of_squares(sample).to_bits(), Ordering::Relaxed);
+        })?;
+        let squares = squares.into_iter().map(|bits| f64::from_bits(bits.into_inner()));
+        self.add(batch.labels(), squares);
+        Ok(())
+    }
+
     /// Adds samples of which the squared lengths are known.
     pub(crate) fn add(&mut self, labels: &[usize], squares: impl IntoIterator<Item = f64>) {
         for (&label, square) in labels.iter().zip(squares) {
@@ -206,6 +242,38 @@ mod tests {
         assert!(FeatureEnergy::empty(0, 2).is_err() && FeatureEnergy::empty(2, 0).is_err());
         let none = energy(&[1.0, 1.0], &[0]).class_energies();
         assert_eq!(none, Err(Error::EmptyClass { argument: "labels", class: 1 }));
+    }
+
+    /// Several pieces of samples, one piece of classes, and a number that is refused.
+    #[test]
+    fn squares_beside_statistics_are_those_alone() {
+        for (samples, classes) in [(900, 2), (100, 40)] {
+            let mut numbers: Vec<f32> = (0..samples * 3).map(|i| (i as f32).sin()).collect();
+            let labels: Vec<usize> = (0..samples).map(|i| i * 7 % classes).collect();
+            let mut statistics = ClassStatistics::empty(3, classes).unwrap();
+            let mut energy = FeatureEnergy::empty(3, classes).unwrap();
+            let batch = |numbers: &[f32], add: &mut dyn FnMut(&LabeledFeatures<'_, f32>)| {
+                let features = Features::from_row_major(numbers, samples, 3).unwrap();
+                add(&features.with_labels(&labels, classes).unwrap());
+            };
+            batch(&numbers, &mut |batch| {
+                energy.accumulate_with(&mut statistics, batch).unwrap();
+                assert_eq!(energy, FeatureEnergy::new(batch).unwrap());
+                assert_eq!(statistics, ClassStatistics::new(batch).unwrap());
+                let mut others = ClassStatistics::empty(2, classes).unwrap();
+                assert!(energy.accumulate_with(&mut others, batch).is_err());
+                assert_eq!(
+                    (energy.total(), others.samples()),
+                    (FeatureEnergy::new(batch).unwrap().total(), 0)
+                );
+            });
+            numbers[5] = f32::NAN;
+            let before = (energy.clone(), statistics.clone());
+            batch(&numbers, &mut |batch| {
+                assert!(energy.accumulate_with(&mut statistics, batch).is_err());
+            });
+            assert_eq!((energy, statistics), before);
+        }
     }
 
     #[cfg(feature = "serde")]

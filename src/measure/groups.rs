@@ -19,6 +19,13 @@ pub(crate) struct Group<'g, T> {
     pub(crate) next: &'g [&'g [T]],
 }
 
+impl<'g, T> Group<'g, T> {
+    /// Which sample each is, and its features.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (usize, &'g [T])> {
+        self.indices.iter().copied().zip(self.samples.iter().copied())
+    }
+}
+
 impl<T: Scalar> LabeledFeatures<'_, T> {
     /// Calls `visit` with the class of groups of at most `SIZE` neighbors in `order` that have the same one. It returns
     /// the largest magnitude that it has seen, so that samples need not be read once more for a check; a number that is

@@ -160,10 +160,23 @@ impl<'a, T: Scalar> LabeledFeatures<'a, T> {
         &self,
         stage: &'static str,
         monitor: &dyn Monitor,
+        add: impl FnMut(&LabeledFeatures<'_, T>) -> Result<()>,
+    ) -> Result<()> {
+        self.watched_chunks_of(1, stage, monitor, add)
+    }
+
+    /// The same for so many chunks `together`.
+    pub(crate) fn watched_chunks_of(
+        &self,
+        together: usize,
+        stage: &'static str,
+        monitor: &dyn Monitor,
         mut add: impl FnMut(&LabeledFeatures<'_, T>) -> Result<()>,
     ) -> Result<()> {
         let (mut done, total) = (0, self.labels.len() as u64);
-        for chunk in self.chunks() {
+        let size = chunk_size(self.features.dimension()).saturating_mul(together);
+        for range in ranges(self.labels.len(), size) {
+            let chunk = self.part(range);
             add(&chunk)?;
             done += chunk.labels.len() as u64;
             monitor.report(stage, done, Some(total))?;

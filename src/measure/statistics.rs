@@ -94,9 +94,18 @@ impl ClassStatistics {
     /// # Ok::<(), neural_collapse::Error>(())
     /// ```
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
+        self.accumulate_and(batch, |_, _| ())
+    }
+
+    /// The same, and hands each sample on while it is in the nearest cache.
+    pub(crate) fn accumulate_and<T: Scalar>(
+        &mut self,
+        batch: &LabeledFeatures<'_, T>,
+        hand_on: impl Fn(usize, &[T]) + Sync,
+    ) -> Result<()> {
         self.check_shape("batch", batch.features().dimension(), batch.classes())?;
         let are_empty = self.samples() == 0;
-        self.sums.accumulate(batch, are_empty)?;
+        self.sums.accumulate(batch, are_empty, hand_on)?;
         self.count(batch.labels());
         Ok(())
     }

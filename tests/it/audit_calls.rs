@@ -151,7 +151,7 @@ fn audits_are_watched_and_cancelled() {
     let found = audit_with(&data, head, &*prediction, &listen).unwrap();
     assert_eq!(found, audit(&data, head, &*prediction).unwrap());
     let all = Some(21);
-    let stages = ["class means", "lengths of the features", "deviations"];
+    let stages = ["class means", "deviations"];
     let mut expected = stages.map(|stage| (stage, 21, all)).to_vec();
     expected.push(("levels without structure", 0, None));
     assert_eq!(*heard.lock().unwrap(), expected);
