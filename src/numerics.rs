@@ -15,6 +15,7 @@ pub(crate) mod nth_root;
 pub(crate) mod parallel;
 pub(crate) mod scalar;
 pub(crate) mod secular;
+pub(crate) mod shift;
 pub(crate) mod simd;
 pub(crate) mod squares;
 #[cfg(feature = "serde")]

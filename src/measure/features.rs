@@ -7,7 +7,7 @@ use nalgebra::{DMatrixView, Dyn, U1};
 use crate::error::{Argument, Error, Place, Result};
 use crate::numerics::linalg::{Block, StridedView};
 use crate::numerics::parallel;
-use crate::numerics::scalar::{Scalar, is_representable};
+use crate::numerics::scalar::{Scalar, is_representable, largest_magnitude};
 
 /// Samples of one block: enough for matrix products to run at full speed.
 const BLOCK_SAMPLES: usize = 128;
@@ -259,11 +259,29 @@ impl<'a, T: Scalar> Features<'a, T> {
         block: &mut Block<U>,
         mut write: impl FnMut(usize, &[T], &mut [U]),
     ) -> Result<()> {
-        block.reshape(self.dimension(), range.len());
-        let first = range.start;
-        self.for_each_sample(range, |index, sample| {
-            write(index, sample, block.column_mut(index - first));
+        self.fill_block_seen(range, block, |index, sample, out| {
+            write(index, sample, out);
+            largest_magnitude(sample)
         })
+    }
+
+    /// The same where `write` returns the largest magnitude that it has seen, so that samples need not be read once more for
+    /// a check.
+    pub(crate) fn fill_block_seen<U: Scalar>(
+        &self,
+        range: Range<usize>,
+        block: &mut Block<U>,
+        mut write: impl FnMut(usize, &[T], &mut [U]) -> T::Magnitude,
+    ) -> Result<()> {
+        block.reshape(self.dimension(), range.len());
+        let (first, mut result) = (range.start, Ok(()));
+        self.visit_while(range, |index, sample| {
+            if write(index, sample, block.column_mut(index - first)) > T::LARGEST.magnitude() {
+                result = Err(self.first_bad_number(index, sample));
+            }
+            result.is_ok()
+        });
+        result
     }
 
     /// The samples as columns with the fact in their type that they are contiguous, if they are.

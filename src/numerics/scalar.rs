@@ -32,6 +32,10 @@ pub trait Scalar: RealField + Copy + Into<f64> + Lanes + sealed::Sealed {
     /// The closest number of this type.
     #[doc(hidden)]
     fn rounded(value: f64) -> Self;
+
+    /// The numbers themselves, if they are of this type.
+    #[doc(hidden)]
+    fn as_single(numbers: &[Self]) -> Option<&[f32]>;
 }
 
 impl Scalar for f32 {
@@ -49,6 +53,11 @@ impl Scalar for f32 {
     fn rounded(value: f64) -> Self {
         value as Self
     }
+
+    #[inline(always)]
+    fn as_single(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
 }
 
 impl Scalar for f64 {
@@ -65,6 +74,11 @@ impl Scalar for f64 {
     #[inline(always)]
     fn rounded(value: f64) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn as_single(_: &[Self]) -> Option<&[f32]> {
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 
 use crate::error::Result;
 use crate::measure::center::Center;
@@ -12,8 +12,9 @@ use crate::metrics::decisions::functions::Functions;
 use crate::numerics::linalg::{Block, Entries, Packed, transposed};
 use crate::numerics::magnitude;
 use crate::numerics::scalar::Scalar;
+use crate::numerics::shift::Shift;
 use crate::numerics::simd::vectorized;
-use crate::numerics::squares::{norm, sum_of_squares};
+use crate::numerics::squares::norm;
 
 /// Half the distance from 1 to the next number, in `f32` and in `f64`.
 const SINGLE: f64 = f32::EPSILON as f64 / 2.0;
@@ -38,10 +39,12 @@ pub(super) struct Screen {
     weights: Packed<f32>,
     /// What is added to each score.
     offsets: Vec<f32>,
-    center: DVector<f64>,
+    /// Of it and 1/unit a sample h becomes x = (h − center)/unit.
+    shift: Shift,
+    /// The number of features.
+    depth: usize,
+    /// In the unit.
     center_norm: f64,
-    /// 1/unit.
-    scale: f64,
     /// That of the nearest class mean and, if there is another one, that of the head.
     rules: Vec<Rule>,
 }
@@ -102,9 +105,9 @@ impl Screen {
         Self {
             weights: Packed::new(&transposed(weights), |weight| weight as f32),
             offsets: exact.into_iter().map(|offset| offset as f32).collect(),
-            center_norm: norm(center.as_slice()),
-            center,
-            scale: size.recip(),
+            center_norm: norm(center.as_slice()) / size,
+            shift: Shift::new(center.as_slice(), size.recip()),
+            depth: center.len(),
             rules,
         }
     }
@@ -119,8 +122,10 @@ impl Screen {
     ) -> Result<Vec<Screened>> {
         let Scratch { samples, scores, largest } = scratch;
         let mut squares = Vec::with_capacity(range.len());
-        features.fill_block(range, samples, |_, sample, out| {
-            squares.push((sum_of_squares(sample), self.write(sample, out)));
+        features.fill_block_seen(range, samples, |_, sample, out| {
+            let found = self.shift.write(sample, out);
+            squares.push((found.square, found.around));
+            found.largest
         })?;
         let rules = if wants_head { &self.rules[..] } else { &self.rules[..1] };
         let rows = rules.last().map_or(0, |rule| rule.rows.end);
@@ -141,21 +146,6 @@ impl Screen {
             .collect())
     }
 
-    /// x = (h − center)/unit; returns ‖x‖². Sums beside what is written would not be compiled for the vector units.
-    fn write<T: Scalar>(&self, sample: &[T], out: &mut [f32]) -> f64 {
-        let (center, scale) = (self.center.as_slice(), self.scale);
-        vectorized(
-            #[inline(always)]
-            || {
-                for ((out, &feature), center) in out.iter_mut().zip(sample).zip(center) {
-                    let feature: f64 = feature.into();
-                    *out = ((feature - center) * scale) as f32;
-                }
-            },
-        );
-        sum_of_squares(out)
-    }
-
     /// By how much two scores of a sample x of this `length` have to differ, so that the larger one is larger in truth, and in
     /// `f64`: twice a bound on the error of either. `None` if something may be out of range.
     ///
@@ -164,12 +154,14 @@ impl Screen {
     /// offsets, have errors relative to the whole lengths.
     fn margin(&self, rule: &Rule, length: f64) -> Option<f64> {
         // Of both factors, of the sum with the offset and of what is compared, beside those of the product.
-        let roundings = (Packed::<f32>::roundings(self.center.len()) + 6) as f64 * SINGLE;
-        let in_double = 2.0 * (self.center.len() + 6) as f64 * DOUBLE;
+        let others = Shift::ROUNDINGS + 5;
+        let roundings = (Packed::<f32>::roundings(self.depth) + others) as f64 * SINGLE;
+        let in_double = 2.0 * (self.depth + 6) as f64 * DOUBLE;
         // ‖h‖ and that of the center.
-        let whole = length + 2.0 * self.center_norm * self.scale;
-        let relative = roundings / (1.0 - roundings) * length + in_double * whole;
-        let underflow = self.center.len() as f64 * f64::from(f32::MIN_POSITIVE);
+        let whole = length + 2.0 * self.center_norm;
+        let of_center = Shift::OF_CENTER * self.center_norm;
+        let relative = roundings / (1.0 - roundings) * length + in_double * whole + of_center;
+        let underflow = self.depth as f64 * f64::from(f32::MIN_POSITIVE);
         let of_offsets = 5.0 * SINGLE * rule.offset + 4.0 * DOUBLE * rule.whole_offset;
         let error = rule.weight * relative + of_offsets + underflow;
         let in_range = length < LARGEST && rule.offset < LARGEST && roundings < 0.5;
