@@ -23,9 +23,6 @@ const DOUBLE: f64 = f64::EPSILON / 2.0;
 /// Nothing overflows in `f32` for samples and offsets up to this length and size.
 const LARGEST: f64 = 1e15;
 
-/// Scores whose largest is noted.
-const PIECE: usize = 64;
-
 /// Scores that are compared side by side.
 const LANES: usize = 16;
 
@@ -75,12 +72,11 @@ pub(super) struct Screened {
 pub(super) struct Scratch {
     samples: Block<f32>,
     scores: DMatrix<f32>,
-    largest: Vec<f32>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { samples: Block::new(), scores: DMatrix::zeros(0, 0), largest: Vec::new() }
+        Self { samples: Block::new(), scores: DMatrix::zeros(0, 0) }
     }
 }
 
@@ -120,7 +116,7 @@ impl Screen {
         wants_head: bool,
         scratch: &mut Scratch,
     ) -> Result<Vec<Screened>> {
-        let Scratch { samples, scores, largest } = scratch;
+        let Scratch { samples, scores } = scratch;
         let mut squares = Vec::with_capacity(range.len());
         features.fill_block_seen(range, samples, |_, sample, out| {
             let found = self.shift.write(sample, out);
@@ -130,20 +126,24 @@ impl Screen {
         let rules = if wants_head { &self.rules[..] } else { &self.rules[..1] };
         let rows = rules.last().map_or(0, |rule| rule.rows.end);
         self.weights.multiply(samples, Entries::FirstRows(rows), scores);
-        Ok(scores
-            .column_iter()
-            .zip(squares)
-            .map(|(scores, (square, around_center))| {
-                let mut decided = rules.iter().map(|rule| {
-                    let margin = self.margin(rule, around_center.sqrt())?;
-                    let (scores, offsets) =
-                        (&scores.as_slice()[rule.rows.clone()], &self.offsets[rule.rows.clone()]);
-                    only_candidate(scores, offsets, margin, largest)
-                });
-                let nearest_mean = decided.next().flatten();
-                Screened { nearest_mean, head: decided.next().flatten(), square }
-            })
-            .collect())
+        let mut screened = Vec::with_capacity(squares.len());
+        vectorized(
+            #[inline(always)]
+            || {
+                for (scores, (square, around_center)) in scores.column_iter().zip(squares) {
+                    let mut decided = [None; 2];
+                    for (decided, rule) in decided.iter_mut().zip(rules) {
+                        let margin = self.margin(rule, around_center.sqrt());
+                        let scores = &scores.as_slice()[rule.rows.clone()];
+                        let offsets = &self.offsets[rule.rows.clone()];
+                        *decided = margin.and_then(|margin| certain(scores, offsets, margin));
+                    }
+                    let [nearest_mean, head] = decided;
+                    screened.push(Screened { nearest_mean, head, square });
+                }
+            },
+        );
+        Ok(screened)
     }
 
     /// By how much two scores of a sample x of this `length` have to differ, so that the larger one is larger in truth, and in
@@ -180,56 +180,92 @@ fn center_at_zero(numbers: &mut [f64]) -> f64 {
     largest / 2.0 - smallest / 2.0
 }
 
-/// The one class whose score and offset are at most `margin` less than the largest, if it is only one.
-fn only_candidate(
-    scores: &[f32],
-    offsets: &[f32],
-    margin: f64,
-    largest: &mut Vec<f32>,
-) -> Option<usize> {
-    largest.clear();
-    vectorized(
-        #[inline(always)]
-        || {
-            for (scores, offsets) in scores.chunks(PIECE).zip(offsets.chunks(PIECE)) {
-                largest.push(largest_sum(scores, offsets));
-            }
-        },
-    );
-    let most = largest.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let least = f64::from(most) - margin;
-    let mut candidates = largest
-        .iter()
-        .enumerate()
-        .filter(|&(_, &most)| f64::from(most) >= least)
-        .flat_map(|(piece, _)| piece * PIECE..scores.len().min((piece + 1) * PIECE))
-        .filter(|&class| f64::from(scores[class] + offsets[class]) >= least);
-    candidates.next().filter(|_| candidates.next().is_none())
+/// The class with the largest score and offset, if that is more than `margin` above all others.
+#[inline(always)]
+fn certain(scores: &[f32], offsets: &[f32], margin: f64) -> Option<usize> {
+    let Largest { first, second } = Largest::of(scores, offsets);
+    let is_certain = f64::from(first) - f64::from(second) > margin;
+    let mut sums = scores.iter().zip(offsets).map(|(score, offset)| score + offset);
+    if is_certain { sums.position(|sum| sum == first) } else { None }
 }
 
-/// The largest score with its offset.
-#[inline(always)]
-fn largest_sum(scores: &[f32], offsets: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (scores, rest) = scores.as_chunks::<LANES>();
-    let (offsets, offsets_rest) = offsets.as_chunks::<LANES>();
-    for (scores, offsets) in scores.iter().zip(offsets) {
-        for lane in 0..LANES {
-            lanes[lane] = larger(lanes[lane], scores[lane] + offsets[lane]);
+/// The two largest of some numbers that are not NaN.
+#[derive(Clone, Copy)]
+struct Largest {
+    first: f32,
+    second: f32,
+}
+
+impl Largest {
+    const OF_NONE: Self = Self { first: f32::NEG_INFINITY, second: f32::NEG_INFINITY };
+
+    /// Those of the sums of scores and offsets.
+    #[inline(always)]
+    fn of(scores: &[f32], offsets: &[f32]) -> Self {
+        let (scores, last_scores) = scores.as_chunks::<LANES>();
+        let (offsets, last_offsets) = offsets.as_chunks::<LANES>();
+        let mut found = Self::OF_NONE;
+        for (score, offset) in last_scores.iter().zip(last_offsets) {
+            found = found.or(Self { first: score + offset, second: f32::NEG_INFINITY });
+        }
+        if scores.is_empty() {
+            return found;
+        }
+        let (mut first, mut second) = ([f32::NEG_INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        for (scores, offsets) in scores.iter().zip(offsets) {
+            for lane in 0..LANES {
+                let sum = scores[lane] + offsets[lane];
+                second[lane] = larger(second[lane], smaller(first[lane], sum));
+                first[lane] = larger(first[lane], sum);
+            }
+        }
+        for (first, second) in first.into_iter().zip(second) {
+            found = found.or(Self { first, second });
+        }
+        found
+    }
+
+    /// Those of both together.
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Self {
+            first: larger(self.first, other.first),
+            second: larger(smaller(self.first, other.first), larger(self.second, other.second)),
         }
     }
-    for (lane, (score, offset)) in rest.iter().zip(offsets_rest).enumerate() {
-        lanes[lane] = larger(lanes[lane], score + offset);
-    }
-    let mut most = lanes[0];
-    for &lane in &lanes[1..] {
-        most = larger(most, lane);
-    }
-    most
 }
 
 /// The larger of two numbers that are not NaN, in one instruction.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
+}
+
+/// The smaller one.
+#[inline(always)]
+fn smaller(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Few and many classes, where the largest is alone, is not far enough from another one, or is there twice.
+    #[test]
+    fn certain_is_what_is_far_from_all_others() {
+        assert_eq!(certain(&[1.0], &[0.0], 1e30), Some(0));
+        for classes in [2, 10, 16, 17, 100] {
+            let offsets: Vec<f32> = (0..classes).map(|class| (class % 3) as f32).collect();
+            for (best, other) in [(0, classes - 1), (classes - 1, 0), (classes / 2, 0)] {
+                let mut scores: Vec<f32> =
+                    (0..classes).map(|class| ((class * 7) as f32).sin() - offsets[class]).collect();
+                (scores[best], scores[other]) = (5.0 - offsets[best], 4.5 - offsets[other]);
+                assert_eq!(certain(&scores, &offsets, 0.49), Some(best));
+                assert_eq!(certain(&scores, &offsets, 0.5), None);
+                scores[other] = scores[best] + offsets[best] - offsets[other];
+                assert_eq!(certain(&scores, &offsets, 0.0), None);
+            }
+        }
+    }
 }
