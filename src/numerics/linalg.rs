@@ -12,8 +12,10 @@ mod few_rows;
 mod packed;
 mod product;
 mod reshape;
+mod rotation;
 mod strided;
 mod triangle;
+mod tridiagonal;
 
 use nalgebra::{DMatrix, DVector, Dim, IsContiguous, Matrix, Storage};
 
@@ -31,9 +33,6 @@ pub(crate) use product::{
 pub(crate) use reshape::{reshape, zeroed};
 pub(crate) use strided::{Columns, Operand, Strided, StridedView, convert, transposed};
 pub(crate) use triangle::{from_triangle, lower_triangle, mirror};
-
-/// Relative size at which an off-diagonal entry counts as zero (nalgebra's own choice).
-const TOLERANCE: f64 = 5.0 * f64::EPSILON;
 
 /// A = U diag(σ) Vᵀ with r = min(rows, columns) singular values; `()` in place of what is not wanted.
 #[derive(Debug, Clone)]
@@ -104,16 +103,14 @@ pub(crate) fn symmetric_eigen(matrix: &DMatrix<f64>) -> Result<SymmetricEigen> {
     if size == 0 {
         return Ok(SymmetricEigen { values: DVector::zeros(0), vectors: scaled });
     }
-    let cap = iteration_cap(size);
-    let eigen =
-        nalgebra::SymmetricEigen::try_new(scaled, TOLERANCE, cap).ok_or(Error::NoConvergence {
-            algorithm: "symmetric eigendecomposition",
-            iterations: cap,
-        })?;
-    let order = descending(eigen.eigenvalues.as_slice());
-    let values = select(eigen.eigenvalues.as_slice(), &order);
-    let vectors = eigen.eigenvectors.select_columns(&order);
-    Ok(SymmetricEigen { values: unscaled(values, scale)?, vectors })
+    let (mut iteration, cap) = (tridiagonal::Iteration::new(scaled), iteration_cap(size));
+    if !iteration.run(cap) {
+        let algorithm = "symmetric eigendecomposition";
+        return Err(Error::NoConvergence { algorithm, iterations: cap });
+    }
+    let order = descending(&iteration.diagonal);
+    let values = unscaled(select(&iteration.diagonal, &order), scale)?;
+    Ok(SymmetricEigen { values, vectors: iteration.vectors.into_columns(&order) })
 }
 
 /// The solution x of A x = b; `None` unless the symmetric A is positive definite.

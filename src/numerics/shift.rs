@@ -2,6 +2,7 @@
 
 #[cfg(any(test, not(feature = "simd")))]
 mod general;
+mod split;
 #[cfg(feature = "simd")]
 mod vectors;
 
@@ -10,6 +11,8 @@ use crate::numerics::simd::vectorized;
 use crate::numerics::squares::sum_of_squares;
 #[cfg(not(feature = "simd"))]
 use general::subtract;
+pub(crate) use split::Found;
+use split::Split;
 #[cfg(feature = "simd")]
 use vectors::subtract;
 
@@ -25,25 +28,6 @@ pub(crate) struct Shift {
     split: Split,
     /// Whether the scale is one for numbers in `f32`.
     is_split: bool,
-}
-
-/// A center in two parts, and a factor.
-#[derive(Debug, Clone)]
-struct Split {
-    high: Vec<f32>,
-    low: Vec<f32>,
-    scale: f32,
-}
-
-/// What was found of a vector h.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Found<M> {
-    /// ‖h‖².
-    pub(crate) square: f64,
-    /// ‖x‖² of what was written.
-    pub(crate) around: f64,
-    /// The largest magnitude in h.
-    pub(crate) largest: M,
 }
 
 impl Shift {

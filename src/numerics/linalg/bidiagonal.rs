@@ -10,6 +10,8 @@
 
 use nalgebra::{DMatrix, linalg::Bidiagonal};
 
+use super::rotation::Rotation;
+
 /// The singular vectors of one side: a matrix with a column for each, or `()` if they are not wanted.
 pub(crate) trait Vectors: Sized {
     /// What is computed only if it is wanted.
@@ -212,26 +214,7 @@ impl<U: Vectors, V: Vectors> Iteration<U, V> {
     }
 }
 
-/// The plane rotation that turns (x, y) to (radius, 0).
-struct Rotation {
-    cosine: f64,
-    sine: f64,
-    radius: f64,
-}
-
 impl Rotation {
-    fn new(x: f64, y: f64) -> Self {
-        let radius = x.hypot(y);
-        if radius == 0.0 {
-            return Self { cosine: 1.0, sine: 0.0, radius };
-        }
-        Self { cosine: x / radius, sine: y / radius, radius }
-    }
-
-    fn turn(&self, x: f64, y: f64) -> (f64, f64) {
-        (self.cosine * x + self.sine * y, self.cosine * y - self.sine * x)
-    }
-
     /// Turns two singular vectors.
     fn apply(&self, vectors: &mut impl Vectors, first: usize, second: usize) {
         let Some(matrix) = vectors.as_mut() else { return };

@@ -1,6 +1,6 @@
 //! By plain loops.
 
-use super::{Found, Split};
+use super::split::{Found, Split};
 
 /// Writes ((h − high) − low)·scale.
 pub(super) fn subtract(vector: &[f32], split: &Split, out: &mut [f32]) -> Found<f32> {

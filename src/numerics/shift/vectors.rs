@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Found, Split};
+use super::split::{Found, Split};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::simd::Prefetch;
 
