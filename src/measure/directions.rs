@@ -58,6 +58,16 @@ impl Directions {
         Self { center, ..self }
     }
 
+    fn check(self) -> Result<()> {
+        match (0.0..1.0).contains(&self.rank_cutoff) {
+            true => Ok(()),
+            false => {
+                let expected = "at least 0 and less than 1";
+                Err(Error::out_of_range("rank_cutoff", self.rank_cutoff, expected))
+            }
+        }
+    }
+
     /// What tells these from others.
     pub(crate) fn words(self) -> [u64; 3] {
         let most = self.largest_rank.map_or(u64::MAX, |rank| rank as u64);
@@ -85,11 +95,8 @@ impl Projector {
         directions: Directions,
         layers: Option<&DMatrix<f64>>,
     ) -> Result<Option<Self>> {
+        directions.check()?;
         let Directions { center, rank_cutoff, largest_rank } = directions;
-        if !(0.0..1.0).contains(&rank_cutoff) {
-            let expected = "at least 0 and less than 1";
-            return Err(Error::out_of_range("rank_cutoff", rank_cutoff, expected));
-        }
         let differences = match layers {
             None => Differences::new(means, center),
             Some(layers) => Differences::after_layers(means, center, layers),
@@ -120,6 +127,7 @@ impl Projector {
         directions: Directions,
         others: &[Directions],
     ) -> Result<Option<(Self, Order)>> {
+        directions.check()?;
         if others.is_empty() || directions.largest_rank.is_some() {
             return Ok(None);
         }

@@ -201,8 +201,8 @@ impl<T: Scalar> ProjectedScatter<T> {
         let (mut sums, mut turn) = (vec![[DoubleDouble::from(0.0); 4]; ranks.len()], 0);
         let add = |label: usize, squares: &[f64]| {
             counts[label] += 1;
-            for (sums, &square) in sums.iter_mut().zip(squares) {
-                sums[turn] = sums[turn].plus(square);
+            for (of_rank, &square) in sums.iter_mut().zip(squares) {
+                of_rank[turn] = of_rank[turn].plus(square);
             }
             turn = (turn + 1) % 4;
         };
@@ -212,8 +212,10 @@ impl<T: Scalar> ProjectedScatter<T> {
             &ranks,
             add,
         )?;
-        let sums =
-            sums.into_iter().map(|sums| sums.into_iter().fold(0.0.into(), DoubleDouble::add));
+        let total = |of_rank: [DoubleDouble<f64>; 4]| {
+            of_rank.into_iter().fold(DoubleDouble::from(0.0), DoubleDouble::add)
+        };
+        let sums = sums.into_iter().map(total);
         let projected = ranks.into_iter().zip(sums).collect();
         Ok(Found { projection: Some(projection), counts, projected })
     }
@@ -414,6 +416,9 @@ mod tests {
                 assert!((own / other - 1.0).abs() < 1e-10, "{rank}: {own} {other}");
                 assert!((again / own - 1.0).abs() < 1e-13);
             }
+            let bad = Directions { rank_cutoff: f64::NAN, ..all() };
+            let refused = ProjectedScatter::<f64>::for_others(&statistics, bad, &fewer);
+            assert!(matches!(refused, Err(Error::OutOfRange { .. })));
             // One that is certain to keep all of them is found alone, and so are few of few.
             let same = Directions { rank_cutoff: 1e-9, ..all() };
             for (others, is_in_order) in [(&fewer[..1], true), (&[same], false), (&[], false)] {
