@@ -14,6 +14,10 @@ use crate::numerics::magnitude::largest;
 use crate::numerics::parallel::{self, NEW_NUMBER};
 use crate::numerics::simd::vectorized;
 use crate::numerics::squares::Squares;
+pub(crate) use order::Order;
+use order::rank;
+
+mod order;
 
 /// Rounding errors of class means, in units of ε times their root mean square norm.
 const ROUNDING: f64 = 8.0 * f64::EPSILON;
@@ -30,10 +34,6 @@ const FEW_DIRECTIONS: usize = 128;
 /// Singular values from a Gram matrix have an error of ε relative to the square of the largest one: of those that are
 /// smaller by this, nine digits are left.
 const SMALLEST_SHARE: f64 = 1e-3;
-
-/// Vectors that make a Gram matrix diagonal leave columns of the matrix itself orthogonal to ε times the square of its
-/// condition number: up to this one close enough for a second factorization.
-const ORDERED_CONDITION: f64 = 1e6;
 
 /// Steps of the power iteration that estimates the condition number.
 const POWER_STEPS: usize = 5;
@@ -133,35 +133,33 @@ impl Projector {
         }
         let Some(differences) = Differences::new(means, directions.center) else { return Ok(None) };
         let all = differences.matrix.nrows().min(differences.matrix.ncols());
-        if all <= FEW_DIRECTIONS || !differences.have_fewer(others, all) {
+        if all <= FEW_DIRECTIONS {
             return Ok(None);
         }
-        let Differences { scale, absolute_cutoff, .. } = differences;
-        let found = differences.ordered_directions(directions.rank_cutoff)?;
+        let (gram, many_classes) = differences.smaller_gram();
+        let rank_cutoff = directions.rank_cutoff;
+        let Some(inverse) = differences.inverse_factor(gram.clone(), rank_cutoff) else {
+            return Ok(None);
+        };
+        // What all directions need, where leading ones alone are as accurate for smaller ones.
+        let largest = if many_classes { GOOD_CONDITION } else { SMALLEST_SHARE.recip() };
+        let keeps_all = |other: &Directions| {
+            other.largest_rank.is_none_or(|rank| rank >= all)
+                && differences.keeps_all(&inverse, other.rank_cutoff)
+        };
+        if inverse.condition > largest || others.iter().all(keeps_all) {
+            return Ok(None);
+        }
+        drop(inverse);
+        let (scale, absolute_cutoff) = (differences.scale, differences.absolute_cutoff);
+        let found = differences.ordered_directions(&gram, many_classes)?;
+        let found = found.filter(|(values, _)| {
+            differences.rank(values, rank_cutoff) == all && values[0] <= largest * values[all - 1]
+        });
         Ok(found.map(|(values, directions)| {
             let projector = Self { directions, behind_layers: None, scale };
-            (projector, Order { values, absolute_cutoff })
+            (projector, Order::new(values, absolute_cutoff))
         }))
-    }
-}
-
-/// By how much class means differ in directions that are in the order of that.
-#[derive(Debug, Clone)]
-pub(crate) struct Order {
-    /// The singular values of B/`scale`, by falling size.
-    values: DVector<f64>,
-    /// Up to this they count as zero.
-    absolute_cutoff: f64,
-}
-
-impl Order {
-    /// How many directions, from the first one, are these; `None` if that is not certain.
-    pub(crate) fn rank(&self, directions: Directions) -> Option<usize> {
-        let cutoff = (directions.rank_cutoff * self.values[0]).max(self.absolute_cutoff);
-        let kept = self.values.iter().take_while(|&&value| value > cutoff).count();
-        let rank = directions.largest_rank.unwrap_or(kept).min(kept);
-        let last = self.values.get(rank.checked_sub(1)?)?;
-        (*last >= SMALLEST_SHARE * self.values[0]).then_some(rank)
     }
 }
 
@@ -178,8 +176,30 @@ struct Differences {
 /// L⁻¹ for a Gram matrix LLᵀ.
 struct InverseFactor {
     matrix: DMatrix<f64>,
+    /// At least the largest singular value.
+    largest: f64,
+    /// At most the smallest one.
+    smallest: f64,
+    /// About the one divided by the other.
+    condition: f64,
+}
+
+impl InverseFactor {
+    /// Of a Gram matrix, if it has one. ‖L⁻¹‖ (Frobenius norm) bounds 1/σ for the smallest singular value.
+    fn new(gram: DMatrix<f64>) -> Option<Self> {
+        let (largest, size) = (gram.trace().sqrt(), gram.nrows());
+        let largest_square = power_iteration(|vector| &gram * vector, size);
+        let matrix = inverse_cholesky(gram)?;
+        let smallest = matrix.norm().recip();
+        let square =
+            largest_square * power_iteration(|vector| matrix.tr_mul(&(&matrix * vector)), size);
+        Some(Self { matrix, largest, smallest, condition: square.sqrt() })
+    }
+
     /// Whether one factorization is enough.
-    accurate: bool,
+    fn is_accurate(&self) -> bool {
+        self.condition <= GOOD_CONDITION
+    }
 }
 
 impl Differences {
@@ -242,29 +262,22 @@ impl Differences {
         (gram, many_classes)
     }
 
-    /// L⁻¹ for the Gram matrix LLᵀ of the differences if it is certain that they have full rank, and
-    /// whether it is accurate: ‖L⁻¹‖ (Frobenius norm) bounds 1/σ for the smallest singular value.
+    /// L⁻¹ for the Gram matrix LLᵀ of the differences if it is certain that they have full rank.
     fn inverse_factor(&self, gram: DMatrix<f64>, rank_cutoff: f64) -> Option<InverseFactor> {
-        let (largest, size) = (gram.trace().sqrt(), gram.nrows());
-        let largest_square = power_iteration(|vector| &gram * vector, size);
-        let inverse = inverse_cholesky(gram)?;
-        let smallest = inverse.norm().recip();
-        let cutoff =
-            (rank_cutoff.max(LARGEST_CONDITION.recip()) * largest).max(self.absolute_cutoff);
-        if smallest.is_nan() || smallest <= cutoff {
-            return None;
-        }
-        let square =
-            largest_square * power_iteration(|vector| inverse.tr_mul(&(&inverse * vector)), size);
-        let accurate = square <= GOOD_CONDITION * GOOD_CONDITION;
-        Some(InverseFactor { matrix: inverse, accurate })
+        InverseFactor::new(gram).filter(|inverse| self.keeps_all(inverse, rank_cutoff))
+    }
+
+    /// Whether all directions are kept for certain.
+    fn keeps_all(&self, inverse: &InverseFactor, rank_cutoff: f64) -> bool {
+        let share = rank_cutoff.max(LARGEST_CONDITION.recip());
+        inverse.smallest > (share * inverse.largest).max(self.absolute_cutoff)
     }
 
     /// B = QR with R = Lᵀ from BᵀB = LLᵀ, and D = QR⁻ᵀ. If one factorization leaves Q short of
     /// orthonormal, a second one repairs it (Yamamoto et al., *Roundoff error analysis of the
     /// CholeskyQR2 algorithm*, ETNA 44, 2015). All in the memory of B.
     fn directions_of_few_classes(self, inverse: InverseFactor) -> Result<DMatrix<f64>> {
-        let InverseFactor { matrix: inverse, accurate } = inverse;
+        let (accurate, inverse) = (inverse.is_accurate(), inverse.matrix);
         let mut q = self.matrix;
         if accurate {
             times_inverse_gram(&mut q, inverse);
@@ -279,7 +292,7 @@ impl Differences {
 
     /// D = L⁻ᵀ for BBᵀ = LLᵀ, again with a second factorization where one is not accurate.
     fn directions_of_many_classes(&self, inverse: InverseFactor) -> Result<DMatrix<f64>> {
-        let InverseFactor { matrix: inverse, accurate } = inverse;
+        let (accurate, inverse) = (inverse.is_accurate(), inverse.matrix);
         if accurate {
             return Ok(inverse.transpose());
         }
@@ -331,43 +344,30 @@ impl Differences {
         }))
     }
 
-    /// Whether some of these do not keep all directions for certain.
-    fn have_fewer(&self, others: &[Directions], all: usize) -> bool {
-        let (gram, _) = self.smaller_gram();
-        others.iter().any(|other| {
-            other.largest_rank.is_some_and(|rank| rank < all)
-                || self.inverse_factor(gram.clone(), other.rank_cutoff).is_none()
-        })
-    }
-
     /// All singular values and D = W(WᵀW)⁻¹ for W = BV, where BᵀB = VΣ²Vᵀ: UΣ⁻¹ without the loss of digits in small
-    /// values. `None` if these are not all far enough from zero.
-    fn ordered_directions(&self, rank_cutoff: f64) -> Result<Option<(DVector<f64>, DMatrix<f64>)>> {
-        let (smaller_gram, many_classes) = self.smaller_gram();
-        let SymmetricEigen { values: squares, vectors } = symmetric_eigen(&smaller_gram)?;
+    /// values, which in turn are not told from the others better than the smaller Gram matrix does.
+    fn ordered_directions(
+        &self,
+        smaller_gram: &DMatrix<f64>,
+        many_classes: bool,
+    ) -> Result<Option<(DVector<f64>, DMatrix<f64>)>> {
+        let SymmetricEigen { values: squares, vectors } = symmetric_eigen(smaller_gram)?;
         let values = squares.map(|square| square.max(0.0).sqrt());
-        let largest_condition = if many_classes { GOOD_CONDITION } else { ORDERED_CONDITION };
-        let smallest = values[values.len() - 1];
-        if self.rank(&values, rank_cutoff) < values.len()
-            || values[0] > largest_condition * smallest
-        {
-            return Ok(None);
-        }
-        if many_classes {
-            let directions = divided(vectors, &values);
-            return Ok(Some((values, directions)));
-        }
-        let mut columns = divided(product(&self.matrix, &vectors), &values);
-        let Some(inverse) = inverse_cholesky(gram(&transposed(&columns))) else { return Ok(None) };
-        times_inverse_gram(&mut columns, inverse);
-        let directions = divided(columns, &values);
+        let directions = if many_classes {
+            divided(vectors, &values)
+        } else {
+            let mut columns = divided(product(&self.matrix, &vectors), &values);
+            let inverse = inverse_cholesky(gram(&transposed(&columns)));
+            let Some(inverse) = inverse else { return Ok(None) };
+            times_inverse_gram(&mut columns, inverse);
+            divided(columns, &values)
+        };
         Ok(Some((values, directions)))
     }
 
     /// How many singular values, by falling size, are kept.
     fn rank(&self, values: &DVector<f64>, rank_cutoff: f64) -> usize {
-        let cutoff = (rank_cutoff * values.amax()).max(self.absolute_cutoff);
-        values.iter().take_while(|&&value| value > cutoff).count()
+        rank(values, rank_cutoff, self.absolute_cutoff)
     }
 }
 

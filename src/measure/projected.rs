@@ -153,7 +153,9 @@ impl<T: Scalar> ProjectedScatter<T> {
         let order = self.projection.as_ref().and_then(|projection| projection.order.as_ref());
         let rank = match order {
             _ if own == other => self.rank,
-            Some(order) if let Some(rank) = order.rank(other) => rank,
+            Some(order) if let Some(rank) = order.rank(other.rank_cutoff, other.largest_rank) => {
+                rank
+            }
             _ => {
                 let found = Self::new(statistics, directions)?;
                 if found.rank != self.rank {
@@ -383,11 +385,12 @@ mod tests {
     /// Class means that differ in 149 or 140 directions by less and less: of these some are found along with all.
     #[test]
     fn many_directions_are_found_together() {
-        for (dimension, classes, share) in [(200, 150, 0.96), (140, 400, 0.99)] {
+        for (dimension, classes, share) in [(200, 150, 0.98), (140, 400, 0.99)] {
             let labels: Vec<usize> = (0..2 * classes).map(|sample| sample / 2).collect();
             let columns = DMatrix::from_fn(dimension, labels.len(), |i, j| {
                 let mean = ((i * i * 7 + labels[j] * (i + 3) * 13) as f64).sin();
-                f64::powi(share, i as i32) * (mean + 1e-2 * ((i * 5 + j * j) as f64).cos())
+                // Deviations are as large in all directions.
+                f64::powi(share, i as i32) * mean + 1e-2 * ((i * 5 + j * j) as f64).cos()
             });
             let features = Features::from_sample_columns(&columns).unwrap();
             let data = features.with_labels(&labels, classes).unwrap();
@@ -413,7 +416,7 @@ mod tests {
                 let [(own, rank), (other, expected), (again, _)] =
                     [&*sums, &alone, &by_itself].map(|sums| sums.trace().unwrap());
                 assert_eq!(rank, expected);
-                assert!((own / other - 1.0).abs() < 1e-10, "{rank}: {own} {other}");
+                assert!((own / other - 1.0).abs() < 1e-9, "{rank}: {own} {other}");
                 assert!((again / own - 1.0).abs() < 1e-13);
             }
             let bad = Directions { rank_cutoff: f64::NAN, ..all() };

@@ -76,7 +76,7 @@ fn factors_are_accurate_up_to_a_condition() {
             let gram = gram(&matrix);
             let absolute_cutoff = absolute_cutoff * size;
             let differences = Differences { scale: 1.0, matrix, absolute_cutoff };
-            differences.inverse_factor(gram, rank_cutoff).map(|found| found.accurate)
+            differences.inverse_factor(gram, rank_cutoff).map(|found| found.is_accurate())
         };
         assert_eq!(factor(1.0 / 90.0, 0.0, 0.0), Some(true));
         assert_eq!(factor(1.0 / 110.0, 0.0, 0.0), Some(false));

@@ -29,7 +29,7 @@ const LANES: usize = 16;
 /// The scores of all classes in `f32`, twice as fast as in `f64`, and how far they may be from the true ones: what is larger
 /// than all others by more than that is the largest.
 ///
-/// Features are taken less the mean of the class means, in `f64`, and divided by a unit, so that a large common mean costs
+/// Features are taken less the mean of the class means, as by a [`Shift`], and divided by a unit, so that a large common mean costs
 /// nothing and nothing is out of range.
 #[derive(Debug, Clone)]
 pub(super) struct Screen {

@@ -19,7 +19,7 @@ pub(super) struct Iteration {
 }
 
 impl Iteration {
-    /// Reduces a symmetric matrix, not empty, of which the lower triangle is read.
+    /// Reduces a symmetric matrix, not empty and with entries of the size of 1, of which the lower triangle is read.
     pub(super) fn new(matrix: DMatrix<f64>) -> Self {
         let (vectors, diagonal, beside) = SymmetricTridiagonal::new(matrix).unpack();
         let [diagonal, beside] = [diagonal, beside].map(|entries| entries.as_slice().to_vec());
@@ -45,10 +45,11 @@ impl Iteration {
         true
     }
 
-    /// Whether the entry beside diagonal entries `i` − 1 and `i` is negligible.
+    /// Whether the entry beside diagonal entries `i` − 1 and `i` is negligible, relative to these or to 1, which is the size of
+    /// the largest ones.
     fn splits_above(&self, i: usize) -> bool {
         let neighbors = self.diagonal[i - 1].abs() + self.diagonal[i].abs();
-        self.beside[i - 1].abs() <= f64::EPSILON * neighbors + f64::MIN_POSITIVE
+        self.beside[i - 1].abs() <= f64::EPSILON * neighbors + f64::EPSILON.powi(2)
     }
 
     fn qr_step(&mut self, start: usize, last: usize) {
@@ -118,6 +119,23 @@ mod tests {
                 assert!(defect.amax() < 1e-14 * (10 + size) as f64, "{size}");
             }
         }
+    }
+
+    /// What is far below an ulp of the largest entry takes no steps: zeros on the diagonal and less and less beside it.
+    #[test]
+    fn what_is_negligible_takes_no_steps() {
+        let size = 60;
+        let beside = |i: usize, j: usize| 10_f64.powi(-5 * i.min(j) as i32);
+        let matrix =
+            DMatrix::from_fn(
+                size,
+                size,
+                |i, j| if i.abs_diff(j) == 1 { beside(i, j) } else { 0.0 },
+            );
+        let mut iteration = Iteration::new(matrix);
+        assert!(iteration.run(STEPS * size));
+        let largest = iteration.diagonal.iter().copied().fold(0.0, f64::max);
+        assert!((largest - 1.0).abs() < 1e-9);
     }
 
     #[test]
