@@ -141,7 +141,7 @@ impl Projector {
         let Some(inverse) = differences.inverse_factor(gram.clone(), rank_cutoff) else {
             return Ok(None);
         };
-        // What all directions need, where leading ones alone are as accurate for smaller ones.
+        // Up to this the first directions are as accurate as alone, which the last ones disturb by ε times its square.
         let largest = if many_classes { GOOD_CONDITION } else { SMALLEST_SHARE.recip() };
         let keeps_all = |other: &Directions| {
             other.largest_rank.is_none_or(|rank| rank >= all)
