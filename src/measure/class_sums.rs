@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nalgebra::DMatrix;
 
 use crate::error::Result;
-use crate::measure::groups::NEIGHBORS;
+use crate::measure::groups::{Group, NEIGHBORS};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::compensated::{TOGETHER, add_samples, add_sums, quotient};
 use crate::numerics::linalg::zeros;
@@ -117,10 +117,7 @@ impl ClassSums {
                     let neighbors = first..range.end.min(first + NEIGHBORS);
                     batch.for_each_group_by_class::<TOGETHER>(neighbors, |class, group| {
                         let own = class * dimension..(class + 1) * dimension;
-                        let (sums, corrections) = (&mut sums[own.clone()], &mut corrections[own]);
-                        let largest = add_samples(sums, corrections, group.samples, group.next);
-                        group.each().for_each(|(index, sample)| hand_on(index, sample));
-                        largest
+                        add_group((&mut sums[own.clone()], &mut corrections[own]), group, &hand_on)
                     })?;
                 }
                 Ok((sums, corrections))
@@ -159,10 +156,7 @@ impl ClassSums {
                 samples.sort_by_key(|&index| batch.labels()[index]);
                 let added = batch.for_each_group::<TOGETHER>(&samples, |class, group| {
                     let own = (class - first) * dimension..(class - first + 1) * dimension;
-                    let (sums, corrections) = (&mut sums[own.clone()], &mut corrections[own]);
-                    let largest = add_samples(sums, corrections, group.samples, group.next);
-                    group.each().for_each(|(index, sample)| hand_on(index, sample));
-                    largest
+                    add_group((&mut sums[own.clone()], &mut corrections[own]), group, &hand_on)
                 });
                 refused.fetch_or(added.is_err(), Ordering::Relaxed);
             },
@@ -197,6 +191,17 @@ impl ClassSums {
         let count = count as f64;
         sums.iter().zip(corrections).map(move |(&sum, &rest)| quotient(sum, rest, count))
     }
+}
+
+/// Adds the samples of a group to the sums of their class, and hands each on; returns the largest magnitude.
+fn add_group<T: Scalar>(
+    (sums, corrections): (&mut [f64], &mut [f64]),
+    group: &Group<'_, T>,
+    hand_on: impl Fn(usize, &[T]),
+) -> T::Magnitude {
+    let largest = add_samples(sums, corrections, group.samples, group.next);
+    group.each().for_each(|(index, sample)| hand_on(index, sample));
+    largest
 }
 
 #[cfg(test)]

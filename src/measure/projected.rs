@@ -416,7 +416,7 @@ mod tests {
                 let [(own, rank), (other, expected), (again, _)] =
                     [&*sums, &alone, &by_itself].map(|sums| sums.trace().unwrap());
                 assert_eq!(rank, expected);
-                assert!((own / other - 1.0).abs() < 1e-9, "{rank}: {own} {other}");
+                assert!((own / other - 1.0).abs() < 1e-10, "{rank}: {own} {other}");
                 assert!((again / own - 1.0).abs() < 1e-13);
             }
             let bad = Directions { rank_cutoff: f64::NAN, ..all() };

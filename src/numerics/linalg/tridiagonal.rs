@@ -151,13 +151,11 @@ mod tests {
             let middle: f64 = f64::midpoint(before, last);
             let root = f64::hypot((before - last) / 2.0, beside);
             let near = [middle - root, middle + root];
-            let distances = near.map(|value| (iteration.shift(2) - value).abs());
-            let (closest, other) = ((near[0] - last).abs(), (near[1] - last).abs());
-            let expected = if closest <= other { distances[0] } else { distances[1] };
-            assert!(
-                expected < 1e-14 || (closest - other).abs() < 1e-14,
-                "{before} {beside} {last}"
-            );
+            let distance = |value: f64| (value - last).abs();
+            let closest = near.into_iter().map(distance).fold(f64::INFINITY, f64::min);
+            let shift = iteration.shift(2);
+            assert!(near.iter().any(|value| (value - shift).abs() < 1e-14), "{before} {beside}");
+            assert!((distance(shift) - closest).abs() < 1e-14, "{before} {beside} {last}");
         }
     }
 
