@@ -288,7 +288,7 @@ pub fn measure_with<T: Scalar>(
     energy.accumulate_with(&mut statistics, data)?;
     monitor.report("class means", statistics.samples(), Some(statistics.samples()))?;
     let options = options.clone().with_features_squared(energy.total());
-    let mut sums = AuditSums::new(statistics, head, &options)?;
+    let mut sums = AuditSums::new(statistics, head, &options)?.with_energy(energy)?;
     sums.accumulate_watched(data, monitor)?;
     sums.measurement()
 }

@@ -29,6 +29,7 @@ pub(crate) mod layers;
 mod mean_spectrum;
 pub(crate) mod pooled;
 pub(crate) mod projected;
+pub(crate) mod seen;
 mod split_mean;
 pub(crate) mod statistics;
 #[cfg(feature = "serde")]

@@ -31,6 +31,7 @@ pub use all::{AllMetrics, ByCenter, MetricPart, MetricSums, all_metrics};
 pub use cdnv::{Cdnv, cdnv};
 pub(crate) use common_mean::Outside;
 pub use confusion::{Confused, Confusion, ConfusionPart};
+pub(crate) use decisions::Near;
 pub use detection::{Detection, DetectionErrors};
 pub use duality::{duality_cosines, self_duality};
 pub use nc0::{nc0, nc0_factor};

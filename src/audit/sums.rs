@@ -14,7 +14,7 @@ use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::errors::{Metric, SampleParts};
-use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums};
+use crate::metrics::{DecisionCounts, MetricSums, Nc1Options, Nc1Sums, Near};
 use crate::monitor::Monitor;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::squares::norm;
@@ -26,6 +26,9 @@ use crate::problem::training_objective::{LossFunction, TrainingObjective};
 
 /// Chunks that are looked at together where no copy of their features is made.
 const WITHOUT_COPIES: usize = 4;
+
+/// From so many samples for each class on, it pays to make what tells decisions from deviations.
+const SAMPLES_OF_A_CLASS: u64 = 64;
 
 /// What an audit shall measure beyond NC1 to NC4.
 ///
@@ -184,6 +187,10 @@ pub struct AuditSums<T: Scalar> {
     pub(super) objective: Option<ObjectiveSums>,
     pub(super) metrics: Option<MetricSums<T>>,
     pub(super) parts: Option<SampleParts>,
+    /// Whether the energy is that of all samples already.
+    knows_energy: bool,
+    /// What tells decisions from the deviations of NC1; `None` where lengths are not known, classes are many or samples few.
+    near: Option<Arc<Near<T>>>,
     other_samples: bool,
 }
 
@@ -236,11 +243,24 @@ impl<T: Scalar> AuditSums<T> {
             energy: FeatureEnergy::empty(statistics.dimension(), statistics.classes())?,
             metrics: metrics.map(|metrics| of_other(metrics, MetricSums::of_other_samples, other)),
             parts,
+            knows_energy: false,
+            near: None,
             other_samples: options.other_samples,
             training_objective: options.objective.clone(),
             statistics,
             head,
         })
+    }
+
+    /// For samples of which the lengths are known already, so that decisions need not find them; an objective adds up its own.
+    pub(super) fn with_energy(self, energy: FeatureEnergy) -> Result<Self> {
+        if self.objective.is_some() {
+            return Ok(self);
+        }
+        let samples = energy.counts().iter().sum::<u64>();
+        let are_many = samples >= self.head.classes() as u64 * SAMPLES_OF_A_CLASS;
+        let near = if are_many { self.decisions.near(&self.nc1)?.map(Arc::new) } else { None };
+        Ok(Self { energy, knows_energy: true, near, ..self })
     }
 
     /// Adds the samples of a batch; one without samples changes nothing.
@@ -278,18 +298,23 @@ impl<T: Scalar> AuditSums<T> {
             .filter_map(Resolution::some)
             .map(Box::as_ref)
             .collect();
-        let nc1 = self.nc1.find(chunk, &fewer)?;
+        let (nc1, seen) = self.nc1.find(chunk, &fewer, self.near.as_deref())?;
         self.nc1.add(chunk, &nc1)?;
         self.resolved.add(chunk, &nc1)?;
         self.predicted.add(chunk, &nc1)?;
         let objective = self.objective.as_mut();
         let found = objective.map(|objective| objective.add(chunk, workspace)).transpose()?;
         let of_head = found.as_ref().map(|found| &found.decisions[..]);
-        let decisions = self.decisions.decide(chunk, of_head)?;
+        let decisions = self.decisions.decide(chunk, of_head, seen)?;
         self.decisions.count(chunk.labels(), &decisions);
-        let squares = decisions.iter().map(|decision| decision.square);
+        // What leaves many samples open does so in every chunk.
+        if decisions.iter().any(|decision| decision.square.is_some()) {
+            self.near = None;
+        }
+        let squares = decisions.iter().filter_map(|decision| decision.square);
         match &mut self.objective {
             Some(objective) => objective.add_energy(chunk.labels(), squares),
+            None if self.knows_energy => {}
             None => self.energy.add(chunk.labels(), squares),
         }
         if let Some(metrics) = &mut self.metrics {
@@ -396,7 +421,7 @@ mod tests {
     use crate::audit::measure_with;
     use crate::measure::features::Features;
     use crate::problem::regularization::Regularization;
-    use nalgebra::dmatrix;
+    use nalgebra::{DMatrix, dmatrix};
 
     /// At the edge of a constraint the gradient in the features need not vanish, and layers need not be balanced.
     #[test]
@@ -417,6 +442,42 @@ mod tests {
             let found = measure_with(&data, &head, &options, &()).unwrap();
             assert!(found.objective().is_some());
             assert_eq!(found.balancedness().is_some(), !nonnegative_features);
+        }
+    }
+
+    /// Samples in memory, whose decisions follow from projections, beside those in batches, which know less of each other.
+    #[test]
+    fn samples_in_memory_are_measured_as_in_batches() {
+        for (classes, dimension) in [(4, 20), (12, 64)] {
+            let labels: Vec<usize> = (0..64 * classes).map(|sample| sample % classes).collect();
+            let number = |i: usize, j: usize| ((i * i * 7 + j * 13 + i * j) as f64).sin();
+            let features = DMatrix::from_fn(dimension, labels.len(), |i, j| {
+                (number(i, labels[j]) + 0.5 * number(j + 9, i)) as f32
+            });
+            let weights = DMatrix::from_fn(classes, dimension, |k, i| number(i, k));
+            let head = LinearHead::new(vec![weights], None).unwrap();
+            let data = Features::from_sample_columns(&features).unwrap();
+            let data = data.with_labels(&labels, classes).unwrap();
+            let options = AuditOptions::default();
+            let found = measure_with(&data, &head, &options, &()).unwrap();
+
+            let statistics = ClassStatistics::new(&data).unwrap();
+            let energy = FeatureEnergy::new(&data).unwrap();
+            let sums = AuditSums::<f32>::new(statistics.clone(), head.clone(), &options).unwrap();
+            assert!(sums.with_energy(energy).unwrap().near.is_some());
+            let squares = found.features_squared;
+            let options = options.with_features_squared(squares);
+            let mut sums = AuditSums::<f32>::new(statistics, head, &options).unwrap();
+            for batch in 0..8 {
+                let size = labels.len() / 8;
+                sums.accumulate(&data.part(batch * size..(batch + 1) * size)).unwrap();
+            }
+            let expected = sums.measurement().unwrap();
+            assert_eq!(found.nc4(), expected.nc4());
+            let [found, expected] = [found, expected]
+                .map(|measured| (measured.features_squared, measured.nc1().unwrap().value));
+            assert!((found.0 / expected.0 - 1.0).abs() < 1e-14);
+            assert!((found.1 / expected.1 - 1.0).abs() < 1e-9);
         }
     }
 }

@@ -10,10 +10,11 @@ use crate::measure::class_means::ClassMeans;
 use crate::measure::features::ranges;
 use crate::measure::groups::NEIGHBORS;
 use crate::measure::labeled_features::LabeledFeatures;
+use crate::measure::seen::{Nobody, Observer, Seen};
 use crate::measure::split_mean::SplitMean;
 use crate::measure::statistics::ClassStatistics;
 use crate::numerics::linalg::{
-    Block, Entries, Factor, FewRows, Packed, TOGETHER, add_gram, mirror, zeros,
+    Block, Entries, Factor, FewRows, Packed, TOGETHER, add_gram, mirror, reshape, zeros,
 };
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, largest_magnitude};
@@ -134,55 +135,69 @@ impl Deviations {
         mut add: impl FnMut(usize, f64),
     ) -> Result<()> {
         let rows = factor.map_or(0, Factor::rows);
-        self.for_each_square_of_first_rows(batch, factor, &[rows], |label, squares| {
-            add(label, squares[0]);
-        })
+        let add = |label: usize, squares: &[f64]| add(label, squares[0]);
+        self.for_each_square_of_first_rows(batch, factor, &[rows], None::<&Nobody>, add)?;
+        Ok(())
     }
 
-    /// The same for several F at once that are the first rows of one: as many as the rising `ranks` say.
-    pub(crate) fn for_each_square_of_first_rows<T: Scalar>(
+    /// The same for several F at once that are the first rows of one: as many as the rising `ranks` say. Also what an
+    /// observer finds of the samples, in their order.
+    pub(crate) fn for_each_square_of_first_rows<T: Scalar, O: Observer<T>>(
         &self,
         batch: &LabeledFeatures<'_, T>,
         factor: Option<&Factor<T>>,
         ranks: &[usize],
+        observer: Option<&O>,
         mut add: impl FnMut(usize, &[f64]),
-    ) -> Result<()> {
+    ) -> Result<Option<Vec<O::Found>>> {
         self.means.check_shape(batch)?;
         let few_rows =
             factor.and_then(|factor| factor.few_rows.as_ref().filter(|_| ranks == [factor.rows()]));
         let few_rows = few_rows.filter(|_| SplitMean::<T>::can_be_scaled(self.scale));
         let rows = ranks.last().copied().unwrap_or_default();
         let each = ranks.len().max(1);
-        let blocks: Vec<_> = match few_rows {
-            Some(_) => ranges(batch.labels().len(), NEIGHBORS).collect(),
-            None => {
-                ranges(batch.labels().len(), block_samples(self.means.shape().0, rows)).collect()
-            }
+        let together = match few_rows {
+            Some(_) => NEIGHBORS,
+            None => block_samples(self.means.shape().0, rows),
         };
-        let Some(size) = blocks.first().map(ExactSizeIterator::len) else { return Ok(()) };
+        let blocks: Vec<_> = ranges(batch.labels().len(), together).collect();
+        let mut seen = observer.map(|_| vec![O::Found::default(); batch.labels().len()]);
         let operations = rows.saturating_add(2).saturating_mul(self.means.shape().0);
-        for part in blocks.chunks(PART.div_ceil(size)) {
+        for part in blocks.chunks(PART.div_ceil(together)) {
+            let first = part.first().map_or(0, |range| range.start);
             let samples = part.iter().map(ExactSizeIterator::len).sum();
             let mut squares = vec![0.0; samples * each];
             let mut results = vec![Ok(()); part.len()];
-            let work = part.iter().cloned().zip(squares.chunks_mut(size * each)).zip(&mut results);
+            let seen = seen.as_mut().map(|seen| &mut seen[first..first + samples]);
+            let seen = seen.into_iter().flat_map(|seen| seen.chunks_mut(together));
+            let seen = seen.map(Some).chain(std::iter::repeat_with(|| None));
+            let work = part.iter().cloned().zip(squares.chunks_mut(together * each)).zip(seen);
             let operations = operations.saturating_mul(samples);
-            parallel::for_each(work, operations, Scratch::new, |scratch, block| {
-                let ((range, squares), result) = block;
-                *result = match few_rows {
-                    Some(rows) => self.squares_in_few_rows(batch, range, rows, scratch, squares),
-                    None => self.fill_block(batch, range, &mut scratch.deviations).map(|()| {
-                        scratch.squares(factor.map(|factor| (&factor.packed, ranks)), squares);
-                    }),
-                };
-            });
+            parallel::for_each(
+                work.zip(&mut results),
+                operations,
+                || (Scratch::new(observer.is_some()), O::Scratch::default()),
+                |(scratch, of_observer), (((range, squares), seen), result)| {
+                    let labels = &batch.labels()[range.clone()];
+                    *result = match few_rows {
+                        Some(rows) => {
+                            self.squares_in_few_rows(batch, range, rows, scratch, squares)
+                        }
+                        None => self.fill_block(batch, range, &mut scratch.deviations).map(|()| {
+                            scratch.squares(factor.map(|factor| (&factor.packed, ranks)), squares);
+                        }),
+                    };
+                    if let (Some((observer, seen)), Ok(())) = (observer.zip(seen), &*result) {
+                        observer.see(&scratch.seen(labels), of_observer, seen);
+                    }
+                },
+            );
             results.into_iter().collect::<Result<()>>()?;
-            let first = part.first().map_or(0, |range| range.start);
             let labels = &batch.labels()[first..first + samples];
             let squares = squares.chunks(each);
             labels.iter().zip(squares).for_each(|(&label, squares)| add(label, squares));
         }
-        Ok(())
+        Ok(seen)
     }
 
     /// ‖F x‖² for the deviations of a range of samples, while these are read.
@@ -194,16 +209,29 @@ impl Deviations {
         scratch: &mut Scratch<T>,
         squares: &mut [f64],
     ) -> Result<()> {
-        let (first, mean) = (range.start, &mut scratch.mean);
+        let first = range.start;
+        scratch.observe(rows.rows(), range.len());
+        let Scratch { mean, products, around, is_observed, .. } = scratch;
+        let squared_scale = self.scale * self.scale;
         data.for_each_group_by_class::<TOGETHER>(range, |class, group| {
             mean.split(class, self.mean(class));
-            let found = rows.squares(&mean.subtracted(group, self.scale));
+            let found = rows.multiply(&mean.subtracted(group, self.scale));
             for (index, square) in group.indices.iter().zip(found.squares) {
                 squares[index - first] = square;
             }
-            match found.squares.iter().all(|square| square.is_finite()) {
-                true => found.largest.magnitude(),
-                // A number that is not finite, or the square of one.
+            if *is_observed {
+                for (n, index) in group.indices.iter().enumerate() {
+                    let column = &mut products.as_mut_slice()[(index - first) * rows.rows()..];
+                    let entries = column.iter_mut().zip(found.products[n]);
+                    entries.take(rows.rows()).for_each(|(out, entry)| *out = T::rounded(entry));
+                    around[index - first] = found.around[n];
+                }
+            }
+            let is_in_range = |square: &f64| mean.is_in_range(square * squared_scale);
+            let are_finite = found.squares.iter().all(|square| square.is_finite());
+            match are_finite && found.around.iter().all(is_in_range) {
+                true => T::Magnitude::default(),
+                // Perhaps a number that is not finite, or the square of one.
                 false => largest_of(group.samples),
             }
         })
@@ -263,12 +291,34 @@ fn subtract<T: Scalar, U: Scalar>(out: &mut [U], sample: &[T], mean: &[f64], fac
 struct Scratch<T: Scalar> {
     deviations: Block<T>,
     products: DMatrix<T>,
+    /// ‖x‖² of each deviation, if somebody wants to know.
+    around: Vec<f64>,
+    is_observed: bool,
     mean: SplitMean<T>,
 }
 
 impl<T: Scalar> Scratch<T> {
-    fn new() -> Self {
-        Self { deviations: Block::new(), products: DMatrix::zeros(0, 0), mean: SplitMean::new() }
+    fn new(is_observed: bool) -> Self {
+        Self {
+            deviations: Block::new(),
+            products: DMatrix::zeros(0, 0),
+            around: Vec::new(),
+            is_observed,
+            mean: SplitMean::new(),
+        }
+    }
+
+    /// Makes room for what an observer sees, if there is one.
+    fn observe(&mut self, rows: usize, samples: usize) {
+        if self.is_observed {
+            reshape(&mut self.products, (rows, samples));
+            self.around.resize(samples, 0.0);
+        }
+    }
+
+    /// What an observer sees.
+    fn seen<'a>(&'a self, labels: &'a [usize]) -> Seen<'a, T> {
+        Seen { labels, projected: &self.products, around: &self.around }
     }
 
     /// ‖F x‖² for each deviation x of the block, for each F that are some of the first rows of a factor.
@@ -279,6 +329,10 @@ impl<T: Scalar> Scratch<T> {
         };
         let rows = ranks.last().copied().unwrap_or_default();
         factor.multiply(&self.deviations, Entries::FirstRows(rows), &mut self.products);
+        if self.is_observed {
+            self.around.clear();
+            self.around.extend(self.deviations.columns().map(sum_of_squares));
+        }
         let columns = self.products.column_iter();
         for (squares, column) in squares.chunks_mut(ranks.len().max(1)).zip(columns) {
             let (mut sum, mut first) = (0.0, 0);
@@ -316,5 +370,93 @@ mod tests {
         assert_eq!(deviations.of(&features.with_labels(&labels, 2).unwrap()).unwrap(), expected);
         deviations.subtract_from(&mut samples, &labels);
         assert_eq!(samples, expected);
+    }
+
+    /// Also where a number is multiplied by zero, far from the mean or close to it.
+    #[test]
+    fn numbers_out_of_range_are_seen_beside_few_rows() {
+        check_range(f32::INFINITY);
+        check_range(f64::INFINITY);
+    }
+
+    fn check_range<T: Scalar>(infinity: T) {
+        let factor = Factor::<T>::new(&dmatrix![1.0, 0.0, 0.0], T::rounded);
+        let (largest, unit) = (T::LARGEST, T::rounded(0.1));
+        for share in [0.0, 0.3, 0.9] {
+            let mean: f64 = share * largest.into();
+            let means = DMatrix::from_fn(3, 2, |i, _| if i == 1 { mean } else { 0.0 });
+            let deviations = Deviations::new(Arc::new(ClassMeans::new(vec![2; 2], means)), 1.0);
+            for (number, is_good) in [
+                (largest, true),
+                (-largest, true),
+                (largest + largest * unit, false),
+                (-largest - largest * unit, false),
+                (infinity, false),
+            ] {
+                let samples = DMatrix::from_fn(3, 4, |i, j| match (i, j) {
+                    (1, 2) => number,
+                    (1, _) => T::rounded(mean),
+                    _ => T::rounded((i + j) as f64),
+                });
+                let features = Features::from_sample_columns(&samples).unwrap();
+                let data = features.with_labels(&[0, 1, 0, 1], 2).unwrap();
+                let mut squares = Vec::new();
+                let add = |_, square| squares.push(square);
+                let found = deviations.for_each_square(&data, Some(&factor), add);
+                assert_eq!(found.is_ok(), is_good, "{mean:e} {number}");
+                assert!(!is_good || squares == [0.0, 1.0, 4.0, 9.0]);
+            }
+        }
+    }
+
+    /// What an observer sees is what the definition says, with few rows and with more.
+    #[test]
+    fn an_observer_sees_projections_and_lengths() {
+        /// All that is seen of a sample.
+        struct Copying;
+
+        impl Observer<f64> for Copying {
+            type Found = (usize, [f64; 2]);
+            type Scratch = ();
+
+            fn see(&self, seen: &Seen<'_, f64>, (): &mut (), found: &mut [Self::Found]) {
+                for (n, found) in found.iter_mut().enumerate() {
+                    *found = (seen.labels[n], [seen.projected.column(n).norm(), seen.around[n]]);
+                }
+            }
+        }
+
+        let labels: Vec<usize> = (0..700).map(|index| index * 7 / 2 % 3).collect();
+        let number = |i: usize, j: usize| ((i * 7 + j * 3) as f64).sin();
+        let samples = DMatrix::from_fn(40, 700, number);
+        let means = DMatrix::from_fn(40, 3, |i, j| number(i + 1, j));
+        let scale = 2.0;
+        let deviations =
+            Deviations::new(Arc::new(ClassMeans::new(vec![1; 3], means.clone())), scale);
+        let features = Features::from_sample_columns(&samples).unwrap();
+        let data = features.with_labels(&labels, 3).unwrap();
+        for rows in [2, 20] {
+            let matrix = DMatrix::from_fn(rows, 40, |i, j| number(i, j + 5));
+            let factor = Factor::<f64>::new(&matrix, |entry: f64| entry);
+            let mut squares = Vec::new();
+            let add = |_, own: &[f64]| squares.push(own[0]);
+            let seen = deviations
+                .for_each_square_of_first_rows(&data, Some(&factor), &[rows], Some(&Copying), add)
+                .unwrap()
+                .unwrap();
+            for (index, (label, found)) in seen.into_iter().enumerate() {
+                let deviation = (samples.column(index) - means.column(labels[index])) / scale;
+                let projected = (&matrix * &deviation).norm();
+                assert_eq!(label, labels[index]);
+                for (found, expected) in
+                    found.into_iter().zip([projected, deviation.norm_squared()])
+                {
+                    assert!((found - expected).abs() <= 1e-12 * (1.0 + expected), "{index}");
+                }
+                assert!(
+                    (squares[index] - projected * projected).abs() <= 1e-11 * (1.0 + projected)
+                );
+            }
+        }
     }
 }

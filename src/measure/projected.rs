@@ -3,6 +3,8 @@
 use std::ops::Add;
 use std::sync::Arc;
 
+use nalgebra::DMatrix;
+
 use crate::error::{Error, Result};
 use crate::measure::class_means::{ClassMeans, Visited};
 use crate::measure::deviations::Deviations;
@@ -10,12 +12,16 @@ use crate::measure::directions::{Directions, Order, Projector};
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::layers::FirstLayers;
+use crate::measure::seen::{Nobody, Observer};
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
 use crate::numerics::double_double::DoubleDouble;
 use crate::numerics::linalg::{Factor, transposed};
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
+
+/// Directions that are kept at most.
+const MOST_KEPT: usize = 128;
 
 /// Σ ‖B†(h_ki − h_k)‖² = N tr(Σ_W Σ_B†) for B = \[h_k − h_G\]/√K, summed in a second pass over samples once the
 /// class means h_k are known.
@@ -41,8 +47,18 @@ pub(crate) struct ProjectedScatter<T: Scalar> {
 struct Projection<T> {
     /// Dᵀ of the [`Projector`].
     factor: Factor<T>,
+    /// D, if it is kept.
+    few_directions: Option<DMatrix<f64>>,
     /// If the rows have one.
     order: Option<Order>,
+}
+
+/// Whether the directions are kept for those who ask for them.
+#[derive(Debug, Clone, Copy)]
+enum Keep {
+    Nothing,
+    /// If there are few, so that they do not take much memory.
+    Few,
 }
 
 /// What has been added up.
@@ -60,6 +76,9 @@ pub(crate) struct Found<T> {
     /// Σ ‖B†(h − h_k)‖² on so many of the first directions.
     projected: Vec<(usize, DoubleDouble<f64>)>,
 }
+
+/// That, and what an observer has found of each sample, if there was one.
+pub(crate) type Observed<T, F> = (Found<T>, Option<Vec<F>>);
 
 /// What a [`Nc1Sums`](crate::metrics::Nc1Sums) has added up.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +98,7 @@ pub struct Nc1Part {
 impl<T: Scalar> ProjectedScatter<T> {
     /// No samples yet; their class means are those of `statistics`.
     pub(crate) fn new(statistics: &ClassStatistics, directions: Directions) -> Result<Self> {
-        Self::build(statistics, directions, None)
+        Self::build(statistics, directions, None, Keep::Nothing)
     }
 
     /// For the features W_m⋯W₁h after the first m = `layers` layers of a head.
@@ -90,17 +109,20 @@ impl<T: Scalar> ProjectedScatter<T> {
         directions: Directions,
     ) -> Result<Self> {
         head.check_shape("statistics", statistics.dimension(), statistics.classes())?;
-        Self::build(statistics, directions, Some(FirstLayers::new(head, layers)?))
+        let layers = Some(FirstLayers::new(head, layers)?);
+        Self::build(statistics, directions, layers, Keep::Nothing)
     }
 
     fn build(
         statistics: &ClassStatistics,
         directions: Directions,
         layers: Option<FirstLayers>,
+        keep: Keep,
     ) -> Result<Self> {
         let means = statistics.shared_means()?;
         let projector = Projector::new(&means, directions, layers.as_ref().map(|l| &l.matrix))?;
-        let own = Self::of(means, directions, projector.map(|projector| (projector, None)));
+        let found = projector.map(|projector| (projector, None));
+        let own = Self::of(means, directions, found, keep);
         Ok(Self { layers: layers.map(|layers| layers.fingerprint), ..own })
     }
 
@@ -108,13 +130,16 @@ impl<T: Scalar> ProjectedScatter<T> {
         means: Arc<ClassMeans>,
         directions: Directions,
         found: Option<(Projector, Option<Order>)>,
+        keep: Keep,
     ) -> Self {
         let (scale, rank) = found
             .as_ref()
             .map_or((1.0, 0), |(projector, _)| (projector.scale, projector.directions.ncols()));
         let projection = found.map(|(projector, order)| {
             let factor = Factor::new(&transposed(&projector.directions), T::rounded);
-            Arc::new(Projection { factor, order })
+            let keeps = matches!(keep, Keep::Few) && is_few(&projector.directions);
+            let few_directions = keeps.then_some(projector.directions);
+            Arc::new(Projection { factor, few_directions, order })
         });
         let sums = Sums::new(means.classes());
         let deviations = Deviations::new(means, scale);
@@ -123,7 +148,8 @@ impl<T: Scalar> ProjectedScatter<T> {
     }
 
     /// No samples yet, for sums [`beside`](Self::beside) which there will be those for each of `others`, which are some of
-    /// the directions: where there are many, samples are projected by the same for all of them.
+    /// the directions: where there are many, samples are projected by the same for all of them. It keeps [few
+    /// directions](Self::few_directions).
     pub(crate) fn for_others(
         statistics: &ClassStatistics,
         directions: Directions,
@@ -132,9 +158,9 @@ impl<T: Scalar> ProjectedScatter<T> {
         let means = statistics.shared_means()?;
         match Projector::in_order(&means, directions, others)? {
             Some((projector, order)) => {
-                Ok(Self::of(means, directions, Some((projector, Some(order)))))
+                Ok(Self::of(means, directions, Some((projector, Some(order))), Keep::Few))
             }
-            None => Self::new(statistics, directions),
+            None => Self::build(statistics, directions, None, Keep::Few),
         }
     }
 
@@ -176,24 +202,26 @@ impl<T: Scalar> ProjectedScatter<T> {
 
     /// Adds the samples of a batch; on an error all is as it was.
     pub(crate) fn accumulate(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        let found = self.find(batch, &[])?;
+        let (found, _) = self.find(batch, &[], None::<&Nobody>)?;
         self.add(&found);
         Ok(())
     }
 
-    /// What the samples of a batch add, here and to others that are projected by the same.
-    pub(crate) fn find(
+    /// What the samples of a batch add, here and to others that are projected by the same. Also what an observer finds of
+    /// them.
+    pub(crate) fn find<O: Observer<T>>(
         &self,
         batch: &LabeledFeatures<'_, T>,
         others: &[&Self],
-    ) -> Result<Found<T>> {
+        observer: Option<&O>,
+    ) -> Result<Observed<T, O::Found>> {
         let mut counts = vec![0; self.sums.counts.len()];
         let Some(projection) = self.projection.clone() else {
             // There is nothing to project on, but who asks shall learn that, and not of a missing pass.
             self.deviations.means().check_shape(batch)?;
             batch.features().check()?;
             batch.labels().iter().for_each(|&label| counts[label] += 1);
-            return Ok(Found { projection: None, counts, projected: Vec::new() });
+            return Ok((Found { projection: None, counts, projected: Vec::new() }, None));
         };
         let others = others.iter().filter(|other| other.is_projected_by(&projection));
         let mut ranks: Vec<usize> = others.map(|other| other.rank).chain([self.rank]).collect();
@@ -208,10 +236,11 @@ impl<T: Scalar> ProjectedScatter<T> {
             }
             turn = (turn + 1) % 4;
         };
-        self.deviations.for_each_square_of_first_rows(
+        let seen = self.deviations.for_each_square_of_first_rows(
             batch,
             Some(&projection.factor),
             &ranks,
+            observer,
             add,
         )?;
         let total = |of_rank: [DoubleDouble<f64>; 4]| {
@@ -219,7 +248,14 @@ impl<T: Scalar> ProjectedScatter<T> {
         };
         let sums = sums.into_iter().map(total);
         let projected = ranks.into_iter().zip(sums).collect();
-        Ok(Found { projection: Some(projection), counts, projected })
+        Ok((Found { projection: Some(projection), counts, projected }, seen))
+    }
+
+    /// The directions D that deviations are projected onto, as columns, and the unit of these, if they are few and
+    /// [kept](Self::for_others).
+    pub(crate) fn few_directions(&self) -> Option<(&DMatrix<f64>, f64)> {
+        let directions = self.projection.as_deref()?.few_directions.as_ref()?;
+        Some((directions, self.deviations.scale()))
     }
 
     fn is_projected_by(&self, projection: &Arc<Projection<T>>) -> bool {
@@ -301,6 +337,12 @@ impl Sums {
     }
 }
 
+/// Whether there are few directions, also beside the features.
+fn is_few(directions: &DMatrix<f64>) -> bool {
+    let (dimension, count) = directions.shape();
+    count <= MOST_KEPT && 4 * count <= dimension
+}
+
 /// Adds the numbers of samples of each class.
 pub(crate) fn add_counts(counts: &mut [u64], others: &[u64]) {
     for (count, &other) in counts.iter_mut().zip(others) {
@@ -309,150 +351,4 @@ pub(crate) fn add_counts(counts: &mut [u64], others: &[u64]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::center::Center;
-    use crate::measure::features::Features;
-    use nalgebra::DMatrix;
-
-    fn scatter(numbers: &[f64], directions: Directions) -> ProjectedScatter<f64> {
-        let rows = DMatrix::from_column_slice(numbers.len(), 1, numbers);
-        let labels: Vec<usize> = (0..numbers.len()).map(|sample| sample / 2).collect();
-        let features = Features::from_sample_rows(&rows).unwrap();
-        let data = features.with_labels(&labels, 2).unwrap();
-        let statistics = ClassStatistics::new(&data).unwrap();
-        let mut scatter = ProjectedScatter::new(&statistics, directions).unwrap();
-        for sample in [0..1, 1..2, 2..4] {
-            scatter.accumulate(&data.part(sample)).unwrap();
-        }
-        scatter
-    }
-
-    fn all() -> Directions {
-        Directions { center: Center::Samples, rank_cutoff: 0.0, largest_rank: None }
-    }
-
-    #[test]
-    fn deviations_are_squared_beside_what_means_differ_by() {
-        // Means 2 and 6, so that B = [−2, 2]/√2 has σ = 2, and deviations ±1 and ±2: (1 + 1 + 4 + 4)/4/σ².
-        let found = scatter(&[1.0, 3.0, 4.0, 8.0], all());
-        assert_eq!(found.counts(), [2, 2]);
-        let (trace, rank) = found.trace().unwrap();
-        assert!((trace - 0.625).abs() < 1e-15 && rank == 1, "{trace}");
-        let equal = scatter(&[1.0, 3.0, 0.0, 4.0], all());
-        assert_eq!(equal.counts(), [2, 2]);
-        assert!(matches!(equal.trace(), Err(Error::ZeroNorm { .. })));
-    }
-
-    /// Three classes of which the means differ in one direction much, in another by a hundredth: what they find in a batch is
-    /// shared where the directions are the same, and what each of them has in the end is what it would have found alone.
-    #[test]
-    fn sums_beside_others_are_those_alone() {
-        for (labels, is_balanced) in [([0, 1, 2, 0, 1, 2], true), ([0, 1, 2, 0, 1, 1], false)] {
-            let rows = DMatrix::from_fn(6, 3, |i, j| {
-                let means = [[4.0, 0.01, 0.0], [-4.0, 0.01, 0.0], [0.0, -0.02, 0.0]];
-                means[labels[i]][j] + ((i * 5 + j * j) as f64).sin() * 1e-3
-            });
-            let features = Features::from_sample_rows(&rows).unwrap();
-            let data = features.with_labels(&labels, 3).unwrap();
-            let statistics = ClassStatistics::new(&data).unwrap();
-            let own = ProjectedScatter::<f64>::new(&statistics, all()).unwrap();
-            let found = own.find(&data, &[]).unwrap();
-            for (directions, is_same) in [
-                (all(), true),
-                (Directions { center: Center::Classes, ..all() }, is_balanced),
-                (Directions { rank_cutoff: 1e-4, ..all() }, true),
-                (Directions { rank_cutoff: 0.1, ..all() }, false),
-                (Directions { largest_rank: Some(1), ..all() }, false),
-                (Directions { largest_rank: Some(2), ..all() }, true),
-            ] {
-                let mut beside = own.beside(&statistics, directions).unwrap();
-                let mut alone = ProjectedScatter::new(&statistics, directions).unwrap();
-                alone.accumulate(&data).unwrap();
-                assert_eq!(beside.add(&found), is_same, "{directions:?}");
-                if !is_same {
-                    beside.accumulate(&data).unwrap();
-                }
-                assert_eq!(alone.fingerprint(), beside.fingerprint());
-                let ((found, rank), (expected, other)) =
-                    (beside.trace().unwrap(), alone.trace().unwrap());
-                assert!((found / expected - 1.0).abs() < 1e-12, "{directions:?} {found}");
-                assert_eq!((rank, beside.counts()), (other, alone.counts()));
-            }
-        }
-    }
-
-    /// Class means that differ in 149 or 140 directions by less and less: of these some are found along with all.
-    #[test]
-    fn many_directions_are_found_together() {
-        for (dimension, classes, share) in [(200, 150, 0.98), (140, 400, 0.99)] {
-            let labels: Vec<usize> = (0..2 * classes).map(|sample| sample / 2).collect();
-            let columns = DMatrix::from_fn(dimension, labels.len(), |i, j| {
-                let mean = ((i * i * 7 + labels[j] * (i + 3) * 13) as f64).sin();
-                // Deviations are as large in all directions.
-                f64::powi(share, i as i32) * mean + 1e-2 * ((i * 5 + j * j) as f64).cos()
-            });
-            let features = Features::from_sample_columns(&columns).unwrap();
-            let data = features.with_labels(&labels, classes).unwrap();
-            let statistics = ClassStatistics::new(&data).unwrap();
-            let fewer = [
-                Directions { rank_cutoff: 0.2, ..all() },
-                Directions { largest_rank: Some(5), ..all() },
-                Directions { largest_rank: Some(40), ..all() },
-            ];
-            let mut together =
-                vec![ProjectedScatter::<f64>::for_others(&statistics, all(), &fewer).unwrap()];
-            for directions in fewer {
-                together.push(together[0].beside(&statistics, directions).unwrap());
-            }
-            let found = together[0].find(&data, &together.iter().collect::<Vec<_>>()).unwrap();
-            assert_eq!(found.projected.len(), 4);
-            for sums in &mut together {
-                let mut alone = ProjectedScatter::new(&statistics, sums.directions).unwrap();
-                alone.accumulate(&data).unwrap();
-                let mut by_itself = sums.clone();
-                by_itself.accumulate(&data).unwrap();
-                assert!(sums.add(&found));
-                let [(own, rank), (other, expected), (again, _)] =
-                    [&*sums, &alone, &by_itself].map(|sums| sums.trace().unwrap());
-                assert_eq!(rank, expected);
-                assert!((own / other - 1.0).abs() < 1e-10, "{rank}: {own} {other}");
-                assert!((again / own - 1.0).abs() < 1e-13);
-            }
-            let bad = Directions { rank_cutoff: f64::NAN, ..all() };
-            let refused = ProjectedScatter::<f64>::for_others(&statistics, bad, &fewer);
-            assert!(matches!(refused, Err(Error::OutOfRange { .. })));
-            // One that is certain to keep all of them is found alone, and so are few of few.
-            let same = Directions { rank_cutoff: 1e-9, ..all() };
-            for (others, is_in_order) in [(&fewer[..1], true), (&[same], false), (&[], false)] {
-                let found =
-                    ProjectedScatter::<f64>::for_others(&statistics, all(), others).unwrap();
-                assert_eq!(found.projection.unwrap().order.is_some(), is_in_order);
-            }
-        }
-    }
-
-    /// Parts with other options, of another first pass or of another length.
-    #[test]
-    fn other_parts_are_refused() {
-        let numbers = [1.0, 3.0, 4.0, 8.0];
-        let mut own = scatter(&numbers, all());
-        for other in [
-            scatter(&numbers, Directions { center: Center::Classes, ..all() }),
-            scatter(&numbers, Directions { rank_cutoff: 0.1, ..all() }),
-            scatter(&numbers, Directions { largest_rank: Some(1), ..all() }),
-            scatter(&[1.0, 3.0, 4.0, 9.0], all()),
-        ] {
-            assert_eq!(own.merge_part(&other.part()), Err(Error::DifferentFirstPass));
-        }
-        let mut long = own.part();
-        long.counts.push(0);
-        assert_eq!(own.merge_part(&long), Err(Error::DifferentFirstPass));
-        own.merge_part(&own.part()).unwrap();
-        assert_eq!(own.counts(), [4, 4]);
-        assert_eq!(
-            own.sums.projected.value(),
-            2.0 * scatter(&numbers, all()).sums.projected.value()
-        );
-    }
-}
+mod tests;

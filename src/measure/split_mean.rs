@@ -14,11 +14,13 @@ pub(crate) struct SplitMean<T> {
     class: Option<usize>,
     high: Vec<T>,
     low: Vec<T>,
+    /// Samples whose squared distance from it is below this are in range.
+    reach: f64,
 }
 
 impl<T: Scalar> SplitMean<T> {
     pub(crate) fn new() -> Self {
-        Self { class: None, high: Vec::new(), low: Vec::new() }
+        Self { class: None, high: Vec::new(), low: Vec::new(), reach: 0.0 }
     }
 
     /// Whether deviations of this size, in `T`, are far from over- and underflow.
@@ -44,6 +46,13 @@ impl<T: Scalar> SplitMean<T> {
                 }
             },
         );
+        let largest = self.high.iter().fold(T::zero(), |largest, high| largest.max(high.abs()));
+        self.reach = (T::LARGEST.into() / 2.0 - largest.into()).max(0.0).powi(2);
+    }
+
+    /// Whether samples of this squared distance from the mean are surely in range.
+    pub(crate) fn is_in_range(&self, square: f64) -> bool {
+        square < self.reach
     }
 
     /// The samples of a group less this mean, divided by a scale.

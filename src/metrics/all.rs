@@ -10,6 +10,7 @@ use crate::measure::class_means::ClassMeans;
 use crate::measure::class_vectors::ClassVectors;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::projected::{Found, Nc1Part};
+use crate::measure::seen::Nobody;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::variances::{ClassVariances, VariancePart};
 use crate::measure::version::Version;
@@ -210,8 +211,8 @@ impl<T: Scalar> MetricSums<T> {
         self.means.check_shape(batch)?;
         batch.features().check()?;
         batch.chunks().try_for_each(|chunk| {
-            let decisions = self.decisions.decide(&chunk, None)?;
-            let nc1 = self.by_samples.find(&chunk, &[])?;
+            let decisions = self.decisions.decide(&chunk, None, None)?;
+            let (nc1, _) = self.by_samples.find(&chunk, &[], None::<&Nobody>)?;
             self.add(&chunk, &nc1, &decisions)
         })
     }

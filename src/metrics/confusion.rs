@@ -114,7 +114,7 @@ impl Confusion {
     /// # Errors
     /// As [`DecisionCounts::accumulate`](crate::metrics::DecisionCounts::accumulate).
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch, None)?) {
+        for (&label, decision) in batch.labels().iter().zip(self.rules.decide(batch, None, None)?) {
             let Decision { head, nearest_mean, .. } = decision;
             *self.counts.entry([label, head, nearest_mean]).or_default() += 1;
         }

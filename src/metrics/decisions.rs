@@ -1,10 +1,15 @@
 //! What head and nearest class mean decide for a sample.
 
+mod certain;
 mod exact;
 mod functions;
+mod near;
 mod screen;
+mod screened;
 
 use std::sync::{Arc, OnceLock};
+
+use nalgebra::DMatrix;
 
 use crate::error::Result;
 use crate::measure::class_means::ClassMeans;
@@ -17,10 +22,15 @@ use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 use exact::Exact;
 use functions::Functions;
-use screen::{Screen, Screened};
+pub(crate) use near::Near;
+use screen::Screen;
+pub(crate) use screened::Screened;
 
 /// Samples that are decided exactly at a time.
 const TOGETHER: usize = 128;
+
+/// Where the decisions for more than one sample of so many are open, scores in `f32` cost less than those in `f64`.
+const FEW: usize = 16;
 
 /// What both rules decide for a sample.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +39,8 @@ pub(crate) struct Decision {
     pub(crate) head: usize,
     /// The class with the nearest mean.
     pub(crate) nearest_mean: usize,
-    /// ‖h‖² of the sample.
-    pub(crate) square: f64,
+    /// ‖h‖² of the sample, if it was found along with them.
+    pub(crate) square: Option<f64>,
 }
 
 /// The two rules. Ties go to the lowest class.
@@ -75,11 +85,13 @@ impl Rules {
         &self.means
     }
 
-    /// The decisions for the samples of a batch, in their order; those of the head may be known.
+    /// The decisions for the samples of a batch, in their order; those of the head may be known, and what is certain of the
+    /// samples may have been [seen](Self::near).
     pub(super) fn decide<T: Scalar>(
         &self,
         batch: &LabeledFeatures<'_, T>,
         of_head: Option<&[Option<usize>]>,
+        seen: Option<Vec<Screened>>,
     ) -> Result<Vec<Decision>> {
         self.means.check_shape(batch)?;
         let features = batch.features();
@@ -87,6 +99,29 @@ impl Rules {
         let known: Option<Vec<usize>> =
             of_head.and_then(|of_head| of_head.iter().copied().collect());
         let wants_head = known.is_none() && self.head.is_some();
+        let are_certain = |seen: &Vec<Screened>| {
+            let open = seen.iter().filter(|found| found.is_open(wants_head)).count();
+            open <= seen.len() / FEW
+        };
+        let mut screened = match seen.filter(are_certain) {
+            Some(seen) => seen,
+            None => self.screen(features, wants_head)?,
+        };
+        self.decide_exactly(features, wants_head, &mut screened)?;
+        let decision = |(index, found): (usize, Screened)| {
+            let nearest_mean = found.nearest_mean.unwrap_or_default();
+            let head = known.as_ref().map(|known| known[index]).or(found.head);
+            Decision { head: head.unwrap_or(nearest_mean), nearest_mean, square: found.square }
+        };
+        Ok(screened.into_iter().enumerate().map(decision).collect())
+    }
+
+    /// What is certain from scores in `f32`.
+    fn screen<T: Scalar>(
+        &self,
+        features: &Features<'_, T>,
+        wants_head: bool,
+    ) -> Result<Vec<Screened>> {
         let blocks: Vec<_> = features.blocks().collect();
         let screened = parallel::map(
             blocks.len(),
@@ -97,14 +132,17 @@ impl Rules {
             },
         );
         let screened = screened.into_iter().collect::<Result<Vec<_>>>()?;
-        let mut screened: Vec<Screened> = screened.into_iter().flatten().collect();
-        self.decide_exactly(features, wants_head, &mut screened)?;
-        let decision = |(index, found): (usize, Screened)| {
-            let nearest_mean = found.nearest_mean.unwrap_or_default();
-            let head = known.as_ref().map(|known| known[index]).or(found.head);
-            Decision { head: head.unwrap_or(nearest_mean), nearest_mean, square: found.square }
-        };
-        Ok(screened.into_iter().enumerate().map(decision).collect())
+        Ok(screened.into_iter().flatten().collect())
+    }
+
+    /// What tells decisions from deviations in some `directions`, divided by `scale`; `None` where that is not accurate.
+    pub(super) fn near<T: Scalar>(
+        &self,
+        directions: &DMatrix<f64>,
+        scale: f64,
+    ) -> Result<Option<Near<T>>> {
+        let functions = Functions::new(&self.means, self.head.as_ref())?;
+        Ok(Near::new(&functions, &self.means, directions, scale))
     }
 
     /// Decides where it is not certain yet.
@@ -114,10 +152,8 @@ impl Rules {
         wants_head: bool,
         screened: &mut [Screened],
     ) -> Result<()> {
-        let is_open =
-            |found: &Screened| found.nearest_mean.is_none() || (wants_head && found.head.is_none());
         let open: Vec<usize> =
-            (0..screened.len()).filter(|&index| is_open(&screened[index])).collect();
+            (0..screened.len()).filter(|&index| screened[index].is_open(wants_head)).collect();
         if open.is_empty() {
             return Ok(());
         }

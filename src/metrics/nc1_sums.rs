@@ -1,10 +1,13 @@
 //! NC1: the variability within the classes beside the distances between them.
 
+use nalgebra::DMatrix;
+
 use crate::error::{Error, Result};
 use crate::measure::directions::{Directions, Projector};
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::pooled::PooledScatter;
-use crate::measure::projected::{Found, Nc1Part, ProjectedScatter};
+use crate::measure::projected::{Found, Nc1Part, Observed, ProjectedScatter};
+use crate::measure::seen::Observer;
 use crate::measure::statistics::ClassStatistics;
 use crate::metrics::nc1::{Nc1, Nc1Options};
 use crate::numerics::linalg::product;
@@ -169,14 +172,21 @@ impl<T: Scalar> Nc1Sums<T> {
         Ok(Self { scatter, options: *options })
     }
 
-    /// What the samples of a batch add, also to others where that is found along with it.
-    pub(crate) fn find(
+    /// What the samples of a batch add, also to others where that is found along with it, and what an observer finds of
+    /// them.
+    pub(crate) fn find<O: Observer<T>>(
         &self,
         batch: &LabeledFeatures<'_, T>,
         others: &[&Self],
-    ) -> Result<Found<T>> {
+        observer: Option<&O>,
+    ) -> Result<Observed<T, O::Found>> {
         let others: Vec<_> = others.iter().map(|other| &other.scatter).collect();
-        self.scatter.find(batch, &others)
+        self.scatter.find(batch, &others, observer)
+    }
+
+    /// The directions that deviations are projected onto and their unit, if there are few.
+    pub(crate) fn few_directions(&self) -> Option<(&DMatrix<f64>, f64)> {
+        self.scatter.few_directions()
     }
 
     /// Adds the samples of a batch, in which that much was found already, by these sums or by others.
@@ -321,7 +331,7 @@ mod tests {
     use super::*;
     use crate::measure::center::Center;
     use crate::measure::features::Features;
-    use nalgebra::{DMatrix, dmatrix};
+    use nalgebra::dmatrix;
 
     /// Two classes with means ±`half` in the first of two coordinates and deviations ±`deviation`
     /// in both.

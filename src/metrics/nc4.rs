@@ -7,7 +7,8 @@ use crate::measure::class_means::Visited;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
 use crate::measure::version::Version;
-use crate::metrics::decisions::{Decision, Rules};
+use crate::metrics::decisions::{Decision, Near, Rules, Screened};
+use crate::metrics::nc1_sums::Nc1Sums;
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
 
@@ -159,18 +160,29 @@ impl DecisionCounts {
     /// [`Error::OutOfRange`] naming a number that is not finite or too large; the counts are then as
     /// they were.
     pub fn accumulate<T: Scalar>(&mut self, batch: &LabeledFeatures<'_, T>) -> Result<()> {
-        let decisions = self.decide(batch, None)?;
+        let decisions = self.decide(batch, None, None)?;
         self.count(batch.labels(), &decisions);
         Ok(())
     }
 
-    /// The decisions for the samples of a batch; those of the head may be known already for some.
+    /// The decisions for the samples of a batch; those of the head may be known already for some, and what is certain of the
+    /// samples may have been [seen](Self::near).
     pub(crate) fn decide<T: Scalar>(
         &self,
         batch: &LabeledFeatures<'_, T>,
         of_head: Option<&[Option<usize>]>,
+        seen: Option<Vec<Screened>>,
     ) -> Result<Vec<Decision>> {
-        self.rules.decide(batch, of_head)
+        self.rules.decide(batch, of_head, seen)
+    }
+
+    /// What tells decisions from what `nc1` finds of deviations; `None` unless its directions are few and known, and numbers
+    /// in range.
+    pub(crate) fn near<T: Scalar>(&self, nc1: &Nc1Sums<T>) -> Result<Option<Near<T>>> {
+        match nc1.few_directions() {
+            Some((directions, scale)) => self.rules.near(directions, scale),
+            None => Ok(None),
+        }
     }
 
     /// Counts the decisions for samples of these classes.
@@ -324,8 +336,8 @@ mod tests {
             let statistics = ClassStatistics::new(&data).unwrap();
             let counts = DecisionCounts::new(&statistics, &head).unwrap();
             let mut energy = FeatureEnergy::empty(37, 4).unwrap();
-            let decisions = counts.decide(&data, None).unwrap();
-            energy.add(&labels, decisions.iter().map(|decision| decision.square));
+            let decisions = counts.decide(&data, None, None).unwrap();
+            energy.add(&labels, decisions.iter().filter_map(|decision| decision.square));
             let expected = FeatureEnergy::new(&data).unwrap().class_energies().unwrap();
             for (own, expected) in energy.class_energies().unwrap().into_iter().zip(expected) {
                 assert!((own / expected - 1.0).abs() < 1e-15);

@@ -17,6 +17,8 @@ pub(super) struct Functions {
     pub(super) offsets: Vec<f64>,
     /// What the centered class means were divided by.
     pub(super) size: f64,
+    /// K.
+    pub(super) classes: usize,
 }
 
 impl Functions {
@@ -39,7 +41,7 @@ impl Functions {
             -weight.dot(&center) - weight.norm_squared() * size / 2.0
         };
         let offsets = weights.column_iter().map(offset).collect();
-        Self { weights, offsets, size }
+        Self { weights, offsets, size, classes: means.classes() }
     }
 
     /// And after these the outputs of a head, divided by a number, which does not change which is the largest.

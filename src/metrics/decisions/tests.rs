@@ -1,5 +1,6 @@
 use super::*;
-use nalgebra::{DMatrix, DVector, dmatrix};
+use crate::metrics::{Nc1Options, Nc1Sums};
+use nalgebra::{DVector, dmatrix};
 
 /// Numbers in −1..1 that look random.
 fn numbers(rows: usize, columns: usize, seed: f64) -> DMatrix<f64> {
@@ -43,10 +44,65 @@ impl Case {
         let certain = rules.screen.screen(features, all.clone(), true, &mut scratch).unwrap();
         let (exact, all): (_, Vec<usize>) = (rules.exact().unwrap(), all.collect());
         let decided = exact.decide(features, &all, true, &mut exact::Scratch::default());
-        for (decision, exact) in rules.decide(&data, None).unwrap().iter().zip(&decided) {
+        for (decision, exact) in rules.decide(&data, None, None).unwrap().iter().zip(&decided) {
             assert_eq!((decision.nearest_mean, Some(decision.head)), *exact);
         }
         (certain, decided)
+    }
+
+    /// Those for samples of which NC1 finds few numbers: how many are certain, all of which have to be right.
+    fn certain_near<T: Scalar>(&self) -> usize {
+        let samples = self.samples.map(T::rounded);
+        let data = Features::from_sample_columns(&samples).unwrap();
+        let data = data.with_labels(&self.labels, self.head.classes()).unwrap();
+        let statistics = ClassStatistics::new(&data).unwrap();
+        let rules = Rules::new(&statistics, &self.head).unwrap();
+        let options = Nc1Options::default();
+        let nc1 = Nc1Sums::<T>::for_others(&statistics, &options, std::iter::empty()).unwrap();
+        let (directions, scale) = nc1.few_directions().unwrap();
+        let near = rules.near::<T>(directions, scale).unwrap();
+        let number = |data: &LabeledFeatures<'_, T>| {
+            let (_, seen) = nc1.find(data, &[], near.as_ref()).unwrap();
+            let Some(seen) = seen else { return 0 };
+            let (exact, all): (_, Vec<usize>) = (rules.exact().unwrap(), (0..seen.len()).collect());
+            let decided = exact.decide(data.features(), &all, true, &mut exact::Scratch::default());
+            let decisions = rules.decide(data, None, Some(seen.clone())).unwrap();
+            number_of_right(&seen, &decided, &decisions)
+        };
+        let (edges, labels) = self.edges(&statistics.class_means().unwrap());
+        let edges = edges.map(T::rounded);
+        let edges = Features::from_sample_columns(&edges).unwrap();
+        number(&edges.with_labels(&labels, self.head.classes()).unwrap());
+        number(&data)
+    }
+
+    /// Samples so close to where two classes are equally near, or have equal outputs, that in the end no digit tells them apart.
+    fn edges(&self, means: &DMatrix<f64>) -> (DMatrix<f64>, Vec<usize>) {
+        let (mut edges, mut labels) = (Vec::new(), Vec::new());
+        let (weights, bias) = (&self.head.weights()[0], self.head.bias().unwrap());
+        for class in 0..means.ncols() {
+            let next = (class + 1) % means.ncols();
+            let mean = means.column(class);
+            let across = means.column(next) - mean;
+            let outputs = (weights.row(next) - weights.row(class)).transpose();
+            let (here, there) =
+                (outputs.dot(&mean) + bias[next] - bias[class], outputs.dot(&across));
+            for place in [0.5, -here / there].into_iter().filter(|place| place.abs() < 10.0) {
+                for digit in 2..17 {
+                    for sign in [-1.0, 1.0] {
+                        let moved = place * (1.0 + sign * 10_f64.powi(-digit));
+                        let edge = mean + &across * moved;
+                        // Both as it is, and with a part in which both outputs are equal.
+                        let other = self.samples.column((class * 3 + digit as usize) % 10) - mean;
+                        let share = outputs.dot(&other) / outputs.norm_squared();
+                        edges.push(&edge + (other - &outputs * share));
+                        edges.push(edge);
+                        labels.extend([class; 2]);
+                    }
+                }
+            }
+        }
+        (DMatrix::from_columns(&edges), labels)
     }
 
     /// How many decisions are certain, all of which have to be right; those for samples in single precision, too.
@@ -59,16 +115,27 @@ impl Case {
 
     fn certain_of<T: Scalar>(&self) -> usize {
         let (certain, decided) = self.decided::<T>();
-        let mut number = 0;
-        for (found, (nearest_mean, head)) in certain.iter().zip(decided) {
-            for (found, expected) in [(found.nearest_mean, Some(nearest_mean)), (found.head, head)]
-            {
-                assert!(found.is_none() || found == expected, "{found:?} {expected:?}");
-                number += usize::from(found.is_some());
-            }
-        }
-        number
+        number_of_right(&certain, &decided, &[])
     }
+}
+
+/// How many decisions are certain, all of which have to be right, as have those that are made in the end.
+fn number_of_right(
+    certain: &[Screened],
+    expected: &[(usize, Option<usize>)],
+    decisions: &[Decision],
+) -> usize {
+    let mut number = 0;
+    for (found, &(nearest_mean, head)) in certain.iter().zip(expected) {
+        for (found, expected) in [(found.nearest_mean, Some(nearest_mean)), (found.head, head)] {
+            assert!(found.is_none() || found == expected, "{found:?} {expected:?}");
+            number += usize::from(found.is_some());
+        }
+    }
+    for (decision, expected) in decisions.iter().zip(expected) {
+        assert_eq!((decision.nearest_mean, Some(decision.head)), *expected);
+    }
+    number
 }
 
 /// Classes that differ by as much as single precision tells apart, and by less; a common mean and a bias that are
@@ -140,4 +207,68 @@ fn equal_classes_are_decided_exactly() {
     assert_eq!(&found[..2], [(None, None); 2]);
     assert_eq!(found[2], (Some(2), Some(2)));
     assert_eq!(&decided[..3], [(0, Some(0)), (0, Some(0)), (2, Some(2))]);
+}
+
+/// The same from projections, with few classes and with more of them: beside heads that have collapsed, have not, and have nothing
+/// to do with the class means, a common mean, large biases, and classes that differ by little.
+#[test]
+fn what_is_certain_from_projections_is_right() {
+    for (classes, dimension) in [(2, 9), (6, 40), (10, 100), (30, 250)] {
+        let all = 2 * 5 * classes;
+        let (separate, other) =
+            (numbers(dimension, classes, 1.7), numbers(dimension, classes, 4.2));
+        let common = DMatrix::from_element(dimension, classes, 1e3);
+        for scale in [1e-9, 1.0, 1e8] {
+            for (differences, shift, rest, noise, bias, certain) in [
+                (1.0, 0.0, 0.0, 0.01, [0.0, 0.0], all..all + 1),
+                (1.0, 0.0, 0.1, 0.01, [0.0, 0.0], all..all + 1),
+                (1.0, 0.0, 0.3, 0.3, [0.0, 0.0], 1..all + 1),
+                (1.0, 0.0, 1e6, 0.3, [0.0, 0.0], all / 2..all),
+                (1.0, 1.0, 0.1, 0.01, [0.0, 0.0], all / 2..all + 1),
+                (1e-3, 0.0, 0.0, 0.01, [0.0, 0.0], 1..all + 1),
+                (1e-7, 0.0, 0.0, 1e-9, [0.0, 0.0], 0..all + 1),
+                (1.0, 0.0, 0.1, 0.01, [1e8, 0.0], all..all + 1),
+                (1.0, 0.0, 0.1, 0.01, [1e17, 1.0], all / 2..all / 2 + 1),
+            ] {
+                let pairs = DMatrix::from_fn(dimension, classes, |i, k| separate[(i, k / 2 * 2)]);
+                let means = &pairs * (1.0 - differences) + &separate * differences;
+                let weights = (&means + &other * rest).transpose();
+                let case = Case::new(
+                    &((means + &common * shift) * scale),
+                    noise * scale,
+                    weights,
+                    Bias(bias[0] * scale, bias[1] * scale),
+                );
+                for number in [case.certain_near::<f32>(), case.certain_near::<f64>()] {
+                    assert!(
+                        certain.contains(&number),
+                        "{classes} {scale:e} {differences:e} {shift} {rest} {bias:?} {number}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Two class means that differ by little in many features, so that directions are far from orthogonal, and a head whose outputs
+/// for two other classes are equal at the mean of one.
+#[test]
+fn close_class_means_leave_open_what_is_not_certain() {
+    let (classes, dimension) = (4, 2000);
+    for difference in [1e-2, 1e-3, 1e-4, 1e-5, 3e-6, 1e-6] {
+        let mut means = numbers(dimension, classes, 2.9);
+        let close = means.column(0) + numbers(dimension, 1, 7.1).column(0) * difference;
+        means.set_column(1, &close);
+        let mut case = Case::new(&means, 1e-9, means.transpose(), Bias(0.0, 0.0));
+        let mean = (0..5).fold(DVector::zeros(dimension), |sum, sample| {
+            sum + case.samples.column(2 + classes * sample) / 5.0
+        });
+        let outputs = &case.head.weights()[0] * mean;
+        let mut bias = DVector::zeros(classes);
+        bias[3] = outputs[2] - outputs[3];
+        case.head = LinearHead::new(vec![means.transpose()], Some(bias)).unwrap();
+        let number = case.certain_near::<f64>();
+        assert!(number >= 10 || difference < 1e-5, "{difference:e} {number}");
+        case.certain_near::<f32>();
+    }
 }

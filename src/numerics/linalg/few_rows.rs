@@ -1,4 +1,4 @@
-//! The lengths of few-dimensional projections, computed while the vectors are read.
+//! Few-dimensional projections, computed while the vectors are read.
 //!
 //! A matrix with a handful of rows is too small to keep a [product](super::packed) busy: writing the vectors down and
 //! reading them again takes longer than to multiply them. Here a vector is read once, and its inner products with all
@@ -22,7 +22,7 @@ mod tests;
 #[cfg(feature = "simd")]
 mod vectors;
 
-/// A matrix F that vectors are multiplied by for the lengths of the products.
+/// A matrix F that vectors are multiplied by.
 #[derive(Debug, Clone)]
 pub(crate) struct Factor<T> {
     /// The matrix for any vectors.

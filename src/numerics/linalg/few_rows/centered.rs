@@ -3,6 +3,9 @@
 /// Vectors that share one pass over the rows.
 pub(crate) const TOGETHER: usize = 3;
 
+/// Rows at most: of the 32 registers of a processor there is one for each inner product of [three](TOGETHER) vectors with them.
+pub(crate) const ROWS: usize = 9;
+
 /// Up to [three](TOGETHER) vectors of which a center is subtracted: (x − `high` − `low`) · `factor`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Centered<'a, T> {
@@ -16,10 +19,20 @@ pub(crate) struct Centered<'a, T> {
 
 /// What was found of centered vectors.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Found<T> {
+pub(crate) struct Found {
+    /// F x of each, zeros where F has no rows.
+    pub(crate) products: [[f64; ROWS]; TOGETHER],
     /// ‖F x‖² of each.
     pub(crate) squares: [f64; TOGETHER],
-    /// The largest magnitude of the numbers before the center was subtracted. Those that are not finite may be left
-    /// out: a square is not finite then.
-    pub(crate) largest: T,
+    /// ‖x‖² of each, summed in their type.
+    pub(crate) around: [f64; TOGETHER],
+}
+
+impl Found {
+    /// Of no vectors.
+    pub(super) const NOTHING: Self = Self {
+        products: [[0.0; ROWS]; TOGETHER],
+        squares: [0.0; TOGETHER],
+        around: [0.0; TOGETHER],
+    };
 }

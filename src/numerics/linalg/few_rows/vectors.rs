@@ -4,14 +4,11 @@ use std::marker::PhantomData;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::centered::{Centered, Found, TOGETHER};
+use super::centered::{Centered, Found, ROWS, TOGETHER};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::linalg::strided::Operand;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::{LINE, Prefetch};
-
-/// Rows at most: of 32 registers there is one for each inner product of [three](TOGETHER) vectors with them.
-const ROWS: usize = 9;
 
 /// A matrix F of at most [`ROWS`] rows.
 #[derive(Debug, Clone)]
@@ -20,6 +17,7 @@ pub(crate) struct FewRows<T> {
     numbers: Vec<T>,
     /// Of the first of them in `numbers`, where a cache line begins.
     start: usize,
+    rows: usize,
 }
 
 impl<T: Scalar> FewRows<T> {
@@ -42,12 +40,23 @@ impl<T: Scalar> FewRows<T> {
             let out = numbers[place..].iter_mut().step_by(lanes);
             out.zip(entries.iter()).for_each(|(out, &entry)| *out = number(entry));
         }
-        Some(Self { numbers, start })
+        Some(Self { numbers, start, rows })
     }
 
-    /// ‖F x‖² for centered vectors.
-    pub(crate) fn squares(&self, centered: &Centered<'_, T>) -> Found<T> {
-        Arch::new().dispatch(Squares { matrix: self, centered })
+    /// The number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many roundings a term of a product goes through at most, its own included: those of a lane and of adding up lanes.
+    pub(crate) fn roundings(depth: usize) -> usize {
+        let lanes = Arch::new().dispatch(LanesOf(PhantomData::<T>));
+        depth.div_ceil(lanes) + lanes
+    }
+
+    /// F x for centered vectors.
+    pub(crate) fn multiply(&self, centered: &Centered<'_, T>) -> Found {
+        Arch::new().dispatch(Multiply { matrix: self, centered })
     }
 }
 
@@ -69,16 +78,16 @@ fn ask_vector<T: Lanes, S: Simd>(prefetch: Prefetch, numbers: &[T], index: usize
     prefetch.ask(numbers, index * T::lanes::<S>());
 }
 
-struct Squares<'a, T> {
+struct Multiply<'a, T> {
     matrix: &'a FewRows<T>,
     centered: &'a Centered<'a, T>,
 }
 
-impl<T: Scalar> WithSimd for Squares<'_, T> {
-    type Output = Found<T>;
+impl<T: Scalar> WithSimd for Multiply<'_, T> {
+    type Output = Found;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Found<T> {
+    fn with_simd<S: Simd>(self, simd: S) -> Found {
         let Centered { vectors, next, .. } = *self.centered;
         match (vectors, S::REGISTER_COUNT) {
             (&[first, second, third], 32..) => self.together(simd, [first, second, third], next),
@@ -88,15 +97,16 @@ impl<T: Scalar> WithSimd for Squares<'_, T> {
     }
 }
 
-impl<T: Scalar> Squares<'_, T> {
+impl<T: Scalar> Multiply<'_, T> {
     #[inline(always)]
-    fn one_by_one<S: Simd>(&self, simd: S) -> Found<T> {
+    fn one_by_one<S: Simd>(&self, simd: S) -> Found {
         let Centered { vectors, next, .. } = *self.centered;
-        let mut found = Found { squares: [0.0; TOGETHER], largest: T::zero() };
+        let mut found = Found::NOTHING;
         for (n, vector) in vectors.iter().enumerate() {
             let one = self.together(simd, [vector], &next[n.min(next.len())..]);
+            found.products[n] = one.products[0];
             found.squares[n] = one.squares[0];
-            found.largest = found.largest.max(one.largest);
+            found.around[n] = one.around[0];
         }
         found
     }
@@ -108,10 +118,10 @@ impl<T: Scalar> Squares<'_, T> {
         simd: S,
         vectors: [&[T]; N],
         next: &[&[T]],
-    ) -> Found<T> {
+    ) -> Found {
         let Centered { high, low, factor, .. } = *self.centered;
         let (prefetch, zero) = (Prefetch::new(), T::repeated(simd, T::zero()));
-        let (mut sums, mut largest) = ([[zero; ROWS]; N], zero);
+        let (mut sums, mut squares) = ([[zero; ROWS]; N], [zero; N]);
         let ((highs, last_high), (lows, last_low)) = (T::split::<S>(high), T::split::<S>(low));
         let lows = &lows[..highs.len()];
         let matrix = T::split::<S>(&self.matrix.numbers[self.matrix.start..]).0;
@@ -131,7 +141,6 @@ impl<T: Scalar> Squares<'_, T> {
                 ask_vector::<T, S>(prefetch, vector, i);
             }
             for n in 0..N {
-                largest = T::larger(simd, T::magnitudes(simd, own[n][i]), largest);
                 numbers[n] = T::subtract(simd, T::subtract(simd, own[n][i], highs[i]), lows[i]);
             }
             for r in 0..ROWS {
@@ -139,13 +148,16 @@ impl<T: Scalar> Squares<'_, T> {
                     sums[n][r] = T::multiply_add(simd, matrix[i][r], numbers[n], sums[n][r]);
                 }
             }
+            for n in 0..N {
+                squares[n] = T::multiply_add(simd, numbers[n], numbers[n], squares[n]);
+            }
         }
         if let ([rows, ..], false) = (last_rows, last_high.is_empty()) {
             let (high, low) = (T::partial(simd, last_high), T::partial(simd, last_low));
             for n in 0..N {
                 let own = T::partial(simd, last[n]);
-                largest = T::larger(simd, T::magnitudes(simd, own), largest);
                 let numbers = T::subtract(simd, T::subtract(simd, own, high), low);
+                squares[n] = T::multiply_add(simd, numbers, numbers, squares[n]);
                 for r in 0..ROWS {
                     sums[n][r] = T::multiply_add(simd, rows[r], numbers, sums[n][r]);
                 }
@@ -153,25 +165,32 @@ impl<T: Scalar> Squares<'_, T> {
         }
         // One by one: in a loop the compiler would keep the sums in memory from the beginning.
         const { assert!(N <= 3 && N <= TOGETHER) };
-        let mut squares = [0.0; TOGETHER];
-        squares[0] = squared_norm::<T, S>(simd, &sums[0], factor);
+        let mut found = Found::NOTHING;
+        write::<T, S>(simd, (&sums[0], squares[0]), factor, (&mut found, 0));
         if N > 1 {
-            squares[1] = squared_norm::<T, S>(simd, &sums[1], factor);
+            write::<T, S>(simd, (&sums[1], squares[1]), factor, (&mut found, 1));
         }
         if N > 2 {
-            squares[2] = squared_norm::<T, S>(simd, &sums[2], factor);
+            write::<T, S>(simd, (&sums[2], squares[2]), factor, (&mut found, 2));
         }
-        Found { squares, largest: T::largest(simd, largest) }
+        found
     }
 }
 
-/// Σ (total · factor)² for the totals of some vectors.
+/// Writes the totals of sums and of squares of one vector.
 #[inline(always)]
-fn squared_norm<T: Scalar, S: Simd>(simd: S, sums: &[T::Vector<S>; ROWS], factor: f64) -> f64 {
+fn write<T: Scalar, S: Simd>(
+    simd: S,
+    (sums, squares): (&[T::Vector<S>; ROWS], T::Vector<S>),
+    factor: f64,
+    (found, index): (&mut Found, usize),
+) {
     let mut square = 0.0;
-    for &sum in sums {
+    for (out, &sum) in found.products[index].iter_mut().zip(sums) {
         let product = T::total(simd, sum).into() * factor;
         square += product * product;
+        *out = product;
     }
-    square
+    found.squares[index] = square;
+    found.around[index] = T::total(simd, squares).into() * factor * factor;
 }
