@@ -29,7 +29,7 @@ const SMALLEST: f64 = 1e-290;
 const GOOD_CONDITION: f64 = 100.0;
 
 /// Up to so many directions, singular values cost little.
-const FEW_DIRECTIONS: usize = 128;
+const FEW_DIRECTIONS: usize = 32;
 
 /// Singular values from a Gram matrix have an error of ε relative to the square of the largest one: of those that are
 /// smaller by this, nine digits are left.
