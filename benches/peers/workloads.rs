@@ -82,7 +82,8 @@ fn report_audits(folder: &Path) {
         let (n, d, k) = (samples as f64, dimension as f64, classes as f64);
         let product = 2.0 * n * d * k;
         let bytes = 2.0 * size_of_val(&numbers[..]) as f64;
-        // Outputs of the head and of the nearest class means, of which `f32` is enough for most decisions; NC1.
+        // As the definitions have it: outputs of the head and of the nearest class means, of which `f32` is enough for most
+        // decisions, and NC1. Where decisions follow from the projections of NC1 they need less.
         let without = Least { bytes, single: 3.0 * product, ..Least::default() };
         report(&format!("audit {name} without penalties"), &without, || {
             black_box(measure(&data, &head).unwrap());

@@ -20,11 +20,12 @@ use crate::numerics::squares::{norm, sum_of_squares};
 /// Sizes of coefficients that are far from over- and underflow.
 const SIZES: std::ops::Range<f64> = 1e-15..1e15;
 
-/// The scores of all classes from Dᵀ(h − h_c), in a unit, for a sample h of class c and directions D in which the class means differ, which is
-/// fewer numbers than h has, and how far they may be from the true ones.
+/// The scores of all classes for a sample h of class c from Dᵀ(h − h_c), which is fewer numbers than h has, and how far they
+/// may be from the true ones. All is in a unit.
 ///
-/// The functions w of the nearest class mean are combinations Da of these directions, and so are those of a head that has
-/// collapsed, but for a rest. That changes a score by no more than its length times that of h − h_c.
+/// D are the directions in which the class means differ. The functions w of the nearest class mean are combinations Da of
+/// these, and so are those of a head that has collapsed, but for a rest. That changes a score by no more than its length
+/// times that of h − h_c.
 #[derive(Debug, Clone)]
 pub(crate) struct Near<T> {
     /// a of each function.

@@ -61,19 +61,20 @@ impl Case {
         let nc1 = Nc1Sums::<T>::for_others(&statistics, &options, std::iter::empty()).unwrap();
         let (directions, scale) = nc1.few_directions().unwrap();
         let near = rules.near::<T>(directions, scale).unwrap();
-        let number = |data: &LabeledFeatures<'_, T>| {
+        let number = |data: &LabeledFeatures<'_, T>, are_apart: bool| {
             let (_, seen) = nc1.find(data, &[], near.as_ref()).unwrap();
             let Some(seen) = seen else { return 0 };
             let (exact, all): (_, Vec<usize>) = (rules.exact().unwrap(), (0..seen.len()).collect());
             let decided = exact.decide(data.features(), &all, true, &mut exact::Scratch::default());
             let decisions = rules.decide(data, None, Some(seen.clone())).unwrap();
-            number_of_right(&seen, &decided, &decisions)
+            // What no digit tells apart may depend on which samples are decided together.
+            number_of_right(&seen, &decided, if are_apart { &decisions } else { &[] })
         };
         let (edges, labels) = self.edges(&statistics.class_means().unwrap());
         let edges = edges.map(T::rounded);
         let edges = Features::from_sample_columns(&edges).unwrap();
-        number(&edges.with_labels(&labels, self.head.classes()).unwrap());
-        number(&data)
+        number(&edges.with_labels(&labels, self.head.classes()).unwrap(), false);
+        number(&data, true)
     }
 
     /// Samples so close to where two classes are equally near, or have equal outputs, that in the end no digit tells them apart.
