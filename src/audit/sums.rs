@@ -464,7 +464,10 @@ mod tests {
             let statistics = ClassStatistics::new(&data).unwrap();
             let energy = FeatureEnergy::new(&data).unwrap();
             let sums = AuditSums::<f32>::new(statistics.clone(), head.clone(), &options).unwrap();
-            assert!(sums.with_energy(energy).unwrap().near.is_some());
+            // Nearly all decisions are certain, so that projections are not given up.
+            let mut sums = sums.with_energy(energy).unwrap();
+            sums.accumulate(&data).unwrap();
+            assert!(sums.near.is_some());
             let squares = found.features_squared;
             let options = options.with_features_squared(squares);
             let mut sums = AuditSums::<f32>::new(statistics, head, &options).unwrap();
