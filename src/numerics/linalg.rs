@@ -11,6 +11,7 @@ mod entries;
 mod few_rows;
 mod packed;
 mod product;
+mod reflections;
 mod reshape;
 mod rotation;
 mod strided;

@@ -1,13 +1,17 @@
 //! Eigenvalues and eigenvectors of a symmetric matrix by the QR iteration with implicit shifts.
 //!
-//! The reduction to tridiagonal form is nalgebra's. Its iteration turns two whole eigenvectors for each rotation, on one core;
-//! here rotations are collected and [applied](Turned) on all cores to what fits into a cache.
+//! A large matrix is reduced to tridiagonal form by [reflections](super::reflections) that are mostly matrix products, a small
+//! one by nalgebra. Rotations are collected and [applied](Turned) on all cores to what fits into a cache.
 //!
 //! Golub & Van Loan, *Matrix computations*, section 8.3.
 
 use nalgebra::{DMatrix, linalg::SymmetricTridiagonal};
 
+use super::reflections::Tridiagonal;
 use super::rotation::{Rotation, Turned};
+
+/// Up to this size, products cost more than they save.
+const WITHOUT_PRODUCTS: usize = 64;
 
 /// A symmetric tridiagonal matrix T on its way to diagonal form; Q T Qᵀ stays the same all the time.
 pub(super) struct Iteration {
@@ -21,6 +25,10 @@ pub(super) struct Iteration {
 impl Iteration {
     /// Reduces a symmetric matrix, not empty and with entries of the size of 1, of which the lower triangle is read.
     pub(super) fn new(matrix: DMatrix<f64>) -> Self {
+        if matrix.nrows() > WITHOUT_PRODUCTS {
+            let Tridiagonal { vectors, diagonal, beside } = Tridiagonal::new(matrix);
+            return Self { diagonal, beside, vectors: Turned::new(&vectors) };
+        }
         let (vectors, diagonal, beside) = SymmetricTridiagonal::new(matrix).unpack();
         let [diagonal, beside] = [diagonal, beside].map(|entries| entries.as_slice().to_vec());
         Self { diagonal, beside, vectors: Turned::new(&vectors) }
