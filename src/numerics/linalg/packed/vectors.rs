@@ -14,6 +14,7 @@ use crate::numerics::lanes::Lanes;
 use crate::numerics::linalg::entries::Entries;
 use crate::numerics::linalg::strided::{Columns, Operand, convert, transposed};
 use crate::numerics::parallel;
+use crate::numerics::simd::Prefetch;
 
 /// Numbers of a column that are worked off at a time: C such pieces of columns stay in the nearest cache.
 const DEPTH: usize = 512;
@@ -29,6 +30,9 @@ const LAST: usize = 4;
 
 /// Columns that they are computed with at a time.
 const PAIR: usize = 2;
+
+/// Operations in whose time a number is brought to its place.
+const MOVED: usize = 4;
 
 /// A matrix to multiply columns by: pieces of [`DEPTH`] columns, of these panels of as many rows as a tile has, and of
 /// these the columns, filled up with zeros to whole vectors. The [last](Tile::last) rows follow as they are, filled up
@@ -122,7 +126,7 @@ impl<T: Lanes> Packed<T> {
         let together = if by_rows { 1 } else { self.panels_beside() };
         parallel::for_each(
             parts.chunks_mut(together.max(1)),
-            rows * depth,
+            MOVED * rows * depth,
             || (),
             |(), piece| {
                 for Part { rows, depth, numbers, stride } in piece {
@@ -143,21 +147,25 @@ impl<T: Lanes> Packed<T> {
     fn parts<'a>(&self, numbers: &'a mut [T], by_rows: bool) -> Vec<Part<'a, T>> {
         /// Columns of a part.
         const COLUMNS: usize = 8;
-        let mut rest = numbers;
-        let mut parts = Vec::new();
-        for Panel { rows, depth, vectors, length, .. } in self.panels() {
-            let (own, others) = std::mem::take(&mut rest).split_at_mut(length);
-            rest = others;
-            let stride = vectors * self.tile.lanes;
+        let (mut rest, mut parts) = (numbers, Vec::new());
+        let panels: Vec<Panel> = self.panels().collect();
+        for beside in panels.chunk_by(|one, next| one.depth == next.depth) {
+            let depth = beside[0].depth.clone();
             let columns = if by_rows { depth.len().max(1) } else { COLUMNS };
-            let pieces = depth.clone().step_by(columns).zip(own.chunks_mut(columns * stride));
-            parts.extend(pieces.map(|(first, numbers)| {
+            let mut pieces = Vec::with_capacity(beside.len());
+            for panel in beside {
+                let (own, others) = std::mem::take(&mut rest).split_at_mut(panel.length);
+                rest = others;
+                let stride = panel.vectors * self.tile.lanes;
+                pieces.push((panel, stride, own.chunks_mut(columns * stride)));
+            }
+            for first in depth.clone().step_by(columns) {
                 let depth = first..depth.end.min(first + columns);
-                Part { rows: rows.clone(), depth, numbers, stride }
-            }));
-        }
-        if !by_rows {
-            parts.sort_by_key(|part| part.depth.start);
+                parts.extend(pieces.iter_mut().filter_map(|(panel, stride, pieces)| {
+                    let (rows, depth) = (panel.rows.clone(), depth.clone());
+                    Some(Part { rows, depth, numbers: pieces.next()?, stride: *stride })
+                }));
+            }
         }
         parts
     }
@@ -201,6 +209,7 @@ impl<T: Lanes> Packed<T> {
                 wanted: wanted.after(first),
                 result,
                 stride,
+                prefetch: Prefetch::new(),
             });
         }
     }
@@ -244,6 +253,7 @@ struct Product<'a, T> {
     wanted: Entries,
     result: &'a mut [T],
     stride: usize,
+    prefetch: Prefetch,
 }
 
 impl<T: Lanes> WithSimd for Product<'_, T> {
@@ -376,6 +386,13 @@ impl<T: Lanes> Product<'_, T> {
         for (c, column) in columns.iter_mut().enumerate() {
             let start = (first + c.min(count - 1)) * self.columns.stride + panel.depth.start;
             *column = &self.columns.numbers[start..][..matrix.len()];
+        }
+        // What the products are added to is in no cache when many columns are far apart.
+        for c in 0..count {
+            let start = (first + c) * self.stride + panel.rows.start;
+            for line in 0..V {
+                self.prefetch.ask(&self.result[start..], line * T::lanes::<S>());
+            }
         }
         let mut sums = [[T::repeated(simd, T::zero()); V]; C];
         for i in 0..matrix.len() {
