@@ -25,7 +25,7 @@ const TOGETHER: usize = 8;
 const BLOCK: (usize, usize) = (2048, 512);
 
 /// Multiplications that the vector units make in the time of one operation.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// Products with a dimension below this are done by nalgebra itself.
 const SMALL: usize = 8;

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, RealField};
 
-use super::{Block, Columns, Entries, LINE, Packed, general};
+use super::{Block, Columns, Entries, LINE, Packed, general, transposed};
 
 /// Sizes on both sides of every border: vectors, tiles, pieces of columns, blocks of columns.
 const SIZES: [(usize, usize, usize); 17] = [
@@ -72,6 +72,12 @@ fn products_are_those_of_nalgebra() {
         let rows = left.nrows();
         let packed = Packed::new(left, |entry| factor * entry);
         assert_eq!(packed.rows(), rows);
+        packed.add_products(columns_of(right), wanted, result.as_mut_slice(), rows);
+    });
+    // A factor that lies row by row.
+    check::<f64>(f64::EPSILON, |left, factor, right, wanted, result| {
+        let (rows, transpose) = (left.nrows(), left.transpose());
+        let packed = Packed::new(&transposed(&transpose), |entry| factor * entry);
         packed.add_products(columns_of(right), wanted, result.as_mut_slice(), rows);
     });
     check::<f32>(f32::EPSILON.into(), |left, factor, right, wanted, result| {

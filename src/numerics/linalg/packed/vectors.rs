@@ -31,7 +31,7 @@ const LAST: usize = 4;
 /// Columns that they are computed with at a time.
 const PAIR: usize = 2;
 
-/// Operations in whose time a number is brought to its place.
+/// Operations that take as long as copying a number.
 const MOVED: usize = 4;
 
 /// A matrix to multiply columns by: pieces of [`DEPTH`] columns, of these panels of as many rows as a tile has, and of
@@ -123,10 +123,12 @@ impl<T: Lanes> Packed<T> {
         (self.rows, self.depth, self.start) = (rows, depth, start);
         let by_rows = matrix.is_by_rows();
         let mut parts = self.parts(&mut numbers[start..], by_rows);
-        let together = if by_rows { 1 } else { self.panels_beside() };
+        // Columns are read by one thread whole.
+        let pieces = parts.chunk_by_mut(|one, next| !by_rows && one.depth == next.depth);
+        let operations = rows.saturating_mul(depth).saturating_mul(MOVED);
         parallel::for_each(
-            parts.chunks_mut(together.max(1)),
-            MOVED * rows * depth,
+            pieces,
+            operations,
             || (),
             |(), piece| {
                 for Part { rows, depth, numbers, stride } in piece {
@@ -149,31 +151,26 @@ impl<T: Lanes> Packed<T> {
         const COLUMNS: usize = 8;
         let (mut rest, mut parts) = (numbers, Vec::new());
         let panels: Vec<Panel> = self.panels().collect();
-        for beside in panels.chunk_by(|one, next| one.depth == next.depth) {
-            let depth = beside[0].depth.clone();
+        for side_by_side in panels.chunk_by(|one, next| one.depth == next.depth) {
+            let depth = side_by_side[0].depth.clone();
             let columns = if by_rows { depth.len().max(1) } else { COLUMNS };
-            let mut pieces = Vec::with_capacity(beside.len());
-            for panel in beside {
+            let mut panels = Vec::with_capacity(side_by_side.len());
+            for panel in side_by_side {
                 let (own, others) = std::mem::take(&mut rest).split_at_mut(panel.length);
                 rest = others;
                 let stride = panel.vectors * self.tile.lanes;
-                pieces.push((panel, stride, own.chunks_mut(columns * stride)));
+                panels.push((panel, stride, own.chunks_mut(columns * stride)));
             }
             for first in depth.clone().step_by(columns) {
                 let depth = first..depth.end.min(first + columns);
-                parts.extend(pieces.iter_mut().filter_map(|(panel, stride, pieces)| {
+                // Each panel has as many of them as there are such columns.
+                parts.extend(panels.iter_mut().filter_map(|(panel, stride, numbers)| {
                     let (rows, depth) = (panel.rows.clone(), depth.clone());
-                    Some(Part { rows, depth, numbers: pieces.next()?, stride: *stride })
+                    Some(Part { rows, depth, numbers: numbers.next()?, stride: *stride })
                 }));
             }
         }
         parts
-    }
-
-    /// How many panels there are for the same columns.
-    fn panels_beside(&self) -> usize {
-        let rows = self.rows - self.tile.last(self.rows);
-        rows.div_ceil(self.tile.lanes * self.tile.vectors)
     }
 
     /// How many roundings a term of a product goes through at most, its own included: in a tile those of the sum over a piece
@@ -390,9 +387,10 @@ impl<T: Lanes> Product<'_, T> {
         // What the products are added to is in no cache when many columns are far apart.
         for c in 0..count {
             let start = (first + c) * self.stride + panel.rows.start;
-            for line in 0..V {
-                self.prefetch.ask(&self.result[start..], line * T::lanes::<S>());
+            for vector in 0..V {
+                self.prefetch.ask(&self.result[start..], vector * T::lanes::<S>());
             }
+            self.prefetch.ask(&self.result[start..], V * T::lanes::<S>() - 1);
         }
         let mut sums = [[T::repeated(simd, T::zero()); V]; C];
         for i in 0..matrix.len() {
