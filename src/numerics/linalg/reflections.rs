@@ -311,7 +311,7 @@ fn add_multiples(out: &mut [f64], (alpha, a): (f64, &[f64]), (beta, b): (f64, &[
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Holds A against Q T Qᵀ, for an orthogonal Q.
@@ -336,7 +336,8 @@ mod tests {
         assert!(defect <= tolerance, "{what} {size}: {defect:e}");
     }
 
-    fn dense(size: usize) -> DMatrix<f64> {
+    /// Full, with entries of both signs.
+    pub(in crate::numerics::linalg) fn symmetric(size: usize) -> DMatrix<f64> {
         let half = DMatrix::from_fn(size, size, |i, j| ((i * i + 3 * j * j + i * j) as f64).sin());
         &half + half.transpose()
     }
@@ -345,7 +346,7 @@ mod tests {
     #[test]
     fn matrices_of_every_size_are_reduced() {
         for size in (0..=70).chain([79, 80, 81, 95, 96, 97, 98, 128, 129, 150]) {
-            check(&dense(size), "dense");
+            check(&symmetric(size), "dense");
         }
     }
 
@@ -353,7 +354,7 @@ mod tests {
     fn degenerate_matrices_are_reduced() {
         for size in [1, 2, 5, 33, 34, 70] {
             let number = |i: usize| i as f64;
-            let dense = dense(size);
+            let dense = symmetric(size);
             check(&DMatrix::zeros(size, size), "zeros");
             check(&DMatrix::identity(size, size), "identity");
             check(&DMatrix::from_element(size, size, 1.0), "ones");
@@ -377,7 +378,7 @@ mod tests {
     fn the_number_of_threads_changes_no_bit() {
         let reduced = |threads| {
             let threads = std::num::NonZeroUsize::new(threads).unwrap();
-            parallel::with_threads(threads, || Tridiagonal::new(dense(600)))
+            parallel::with_threads(threads, || Tridiagonal::new(symmetric(600)))
         };
         let (one, three) = (reduced(1), reduced(3));
         assert!(one.vectors == three.vectors);
@@ -410,7 +411,7 @@ mod tests {
     #[test]
     fn symmetric_products_are_those_of_nalgebra() {
         for (size, first) in [(1, 0), (7, 3), (8, 8), (20, 0), (23, 2), (64, 1)] {
-            let matrix = dense(size);
+            let matrix = symmetric(size);
             let rows = size - first;
             let x: Vec<f64> = (0..rows).map(|i| (i as f64).cos()).collect();
             let mut found = vec![1.0; rows];

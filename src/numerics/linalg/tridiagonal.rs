@@ -97,14 +97,10 @@ impl Iteration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numerics::linalg::reflections::tests::symmetric;
 
     /// QR steps for each eigenvalue.
     const STEPS: usize = 3;
-
-    fn symmetric(size: usize) -> DMatrix<f64> {
-        let half = DMatrix::from_fn(size, size, |i, j| ((i * i + 3 * j * j + i * j) as f64).sin());
-        &half + half.transpose()
-    }
 
     /// With shifts that are eigenvalues the last entry beside the diagonal falls with its third power: two to three steps
     /// are needed for each eigenvalue, also where these are of very different sizes. Without, or with wrong ones, there would be

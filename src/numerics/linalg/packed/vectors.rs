@@ -384,7 +384,8 @@ impl<T: Lanes> Product<'_, T> {
             let start = (first + c.min(count - 1)) * self.columns.stride + panel.depth.start;
             *column = &self.columns.numbers[start..][..matrix.len()];
         }
-        // What the products are added to is in no cache when many columns are far apart.
+        // What the products are added to is in no cache when many columns are far apart: each vector, and the line that the last
+        // one reaches into where they begin in the middle of one.
         for c in 0..count {
             let start = (first + c) * self.stride + panel.rows.start;
             for vector in 0..V {
