@@ -1,4 +1,6 @@
 import functools
+import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -137,13 +139,32 @@ def test_progress_and_threads():
     heard = []
     nc.predict([10] * 6, loss="ce", depth=3, weight_decay=1e-3, feature_decay=1e-3, starts=100, progress=lambda *said: heard.append(said))
     assert all(done <= total for _, done, total in heard)
-    features, labels, weights, _ = network([500, 300, 200], dimension=64)
-    many = nc.audit(features, labels, weights).to_dict()
-    nc.limit_threads(1)
     try:
-        assert nc.audit(features, labels, weights).to_dict() == many
+        nc.limit_threads(4)
+        many = _audit_of_many()
+        nc.limit_threads(1)
+        assert _audit_of_many() == many
     finally:
         nc.limit_threads(None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked elsewhere")
+def test_a_forked_process_has_threads_of_its_own():
+    """Those of its parent wait for work that the child could not give them."""
+    try:
+        nc.limit_threads(2)
+        expected = _audit_of_many()
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            assert pool.apply_async(_audit_of_many).get(timeout=60) == expected
+        assert _audit_of_many() == expected
+    finally:
+        nc.limit_threads(None)
+
+
+def _audit_of_many():
+    """Of so many samples that threads share them."""
+    features, labels, weights, _ = network([2000, 1200, 800], dimension=256)
+    return nc.audit(features, labels, weights).to_dict()
 
 
 @pytest.mark.parametrize("depth", [1, 3])

@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use waiting::Waiting;
+
+mod waiting;
+
 /// Operations that are worth another thread: a tenth of a millisecond of them.
 const WORTHWHILE: usize = 1 << 19;
 
@@ -20,6 +24,9 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
 /// What the machine runs at once, found out once: on Linux that reads files for some 16 µs.
 static CORES: OnceLock<usize> = OnceLock::new();
+
+/// Threads for the next work.
+static WAITING: Waiting = Waiting::new();
 
 thread_local! {
     /// The limit set by [`with_threads`] for what this thread asks for.
@@ -33,6 +40,10 @@ thread_local! {
 /// threads, as sums are split by the size of the input alone and put together in a fixed order.
 /// A limit of one is for processes that share a machine, such as the workers of a cluster.
 ///
+/// Threads are kept for the next measurement, asleep, with the affinity and the floating-point modes of the thread whose
+/// measurement started them. Whatever limit is set ends them, unless they are at work; a process that is forked
+/// starts its own.
+///
 /// ```
 /// use std::num::NonZeroUsize;
 ///
@@ -41,6 +52,7 @@ thread_local! {
 /// ```
 pub fn limit_threads(limit: Option<NonZeroUsize>) {
     LIMIT.store(limit.map_or(0, NonZeroUsize::get), Ordering::Relaxed);
+    WAITING.end();
 }
 
 /// Does `work` with at most `limit` threads for each measurement that it calls on this thread, whatever
@@ -78,12 +90,15 @@ pub(crate) fn threads(operations: usize) -> usize {
 }
 
 fn allowed() -> usize {
-    let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
     match (LIMIT_HERE.get(), LIMIT.load(Ordering::Relaxed)) {
         (Some(limit), _) => limit.get(),
-        (None, 0) => *CORES.get_or_init(cores),
+        (None, 0) => cores(),
         (None, limit) => limit,
     }
+}
+
+fn cores() -> usize {
+    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
 /// Calls `work` for every item, on several threads if `operations` are many. Each thread has a
@@ -108,11 +123,19 @@ pub(crate) fn for_each<I, S>(
 
 /// Runs `run` on so many threads, this one among them. Not generic: threads are compiled once, not for every kind of work.
 fn on_threads(threads: usize, run: &(dyn Fn() + Sync)) {
-    if threads <= 1 {
-        return run();
+    let others = match threads {
+        0 | 1 => return run(),
+        more => more - 1,
+    };
+    if !WAITING.run(others, allowed().min(cores()) - 1, run) {
+        on_new_threads(others, run);
     }
+}
+
+/// Runs `run` on this thread and on so many that end with it.
+fn on_new_threads(others: usize, run: &(dyn Fn() + Sync)) {
     thread::scope(|scope| {
-        for _ in 1..threads {
+        for _ in 0..others {
             // Without another thread this one does all the work.
             if thread::Builder::new().spawn_scoped(scope, run).is_err() {
                 break;
@@ -151,6 +174,7 @@ pub(crate) fn map_slice<T: Sync, R: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
 
     #[test]
     fn results_keep_their_order() {
@@ -185,6 +209,18 @@ mod tests {
             assert!(LIMIT_HERE.get() == Some(three));
         });
         assert!(LIMIT_HERE.get().is_none());
+    }
+
+    /// By two threads for each of the outer pieces, which meet.
+    #[test]
+    fn work_within_work_is_shared_out_too() {
+        let two = NonZeroUsize::MIN.saturating_add(1);
+        let meet =
+            |barrier: &Barrier| map(2, usize::MAX, || (), |(), _| barrier.wait().is_leader());
+        let leaders = with_threads(two, || {
+            map(5, usize::MAX, || (), |(), _| with_threads(two, || meet(&Barrier::new(2))))
+        });
+        assert!(leaders.into_iter().all(|pair| pair[0] != pair[1]));
     }
 
     #[test]
