@@ -64,8 +64,8 @@ pub(super) struct Totals {
     pub(super) left_out: Multiple,
     /// 1/N R1, K.
     pub(super) mean_residual: DVector<f64>,
-    /// 1/N RHᵀ, K×d: the residuals are packed, which are fewer where there are fewer classes than features.
-    pub(super) residual_feature_product: DMatrix<f64>,
+    /// 1/N HRᵀ, d×K: features are packed for it as they lie.
+    pub(super) feature_residual_product: DMatrix<f64>,
     /// HHᵀ, or the same of the deviations from class means: d×d, of which only the lower triangle is filled; `None` if it is
     /// not wanted.
     pub(super) features_gram: Option<DMatrix<f64>>,
@@ -117,7 +117,7 @@ impl Totals {
             feature_gradient: Squares::default(),
             left_out: Multiple::default(),
             mean_residual: DVector::zeros(classes),
-            residual_feature_product: DMatrix::zeros(classes, dimension),
+            feature_residual_product: DMatrix::zeros(dimension, classes),
             features_gram: None,
         })
     }
@@ -128,7 +128,7 @@ impl Totals {
         self.loss += other.loss;
         self.add_feature_gradient(&other.feature_gradient, &other.left_out);
         self.mean_residual += &other.mean_residual;
-        self.residual_feature_product += &other.residual_feature_product;
+        self.feature_residual_product += &other.feature_residual_product;
         if let Some((gram, other)) = self.features_gram.as_mut().zip(other.features_gram.as_ref()) {
             *gram += other;
         }
@@ -226,8 +226,8 @@ impl Problem {
         }
         totals.loss += all.losses.iter().sum::<f64>();
         totals.mean_residual += residuals.column_sum() / self.samples;
-        let sum = &mut totals.residual_feature_product;
-        add_product_in(packed, sum, self.samples.recip(), (residuals, &transposed(block)));
+        let sum = &mut totals.feature_residual_product;
+        add_product_in(packed, sum, self.samples.recip(), (block, &transposed(residuals)));
         match (&mut totals.features_gram, &self.deviations) {
             (Some(gram), Some(deviations)) => {
                 deviations.subtract_from(block, chunk.labels());
@@ -332,7 +332,7 @@ impl Problem {
 
     /// Σₘ ‖(W_M⋯W_{m+1})ᵀ (1/N RHᵀ) (W_{m−1}⋯W₁)ᵀ + λₘWₘ‖², or what a constraint leaves of it.
     fn weight_gradients(&self, totals: &Totals) -> Result<Squares> {
-        let of_product = &totals.residual_feature_product * self.factor;
+        let of_product = totals.feature_residual_product.transpose() * self.factor;
         if let Some(squares) = self.constraint.restricted_weights(&self.head, &of_product)? {
             return Ok(squares);
         }

@@ -229,7 +229,11 @@ impl ObjectiveSums {
             feature_gradient: totals.feature_gradient,
             left_out: totals.left_out,
             mean_residual: totals.mean_residual.as_slice().to_vec(),
-            residual_feature_product: totals.residual_feature_product.as_slice().to_vec(),
+            residual_feature_product: totals
+                .feature_residual_product
+                .transpose()
+                .as_slice()
+                .to_vec(),
             features_gram: totals.features_gram.as_ref().map(lower_triangle),
         }
     }
@@ -243,24 +247,25 @@ impl ObjectiveSums {
         if !self.fits(other) {
             return Err(Error::DifferentFirstPass);
         }
-        let (classes, dimension) = self.totals.residual_feature_product.shape();
+        let (dimension, classes) = self.totals.feature_residual_product.shape();
         let gram = other.features_gram.as_deref().map(|gram| from_triangle(dimension, gram));
-        let residual_feature_product =
-            DMatrix::from_column_slice(classes, dimension, &other.residual_feature_product);
+        // Column by column of K×d is row by row of d×K.
+        let feature_residual_product =
+            DMatrix::from_row_slice(dimension, classes, &other.residual_feature_product);
         self.totals.merge(&Totals {
             loss: other.loss,
             energy: other.energy.clone(),
             feature_gradient: other.feature_gradient,
             left_out: other.left_out,
             mean_residual: DVector::from_column_slice(&other.mean_residual),
-            residual_feature_product,
+            feature_residual_product,
             features_gram: gram,
         })
     }
 
     /// Whether a part is of the same numbers of samples, head and objective.
     pub(crate) fn fits(&self, other: &ObjectivePart) -> bool {
-        let (classes, dimension) = self.totals.residual_feature_product.shape();
+        let (dimension, classes) = self.totals.feature_residual_product.shape();
         let triangle = self.totals.features_gram.as_ref().map(|_| dimension * (dimension + 1) / 2);
         other.fingerprint == self.fingerprint()
             && other.mean_residual.len() == classes
