@@ -4,6 +4,11 @@ use nalgebra::RealField;
 
 #[cfg(feature = "simd")]
 use pulp::Simd;
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+use pulp::{cast, x86::V3};
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+use super::simd::{Square, transposed};
 
 /// `f32` or `f64` in the vector units that `pulp` knows.
 #[cfg(feature = "simd")]
@@ -51,6 +56,13 @@ pub trait Lanes: RealField + Copy {
 
     /// Adds the first lanes of a vector to no more numbers than it has.
     fn add_to<S: Simd>(simd: S, numbers: &mut [Self], vector: Self::Vector<S>);
+
+    /// The columns of some rows.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn transposed(_: V3, rows: &Square<Self>) -> Square<Self> {
+        transposed(rows)
+    }
 
     /// Numbers in a vector.
     #[inline(always)]
@@ -220,5 +232,21 @@ impl Lanes for f64 {
                 simd.partial_store_f64s(numbers, sum);
             }
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn transposed(V3 { avx, .. }: V3, &[a, b, c, d]: &Square<Self>) -> Square<Self> {
+        // Closures would not be compiled for the vector units.
+        let (a, b, c, d) = (cast(a), cast(b), cast(c), cast(d));
+        // a₀ b₀ a₂ b₂, a₁ b₁ a₃ b₃, and the same of c and d.
+        let (ab_even, ab_odd) = (avx._mm256_unpacklo_pd(a, b), avx._mm256_unpackhi_pd(a, b));
+        let (cd_even, cd_odd) = (avx._mm256_unpacklo_pd(c, d), avx._mm256_unpackhi_pd(c, d));
+        [
+            cast(avx._mm256_permute2f128_pd::<0x20>(ab_even, cd_even)),
+            cast(avx._mm256_permute2f128_pd::<0x20>(ab_odd, cd_odd)),
+            cast(avx._mm256_permute2f128_pd::<0x31>(ab_even, cd_even)),
+            cast(avx._mm256_permute2f128_pd::<0x31>(ab_odd, cd_odd)),
+        ]
     }
 }

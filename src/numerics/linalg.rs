@@ -7,6 +7,7 @@
 
 mod bidiagonal;
 mod cholesky;
+mod convert;
 mod entries;
 mod few_rows;
 mod packed;
@@ -24,6 +25,7 @@ use crate::error::{Argument, Error, Result};
 use crate::numerics::magnitude::largest;
 use bidiagonal::{Iteration, Vectors};
 pub(crate) use cholesky::{Cholesky, LARGEST_CONDITION, inverse_cholesky, shortened};
+pub(crate) use convert::convert;
 pub(crate) use entries::Entries;
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
 pub(crate) use packed::{Block, Packed};
@@ -32,7 +34,7 @@ pub(crate) use product::{
     times_in_place,
 };
 pub(crate) use reshape::{reshape, zeroed};
-pub(crate) use strided::{Columns, Operand, Strided, StridedView, convert, transposed};
+pub(crate) use strided::{Columns, Operand, Strided, StridedView, transposed};
 pub(crate) use triangle::{from_triangle, lower_triangle, mirror};
 
 /// A = U diag(σ) Vᵀ with r = min(rows, columns) singular values; `()` in place of what is not wanted.

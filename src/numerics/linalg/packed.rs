@@ -7,9 +7,10 @@
 
 use nalgebra::DMatrix;
 
+use super::convert::convert;
 use super::entries::Entries;
 use super::reshape::reshape;
-use super::strided::{Columns, Operand, Strided, convert, transposed};
+use super::strided::{Columns, Operand, Strided, transposed};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::simd::LINE;
 

@@ -85,6 +85,11 @@ impl<'a, T> Strided<'a, T> {
         self.by_rows
     }
 
+    /// From the beginning of one column, or row, to that of the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.pieces.stride
+    }
+
     /// The part in some rows and columns.
     pub(crate) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
         let (inside, pieces) = if self.by_rows { (columns, rows) } else { (rows, columns) };
@@ -130,64 +135,6 @@ impl<'a, T: RealField + Copy> Strided<'a, T> {
     }
 }
 
-/// Writes what `number` makes of the entries of a matrix to columns that are `stride` numbers apart.
-pub(crate) fn convert<T: Copy, U: Copy>(
-    matrix: Strided<'_, U>,
-    out: &mut [T],
-    stride: usize,
-    number: impl Fn(U) -> T,
-) {
-    if matrix.ncols() == 0 {
-        return;
-    }
-    if !matrix.is_by_rows() {
-        for (column, out) in matrix.pieces().zip(out.chunks_mut(stride.max(1))) {
-            out.iter_mut().zip(column).for_each(|(out, &entry)| *out = number(entry));
-        }
-        return;
-    }
-    let mut rows = matrix.pieces();
-    for first in (0..matrix.nrows()).step_by(TILE) {
-        let out = &mut out[first..];
-        if first + TILE <= matrix.nrows() {
-            let tile = std::array::from_fn(|_| rows.next().unwrap_or_default());
-            write_rows(tile, out, stride, &number);
-            continue;
-        }
-        for (row, entries) in rows.by_ref().enumerate() {
-            let out = out[row..].iter_mut().step_by(stride.max(1));
-            out.zip(entries).for_each(|(out, &entry)| *out = number(entry));
-        }
-    }
-}
-
-/// Rows and columns that are transposed at a time.
-const TILE: usize = 8;
-
-/// Writes rows to the same numbers of columns that are `stride` numbers apart.
-fn write_rows<T: Copy, U: Copy>(
-    rows: [&[U]; TILE],
-    out: &mut [T],
-    stride: usize,
-    number: impl Fn(U) -> T,
-) {
-    let pieces = rows.map(|row| row.as_chunks::<TILE>());
-    let whole = pieces[0].0.len();
-    for tile in 0..whole {
-        let tile_rows = pieces.map(|(tiles, _)| &tiles[tile]);
-        for column in 0..TILE {
-            let out = &mut out[(tile * TILE + column) * stride..][..TILE];
-            for (out, row) in out.iter_mut().zip(tile_rows) {
-                *out = number(row[column]);
-            }
-        }
-    }
-    for column in whole * TILE..rows[0].len() {
-        let out = &mut out[column * stride..][..TILE];
-        out.iter_mut().zip(rows).for_each(|(out, row)| *out = number(row[column]));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,24 +156,6 @@ mod tests {
                 assert_eq!(part.rows(rows.clone()).as_view(), expected);
                 let turned = transposed(&part);
                 assert_eq!(turned.as_view(), part.as_view().transpose());
-            }
-        }
-    }
-
-    /// Whole tiles, what is left of them, and nothing.
-    #[test]
-    fn numbers_are_written_as_columns() {
-        for (rows, columns) in [(16, 24), (19, 13), (8, 3), (3, 8), (0, 4), (4, 0)] {
-            let matrix = numbers(rows, columns);
-            let transpose = matrix.transpose();
-            for strided in [matrix.strided(), transposed(&transpose)] {
-                let stride = rows + 2;
-                let mut out = vec![-1.0_f32; stride * columns];
-                convert(strided, &mut out, stride, |entry| entry as f32 / 2.0);
-                for (column, out) in matrix.column_iter().zip(out.chunks(stride)) {
-                    assert!(column.iter().zip(out).all(|(&x, &y)| x as f32 / 2.0 == y));
-                    assert_eq!(out[rows..], [-1.0; 2]);
-                }
             }
         }
     }

@@ -11,8 +11,9 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::numerics::lanes::Lanes;
+use crate::numerics::linalg::convert::convert;
 use crate::numerics::linalg::entries::Entries;
-use crate::numerics::linalg::strided::{Columns, Operand, convert, transposed};
+use crate::numerics::linalg::strided::{Columns, Operand, transposed};
 use crate::numerics::parallel;
 use crate::numerics::simd::Prefetch;
 
@@ -76,13 +77,13 @@ struct Panel {
     length: usize,
 }
 
-/// Some columns of a panel, to be filled.
-struct Part<'a, T> {
+/// Panels of equal height one after the other, to be filled. Of a matrix that lies column by column each column is read
+/// for all of them: for one only, a few numbers of it, each would be looked up in the memory anew.
+struct Group<'a, T> {
     rows: Range<usize>,
     depth: Range<usize>,
+    height: usize,
     numbers: &'a mut [T],
-    /// From the beginning of one column to that of the next.
-    stride: usize,
 }
 
 impl<T: Lanes> Packed<T> {
@@ -121,19 +122,14 @@ impl<T: Lanes> Packed<T> {
         }
         let start = numbers.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT / size_of::<T>());
         (self.rows, self.depth, self.start) = (rows, depth, start);
-        let by_rows = matrix.is_by_rows();
-        let mut parts = self.parts(&mut numbers[start..], by_rows);
-        // Columns are read by one thread whole.
-        let pieces = parts.chunk_by_mut(|one, next| !by_rows && one.depth == next.depth);
         let operations = rows.saturating_mul(depth).saturating_mul(MOVED);
+        let groups = self.groups(&mut numbers[start..]);
         parallel::for_each(
-            pieces,
+            groups.into_iter(),
             operations,
             || (),
-            |(), piece| {
-                for Part { rows, depth, numbers, stride } in piece {
-                    convert(matrix.part(rows.clone(), depth.clone()), numbers, *stride, &number);
-                }
+            |(), Group { rows, depth, height, numbers }| {
+                convert(matrix.part(rows, depth), numbers, height, &number);
             },
         );
         if last > 0 {
@@ -143,34 +139,23 @@ impl<T: Lanes> Packed<T> {
         self.numbers = numbers;
     }
 
-    /// The panels in the order in which they are filled. Of a matrix that lies row by row they follow each other. Of one that
-    /// lies column by column all of them follow with a few columns at a time: panel by panel each column would be looked up in
-    /// the memory anew, which takes more than twice as long.
-    fn parts<'a>(&self, numbers: &'a mut [T], by_rows: bool) -> Vec<Part<'a, T>> {
-        /// Columns of a part.
-        const COLUMNS: usize = 8;
-        let (mut rest, mut parts) = (numbers, Vec::new());
+    /// Panels that are filled together, with their numbers.
+    fn groups<'a>(&self, numbers: &'a mut [T]) -> Vec<Group<'a, T>> {
+        /// Panels of a group.
+        const PANELS: usize = 8;
+        let (mut rest, mut groups) = (numbers, Vec::new());
         let panels: Vec<Panel> = self.panels().collect();
-        for side_by_side in panels.chunk_by(|one, next| one.depth == next.depth) {
-            let depth = side_by_side[0].depth.clone();
-            let columns = if by_rows { depth.len().max(1) } else { COLUMNS };
-            let mut panels = Vec::with_capacity(side_by_side.len());
-            for panel in side_by_side {
-                let (own, others) = std::mem::take(&mut rest).split_at_mut(panel.length);
-                rest = others;
-                let stride = panel.vectors * self.tile.lanes;
-                panels.push((panel, stride, own.chunks_mut(columns * stride)));
-            }
-            for first in depth.clone().step_by(columns) {
-                let depth = first..depth.end.min(first + columns);
-                // Each panel has as many of them as there are such columns.
-                parts.extend(panels.iter_mut().filter_map(|(panel, stride, numbers)| {
-                    let (rows, depth) = (panel.rows.clone(), depth.clone());
-                    Some(Part { rows, depth, numbers: numbers.next()?, stride: *stride })
-                }));
-            }
+        let are_alike =
+            |one: &Panel, next: &Panel| (&one.depth, one.vectors) == (&next.depth, next.vectors);
+        for group in panels.chunk_by(are_alike).flat_map(|alike| alike.chunks(PANELS)) {
+            let length = group.iter().map(|panel| panel.length).sum();
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = others;
+            let rows = group[0].rows.start..group[group.len() - 1].rows.end;
+            let height = group[0].vectors * self.tile.lanes;
+            groups.push(Group { rows, depth: group[0].depth.clone(), height, numbers: own });
         }
-        parts
+        groups
     }
 
     /// How many roundings a term of a product goes through at most, its own included: in a tile those of the sum over a piece
