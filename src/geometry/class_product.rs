@@ -220,7 +220,7 @@ impl<'a> ClassProduct<'a> {
             squares.into_iter().sum::<f64>().sqrt()
         }))?;
         let target_norm = target_norm(target)?;
-        let columns = DenseColumns { target, norm, target_norm };
+        let columns = DenseColumns { target, groups: &target.class_groups(), norm, target_norm };
         let squares =
             parallel::map(dense.ncols(), dense.len(), Residual::default, |residual, j| {
                 columns.squared_distance(residual, j, dense.column(j).as_slice())
@@ -337,6 +337,7 @@ impl Blocks {
 /// A target divided by its norm beside a matrix divided by its own.
 struct DenseColumns<'a> {
     target: &'a Grouped,
+    groups: &'a [usize],
     norm: f64,
     target_norm: f64,
 }
@@ -352,7 +353,7 @@ struct Residual {
 impl DenseColumns<'_> {
     /// ‖a/‖A‖ − t/‖T‖‖² for the columns a and t of class `j`.
     fn squared_distance(&self, residual: &mut Residual, j: usize, column: &[f64]) -> f64 {
-        let groups = self.target.class_groups();
+        let groups = self.groups;
         let entry = |diagonal, group| self.target.entry(diagonal, group, groups[j]);
         if residual.group != Some(groups[j]) {
             residual.group = Some(groups[j]);
