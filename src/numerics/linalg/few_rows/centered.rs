@@ -1,12 +1,12 @@
 //! Vectors around a center, and what is found of them.
 
 /// Vectors that share one pass over the rows.
-pub(crate) const TOGETHER: usize = 3;
+pub(crate) const TOGETHER: usize = 6;
 
-/// Rows at most: of the 32 registers of a processor there is one for each inner product of [three](TOGETHER) vectors with them.
+/// Rows at most: of the 32 registers of a processor there is one for each inner product of three vectors with them.
 pub(crate) const ROWS: usize = 9;
 
-/// Up to [three](TOGETHER) vectors of which a center is subtracted: (x − `high` − `low`) · `factor`.
+/// Up to [six](TOGETHER) vectors of which a center is subtracted: (x − `high` − `low`) · `factor`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Centered<'a, T> {
     pub(crate) vectors: &'a [&'a [T]],

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::centered::{Centered, Found, ROWS};
+use super::centered::{Centered, Found, ROWS, TOGETHER};
 use super::{FewRows, general};
 use crate::numerics::scalar::Scalar;
 
@@ -14,16 +14,16 @@ fn found<T: Scalar>(matrix: &DMatrix<f64>, centered: &Centered<'_, T>) -> Vec<Fo
     vec![general.multiply(centered), own.multiply(centered)]
 }
 
-/// For whole and broken vectors of the machine, one and two of them.
+/// For whole and broken vectors of the machine, a part of the matrix and several, up to six vectors.
 fn check<T: Scalar>(tolerance: f64) {
-    for depth in [1, 3, 7, 8, 16, 17, 33, 100] {
+    for depth in [1, 3, 7, 8, 16, 17, 33, 100, 600] {
         let mean = |j: usize| 3.0 + (j as f64).cos() / 3.0;
         let high: Vec<T> = (0..depth).map(|j| T::rounded(mean(j))).collect();
         let low: Vec<T> = (0..depth).map(|j| T::rounded(mean(j) - high[j].into())).collect();
         let vector = |n: usize| -> Vec<T> {
             (0..depth).map(|j| T::rounded(mean(j) + ((j + n) as f64).sin() / 8.0)).collect()
         };
-        let (first, second, third, factor) = (vector(1), vector(5), vector(9), 4.0);
+        let (all, factor): ([_; TOGETHER], _) = (std::array::from_fn(|n| vector(4 * n + 1)), 4.0);
         for rows in [0, 1, 4, 9] {
             let matrix = DMatrix::from_fn(rows, depth, |i, j| ((i * 7 + j * 3) as f64).sin());
             let entry = |vector: &[T], j: usize| (vector[j].into() - mean(j)) * 4.0;
@@ -32,9 +32,9 @@ fn check<T: Scalar>(tolerance: f64) {
                 false => 0.0,
             };
             let around = |vector: &[T]| (0..depth).map(|j| entry(vector, j).powi(2)).sum::<f64>();
-            let all = [&first[..], &second[..], &third[..]];
+            let all = all.each_ref().map(Vec::as_slice);
             for vectors in (0..=all.len()).map(|count| &all[..count]) {
-                let next = &[&second[..]][..];
+                let next = &all[1..2];
                 let centered = Centered { vectors, high: &high, low: &low, factor, next };
                 for found in found(&matrix, &centered) {
                     let error = tolerance * depth as f64;

@@ -10,6 +10,10 @@ use crate::numerics::linalg::strided::Operand;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::simd::{LINE, Prefetch};
 
+/// Bytes of the matrix that meet all vectors before the next bytes do, where it meets them one by one and is larger than twice
+/// that: they stay in the nearest cache.
+const NEAREST: usize = 9 << 10;
+
 /// A matrix F of at most [`ROWS`] rows.
 #[derive(Debug, Clone)]
 pub(crate) struct FewRows<T> {
@@ -88,109 +92,129 @@ impl<T: Scalar> WithSimd for Multiply<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Found {
-        let Centered { vectors, next, .. } = *self.centered;
-        match (vectors, S::REGISTER_COUNT) {
-            (&[first, second, third], 32..) => self.together(simd, [first, second, third], next),
-            (&[first, second], 32..) => self.together(simd, [first, second], next),
-            _ => self.one_by_one(simd),
+        match S::REGISTER_COUNT {
+            32.. => self.multiply::<S, 3>(simd),
+            _ => self.multiply::<S, 1>(simd),
         }
     }
 }
 
 impl<T: Scalar> Multiply<'_, T> {
+    /// `MOST` vectors at a time. Asks for those that are wanted next meanwhile.
     #[inline(always)]
-    fn one_by_one<S: Simd>(&self, simd: S) -> Found {
-        let Centered { vectors, next, .. } = *self.centered;
+    fn multiply<S: Simd, const MOST: usize>(&self, simd: S) -> Found {
+        let Centered { vectors, high, low, factor, next } = *self.centered;
+        let zero = T::repeated(simd, T::zero());
+        let mut sums = [Sums { products: [zero; ROWS], square: zero }; TOGETHER];
+        let lanes = T::lanes::<S>();
+        let whole = high.len() / lanes;
+        let rows = T::split::<S>(&self.matrix.numbers[self.matrix.start..]).0.as_chunks::<ROWS>().0;
+        let length = match MOST {
+            1 if size_of_val(rows) > 2 * NEAREST => NEAREST / size_of::<[T::Vector<S>; ROWS]>(),
+            _ => whole.max(1),
+        };
+        for start in (0..whole).step_by(length) {
+            let (end, from) = (whole.min(start + length), start * lanes);
+            let piece = Piece {
+                high: &high[from..end * lanes],
+                low: &low[from..end * lanes],
+                rows: &rows[start..end],
+                from,
+            };
+            for first in (0..vectors.len()).step_by(MOST) {
+                let (vectors, sums) = (&vectors[first..], &mut sums[first..]);
+                let next = next.get(first..).unwrap_or_default();
+                match vectors.len().min(MOST) {
+                    3 => piece.multiply::<S, 3>(simd, vectors, next, sums),
+                    2 => piece.multiply::<S, 2>(simd, vectors, next, sums),
+                    _ => piece.multiply::<S, 1>(simd, vectors, next, sums),
+                }
+            }
+        }
+        let rest = whole * lanes;
+        if let (Some(rows), true) = (rows.get(whole), rest < high.len()) {
+            let (high, low) = (T::partial(simd, &high[rest..]), T::partial(simd, &low[rest..]));
+            for (vector, sums) in vectors.iter().zip(&mut sums) {
+                let own = T::partial(simd, &vector[rest..]);
+                let number = T::subtract(simd, T::subtract(simd, own, high), low);
+                sums.square = T::multiply_add(simd, number, number, sums.square);
+                for (sum, &entry) in sums.products.iter_mut().zip(rows) {
+                    *sum = T::multiply_add(simd, entry, number, *sum);
+                }
+            }
+        }
         let mut found = Found::NOTHING;
-        for (n, vector) in vectors.iter().enumerate() {
-            let one = self.together(simd, [vector], &next[n.min(next.len())..]);
-            found.products[n] = one.products[0];
-            found.squares[n] = one.squares[0];
-            found.around[n] = one.around[0];
+        for (n, sums) in sums.iter().enumerate().take(vectors.len()) {
+            for (out, &sum) in found.products[n].iter_mut().zip(&sums.products) {
+                let product = T::total(simd, sum).into() * factor;
+                found.squares[n] += product * product;
+                *out = product;
+            }
+            found.around[n] = T::total(simd, sums.square).into() * factor * factor;
         }
         found
     }
+}
 
-    /// Asks for the vectors in `next` meanwhile.
+/// What was found of a vector, lane by lane.
+#[derive(Clone, Copy)]
+struct Sums<V> {
+    products: [V; ROWS],
+    square: V,
+}
+
+/// Some columns of the matrix, and of the center.
+struct Piece<'a, T, V> {
+    high: &'a [T],
+    low: &'a [T],
+    rows: &'a [[V; ROWS]],
+    /// The first of them.
+    from: usize,
+}
+
+impl<T: Scalar, V: Copy> Piece<'_, T, V> {
+    /// Adds what is found of the first N vectors.
     #[inline(always)]
-    fn together<S: Simd, const N: usize>(
+    fn multiply<S: Simd, const N: usize>(
         &self,
         simd: S,
-        vectors: [&[T]; N],
+        vectors: &[&[T]],
         next: &[&[T]],
-    ) -> Found {
-        let Centered { high, low, factor, .. } = *self.centered;
-        let (prefetch, zero) = (Prefetch::new(), T::repeated(simd, T::zero()));
-        let (mut sums, mut squares) = ([[zero; ROWS]; N], [zero; N]);
-        let ((highs, last_high), (lows, last_low)) = (T::split::<S>(high), T::split::<S>(low));
-        let lows = &lows[..highs.len()];
-        let matrix = T::split::<S>(&self.matrix.numbers[self.matrix.start..]).0;
-        let (matrix, last_rows) = matrix.as_chunks::<ROWS>().0.split_at(highs.len());
+        sums: &mut [Sums<V>],
+    ) where
+        T: Lanes<Vector<S> = V>,
+    {
+        let prefetch = Prefetch::new();
+        let (highs, lows) = (T::split::<S>(self.high).0, T::split::<S>(self.low).0);
+        let (lows, rows) = (&lows[..highs.len()], &self.rows[..highs.len()]);
         // Loops instead of closures, which would not be compiled for the vector units.
-        let (mut own, mut last, mut following) = ([&[][..]; N], [&[][..]; N], vectors);
+        let (mut own, mut following) = ([&[][..]; N], [&[][..]; N]);
         for n in 0..N {
-            (own[n], last[n]) = T::split::<S>(vectors[n]);
-            own[n] = &own[n][..highs.len()];
+            own[n] = &T::split::<S>(&vectors[n][self.from..]).0[..highs.len()];
+            following[n] = &next.get(n).unwrap_or(&vectors[n])[self.from..];
         }
-        for (following, next) in following.iter_mut().zip(next) {
-            *following = next;
+        let zero = T::repeated(simd, T::zero());
+        let (mut products, mut squares) = ([[zero; ROWS]; N], [zero; N]);
+        for n in 0..N {
+            (products[n], squares[n]) = (sums[n].products, sums[n].square);
         }
         for i in 0..highs.len() {
             let mut numbers = [zero; N];
-            for vector in following {
-                ask_vector::<T, S>(prefetch, vector, i);
-            }
             for n in 0..N {
+                ask_vector::<T, S>(prefetch, following[n], i);
                 numbers[n] = T::subtract(simd, T::subtract(simd, own[n][i], highs[i]), lows[i]);
             }
             for r in 0..ROWS {
                 for n in 0..N {
-                    sums[n][r] = T::multiply_add(simd, matrix[i][r], numbers[n], sums[n][r]);
+                    products[n][r] = T::multiply_add(simd, rows[i][r], numbers[n], products[n][r]);
                 }
             }
             for n in 0..N {
                 squares[n] = T::multiply_add(simd, numbers[n], numbers[n], squares[n]);
             }
         }
-        if let ([rows, ..], false) = (last_rows, last_high.is_empty()) {
-            let (high, low) = (T::partial(simd, last_high), T::partial(simd, last_low));
-            for n in 0..N {
-                let own = T::partial(simd, last[n]);
-                let numbers = T::subtract(simd, T::subtract(simd, own, high), low);
-                squares[n] = T::multiply_add(simd, numbers, numbers, squares[n]);
-                for r in 0..ROWS {
-                    sums[n][r] = T::multiply_add(simd, rows[r], numbers, sums[n][r]);
-                }
-            }
+        for n in 0..N {
+            sums[n] = Sums { products: products[n], square: squares[n] };
         }
-        // One by one: in a loop the compiler would keep the sums in memory from the beginning.
-        const { assert!(N <= 3 && N <= TOGETHER) };
-        let mut found = Found::NOTHING;
-        write::<T, S>(simd, (&sums[0], squares[0]), factor, (&mut found, 0));
-        if N > 1 {
-            write::<T, S>(simd, (&sums[1], squares[1]), factor, (&mut found, 1));
-        }
-        if N > 2 {
-            write::<T, S>(simd, (&sums[2], squares[2]), factor, (&mut found, 2));
-        }
-        found
     }
-}
-
-/// Writes the totals of sums and of squares of one vector.
-#[inline(always)]
-fn write<T: Scalar, S: Simd>(
-    simd: S,
-    (sums, squares): (&[T::Vector<S>; ROWS], T::Vector<S>),
-    factor: f64,
-    (found, index): (&mut Found, usize),
-) {
-    let mut square = 0.0;
-    for (out, &sum) in found.products[index].iter_mut().zip(sums) {
-        let product = T::total(simd, sum).into() * factor;
-        square += product * product;
-        *out = product;
-    }
-    found.squares[index] = square;
-    found.around[index] = T::total(simd, squares).into() * factor * factor;
 }
