@@ -7,8 +7,23 @@ use pulp::Simd;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 use pulp::{cast, x86::V3};
 
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-use super::simd::{Square, transposed};
+/// Rows and columns that are transposed at a time.
+pub(crate) const SIDE: usize = 4;
+
+/// As many numbers of as many rows, or of as many columns.
+pub(crate) type Square<T> = [[T; SIDE]; SIDE];
+
+/// The columns of some rows, number by number.
+#[inline(always)]
+pub(crate) fn transposed<T: Copy>(rows: &Square<T>) -> Square<T> {
+    let mut columns = *rows;
+    for (i, row) in rows.iter().enumerate() {
+        for (column, &number) in columns.iter_mut().zip(row) {
+            column[i] = number;
+        }
+    }
+    columns
+}
 
 /// `f32` or `f64` in the vector units that `pulp` knows.
 #[cfg(feature = "simd")]
@@ -57,7 +72,7 @@ pub trait Lanes: RealField + Copy {
     /// Adds the first lanes of a vector to no more numbers than it has.
     fn add_to<S: Simd>(simd: S, numbers: &mut [Self], vector: Self::Vector<S>);
 
-    /// The columns of some rows.
+    /// The columns of some rows; number by number in `f32`, of which no large matrix is transposed.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn transposed(_: V3, rows: &Square<Self>) -> Square<Self> {

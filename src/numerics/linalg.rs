@@ -16,6 +16,7 @@ mod reflections;
 mod reshape;
 mod rotation;
 mod strided;
+mod transposition;
 mod triangle;
 mod tridiagonal;
 

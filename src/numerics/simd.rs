@@ -5,8 +5,6 @@
 //! by the same operations in the same order, so results of these loops do not depend on it. Those of matrix
 //! products may: see `linalg/packed.rs`.
 
-use super::lanes::Lanes;
-
 /// Calls a closure that is marked `#[inline(always)]`, as all it calls in a loop must be.
 #[inline(always)]
 #[cfg(feature = "simd")]
@@ -55,82 +53,5 @@ impl Prefetch {
         }
         #[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
         match (asking, number) {}
-    }
-}
-
-/// Rows and columns that are transposed at a time.
-pub(crate) const SIDE: usize = 4;
-
-/// As many numbers of as many rows, or of as many columns.
-pub(crate) type Square<T> = [[T; SIDE]; SIDE];
-
-/// Transposes numbers, in the registers where the processor can.
-#[derive(Clone, Copy)]
-pub(crate) struct Transposition(Option<Shuffling>);
-
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-type Shuffling = pulp::x86::V3;
-#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
-type Shuffling = std::convert::Infallible;
-
-impl Transposition {
-    /// Calls a closure that is marked `#[inline(always)]`, as all it calls in a loop must be.
-    #[inline(always)]
-    pub(crate) fn within<R>(work: impl FnOnce(Self) -> R) -> R {
-        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-        if let Some(shuffling) = Shuffling::try_new() {
-            return shuffling.vectorize(
-                #[inline(always)]
-                || work(Self(Some(shuffling))),
-            );
-        }
-        work(Self(None))
-    }
-
-    /// The columns of some rows.
-    #[inline(always)]
-    pub(crate) fn of<T: Lanes>(self, rows: &Square<T>) -> Square<T> {
-        match self.0 {
-            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Some(shuffling) => T::transposed(shuffling, rows),
-            #[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
-            Some(never) => match never {},
-            None => transposed(rows),
-        }
-    }
-}
-
-/// The columns of some rows, number by number.
-#[inline(always)]
-pub(crate) fn transposed<T: Copy>(rows: &Square<T>) -> Square<T> {
-    let mut columns = *rows;
-    for (i, row) in rows.iter().enumerate() {
-        for (column, &number) in columns.iter_mut().zip(row) {
-            column[i] = number;
-        }
-    }
-    columns
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_become_columns() {
-        fn check<T: Lanes>(number: impl Fn(usize) -> T) {
-            let rows = std::array::from_fn(|i| std::array::from_fn(|j| number(i * SIDE + j)));
-            let columns = Transposition::within(
-                #[inline(always)]
-                |transposition| transposition.of(&rows),
-            );
-            for i in 0..SIDE {
-                for j in 0..SIDE {
-                    assert_eq!(columns[j][i], rows[i][j]);
-                }
-            }
-        }
-        check(|number| number as f32);
-        check(|number| number as f64);
     }
 }

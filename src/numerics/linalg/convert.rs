@@ -1,16 +1,22 @@
 //! Copies of matrices column by column, also of such as lie in memory row by row.
 
 use super::strided::Strided;
-use crate::numerics::lanes::Lanes;
-use crate::numerics::simd::{Prefetch, SIDE, Transposition, vectorized};
+use super::transposition::Transposition;
+use crate::numerics::lanes::{Lanes, SIDE};
+use crate::numerics::simd::{Prefetch, vectorized};
 
-/// Numbers that are copied at a time, and rows that are transposed at a time: a line of the cache where numbers have
-/// eight bytes.
+/// Numbers that are copied at a time, and rows of which squares are transposed and written side by side: a line of the cache
+/// where numbers have eight bytes.
 const TILE: usize = 2 * SIDE;
 
 /// Columns that the memory is asked for ahead of the one that is copied: of a few rows of each the processor does not see
 /// where the next one begins.
 const AHEAD: usize = 8;
+
+/// Numbers from one column to that which is asked for meanwhile.
+fn ahead<U>(matrix: &Strided<'_, U>) -> usize {
+    AHEAD * matrix.stride()
+}
 
 /// Writes what `number` makes of the entries of a matrix to panels of `height` rows, one after the other, and of each the
 /// columns one after the other; what the last panel has beyond the rows is left as it is.
@@ -29,7 +35,7 @@ pub(crate) fn convert<T: Lanes, U: Copy>(
             #[inline(always)]
             || {
                 let prefetch = Prefetch::new();
-                let ahead = AHEAD * matrix.stride();
+                let ahead = ahead(&matrix);
                 for (index, column) in matrix.pieces().enumerate() {
                     for (rows, panel) in column.chunks(height).zip(out.chunks_mut(length)) {
                         let own = &mut panel[index * height..];
@@ -99,7 +105,7 @@ fn write_column<T: Lanes, U: Copy>(
 /// Writes a row to the same numbers of columns.
 #[inline(always)]
 fn write_row<T, U: Copy>(entries: &[U], out: &mut [T], stride: usize, number: impl Fn(U) -> T) {
-    let out = out.iter_mut().step_by(stride.max(1));
+    let out = out.iter_mut().step_by(stride);
     for (out, &entry) in out.zip(entries) {
         *out = number(entry);
     }
@@ -151,11 +157,13 @@ mod tests {
     fn check<T: Lanes>(matrix: Strided<'_, f64>, height: usize, number: impl Fn(f64) -> T) {
         let (rows, columns) = matrix.shape();
         let untouched = number(-1.0);
-        let mut out = vec![untouched; rows.next_multiple_of(height) * columns];
+        // A few more than are written to.
+        let mut out = vec![untouched; rows.next_multiple_of(height) * columns + 3];
         convert(matrix, &mut out, height, &number);
         let entries = matrix.as_view();
         for (place, &found) in out.iter().enumerate() {
-            let (panel, place) = (place / (height * columns), place % (height * columns));
+            let length = (height * columns).max(1);
+            let (panel, place) = (place / length, place % length);
             let (row, column) = (panel * height + place % height, place / height);
             let expected = entries.get((row, column)).map_or(untouched, |&entry| number(entry));
             assert_eq!(found, expected, "{rows}×{columns} by {height}: {row}, {column}");

@@ -1,6 +1,6 @@
 //! Vectors around a center, and what is found of them.
 
-/// Vectors that share one pass over the rows.
+/// Vectors that are multiplied in one call.
 pub(crate) const TOGETHER: usize = 6;
 
 /// Rows at most: of the 32 registers of a processor there is one for each inner product of three vectors with them.

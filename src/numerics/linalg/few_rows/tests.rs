@@ -11,7 +11,13 @@ fn found<T: Scalar>(matrix: &DMatrix<f64>, centered: &Centered<'_, T>) -> Vec<Fo
     let general = general::FewRows::new(matrix, T::rounded).unwrap();
     let own = FewRows::new(matrix, T::rounded).unwrap();
     assert_eq!((general.rows(), own.rows()), (matrix.nrows(), matrix.nrows()));
-    vec![general.multiply(centered), own.multiply(centered)]
+    let found = vec![general.multiply(centered), own.multiply(centered)];
+    // The same bits, NaN among them.
+    #[cfg(feature = "simd")]
+    for other in own.multiply_both_ways(centered) {
+        assert_eq!(format!("{other:?}"), format!("{:?}", found[1]));
+    }
+    found
 }
 
 /// For whole and broken vectors of the machine, a part of the matrix and several, up to six vectors.

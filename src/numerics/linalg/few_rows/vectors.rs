@@ -218,3 +218,24 @@ impl<T: Scalar, V: Copy> Piece<'_, T, V> {
         }
     }
 }
+
+#[cfg(test)]
+impl<T: Scalar> FewRows<T> {
+    /// One vector at a time, and three, of which a machine does one.
+    pub(super) fn multiply_both_ways(&self, centered: &Centered<'_, T>) -> [Found; 2] {
+        Arch::new().dispatch(BothWays(Multiply { matrix: self, centered }))
+    }
+}
+
+#[cfg(test)]
+struct BothWays<'a, T>(Multiply<'a, T>);
+
+#[cfg(test)]
+impl<T: Scalar> WithSimd for BothWays<'_, T> {
+    type Output = [Found; 2];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> [Found; 2] {
+        [self.0.multiply::<S, 1>(simd), self.0.multiply::<S, 3>(simd)]
+    }
+}

@@ -2,10 +2,10 @@
 
 use nalgebra::{DMatrix, RealField};
 
-use super::{Block, Columns, Entries, LINE, Packed, general, transposed};
+use super::{Block, Columns, Entries, LINE, Lanes, Packed, general, transposed};
 
-/// Sizes on both sides of every border: vectors, tiles, pieces of columns, blocks of columns.
-const SIZES: [(usize, usize, usize); 17] = [
+/// Sizes on both sides of every border: vectors, tiles, groups of them, pieces of columns, blocks of columns.
+const SIZES: [(usize, usize, usize); 18] = [
     (1, 1, 1),
     (3, 2, 2),
     (16, 4, 4),
@@ -20,6 +20,7 @@ const SIZES: [(usize, usize, usize); 17] = [
     (51, 1030, 9),
     (72, 700, 131),
     (200, 20, 180),
+    (450, 520, 3),
     (2, 0, 3),
     (0, 40, 3),
     (3, 40, 0),
@@ -74,12 +75,6 @@ fn products_are_those_of_nalgebra() {
         assert_eq!(packed.rows(), rows);
         packed.add_products(columns_of(right), wanted, result.as_mut_slice(), rows);
     });
-    // A factor that lies row by row.
-    check::<f64>(f64::EPSILON, |left, factor, right, wanted, result| {
-        let (rows, transpose) = (left.nrows(), left.transpose());
-        let packed = Packed::new(&transposed(&transpose), |entry| factor * entry);
-        packed.add_products(columns_of(right), wanted, result.as_mut_slice(), rows);
-    });
     check::<f32>(f32::EPSILON.into(), |left, factor, right, wanted, result| {
         let rows = left.nrows();
         Packed::new(left, |entry| factor * entry).add_products(
@@ -89,6 +84,20 @@ fn products_are_those_of_nalgebra() {
             rows,
         );
     });
+}
+
+/// Of a factor that lies row by row.
+#[test]
+fn so_are_those_of_a_transpose() {
+    fn check_transpose<T: Lanes + From<f32> + Into<f64>>(epsilon: f64) {
+        check::<T>(epsilon, |left, factor, right, wanted, result| {
+            let (rows, transpose) = (left.nrows(), left.transpose());
+            let packed = Packed::new(&transposed(&transpose), |entry| factor * entry);
+            packed.add_products(columns_of(right), wanted, result.as_mut_slice(), rows);
+        });
+    }
+    check_transpose::<f64>(f64::EPSILON);
+    check_transpose::<f32>(f32::EPSILON.into());
 }
 
 /// A smaller one in the memory of a larger one.

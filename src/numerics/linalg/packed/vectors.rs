@@ -36,7 +36,7 @@ const PAIR: usize = 2;
 const MOVED: usize = 4;
 
 /// A matrix to multiply columns by: pieces of [`DEPTH`] columns, of these panels of as many rows as a tile has, and of
-/// these the columns, filled up with zeros to whole vectors. The [last](Tile::last) rows follow as they are, filled up
+/// these the columns, filled up to whole vectors. The [last](Tile::last) rows follow as they are, filled up
 /// to a multiple of [`LAST`].
 #[derive(Debug, Clone)]
 pub(crate) struct Packed<T> {
@@ -141,13 +141,14 @@ impl<T: Lanes> Packed<T> {
 
     /// Panels that are filled together, with their numbers.
     fn groups<'a>(&self, numbers: &'a mut [T]) -> Vec<Group<'a, T>> {
-        /// Panels of a group.
-        const PANELS: usize = 8;
+        /// Rows of a group: few enough for all threads to have some.
+        const ROWS: usize = 64;
         let (mut rest, mut groups) = (numbers, Vec::new());
         let panels: Vec<Panel> = self.panels().collect();
         let are_alike =
             |one: &Panel, next: &Panel| (&one.depth, one.vectors) == (&next.depth, next.vectors);
-        for group in panels.chunk_by(are_alike).flat_map(|alike| alike.chunks(PANELS)) {
+        let count = ROWS.div_ceil(self.tile.lanes * self.tile.vectors);
+        for group in panels.chunk_by(are_alike).flat_map(|alike| alike.chunks(count)) {
             let length = group.iter().map(|panel| panel.length).sum();
             let (own, others) = std::mem::take(&mut rest).split_at_mut(length);
             rest = others;
