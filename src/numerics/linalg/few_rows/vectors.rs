@@ -109,27 +109,16 @@ impl<T: Scalar> Multiply<'_, T> {
         let lanes = T::lanes::<S>();
         let whole = high.len() / lanes;
         let rows = T::split::<S>(&self.matrix.numbers[self.matrix.start..]).0.as_chunks::<ROWS>().0;
-        let length = match MOST {
-            1 if size_of_val(rows) > 2 * NEAREST => NEAREST / size_of::<[T::Vector<S>; ROWS]>(),
-            _ => whole.max(1),
-        };
-        for start in (0..whole).step_by(length) {
-            let (end, from) = (whole.min(start + length), start * lanes);
+        for start in (0..whole).step_by(piece_length(rows, MOST)) {
+            let end = whole.min(start + piece_length(rows, MOST));
+            let columns = start * lanes..end * lanes;
             let piece = Piece {
-                high: &high[from..end * lanes],
-                low: &low[from..end * lanes],
+                high: &high[columns.clone()],
+                low: &low[columns.clone()],
                 rows: &rows[start..end],
-                from,
+                from: columns.start,
             };
-            for first in (0..vectors.len()).step_by(MOST) {
-                let (vectors, sums) = (&vectors[first..], &mut sums[first..]);
-                let next = next.get(first..).unwrap_or_default();
-                match vectors.len().min(MOST) {
-                    3 => piece.multiply::<S, 3>(simd, vectors, next, sums),
-                    2 => piece.multiply::<S, 2>(simd, vectors, next, sums),
-                    _ => piece.multiply::<S, 1>(simd, vectors, next, sums),
-                }
-            }
+            piece.multiply_all::<S, MOST>(simd, vectors, next, &mut sums);
         }
         let rest = whole * lanes;
         if let (Some(rows), true) = (rows.get(whole), rest < high.len()) {
@@ -137,22 +126,22 @@ impl<T: Scalar> Multiply<'_, T> {
             for (vector, sums) in vectors.iter().zip(&mut sums) {
                 let own = T::partial(simd, &vector[rest..]);
                 let number = T::subtract(simd, T::subtract(simd, own, high), low);
-                sums.square = T::multiply_add(simd, number, number, sums.square);
-                for (sum, &entry) in sums.products.iter_mut().zip(rows) {
-                    *sum = T::multiply_add(simd, entry, number, *sum);
-                }
+                sums.add::<S, T>(simd, number, rows);
             }
         }
         let mut found = Found::NOTHING;
         for (n, sums) in sums.iter().enumerate().take(vectors.len()) {
-            for (out, &sum) in found.products[n].iter_mut().zip(&sums.products) {
-                let product = T::total(simd, sum).into() * factor;
-                found.squares[n] += product * product;
-                *out = product;
-            }
-            found.around[n] = T::total(simd, sums.square).into() * factor * factor;
+            sums.write::<S, T>(simd, factor, (&mut found, n));
         }
         found
+    }
+}
+
+/// Vectors of columns that meet all that is multiplied before the next ones do, where `most` are multiplied at a time.
+fn piece_length<V>(rows: &[[V; ROWS]], most: usize) -> usize {
+    match most {
+        1 if size_of_val(rows) > 2 * NEAREST => NEAREST / size_of::<[V; ROWS]>(),
+        _ => rows.len().max(1),
     }
 }
 
@@ -163,16 +152,64 @@ struct Sums<V> {
     square: V,
 }
 
+impl<V: Copy> Sums<V> {
+    /// Adds those of some numbers of the vector with as many columns.
+    #[inline(always)]
+    fn add<S: Simd, T: Lanes<Vector<S> = V>>(&mut self, simd: S, numbers: V, rows: &[V; ROWS]) {
+        for (sum, &row) in self.products.iter_mut().zip(rows) {
+            *sum = T::multiply_add(simd, row, numbers, *sum);
+        }
+        self.square = T::multiply_add(simd, numbers, numbers, self.square);
+    }
+
+    /// Writes the totals of the vector.
+    #[inline(always)]
+    fn write<S: Simd, T: Scalar + Lanes<Vector<S> = V>>(
+        &self,
+        simd: S,
+        factor: f64,
+        (found, index): (&mut Found, usize),
+    ) {
+        for (out, &sum) in found.products[index].iter_mut().zip(&self.products) {
+            *out = T::total(simd, sum).into() * factor;
+            found.squares[index] += *out * *out;
+        }
+        found.around[index] = T::total(simd, self.square).into() * factor * factor;
+    }
+}
+
 /// Some columns of the matrix, and of the center.
 struct Piece<'a, T, V> {
     high: &'a [T],
     low: &'a [T],
     rows: &'a [[V; ROWS]],
-    /// The first of them.
+    /// The first of these columns.
     from: usize,
 }
 
 impl<T: Scalar, V: Copy> Piece<'_, T, V> {
+    /// Adds what is found of all vectors, `MOST` at a time.
+    #[inline(always)]
+    fn multiply_all<S: Simd, const MOST: usize>(
+        &self,
+        simd: S,
+        vectors: &[&[T]],
+        next: &[&[T]],
+        sums: &mut [Sums<V>],
+    ) where
+        T: Lanes<Vector<S> = V>,
+    {
+        for first in (0..vectors.len()).step_by(MOST) {
+            let (vectors, sums) = (&vectors[first..], &mut sums[first..]);
+            let next = next.get(first..).unwrap_or_default();
+            match vectors.len().min(MOST) {
+                3 => self.multiply::<S, 3>(simd, vectors, next, sums),
+                2 => self.multiply::<S, 2>(simd, vectors, next, sums),
+                _ => self.multiply::<S, 1>(simd, vectors, next, sums),
+            }
+        }
+    }
+
     /// Adds what is found of the first N vectors.
     #[inline(always)]
     fn multiply<S: Simd, const N: usize>(
