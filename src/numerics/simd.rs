@@ -54,4 +54,15 @@ impl Prefetch {
         #[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
         match (asking, number) {}
     }
+
+    /// The same for a sample that is read from its beginning, but only there: further on the processor sees itself where
+    /// this leads, and asks earlier.
+    #[inline(always)]
+    pub(crate) fn ask_for_beginning<T>(self, sample: &[T], place: usize) {
+        /// Bytes that are asked for.
+        const BEGINNING: usize = 2048;
+        if place < BEGINNING / size_of::<T>() {
+            self.ask(sample, place);
+        }
+    }
 }

@@ -10,6 +10,9 @@ use crate::numerics::simd::{LINE, Prefetch};
 /// Vectors of sums that are in registers at a time: as many numbers in `f32` fill one vector.
 const VECTORS: usize = 2;
 
+/// Maxima that are found side by side, so that none has to wait for the last one.
+const MAXIMA: usize = 4;
+
 /// Adds a few samples to sums of as many numbers, and asks for `next`; the largest magnitude of theirs.
 pub(super) fn add_few<T: Scalar, const N: usize>(
     sums: &mut Sums<'_>,
@@ -35,7 +38,8 @@ impl<T: Scalar, const N: usize> WithSimd for Few<'_, '_, T, N> {
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let prefetch = Prefetch::new();
         let zero = f64::repeated(simd, 0.0);
-        let (mut largest, mut finite) = ([zero; N], zero);
+        let mut largest = [T::repeated(simd, T::zero()); MAXIMA];
+        let mut finite = zero;
         let (lanes, length) = (f64::lanes::<S>(), self.sums.rounded.len());
         let step = VECTORS * lanes;
         let whole = length / step * step;
@@ -49,34 +53,44 @@ impl<T: Scalar, const N: usize> WithSimd for Few<'_, '_, T, N> {
             *numbers = &numbers[..whole];
         }
         for (index, (sums, corrections)) in rounded.iter_mut().zip(corrections).enumerate() {
-            for v in 0..VECTORS {
-                let place = index * step + v * lanes;
-                let (mut sum, mut correction, mut group) = (sums[v], corrections[v], zero);
-                for n in 0..N {
-                    if (v * lanes * size_of::<T>()).is_multiple_of(LINE) {
-                        prefetch.ask(self.next[n], place);
-                    }
-                    let numbers = T::widened(simd, &own[n][place..][..lanes]);
-                    largest[n] = f64::larger(simd, f64::magnitudes(simd, numbers), largest[n]);
-                    if T::IS_SINGLE {
-                        group = if n == 0 { numbers } else { simd.add_f64s(group, numbers) };
-                    } else {
-                        two_sum(simd, &mut sum, &mut correction, numbers);
-                    }
+            let place = index * step;
+            for next in self.next {
+                for line in (0..step).step_by(LINE / size_of::<T>()) {
+                    prefetch.ask_for_beginning(next, place + line);
                 }
-                if T::IS_SINGLE {
-                    two_sum(simd, &mut sum, &mut correction, group);
-                }
-                (sums[v], corrections[v]) = (sum, correction);
-                // What is not a number stays so in a sum, but not always in a maximum.
-                finite = f64::multiply_add(simd, sum, zero, finite);
             }
+            let (mut own_sums, mut own_corrections) = (*sums, *corrections);
+            let mut groups = [zero; VECTORS];
+            for n in 0..N {
+                let numbers = &own[n][place..][..step];
+                for &vector in T::split::<S>(numbers).0 {
+                    let magnitudes = T::magnitudes(simd, vector);
+                    largest[n % MAXIMA] = T::larger(simd, magnitudes, largest[n % MAXIMA]);
+                }
+                for v in 0..VECTORS {
+                    let numbers = T::widened(simd, &numbers[v * lanes..][..lanes]);
+                    if T::IS_SINGLE {
+                        groups[v] =
+                            if n == 0 { numbers } else { simd.add_f64s(groups[v], numbers) };
+                    } else {
+                        two_sum(simd, &mut own_sums[v], &mut own_corrections[v], numbers);
+                    }
+                }
+            }
+            for v in 0..VECTORS {
+                if T::IS_SINGLE {
+                    two_sum(simd, &mut own_sums[v], &mut own_corrections[v], groups[v]);
+                }
+                // What is not a number stays so in a sum, but not always in a maximum.
+                finite = f64::multiply_add(simd, own_sums[v], zero, finite);
+            }
+            (*sums, *corrections) = (own_sums, own_corrections);
         }
-        let mut all = zero;
+        let mut all = largest[0];
         for largest in largest {
-            all = f64::larger(simd, largest, all);
+            all = T::larger(simd, largest, all);
         }
-        let mut found = f64::largest(simd, all) + f64::total(simd, finite);
+        let mut found = T::largest(simd, all).into() + f64::total(simd, finite);
         let last = last_rounded.iter_mut().zip(last_corrections);
         for (index, (sum, correction)) in (whole..).zip(last) {
             let mut group = 0.0;
