@@ -158,7 +158,7 @@ impl Deviations {
         let each = ranks.len().max(1);
         let together = match few_rows {
             Some(_) => NEIGHBORS,
-            None => block_samples(self.means.shape().0, rows),
+            None => Packed::<T>::whole_tiles(block_samples(self.means.shape().0, rows)),
         };
         let blocks: Vec<_> = ranges(batch.labels().len(), together).collect();
         let mut seen = observer.map(|_| vec![O::Found::default(); batch.labels().len()]);

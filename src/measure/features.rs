@@ -5,7 +5,7 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, Dyn, U1};
 
 use crate::error::{Argument, Error, Place, Result};
-use crate::numerics::linalg::{Block, StridedView};
+use crate::numerics::linalg::{Block, Packed, StridedView};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, is_representable, largest_magnitude};
 
@@ -291,7 +291,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     }
 
     fn block_samples(&self) -> usize {
-        (BLOCK_ENTRIES / self.dimension()).clamp(1, BLOCK_SAMPLES)
+        (BLOCK_ENTRIES / self.dimension()).clamp(1, Packed::<f64>::whole_tiles(BLOCK_SAMPLES))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::measure::features::Features;
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
+use crate::numerics::linalg::Packed;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
@@ -26,7 +27,7 @@ pub(crate) use near::Near;
 use screen::Screen;
 pub(crate) use screened::Screened;
 
-/// Samples that are decided exactly at a time.
+/// Samples that are decided exactly at a time, at most.
 const TOGETHER: usize = 128;
 
 /// Where the decisions for more than one sample of so many are open, scores in `f32` cost less than those in `f64`.
@@ -158,7 +159,7 @@ impl Rules {
             return Ok(());
         }
         let exact = self.exact()?;
-        let blocks: Vec<_> = open.chunks(TOGETHER).collect();
+        let blocks: Vec<_> = open.chunks(Packed::<f64>::whole_tiles(TOGETHER)).collect();
         let found = parallel::map(
             blocks.len(),
             self.operations(open.len()),

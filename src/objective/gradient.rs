@@ -249,13 +249,14 @@ impl Problem {
         residuals: &mut DMatrix<f64>,
     ) -> Vec<Found> {
         let (dimension, classes) = (features.nrows(), residuals.nrows());
-        let features = features.as_slice().chunks(BLOCK * dimension.max(1));
-        let residuals = residuals.as_mut_slice().chunks_mut(BLOCK * classes.max(1));
+        let block = Packed::<f64>::whole_tiles(BLOCK);
+        let features = features.as_slice().chunks(block * dimension.max(1));
+        let residuals = residuals.as_mut_slice().chunks_mut(block * classes.max(1));
         let mut found = Vec::new();
-        found.resize_with(labels.len().div_ceil(BLOCK), Found::default);
+        found.resize_with(labels.len().div_ceil(block), Found::default);
         let of_sample = classes.saturating_add(1).saturating_mul(2).saturating_mul(dimension);
         let operations = labels.len().saturating_mul(of_sample);
-        let work = features.zip(residuals).zip(labels.chunks(BLOCK)).zip(&mut found);
+        let work = features.zip(residuals).zip(labels.chunks(block)).zip(&mut found);
         parallel::for_each(work, operations, Vec::new, |gradient, work| {
             let (((features, residuals), labels), found) = work;
             self.outputs(features, residuals);

@@ -15,11 +15,8 @@ use super::triangle::mirror;
 use crate::numerics::lanes::Lanes;
 use crate::numerics::parallel;
 
-/// Columns of one piece: enough for the product to run at full speed.
+/// Columns of one piece at most: enough for the product to run at full speed.
 const WIDTH: usize = 128;
-
-/// Columns that the product takes at once, at most.
-const TOGETHER: usize = 8;
 
 /// Rows and columns of the left factor that are packed at a time: eight megabytes at most.
 const BLOCK: (usize, usize) = (2048, 512);
@@ -61,8 +58,7 @@ pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
         *matrix = product(matrix, factor);
         return;
     }
-    let width = (COPIED / columns).min(columns.div_ceil(4)).clamp(1, WIDTH);
-    let width = width.next_multiple_of(TOGETHER);
+    let width = Packed::<f64>::whole_tiles((COPIED / columns).min(piece_width(columns, WIDTH)));
     let mut packed = Packed::empty();
     for first in (0..height).step_by(ROWS) {
         let count = ROWS.min(height - first);
@@ -191,6 +187,12 @@ fn gemm<T: RealField + Copy>(
     }
 }
 
+/// Columns of a piece, no more than `most`: a few pieces where there are columns for them, so that all threads have something
+/// to do.
+fn piece_width(columns: usize, most: usize) -> usize {
+    columns.div_ceil(4).min(most)
+}
+
 /// The first rows and `columns` of `result` += `factor` · A B, where `copy` makes a block the given rows and columns of B.
 fn add_blocks<T: Lanes>(
     packed: &mut Packed<T>,
@@ -204,9 +206,7 @@ fn add_blocks<T: Lanes>(
     let result = &mut result.as_mut_slice()[..height * columns];
     // Half as many where a piece begins at the diagonal, as the first ones have more to do than the last.
     let most = if wanted == Entries::All { WIDTH } else { WIDTH / 2 };
-    // A few pieces where there are columns for them, so that all threads have something to do.
-    let tiles = (columns.div_ceil(4).min(most) + TOGETHER / 2) / TOGETHER;
-    let width = tiles.max(1) * TOGETHER;
+    let width = Packed::<T>::whole_tiles(piece_width(columns, most));
     for first in (0..left.nrows()).step_by(BLOCK.0) {
         let rows = first..left.nrows().min(first + BLOCK.0);
         for start in (0..left.ncols()).step_by(BLOCK.1) {

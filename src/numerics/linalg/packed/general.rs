@@ -30,6 +30,12 @@ impl<T: RealField + Copy> Packed<T> {
         self.0 = matrix.strided().as_view().map(number);
     }
 
+    /// Any number of columns will do.
+    #[cfg(not(feature = "simd"))]
+    pub(crate) fn whole_tiles(most: usize) -> usize {
+        most.max(1)
+    }
+
     /// How many roundings a term of a product goes through at most, its own included.
     #[cfg(not(feature = "simd"))]
     pub(crate) fn roundings(depth: usize) -> usize {

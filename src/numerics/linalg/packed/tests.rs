@@ -229,6 +229,17 @@ fn equal_rows_have_equal_products() {
     assert_eq!(alone, beside.rows(10, 10));
 }
 
+/// On every machine: some number of tiles, of which a smaller one has no more columns than a larger one.
+#[test]
+fn whole_tiles_have_no_more_columns_than_is_said() {
+    let tile = Packed::<f32>::whole_tiles(1);
+    assert!((1..=8).contains(&tile));
+    for most in 8..300 {
+        let columns = Packed::<f32>::whole_tiles(most);
+        assert_eq!((columns, Packed::<f64>::whole_tiles(most)), (most / tile * tile, columns));
+    }
+}
+
 /// One and then less than half of the last digit, which is lost each time it is added: what is lost comes close to what so
 /// many roundings may take, and no more is lost.
 #[test]

@@ -20,7 +20,7 @@ use crate::numerics::simd::Prefetch;
 /// Numbers of a column that are worked off at a time: C such pieces of columns stay in the nearest cache.
 const DEPTH: usize = 512;
 
-/// Columns that meet one panel of the matrix while it is in the second cache.
+/// Columns that meet one panel of the matrix while it is in the second cache, at most.
 const WIDTH: usize = 128;
 
 /// Bytes to which panels are aligned: a vector at most.
@@ -48,12 +48,13 @@ pub(crate) struct Packed<T> {
     start: usize,
 }
 
-/// The rows of a tile.
+/// The shape of a tile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Tile {
     /// Numbers in a vector.
     lanes: usize,
     vectors: usize,
+    columns: usize,
     /// Whether the last rows may be computed in another way.
     has_last: bool,
 }
@@ -159,6 +160,12 @@ impl<T: Lanes> Packed<T> {
         groups
     }
 
+    /// As many columns, up to `most`, as are multiplied in whole tiles: those that are left take as long as a tile, or longer.
+    pub(crate) fn whole_tiles(most: usize) -> usize {
+        let columns = Arch::new().dispatch(TileOf(PhantomData::<T>)).columns;
+        (most / columns).max(1) * columns
+    }
+
     /// How many roundings a term of a product goes through at most, its own included: in a tile those of the sum over a piece
     /// of a column and of the pieces, in an inner product those of a lane, of which there are two times [`LAST`] at least, and of
     /// the lanes.
@@ -181,8 +188,9 @@ impl<T: Lanes> Packed<T> {
         result: &mut [T],
         stride: usize,
     ) {
-        for first in (0..columns.count).step_by(WIDTH) {
-            let count = WIDTH.min(columns.count - first);
+        let width = Self::whole_tiles(WIDTH);
+        for first in (0..columns.count).step_by(width) {
+            let count = width.min(columns.count - first);
             let part =
                 Columns { numbers: &columns.numbers[first * columns.stride..], count, ..columns };
             let result = &mut result[first * stride..];
@@ -224,8 +232,9 @@ impl<T: Lanes> WithSimd for TileOf<T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Tile {
-        let vectors = if S::REGISTER_COUNT < 32 { 2 } else { 3 };
-        Tile { lanes: T::lanes::<S>(), vectors, has_last: true }
+        // As many sums as there are registers for, and a few more for what is multiplied.
+        let (vectors, columns) = if S::REGISTER_COUNT < 32 { (2, 6) } else { (3, 8) };
+        Tile { lanes: T::lanes::<S>(), vectors, columns, has_last: true }
     }
 }
 
@@ -244,9 +253,8 @@ impl<T: Lanes> WithSimd for Product<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        // As many sums as there are registers for, and a few more for what is multiplied.
-        match S::REGISTER_COUNT {
-            32.. => self.add::<S, 8>(simd),
+        match TileOf(PhantomData::<T>).with_simd(simd).columns {
+            8 => self.add::<S, 8>(simd),
             _ => self.add::<S, 6>(simd),
         }
     }
