@@ -11,8 +11,9 @@ use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, to_f64};
 use crate::numerics::simd::vectorized;
 
-/// So many columns of a tile are multiplied at once, at most: their products stay in the cache until they are visited.
-const WIDTH: usize = 128;
+/// So many columns of a tile are multiplied at once, in whole [tiles of the product](crate::numerics::linalg::whole_tiles) on every
+/// machine: their products stay in the cache until they are visited.
+const WIDTH: usize = 120;
 
 /// The inner products of the vectors of some classes with that of a class after them.
 #[derive(Debug)]
@@ -109,9 +110,8 @@ impl ClassVectors<'_> {
         parallel::map(tiles.len(), operations, Tile::new, |tile, index| {
             let (left, right) = &tiles[index];
             let mut folded = start.clone();
-            let width = Packed::<T>::whole_tiles(WIDTH);
-            for first in right.clone().step_by(width) {
-                let others = first..right.end.min(first + width);
+            for first in right.clone().step_by(WIDTH) {
+                let others = first..right.end.min(first + WIDTH);
                 tile.fill(&fill, left, &others);
                 tile.for_each_strip(left, others, |strip| visit(&mut folded, strip));
             }

@@ -14,11 +14,11 @@ use crate::numerics::magnitude::is_comfortable;
 use crate::numerics::parallel;
 use crate::numerics::simd::vectorized;
 
-/// Classes of one tile of pairs: few, so that all threads have tiles …
-const TILE: usize = 256;
+/// Classes of one tile of pairs, twice as many as are multiplied at once: few, so that all threads have tiles …
+const TILE: usize = 240;
 
 /// … or many, which is faster where there are [`MANY_CLASSES`].
-const LARGE_TILE: usize = 1024;
+const LARGE_TILE: usize = 960;
 const MANY_CLASSES: usize = 8192;
 
 /// Vectors that are copied at a time to lie next to each other.
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn blocks_cover_the_classes_once() {
-        for classes in [1, 255, 256, 257, 600, 9000] {
+        for classes in [1, TILE - 1, TILE, TILE + 1, 600, 9000] {
             let matrix = DMatrix::from_element(1, classes, 1.0);
             let vectors = ClassVectors::columns(&matrix).unwrap();
             assert!(vectors.blocks().flatten().eq(0..classes));

@@ -14,7 +14,8 @@ use crate::measure::seen::{Nobody, Observer, Seen};
 use crate::measure::split_mean::SplitMean;
 use crate::measure::statistics::ClassStatistics;
 use crate::numerics::linalg::{
-    Block, Entries, Factor, FewRows, Packed, TOGETHER, add_gram, mirror, reshape, zeros,
+    Block, Entries, Factor, FewRows, Packed, TOGETHER, add_gram, mirror, reshape, whole_tiles,
+    zeros,
 };
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, largest_magnitude};
@@ -158,7 +159,7 @@ impl Deviations {
         let each = ranks.len().max(1);
         let together = match few_rows {
             Some(_) => NEIGHBORS,
-            None => Packed::<T>::whole_tiles(block_samples(self.means.shape().0, rows)),
+            None => block_samples(self.means.shape().0, rows),
         };
         let blocks: Vec<_> = ranges(batch.labels().len(), together).collect();
         let mut seen = observer.map(|_| vec![O::Found::default(); batch.labels().len()]);
@@ -271,7 +272,7 @@ impl Deviations {
 /// Samples of a block: more of them for a factor of many rows, which each block reads from farther away.
 fn block_samples(dimension: usize, rows: usize) -> usize {
     let samples = (BLOCK / dimension).max(rows / 8);
-    samples.clamp(16, COLUMNS).next_multiple_of(16)
+    whole_tiles(samples.clamp(16, COLUMNS))
 }
 
 /// The largest magnitude in some samples.
@@ -354,7 +355,7 @@ mod tests {
     fn blocks_have_more_samples_for_a_large_factor() {
         let sizes = [(2048, 99), (2048, 999), (10, 5), (1 << 20, 5), (2048, usize::MAX)];
         let found = sizes.map(|(dimension, rows)| block_samples(dimension, rows));
-        assert_eq!(found, [64, 128, 128, 16, 128]);
+        assert_eq!(found, [64, 124, 128, 16, 128].map(whole_tiles));
     }
 
     /// Sample by sample or in place, over several pieces and with a scale.

@@ -5,11 +5,11 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, Dyn, U1};
 
 use crate::error::{Argument, Error, Place, Result};
-use crate::numerics::linalg::{Block, Packed, StridedView};
+use crate::numerics::linalg::{Block, StridedView, whole_tiles};
 use crate::numerics::parallel;
 use crate::numerics::scalar::{Scalar, is_representable, largest_magnitude};
 
-/// Samples of one block: enough for matrix products to run at full speed.
+/// Samples of one block at most: enough for matrix products to run at full speed.
 const BLOCK_SAMPLES: usize = 128;
 
 /// Numbers in one block, if samples are too long for [`BLOCK_SAMPLES`] of them.
@@ -247,7 +247,7 @@ impl<'a, T: Scalar> Features<'a, T> {
         Error::out_of_range(Argument { name: "features", place }, value, T::EXPECTED)
     }
 
-    /// The ranges of samples of blocks that fit into a cache; they depend on the shape alone.
+    /// The ranges of samples of blocks that fit into a cache; they depend on the shape and the machine alone.
     pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = Range<usize>> + Send + use<T> {
         ranges(self.samples(), self.block_samples())
     }
@@ -291,7 +291,8 @@ impl<'a, T: Scalar> Features<'a, T> {
     }
 
     fn block_samples(&self) -> usize {
-        (BLOCK_ENTRIES / self.dimension()).clamp(1, Packed::<f64>::whole_tiles(BLOCK_SAMPLES))
+        let most = (BLOCK_ENTRIES / self.dimension()).clamp(1, BLOCK_SAMPLES);
+        whole_tiles(most).min(most)
     }
 }
 
@@ -360,7 +361,8 @@ mod tests {
 
     #[test]
     fn blocks_cover_the_samples_once() {
-        for samples in [0, 1, 255, 256, 257, 1000] {
+        let block = Features::from_row_major(&[0.0; 2000], 1000, 2).unwrap().block_samples();
+        for samples in [0, 1, 2 * block - 1, 2 * block, 2 * block + 1, 1000] {
             let numbers: Vec<f32> = (0..2 * samples).map(|i| i as f32).collect();
             let features = Features::from_row_major(&numbers, samples, 2).unwrap();
             let write = |index, sample: &[f32], out: &mut [f64]| {

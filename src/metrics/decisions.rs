@@ -17,7 +17,7 @@ use crate::measure::features::Features;
 use crate::measure::fingerprint::Fingerprint;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::measure::statistics::ClassStatistics;
-use crate::numerics::linalg::Packed;
+use crate::numerics::linalg::whole_tiles;
 use crate::numerics::parallel;
 use crate::numerics::scalar::Scalar;
 use crate::problem::head::LinearHead;
@@ -159,7 +159,7 @@ impl Rules {
             return Ok(());
         }
         let exact = self.exact()?;
-        let blocks: Vec<_> = open.chunks(Packed::<f64>::whole_tiles(TOGETHER)).collect();
+        let blocks: Vec<_> = open.chunks(whole_tiles(TOGETHER)).collect();
         let found = parallel::map(
             blocks.len(),
             self.operations(open.len()),

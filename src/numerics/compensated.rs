@@ -16,8 +16,8 @@ mod vectors;
 /// Samples that share one pass over the sums.
 pub(crate) const TOGETHER: usize = 8;
 
-/// Adds samples to sums with their corrections, and returns their largest magnitude. Meanwhile it asks for the numbers of
-/// those in `next`.
+/// Adds samples to sums with their corrections, and returns their largest magnitude. Meanwhile it asks for the
+/// beginnings of those in `next`.
 ///
 /// What rounding loses of a sum is in its correction. Numbers in `f32` that share a pass are first added to each other in
 /// `f64`: that is exact unless one is 2²⁶ times as large as another, and never loses more than 7·2⁻⁵³ of the sum of their
@@ -125,21 +125,36 @@ mod tests {
             both_ways::<f32, 2>(&std::array::from_fn(|n| {
                 (0..dimension).map(|j| number(n, j) as f32).collect()
             }));
+            both_ways::<f32, 1>(&[(0..dimension).map(|j| number(0, j) as f32).collect()]);
+            both_ways::<f64, 1>(&[(0..dimension).map(|j| number(0, j)).collect()]);
         }
     }
 
-    /// In whole vectors and after them, whatever comes later.
-    #[test]
-    fn what_is_no_number_is_the_largest() {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for (place, sample) in [(0, 0), (5, 7), (17, 3), (38, 0), (38, 7)] {
-                let mut samples = vec![vec![1.0_f32; 39]; 8];
-                samples[sample][place] = bad;
-                let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
+    /// What is found where one number of a few samples, in whole vectors or after them, is another than all others.
+    fn largest_beside<T: Scalar>(number: f64, check: impl Fn(T::Magnitude, T)) {
+        for place in 0..39 {
+            for sample in 0..8 {
+                let mut samples = vec![vec![T::one(); 39]; 8];
+                samples[sample][place] = T::rounded(number);
+                let samples: Vec<&[T]> = samples.iter().map(Vec::as_slice).collect();
                 let (mut sums, mut corrections) = (vec![0.0; 39], vec![0.0; 39]);
                 let largest = add_samples(&mut sums, &mut corrections, &samples, &[]);
-                assert!(largest >= f32::INFINITY.magnitude(), "{bad} {place} {sample}");
+                check(largest, T::rounded(number));
             }
+        }
+    }
+
+    #[test]
+    fn the_largest_number_is_found_wherever_it_is() {
+        largest_beside::<f32>(-2.5, |found, number| assert!(found == number.magnitude()));
+        largest_beside::<f64>(-2.5, |found, number| assert!(found == number.magnitude()));
+    }
+
+    #[test]
+    fn what_is_no_number_is_the_largest() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            largest_beside::<f32>(bad, |found, _| assert!(found >= f32::INFINITY.magnitude()));
+            largest_beside::<f64>(bad, |found, _| assert!(found >= f64::INFINITY.magnitude()));
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) use cholesky::{Cholesky, LARGEST_CONDITION, inverse_cholesky, shorten
 pub(crate) use convert::convert;
 pub(crate) use entries::Entries;
 pub(crate) use few_rows::{Centered, Factor, FewRows, TOGETHER};
-pub(crate) use packed::{Block, Packed};
+pub(crate) use packed::{Block, Packed, whole_tiles};
 pub(crate) use product::{
     add_gram, add_gram_in, add_product, add_product_in, gram, gram_of_upper, multiply, product,
     times_in_place,

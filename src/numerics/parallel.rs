@@ -1,6 +1,6 @@
 //! Work shared among threads so that the result does not depend on how many there are.
 //!
-//! Work is cut into pieces by its size alone. Whichever thread does a piece, it does the same
+//! Work is cut into pieces by its size and for the vector units of the machine. Whichever thread does a piece, it does the same
 //! arithmetic, and pieces are put together in their order: the same input gives the same bits.
 
 use std::cell::Cell;

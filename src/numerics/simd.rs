@@ -55,14 +55,17 @@ impl Prefetch {
         match (asking, number) {}
     }
 
-    /// The same for a sample that is read from its beginning, but only there: further on the processor sees itself where
-    /// this leads, and asks earlier.
+    /// The same for some places of a sample, but only of its beginning: further on the processor sees itself where this
+    /// leads, and asks earlier.
+    #[cfg(feature = "simd")]
     #[inline(always)]
-    pub(crate) fn ask_for_beginning<T>(self, sample: &[T], place: usize) {
+    pub(crate) fn ask_for_beginning<T>(self, sample: &[T], places: std::ops::Range<usize>) {
         /// Bytes that are asked for.
         const BEGINNING: usize = 2048;
-        if place < BEGINNING / size_of::<T>() {
-            self.ask(sample, place);
+        if places.start < BEGINNING / size_of::<T>() {
+            for place in places.step_by(LINE / size_of::<T>()) {
+                self.ask(sample, place);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::measure::energy::FeatureEnergy;
 use crate::measure::labeled_features::LabeledFeatures;
 use crate::numerics::linalg::{
     Columns, Entries, Packed, add_gram_in, add_product_in, product, reshape, transposed,
+    whole_tiles,
 };
 use crate::numerics::magnitude::{index_of_largest, is_comfortable, largest};
 use crate::numerics::parallel;
@@ -21,7 +22,7 @@ use crate::problem::head::LinearHead;
 use crate::problem::regularization::{Bias, Regularization};
 use crate::problem::training_objective::TrainingObjective;
 
-/// Samples whose features are used several times while they are in a cache.
+/// Samples, at most, whose features are used several times while they are in a cache.
 const BLOCK: usize = 64;
 
 /// What is evaluated: the layers, how outputs count, and the decays.
@@ -249,7 +250,7 @@ impl Problem {
         residuals: &mut DMatrix<f64>,
     ) -> Vec<Found> {
         let (dimension, classes) = (features.nrows(), residuals.nrows());
-        let block = Packed::<f64>::whole_tiles(BLOCK);
+        let block = whole_tiles(BLOCK);
         let features = features.as_slice().chunks(block * dimension.max(1));
         let residuals = residuals.as_mut_slice().chunks_mut(block * classes.max(1));
         let mut found = Vec::new();

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::two_sum::{Sums, add};
 use crate::numerics::lanes::Lanes;
 use crate::numerics::scalar::Scalar;
-use crate::numerics::simd::{LINE, Prefetch};
+use crate::numerics::simd::Prefetch;
 
 /// Vectors of sums that are in registers at a time: as many numbers in `f32` fill one vector.
 const VECTORS: usize = 2;
@@ -13,7 +13,7 @@ const VECTORS: usize = 2;
 /// Maxima that are found side by side, so that none has to wait for the last one.
 const MAXIMA: usize = 4;
 
-/// Adds a few samples to sums of as many numbers, and asks for `next`; the largest magnitude of theirs.
+/// Adds a few samples to sums of as many numbers, and asks for the beginnings of `next`; the largest magnitude of theirs.
 pub(super) fn add_few<T: Scalar, const N: usize>(
     sums: &mut Sums<'_>,
     samples: &[&[T]; N],
@@ -55,9 +55,7 @@ impl<T: Scalar, const N: usize> WithSimd for Few<'_, '_, T, N> {
         for (index, (sums, corrections)) in rounded.iter_mut().zip(corrections).enumerate() {
             let place = index * step;
             for next in self.next {
-                for line in (0..step).step_by(LINE / size_of::<T>()) {
-                    prefetch.ask_for_beginning(next, place + line);
-                }
+                prefetch.ask_for_beginning(next, place..place + step);
             }
             let (mut own_sums, mut own_corrections) = (*sums, *corrections);
             let mut groups = [zero; VECTORS];

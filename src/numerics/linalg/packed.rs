@@ -15,9 +15,9 @@ use crate::numerics::lanes::Lanes;
 use crate::numerics::simd::LINE;
 
 #[cfg(not(feature = "simd"))]
-pub(crate) use general::Packed;
+pub(crate) use general::{Packed, whole_tiles};
 #[cfg(feature = "simd")]
-pub(crate) use vectors::Packed;
+pub(crate) use vectors::{Packed, whole_tiles};
 
 #[cfg(any(test, not(feature = "simd")))]
 mod general;

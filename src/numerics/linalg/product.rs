@@ -9,7 +9,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, RealField};
 
 use super::entries::Entries;
-use super::packed::{Block, Packed};
+use super::packed::{Block, Packed, whole_tiles};
 use super::strided::{Operand, Strided, transposed};
 use super::triangle::mirror;
 use crate::numerics::lanes::Lanes;
@@ -58,7 +58,7 @@ pub(crate) fn times_in_place(matrix: &mut DMatrix<f64>, factor: &DMatrix<f64>) {
         *matrix = product(matrix, factor);
         return;
     }
-    let width = Packed::<f64>::whole_tiles((COPIED / columns).min(piece_width(columns, WIDTH)));
+    let width = whole_tiles((COPIED / columns).min(piece_width(columns, WIDTH)));
     let mut packed = Packed::empty();
     for first in (0..height).step_by(ROWS) {
         let count = ROWS.min(height - first);
@@ -187,10 +187,10 @@ fn gemm<T: RealField + Copy>(
     }
 }
 
-/// Columns of a piece, no more than `most`: a few pieces where there are columns for them, so that all threads have something
-/// to do.
+/// Columns of a piece, `most` or what is close to it in whole tiles: a few pieces where there are columns for them, so that all
+/// threads have something to do.
 fn piece_width(columns: usize, most: usize) -> usize {
-    columns.div_ceil(4).min(most)
+    whole_tiles(columns.div_ceil(4).min(most) + whole_tiles(1) / 2)
 }
 
 /// The first rows and `columns` of `result` += `factor` · A B, where `copy` makes a block the given rows and columns of B.
@@ -206,7 +206,7 @@ fn add_blocks<T: Lanes>(
     let result = &mut result.as_mut_slice()[..height * columns];
     // Half as many where a piece begins at the diagonal, as the first ones have more to do than the last.
     let most = if wanted == Entries::All { WIDTH } else { WIDTH / 2 };
-    let width = Packed::<T>::whole_tiles(piece_width(columns, most));
+    let width = piece_width(columns, most);
     for first in (0..left.nrows()).step_by(BLOCK.0) {
         let rows = first..left.nrows().min(first + BLOCK.0);
         for start in (0..left.ncols()).step_by(BLOCK.1) {

@@ -9,6 +9,14 @@ use crate::numerics::linalg::strided::{Columns, Operand};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Packed<T>(DMatrix<T>);
 
+/// As many columns, up to `most` but one tile at least, as are multiplied in whole tiles.
+#[cfg(not(feature = "simd"))]
+pub(crate) fn whole_tiles(most: usize) -> usize {
+    /// Columns of a tile: of fewer than six, nalgebra multiplies each alone.
+    const COLUMNS: usize = 8;
+    (most / COLUMNS).max(1) * COLUMNS
+}
+
 impl<T: RealField + Copy> Packed<T> {
     /// A matrix of no rows, to be filled.
     pub(crate) fn empty() -> Self {
@@ -28,12 +36,6 @@ impl<T: RealField + Copy> Packed<T> {
         number: impl Fn(U) -> T + Sync,
     ) {
         self.0 = matrix.strided().as_view().map(number);
-    }
-
-    /// Any number of columns will do.
-    #[cfg(not(feature = "simd"))]
-    pub(crate) fn whole_tiles(most: usize) -> usize {
-        most.max(1)
     }
 
     /// How many roundings a term of a product goes through at most, its own included.

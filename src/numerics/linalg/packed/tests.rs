@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, RealField};
 
-use super::{Block, Columns, Entries, LINE, Lanes, Packed, general, transposed};
+use super::{Block, Columns, Entries, LINE, Lanes, Packed, general, transposed, whole_tiles};
 
 /// Sizes on both sides of every border: vectors, tiles, groups of them, pieces of columns, blocks of columns.
 const SIZES: [(usize, usize, usize); 18] = [
@@ -229,14 +229,14 @@ fn equal_rows_have_equal_products() {
     assert_eq!(alone, beside.rows(10, 10));
 }
 
-/// On every machine: some number of tiles, of which a smaller one has no more columns than a larger one.
+/// Tiles have six or eight columns, so that 120 are whole tiles on every machine.
 #[test]
 fn whole_tiles_have_no_more_columns_than_is_said() {
-    let tile = Packed::<f32>::whole_tiles(1);
-    assert!((1..=8).contains(&tile));
-    for most in 8..300 {
-        let columns = Packed::<f32>::whole_tiles(most);
-        assert_eq!((columns, Packed::<f64>::whole_tiles(most)), (most / tile * tile, columns));
+    let tile = whole_tiles(0);
+    assert!([6, 8].contains(&tile));
+    assert_eq!(whole_tiles(120), 120);
+    for most in 1..300 {
+        assert_eq!(whole_tiles(most), tile.max(most / tile * tile));
     }
 }
 

@@ -68,6 +68,13 @@ impl Tile {
     }
 }
 
+/// As many columns, up to `most` but one tile at least, as are multiplied in whole tiles: those that are left take as long as a
+/// tile, or longer.
+pub(crate) fn whole_tiles(most: usize) -> usize {
+    let columns = Arch::new().dispatch(TileOf(PhantomData::<f64>)).columns;
+    (most / columns).max(1) * columns
+}
+
 /// Neighboring rows of the matrix, for some of its columns.
 struct Panel {
     rows: Range<usize>,
@@ -160,12 +167,6 @@ impl<T: Lanes> Packed<T> {
         groups
     }
 
-    /// As many columns, up to `most`, as are multiplied in whole tiles: those that are left take as long as a tile, or longer.
-    pub(crate) fn whole_tiles(most: usize) -> usize {
-        let columns = Arch::new().dispatch(TileOf(PhantomData::<T>)).columns;
-        (most / columns).max(1) * columns
-    }
-
     /// How many roundings a term of a product goes through at most, its own included: in a tile those of the sum over a piece
     /// of a column and of the pieces, in an inner product those of a lane, of which there are two times [`LAST`] at least, and of
     /// the lanes.
@@ -188,7 +189,7 @@ impl<T: Lanes> Packed<T> {
         result: &mut [T],
         stride: usize,
     ) {
-        let width = Self::whole_tiles(WIDTH);
+        let width = whole_tiles(WIDTH);
         for first in (0..columns.count).step_by(width) {
             let count = width.min(columns.count - first);
             let part =
