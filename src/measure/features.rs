@@ -292,6 +292,7 @@ impl<'a, T: Scalar> Features<'a, T> {
 
     fn block_samples(&self) -> usize {
         let most = (BLOCK_ENTRIES / self.dimension()).clamp(1, BLOCK_SAMPLES);
+        // Of the longest samples fewer than a tile has, as they must fit in memory.
         whole_tiles(most).min(most)
     }
 }
